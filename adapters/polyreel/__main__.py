@@ -1,0 +1,5 @@
+"""`python -m polyreel`."""
+
+from .cli import main
+
+main()

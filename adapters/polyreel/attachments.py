@@ -1,0 +1,100 @@
+"""Local files in a plan: checked, and brought to the vendor the way it takes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from . import media
+from .codecs import Json
+from .flows import Part
+from .mapping import Problem, Report, leaves
+from .provider import Provider, Route
+
+
+@frozen
+class Upload:
+    """A local file that has to be uploaded before the body is complete; `target` is its place in the body."""
+
+    path: Path
+    content_type: str
+    target: str
+
+
+class Attachments:
+    """The media inputs of one plan: checks them, and knows how local ones get to the vendor."""
+
+    def __init__(self, provider: Provider, route: Route, shared: Mapping[str, Any], report: Report) -> None:
+        self.provider = provider
+        self.local: dict[str, tuple[Path, str]] = {}
+        for name in media.FIELDS.keys() & shared.keys():
+            value = shared[name]
+            if isinstance(value, list):
+                for index, item in enumerate(value):
+                    self._look(name, f"/{name}/{index}", item, report)
+            else:
+                self._look(name, f"/{name}", value, report)
+        if self.local and provider.files == "multipart" and not provider.operation(route).takes_files:
+            report.problems.append(Problem("extra", "/", f"{route.operation.PATH} takes no files"))
+
+    def _look(self, name: str, at: str, value: str, report: Report) -> None:
+        kind = media.FIELDS[name]
+        if trouble := media.problem(value, kind):
+            report.problems.append(Problem(name, at, trouble))
+        elif media.is_local(value):
+            if self.provider.files == "none" or kind not in self.provider.file_kinds:
+                report.problems.append(Problem(name, at, self.provider.file_note, "an http(s) URL"))
+            else:
+                path = media.local_path(value)
+                self.local[value] = (path, media.content_type_of(path, kind) or "")
+
+    def places(self, body: Json) -> Iterator[tuple[str, Path, str]]:
+        """Every place of the body that holds a local file: pointer, path, content type."""
+        for at, value in leaves(body) if self.local else ():
+            if isinstance(value, str) and value in self.local:
+                yield at, *self.local[value]
+
+    def stand_in(self, body: Json) -> Json:
+        """The body with URLs in the place of local files, for checking it against the contract."""
+        places = list(self.places(body))
+        return replaced(body, {at: f"https://file.invalid/{index}" for index, (at, _, _) in enumerate(places)})
+
+    def uploads(self, body: Json) -> tuple[Upload, ...]:
+        """What has to be uploaded first, for vendors that want that."""
+        if self.provider.files != "upload":
+            return ()
+        return tuple(Upload(path, content_type, at) for at, path, content_type in self.places(body))
+
+    def parts(self, body: Json) -> tuple[Part, ...]:
+        """The body as multipart parts, for vendors that take files along with it."""
+        if not self.local or self.provider.files != "multipart":
+            return ()
+        items = [
+            (name, item) for name, value in body.items() for item in (value if isinstance(value, list) else [value])
+        ]
+        return tuple(self._part(name, item) for name, item in items)
+
+    def _part(self, name: str, item: Any) -> Part:
+        if isinstance(item, str) and item in self.local:
+            path, content_type = self.local[item]
+            return Part(name, path=path, content_type=content_type)
+        # Booleans and numbers travel as their JSON text.
+        return Part(name, text=item if isinstance(item, str) else json.dumps(item))
+
+
+def replaced(body: Json, values: Mapping[str, Any]) -> Json:
+    """A copy of the body with other values at some pointers; the body itself where there are none."""
+    if not values:
+        return body
+    copy: Json = json.loads(json.dumps(body))
+    for at, value in values.items():
+        *parents, last = at.strip("/").split("/")
+        node: Any = copy
+        for part in parents:
+            node = node[int(part)] if isinstance(node, list) else node[part]
+        node[int(last) if isinstance(node, list) else last] = value
+    return copy

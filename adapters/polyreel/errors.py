@@ -1,0 +1,137 @@
+"""Every error polyreel raises on purpose.
+
+    PolyreelError
+    ├── RequestError (ValueError)        the request itself is malformed; nothing was sent
+    ├── UnknownNameError (LookupError)   no such vendor, model or workflow; nothing was sent
+    ├── PlanRefusedError (ValueError)    the vendor cannot express the request; nothing was sent
+    ├── KeyMissingError                  a live call without a key, or a malformed key; nothing was sent
+    ├── MissingExtraError (ImportError)  an optional part is not installed
+    ├── SubmitError                      a paid submit did not prove its acceptance
+    │   ├── NeverSentError (ConnectionError)   no byte of the request left; nothing was billed
+    │   ├── RejectedError                      the vendor refused it; nothing was billed
+    │   └── AmbiguousError                     it may have been accepted and billed; never repeat it blindly
+    ├── VendorError                      a call that costs nothing (status, upload) failed
+    │   ├── TaskNotFoundError (LookupError)    the vendor does not know the task
+    │   ├── TransportError (ConnectionError)   no usable answer
+    │   └── BadReplyError (ValueError)         an answer that makes no sense
+    ├── JobFailedError                   the vendor failed or cancelled the job
+    ├── StillRunningError (TimeoutError) patience ran out; the job goes on and can be waited for again
+    └── DownloadError (OSError)          the file could not be brought home; the job itself succeeded
+
+Each carries the facts a program needs: `vendor`, `status`, `code`, `request_id`, `job` and `billed`
+(`"no"`, `"maybe"` or `"yes"`), as far as they are known.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from polyreel_generated.shared import Job
+
+    from .planning import Plan, Violation
+
+Billed = Literal["no", "maybe", "yes"]
+
+
+class PolyreelError(Exception):
+    """The root of all errors polyreel raises on purpose."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        vendor: str | None = None,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        job: Job | None = None,
+        billed: Billed = "no",
+    ) -> None:
+        super().__init__(message)
+        self.vendor = vendor
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.job = job
+        self.billed = billed
+
+
+class RequestError(PolyreelError, ValueError):
+    """The shared request is malformed. `problems` names each field; nothing was sent."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+class UnknownNameError(PolyreelError, LookupError):
+    """No such vendor, model or workflow. Nothing was sent."""
+
+
+class PlanRefusedError(PolyreelError, ValueError):
+    """The vendor cannot express the request. `violations` lists every problem; nothing was sent."""
+
+    def __init__(self, plan: Plan, violations: Sequence[Violation]) -> None:
+        lines = "\n".join(f"- {violation.message}" for violation in violations)
+        super().__init__(f"{plan.vendor} cannot take this request as it is:\n{lines}", vendor=plan.vendor)
+        self.plan = plan
+        self.violations = tuple(violations)
+
+
+class KeyMissingError(PolyreelError):
+    """A live call without a usable key. Nothing was sent."""
+
+
+class MissingExtraError(PolyreelError, ImportError):
+    """An optional part of polyreel is not installed."""
+
+
+class SubmitError(PolyreelError):
+    """A paid submit that did not end in an accepted job. `billed` says what it may have cost."""
+
+
+class NeverSentError(SubmitError, ConnectionError):
+    """The vendor was not reached: no byte of the paid request left. It is safe to try again."""
+
+
+class RejectedError(SubmitError):
+    """The vendor refused the request with an answer that proves it was not accepted."""
+
+
+class AmbiguousError(SubmitError):
+    """The vendor may have accepted, and billed, the request. polyreel never repeats it by itself."""
+
+
+class VendorError(PolyreelError):
+    """A call that costs nothing, such as a status query or an upload, failed."""
+
+
+class TaskNotFoundError(VendorError, LookupError):
+    """The vendor does not know the task, or no longer."""
+
+
+class TransportError(VendorError, ConnectionError):
+    """No usable answer arrived. `sent` tells whether any byte of the request may have left."""
+
+    def __init__(self, message: str, *, sent: bool, vendor: str | None = None) -> None:
+        super().__init__(message, vendor=vendor)
+        self.sent = sent
+
+
+class BadReplyError(VendorError, ValueError):
+    """The vendor answered with something that is not an answer to the question."""
+
+
+class JobFailedError(PolyreelError):
+    """The vendor failed or cancelled the job; `job.error` has its words."""
+
+
+class StillRunningError(PolyreelError, TimeoutError):
+    """Patience ran out before the job ended. The job goes on at the vendor; wait for it again any time."""
+
+
+class DownloadError(PolyreelError, OSError):
+    """The finished file could not be saved. The job succeeded; downloading again costs nothing."""

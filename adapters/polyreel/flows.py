@@ -1,0 +1,197 @@
+"""Flows: what is to be done, without doing it.
+
+A flow is a generator that yields steps and is sent their results. It opens no socket, reads no clock and can be
+driven by blocking code, by asyncio, or by a test. `polyreel.drivers` has the two drivers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from attrs import Factory, frozen
+
+from .errors import BadReplyError, TransportError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_JSON_BYTES: Final = 4_000_000
+MAX_JSON_DEPTH: Final = 64
+
+
+@frozen
+class Part:
+    """One part of a multipart body: text, or a local file."""
+
+    name: str
+    text: str | None = None
+    path: Path | None = None
+    content_type: str | None = None
+
+
+@frozen
+class Send:
+    """Make one HTTP call to a vendor's own host. The result is a Reply; a TransportError is thrown in.
+
+    `url` is absolute. The key is added by the driver, and only for the vendor's own hosts.
+    """
+
+    vendor: str
+    method: str
+    url: str
+    content: bytes | None = None
+    parts: tuple[Part, ...] = ()
+    headers: Mapping[str, str] = Factory(dict)
+    params: Mapping[str, Any] = Factory(dict)
+    deadline: float = 60.0
+    """Seconds for the whole call, not per read."""
+    paid: bool = False
+    """A paid call goes out on a fresh connection and is never repeated."""
+
+
+@frozen
+class Sleep:
+    """Wait this many seconds, spread by `jitter` (0.1 is up to 10 % either way)."""
+
+    seconds: float
+    jitter: float = 0.0
+
+
+@frozen
+class Now:
+    """Ask for the time in seconds since 1970."""
+
+
+@frozen
+class Fetch:
+    """Download a file to `path` plus a suffix that the driver takes from the bytes. The result is a Saved."""
+
+    vendor: str
+    url: str
+    path: Path
+    kind: str = ""
+    """The media kind that is expected: image, video, or empty for either."""
+    deadline: float = 1800.0
+
+
+@frozen
+class Tell:
+    """Tell whoever listens how a job is doing; `event` is any object the listener knows."""
+
+    event: Any
+
+
+Step = Send | Sleep | Now | Fetch | Tell
+
+
+@frozen
+class Reply:
+    """The raw facts of an HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is a 2xx."""
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """The body as JSON, with bounds on size and depth; raises BadReplyError."""
+        if len(self.content) > MAX_JSON_BYTES:
+            raise BadReplyError(
+                f"the answer has {len(self.content)} bytes, more than {MAX_JSON_BYTES}", status=self.status
+            )
+        try:
+            value = json.loads(self.content, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            raise BadReplyError(f"the answer (HTTP {self.status}) is not JSON", status=self.status) from None
+        if not _shallow(value, MAX_JSON_DEPTH):
+            raise BadReplyError("the answer is nested too deeply", status=self.status)
+        return value
+
+    def header(self, name: str) -> str | None:
+        """A header, in any case."""
+        return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
+
+
+@frozen
+class Saved:
+    """A downloaded file."""
+
+    path: Path
+    content_type: str
+    size: int
+
+
+T = TypeVar("T")
+Flow = Generator[Step, Any, T]
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _shallow(value: Any, depth: int) -> bool:
+    if depth < 0:
+        return False
+    if isinstance(value, dict):
+        return all(_shallow(item, depth - 1) for item in value.values())
+    if isinstance(value, list):
+        return all(_shallow(item, depth - 1) for item in value)
+    return True
+
+
+def send(step: Send) -> Flow[Reply]:
+    """Make one call."""
+    reply = yield step
+    assert isinstance(reply, Reply)
+    return reply
+
+
+def now() -> Flow[float]:
+    """The time in seconds since 1970."""
+    seconds = yield Now()
+    assert isinstance(seconds, float)
+    return seconds
+
+
+def send_patiently(step: Send, *, tries: int = 4) -> Flow[Reply]:
+    """Make a call that costs nothing, again on lost connections, 429 and 5xx, with growing pauses."""
+    assert not step.paid, "a paid call is never repeated"
+    for attempt in range(1, tries + 1):
+        pause = min(8.0, 2.0 ** (attempt - 1))
+        try:
+            reply = yield from send(step)
+        except TransportError:
+            if attempt == tries:
+                raise
+        else:
+            if attempt == tries or (reply.status != 429 and reply.status < 500):
+                return reply
+            pause = retry_after(reply) or pause
+        yield Sleep(pause, jitter=0.2)
+    raise AssertionError("unreachable")
+
+
+def retry_after(reply: Reply, *, cap: float = 120.0) -> float | None:
+    """Seconds that a Retry-After header asks for, bounded; None where there is none that makes sense."""
+    text = (reply.header("retry-after") or "").strip()
+    if not text.isascii() or not text.replace(".", "", 1).isdigit():
+        return None
+    return min(float(text), cap)
+
+
+def poll_pauses(estimate: float | None, *, floor: float, ceiling: float = 15.0) -> Iterator[float]:
+    """Pauses between status queries: two early ones that catch a quick refusal, then a share of the vendor's
+    own estimate, then steadily at the ceiling. All at least `floor` seconds.
+    """
+    yield max(floor, 4.0)
+    yield max(floor, 5.0)
+    pause = max(floor, min(ceiling, (estimate or 60.0) / 8))
+    while True:
+        yield pause
+        pause = max(floor, min(ceiling, pause * 1.15))

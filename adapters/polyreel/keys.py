@@ -1,0 +1,38 @@
+"""API keys: checked when given, shown by nobody."""
+
+from __future__ import annotations
+
+from .errors import KeyMissingError
+
+
+class Secret:
+    """A key that does not show itself: not in `repr`, not in `str`, not in a log."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    @classmethod
+    def check(cls, text: str, origin: str) -> Secret:
+        """A key as it was pasted, without the blanks around it; raises KeyMissingError, which never holds the key."""
+        value = text.strip().strip("\ufeff\u00a0").strip()
+        if not value:
+            raise KeyMissingError(f"{origin} is empty")
+        for position, character in enumerate(value, 1):
+            if not 0x21 <= ord(character) <= 0x7E:
+                name = f"U+{ord(character):04X}"
+                raise KeyMissingError(f"{origin} has a character no key can have: {name} at position {position}")
+        return cls(value)
+
+    def reveal(self) -> str:
+        """The key itself, for the one header it belongs in."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('****')"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> str:
+        raise TypeError("a key is not pickled")

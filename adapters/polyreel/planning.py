@@ -1,0 +1,400 @@
+"""From a shared request to a plan: what would be sent to one vendor, and what becomes of every field.
+
+Pure functions over routes. Planning sends nothing; it looks at local files only to see that they are there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import Factory, evolve, field, frozen
+
+from .attachments import Attachments, Upload, replaced
+from .codecs import Json
+from .contract import Breach
+from .errors import PlanRefusedError, UnknownNameError
+from .flows import Part, Send
+from .mapping import Allowance, Entry, Fate, Field, Problem, Report, get, leaves, merge, pointer, put, refuse
+from .provider import WORKFLOWS, Provider, Route
+from .registry import all_providers, get_provider
+from .requests import normalize, workflow_of
+from .wording import describe, in_callers_words, row_at
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+PORTABLE: Final[Mapping[str, Any]] = {"resolution": "720p", "audio": True}
+"""Preferences that make one request give the same clip at every vendor, whose own defaults disagree.
+Used where the caller left a field unset and the route can express it."""
+
+
+@frozen
+class Verdict:
+    """What became of one leaf of the request (or of a value the vendor demands, where `source` is empty)."""
+
+    source: str
+    field: str
+    target: str
+    verdict: Fate
+    reason: str = ""
+
+
+@frozen
+class Violation:
+    """Why a plan is refused: one problem, in the caller's words. `served_by` lists vendors without that problem."""
+
+    field: str
+    source: str
+    message: str
+    limit: str = ""
+    served_by: tuple[str, ...] = ()
+
+
+@frozen(eq=False)
+class Plan:
+    """What would be sent to one vendor. `submit` sends `content` (or `parts`) and nothing else."""
+
+    provider: Provider = field(repr=False)
+    route: Route | None = field(repr=False)
+    request: Json
+    kind: str
+    """`video` or `image`."""
+    workflow: str
+    model: str | None
+    base_url: str = field(repr=False)
+    body: Json = Factory(dict)
+    entries: tuple[Entry, ...] = field(factory=tuple, repr=False)
+    problems: tuple[Problem, ...] = field(factory=tuple, repr=False)
+    uploads: tuple[Upload, ...] = ()
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def vendor(self) -> str:
+        """Who would be paid."""
+        return self.provider.id
+
+    @property
+    def refused(self) -> bool:
+        """Whether the vendor cannot take the request."""
+        return bool(self.problems)
+
+    @property
+    def method(self) -> str:
+        """The HTTP method."""
+        return str(self.route.operation.METHOD) if self.route else ""
+
+    @property
+    def url(self) -> str:
+        """The full URL."""
+        return f"{self.base_url}{self.route.operation.PATH}" if self.route else ""
+
+    @cached_property
+    def content(self) -> bytes:
+        """The exact bytes of the JSON body."""
+        return dumps(self.body)
+
+    @cached_property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """One verdict for every leaf of the request, and one for every value the vendor demanded."""
+        return tuple(_verdicts(self))
+
+    @cached_property
+    def violations(self) -> tuple[Violation, ...]:
+        """Every problem at once, with the vendors that do not have it."""
+        return tuple(_violations(self))
+
+    def check(self) -> Plan:
+        """The plan itself, or PlanRefusedError."""
+        if self.refused:
+            raise PlanRefusedError(self, self.violations)
+        return self
+
+    def uploaded(self, links: Mapping[str, str]) -> Plan:
+        """The plan with uploaded files replaced by their URLs (by target)."""
+        return evolve(self, body=replaced(self.body, links), uploads=())
+
+    def step(self, headers: Mapping[str, str] | None = None) -> Send:
+        """The paid call."""
+        assert self.route is not None
+        fixed = {} if self.parts else {"Content-Type": "application/json"}
+        content = None if self.parts else self.content
+        sent = {**fixed, **(headers or {})}
+        return Send(self.vendor, self.method, self.url, content=content, parts=self.parts, headers=sent, paid=True)
+
+
+def dumps(body: Any) -> bytes:
+    """JSON bytes, compact and in the order of the table."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+# --- planning -------------------------------------------------------------------------------------
+
+
+def plan(
+    request: BaseModel | Mapping[str, Any],
+    vendor: str | Provider,
+    *,
+    allow: Mapping[str, Allowance] | None = None,
+    preferences: Mapping[str, Any] | None = None,
+    base_url: str | None = None,
+    override: bool = False,
+) -> Plan:
+    """Plan a request for one vendor. The plan may be refused: see its `violations`, or call `check()`.
+
+    `allow` names the fields that may be dropped or brought to the nearest value; by default nothing may.
+    `preferences` fill fields that the caller left unset, where the route can express them.
+    `override` lets `extra` replace what the table has written.
+    """
+    provider = get_provider(vendor) if isinstance(vendor, str) else vendor
+    shared, kind = normalize(request)
+    return plan_normalized(
+        shared, kind, provider, allow=allow or {}, preferences=preferences or {}, base_url=base_url, override=override
+    )
+
+
+def plan_normalized(
+    shared: Json,
+    kind: str,
+    provider: Provider,
+    *,
+    allow: Mapping[str, Allowance],
+    preferences: Mapping[str, Any],
+    base_url: str | None = None,
+    override: bool = False,
+) -> Plan:
+    """Plan a request that `normalize` has checked."""
+    workflow = workflow_of(shared, kind)
+    blank = Plan(provider, None, shared, kind, workflow, shared.get("model"), base_url or provider.base_url)
+    routes = [route for route in provider.routes if route.workflow == workflow]
+    if model := shared.get("model"):
+        routes = [route for route in routes if route.model == model]
+    if not routes:
+        return evolve(blank, problems=tuple(_unserved(shared, provider, workflow)))
+    plans = (_plan_route(blank, route, allow, preferences, override=override) for route in routes)
+    return _first_clean(plans)
+
+
+def _first_clean(plans: Iterator[Plan]) -> Plan:
+    """The first plan without problems, else the first of those with the fewest."""
+    best = next(plans)
+    if best.refused:
+        for other in plans:
+            if len(other.problems) < len(best.problems):
+                best = other
+            if not best.refused:
+                break
+    return best
+
+
+def _unserved(shared: Json, provider: Provider, workflow: str) -> Iterator[Problem]:
+    """Why a vendor has no route at all: the model, or the inputs that ask for the workflow."""
+    model = shared.get("model")
+    sold = sorted({route.model for route in provider.routes if route.workflow == workflow})
+    if model and sold:
+        limit = f"for {workflow}: {', '.join(sold)}"
+        yield Problem("model", "/model", f"{provider.id} does not sell {model} for {workflow}", limit)
+        return
+    inputs = [name for name in WORKFLOWS[workflow] if name in shared] or ["prompt" if "prompt" in shared else "model"]
+    workflows = ", ".join(dict.fromkeys(route.workflow for route in provider.routes))
+    for name in inputs:
+        yield Problem(name, f"/{name}", f"{provider.id} has no {workflow}", f"it serves {workflows}")
+
+
+def _plan_route(
+    blank: Plan, route: Route, allow: Mapping[str, Allowance], preferences: Mapping[str, Any], *, override: bool
+) -> Plan:
+    report = Report()
+    shared = {name: value for name, value in blank.request.items() if name not in {"model", "extra"}}
+    preferred = {name: value for name, value in preferences.items() if name not in shared and _can(route, name, value)}
+    body, provider = write(route, {**shared, **preferred}, allow, report), blank.provider
+    for index, entry in enumerate(report.entries):
+        if entry.field in preferred:
+            report.entries[index] = evolve(entry, source="", fate=Fate.DEFAULTED, reason="polyreel's default")
+    report.entries.insert(0, _model_entry(blank, route))
+    extra = blank.request.get("extra", {})
+    _add_extra(provider, route, extra, body, report, override=override)
+    files = Attachments(provider, route, shared, report)
+    breaches = provider.contract.sends(route.schema, files.stand_in(body))
+    if breaches and allow and _approximate(breaches, route, shared, body, allow, report):
+        breaches = provider.contract.sends(route.schema, files.stand_in(body))
+    told = {problem.field for problem in report.problems}
+    for breach in breaches:
+        problem = in_callers_words(breach, route, shared, provider)
+        # A field that could not be written at all is told once, not again as missing.
+        if problem.field not in told:
+            report.problems.append(problem)
+    return evolve(
+        blank,
+        route=route,
+        model=route.model,
+        body=body,
+        entries=tuple(report.entries),
+        problems=tuple(report.problems),
+        uploads=() if report.problems else files.uploads(body),
+        parts=() if report.problems else files.parts(body),
+    )
+
+
+def write(route: Route, shared: Mapping[str, Any], allow: Mapping[str, Allowance], report: Report) -> Json:
+    """The native body of a shared request (without `model` and `extra`) on one route."""
+    body: Json = {}
+    for row in route.rows:
+        row.write(shared, body, allow, report)
+    known = route.by_name
+    for name in shared:
+        if name not in known:
+            refuse(name, f"{route.model} {route.workflow} has no such field", allow, report)
+    return body
+
+
+def _can(route: Route, name: str, value: Any) -> bool:
+    """Whether a route can express a preference."""
+    row = route.by_name.get(name)
+    if row is None:
+        return False
+    report = Report()
+    row.write({name: value}, {}, {}, report)
+    return not report.problems
+
+
+def _model_entry(blank: Plan, route: Route) -> Entry:
+    constant = next((row for row in route.constants if row.field == "model"), None)
+    target = pointer(constant.native) if constant else ""
+    if "model" in blank.request:
+        return Entry("model", "/model", target, Fate.CONVERTED, "" if target else "part of the URL")
+    reason = f"{route.model} is {blank.vendor}'s first for {route.workflow}"
+    return Entry("model", "", target, Fate.DEFAULTED, reason)
+
+
+def _add_extra(
+    provider: Provider, route: Route, extra: Mapping[str, Any], body: Json, report: Report, *, override: bool
+) -> None:
+    for vendor, natives in extra.items():
+        source = f"/extra/{vendor}"
+        if vendor != provider.id:
+            report.entries.append(Entry("extra", source, "", Fate.DROPPED, f"meant for {vendor}"))
+            continue
+        for at in list(merge(body, natives)):
+            if override:
+                put(body, at.strip("/").replace("/", "."), get(natives, at.strip("/").replace("/", ".")))
+            else:
+                reason = f"{at} is already set by the request; leave it out, or ask for overriding"
+                report.problems.append(Problem("extra", source + at, reason))
+        for at, _ in leaves(natives):
+            report.entries.append(Entry("extra", source + at, at, Fate.EXACT, "extra"))
+
+
+def _approximate(
+    breaches: Iterable[Breach],
+    route: Route,
+    shared: Mapping[str, Any],
+    body: Json,
+    allow: Mapping[str, Allowance],
+    report: Report,
+) -> bool:
+    """Bring values over a limit to the limit, or leave them out, where the caller allows it."""
+    changed = False
+    for breach in breaches:
+        row, name = row_at(route, breach.path)
+        if not isinstance(row, Field) or name not in allow:
+            continue
+        reason, limit = describe(breach, row, shared.get(name), "")
+        if allow[name] == "drop":
+            parent = body if "." not in row.native else get(body, row.native.rpartition(".")[0])
+            parent.pop(row.native.rpartition(".")[2], None)
+            fate = Fate.DROPPED
+        elif breach.kind in {"maximum", "minimum"} and len(breach.path) == row.native.count(".") + 1:
+            put(body, row.native, breach.limit)
+            fate = Fate.APPROXIMATED
+        elif breach.kind == "maxItems":
+            put(body, row.native, get(body, row.native)[: breach.limit])
+            fate = Fate.APPROXIMATED
+        else:
+            continue
+        report.entries = [entry for entry in report.entries if entry.field != name]
+        target = "" if fate is Fate.DROPPED else pointer(row.native)
+        report.entries.append(Entry(name, f"/{name}", target, fate, f"{reason}; {limit}"))
+        changed = True
+    return changed
+
+
+def _verdicts(plan_: Plan) -> Iterator[Verdict]:
+    """Entries spread over the leaves they cover; refused leaves last."""
+    covered = {entry.source: entry for entry in plan_.entries if entry.source}
+    refused = {problem.source: problem for problem in plan_.problems}
+    for entry in plan_.entries:
+        if not entry.source:
+            yield Verdict("", entry.field, entry.target, entry.fate, entry.reason)
+    for at, _ in leaves(plan_.request):
+        problem = _longest(refused, at) or refused.get("/" + at.split("/")[1] if at else "")
+        if problem is not None:
+            yield Verdict(at, at.split("/")[1], "", Fate.REFUSED, problem.reason)
+            continue
+        entry_ = _longest(covered, at)
+        if entry_ is None:
+            # Nothing was written because the plan was refused before it came to this field.
+            yield Verdict(at, at.split("/")[1], "", Fate.REFUSED, "the request was refused")
+        else:
+            rest = at[len(entry_.source) :]
+            yield Verdict(at, entry_.field, entry_.target and entry_.target + rest, entry_.fate, entry_.reason)
+
+
+def _longest(table: Mapping[str, Any], at: str) -> Any:
+    while at:
+        if at in table:
+            return table[at]
+        at = at.rpartition("/")[0]
+    return None
+
+
+def _violations(plan_: Plan) -> Iterator[Violation]:
+    others = list(_other_plans(plan_)) if plan_.problems else []
+    for problem in plan_.problems:
+        served = tuple(
+            other.vendor for other in others if other.route and problem.field not in {p.field for p in other.problems}
+        )
+        limit = f" ({plan_.vendor}: {problem.limit})" if problem.limit else ""
+        hint = f" Served by: {', '.join(served)}." if served else ""
+        yield Violation(
+            problem.field, problem.source, f"{problem.field}: {problem.reason}{limit}.{hint}", problem.limit, served
+        )
+
+
+def _other_plans(plan_: Plan) -> Iterator[Plan]:
+    for provider in all_providers().values():
+        if provider is not plan_.provider:
+            request = {name: value for name, value in plan_.request.items() if name != "model"}
+            yield plan_normalized(request, plan_.kind, provider, allow={}, preferences={})
+
+
+def choose(
+    request: BaseModel | Mapping[str, Any],
+    providers: Sequence[Provider],
+    *,
+    allow: Mapping[str, Allowance] | None = None,
+    preferences: Mapping[str, Any] | None = None,
+    base_urls: Mapping[str, str] | None = None,
+    override: bool = False,
+) -> Plan:
+    """The plan of the first vendor that can serve the request, else the refused plan with the fewest problems."""
+    if not providers:
+        raise UnknownNameError("no vendor to choose from")
+    shared, kind = normalize(request)
+    return _first_clean(
+        plan_normalized(
+            shared,
+            kind,
+            provider,
+            allow=allow or {},
+            preferences=preferences or {},
+            base_url=(base_urls or {}).get(provider.id),
+            override=override,
+        )
+        for provider in providers
+    )
+
+
+__all__ = ["PORTABLE", "Plan", "Upload", "Verdict", "Violation", "choose", "normalize", "plan", "write"]

@@ -1,0 +1,373 @@
+"""What a vendor is to polyreel: its routes, its words, and how to talk to it.
+
+One file in `polyreel.providers` (or in a third-party package, by the entry point group `polyreel.providers`)
+subclasses `Provider` and fills in tables. Everything else is derived.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self
+
+from attrs import Factory, frozen
+
+from .codecs import Json
+from .contract import Contract, Operation
+from .errors import BadReplyError, TaskNotFoundError, VendorError
+from .flows import Flow, Reply, Send, send_patiently
+from .mapping import Constant, Field, Forced, Row, get, is_missing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Status = Literal["queued", "running", "succeeded", "failed", "canceled", "unknown"]
+FINAL: Final = frozenset({"succeeded", "failed", "canceled"})
+
+WORKFLOWS: Final[Mapping[str, tuple[str, ...]]] = {
+    "motion-control": ("motion_video", "character_image", "character_orientation"),
+    "edit-video": ("source_video",),
+    "reference-video": ("reference_video",),
+    "reference-to-video": ("reference_images",),
+    "image-to-video": ("first_frame", "last_frame"),
+    "text-to-video": (),
+    "generate-image": (),
+}
+"""Every workflow with the shared inputs that ask for it; the first whose inputs are set is meant."""
+
+
+class GeneratedOperation(Protocol):
+    """One endpoint module of a generated client, as far as polyreel uses it."""
+
+    METHOD: str
+    PATH: str
+
+    @property
+    def build_request(self) -> Callable[..., dict[str, Any]]:
+        """The keyword arguments of an httpx request."""
+
+    @property
+    def parse_response(self) -> Callable[[int, bytes, Mapping[str, str]], Any]:
+        """The typed reading of a reply."""
+
+
+class GeneratedModel(Protocol):
+    """One request model of a generated client."""
+
+    __name__: str
+
+    def from_dict(self, src_dict: Mapping[str, Any]) -> Any:
+        """The typed body."""
+
+
+@frozen(eq=False)
+class Route:
+    """One row of what a vendor sells: a model family and a workflow, served by one generated operation and body."""
+
+    model: str
+    workflow: str
+    operation: Any
+    """The generated endpoint module (a GeneratedOperation)."""
+    body: Any
+    """The generated model class of the body (a GeneratedModel); its name is the schema's name."""
+    rows: tuple[Row, ...]
+    ignored: Mapping[str, str] = Factory(dict)
+    """Native places that the shared model does not cover, each with the reason."""
+
+    @cached_property
+    def schema(self) -> str:
+        """The name of the body's schema in the contract."""
+        name = self.body.__name__
+        assert isinstance(name, str)
+        return name
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Row]:
+        """The row of each shared field."""
+        return {name: row for row in self.rows for name in row.names}
+
+    @cached_property
+    def by_place(self) -> Mapping[str, Row]:
+        """The row of each native place."""
+        return {place: row for row in self.rows for place in row.places}
+
+    @cached_property
+    def constants(self) -> tuple[Constant, ...]:
+        """The rows that tell this route from others."""
+        return tuple(row for row in self.rows if isinstance(row, Constant))
+
+
+@frozen
+class Reads:
+    """Where a vendor's replies hold what a job is; dotted places, the first that is there counts."""
+
+    id: tuple[str, ...]
+    status: tuple[str, ...]
+    outputs: tuple[str, ...]
+    progress: tuple[str, ...] = ()
+    usage: tuple[str, ...] = ()
+    estimate: tuple[str, ...] = ()
+    error_code: tuple[str, ...] = ()
+    error_message: tuple[str, ...] = ()
+
+
+@frozen
+class Facts:
+    """What one reply says about a job."""
+
+    id: str | None
+    status: Status
+    word: str | None
+    urls: tuple[str, ...]
+    progress: float | None
+    usage: Json | None
+    estimated_seconds: float | None
+    error_code: str | None
+    error_message: str | None
+    raw: Json
+
+
+@frozen
+class SimulatedTask:
+    """What the simulator knows of a task when it answers in a vendor's shape."""
+
+    id: str
+    status: Status
+    model: str
+    """The native model name of the request, or the family where the body has none."""
+    created: int
+    """Seconds since 1970."""
+    elapsed: int
+    """Seconds from submit to the end, or to now."""
+    progress: int
+    """Percent."""
+    duration: int
+    width: int
+    height: int
+    prompt: str
+    credits: float
+    body: Json
+    urls: tuple[str, ...]
+    content_type: str
+
+
+class Provider:
+    """One vendor. Subclasses fill in the tables; the methods are right for most vendors as they are."""
+
+    id: ClassVar[str]
+    """The vendor id, such as `acme-video`."""
+    name: ClassVar[str]
+    """The vendor's own name."""
+    key_variable: ClassVar[str]
+    """The environment variable that holds the key."""
+    base_url_variable: ClassVar[str | None] = None
+    """The environment variable that may hold another base URL, where the vendor's route is sold by many hosts."""
+    routes: ClassVar[tuple[Route, ...]]
+    statuses: ClassVar[Mapping[str, Status]]
+    """The vendor's status words, in lower case. Words that are not here are `unknown`, never final."""
+    reads: ClassVar[Reads]
+    files: ClassVar[Literal["multipart", "upload", "none"]] = "none"
+    """How local files get to the vendor."""
+    file_kinds: ClassVar[frozenset[str]] = frozenset({"image", "video"})
+    """The kinds of local files that way takes."""
+    file_note: ClassVar[str] = ""
+    """Why other local files are refused."""
+    output_seconds: ClassVar[int | None] = None
+    """How long output URLs work, where the vendor says."""
+    poll_floor: ClassVar[float] = 3.0
+    """The shortest pause between status queries, in seconds."""
+
+    @cached_property
+    def contract(self) -> Contract:
+        """The vendor's OpenAPI document; the default is the shipped one named like the vendor."""
+        return Contract.load(self.id.replace("-", "_"))
+
+    @classmethod
+    def load(cls) -> Self:
+        """Make the provider; entry points call this."""
+        return cls()
+
+    # -- hosts -----------------------------------------------------------------------------------
+
+    @cached_property
+    def base_url(self) -> str:
+        """The documented base URL."""
+        return str(self.contract.document["servers"][0]["url"])
+
+    @cached_property
+    def servers(self) -> tuple[str, ...]:
+        """Every base URL of the vendor, files hosts included. The key goes to these and to no other."""
+        return tuple(dict.fromkeys([self.base_url, *(o.server for o in self.contract.operations.values())]))
+
+    def operation(self, route: Route) -> Operation:
+        """The contract's side of a route's generated operation."""
+        path, method = route.operation.PATH, route.operation.METHOD
+        return next(o for o in self.contract.operations.values() if o.path == path and o.method == method)
+
+    def call(self, request: Mapping[str, Any], base_url: str | None = None) -> Send:
+        """The step for a call that costs nothing, from what a generated `build_request` returned."""
+        url = (base_url or self.base_url) + request["url"]
+        return Send(self.id, request["method"].upper(), url, params=request.get("params", {}))
+
+    # -- routes ----------------------------------------------------------------------------------
+
+    def routes_of_body(self, body: Mapping[str, Any], path: str | None = None) -> Iterator[Route]:
+        """The routes a native body can belong to, by its constants (and the request path, where it is known).
+
+        Where the choice is by the presence of a field, the route whose required native fields are all there,
+        and that knows most of the body, comes first.
+        """
+
+        def unknown(route: Route) -> int:
+            required = self.contract.schema(route.schema).get("required", [])
+            missing = sum(name not in body for name in required)
+            places = {place.partition(".")[0] for place in (*route.by_place, *route.ignored)}
+            return missing * 100 + sum(name not in places for name in body)
+
+        candidates = [
+            route
+            for route in self.routes
+            if (path is None or path == route.operation.PATH) and all(row.matches(body) for row in route.constants)
+        ]
+        return iter(sorted(candidates, key=unknown))
+
+    def defaults(self, route: Route) -> Json:
+        """The shared values the vendor uses where a body says nothing, as far as it documents them."""
+        found: Json = {}
+        for row in route.rows:
+            if isinstance(row, Forced):
+                found[row.shared] = row.value
+            elif isinstance(row, Field):
+                schema = self.contract.property(route.schema, row.native) or {}
+                if "default" in schema:
+                    found[row.shared] = row.codec.decode(schema["default"], {})
+        return found
+
+    # -- calls -----------------------------------------------------------------------------------
+
+    def get_request(self, task_id: str) -> Mapping[str, Any]:
+        """The generated request of a status query."""
+        raise NotImplementedError
+
+    def get(self, task_id: str, base_url: str | None = None) -> Flow[Facts]:
+        """Ask for the state of a task."""
+        if not re.fullmatch(r"[A-Za-z0-9._:-]{1,200}", task_id) or ".." in task_id:
+            raise TaskNotFoundError(f"{task_id[:80]!r} is not a task id", vendor=self.id)
+        reply = yield from send_patiently(self.call(self.get_request(task_id), base_url))
+        if reply.ok:
+            return self.read(reply)
+        code, message = self.read_error(reply)
+        text = f"{self.id} answered HTTP {reply.status} to a status query: {message}"
+        error = TaskNotFoundError if self.is_not_found(reply.status, code) else VendorError
+        raise error(text, vendor=self.id, status=reply.status, code=code, request_id=self.request_id(reply))
+
+    def upload(self, path: Path, content_type: str) -> Flow[str]:
+        """Upload a local file first and return its URL; for vendors with `files = "upload"`."""
+        raise NotImplementedError
+
+    # -- reading replies -------------------------------------------------------------------------
+
+    def read(self, reply: Reply) -> Facts:
+        """What a reply says about a job; raises BadReplyError where it is not a JSON object."""
+        raw = reply.json()
+        if not isinstance(raw, dict):
+            raise BadReplyError(f"{self.id} answered with something that is not an object", vendor=self.id)
+        reads = self.reads
+        identity = first(raw, reads.id)
+        word = first(raw, reads.status)
+        usage = first(raw, reads.usage)
+        estimate = first(raw, reads.estimate)
+        code, message = first(raw, reads.error_code), first(raw, reads.error_message)
+        return Facts(
+            id=identity if isinstance(identity, str) and identity else None,
+            status=self.statuses.get(word.strip().lower(), "unknown") if isinstance(word, str) else "unknown",
+            word=word if isinstance(word, str) else None,
+            urls=urls(raw, reads.outputs),
+            progress=fraction(first(raw, reads.progress)),
+            usage=usage if isinstance(usage, dict) else None,
+            estimated_seconds=float(estimate) if is_number(estimate) and estimate >= 0 else None,
+            error_code=str(code) if code not in {None, ""} and not isinstance(code, (dict, list)) else None,
+            error_message=message if isinstance(message, str) and message else None,
+            raw=raw,
+        )
+
+    def read_error(self, reply: Reply) -> tuple[str | None, str]:
+        """The vendor's code and text of an HTTP error, in any of its styles; plain text as it is."""
+        try:
+            body = reply.json()
+        except BadReplyError:
+            return None, printable(reply.content.decode("utf-8", "replace"))[:300] or "an empty answer"
+        if isinstance(body, dict):
+            code = first(body, ("error.code", "code"))
+            message = first(body, ("error.message", "message", "msg", "error"))
+            return (
+                str(code) if code not in {None, ""} and not isinstance(code, (dict, list)) else None,
+                printable(str(message if message is not None else body))[:500],
+            )
+        return None, printable(str(body))[:300]
+
+    def is_not_found(self, status: int, code: str | None) -> bool:
+        """Whether an error says that the task does not exist."""
+        return status == 404
+
+    def request_id(self, reply: Reply) -> str | None:
+        """The vendor's id of the call, for its support."""
+        return reply.header("x-request-id")
+
+    # -- the simulator's side --------------------------------------------------------------------
+
+    def impersonate(self, example: Json, task: SimulatedTask) -> Json:
+        """The contract's example reply for a state, with this task's facts in it."""
+        raise NotImplementedError
+
+    def new_task_id(self, number: int, created: int, letters: str) -> str:
+        """A task id in the vendor's style; `letters` are 32 random ones of [a-z0-9]."""
+        raise NotImplementedError
+
+
+# -- reading helpers -------------------------------------------------------------------------------
+
+
+def first(value: Json, places: tuple[str, ...]) -> Any:
+    """The value at the first of several dotted places that has one that is not null."""
+    for place in places:
+        found = get(value, place)
+        if not is_missing(found) and found is not None:
+            return found
+    return None
+
+
+def urls(value: Json, places: tuple[str, ...]) -> tuple[str, ...]:
+    """The http(s) URLs at the first place that has any; a list may hold URLs or objects with a `url`."""
+    for place in places:
+        found = get(value, place)
+        items = found if isinstance(found, list) else [found]
+        texts = [item.get("url") if isinstance(item, dict) else item for item in items]
+        links = tuple(text for text in texts if isinstance(text, str) and text.startswith(("https://", "http://")))
+        if links:
+            return links
+    return ()
+
+
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a number (a boolean is not)."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def fraction(value: Any) -> float | None:
+    """Progress as 0 to 1, from 42, "42" or "42%"."""
+    if isinstance(value, str):
+        text = value.strip().removesuffix("%")
+        value = float(text) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", text) else None
+    if not is_number(value):
+        return None
+    return min(1.0, max(0.0, float(value) / 100))
+
+
+def printable(text: str) -> str:
+    """Vendor text without control characters, which could drive a terminal."""
+    return "".join(character if character.isprintable() or character == "\n" else " " for character in text).strip()
+
+
+__all__ = ["FINAL", "WORKFLOWS", "Facts", "Provider", "Reads", "Route", "SimulatedTask", "Status"]

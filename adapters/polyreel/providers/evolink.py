@@ -1,0 +1,315 @@
+"""EvoLink: `POST /v1/videos/generations`, one endpoint whose `model` chooses the body.
+
+Facts from its reference pages (kling-o3-reference-to-video and siblings: early 2026, Mar-Apr 2026, Oct 2026),
+as marked in specs/evolink.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Literal
+
+from polyreel_generated.evolink.api.files import upload_file_stream
+from polyreel_generated.evolink.api.generation import create_video
+from polyreel_generated.evolink.api.tasks import get_task
+from polyreel_generated.evolink.models import (
+    KlingO3ImageToVideo,
+    KlingO3ReferenceToVideo,
+    KlingO3TextToVideo,
+    KlingO3VideoEdit,
+    KlingV3ImageToVideo,
+    KlingV3MotionControl,
+    KlingV3TextToVideo,
+    KlingV26MotionControl,
+)
+
+from ..codecs import CannotExpressError, Choice, Default, Items, Json, Only, Prompt, cited_inputs
+from ..errors import VendorError
+from ..flows import Flow, Part, Send, send_patiently
+from ..mapping import Absent, Alias, Constant, Field, Forced, Group, Row
+from ..prompts import ANGLE
+from ..provider import Provider, Reads, Route, SimulatedTask, Status, first
+
+ON_OFF: Final = Choice({True: "on", False: "off"})
+PROMPT: Final = Field("prompt", "prompt", Prompt(ANGLE, cited_inputs))
+SHOT_PROMPT: Final = Field(
+    "prompt",
+    "prompt",
+    Prompt(ANGLE, cited_inputs, replaced_by="shots"),
+    default=Default("", "the field is demanded, and ignored beside shots", when="shots"),
+)
+ELEMENTS: Final = Field("elements", "model_params.element_list", Items("element_id"))
+NO_NEGATIVE: Final = Absent("negative_prompt", "EvoLink lists no negative prompt for Kling O3")
+NO_GUIDANCE: Final = Absent("guidance_scale", "EvoLink lists no prompt adherence for Kling")
+SILENT: Final = Forced("audio", value=False, reason="sound is forced off where there is a video input")
+NO_SHOTS: Final = Absent("shots", "the newer page (Oct 2026) no longer lists multi-shot fields for this model")
+NO_SHOT_MODE: Final = Absent("shot_mode", NO_SHOTS.reason)
+MULTI_SHOT: Final = ("model_params.multi_shot", "model_params.shot_type", "model_params.multi_prompt")
+
+
+class MultiShot:
+    """`shots` and `shot_mode` as multi_shot, shot_type and multi_prompt (index from 1, duration as text)."""
+
+    def __init__(self, automatic: str | None) -> None:
+        self.automatic = automatic
+
+    def encode(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The three native fields."""
+        shots, mode = values.get("shots"), values.get("shot_mode")
+        if mode == "automatic":
+            if shots is not None:
+                raise CannotExpressError("automatic planning takes no shots of its own", leaves=("/shot_mode",))
+            if self.automatic is None:
+                raise CannotExpressError("automatic is not offered", limit="only custom", leaves=("/shot_mode",))
+            return {MULTI_SHOT[0]: True, MULTI_SHOT[1]: self.automatic}
+        if shots is None:
+            raise CannotExpressError("custom planning needs shots", leaves=("/shot_mode",))
+        untimed = tuple(f"/shots/{index}" for index, shot in enumerate(shots) if "duration" not in shot)
+        if untimed:
+            raise CannotExpressError(
+                "every shot needs a duration", limit="durations that make the total", leaves=untimed
+            )
+        items = [
+            {"index": index, "prompt": shot["prompt"], "duration": str(shot["duration"])}
+            for index, shot in enumerate(shots, 1)
+        ]
+        return {MULTI_SHOT[0]: True, MULTI_SHOT[1]: "customize", MULTI_SHOT[2]: items}
+
+    def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The shared fields; what is set without multi_shot means nothing to the vendor."""
+        on, kind, items = (natives.get(place) for place in MULTI_SHOT)
+        if on is not True:
+            if kind is not None or items:
+                raise ValueError("ignored by the vendor unless multi_shot is true")
+            return {}
+        if kind == self.automatic and kind is not None:
+            return {"shot_mode": "automatic"}
+        if kind != "customize" or not isinstance(items, list):
+            raise ValueError("shot_type and multi_prompt do not go together")
+        ordered = sorted(items, key=lambda item: int(item["index"]))
+        shots = [{"prompt": item["prompt"], "duration": int(item["duration"])} for item in ordered]
+        return {"shots": shots, "shot_mode": "custom"}
+
+
+def rows(model: str, *own: Row) -> tuple[Row, ...]:
+    """The rows every Kling model of this vendor has, around its own."""
+    return (
+        Constant("model", model, field="model"),
+        *own,
+        Field("resolution", "quality"),
+        Field("watermark", "model_params.watermark_info.enabled"),
+        Field("callback_url", "callback_url"),
+        NO_GUIDANCE,
+    )
+
+
+def made(*own: Row, automatic: str | None = None) -> tuple[Row, ...]:
+    """The rows of models that make a clip of their own length, sound and shots."""
+    return (
+        *own,
+        SHOT_PROMPT,
+        Group(
+            ("shots", "shot_mode"),
+            MULTI_SHOT,
+            MultiShot(automatic),
+            homes={"shots": MULTI_SHOT[2], "shot_mode": MULTI_SHOT[1]},
+        ),
+        Field("duration", "duration"),
+        Field("audio", "sound", ON_OFF),
+    )
+
+
+def motion(*own: Row) -> tuple[Row, ...]:
+    """The rows of motion control models: exactly one image and one video, in lists."""
+    return (
+        Field("character_image", "image_urls", Only()),
+        Field("motion_video", "video_urls", Only()),
+        *own,
+        PROMPT,
+        Field(
+            "character_orientation",
+            "model_params.character_orientation",
+            default=Default(
+                "video", "the field is demanded; video takes motion clips of up to 30 s, image of up to 10 s"
+            ),
+        ),
+        Field("keep_source_audio", "model_params.keep_sound"),
+        SILENT,
+    )
+
+
+FRAMES: Final = (Field("first_frame", "image_start"), Field("last_frame", "image_end"))
+REFERENCES: Final = Field("reference_images", "image_urls")
+ASPECT: Final = Field("aspect_ratio", "aspect_ratio")
+KEEP: Final = Field("keep_source_audio", "keep_original_sound")
+O3_IMAGE: Final = rows("kling-o3-image-to-video", *FRAMES, REFERENCES, ELEMENTS, *made(NO_NEGATIVE), ASPECT)
+VIDEO_ALIASES: Final = (Alias("video_urls", Only(first=True)), Alias("video", Only(first=True)))
+
+ROUTES: Final = (
+    Route(
+        "kling-o3",
+        "text-to-video",
+        create_video,
+        KlingO3TextToVideo,
+        rows("kling-o3-text-to-video", ELEMENTS, *made(NO_NEGATIVE), ASPECT),
+    ),
+    Route("kling-o3", "image-to-video", create_video, KlingO3ImageToVideo, O3_IMAGE),
+    Route("kling-o3", "reference-to-video", create_video, KlingO3ImageToVideo, O3_IMAGE),
+    Route(
+        "kling-o3",
+        "reference-video",
+        create_video,
+        KlingO3ReferenceToVideo,
+        rows(
+            "kling-o3-reference-to-video",
+            # Priority by the page of early 2026: video_url and video_urls before video; first item of a list.
+            Field("reference_video", "video_url", aliases=VIDEO_ALIASES),
+            REFERENCES,
+            ELEMENTS,
+            PROMPT,
+            KEEP,
+            Field("duration", "duration"),
+            ASPECT,
+            SILENT,
+            NO_SHOTS,
+            NO_SHOT_MODE,
+            NO_NEGATIVE,
+        ),
+        ignored={
+            "sound": "ignored by the vendor: forced off with a video input (page of early 2026)",
+            **dict.fromkeys(MULTI_SHOT, NO_SHOTS.reason),
+        },
+    ),
+    Route(
+        "kling-o3",
+        "edit-video",
+        create_video,
+        KlingO3VideoEdit,
+        rows(
+            "kling-o3-video-edit",
+            Field("source_video", "video_url"),
+            REFERENCES,
+            ELEMENTS,
+            PROMPT,
+            KEEP,
+            SILENT,
+            Absent("duration", "an edited clip is as long as its source"),
+            Absent("aspect_ratio", "an edited clip keeps the frame of its source"),
+            NO_NEGATIVE,
+        ),
+    ),
+    Route(
+        "kling-v3",
+        "text-to-video",
+        create_video,
+        KlingV3TextToVideo,
+        rows(
+            "kling-v3-text-to-video",
+            *made(Field("negative_prompt", "negative_prompt"), automatic="intelligence"),
+            ASPECT,
+        ),
+    ),
+    Route(
+        "kling-v3",
+        "image-to-video",
+        create_video,
+        KlingV3ImageToVideo,
+        rows(
+            "kling-v3-image-to-video",
+            *FRAMES,
+            ELEMENTS,
+            *made(Field("negative_prompt", "negative_prompt"), automatic="intelligence"),
+            Absent("aspect_ratio", "the clip has the aspect ratio of its first frame"),
+        ),
+    ),
+    Route(
+        "kling-v3",
+        "motion-control",
+        create_video,
+        KlingV3MotionControl,
+        rows("kling-v3-motion-control", *motion(ELEMENTS)),
+    ),
+    Route(
+        "kling-v2.6",
+        "motion-control",
+        create_video,
+        KlingV26MotionControl,
+        rows("kling-v2.6-motion-control", *motion()),
+    ),
+)
+
+
+class EvoLink(Provider):
+    """EvoLink (api.evolink.ai)."""
+
+    id = "evolink"
+    name = "EvoLink"
+    key_variable = "EVOLINK_API_KEY"
+    routes = ROUTES
+    # Task page, Mar-Apr 2026. `cancelled` is seen in the vendor's own clients, not on the page.
+    statuses: ClassVar[Mapping[str, Status]] = MappingProxyType(
+        {
+            "pending": "queued",
+            "processing": "running",
+            "completed": "succeeded",
+            "failed": "failed",
+            "cancelled": "canceled",
+        }
+    )
+    reads = Reads(
+        id=("id",),
+        status=("status",),
+        outputs=("results", "result_data"),
+        progress=("progress",),
+        usage=("usage",),
+        estimate=("task_info.estimated_time",),
+        error_code=("error.code",),
+        error_message=("error.message",),
+    )
+    files: ClassVar[Literal["multipart", "upload", "none"]] = "upload"
+    # The upload page (2026) lists image types only; whether video uploads work is unknown.
+    file_kinds = frozenset({"image"})
+    file_note = "EvoLink's file upload takes images only, and video fields take URLs"
+    output_seconds = 24 * 3600
+    poll_floor = 8.0  # the pace of the vendor's own client for video tasks
+
+    def get_request(self, task_id: str) -> Mapping[str, Any]:
+        """`GET /v1/tasks/{task_id}`."""
+        return get_task.build_request(task_id)
+
+    def upload(self, path: Path, content_type: str) -> Flow[str]:
+        """`POST /api/v1/files/upload/stream` on the files host; files are kept for 72 hours."""
+        operation = self.contract.operations["uploadFileStream"]
+        parts = (Part("file", path=path, content_type=content_type),)
+        url = operation.server + upload_file_stream.PATH
+        reply = yield from send_patiently(Send(self.id, upload_file_stream.METHOD, url, parts=parts, deadline=300.0))
+        link = first(reply.json(), ("data.file_url",)) if reply.ok else None
+        if not isinstance(link, str):
+            _, message = self.read_error(reply)
+            raise VendorError(f"the upload of {path.name} failed: {message}", vendor=self.id, status=reply.status)
+        return link
+
+    def is_not_found(self, status: int, code: str | None) -> bool:
+        """404, or the 400 for an id that is not one of this vendor's."""
+        return status == 404 or code in {"task_not_found", "invalid_task_id"}
+
+    def impersonate(self, example: Json, task: SimulatedTask) -> Json:
+        """A task in EvoLink's shape."""
+        facts: Json = {"id": task.id, "created": task.created, "model": task.model, "progress": task.progress}
+        if "results" in example:
+            facts |= {"results": list(task.urls), "result_data": [{"url": url} for url in task.urls]}
+            facts |= {"duration": task.elapsed, "usage": {"credits_used": task.credits}}
+        elif "usage" in example:
+            facts["usage"] = {**example["usage"], "credits_reserved": task.credits}
+        if "task_info" in example and "video_duration" in example["task_info"]:
+            facts["task_info"] = {**example["task_info"], "video_duration": task.duration}
+        return {**example, **facts}
+
+    def new_task_id(self, number: int, created: int, letters: str) -> str:
+        """`task-unified-<unix>-<8 letters>`, as all published samples have it."""
+        return f"task-unified-{created}-{letters[:8]}"
+
+
+PROVIDER: Final = EvoLink

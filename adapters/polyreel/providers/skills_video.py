@@ -1,0 +1,254 @@
+"""skills.video: one endpoint per model, whose `feature` chooses the workflow.
+
+Facts from its reference pages (Kling O3 Video, Kling O3 Image, Kling V2.6, newest renders, 2026), as marked in
+specs/skills_video.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Literal
+
+from polyreel_generated.skills_video.api.generation import (
+    create_kling_o3_image,
+    create_kling_o3_video,
+    create_kling_v26_video,
+)
+from polyreel_generated.skills_video.api.tasks import get_generation
+from polyreel_generated.skills_video.models import (
+    KlingO3FrameToVideo,
+    KlingO3ImageRequest,
+    KlingO3ReferenceToVideo,
+    KlingO3TextImageToVideo,
+    KlingO3VideoReferenceToVideo,
+    KlingO3VideoToVideo,
+    KlingV26MotionControl,
+    KlingV26TextImageToVideo,
+)
+
+from ..codecs import Choice, Json, Prompt, cited_inputs
+from ..mapping import Absent, Alias, Constant, Field, Row
+from ..prompts import AT
+from ..provider import Provider, Reads, Route, SimulatedTask, Status
+
+QUALITY: Final = Field("resolution", "quality", Choice({"720p": "standard", "1080p": "pro"}))
+PROMPT: Final = Field("prompt", "prompt", Prompt(AT, cited_inputs))
+AUDIO: Final = Field("audio", "generate_audio")
+DURATION: Final = Field("duration", "duration")
+ASPECT: Final = Field("aspect_ratio", "aspect_ratio")
+NEGATIVE: Final = Field("negative_prompt", "negative_prompt")
+REFERENCES: Final = Field("reference_images", "image_urls", aliases=(Alias("reference_image_urls"),))
+KEEP: Final = Field("keep_source_audio", "keep_audio")
+NOT_OFFERED: Final = (
+    Absent("callback_url", "skills.video calls back only the address set in its dashboard"),
+    Absent("elements", "the page mentions elements and documents no field for them"),
+    Absent("guidance_scale", "skills.video documents no prompt adherence for Kling"),
+    Absent("shots", "skills.video documents no shots for Kling"),
+    Absent("shot_mode", "skills.video documents no shots for Kling"),
+    Absent("watermark", "skills.video documents no watermark switch"),
+)
+
+
+def feature(name: str, *rows: Row, default: bool = False) -> tuple[Row, ...]:
+    """The rows of one workflow word; the default one may be left out of a body."""
+    return (*rows, Constant("feature", name, optional=default), *NOT_OFFERED)
+
+
+TEXT_OR_IMAGE: Final = feature(
+    "text-image-to-video",
+    PROMPT,
+    Field("first_frame", "image_url"),
+    Field("last_frame", "end_image_url"),
+    DURATION,
+    ASPECT,
+    QUALITY,
+    AUDIO,
+    NEGATIVE,
+    default=True,
+)
+V26_TEXT_OR_IMAGE: Final = feature(
+    "text-image-to-video",
+    PROMPT,
+    Field("first_frame", "image_url"),
+    Field("last_frame", "end_image_url"),
+    DURATION,
+    ASPECT,
+    AUDIO,
+    NEGATIVE,
+    Absent("resolution", "Kling V2.6 has a quality tier for motion control only"),
+    default=True,
+)
+
+ROUTES: Final = (
+    Route("kling-o3", "text-to-video", create_kling_o3_video, KlingO3TextImageToVideo, TEXT_OR_IMAGE),
+    Route("kling-o3", "image-to-video", create_kling_o3_video, KlingO3TextImageToVideo, TEXT_OR_IMAGE),
+    Route(
+        "kling-o3",
+        "image-to-video",
+        create_kling_o3_video,
+        KlingO3FrameToVideo,
+        feature(
+            "frame-to-video",
+            PROMPT,
+            Field("first_frame", "first_frame_url"),
+            Field("last_frame", "last_frame_url"),
+            DURATION,
+            QUALITY,
+            AUDIO,
+            NEGATIVE,
+            Absent("aspect_ratio", "the clip has the aspect ratio of its first frame"),
+        ),
+    ),
+    Route(
+        "kling-o3",
+        "reference-to-video",
+        create_kling_o3_video,
+        KlingO3ReferenceToVideo,
+        feature(
+            "reference-to-video",
+            REFERENCES,
+            PROMPT,
+            Field("first_frame", "image_url", aliases=(Alias("start_image_url"),)),
+            Field("last_frame", "end_image_url"),
+            DURATION,
+            ASPECT,
+            QUALITY,
+            AUDIO,
+            NEGATIVE,
+        ),
+    ),
+    Route(
+        "kling-o3",
+        "edit-video",
+        create_kling_o3_video,
+        KlingO3VideoToVideo,
+        feature(
+            "video-to-video",
+            Field("source_video", "video_url"),
+            REFERENCES,
+            PROMPT,
+            KEEP,
+            QUALITY,
+            Absent("duration", "an edited clip is as long as its source"),
+            Absent("aspect_ratio", "an edited clip keeps the frame of its source"),
+            Absent("audio", "editing keeps or drops the source's sound: keep_source_audio"),
+        ),
+    ),
+    Route(
+        "kling-o3",
+        "reference-video",
+        create_kling_o3_video,
+        KlingO3VideoReferenceToVideo,
+        feature(
+            "video-reference-to-video",
+            Field("reference_video", "video_url"),
+            REFERENCES,
+            PROMPT,
+            KEEP,
+            DURATION,
+            ASPECT,
+            QUALITY,
+            Absent("audio", "whether this workflow makes sound of its own is not documented: keep_source_audio"),
+        ),
+    ),
+    Route("kling-v2.6", "text-to-video", create_kling_v26_video, KlingV26TextImageToVideo, V26_TEXT_OR_IMAGE),
+    Route("kling-v2.6", "image-to-video", create_kling_v26_video, KlingV26TextImageToVideo, V26_TEXT_OR_IMAGE),
+    Route(
+        "kling-v2.6",
+        "motion-control",
+        create_kling_v26_video,
+        KlingV26MotionControl,
+        feature(
+            "motion-control",
+            Field("character_image", "image_url"),
+            Field("motion_video", "video_url"),
+            PROMPT,
+            Field("character_orientation", "character_orientation"),
+            QUALITY,
+            Field("keep_source_audio", "keep_original_sound"),
+            Absent("duration", "the clip is as long as the motion video"),
+            Absent("aspect_ratio", "the clip has the frame of its inputs"),
+            Absent("audio", "motion control keeps or drops the source's sound: keep_source_audio"),
+        ),
+    ),
+    Route(
+        "kling-o3-image",
+        "generate-image",
+        create_kling_o3_image,
+        KlingO3ImageRequest,
+        (
+            Field("reference_images", "image_urls"),
+            PROMPT,
+            ASPECT,
+            Field("resolution", "resolution"),
+            Field("count", "n"),
+            Field("output_format", "output_format"),
+            NOT_OFFERED[0],
+        ),
+    ),
+)
+
+
+class SkillsVideo(Provider):
+    """skills.video (open.skills.video)."""
+
+    id = "skills-video"
+    name = "skills.video"
+    key_variable = "SKILLS_VIDEO_API_KEY"
+    routes = ROUTES
+    # Reference pages, newest render (2026); the lower-case words are the older render's.
+    statuses: ClassVar[Mapping[str, Status]] = MappingProxyType(
+        {
+            "in_queue": "queued",
+            "starting": "queued",
+            "in_progress": "running",
+            "processing": "running",
+            "completed": "succeeded",
+            "succeeded": "succeeded",
+            "failed": "failed",
+            "canceled": "canceled",
+            "cancelled": "canceled",
+        }
+    )
+    reads = Reads(
+        id=("id",),
+        status=("status",),
+        outputs=("data.videos", "data.video", "data.images", "data.image", "data.video_url", "data.url"),
+        usage=("usage",),
+        error_code=("code",),
+        error_message=("message",),
+    )
+    files: ClassVar[Literal["multipart", "upload", "none"]] = "multipart"
+    poll_floor = 3.0  # the pace of the vendor's own client
+
+    def get_request(self, task_id: str) -> Mapping[str, Any]:
+        """`GET /generation/{id}`."""
+        return get_generation.build_request(task_id)
+
+    def impersonate(self, example: Json, task: SimulatedTask) -> Json:
+        """A generation in skills.video's shape."""
+        usage = {"total": task.credits, "subscription": task.credits, "permanent": 0}
+        facts: Json = {"id": task.id, "input": task.body, "usage": usage}
+        if isinstance(data := example.get("data"), dict):
+            single, several = ("image", "images") if "images" in data else ("video", "videos")
+            items = [
+                {
+                    **data[single],
+                    "url": url,
+                    "file_name": url.rpartition("/")[2],
+                    "content_type": task.content_type,
+                    **({"width": task.width, "height": task.height} if "width" in data[single] else {}),
+                }
+                for url in task.urls
+            ]
+            own = {"n": len(items), "actual_prompt": task.prompt, several: items, single: items[0]}
+            facts["data"] = {**data, **own}
+        return {**example, **{name: value for name, value in facts.items() if name in example}}
+
+    def new_task_id(self, number: int, created: int, letters: str) -> str:
+        """`gen_` and letters, after the pages' `gen_123`."""
+        return f"gen_{letters[:16]}"
+
+
+PROVIDER: Final = SkillsVideo

@@ -1,0 +1,132 @@
+"""The specs as the tests see them: their text, their data, and walks over their schemas."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from polyreel.contract import SCHEMAS, Contract, Json, Operation
+from ruamel.yaml import YAML
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+SPECS: Final = ROOT / "specs"
+SHARED: Final = "polyreel"
+"""The spec of the shared model; every other one is a vendor's."""
+
+NAMES: Final = sorted(path.stem for path in SPECS.glob("*.yaml"))
+VENDORS: Final = [name for name in NAMES if name != SHARED]
+
+METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+
+_MAPS: Final = ("properties", "patternProperties", "$defs", "dependentSchemas")
+_LISTS: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
+_SINGLES: Final = (
+    *("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"),
+    *("unevaluatedItems", "unevaluatedProperties"),
+)
+
+
+@cache
+def text(name: str) -> str:
+    """The text of one spec."""
+    return (SPECS / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+@cache
+def parse(source: str) -> Json:
+    """A YAML 1.2 text as plain data; callers must not change it."""
+    document = YAML(typ="safe", pure=True).load(source)
+    assert isinstance(document, dict)
+    return document
+
+
+@cache
+def contract(name: str) -> Contract:
+    """One spec as polyreel reads it."""
+    return Contract(parse(text(name)))
+
+
+def operations(document: Json) -> Iterator[tuple[str, Json]]:
+    """Every operation below `paths`, with its pointer."""
+    for path, item in document.get("paths", {}).items():
+        for method in METHODS:
+            if method in item:
+                yield f"{method.upper()} {path}", item[method]
+
+
+def nodes(node: Any, at: str = "#") -> Iterator[tuple[str, Json]]:
+    """Every mapping of a document outside schemas, extensions and example values, with its pointer."""
+    if isinstance(node, dict):
+        yield at, node
+        for key, child in node.items():
+            if key not in {"schema", "schemas", "value", "example"} and not str(key).startswith("x-"):
+                yield from nodes(child, f"{at}/{key}")
+    elif isinstance(node, list):
+        for index, child in enumerate(node):
+            yield from nodes(child, f"{at}/{index}")
+
+
+def below(schema: Any, at: str) -> Iterator[tuple[str, Any]]:
+    """A schema and all its parts, with their pointers; references are not followed."""
+    yield at, schema
+    if not isinstance(schema, dict):
+        return
+    for key in _MAPS:
+        for name, child in schema.get(key, {}).items():
+            yield from below(child, f"{at}/{key}/{name}")
+    for key in _LISTS:
+        for index, child in enumerate(schema.get(key, ())):
+            yield from below(child, f"{at}/{key}/{index}")
+    for key in _SINGLES:
+        if key in schema:
+            yield from below(schema[key], f"{at}/{key}")
+
+
+def schemas(document: Json) -> Iterator[tuple[str, Json]]:
+    """Every schema of a document that is an object, however deep, with its pointer."""
+    roots = [(SCHEMAS + name, schema) for name, schema in document.get("components", {}).get("schemas", {}).items()]
+    roots += [(f"{at}/schema", node["schema"]) for at, node in nodes(document) if "schema" in node]
+    for at, root in roots:
+        for place, schema in below(root, at):
+            if isinstance(schema, dict):
+                yield place, schema
+
+
+def received(document: Json) -> Iterator[tuple[str, Json]]:
+    """Every schema of what a vendor sends (replies, stream events, callbacks, webhooks), references followed."""
+    reader, seen = Contract(document), set[str]()
+    waiting = [
+        (at, node["schema"])
+        for at, node in nodes(document)
+        if "schema" in node and ("/responses/" in at or "/callbacks/" in at or at.startswith("#/webhooks/"))
+    ]
+    # The list grows while it is walked: what a reference names is read once, after what names it.
+    for at, root in waiting:
+        for place, schema in below(root, at):
+            if not isinstance(schema, dict):
+                continue
+            yield place, schema
+            for target in (schema.get("$ref"), schema.get("x-polyreel-event")):
+                if target and target not in seen:
+                    seen.add(target)
+                    waiting.append((target, reader.resolve({"$ref": target})))
+
+
+def json_body(operation: Operation) -> Json | None:
+    """The media type object of an operation's JSON body."""
+    found: Json | None = operation.spec.get("requestBody", {}).get("content", {}).get("application/json")
+    return found
+
+
+def chosen(reader: Contract, operation: Operation, body: Json) -> list[str]:
+    """The request schemas that a body chooses: by its discriminator, else those that accept it."""
+    media = json_body(operation)
+    assert media
+    discriminator = media["schema"].get("discriminator", {})
+    if (word := body.get(discriminator.get("propertyName"))) is not None:
+        return [discriminator["mapping"][word].removeprefix(SCHEMAS)]
+    return [name for name in operation.request_schemas if not reader.accepts(name, body)]
