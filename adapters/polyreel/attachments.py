@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from . import media
 from .codecs import Json
 from .flows import Part
-from .mapping import Problem, Report, leaves
+from .mapping import Problem, Report, leaves, pointer
 from .provider import Provider, Route
 
 
@@ -30,9 +30,14 @@ class Attachments:
 
     def __init__(self, provider: Provider, route: Route, shared: Mapping[str, Any], report: Report) -> None:
         self.provider = provider
+        self.homes: list[str] = []
+        """Where media go in the body; a prompt that happens to read like a file name is not one."""
         self.local: dict[str, tuple[Path, str]] = {}
-        for name in media.FIELDS.keys() & shared.keys():
+        # A field that cannot be written at all is told once, not again for its file.
+        told = {problem.field for problem in report.problems}
+        for name in [name for name in media.FIELDS if name in shared and name in route.by_name and name not in told]:
             value = shared[name]
+            self.homes += [pointer(place) for place in route.by_name[name].places]
             if isinstance(value, list):
                 for index, item in enumerate(value):
                     self._look(name, f"/{name}/{index}", item, report)
@@ -55,8 +60,11 @@ class Attachments:
     def places(self, body: Json) -> Iterator[tuple[str, Path, str]]:
         """Every place of the body that holds a local file: pointer, path, content type."""
         for at, value in leaves(body) if self.local else ():
-            if isinstance(value, str) and value in self.local:
+            if isinstance(value, str) and value in self.local and self._is_home(at):
                 yield at, *self.local[value]
+
+    def _is_home(self, at: str) -> bool:
+        return any(at == home or at.startswith(home + "/") for home in self.homes)
 
     def stand_in(self, body: Json) -> Json:
         """The body with URLs in the place of local files, for checking it against the contract."""
@@ -73,17 +81,19 @@ class Attachments:
         """The body as multipart parts, for vendors that take files along with it."""
         if not self.local or self.provider.files != "multipart":
             return ()
-        items = [
-            (name, item) for name, value in body.items() for item in (value if isinstance(value, list) else [value])
-        ]
-        return tuple(self._part(name, item) for name, item in items)
+        files = {at: Part("", path=path, content_type=kind) for at, path, kind in self.places(body)}
+        return tuple(_parts(body, files))
 
-    def _part(self, name: str, item: Any) -> Part:
-        if isinstance(item, str) and item in self.local:
-            path, content_type = self.local[item]
-            return Part(name, path=path, content_type=content_type)
-        # Booleans and numbers travel as their JSON text.
-        return Part(name, text=item if isinstance(item, str) else json.dumps(item))
+
+def _parts(body: Json, files: Mapping[str, Part]) -> Iterator[Part]:
+    for name, value in body.items():
+        for index, item in enumerate(value) if isinstance(value, list) else ((None, value),):
+            at = pointer(name) if index is None else f"{pointer(name)}/{index}"
+            if at in files:
+                yield evolve(files[at], name=name)
+            else:
+                # Booleans and numbers travel as their JSON text.
+                yield Part(name, text=item if isinstance(item, str) else json.dumps(item))
 
 
 def replaced(body: Json, values: Mapping[str, Any]) -> Json:

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, Final
 
 from attrs import frozen
 
-from .codecs import Choice, Json, Names, word
+from .codecs import Choice, Json, Names, Only, word
 from .contract import Contract
 from .mapping import Absent, Field, Forced, Group, Row
-from .provider import Provider, Route
+from .provider import WORKFLOWS, Provider, Route
 
-NOT_FIELDS = frozenset({"model", "extra"})
+NOT_FIELDS: Final = frozenset({"model", "extra"})
+
+
+@frozen
+class Extent:
+    """The values a field may have, as far as the contract limits them. None is no limit."""
+
+    choices: tuple[str, ...] | None = None
+    low: float | None = None
+    high: float | None = None
+    most_items: int | None = None
+    most_characters: int | None = None
+
+    def __str__(self) -> str:
+        parts: list[str] = []
+        if self.choices is not None:
+            parts.append(", ".join(self.choices))
+        if self.low is not None or self.high is not None:
+            parts.append(f"{_bound(self.low)} to {_bound(self.high)}")
+        if self.most_items is not None:
+            parts.append(f"at most {self.most_items} items")
+        if self.most_characters is not None:
+            parts.append(f"at most {self.most_characters} characters")
+        return "; ".join(parts)
+
+    def covers(self, other: Extent) -> bool:
+        """Whether every value of the other is one of this."""
+        if self.choices is not None and (other.choices is None or not set(other.choices) <= set(self.choices)):
+            return False
+        lows = self.low is None or (other.low is not None and other.low >= self.low)
+        tops = (
+            (self.high, other.high),
+            (self.most_items, other.most_items),
+            (self.most_characters, other.most_characters),
+        )
+        return lows and all(ours is None or (theirs is not None and theirs <= ours) for ours, theirs in tops)
 
 
 @frozen
@@ -21,70 +57,88 @@ class Capability:
 
     field: str
     offered: bool
-    native: tuple[str, ...]
+    native: tuple[str, ...] = ()
     """The native places, the one that is sent first."""
-    values: str
+    extent: Extent = Extent()
     """Values and limits in shared words."""
-    default: str
-    """The vendor's documented default, or what polyreel sends where the vendor demands a value."""
-    note: str
+    spelling: str = ""
+    """How values are spelled where the native ones differ."""
+    default: str = ""
+    """The vendor's documented default."""
+    sent: str = ""
+    """What polyreel sends where the vendor demands a value and the caller leaves it unset, and why."""
+    note: str = ""
 
 
 def shared_fields(route: Route) -> tuple[str, ...]:
-    """Every field of the shared request that a route could be asked for."""
+    """Every field of the shared request that a route could be asked for.
+
+    Inputs that would make it another workflow are none of them.
+    """
     name = "ImageRequest" if route.workflow == "generate-image" else "VideoRequest"
-    properties = Contract.load("polyreel").schema(name)["properties"]
-    return tuple(field for field in properties if field not in NOT_FIELDS)
+    earlier = list(WORKFLOWS)[: list(WORKFLOWS).index(route.workflow)]
+    elsewhere = {field for workflow in earlier for field in WORKFLOWS[workflow]} if name == "VideoRequest" else set()
+    return tuple(field for field in _properties(name) if field not in NOT_FIELDS | elsewhere)
+
+
+@cache
+def _properties(name: str) -> tuple[str, ...]:
+    return tuple(Contract.load("polyreel").schema(name)["properties"])
 
 
 def capabilities(provider: Provider, route: Route) -> Iterator[Capability]:
     """What a route makes of every shared field."""
     defaults = provider.defaults(route)
     for field in shared_fields(route):
-        row = route.by_name.get(field)
-        yield _capability(provider, route, field, row, defaults)
+        yield _capability(provider, route, field, route.by_name.get(field), defaults)
 
 
-def _capability(provider: Provider, route: Route, field: str, row: Row | None, defaults: Json) -> Capability:
+def _capability(
+    provider: Provider, route: Route, field: str, row: Row | None, defaults: Mapping[str, Any]
+) -> Capability:
     if row is None or isinstance(row, Absent):
-        reason = row.reason if row is not None else "the workflow has no such field"
-        return Capability(field, False, (), "", "", reason)
+        return Capability(field, False, note=row.reason if row is not None else "the workflow has no such field")
     if isinstance(row, Forced):
-        return Capability(field, True, (), f"only {word(row.value)}", word(row.value), row.reason)
+        only = word(row.value)
+        return Capability(field, True, extent=Extent(choices=(only,)), default=only, note=row.reason)
     assert isinstance(row, (Field, Group))
-    default = word(defaults[field]) if field in defaults else ""
     demanded = row.default if isinstance(row, Field) else row.defaults.get(field)
+    sent = ""
     if demanded is not None:
         condition = f" beside {demanded.when}" if demanded.when else ""
-        default = f"{word(demanded.value) or 'empty'} sent{condition}: {demanded.reason}"
-    return Capability(field, True, row.places, _values(provider, route, field, row), default, row.note)
+        sent = f"{word(demanded.value) or 'empty'}{condition}: {demanded.reason}"
+    default = word(defaults[field]) if field in defaults else ""
+    extent, spelling = _values(provider.contract, route.schema, field, row)
+    return Capability(field, True, row.places, extent, spelling, default, sent, row.note)
 
 
-def _values(provider: Provider, route: Route, field: str, row: Field | Group) -> str:
+def _values(contract: Contract, schema: str, field: str, row: Field | Group) -> tuple[Extent, str]:
     if isinstance(row, Group):
         if isinstance(row.codec, Names):
             column = row.codec.shared.index(field)
-            return ", ".join(dict.fromkeys(word(key[column]) for key in row.codec.table))
-        return ""
-    schema = provider.contract.property(route.schema, row.native) or {}
+            return Extent(choices=tuple(dict.fromkeys(word(key[column]) for key in row.codec.table))), ""
+        return Extent(), ""
     if isinstance(row.codec, Choice):
-        return ", ".join(f"{word(shared)} = {native}" for shared, native in row.codec.table.items())
-    return limits(schema)
+        spelling = ", ".join(f"{word(shared)} = {native}" for shared, native in row.codec.table.items())
+        return Extent(choices=tuple(word(value) for value in row.codec.table)), spelling
+    native = contract.property(schema, row.native) or {}
+    return extent_of(native.get("items", {}) if isinstance(row.codec, Only) else native), ""
 
 
-def limits(schema: Json) -> str:
-    """The limits of a schema, for people."""
-    parts: list[str] = []
-    if "enum" in schema:
-        parts.append(", ".join(word(value) for value in schema["enum"]))
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None or high is not None:
-        parts.append(f"{_bound(low)} to {_bound(high)}")
-    for key, text in (("maxLength", "characters"), ("maxItems", "items")):
-        if key in schema:
-            parts.append(f"at most {schema[key]} {text}")
-    return "; ".join(parts)
+def extent_of(schema: Json) -> Extent:
+    """The limits of a schema; of its list or text form, where null is allowed beside it."""
+    for option in schema.get("anyOf", ()):
+        if option.get("type") != "null":
+            schema = {**schema, **option}
+    values = [True, False] if schema.get("type") == "boolean" else schema.get("enum")
+    return Extent(
+        choices=None if values is None else tuple(word(value) for value in values),
+        low=schema.get("minimum"),
+        high=schema.get("maximum"),
+        most_items=schema.get("maxItems"),
+        most_characters=schema.get("maxLength"),
+    )
 
 
-def _bound(value: Any) -> str:
+def _bound(value: float | None) -> str:
     return "any" if value is None else f"{value:g}"

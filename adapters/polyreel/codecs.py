@@ -33,6 +33,10 @@ class CannotExpressError(Exception):
         self.leaves = leaves
 
 
+class MeaninglessError(ValueError):
+    """A native value that the vendor itself ignores: leaving it out changes nothing."""
+
+
 def word(value: Any) -> str:
     """A value the way a person writes it in a request."""
     if isinstance(value, bool):
@@ -138,6 +142,8 @@ class Prompt:
 
     def decode(self, value: str, shared: Mapping[str, Any]) -> str:
         """The text with shared marks."""
+        if self.replaced_by in shared:
+            raise MeaninglessError(f"the vendor ignores it beside {self.replaced_by}")
         counts = self.counts(shared)
         if self.marks is not AT and cited(value, AT, counts):
             raise ValueError(

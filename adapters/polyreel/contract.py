@@ -24,6 +24,9 @@ Json = dict[str, Any]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 SCHEMAS: Final = "#/components/schemas/"
+PRIVATE_SUFFIXES: Final = frozenset({"localhost", "local", "internal", "lan", "home", "corp", "test", "invalid"})
+TUNNELS: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("2001::/32"))
+"""NAT64 and Teredo: public on paper, and a way to any IPv4 address."""
 
 
 @frozen
@@ -174,7 +177,12 @@ class Contract:
         return [_breach(error) for error in jsonschema_rs.validator_for(whole).iter_errors(value)]
 
     def _check(self, validator: jsonschema_rs.Validator, schema: Json, body: Any) -> list[Breach]:
-        breaches = [] if validator.is_valid(body) else [_breach(error) for error in validator.iter_errors(body)]
+        try:
+            breaches = [] if validator.is_valid(body) else [_breach(error) for error in validator.iter_errors(body)]
+        except UnicodeEncodeError:
+            return [Breach((), "text", "holds half a character (a lone surrogate), which no JSON text can carry")]
+        except (ValueError, RecursionError) as error:
+            return [Breach((), "json", f"is not JSON that can be checked: {str(error)[:120]}")]
         for rule in schema.get("x-polyreel-rules", ()):
             breaches += _rule(rule, body)
         return breaches
@@ -238,7 +246,7 @@ def _rule(rule: Mapping[str, Any], body: Any) -> Iterator[Breach]:
     if any(not _find(body, at) for at in rule.get("when", [])):
         return
     if "at_most" in rule:
-        counted = [(at, len(_find(body, at + "/*") or _find(body, at))) for at in rule["of"]]
+        counted = [(at, _count(body, at)) for at in rule["of"]]
         total = sum(count for _, count in counted)
         if total > rule["at_most"]:
             names = " + ".join(at.rpartition("/")[2] for at, _ in counted)
@@ -256,6 +264,11 @@ def _rule(rule: Mapping[str, Any], body: Any) -> Iterator[Breach]:
         for url in _find(body, rule["public_https"]):
             if isinstance(url, str) and (reason := not_public_https(url)):
                 yield Breach(_path(rule["public_https"]), "public_https", reason, "a public https address")
+
+
+def _count(body: Any, at: str) -> int:
+    """How many items a place holds; a scalar counts one."""
+    return sum(len(value) if isinstance(value, list) else 1 for value in _find(body, at))
 
 
 def _path(at: str) -> tuple[str | int, ...]:
@@ -277,18 +290,32 @@ def _find(body: Any, at: str) -> list[Any]:
 
 
 def not_public_https(url: str) -> str | None:
-    """Why a callback address is refused: not https, or a host inside somebody's own network."""
+    """Why a callback address is refused: not https, or a host that cannot be a public one."""
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
+        host, _ = (parts.hostname or "").rstrip("."), parts.port
     except ValueError:
         return "not a valid URL"
-    if parts.scheme != "https" or not host:
+    if parts.scheme != "https" or not host or any(character.isspace() for character in url):
         return "only https addresses are called back"
-    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
-        return f"{host} is not reachable from outside"
+    if parts.username or parts.password:
+        return "no name or password in the address"
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return None
-    return None if address.is_global and not address.is_multicast else f"{host} is not reachable from outside"
+        # Numbers such as 127.1 or 0x7f000001 are addresses to many resolvers; one label is nobody's public name.
+        last = host.rpartition(".")[2]
+        private = "." not in host or last in PRIVATE_SUFFIXES or last[:1].isdigit()
+        return f"{host} is not reachable from outside" if private else None
+    return None if is_public(address) else f"{host} is not reachable from outside"
+
+
+def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether an address is on the public internet, also where an IPv6 address wraps an IPv4 one."""
+    if isinstance(address, ipaddress.IPv6Address):
+        wrapped = address.ipv4_mapped or address.sixtofour
+        if wrapped is not None:
+            return is_public(wrapped)
+        if any(address in network for network in TUNNELS):
+            return False
+    return address.is_global and not address.is_multicast

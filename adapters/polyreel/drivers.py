@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import secrets
+import socket
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -29,6 +32,9 @@ USER_AGENT: Final = "polyreel/0.1"
 MAX_REPLY_BYTES: Final = 8_000_000
 MAX_FILE_BYTES: Final = 4_000_000_000
 MAX_REDIRECTS: Final = 5
+CONNECT_SECONDS: Final = 10.0
+STALLED_SECONDS: Final = 60.0
+"""How long a download may send nothing."""
 
 
 class Clock(Protocol):
@@ -45,11 +51,14 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """The machine's clock."""
+    """The machine's clock. Deadlines hang on it, so that setting the machine's time does not move it."""
+
+    def __init__(self) -> None:
+        self._epoch = time.time() - time.monotonic()
 
     def now(self) -> float:
         """Seconds since 1970."""
-        return time.time()
+        return self._epoch + time.monotonic()
 
     def sleep(self, seconds: float) -> None:
         """Block."""
@@ -72,34 +81,38 @@ class Wire:
     clock: Clock = field(factory=RealClock)
     listener: Callable[[Any], None] | None = None
     randomness: random.Random = field(factory=random.Random, repr=False)
-    _sync: dict[bool, httpx.Client] = field(factory=dict, init=False, repr=False)
-    _async: dict[bool, httpx.AsyncClient] = field(factory=dict, init=False, repr=False)
+    _client: httpx.Client | None = field(default=None, init=False, repr=False)
+    _async_clients: dict[bool, httpx.AsyncClient] = field(factory=dict, init=False, repr=False)
+    _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False, repr=False)
 
-    def options(self, *, paid: bool) -> dict[str, Any]:
-        """The settings of one httpx client. Paid calls never reuse a connection that may just have been closed."""
+    def options(self, *, keep_alive: int) -> dict[str, Any]:
+        """The settings of one httpx client."""
         import httpx  # noqa: PLC0415
 
-        limits = httpx.Limits(max_connections=16, max_keepalive_connections=0 if paid else 16)
+        limits = httpx.Limits(max_connections=16, max_keepalive_connections=keep_alive)
         # identity: a few compressed bytes could become gigabytes.
         headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
         options: dict[str, Any] = {"limits": limits, "headers": headers, "follow_redirects": False, "trust_env": False}
         return options if self.transport is None else {**options, "transport": self.transport}
 
-    def client(self, *, paid: bool) -> httpx.Client:
-        """The blocking client for one kind of call."""
+    def client(self) -> httpx.Client:
+        """The blocking client: each call has a connection of its own, which a watch can cut."""
         import httpx  # noqa: PLC0415
 
-        if paid not in self._sync:
-            self._sync[paid] = httpx.Client(**self.options(paid=paid))
-        return self._sync[paid]
+        if self._client is None:
+            self._client = httpx.Client(**self.options(keep_alive=0))
+        return self._client
 
-    def async_client(self, *, paid: bool) -> httpx.AsyncClient:
-        """The awaiting client for one kind of call."""
+    def async_client(self, *, paid: bool = False) -> httpx.AsyncClient:
+        """The awaiting client for one kind of call: a paid one never reuses a connection that may just have closed."""
         import httpx  # noqa: PLC0415
 
-        if paid not in self._async:
-            self._async[paid] = httpx.AsyncClient(**self.options(paid=paid))
-        return self._async[paid]
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # connections belong to the loop that made them
+            self._async_clients, self._loop = {}, loop
+        if paid not in self._async_clients:
+            self._async_clients[paid] = httpx.AsyncClient(**self.options(keep_alive=0 if paid else 16))
+        return self._async_clients[paid]
 
     def headers(self, step: Send | Fetch) -> dict[str, str]:
         """The headers of a call; the key only for the vendor's own hosts. A Send always needs one."""
@@ -114,19 +127,25 @@ class Wire:
 
     def pause(self, step: Sleep) -> float:
         """The length of a pause, spread by its jitter."""
-        return max(0.0, step.seconds * (1 + step.jitter * self.randomness.uniform(-1, 1)))
+        return max(0.0, step.seconds * (1 + step.jitter * self.randomness.random()))
+
+    def redact(self, vendor: str, content: bytes) -> bytes:
+        """An answer without the vendor's key."""
+        key = self.keys.get(vendor)
+        return key.redact(content) if key else content
 
     def close(self) -> None:
-        """Close the blocking clients."""
-        for client in self._sync.values():
-            client.close()
-        self._sync.clear()
+        """Close the blocking client."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
 
     async def aclose(self) -> None:
         """Close the awaiting clients."""
-        for client in self._async.values():
-            await client.aclose()
-        self._async.clear()
+        if self._loop is asyncio.get_running_loop():
+            for client in self._async_clients.values():
+                await client.aclose()
+        self._async_clients = {}
 
 
 def origin(url: str) -> str:
@@ -149,7 +168,7 @@ def run(flow: Flow[T], wire: Wire) -> T:
         try:
             result, failure = _perform(step, wire), None
         except PolyreelError as error:
-            failure = error
+            failure = _bare(error)
 
 
 async def arun(flow: Flow[T], wire: Wire) -> T:
@@ -164,7 +183,13 @@ async def arun(flow: Flow[T], wire: Wire) -> T:
         try:
             result, failure = await _aperform(step, wire), None
         except PolyreelError as error:
-            failure = error
+            failure = _bare(error)
+
+
+def _bare(error: PolyreelError) -> PolyreelError:
+    # What the transport raised, and the variables of its frames, hold headers, and those hold the key.
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _perform(step: Step, wire: Wire) -> Any:
@@ -196,36 +221,63 @@ def _simple(step: Now | Tell, wire: Wire) -> Any:
 # --- one HTTP call --------------------------------------------------------------------------------
 
 
-@define
-class _Trace:
-    """Watches httpcore's events: what they show about whether a request left is proof, exception classes are not."""
+class _Watch:
+    """Watches one call through httpcore's events: they prove whether anything left, exception classes do not.
 
-    seen: bool = False
-    sent: bool = False
+    Where the call blocks, the watch also cuts its connection at the deadline: a library's timeouts are per read, so
+    that an answer that drips would never end.
+    """
 
-    def __call__(self, event: str, info: Mapping[str, Any]) -> None:
-        self.seen = True
-        if ".send_request_" in event:
-            self.sent = True
-
-    async def awatch(self, event: str, info: Mapping[str, Any]) -> None:
-        self(event, info)
+    def __init__(self, seconds: float, wire: Wire) -> None:
+        self.ends = time.monotonic() + seconds
+        self.may_have_left = wire.transport is not None
+        """Whether a byte of the request may have left. A transport without events proves nothing."""
+        self._connection: Any = None
+        self._timer: threading.Timer | None = None
 
     @property
-    def may_have_left(self) -> bool:
-        """Whether a byte of the request may have left. A transport without events proves nothing."""
-        return self.sent or not self.seen
+    def left(self) -> float:
+        """Seconds to the deadline."""
+        return self.ends - time.monotonic()
+
+    def see(self, event: str, info: Mapping[str, Any]) -> None:
+        """Hear an event of a blocking call."""
+        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+            self._connection = info["return_value"]
+        elif event.endswith(".send_request_headers.started"):
+            self.may_have_left = True
+            self._timer = threading.Timer(max(0.0, self.left), self._cut)
+            self._timer.daemon = True
+            self._timer.start()
+
+    async def asee(self, event: str, info: Mapping[str, Any]) -> None:
+        """Hear an event of an awaited call, which asyncio's timeout ends."""
+        if event.endswith(".send_request_headers.started"):
+            self.may_have_left = True
+
+    def stop(self) -> None:
+        """The call is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _cut(self) -> None:
+        # Closing a socket does not wake the thread that reads from it, shutting it down does.
+        with suppress(OSError):
+            socket.socket.shutdown(self._connection.get_extra_info("socket"), socket.SHUT_RDWR)
 
 
-def _failure(error: Exception, step: Send, trace: _Trace) -> TransportError:
-    what = "no answer in time" if "Timeout" in type(error).__name__ else f"connection failed ({type(error).__name__})"
-    # The cause is cut off on purpose: transport errors can hold headers, and those hold the key.
-    return TransportError(f"{step.vendor}: {what}", sent=trace.may_have_left, vendor=step.vendor)
+def _failure(error: Exception, step: Send, watch: _Watch) -> TransportError:
+    what = f"connection failed ({type(error).__name__})"
+    if "Timeout" in type(error).__name__ or watch.left <= 0:
+        what = "no complete answer in time"
+    elif not watch.may_have_left:  # later errors can quote headers
+        what = f"connection failed ({error})"
+    return TransportError(f"{step.vendor}: {what}", sent=watch.may_have_left, vendor=step.vendor)
 
 
-def _request(step: Send, stack: ExitStack) -> dict[str, Any]:
+def _request(step: Send, wire: Wire, stack: ExitStack | AsyncExitStack) -> dict[str, Any]:
     request: dict[str, Any] = {"method": step.method, "url": step.url, "params": step.params or None}
-    request["timeout"] = step.deadline
+    request |= {"headers": wire.headers(step), "timeout": _timeout(step.deadline)}
     if step.parts:
         request["files"] = [(part.name, _file(part, stack)) for part in step.parts]
     else:
@@ -233,97 +285,111 @@ def _request(step: Send, stack: ExitStack) -> dict[str, Any]:
     return request
 
 
-def _file(part: Part, stack: ExitStack) -> tuple[str | None, str | IO[bytes], str | None] | tuple[None, str]:
+def _timeout(seconds: float) -> httpx.Timeout:
+    import httpx  # noqa: PLC0415
+
+    return httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
+
+
+def _file(part: Part, stack: ExitStack | AsyncExitStack) -> tuple[str, IO[bytes], str | None] | tuple[None, str]:
     if part.path is None:
         return None, part.text or ""
     try:
-        return part.path.name, stack.enter_context(part.path.open("rb")), part.content_type
+        file = stack.enter_context(part.path.open("rb"))
     except OSError as error:
         raise TransportError(f"{part.path} cannot be read: {error.strerror}", sent=False) from None
+    # The name is ours: what somebody calls a file is nobody else's business, and could hold anything.
+    return f"file{media.SUFFIXES.get(part.content_type or '', '')}", file, part.content_type
 
 
 def _refuse_encoding(response: httpx.Response, vendor: str) -> None:
     # Nothing compressed was asked for, and a few compressed bytes could become gigabytes.
-    if response.headers.get("content-encoding", "identity") != "identity":
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise TransportError(f"{vendor}: a compressed answer, which was not asked for", sent=True, vendor=vendor)
 
 
-def _gather(chunks: list[bytes], chunk: bytes, step: Send, deadline: float) -> None:
-    chunks.append(chunk)
-    if sum(map(len, chunks)) > MAX_REPLY_BYTES:
+def _gather(body: bytearray, chunk: bytes, step: Send) -> None:
+    body += chunk
+    if len(body) > MAX_REPLY_BYTES:
         raise TransportError(f"{step.vendor}: the answer is too large", sent=True, vendor=step.vendor)
-    # Library timeouts are per read: a body that drips would never end.
-    if time.monotonic() > deadline:
+
+
+def _reply(response: httpx.Response, body: bytearray, step: Send, wire: Wire, watch: _Watch) -> Reply:
+    if watch.left <= 0:  # where nothing tells its length, a body that was cut off looks whole
         raise TransportError(f"{step.vendor}: no complete answer in time", sent=True, vendor=step.vendor)
+    return Reply(response.status_code, dict(response.headers), wire.redact(step.vendor, bytes(body)))
 
 
 def _send(step: Send, wire: Wire) -> Reply:
-    headers, trace = wire.headers(step), _Trace()
-    deadline = time.monotonic() + step.deadline
-    client = wire.client(paid=step.paid)
+    watch, body = _Watch(step.deadline, wire), bytearray()
     try:
         with ExitStack() as stack:
-            request = _request(step, stack) | {"headers": headers, "extensions": {"trace": trace}}
-            with client.stream(**request) as response:
-                _refuse_encoding(response, step.vendor)
-                chunks: list[bytes] = []
-                for chunk in response.iter_bytes():
-                    _gather(chunks, chunk, step, deadline)
-                return Reply(response.status_code, dict(response.headers), b"".join(chunks))
+            request = _request(step, wire, stack)
+            stack.callback(watch.stop)
+            response = stack.enter_context(wire.client().stream(**request, extensions={"trace": watch.see}))
+            _refuse_encoding(response, step.vendor)
+            for chunk in response.iter_bytes():
+                _gather(body, chunk, step)
+            return _reply(response, body, step, wire, watch)
+    except PolyreelError:
+        raise
     except _transport_errors() as error:
-        raise _failure(error, step, trace) from None
+        raise _failure(error, step, watch) from None
 
 
 async def _asend(step: Send, wire: Wire) -> Reply:
-    headers, trace = wire.headers(step), _Trace()
-    deadline = time.monotonic() + step.deadline
+    watch, body = _Watch(step.deadline, wire), bytearray()
     client = wire.async_client(paid=step.paid)
     try:
-        with ExitStack() as stack:
-            request = _request(step, stack) | {"headers": headers, "extensions": {"trace": trace.awatch}}
-            async with asyncio.timeout(step.deadline), client.stream(**request) as response:
-                _refuse_encoding(response, step.vendor)
-                chunks: list[bytes] = []
-                async for chunk in response.aiter_bytes():
-                    _gather(chunks, chunk, step, deadline)
-                return Reply(response.status_code, dict(response.headers), b"".join(chunks))
-    except TimeoutError as error:
-        raise _failure(error, step, trace) from None
+        async with asyncio.timeout(step.deadline), AsyncExitStack() as stack:
+            request = _request(step, wire, stack)
+            response = await stack.enter_async_context(client.stream(**request, extensions={"trace": watch.asee}))
+            _refuse_encoding(response, step.vendor)
+            async for chunk in response.aiter_bytes():
+                _gather(body, chunk, step)
+            return _reply(response, body, step, wire, watch)
+    except PolyreelError:
+        raise
     except _transport_errors() as error:
-        raise _failure(error, step, trace) from None
+        raise _failure(error, step, watch) from None
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:
     import httpx  # noqa: PLC0415
 
-    return (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+    # ValueError: a host name that cannot be encoded. OSError: files, and asyncio's TimeoutError.
+    return (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError)
 
 
 # --- one download ---------------------------------------------------------------------------------
 
 
 @contextmanager
-def _part_file(step: Fetch) -> Iterator[tuple[Path, IO[bytes]]]:
+def _part_file(step: Fetch) -> Iterator[IO[bytes]]:
     """A `.part` file beside the target, gone again unless the download is finished."""
-    part = step.path.with_name(step.path.name + ".part")
+    # A name of its own: two downloads of one job must not write into each other's file.
+    part = step.path.with_name(f"{step.path.name}.{secrets.token_hex(4)}.part")
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            yield part, file
-    except OSError as error:
-        if isinstance(error, PolyreelError):
-            raise
-        raise DownloadError(f"cannot save to {step.path.parent}: {error.strerror or error}") from None
+        with part.open("xb") as file:
+            yield file
+    except PolyreelError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DownloadError(f"cannot save to {step.path.parent}: {reason}", vendor=step.vendor) from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError, ValueError):
+            part.unlink(missing_ok=True)
 
 
-def _finish(step: Fetch, part: Path, file: IO[bytes], length: str | None) -> Saved:
+def _finish(step: Fetch, file: IO[bytes], response: httpx.Response, watch: _Watch) -> Saved:
     """Check what arrived, then give it its final name, which no unfinished file ever has."""
     file.flush()
     os.fsync(file.fileno())
-    size = part.stat().st_size
-    if length is not None and length.isdigit() and int(length) != size:
+    part, size, length = Path(file.name), file.tell(), response.headers.get("content-length", "")
+    _check_time(step, watch)
+    if length.isascii() and length.isdigit() and int(length) != size:
         raise DownloadError(f"the download ended after {size} of {length} bytes", vendor=step.vendor)
     with part.open("rb") as again:
         head = again.read(16)
@@ -338,53 +404,73 @@ def _finish(step: Fetch, part: Path, file: IO[bytes], length: str | None) -> Sav
     return Saved(final, found, size)
 
 
-def _head(response: httpx.Response, step: Fetch, hops: int) -> Fetch | None:
+def _head(response: httpx.Response, step: Fetch, watch: _Watch, hops: int) -> Fetch | None:
     """None for a file to read; the next hop of a redirect; DownloadError for everything else."""
     if response.status_code == 200:
         _refuse_encoding(response, step.vendor)
         return None
-    if response.has_redirect_location and hops < MAX_REDIRECTS:
-        target = response.next_request
-        if target is not None and target.url.scheme == response.url.scheme:
-            return Fetch(step.vendor, str(target.url), step.path, step.kind, step.deadline)
+    target = response.next_request
+    if target is not None and hops < MAX_REDIRECTS and target.url.scheme in {"https", response.url.scheme}:
+        return Fetch(step.vendor, str(target.url), step.path, step.kind, watch.left)
     raise DownloadError(
         f"HTTP {response.status_code} instead of the file", vendor=step.vendor, status=response.status_code
     )
 
 
-def _write(file: IO[bytes], chunk: bytes, step: Fetch, deadline: float) -> None:
+def _write(file: IO[bytes], chunk: bytes, step: Fetch, watch: _Watch) -> None:
     file.write(chunk)
-    if file.tell() > MAX_FILE_BYTES or time.monotonic() > deadline:
-        raise DownloadError("the download is too large or takes too long", vendor=step.vendor)
+    _check_time(step, watch)
+    if file.tell() > MAX_FILE_BYTES:
+        raise DownloadError("the download is too large", vendor=step.vendor)
+
+
+def _check_time(step: Fetch, watch: _Watch) -> None:
+    if watch.left <= 0:
+        raise DownloadError("the download takes too long", vendor=step.vendor)
+
+
+def _download(step: Fetch, wire: Wire, trace: Any) -> dict[str, Any]:
+    request = {"method": "GET", "url": step.url, "headers": wire.headers(step)}
+    return {**request, "timeout": _timeout(min(step.deadline, STALLED_SECONDS)), "extensions": {"trace": trace}}
+
+
+def _broken(error: Exception, step: Fetch) -> DownloadError:
+    text = str(error) if isinstance(error, TransportError) else f"the download failed ({type(error).__name__})"
+    return DownloadError(text, vendor=step.vendor)
 
 
 def _fetch(step: Fetch, wire: Wire, hops: int = 0) -> Saved:
-    deadline = time.monotonic() + step.deadline
+    watch = _Watch(step.deadline, wire)
     try:
-        with wire.client(paid=False).stream("GET", step.url, headers=wire.headers(step), timeout=60) as response:
-            following = _head(response, step, hops)
+        with ExitStack() as stack:
+            stack.callback(watch.stop)
+            response = stack.enter_context(wire.client().stream(**_download(step, wire, watch.see)))
+            following = _head(response, step, watch, hops)
             if following is None:
-                with _part_file(step) as (part, file):
-                    for chunk in response.iter_bytes():
-                        _write(file, chunk, step, deadline)
-                    return _finish(step, part, file, response.headers.get("content-length"))
+                file = stack.enter_context(_part_file(step))
+                for chunk in response.iter_bytes():
+                    _write(file, chunk, step, watch)
+                return _finish(step, file, response, watch)
+    except DownloadError:
+        raise
     except _transport_errors() as error:
-        raise DownloadError(f"the download failed ({type(error).__name__})", vendor=step.vendor) from None
+        raise _broken(error, step) from None
     return _fetch(following, wire, hops + 1)
 
 
 async def _afetch(step: Fetch, wire: Wire, hops: int = 0) -> Saved:
-    deadline = time.monotonic() + step.deadline
-    client = wire.async_client(paid=False)
+    watch, client = _Watch(step.deadline, wire), wire.async_client()
     try:
-        async with client.stream("GET", step.url, headers=wire.headers(step), timeout=60) as response:
-            following = _head(response, step, hops)
+        async with asyncio.timeout(step.deadline), AsyncExitStack() as stack:
+            response = await stack.enter_async_context(client.stream(**_download(step, wire, watch.asee)))
+            following = _head(response, step, watch, hops)
             if following is None:
-                with _part_file(step) as (part, file):
-                    chunks: AsyncIterator[bytes] = response.aiter_bytes()
-                    async for chunk in chunks:
-                        _write(file, chunk, step, deadline)
-                    return _finish(step, part, file, response.headers.get("content-length"))
+                file = stack.enter_context(_part_file(step))
+                async for chunk in response.aiter_bytes():
+                    _write(file, chunk, step, watch)
+                return _finish(step, file, response, watch)
+    except DownloadError:
+        raise
     except _transport_errors() as error:
-        raise DownloadError(f"the download failed ({type(error).__name__})", vendor=step.vendor) from None
+        raise _broken(error, step) from None
     return await _afetch(following, wire, hops + 1)

@@ -5,30 +5,77 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
-from .errors import KeyMissingError
+from .errors import KeyMissingError, RequestError, UnknownNameError
+from .keys import Secret
 from .registry import all_providers, get_provider, ordered
 
 ORDER_VARIABLE: Final = "POLYREEL_VENDORS"
+SHORTEST_KEY: Final = 8
+"""Shorter values are no keys; hiding them would only spoil words."""
 
 
 def vendor_order(environment: Mapping[str, str] = os.environ) -> list[str]:
     """The vendors to try where none is named: POLYREEL_VENDORS (ids with commas between), or all, alphabetically."""
     names = [name.strip() for name in environment.get(ORDER_VARIABLE, "").split(",") if name.strip()]
-    return [provider.id for provider in ordered(names)]
+    try:
+        return [provider.id for provider in ordered(names)]
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{ORDER_VARIABLE}: {error}") from None
 
 
 def keys(vendors: Sequence[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The keys of these vendors, as far as they are set; KeyMissingError where none is."""
-    found = {vendor: environment.get(get_provider(vendor).key_variable, "") for vendor in vendors}
+    """The keys of these vendors, as far as they are set; KeyMissingError where none is, or one cannot be a key."""
+    variables = {vendor: get_provider(vendor).key_variable for vendor in vendors}
+    found = {vendor: environment.get(variable, "") for vendor, variable in variables.items()}
     found = {vendor: key for vendor, key in found.items() if key.strip()}
     if not found:
-        names = " or ".join(get_provider(vendor).key_variable for vendor in vendors)
-        raise KeyMissingError(f"a live call needs an API key: set {names}")
-    return found
+        raise KeyMissingError(f"a live call needs an API key: set {' or '.join(variables.values())}")
+    return {vendor: Secret.check(key, variables[vendor]).reveal() for vendor, key in found.items()}
+
+
+def key_state(vendor: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Whether a vendor's key is set, or what is wrong with it; never the key."""
+    if not environment.get(get_provider(vendor).key_variable, "").strip():
+        return "not set"
+    try:
+        keys([vendor], environment)
+    except KeyMissingError as error:
+        return str(error)
+    return "set"
 
 
 def base_urls(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Other base URLs, for vendors whose route is sold by many hosts."""
-    variables = {vendor: provider.base_url_variable for vendor, provider in all_providers().items()}
-    return {vendor: environment[name] for vendor, name in variables.items() if name and environment.get(name)}
+    """Other base URLs, for vendors whose route is sold by many hosts; RequestError where one is not usable."""
+    found = {}
+    for vendor, provider in all_providers().items():
+        variable = provider.base_url_variable
+        if variable and (url := environment.get(variable, "").strip()):
+            if reason := _url_problem(url):
+                # The value is not shown: it may hold a password.
+                raise RequestError([f"{variable}: {reason}"])
+            found[vendor] = url
+    return found
+
+
+def _url_problem(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not url.isascii() or not url.isprintable() or " " in url:
+        return "not an http(s) URL"
+    if parts.username is not None or parts.query or parts.fragment:
+        return "a base URL has no user name, query or fragment"
+    return None
+
+
+def without_keys(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """A text without the keys in the environment, whatever brought them there: the last line of defence."""
+    for provider in all_providers().values():
+        key = environment.get(provider.key_variable, "").strip()
+        if len(key) >= SHORTEST_KEY:
+            text = text.replace(key, "****")
+    return text

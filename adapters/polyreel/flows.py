@@ -7,18 +7,21 @@ driven by blocking code, by asyncio, or by a test. `polyreel.drivers` has the tw
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from attrs import Factory, frozen
+from attrs import Factory, evolve, frozen
 
-from .errors import BadReplyError, TransportError
+from .errors import BadReplyError, PolyreelError, TransportError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_JSON_BYTES: Final = 4_000_000
 MAX_JSON_DEPTH: Final = 64
+LAST_CALL: Final = 10.0
+"""Seconds that a call is given even where a deadline leaves less."""
 
 
 @frozen
@@ -53,7 +56,7 @@ class Send:
 
 @frozen
 class Sleep:
-    """Wait this many seconds, spread by `jitter` (0.1 is up to 10 % either way)."""
+    """Wait this many seconds, and up to `jitter` more (0.1 is 10 %): never less than a vendor asks for."""
 
     seconds: float
     jitter: float = 0.0
@@ -100,18 +103,18 @@ class Reply:
         return 200 <= self.status < 300
 
     def json(self) -> Any:
-        """The body as JSON, with bounds on size and depth; raises BadReplyError."""
+        """The body as JSON that can be stored and written again; raises BadReplyError.
+
+        One odd value must not lose the task id beside it: numbers that JSON has no word for are null.
+        """
         if len(self.content) > MAX_JSON_BYTES:
             raise BadReplyError(
                 f"the answer has {len(self.content)} bytes, more than {MAX_JSON_BYTES}", status=self.status
             )
         try:
-            value = json.loads(self.content, parse_constant=_no_constant)
+            return _sane(json.loads(self.content, parse_int=_integer), MAX_JSON_DEPTH)
         except (ValueError, RecursionError):
-            raise BadReplyError(f"the answer (HTTP {self.status}) is not JSON", status=self.status) from None
-        if not _shallow(value, MAX_JSON_DEPTH):
-            raise BadReplyError("the answer is nested too deeply", status=self.status)
-        return value
+            raise BadReplyError(f"the answer (HTTP {self.status}) is not usable JSON", status=self.status) from None
 
     def header(self, name: str) -> str | None:
         """A header, in any case."""
@@ -131,18 +134,22 @@ T = TypeVar("T")
 Flow = Generator[Step, Any, T]
 
 
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
+def _integer(text: str) -> int | float:
+    # Python refuses to read integers of thousands of digits, and floats cannot hold hundreds.
+    return int(text) if len(text) <= 20 else float(text)
 
 
-def _shallow(value: Any, depth: int) -> bool:
+def _sane(value: Any, depth: int) -> Any:
+    """The value with null for NaN and infinities, and without halves of characters; ValueError where it is deep."""
     if depth < 0:
-        return False
+        raise ValueError("nested too deeply")
     if isinstance(value, dict):
-        return all(_shallow(item, depth - 1) for item in value.values())
+        return {_sane(name, depth): _sane(item, depth - 1) for name, item in value.items()}
     if isinstance(value, list):
-        return all(_shallow(item, depth - 1) for item in value)
-    return True
+        return [_sane(item, depth - 1) for item in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def send(step: Send) -> Flow[Reply]:
@@ -180,9 +187,41 @@ def send_patiently(step: Send, *, tries: int = 4) -> Flow[Reply]:
 def retry_after(reply: Reply, *, cap: float = 120.0) -> float | None:
     """Seconds that a Retry-After header asks for, bounded; None where there is none that makes sense."""
     text = (reply.header("retry-after") or "").strip()
-    if not text.isascii() or not text.replace(".", "", 1).isdigit():
+    if text.isascii() and text.replace(".", "", 1).isdigit():
+        return min(float(text), cap)
+    seconds = _between(reply.header("date") or "", text)
+    return None if seconds is None or seconds < 0 else min(seconds, cap)
+
+
+def _between(start: str, end: str) -> float | None:
+    """Seconds between two HTTP dates. Both are the server's, so that its clock may be wrong."""
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415
+
+    try:
+        return (parsedate_to_datetime(end) - parsedate_to_datetime(start)).total_seconds()
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return min(float(text), cap)
+
+
+def until(end: float, flow: Flow[T]) -> Flow[T]:
+    """The same flow, held to a deadline in seconds since 1970: it gives up where it would pause beyond that."""
+    result: Any = None
+    failure: PolyreelError | None = None
+    while True:
+        try:
+            step = flow.throw(failure) if failure else flow.send(result)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        left = end - (yield from now())
+        if isinstance(step, Sleep) and step.seconds > left:
+            yield Sleep(left)
+            raise TransportError("the last query failed, and there was no time for another", sent=True)
+        if isinstance(step, Send):
+            step = evolve(step, deadline=min(step.deadline, max(left, LAST_CALL)))
+        try:
+            result, failure = (yield step), None
+        except PolyreelError as error:
+            failure = error
 
 
 def poll_pauses(estimate: float | None, *, floor: float, ceiling: float = 15.0) -> Iterator[float]:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from .errors import KeyMissingError
+
+AROUND: Final = " \t\r\n\ufeff\u00a0\u200b"
+"""What copying a key brings along on either side: blanks, a byte order mark, a no-break or zero-width space."""
+SHORTEST_REDACTED: Final = 16
+"""Shorter values are no vendor's keys; replacing them would only spoil words."""
 
 
 class Secret:
@@ -14,9 +21,9 @@ class Secret:
         self._value = value
 
     @classmethod
-    def check(cls, text: str, origin: str) -> Secret:
+    def check(cls, text: str | None, origin: str) -> Secret:
         """A key as it was pasted, without the blanks around it; raises KeyMissingError, which never holds the key."""
-        value = text.strip().strip("\ufeff\u00a0").strip()
+        value = (text or "").strip(AROUND)
         if not value:
             raise KeyMissingError(f"{origin} is empty")
         for position, character in enumerate(value, 1):
@@ -28,6 +35,10 @@ class Secret:
     def reveal(self) -> str:
         """The key itself, for the one header it belongs in."""
         return self._value
+
+    def redact(self, content: bytes) -> bytes:
+        """An answer without the key, which some servers repeat in their errors."""
+        return content.replace(self._value.encode(), b"****") if len(self._value) >= SHORTEST_REDACTED else content
 
     def __repr__(self) -> str:
         return "Secret('****')"

@@ -6,19 +6,20 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .errors import (
     AmbiguousError,
-    BadReplyError,
+    DownloadError,
     JobFailedError,
     NeverSentError,
     RejectedError,
     StillRunningError,
+    TaskNotFoundError,
     TransportError,
     VendorError,
 )
-from .flows import Fetch, Flow, Reply, Saved, Sleep, Tell, now, poll_pauses, send
+from .flows import Fetch, Flow, Reply, Saved, Sleep, Tell, now, poll_pauses, send, until
 from .provider import FINAL, Facts, Provider
 from .registry import get_provider
 
@@ -33,7 +34,8 @@ NOT_ACCEPTED: Final = frozenset({400, 401, 402, 403, 404, 409, 413, 422, 429})
 HOPELESS: Final = frozenset({401, 403})
 """Statuses of a status query that asking again does not change."""
 EMPTY_POLLS: Final = 5
-"""How often a job that is done without a file is asked again before it counts as failed."""
+"""How often a job that is done without a file is asked again before it counts as failed; and how often in a row the
+vendor may not know a job that it accepted."""
 
 
 def submit(plan: Plan, *, simulated: bool, idempotency_key: str) -> Flow[Job]:
@@ -42,10 +44,7 @@ def submit(plan: Plan, *, simulated: bool, idempotency_key: str) -> Flow[Job]:
     The paid call is made once. Nothing here, and nothing above, repeats it.
     """
     plan.check()
-    links: dict[str, str] = {}
-    for upload in plan.uploads:
-        links[upload.target] = yield from plan.provider.upload(upload.path, upload.content_type)
-    plan = plan.uploaded(links) if links else plan
+    plan = yield from _upload(plan)
     try:
         reply = yield from send(plan.step(_idempotency(plan, idempotency_key)))
     except TransportError as error:
@@ -53,6 +52,18 @@ def submit(plan: Plan, *, simulated: bool, idempotency_key: str) -> Flow[Job]:
     facts = _accepted(plan, reply)
     seconds = yield from now()
     return _job(plan, facts, simulated=simulated, created_at=seconds)
+
+
+def _upload(plan: Plan) -> Flow[Plan]:
+    """The plan with its local files uploaded, for vendors that want that."""
+    links: dict[str, str] = {}
+    for upload in plan.uploads:
+        try:
+            links[upload.target] = yield from plan.provider.upload(upload.path, upload.content_type)
+        except VendorError as error:
+            text = f"{error}; the job was not submitted, so nothing was billed"
+            raise NeverSentError(text, vendor=plan.vendor, status=error.status, code=error.code) from None
+    return plan.uploaded(links) if links else plan
 
 
 def _idempotency(plan: Plan, key: str) -> dict[str, str]:
@@ -80,10 +91,7 @@ def _accepted(plan: Plan, reply: Reply) -> Facts:
         typed = plan.route.operation.parse_response(reply.status, reply.content, reply.headers)
         if typed.parse_error is not None:
             LOG.warning("%s answered outside its contract: %s", provider.id, type(typed.parse_error).__name__)
-        try:
-            facts = provider.read(reply)
-        except BadReplyError:
-            facts = None
+        facts = _read(provider, reply)
         if facts is not None and facts.id is not None:
             return facts
         text = f"{provider.id} answered HTTP {reply.status} without a task id"
@@ -95,6 +103,15 @@ def _accepted(plan: Plan, reply: Reply) -> Facts:
             raise RejectedError(text, vendor=provider.id, status=reply.status, code=code, request_id=request_id)
     text = f"{text}. The job may have been accepted and billed, so it is not sent again: look at the vendor's dashboard"
     raise AmbiguousError(text, vendor=provider.id, status=reply.status, request_id=request_id, billed="maybe")
+
+
+def _read(provider: Provider, reply: Reply) -> Facts | None:
+    try:
+        return provider.read(reply)
+    except Exception as error:
+        # Whatever goes wrong with reading it: this is the answer to a call that was paid.
+        LOG.warning("the answer of %s cannot be read: %s", provider.id, type(error).__name__)
+        return None
 
 
 def _job(plan: Plan, facts: Facts, *, simulated: bool, created_at: float) -> Job:
@@ -126,12 +143,13 @@ def _state(facts: Facts, provider: Provider, seconds: float) -> dict[str, Any]:
 
 
 def advance(job: Job, facts: Facts, seconds: float) -> Job:
-    """The job after one more answer. Final states absorb: a late or stale answer never takes a job back."""
+    """The job after one more answer. Final states absorb: a late, stale or empty answer never takes anything back."""
     from polyreel_generated.shared import Job  # noqa: PLC0415
 
-    if job.status in FINAL and job.status != facts.status:
+    known = tuple(output.url for output in job.outputs or ())
+    if job.status in FINAL and (job.status != facts.status or facts.urls in {known, ()}):
         return job
-    if facts.status == "unknown" and facts.word is not None:
+    if facts.status == "unknown" and facts.word is not None and job.status != "unknown":
         LOG.warning("%s: unknown status %r of %s; waiting on", job.vendor, facts.word[:40], job.id)
     return Job.model_validate({**job.model_dump(exclude_none=True), **_state(facts, get_provider(job.vendor), seconds)})
 
@@ -145,8 +163,8 @@ def get(job: Job, base_url: str | None = None) -> Flow[Job]:
 
 def wait(job: Job, *, timeout: float, base_url: str | None = None) -> Flow[Job]:
     """Ask until the job is final; StillRunningError after `timeout` seconds, which harms nothing."""
-    start = yield from now()
-    empty, trouble = 0, ""
+    end = (yield from now()) + timeout
+    empty, missing, trouble = 0, 0, ""
     for pause in _pauses(job):
         if job.status in FINAL and (job.outputs or job.status != "succeeded"):
             return job
@@ -154,21 +172,32 @@ def wait(job: Job, *, timeout: float, base_url: str | None = None) -> Flow[Job]:
             empty += 1
             if empty > EMPTY_POLLS:
                 return _without_output(job)
-        left = start + timeout - (yield from now())
-        if left <= 0:
+        left = end - (yield from now())
+        if not left > 0:
             break
-        yield Sleep(min(pause, left), jitter=0.1)
+        yield Sleep(pause, jitter=0.1) if pause < left else Sleep(left)
         try:
-            job = yield from get(job, base_url)
+            job = yield from until(end, get(job, base_url))
         except VendorError as error:
-            if error.status in HOPELESS:
-                raise
+            missing = missing + 1 if isinstance(error, TaskNotFoundError) else 0
+            if error.status in HOPELESS or missing > EMPTY_POLLS:
+                raise _about(job, error)
             # The job goes on whatever happens to a status query: ask again.
             trouble = f" (last trouble: {error})"
             continue
+        missing = 0
         yield Tell(job)
     text = f"{job.vendor} has not finished {job.id} after {timeout:g} s{trouble}. It goes on there: wait again any time"
     raise StillRunningError(text, vendor=job.vendor, job=job, billed="yes")
+
+
+Problem = TypeVar("Problem", VendorError, DownloadError)
+
+
+def _about(job: Job, error: Problem) -> Problem:
+    """The error with the job it is about: whoever catches it needs the handle to go on."""
+    error.job, error.billed = job, "yes"
+    return error
 
 
 def _pauses(job: Job) -> Iterator[float]:
@@ -184,15 +213,21 @@ def _without_output(job: Job) -> Job:
 
 def download(job: Job, folder: Path) -> Flow[Job]:
     """Save every output as `<vendor>-<id>-<n>.<suffix>`; returns the job with the paths."""
+    if job.status != "succeeded":
+        raise _about(job, DownloadError(f"{job.id} is {job.status}: it has no file", vendor=job.vendor))
     kind = "image" if job.workflow == "generate-image" else "video"
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{job.vendor}-{job.id}")[:120]
-    outputs = []
-    for number, output in enumerate(job.outputs or (), 1):
-        saved = yield Fetch(job.vendor, output.url, folder / f"{name}-{number}", kind)
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{job.vendor}-{job.id}")[:200]
+    for index, output in enumerate(job.outputs or ()):
+        try:
+            saved = yield Fetch(job.vendor, output.url, folder / f"{name}-{index + 1}", kind)
+        except DownloadError as error:
+            raise _about(job, error)
         assert isinstance(saved, Saved)
         facts = {"path": str(saved.path), "content_type": saved.content_type, "size_bytes": saved.size}
-        outputs.append(output.model_copy(update=facts))
-    return job.model_copy(update={"outputs": outputs})
+        outputs = list(job.outputs or ())
+        outputs[index] = output.model_copy(update=facts)
+        job = job.model_copy(update={"outputs": outputs})
+    return job
 
 
 def generate(plan: Plan, *, folder: Path, timeout: float, simulated: bool, idempotency_key: str) -> Flow[Job]:

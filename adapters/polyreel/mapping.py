@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, cast
 
 from attrs import Factory, define, frozen
 
-from .codecs import SAME, CannotExpressError, Codec, Default, GroupCodec, Json, word
+from .codecs import SAME, CannotExpressError, Codec, Default, GroupCodec, Json, MeaninglessError, word
 
 Allowance = Literal["drop", "nearest"]
 
@@ -120,31 +120,30 @@ class Field:
 
     def read(self, body: Mapping[str, Any], shared: Json, report: Report) -> None:
         """Take the native value, under any of its spellings, into the shared request."""
-        found: tuple[str, Any] | None = None
-        for native, codec in (
-            (self.native, self.codec),
-            *((alias.native, alias.codec or self.codec) for alias in self.aliases),
-        ):
-            raw = get(body, native)
-            if raw is _MISSING or (raw is None and self.native != native):
+        found: str | None = None
+        for alias in (Alias(self.native), *self.aliases):
+            raw, place = get(body, alias.native), pointer(alias.native)
+            if raw is _MISSING:
                 continue
-            place = pointer(native)
+            if raw is None:
+                report.entries.append(Entry(self.shared, place, "", Fate.DROPPED, "null says what leaving it out says"))
+                continue
             try:
-                value = codec.decode(raw, shared)
+                value = (alias.codec or self.codec).decode(raw, shared)
+            except MeaninglessError as error:
+                report.entries.append(Entry(self.shared, place, "", Fate.DROPPED, str(error)))
+                continue
             except (ValueError, TypeError, KeyError, AttributeError) as error:
-                report.problems.append(Problem(self.shared, place, f"{native}: {error}"))
+                report.problems.append(Problem(self.shared, place, f"{alias.native}: {error}"))
                 continue
-            if found is not None:
-                if found[1] != value:
-                    raise ConflictError(f"{found[0]} and {native} name the same thing with different values")
-                report.entries.append(
-                    Entry(self.shared, place, "/" + self.shared, Fate.CONVERTED, f"same as {found[0]}")
-                )
-                continue
-            found = (native, value)
-            shared[self.shared] = value
-            fate = Fate.EXACT if native == self.native and type(value) is type(raw) and value == raw else Fate.CONVERTED
-            report.entries.append(Entry(self.shared, place, "/" + self.shared, fate, self.note))
+            if found is not None and shared[self.shared] != value:
+                raise ConflictError(f"{found} and {alias.native} name the same thing with different values")
+            same = alias.native == self.native and type(value) is type(raw) and value == raw
+            note = f"same as {found}" if found else self.note
+            shared[self.shared], found = value, alias.native
+            report.entries.append(
+                Entry(self.shared, place, "/" + self.shared, Fate.EXACT if same else Fate.CONVERTED, note)
+            )
 
 
 @frozen
@@ -228,9 +227,14 @@ class Group:
             report.problems += [Problem(self.names[0], pointer(place), f"{place}: {error}") for place in natives]
             return
         shared.update(values)
-        target = "/" + (next(iter(values)) if values else self.names[0])
         for place in natives:
-            report.entries.append(Entry(self.names[0], pointer(place), target, Fate.CONVERTED, self.note))
+            names = [name for name in values if self._home(name) == pointer(place)] or list(values)
+            if not names:
+                why = "says what leaving it out says"
+                report.entries.append(Entry(self.names[0], pointer(place), "", Fate.DROPPED, why))
+            for name in names[:1]:
+                others = f"together with {', '.join(names[1:])}" if names[1:] else self.note
+                report.entries.append(Entry(name, pointer(place), "/" + name, Fate.CONVERTED, others))
 
 
 @frozen

@@ -21,7 +21,17 @@ FIELDS: Final[dict[str, Kind]] = {
 }
 """The shared fields that hold media, and what they hold. A test compares it with specs/polyreel.yaml."""
 
+SUFFIXES: Final = {
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "video/mp4": ".mp4",
+    "video/quicktime": ".mov",
+}
+"""The media types polyreel knows by their first bytes, with the file name suffix of each."""
 _FORMATS: Final[dict[Kind, str]] = {"image": "a JPEG, PNG or WebP image", "video": "an MP4 or MOV video"}
+# Brands of HEIC, AVIF and audio files, which begin like MP4.
+_OTHER_BRANDS: Final = (b"avi", b"hei", b"hev", b"mif", b"msf", b"M4A")
 
 
 def is_local(value: str) -> bool:
@@ -32,33 +42,49 @@ def is_local(value: str) -> bool:
 
 def problem(value: str, kind: Kind) -> str | None:
     """Say what is wrong with a media input, or None. Looks at local files, never at the network."""
-    if value.startswith("data:"):
+    if value[:5].lower() == "data:":
         return "no vendor documents data: URLs; save the file and give its path"
     if not is_local(value):
-        return _url_problem(value)
+        return url_problem(value)
+    try:
+        return _file_problem(value, kind)
+    except OSError as error:
+        return f"{shown(value)} cannot be read: {error.strerror}"
+    except ValueError:  # such as a NUL, or half of a character
+        return f"not a file name: {shown(value)}"
+
+
+def _file_problem(value: str, kind: Kind) -> str | None:
     path = local_path(value)
     if not path.exists():
-        return f"no such file: {value}"
+        return f"no such file: {shown(value)}"
     if not path.is_file():
-        return f"not a file: {value}"
-    try:
-        found = content_type_of(path, kind)
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    return None if found else f"{value} is not {_FORMATS[kind]}"
+        return f"not a file: {shown(value)}"
+    with path.open("rb") as file:
+        head = file.read(16)
+    if not head:
+        return f"{shown(value)} is empty"
+    return None if content_type(head, kind) else f"{shown(value)} is not {_FORMATS[kind]}"
 
 
-def _url_problem(value: str) -> str | None:
+def url_problem(value: str) -> str | None:
+    """Say what is wrong with an absolute URL, or None."""
     try:
         parts = urlsplit(value)
-        host = parts.hostname
+        host, _ = parts.hostname, parts.port
     except ValueError:
         return "not a valid URL"
     if parts.scheme not in {"http", "https"}:
         return f"{parts.scheme}:// is not supported; use http, https or a local path"
-    if not host or any(character.isspace() for character in value):
+    if not host or any(character in " \\" or not character.isprintable() for character in value):
         return "not a valid URL"
     return None
+
+
+def shown(value: str) -> str:
+    """An input as a message can hold it: on one line, and not endless."""
+    text = "".join(character if character.isprintable() else "?" for character in value[:101])
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def local_path(value: str) -> Path:
@@ -75,7 +101,7 @@ def content_type(head: bytes, kind: Kind) -> str | None:
         found = "image/png"
     elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         found = "image/webp"
-    elif head[4:8] == b"ftyp":
+    elif head[4:8] == b"ftyp" and not head[8:12].startswith(_OTHER_BRANDS):
         found = "video/quicktime" if head[8:10] == b"qt" else "video/mp4"
     return found if found and found.startswith(kind) else None
 
@@ -88,6 +114,4 @@ def content_type_of(path: Path, kind: Kind) -> str | None:
 
 def file_suffix(head: bytes) -> str | None:
     """The file name suffix for downloaded bytes, from the bytes themselves, never from a server's word."""
-    suffixes = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
-    suffixes |= {"video/quicktime": ".mov", "video/mp4": ".mp4"}
-    return suffixes.get(content_type(head, "image") or content_type(head, "video") or "")
+    return SUFFIXES.get(content_type(head, "image") or content_type(head, "video") or "")

@@ -106,6 +106,16 @@ class Plan:
         """Every problem at once, with the vendors that do not have it."""
         return tuple(_violations(self))
 
+    @cached_property
+    def elsewhere(self) -> tuple[Plan, ...]:
+        """The same request at every other vendor."""
+        return _elsewhere(self, any_model=False)
+
+    @cached_property
+    def elsewhere_in_any_model(self) -> tuple[Plan, ...]:
+        """The same request at every other vendor, whatever model family serves it there."""
+        return _elsewhere(self, any_model=True)
+
     def check(self) -> Plan:
         """The plan itself, or PlanRefusedError."""
         if self.refused:
@@ -164,11 +174,12 @@ def plan_normalized(
     preferences: Mapping[str, Any],
     base_url: str | None = None,
     override: bool = False,
+    routes: Sequence[Route] | None = None,
 ) -> Plan:
-    """Plan a request that `normalize` has checked."""
+    """Plan a request that `normalize` has checked, on the vendor's routes or on just some of them."""
     workflow = workflow_of(shared, kind)
     blank = Plan(provider, None, shared, kind, workflow, shared.get("model"), base_url or provider.base_url)
-    routes = [route for route in provider.routes if route.workflow == workflow]
+    routes = [route for route in routes or provider.routes if route.workflow == workflow]
     if model := shared.get("model"):
         routes = [route for route in routes if route.model == model]
     if not routes:
@@ -194,13 +205,12 @@ def _unserved(shared: Json, provider: Provider, workflow: str) -> Iterator[Probl
     model = shared.get("model")
     sold = sorted({route.model for route in provider.routes if route.workflow == workflow})
     if model and sold:
-        limit = f"for {workflow}: {', '.join(sold)}"
-        yield Problem("model", "/model", f"{provider.id} does not sell {model} for {workflow}", limit)
+        yield Problem("model", "/model", f"{provider.id} does not sell {model} for {workflow}", " or ".join(sold))
         return
     inputs = [name for name in WORKFLOWS[workflow] if name in shared] or ["prompt" if "prompt" in shared else "model"]
     workflows = ", ".join(dict.fromkeys(route.workflow for route in provider.routes))
     for name in inputs:
-        yield Problem(name, f"/{name}", f"{provider.id} has no {workflow}", f"it serves {workflows}")
+        yield Problem(name, f"/{name}", f"{provider.id} has no {workflow}", workflows)
 
 
 def _plan_route(
@@ -208,11 +218,13 @@ def _plan_route(
 ) -> Plan:
     report = Report()
     shared = {name: value for name, value in blank.request.items() if name not in {"model", "extra"}}
-    preferred = {name: value for name, value in preferences.items() if name not in shared and _can(route, name, value)}
-    body, provider = write(route, {**shared, **preferred}, allow, report), blank.provider
+    provider = blank.provider
+    preferred = _preferred(provider, route, shared, preferences)
+    body = write(route, {**shared, **preferred}, allow, report)
     for index, entry in enumerate(report.entries):
         if entry.field in preferred:
-            report.entries[index] = evolve(entry, source="", fate=Fate.DEFAULTED, reason="polyreel's default")
+            reason = f"asked for: {provider.id} may make another by default"
+            report.entries[index] = evolve(entry, source="", fate=Fate.DEFAULTED, reason=reason)
     report.entries.insert(0, _model_entry(blank, route))
     extra = blank.request.get("extra", {})
     _add_extra(provider, route, extra, body, report, override=override)
@@ -250,8 +262,22 @@ def write(route: Route, shared: Mapping[str, Any], allow: Mapping[str, Allowance
     return body
 
 
-def _can(route: Route, name: str, value: Any) -> bool:
-    """Whether a route can express a preference."""
+def _preferred(
+    provider: Provider, route: Route, shared: Mapping[str, Any], preferences: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The preferences that have to be spelled out: unset, not the vendor's default anyway, and possible."""
+    if not preferences:
+        return preferences
+    defaults = provider.defaults(route)
+    return {
+        name: value
+        for name, value in preferences.items()
+        if name not in shared and defaults.get(name) != value and can_express(route, name, value)
+    }
+
+
+def can_express(route: Route, name: str, value: Any) -> bool:
+    """Whether a route can express a value of one field."""
     row = route.by_name.get(name)
     if row is None:
         return False
@@ -351,23 +377,26 @@ def _longest(table: Mapping[str, Any], at: str) -> Any:
 
 
 def _violations(plan_: Plan) -> Iterator[Violation]:
-    others = list(_other_plans(plan_)) if plan_.problems else []
+    told: set[str] = set()
     for problem in plan_.problems:
+        # Whether another vendor sells the model is asked with the model, everything else without it.
+        others = plan_.elsewhere if problem.field == "model" else plan_.elsewhere_in_any_model
         served = tuple(
             other.vendor for other in others if other.route and problem.field not in {p.field for p in other.problems}
         )
-        limit = f" ({plan_.vendor}: {problem.limit})" if problem.limit else ""
-        hint = f" Served by: {', '.join(served)}." if served else ""
-        yield Violation(
-            problem.field, problem.source, f"{problem.field}: {problem.reason}{limit}.{hint}", problem.limit, served
-        )
+        limit = f"; {plan_.vendor} takes {problem.limit}" if problem.limit else ""
+        hint = f". Served by: {', '.join(served)}" if served else ""
+        message = f"{problem.field}: {problem.reason}{limit}{hint}"
+        if message not in told:
+            told.add(message)
+            yield Violation(problem.field, problem.source, message, problem.limit, served)
 
 
-def _other_plans(plan_: Plan) -> Iterator[Plan]:
-    for provider in all_providers().values():
-        if provider is not plan_.provider:
-            request = {name: value for name, value in plan_.request.items() if name != "model"}
-            yield plan_normalized(request, plan_.kind, provider, allow={}, preferences={})
+def _elsewhere(plan_: Plan, *, any_model: bool) -> tuple[Plan, ...]:
+    """The same request at every other vendor."""
+    shared = {name: value for name, value in plan_.request.items() if not (any_model and name == "model")}
+    others = (provider for provider in all_providers().values() if provider is not plan_.provider)
+    return tuple(plan_normalized(shared, plan_.kind, provider, allow={}, preferences={}) for provider in others)
 
 
 def choose(

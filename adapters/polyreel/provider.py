@@ -212,8 +212,10 @@ class Provider:
 
     # -- routes ----------------------------------------------------------------------------------
 
-    def routes_of_body(self, body: Mapping[str, Any], path: str | None = None) -> Iterator[Route]:
-        """The routes a native body can belong to, by its constants (and the request path, where it is known).
+    def routes_of_body(
+        self, body: Mapping[str, Any], path: str | None = None, model: str | None = None
+    ) -> Iterator[Route]:
+        """The routes a native body can belong to, by its constants (and the path or model family, where known).
 
         Where the choice is by the presence of a field, the route whose required native fields are all there,
         and that knows most of the body, comes first.
@@ -228,12 +230,23 @@ class Provider:
         candidates = [
             route
             for route in self.routes
-            if (path is None or path == route.operation.PATH) and all(row.matches(body) for row in route.constants)
+            if path in {None, route.operation.PATH}
+            and model in {None, route.model}
+            and all(row.matches(body) for row in route.constants)
         ]
         return iter(sorted(candidates, key=unknown))
 
-    def defaults(self, route: Route) -> Json:
+    def defaults(self, route: Route) -> Mapping[str, Any]:
         """The shared values the vendor uses where a body says nothing, as far as it documents them."""
+        if route not in self._defaults:
+            self._defaults[route] = self._find_defaults(route)
+        return self._defaults[route]
+
+    @cached_property
+    def _defaults(self) -> dict[Route, Json]:
+        return {}
+
+    def _find_defaults(self, route: Route) -> Json:
         found: Json = {}
         for row in route.rows:
             if isinstance(row, Forced):

@@ -24,7 +24,7 @@ def request_kind(request: Mapping[str, Any]) -> str:
     return "image" if sold == {"generate-image"} else "video"
 
 
-def normalize(request: BaseModel | Mapping[str, Any]) -> tuple[Json, str]:
+def normalize(request: BaseModel | Mapping[str, Any], kind: str | None = None) -> tuple[Json, str]:
     """A checked plain request without unset fields, and its kind; raises RequestError naming every bad field."""
     from polyreel_generated.shared import ImageRequest, VideoRequest  # noqa: PLC0415
     from pydantic import ValidationError  # noqa: PLC0415
@@ -34,7 +34,7 @@ def normalize(request: BaseModel | Mapping[str, Any]) -> tuple[Json, str]:
         return request.model_dump(exclude_unset=True, exclude_none=True), kind
     if not isinstance(request, Mapping):
         raise RequestError([f"a request is a VideoRequest, an ImageRequest or a mapping, not {type(request).__name__}"])
-    kind = request_kind(request)
+    kind = kind or request_kind(request)
     nulls = [
         f"{at.strip('/')}: null is no value; leave the field out"
         for at, value in leaves(dict(request))

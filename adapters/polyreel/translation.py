@@ -1,77 +1,214 @@
-"""Reading: a vendor's native body back into the shared request, with a report of what became of every value."""
+"""Writing one vendor's native body for another vendor, by way of the shared request.
+
+Every leaf of the body gets one verdict: what became of it on the whole way.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
-from .codecs import Json
-from .mapping import Entry, Fate, Problem, Report, leaves
-from .provider import Provider, Route
-from .requests import workflow_of
+from .codecs import Json, word
+from .contract import Breach
+from .errors import RequestError
+from .mapping import Allowance, ConflictError, Entry, Fate, leaves
+from .planning import Plan, Verdict, Violation, can_express, plan_normalized
+from .provider import Provider
+from .reading import Reading, UnreadableError, read
+from .requests import normalize
+
+SEVERITY: Final = (Fate.EXACT, Fate.CONVERTED, Fate.DEFAULTED, Fate.APPROXIMATED, Fate.DROPPED, Fate.REFUSED)
+NOTHING_LOST: Final = frozenset({Fate.EXACT, Fate.CONVERTED, Fate.DEFAULTED})
 
 
 @frozen
-class Reading:
-    """A native body in the shared words."""
+class Alternative:
+    """Another model family of the target that would serve the body, and what that would lose."""
 
-    provider: Provider
-    route: Route
-    request: Json
-    entries: tuple[Entry, ...]
-    problems: tuple[Problem, ...]
+    model: str
+    refused: bool
+    losses: tuple[str, ...]
 
 
-class UnreadableError(ValueError):
-    """A native body that belongs to no route of the vendor."""
+@frozen(eq=False)
+class Translation:
+    """A native body, written for another vendor. It may be refused: see its `violations`."""
+
+    source: Provider
+    target: Provider
+    body: Json
+    reading: Reading | None
+    plan: Plan | None
+    verdicts: tuple[Verdict, ...]
+    violations: tuple[Violation, ...]
+    alternatives: tuple[Alternative, ...] = field(factory=tuple)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the target cannot take it, or the source's body makes no sense."""
+        return bool(self.violations)
+
+    @cached_property
+    def losses(self) -> tuple[Verdict, ...]:
+        """The verdicts of what does not arrive as it was."""
+        return tuple(verdict for verdict in self.verdicts if verdict.verdict not in NOTHING_LOST)
 
 
-def read(body: Mapping[str, Any], provider: Provider, path: str | None = None) -> Reading:
-    """Read a native body. The route is chosen by the body (and the request path, where it is known).
+def translate(
+    body: Any,
+    source: Provider,
+    target: Provider,
+    *,
+    source_model: str | None = None,
+    target_model: str | None = None,
+    allow: Mapping[str, Allowance] | None = None,
+) -> Translation:
+    """Write a native body of one vendor for another.
 
-    Values that the shared model has no word for are kept under `extra` and reported. Raises UnreadableError where
-    no route fits, and ConflictError where two spellings of one field disagree.
+    The model family stays the source's unless `target_model` names another; where the target does not sell it, the
+    translation is refused and `alternatives` tells which family would serve and what that changes. The source's
+    defaults are made explicit where the target's are others, so that the same clip comes out.
     """
-    candidates = list(provider.routes_of_body(body, path))
-    if not candidates:
-        raise UnreadableError(f"{provider.id} has no model or workflow for this body")
-    route = candidates[0]
-    report = Report()
-    shared: Json = {}
-    for row in route.rows:
-        row.read(body, shared, report)
-    _keep_rest(body, shared, provider, report)
-    kind = "image" if route.workflow == "generate-image" else "video"
-    workflow = workflow_of(shared, kind)
-    # Several routes can share one body: which one is meant shows in the inputs.
-    same = [other for other in candidates if other.schema == route.schema]
-    route = next((other for other in same if other.workflow == workflow), route)
-    request = {"model": route.model, **shared}
-    return Reading(provider, route, request, tuple(report.entries), tuple(report.problems))
+    if not isinstance(body, dict):
+        return _unreadable(source, target, {}, [f"a body is a JSON object, not {type(body).__name__}"])
+    try:
+        reading = read(body, source, model=source_model)
+    except (UnreadableError, ConflictError) as error:
+        return _unreadable(source, target, body, [str(error)])
+    breaches = source.contract.accepts(reading.route.schema, body)
+    if breaches or reading.problems:
+        problems = [*map(_breach_text, breaches), *(problem.reason for problem in reading.problems)]
+        return _unreadable(source, target, body, problems, reading)
+    return _written(body, reading, target, target_model, allow or {})
 
 
-def _keep_rest(body: Mapping[str, Any], shared: Json, provider: Provider, report: Report) -> None:
-    """Keep what no row has taken as extra."""
-    taken = {entry.source for entry in report.entries} | {problem.source for problem in report.problems}
-    extra: Json = {}
-    for at, value in leaves(dict(body)):
-        if any(at == place or at.startswith(place + "/") for place in taken):
+def _written(
+    body: Json, reading: Reading, target: Provider, target_model: str | None, allow: Mapping[str, Allowance]
+) -> Translation:
+    request = {**reading.request, **({"model": target_model} if target_model else {})}
+    try:
+        shared, _ = normalize(request, reading.kind)
+    except RequestError as error:
+        return _unreadable(reading.provider, target, body, error.problems, reading)
+    defaults = reading.provider.defaults(reading.route)
+    made = plan_normalized(shared, reading.kind, target, allow=allow, preferences=defaults)
+    violations = [*made.violations, *_stray_extras(reading, target, allow)]
+    verdicts = [*_composed(body, reading, made, allow), *_changed_defaults(reading, made)]
+    return Translation(
+        reading.provider,
+        target,
+        body,
+        reading,
+        made,
+        tuple(verdicts),
+        tuple(violations),
+        tuple(_alternatives(reading, made, defaults)),
+    )
+
+
+def _unreadable(
+    source: Provider, target: Provider, body: Json, problems: Sequence[str], reading: Reading | None = None
+) -> Translation:
+    violations = tuple(Violation("body", "", f"not a body of {source.id}: {text}") for text in problems)
+    reason = "the body was refused"
+    refused = tuple(Verdict(at, "body", "", Fate.REFUSED, reason) for at, _ in leaves(body) if at)
+    return Translation(source, target, body, reading, None, refused, violations)
+
+
+def _breach_text(breach: Breach) -> str:
+    place = ".".join(map(str, breach.path))
+    return f"{place}: {breach.message}" if place else breach.message
+
+
+def _stray_extras(reading: Reading, target: Provider, allow: Mapping[str, Allowance]) -> Iterator[Violation]:
+    """Native fields without a shared word get lost at another vendor: a refusal, unless dropping is allowed."""
+    if target is reading.provider or allow.get("extra") == "drop":
+        return
+    for entry in reading.entries:
+        if entry.field == "extra":
+            name = entry.source.strip("/").replace("/", ".")
+            text = f"extra: {name} is {reading.provider.id}'s own; {target.id} has no word for it that is known"
+            yield Violation("extra", entry.source, f"{text}. Allow extra=drop to leave it out")
+
+
+def _composed(body: Json, reading: Reading, made: Plan, allow: Mapping[str, Allowance]) -> Iterator[Verdict]:
+    """One verdict for each leaf of the body: the reading and the plan, one after the other."""
+    planned = [verdict for verdict in made.verdicts if verdict.source]
+    for at, _ in leaves(body):
+        entry = _covering(reading.entries, at)
+        if entry is None or not entry.target:
+            yield Verdict(
+                at,
+                entry.field if entry else "",
+                "",
+                entry.fate if entry else Fate.REFUSED,
+                entry.reason if entry else "",
+            )
             continue
-        *parents, last = re.sub(r"/[0-9]+(/.*)?$", "", at).strip("/").split("/")
-        node = extra
-        for part in parents:
-            node = node.setdefault(part, {})
-        node[last] = value if at.endswith("/" + last) else _whole(body, [*parents, last])
-        report.entries.append(Entry("extra", at, f"/extra/{provider.id}{at}", Fate.EXACT, "not in the shared model"))
-    if extra:
-        shared["extra"] = {provider.id: extra}
+        if entry.field == "extra" and made.provider is not reading.provider:
+            fate = Fate.DROPPED if allow.get("extra") == "drop" else Fate.REFUSED
+            yield Verdict(at, "extra", "", fate, f"{reading.provider.id}'s own")
+            continue
+        if entry.field == "workflow":
+            yield Verdict(at, "workflow", "", Fate.REFUSED if made.route is None else Fate.CONVERTED, made.workflow)
+            continue
+        yield _joined(at, entry, planned)
 
 
-def _whole(body: Mapping[str, Any], parts: list[str]) -> Any:
-    value: Any = body
-    for part in parts:
-        value = value[part]
-    return value
+def _joined(at: str, entry: Entry, planned: Sequence[Verdict]) -> Verdict:
+    place = entry.target + at[len(entry.source) :]
+    names = [
+        entry.field,
+        *(entry.reason.removeprefix("together with ").split(", ") if "together" in entry.reason else ()),
+    ]
+    matches = [verdict for verdict in planned if _related(verdict.source, place)]
+    matches = matches or [verdict for verdict in planned if verdict.field == entry.field]
+    matches += [verdict for verdict in planned if verdict.field in names[1:]]
+    if not matches:
+        return Verdict(at, entry.field, "", entry.fate, entry.reason)
+    worst = max(matches, key=lambda verdict: SEVERITY.index(verdict.verdict))
+    fate = max(entry.fate, worst.verdict, key=SEVERITY.index)
+    return Verdict(at, ", ".join(names), worst.target, fate, worst.reason or entry.reason)
+
+
+def _related(one: str, other: str) -> bool:
+    return one == other or one.startswith(other + "/") or other.startswith(one + "/")
+
+
+def _covering(entries: Sequence[Entry], at: str) -> Entry | None:
+    found = [entry for entry in entries if at == entry.source or at.startswith(entry.source + "/")]
+    return max(found, key=lambda entry: len(entry.source), default=None)
+
+
+def _changed_defaults(reading: Reading, made: Plan) -> Iterator[Verdict]:
+    """What the body left to the source's defaults: asked for explicitly, or told where that cannot be."""
+    yield from (verdict for verdict in made.verdicts if not verdict.source and verdict.field != "model")
+    if made.route is None:
+        return
+    theirs = made.provider.defaults(made.route)
+    spelled = {verdict.field for verdict in made.verdicts}
+    for name, value in reading.provider.defaults(reading.route).items():
+        if name in reading.request or name in spelled or theirs.get(name) == value:
+            continue
+        if not can_express(made.route, name, value):
+            reason = f"{word(value)} is {reading.provider.id}'s default; {made.vendor} cannot be asked for it"
+            yield Verdict("", name, "", Fate.DROPPED, reason)
+
+
+def _alternatives(reading: Reading, made: Plan, defaults: Mapping[str, Any]) -> Iterator[Alternative]:
+    """Where the model family is what the target lacks: the families it has for the workflow."""
+    if made.route is not None:
+        return
+    families = dict.fromkeys(route.model for route in made.provider.routes if route.workflow == made.workflow)
+    for family in families:
+        other = plan_normalized(
+            {**made.request, "model": family}, made.kind, made.provider, allow={}, preferences=defaults
+        )
+        losses = [violation.message for violation in other.violations]
+        losses += [
+            f"{v.field}: {v.verdict}" for v in other.verdicts if v.verdict not in NOTHING_LOST and v.field != "extra"
+        ]
+        yield Alternative(family, other.refused, tuple(dict.fromkeys(losses)))

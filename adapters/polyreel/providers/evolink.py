@@ -109,13 +109,13 @@ def made(*own: Row, automatic: str | None = None) -> tuple[Row, ...]:
     """The rows of models that make a clip of their own length, sound and shots."""
     return (
         *own,
-        SHOT_PROMPT,
         Group(
             ("shots", "shot_mode"),
             MULTI_SHOT,
             MultiShot(automatic),
             homes={"shots": MULTI_SHOT[2], "shot_mode": MULTI_SHOT[1]},
         ),
+        SHOT_PROMPT,  # after the shots: beside them the text means nothing
         Field("duration", "duration"),
         Field("audio", "sound", ON_OFF),
     )

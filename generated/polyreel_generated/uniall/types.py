@@ -54,10 +54,10 @@ class Reply:
         """The body as JSON; raises ValueError where it is none."""
         return json.loads(self.content)
 
-    def require_object(self) -> None:
-        """Raise TypeError where the body is JSON but no object: an empty list would pass for an empty object."""
-        if not isinstance(self.json(), dict):
-            raise TypeError("the body is not a JSON object")
+    def require(self, kind: type) -> None:
+        """Raise TypeError where the body is other JSON than that: an empty list would pass for an empty object."""
+        if not isinstance(self.json(), kind):
+            raise TypeError(f"the body is not a JSON {kind.__name__}")
 
     @property
     def text(self) -> str:

@@ -42,37 +42,37 @@ def build_request(
 
 def _parse(response: Reply) -> FileUpload | FilesError | None:
     if response.status_code == 200:
-        response.require_object()
+        response.require(dict)
         response_200 = FileUpload.from_dict(response.json())
 
         return response_200
 
     if response.status_code == 400:
-        response.require_object()
+        response.require(dict)
         response_400 = FilesError.from_dict(response.json())
 
         return response_400
 
     if response.status_code == 401:
-        response.require_object()
+        response.require(dict)
         response_401 = FilesError.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response.require_object()
+        response.require(dict)
         response_403 = FilesError.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response.require_object()
+        response.require(dict)
         response_404 = FilesError.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 500:
-        response.require_object()
+        response.require(dict)
         response_500 = FilesError.from_dict(response.json())
 
         return response_500

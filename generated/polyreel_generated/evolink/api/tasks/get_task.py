@@ -37,61 +37,61 @@ def build_request(
 
 def _parse(response: Reply) -> EvolinkError | Task | None:
     if response.status_code == 200:
-        response.require_object()
+        response.require(dict)
         response_200 = Task.from_dict(response.json())
 
         return response_200
 
     if response.status_code == 400:
-        response.require_object()
+        response.require(dict)
         response_400 = EvolinkError.from_dict(response.json())
 
         return response_400
 
     if response.status_code == 401:
-        response.require_object()
+        response.require(dict)
         response_401 = EvolinkError.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 402:
-        response.require_object()
+        response.require(dict)
         response_402 = EvolinkError.from_dict(response.json())
 
         return response_402
 
     if response.status_code == 403:
-        response.require_object()
+        response.require(dict)
         response_403 = EvolinkError.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response.require_object()
+        response.require(dict)
         response_404 = EvolinkError.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 429:
-        response.require_object()
+        response.require(dict)
         response_429 = EvolinkError.from_dict(response.json())
 
         return response_429
 
     if response.status_code == 500:
-        response.require_object()
+        response.require(dict)
         response_500 = EvolinkError.from_dict(response.json())
 
         return response_500
 
     if response.status_code == 502:
-        response.require_object()
+        response.require(dict)
         response_502 = EvolinkError.from_dict(response.json())
 
         return response_502
 
     if response.status_code == 503:
-        response.require_object()
+        response.require(dict)
         response_503 = EvolinkError.from_dict(response.json())
 
         return response_503

@@ -65,25 +65,25 @@ def build_request(
 
 def _parse(response: Reply) -> EvolinkError | TaskPage | None:
     if response.status_code == 200:
-        response.require_object()
+        response.require(dict)
         response_200 = TaskPage.from_dict(response.json())
 
         return response_200
 
     if response.status_code == 401:
-        response.require_object()
+        response.require(dict)
         response_401 = EvolinkError.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 429:
-        response.require_object()
+        response.require(dict)
         response_429 = EvolinkError.from_dict(response.json())
 
         return response_429
 
     if response.status_code == 500:
-        response.require_object()
+        response.require(dict)
         response_500 = EvolinkError.from_dict(response.json())
 
         return response_500

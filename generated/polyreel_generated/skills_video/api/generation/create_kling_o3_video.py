@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ...types import UNSET, Reply, Response, Unset
+from ...types import Reply, Response
 
 if TYPE_CHECKING:
     import httpx
@@ -32,8 +32,7 @@ def build_request(
     | KlingO3TextImageToVideo
     | KlingO3VideoReferenceToVideo
     | KlingO3VideoToVideo
-    | KlingO3VideoForm
-    | Unset = UNSET,
+    | KlingO3VideoForm,
 ) -> dict[str, Any]:
     """The keyword arguments of `httpx.Client.request` for this call. Pure: nothing is sent."""
     headers: dict[str, Any] = {}
@@ -72,79 +71,79 @@ def build_request(
 
 def _parse(response: Reply) -> GenerationSubmission | SkillsError | None:
     if response.status_code == 200:
-        response.require_object()
+        response.require(dict)
         response_200 = GenerationSubmission.from_dict(response.json())
 
         return response_200
 
     if response.status_code == 202:
-        response.require_object()
+        response.require(dict)
         response_202 = GenerationSubmission.from_dict(response.json())
 
         return response_202
 
     if response.status_code == 400:
-        response.require_object()
+        response.require(dict)
         response_400 = SkillsError.from_dict(response.json())
 
         return response_400
 
     if response.status_code == 401:
-        response.require_object()
+        response.require(dict)
         response_401 = SkillsError.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 402:
-        response.require_object()
+        response.require(dict)
         response_402 = SkillsError.from_dict(response.json())
 
         return response_402
 
     if response.status_code == 403:
-        response.require_object()
+        response.require(dict)
         response_403 = SkillsError.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response.require_object()
+        response.require(dict)
         response_404 = SkillsError.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 422:
-        response.require_object()
+        response.require(dict)
         response_422 = SkillsError.from_dict(response.json())
 
         return response_422
 
     if response.status_code == 429:
-        response.require_object()
+        response.require(dict)
         response_429 = SkillsError.from_dict(response.json())
 
         return response_429
 
     if response.status_code == 500:
-        response.require_object()
+        response.require(dict)
         response_500 = SkillsError.from_dict(response.json())
 
         return response_500
 
     if response.status_code == 502:
-        response.require_object()
+        response.require(dict)
         response_502 = SkillsError.from_dict(response.json())
 
         return response_502
 
     if response.status_code == 503:
-        response.require_object()
+        response.require(dict)
         response_503 = SkillsError.from_dict(response.json())
 
         return response_503
 
     if response.status_code == 504:
-        response.require_object()
+        response.require(dict)
         response_504 = SkillsError.from_dict(response.json())
 
         return response_504
@@ -183,8 +182,7 @@ def sync_detailed(
     | KlingO3TextImageToVideo
     | KlingO3VideoReferenceToVideo
     | KlingO3VideoToVideo
-    | KlingO3VideoForm
-    | Unset = UNSET,
+    | KlingO3VideoForm,
 ) -> Response[GenerationSubmission | SkillsError]:
     """Create a Kling O3 video.
 
@@ -223,8 +221,7 @@ def sync(
     | KlingO3TextImageToVideo
     | KlingO3VideoReferenceToVideo
     | KlingO3VideoToVideo
-    | KlingO3VideoForm
-    | Unset = UNSET,
+    | KlingO3VideoForm,
 ) -> GenerationSubmission | SkillsError | None:
     """Create a Kling O3 video.
 
@@ -263,8 +260,7 @@ async def asyncio_detailed(
     | KlingO3TextImageToVideo
     | KlingO3VideoReferenceToVideo
     | KlingO3VideoToVideo
-    | KlingO3VideoForm
-    | Unset = UNSET,
+    | KlingO3VideoForm,
 ) -> Response[GenerationSubmission | SkillsError]:
     """Create a Kling O3 video.
 
@@ -303,8 +299,7 @@ async def asyncio(
     | KlingO3TextImageToVideo
     | KlingO3VideoReferenceToVideo
     | KlingO3VideoToVideo
-    | KlingO3VideoForm
-    | Unset = UNSET,
+    | KlingO3VideoForm,
 ) -> GenerationSubmission | SkillsError | None:
     """Create a Kling O3 video.
 

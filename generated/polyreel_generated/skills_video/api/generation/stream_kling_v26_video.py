@@ -50,67 +50,67 @@ def _parse(response: Reply) -> SkillsError | str | None:
         return response_200
 
     if response.status_code == 400:
-        response.require_object()
+        response.require(dict)
         response_400 = SkillsError.from_dict(response.json())
 
         return response_400
 
     if response.status_code == 401:
-        response.require_object()
+        response.require(dict)
         response_401 = SkillsError.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 402:
-        response.require_object()
+        response.require(dict)
         response_402 = SkillsError.from_dict(response.json())
 
         return response_402
 
     if response.status_code == 403:
-        response.require_object()
+        response.require(dict)
         response_403 = SkillsError.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response.require_object()
+        response.require(dict)
         response_404 = SkillsError.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 422:
-        response.require_object()
+        response.require(dict)
         response_422 = SkillsError.from_dict(response.json())
 
         return response_422
 
     if response.status_code == 429:
-        response.require_object()
+        response.require(dict)
         response_429 = SkillsError.from_dict(response.json())
 
         return response_429
 
     if response.status_code == 500:
-        response.require_object()
+        response.require(dict)
         response_500 = SkillsError.from_dict(response.json())
 
         return response_500
 
     if response.status_code == 502:
-        response.require_object()
+        response.require(dict)
         response_502 = SkillsError.from_dict(response.json())
 
         return response_502
 
     if response.status_code == 503:
-        response.require_object()
+        response.require(dict)
         response_503 = SkillsError.from_dict(response.json())
 
         return response_503
 
     if response.status_code == 504:
-        response.require_object()
+        response.require(dict)
         response_504 = SkillsError.from_dict(response.json())
 
         return response_504

@@ -44,37 +44,37 @@ def _parse(response: Reply) -> File | UniallError | None:
         return response_200
 
     if response.status_code == 400:
-        response.require_object()
+        response.require(dict)
         response_400 = UniallError.from_dict(response.json())
 
         return response_400
 
     if response.status_code == 401:
-        response.require_object()
+        response.require(dict)
         response_401 = UniallError.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response.require_object()
+        response.require(dict)
         response_403 = UniallError.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response.require_object()
+        response.require(dict)
         response_404 = UniallError.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 500:
-        response.require_object()
+        response.require(dict)
         response_500 = UniallError.from_dict(response.json())
 
         return response_500
 
     if response.status_code == 502:
-        response.require_object()
+        response.require(dict)
         response_502 = UniallError.from_dict(response.json())
 
         return response_502

@@ -37,43 +37,43 @@ def build_request(
 
 def _parse(response: Reply) -> UniallError | VideoTaskEnvelope | None:
     if response.status_code == 200:
-        response.require_object()
+        response.require(dict)
         response_200 = VideoTaskEnvelope.from_dict(response.json())
 
         return response_200
 
     if response.status_code == 400:
-        response.require_object()
+        response.require(dict)
         response_400 = UniallError.from_dict(response.json())
 
         return response_400
 
     if response.status_code == 401:
-        response.require_object()
+        response.require(dict)
         response_401 = UniallError.from_dict(response.json())
 
         return response_401
 
     if response.status_code == 403:
-        response.require_object()
+        response.require(dict)
         response_403 = UniallError.from_dict(response.json())
 
         return response_403
 
     if response.status_code == 404:
-        response.require_object()
+        response.require(dict)
         response_404 = UniallError.from_dict(response.json())
 
         return response_404
 
     if response.status_code == 429:
-        response.require_object()
+        response.require(dict)
         response_429 = UniallError.from_dict(response.json())
 
         return response_429
 
     if response.status_code == 500:
-        response.require_object()
+        response.require(dict)
         response_500 = UniallError.from_dict(response.json())
 
         return response_500

@@ -1,0 +1,91 @@
+"""Native bodies for tests: Hypothesis strategies made from the vendors' own schemas."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+from polyreel.contract import Contract
+from polyreel.provider import Provider, Route
+
+from support.requests import TEXT, URLS
+
+
+def bodies(provider: Provider, route: Route) -> st.SearchStrategy[dict[str, Any]]:
+    """Bodies that the vendor accepts for a route: drawn from its schema, and its examples with drawn changes."""
+    contract, name = provider.contract, route.schema
+    drawn = _object(contract, contract.schema(name))
+    examples = [
+        body
+        for body in provider.operation(route).request_examples.values()
+        if not contract.accepts(name, body) and all(row.matches(body) for row in route.constants)
+    ]
+    found = st.builds(lambda one, other: {**one, **other}, st.sampled_from(examples), drawn) if examples else drawn
+    return st.one_of(drawn, found).filter(lambda body: not contract.accepts(name, body))
+
+
+def _object(contract: Contract, schema: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    required = set(schema.get("required", ()))
+    fields = {name: _value(contract, name, child) for name, child in schema.get("properties", {}).items()}
+    return st.fixed_dictionaries(
+        {name: value for name, value in fields.items() if name in required},
+        optional={name: value for name, value in fields.items() if name not in required},
+    )
+
+
+def _value(contract: Contract, name: str, node: dict[str, Any]) -> st.SearchStrategy[Any]:
+    schema = {**contract.resolve(node), **{key: value for key, value in node.items() if key != "$ref"}}
+    if "const" in schema:
+        return st.just(schema["const"])
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if "anyOf" in schema:
+        return st.one_of([_value(contract, name, option) for option in schema["anyOf"]])
+    kind = schema.get("type")
+    if kind == "object" and "properties" in schema:
+        return _object(contract, schema)
+    if kind == "array":
+        items = _value(contract, name, schema.get("items", {}))
+        return st.lists(items, min_size=schema.get("minItems", 0), max_size=min(schema.get("maxItems", 3), 4))
+    return _scalar(name, schema)
+
+
+def _scalar(name: str, schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    kind = schema.get("type")
+    if kind == "integer":
+        return st.integers(schema.get("minimum", 0), schema.get("maximum", 20))
+    if kind == "number":
+        return st.floats(schema.get("minimum", 0), schema.get("maximum", 1), allow_nan=False)
+    if kind == "boolean":
+        return st.booleans()
+    if kind == "null":
+        return st.none()
+    if schema.get("format") == "uri":
+        return st.just("https://example.com/hook") if "callback" in name else URLS
+    if "pattern" in schema or "duration" in name:
+        return st.integers(1, 5).map(str)
+    return TEXT if kind == "string" else URLS
+
+
+JSON = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(10**30), 10**30),
+        st.floats(allow_nan=False),
+        st.text(max_size=12),
+        st.sampled_from(["\ud800", "", "x" * 5000]),
+    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@st.composite
+def malformed(draw: st.DrawFn, provider: Provider, route: Route) -> Any:
+    """Bodies that are wrong somehow: good ones with values swapped for anything or keys added, or nothing good at all."""
+    if draw(st.integers(0, 9)) == 0:
+        return draw(JSON)
+    body = draw(_object(provider.contract, provider.contract.schema(route.schema)))
+    names = draw(st.lists(st.sampled_from([*provider.contract.schema(route.schema)["properties"]]), max_size=3))
+    wrong = {name: draw(JSON) for name in names}
+    stray = draw(st.dictionaries(st.text(max_size=8), JSON, max_size=2)) if draw(st.booleans()) else {}
+    return {**body, **wrong, **stray}
