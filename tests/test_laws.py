@@ -45,6 +45,12 @@ def test_every_field_and_every_property_is_known(provider: Provider, route: Rout
 
 
 @every_route
+def test_what_is_offered_is_accepted(provider: Provider, route: Route) -> None:
+    """Law 4, the other half: a field that the tables offer can really be sent."""
+    laws.offered_is_accepted(provider, route)
+
+
+@every_route
 @given(data=st.data())
 def test_plans_are_sound(provider: Provider, route: Route, data: st.DataObject) -> None:
     """Law 5."""

@@ -137,7 +137,10 @@ class Plan:
 
 def dumps(body: Any) -> bytes:
     """JSON bytes, compact and in the order of the table."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(body).encode()
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 # --- planning -------------------------------------------------------------------------------------
@@ -238,13 +241,17 @@ def _plan_route(
         # A field that could not be written at all is told once, not again as missing.
         if problem.field not in told:
             report.problems.append(problem)
-    return evolve(
-        blank,
-        route=route,
-        model=route.model,
-        body=body,
-        entries=tuple(report.entries),
-        problems=tuple(report.problems),
+    return Plan(
+        provider,
+        route,
+        blank.request,
+        blank.kind,
+        blank.workflow,
+        route.model,
+        blank.base_url,
+        body,
+        tuple(report.entries),
+        tuple(report.problems),
         uploads=() if report.problems else files.uploads(body),
         parts=() if report.problems else files.parts(body),
     )

@@ -81,7 +81,7 @@ JSON = st.recursive(
 
 @st.composite
 def malformed(draw: st.DrawFn, provider: Provider, route: Route) -> Any:
-    """Bodies that are wrong somehow: good ones with values swapped for anything or keys added, or nothing good at all."""
+    """Bodies that are wrong somehow: good ones with anything for a value, with keys added, or nothing good at all."""
     if draw(st.integers(0, 9)) == 0:
         return draw(JSON)
     body = draw(_object(provider.contract, provider.contract.schema(route.schema)))

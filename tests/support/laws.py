@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from polyreel.capabilities import NOT_FIELDS
+from polyreel.capabilities import NOT_FIELDS, Capability, capabilities
 from polyreel.contract import Contract
 from polyreel.mapping import ConflictError, Fate, Field, Group, Report, leaves
 from polyreel.planning import Plan, plan, plan_normalized
-from polyreel.provider import Provider, Route
+from polyreel.provider import WORKFLOWS, Provider, Route
 from polyreel.reading import UnreadableError, read
 from polyreel.registry import all_providers
 from polyreel.translation import Translation, translate
@@ -127,6 +127,49 @@ def sound(request: Mapping[str, Any], provider: Provider, route: Route) -> None:
     sent = route.operation.build_request(body=route.body.from_dict(made.body))
     assert sent["json"] == json.loads(made.content) == made.body
     assert (sent["method"].upper(), made.url) == (made.method, provider.base_url + sent["url"])
+
+
+def offered_is_accepted(provider: Provider, route: Route) -> None:
+    """What a table and a contract offer is not refused: every choice and both ends of every range can be sent."""
+    needed = {"motion-control": ("motion_video", "character_image")}.get(route.workflow, WORKFLOWS[route.workflow][:1])
+    base = {"model": route.model, **{name: VALUES[name][0] for name in needed}}
+    for item in capabilities(provider, route):
+        for value in _values(item) if item.offered else ():
+            variants = [
+                base | extra | {item.field: value} for extra in ({}, {"prompt": "x"}, {"shots": VALUES["shots"][0]})
+            ]
+            plans = [planned(request, provider, route) for request in variants]
+            told = [problem.reason for made in plans for problem in made.problems]
+            assert any(not made.refused for made in plans), f"{item.field}={value!r} is offered and refused: {told}"
+
+
+VALUES: dict[str, list[Any]] = {
+    **{name: ["https://example.com/a.png"] for name in ("first_frame", "last_frame", "character_image")},
+    **{name: ["https://example.com/a.mp4"] for name in ("source_video", "reference_video", "motion_video")},
+    "reference_images": [["https://example.com/a.png"]],
+    "elements": [["7"]],
+    "shots": [[{"prompt": "x", "duration": 5}], [{"prompt": "x"}]],
+    "shot_mode": ["custom"],
+    "prompt": ["x"],
+    "negative_prompt": ["x"],
+    "watermark": [True, False],
+    "callback_url": ["https://example.com/hook"],
+}
+WORDS = {"on": True, "off": False}
+
+
+def _values(item: Capability) -> list[Any]:
+    extent = item.extent
+    if item.field == "shots":
+        # One form of shots or the other: which one is the vendor's choice.
+        return [VALUES["shots"][0 if len(item.native) > 1 else 1]]
+    if extent.choices is not None:
+        words = [WORDS.get(choice, choice) for choice in extent.choices]
+        return [int(value) if item.field == "duration" else value for value in words if value != "automatic"]
+    if extent.low is not None and extent.high is not None:
+        whole = item.field != "guidance_scale"
+        return [int(end) if whole else end for end in (extent.low, extent.high)]
+    return VALUES.get(item.field, [])
 
 
 def lenience_is_idle(request: Mapping[str, Any], provider: Provider, allow: Any) -> None:

@@ -145,6 +145,11 @@ REFERENCES: Final = Field("reference_images", "image_urls")
 ASPECT: Final = Field("aspect_ratio", "aspect_ratio")
 KEEP: Final = Field("keep_source_audio", "keep_original_sound")
 O3_IMAGE: Final = rows("kling-o3-image-to-video", *FRAMES, REFERENCES, ELEMENTS, *made(NO_NEGATIVE), ASPECT)
+# With a reference image there are three images, and a last frame is not allowed beside more than two in total.
+NO_LAST_FRAME: Final = Absent("last_frame", "a last frame is not allowed beside reference images")
+O3_REFERENCE: Final = rows(
+    "kling-o3-image-to-video", FRAMES[0], NO_LAST_FRAME, REFERENCES, ELEMENTS, *made(NO_NEGATIVE), ASPECT
+)
 VIDEO_ALIASES: Final = (Alias("video_urls", Only(first=True)), Alias("video", Only(first=True)))
 
 ROUTES: Final = (
@@ -156,7 +161,14 @@ ROUTES: Final = (
         rows("kling-o3-text-to-video", ELEMENTS, *made(NO_NEGATIVE), ASPECT),
     ),
     Route("kling-o3", "image-to-video", create_video, KlingO3ImageToVideo, O3_IMAGE),
-    Route("kling-o3", "reference-to-video", create_video, KlingO3ImageToVideo, O3_IMAGE),
+    Route(
+        "kling-o3",
+        "reference-to-video",
+        create_video,
+        KlingO3ImageToVideo,
+        O3_REFERENCE,
+        ignored={"image_end": NO_LAST_FRAME.reason},
+    ),
     Route(
         "kling-o3",
         "reference-video",
@@ -296,16 +308,26 @@ class EvoLink(Provider):
         return status == 404 or code in {"task_not_found", "invalid_task_id"}
 
     def impersonate(self, example: Json, task: SimulatedTask) -> Json:
-        """A task in EvoLink's shape."""
-        facts: Json = {"id": task.id, "created": task.created, "model": task.model, "progress": task.progress}
-        if "results" in example:
-            facts |= {"results": list(task.urls), "result_data": [{"url": url} for url in task.urls]}
-            facts |= {"duration": task.elapsed, "usage": {"credits_used": task.credits}}
+        """A task, or a line of the list, in EvoLink's shape."""
+        facts: Json = {
+            "id": task.id,
+            "created": task.created,
+            "created_at": task.created,
+            "model": task.model,
+            "progress": example.get("progress") if task.status in {"failed", "canceled"} else task.progress,
+            "results": list(task.urls),
+            "result_data": [{"url": url} for url in task.urls],
+            "result_count": len(task.urls),
+            "duration": task.elapsed,  # of the job, not of the clip
+            "credits_used": task.credits,
+        }
+        if "credits_used" in example.get("usage", {}):
+            facts["usage"] = {"credits_used": task.credits}
         elif "usage" in example:
             facts["usage"] = {**example["usage"], "credits_reserved": task.credits}
-        if "task_info" in example and "video_duration" in example["task_info"]:
+        if "video_duration" in example.get("task_info", {}):
             facts["task_info"] = {**example["task_info"], "video_duration": task.duration}
-        return {**example, **facts}
+        return {**example, **{name: value for name, value in facts.items() if name in example}}
 
     def new_task_id(self, number: int, created: int, letters: str) -> str:
         """`task-unified-<unix>-<8 letters>`, as all published samples have it."""

@@ -228,8 +228,9 @@ class SkillsVideo(Provider):
 
     def impersonate(self, example: Json, task: SimulatedTask) -> Json:
         """A generation in skills.video's shape."""
-        usage = {"total": task.credits, "subscription": task.credits, "permanent": 0}
-        facts: Json = {"id": task.id, "input": task.body, "usage": usage}
+        facts: Json = {"id": task.id, "input": task.body}
+        if example.get("usage", {}).get("total"):  # zero in the examples of failures and of unfinished events
+            facts["usage"] = {"total": task.credits, "subscription": task.credits, "permanent": 0}
         if isinstance(data := example.get("data"), dict):
             single, several = ("image", "images") if "images" in data else ("video", "videos")
             items = [

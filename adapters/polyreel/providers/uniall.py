@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from polyreel_generated.uniall.api.generation import create_video
 from polyreel_generated.uniall.api.tasks import get_video
 from polyreel_generated.uniall.models import KlingV3ImageToVideo, KlingV3TextToVideo
@@ -81,12 +81,8 @@ def rows(*own: Row) -> tuple[Row, ...]:
 
 IGNORED: Final = {"extra_body.element_list": "the shape of its items is not documented"}
 PROMPT: Final = Field("prompt", "prompt")
-MODE: Final = Field(
-    "shot_mode",
-    "extra_body.shot_type",
-    SHOT_MODES,
-    default=Default("custom", "shots are planned by the request", when="shots"),
-)
+MODE: Final = Field("shot_mode", "extra_body.shot_type", SHOT_MODES)
+SHOT_MODE: Final = evolve(MODE, default=Default("custom", "shots are planned by the request", when="shots"))
 
 ROUTES: Final = (
     Route(
@@ -107,7 +103,7 @@ ROUTES: Final = (
             Field("first_frame", "image"),
             Field("last_frame", "last_image"),
             Field("shots", "extra_body.multi_prompt", ShotPrompts()),
-            MODE,
+            SHOT_MODE,
         ),
         ignored=IGNORED,
     ),
@@ -178,17 +174,32 @@ class UniAll(Provider):
         return reply.header("x-oneapi-request-id")
 
     def impersonate(self, example: Json, task: SimulatedTask) -> Json:
-        """A task in UniAll's shape."""
-        facts: Json = {"id": task.id, "created_at": task.created, "model": task.model, "progress": task.progress}
-        if "task_id" in example:
+        """A task in UniAll's shape, or in the gateway's envelope."""
+        if isinstance(record := example.get("data"), dict):
+            return {**example, "data": self._record(record, task)}
+        facts: Json = {
+            "id": task.id,
+            "created_at": task.created,
+            "model": task.model,
+            "progress": example.get("progress") if task.status == "failed" else task.progress,
+            "seconds": str(task.duration),
+            "video_url": task.urls[0],
+            "result": {"outputs": list(task.urls), "video_url": task.urls[0]},
+        }
+        if example.get("task_id") == example.get("id"):  # once done, it is another one: the upstream's
             facts["task_id"] = task.id
-        if "seconds" in example:
-            facts["seconds"] = str(task.duration)
-        if "video_url" in example:
-            facts["video_url"] = task.urls[0]
-        if "result" in example:
-            facts["result"] = {"outputs": list(task.urls), "video_url": task.urls[0]}
-        return {**example, **facts}
+        return {**example, **{name: value for name, value in facts.items() if name in example}}
+
+    def _record(self, record: Json, task: SimulatedTask) -> Json:
+        now = task.created + task.elapsed
+        moments = {"created_at": task.created, "submit_time": task.created, "start_time": task.created}
+        moments |= {"updated_at": now, "finish_time": now}
+        facts: Json = {name: moment for name, moment in moments.items() if record.get(name)}  # 0 is not yet
+        facts |= {"task_id": task.id, "action": "generate" if "image" in task.body else "textGenerate"}
+        if task.status == "succeeded":
+            facts["result_url"] = task.urls[0]
+        facts["properties"] = {**record["properties"], "origin_model_name": task.model}
+        return {**record, **facts}
 
     def new_task_id(self, number: int, created: int, letters: str) -> str:
         """`task_` and 32 letters, as new-api makes them since Feb 2026."""

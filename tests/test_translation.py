@@ -1,0 +1,145 @@
+"""Translating native bodies: what the laws do not say."""
+
+from typing import Any
+
+import pytest
+from polyreel.mapping import Fate
+from polyreel.planning import plan
+from polyreel.provider import Provider
+from polyreel.registry import all_providers
+from polyreel.translation import translate
+from support.requests import EXAMPLES
+
+PROVIDERS = list(all_providers().values())
+PAIRS = [(one, other) for one in PROVIDERS for other in PROVIDERS if one is not other]
+PAIR_IDS = [f"{one.id}-{other.id}" for one, other in PAIRS]
+
+
+def vendor_with(model: str, workflow: str, **defaults: Any) -> Provider:
+    """The vendor whose route has these documented defaults."""
+    return next(
+        provider
+        for provider in PROVIDERS
+        for route in provider.routes
+        if (route.model, route.workflow) == (model, workflow) and defaults.items() <= provider.defaults(route).items()
+    )
+
+
+def test_other_defaults_are_asked_for_explicitly() -> None:
+    """A bare body of a vendor that makes 1080p with sound asks another one for just that."""
+    loud = vendor_with("kling-o3", "text-to-video", audio=True, resolution="1080p")
+    quiet = vendor_with("kling-o3", "text-to-video", audio=False, resolution="720p")
+    done = translate({"prompt": "a cat"}, loud, quiet)
+    assert not done.refused
+    assert done.plan is not None
+    assert {"sound": "on", "quality": "1080p"}.items() <= done.plan.body.items()
+    assert {v.field: v.verdict for v in done.verdicts if not v.source} == {
+        "audio": Fate.DEFAULTED,
+        "resolution": Fate.DEFAULTED,
+    }
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS, ids=PAIR_IDS)
+def test_every_example_translates_or_is_refused_for_a_reason(source: Provider, target: Provider) -> None:
+    """All examples of a spec, the seed pages' own among them, go everywhere or say why not."""
+    for operation in source.contract.operations.values():
+        if operation.role == "create":
+            for name, body in operation.request_examples.items():
+                model = next((r.model for r in source.routes if operation.path == r.operation.PATH), None)
+                done = translate(body, source, target, source_model=model if "model" not in body else None)
+                assert done.refused == bool(done.violations), name
+                assert done.refused or (done.plan is not None and done.plan.body), name
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS, ids=PAIR_IDS)
+def test_another_model_family_is_never_chosen_silently(source: Provider, target: Provider) -> None:
+    """Where the target lacks the family, the translation is refused and tells which would serve."""
+    for request in EXAMPLES.values():
+        made = plan(request, source)
+        if made.refused or made.model is None:
+            continue
+        done = translate(made.body, source, target, source_model=made.model)
+        sold = {route.model for route in target.routes if route.workflow == made.workflow}
+        if made.model not in sold:
+            assert done.refused
+            assert {other.model for other in done.alternatives} == sold
+            for other in done.alternatives:
+                again = translate(made.body, source, target, source_model=made.model, target_model=other.model)
+                assert again.refused == other.refused
+                assert again.plan is not None
+                assert again.plan.model == other.model
+        else:
+            assert not done.alternatives
+
+
+def test_unknown_native_fields_are_refused_unless_dropping_is_allowed() -> None:
+    """A field the shared model has no word for is not lost silently."""
+    source = vendor_with("kling-o3", "text-to-video", audio=True)
+    target = next(p for p in PROVIDERS if p is not source and any(r.model == "kling-o3" for r in p.routes))
+    body = {"prompt": "x", "mystery": {"a": [1]}}
+    strict = translate(body, source, target)
+    assert [violation.field for violation in strict.violations] == ["extra"]
+    loose = translate(body, source, target, allow={"extra": "drop"})
+    assert not loose.refused
+    assert {v.source: v.verdict for v in loose.verdicts}["/mystery/a/0"] is Fate.DROPPED
+    home = translate(body, source, source)
+    assert home.plan is not None
+    assert home.plan.body["mystery"] == {"a": [1]} or home.refused
+
+
+def test_spellings_that_disagree_are_a_conflict() -> None:
+    """Two names of one field with two values: neither is chosen."""
+    found = 0
+    for provider in PROVIDERS:
+        for route in provider.routes:
+            for row in route.rows:
+                aliases = getattr(row, "aliases", ())
+                if aliases:
+                    body = plan({**EXAMPLES_OF[route.workflow], "model": route.model}, provider).body
+                    place, other = row.places[0], row.places[1]
+                    wrong = (
+                        ["https://example.com/other"] if isinstance(body.get(place), list) else "https://example.com/o"
+                    )
+                    done = translate({**body, other: wrong}, provider, provider)
+                    assert done.refused
+                    assert place in done.violations[0].message
+                    assert other in done.violations[0].message
+                    found += 1
+    assert found
+
+
+EXAMPLES_OF = {
+    "reference-to-video": EXAMPLES["reference_to_video_with_frame"],
+    "edit-video": EXAMPLES["edit_video"],
+    "reference-video": EXAMPLES["reference_video_images"],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "request_", "policy", "fate"),
+    [
+        ("resolution", {"prompt": "x", "resolution": "4k"}, "nearest", Fate.APPROXIMATED),
+        ("duration", {"prompt": "x", "duration": 90}, "nearest", Fate.APPROXIMATED),
+        ("duration", {"prompt": "x", "duration": 90}, "drop", Fate.DROPPED),
+        ("aspect_ratio", {"prompt": "x", "aspect_ratio": "4:3"}, "drop", Fate.DROPPED),
+    ],
+)
+def test_policies_do_what_they_say_and_tell(field: str, request_: dict[str, Any], policy: Any, fate: Fate) -> None:
+    """What drop and nearest did is in the verdicts, and the body fits the contract."""
+    for provider in PROVIDERS:
+        made = plan(request_, provider, allow={field: policy})
+        strict = plan(request_, provider)
+        if strict.refused and not made.refused:
+            assert {v.field: v.verdict for v in made.verdicts if v.source}[field] is fate
+            assert made.route is not None
+            assert provider.contract.sends(made.route.schema, made.body) == []
+    assert any(not plan(request_, provider, allow={field: policy}).refused for provider in PROVIDERS)
+
+
+@pytest.mark.parametrize("body", [None, 5, "x", [], [{}], True, {}, {"model": None}, {"model": {}}])
+def test_what_is_no_body_is_refused_clearly(body: Any) -> None:
+    """Bad input names itself; nothing is guessed."""
+    for one, other in PAIRS:
+        done = translate(body, one, other)
+        assert done.refused
+        assert done.violations[0].message
