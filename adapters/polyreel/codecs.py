@@ -126,12 +126,12 @@ class Prompt:
     marks: Marks
     counts: Callable[[Mapping[str, Any]], Mapping[str, int]]
     replaced_by: str | None = None
-    """The shared field beside which the vendor ignores the text."""
+    """The shared field beside which the vendor does not use the text."""
 
     def encode(self, value: str, shared: Mapping[str, Any]) -> str:
         """The text with the vendor's marks."""
         if self.replaced_by in shared:
-            raise CannotExpressError(f"the vendor ignores it beside {self.replaced_by}")
+            raise CannotExpressError(f"the vendor does not use it beside {self.replaced_by}")
         counts = self.counts(shared)
         text = rewrite(value, AT, self.marks, counts)
         if self.marks is not AT and cited(value, self.marks, counts):
@@ -143,7 +143,7 @@ class Prompt:
     def decode(self, value: str, shared: Mapping[str, Any]) -> str:
         """The text with shared marks."""
         if self.replaced_by in shared:
-            raise MeaninglessError(f"the vendor ignores it beside {self.replaced_by}")
+            raise MeaninglessError(f"the vendor does not use it beside {self.replaced_by}")
         counts = self.counts(shared)
         if self.marks is not AT and cited(value, AT, counts):
             raise ValueError(

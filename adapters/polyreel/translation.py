@@ -119,8 +119,9 @@ def _unreadable(
 
 
 def _breach_text(breach: Breach) -> str:
-    place = ".".join(map(str, breach.path))
-    return f"{place}: {breach.message}" if place else breach.message
+    place = ".".join(map(str, breach.path))[:100]
+    text = breach.message if len(breach.message) <= 200 else f"{breach.kind} is not met"
+    return f"{place}: {text}" if place else text
 
 
 def _stray_extras(reading: Reading, target: Provider, allow: Mapping[str, Allowance]) -> Iterator[Violation]:

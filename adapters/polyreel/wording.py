@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from .codecs import word
 from .contract import Breach
 from .mapping import Problem
 from .provider import WORKFLOWS, Provider, Route
+
+
+WHOLE: Final = {
+    "not": "fields are set together that exclude each other",
+    "anyOf": "one of the inputs that are needed is missing",
+    "oneOf": "the fields fit none of the documented forms, or several",
+}
+"""Breaches of a body as a whole, without the body in the text."""
 
 
 def row_at(route: Route, path: Sequence[str | int]) -> tuple[Any, str]:
@@ -31,21 +39,21 @@ def in_callers_words(breach: Breach, route: Route, shared: Mapping[str, Any], pr
         if row is None and breach.path:
             row, name = row_at(route, breach.path)
         names = " or ".join(row.names) if row is not None and row.names else name
-        return Problem(name, f"/{name}", f"{names} is needed for {where}")
+        return Problem(name, f"/{name}", f"needed for {where}" if names == name else f"{names} is needed for {where}")
     if breach.kind == "additionalProperties":
         unknown = [".".join(map(str, [*breach.path, name])) for name in breach.limit or ()]
         source = f"/extra/{provider.id}/" + unknown[0].replace(".", "/")
         return Problem("extra", source, f"{provider.id} documents no field {', '.join(unknown)} for {where}")
     row, name = row_at(route, breach.path)
     if not name:
-        return Problem(_needed_input(breach, route), "/", f"{where}: {breach.message}")
+        return Problem(_needed_input(route), "/", f"{WHOLE.get(breach.kind, breach.message[:300])} for {where}")
     index = "".join(f"/{part}" for part in breach.path if isinstance(part, int))
     source = f"/{name}{index}" if isinstance(shared.get(name), list) else f"/{name}"
     reason, limit = describe(breach, row, shared.get(name), "seconds" if name == "duration" else "")
     return Problem(name, source, reason, limit)
 
 
-def _needed_input(breach: Breach, route: Route) -> str:
+def _needed_input(route: Route) -> str:
     """For a breach of the whole body: the input that the workflow is about."""
     inputs = WORKFLOWS.get(route.workflow, ())
     return inputs[0] if inputs else "prompt"

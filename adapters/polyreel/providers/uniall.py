@@ -14,9 +14,10 @@ from polyreel_generated.uniall.api.generation import create_video
 from polyreel_generated.uniall.api.tasks import get_video
 from polyreel_generated.uniall.models import KlingV3ImageToVideo, KlingV3TextToVideo
 
-from ..codecs import CannotExpressError, Choice, Default, Json, Names
+from ..codecs import CannotExpressError, Choice, Default, Json, Names, Prompt, cited_inputs
 from ..flows import Reply
 from ..mapping import Absent, Field, Group, Row
+from ..prompts import AT
 from ..provider import Provider, Reads, Route, SimulatedTask, Status
 
 MODELS: Final = Names(
@@ -99,11 +100,12 @@ ROUTES: Final = (
         create_video,
         KlingV3ImageToVideo,
         rows(
-            PROMPT,
             Field("first_frame", "image"),
             Field("last_frame", "last_image"),
             Field("shots", "extra_body.multi_prompt", ShotPrompts()),
             SHOT_MODE,
+            # In image mode the page forbids it beside multi_prompt.
+            Field("prompt", "prompt", Prompt(AT, cited_inputs, replaced_by="shots")),
         ),
         ignored=IGNORED,
     ),
