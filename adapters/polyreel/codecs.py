@@ -41,7 +41,8 @@ def word(value: Any) -> str:
     """A value the way a person writes it in a request."""
     if isinstance(value, bool):
         return "on" if value else "off"
-    return "unset" if value is None else str(value)
+    text = "unset" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:50]}... ({len(text)} characters)"
 
 
 @frozen

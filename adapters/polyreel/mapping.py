@@ -402,7 +402,7 @@ def leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
     """Every leaf of a JSON value with its pointer; empty objects and lists are leaves."""
     if isinstance(value, dict) and value:
         for name, item in value.items():
-            yield from leaves(item, f"{at}/{name.replace('~', '~0').replace('/', '~1')}")
+            yield from leaves(item, f"{at}/{str(name).replace('~', '~0').replace('/', '~1')}")
     elif isinstance(value, list) and value:
         for index, item in enumerate(value):
             yield from leaves(item, f"{at}/{index}")

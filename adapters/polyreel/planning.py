@@ -238,7 +238,7 @@ def _plan_route(
         breaches = provider.contract.sends(route.schema, files.stand_in(body))
     told = {problem.field for problem in report.problems}
     for breach in breaches:
-        problem = in_callers_words(breach, route, shared, provider)
+        problem = in_callers_words(breach, route, blank.request, provider)
         # A field that could not be written at all is told once, not again as missing.
         if problem.field not in told:
             report.problems.append(problem)

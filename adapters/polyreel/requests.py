@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def request_kind(request: Mapping[str, Any]) -> str:
     """`image` for a mapping that only an image request can be, else `video`."""
-    if any(name in request for name in ("count", "output_format")) or request.get("resolution") in {"1K", "2K"}:
+    if any(name in request for name in ("count", "output_format")) or request.get("resolution") in ("1K", "2K"):
         return "image"
     model = request.get("model")
     sold = {route.workflow for p in all_providers().values() for route in p.routes if route.model == model}
@@ -34,6 +34,8 @@ def normalize(request: BaseModel | Mapping[str, Any], kind: str | None = None) -
         return request.model_dump(exclude_unset=True, exclude_none=True), kind
     if not isinstance(request, Mapping):
         raise RequestError([f"a request is a VideoRequest, an ImageRequest or a mapping, not {type(request).__name__}"])
+    if trouble := _unwritable(request):
+        raise RequestError([trouble])
     kind = kind or request_kind(request)
     nulls = [
         f"{at.strip('/')}: null is no value; leave the field out"
@@ -47,6 +49,21 @@ def normalize(request: BaseModel | Mapping[str, Any], kind: str | None = None) -
     if nulls:
         raise RequestError(nulls)
     return model.model_dump(exclude_unset=True), kind
+
+
+def _unwritable(request: Mapping[Any, Any]) -> str | None:
+    """Why a request could not be written as JSON text at all, or None."""
+    if any(not isinstance(name, str) for name in request):
+        return "the names of fields are text"
+    for at, value in leaves(dict(request)):
+        for text in (at, value):
+            if isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text):
+                return f"{_printable(at)}: half a character (a lone surrogate), which no JSON text can carry"
+    return None
+
+
+def _printable(at: str) -> str:
+    return at.strip("/").encode("ascii", "backslashreplace").decode()[:80]
 
 
 def _pydantic_problem(item: Any) -> str:

@@ -10,7 +10,6 @@ from .contract import Breach
 from .mapping import Problem
 from .provider import WORKFLOWS, Provider, Route
 
-
 WHOLE: Final = {
     "not": "fields are set together that exclude each other",
     "anyOf": "one of the inputs that are needed is missing",
@@ -45,6 +44,10 @@ def in_callers_words(breach: Breach, route: Route, shared: Mapping[str, Any], pr
         source = f"/extra/{provider.id}/" + unknown[0].replace(".", "/")
         return Problem("extra", source, f"{provider.id} documents no field {', '.join(unknown)} for {where}")
     row, name = row_at(route, breach.path)
+    natives = shared.get("extra", {}).get(provider.id, {})
+    if breach.path and breach.path[0] in natives and name not in shared:
+        place = ".".join(map(str, breach.path))
+        return Problem("extra", f"/extra/{provider.id}/{breach.path[0]}", f"{place}: {breach.message[:200]}")
     if not name:
         return Problem(_needed_input(route), "/", f"{WHOLE.get(breach.kind, breach.message[:300])} for {where}")
     index = "".join(f"/{part}" for part in breach.path if isinstance(part, int))
