@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from . import lifecycle
+from . import lifecycle, media
 from .drivers import RealClock, Wire, arun, origin, run
-from .errors import UnknownNameError
+from .errors import RequestError, UnknownNameError
 from .keys import Secret
 from .mapping import Allowance
 from .planning import Plan, choose
@@ -40,13 +40,16 @@ class _Settings:
         """`keys` (vendor id to API key) makes the client live for just those vendors: their jobs cost money.
         Without `keys` everything runs against `simulator`, or one of its own.
 
-        `vendors` is the order in which vendors are tried where a call names none. `base_urls` replaces a vendor's
-        base URL. `listener` hears of every change of a job that is waited for.
+        `vendors` is the order in which vendors are tried where a call names none; left out, it is that of `keys`,
+        or alphabetical. `base_urls` replaces a vendor's base URL. `listener` hears of every change of a job that is
+        waited for.
         """
-        self.vendors = list(vendors) if vendors else None
-        self.base_urls = {vendor: url.rstrip("/") for vendor, url in (base_urls or {}).items()}
-        for vendor in (*(vendors or ()), *self.base_urls, *(keys or ())):
+        if keys and simulator:
+            raise RequestError(["a client has keys, and is live, or a simulator, not both"])
+        self.vendors = list(vendors or keys or ()) or None
+        for vendor in (*(vendors or ()), *(base_urls or ()), *(keys or ())):
             get_provider(vendor)
+        self.base_urls = {vendor: _base_url(vendor, url) for vendor, url in (base_urls or {}).items()}
         self.simulator = None if keys else simulator or Simulator()
         hosts = {vendor: self._hosts(vendor) for vendor in all_providers()}
         if self.simulator is None:
@@ -103,6 +106,14 @@ class _Settings:
                 f"{job.id} is a {kind} job, and this client is not {kind}", vendor=job.vendor, job=job
             )
         return job
+
+
+def _base_url(vendor: str, url: str) -> str:
+    # The value is not shown: it may hold a password.
+    trouble = "not an http(s) URL" if media.is_local(url) else media.url_problem(url)
+    if trouble := trouble or ("it has a user name, query or fragment" if set("@?#") & set(url) else None):
+        raise RequestError([f"the base URL of {vendor}: {trouble}"])
+    return url.rstrip("/")
 
 
 class Client(_Settings):

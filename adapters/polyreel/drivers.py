@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import random
 import secrets
@@ -17,7 +18,7 @@ from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 
 from . import media
 from .errors import DownloadError, KeyMissingError, PolyreelError, TransportError
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
     import httpx
 
 T = TypeVar("T")
+Stack = ExitStack | AsyncExitStack
 USER_AGENT: Final = "polyreel/0.1"
 MAX_REPLY_BYTES: Final = 8_000_000
 MAX_FILE_BYTES: Final = 4_000_000_000
 MAX_REDIRECTS: Final = 5
 CONNECT_SECONDS: Final = 10.0
-STALLED_SECONDS: Final = 60.0
-"""How long a download may send nothing."""
+STALLED_SECONDS: Final = 60.0  # how long a download may stand still
+LATE: Final = "no complete answer in time"
 
 
 class Clock(Protocol):
@@ -92,8 +94,8 @@ class Wire:
         limits = httpx.Limits(max_connections=16, max_keepalive_connections=keep_alive)
         # identity: a few compressed bytes could become gigabytes.
         headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-        options: dict[str, Any] = {"limits": limits, "headers": headers, "follow_redirects": False, "trust_env": False}
-        return options if self.transport is None else {**options, "transport": self.transport}
+        fixed = {"follow_redirects": False, "trust_env": False, "transport": self.transport}
+        return {"limits": limits, "headers": headers, **fixed}
 
     def client(self) -> httpx.Client:
         """The blocking client: each call has a connection of its own, which a watch can cut."""
@@ -116,29 +118,21 @@ class Wire:
 
     def headers(self, step: Send | Fetch) -> dict[str, str]:
         """The headers of a call; the key only for the vendor's own hosts. A Send always needs one."""
-        own = dict(step.headers) if isinstance(step, Send) else {}
-        if origin(step.url) in self.hosts.get(step.vendor, frozenset()):
-            key = self.keys.get(step.vendor)
-            if key is not None:
-                return {**own, "Authorization": f"Bearer {key.reveal()}"}
-        if isinstance(step, Send):
+        key = self.keys.get(step.vendor) if origin(step.url) in self.hosts.get(step.vendor, ()) else None
+        if key is None and isinstance(step, Send):
             raise KeyMissingError(f"no key for {step.vendor}", vendor=step.vendor)
-        return own
+        own = dict(step.headers) if isinstance(step, Send) else {}
+        return own | {"Authorization": f"Bearer {key.reveal()}"} if key else own
 
     def pause(self, step: Sleep) -> float:
         """The length of a pause, spread by its jitter."""
         return max(0.0, step.seconds * (1 + step.jitter * self.randomness.random()))
 
-    def redact(self, vendor: str, content: bytes) -> bytes:
-        """An answer without the vendor's key."""
-        key = self.keys.get(vendor)
-        return key.redact(content) if key else content
-
     def close(self) -> None:
         """Close the blocking client."""
         if self._client is not None:
             self._client.close()
-            self._client = None
+        self._client = None
 
     async def aclose(self) -> None:
         """Close the awaiting clients."""
@@ -158,32 +152,34 @@ def origin(url: str) -> str:
 
 def run(flow: Flow[T], wire: Wire) -> T:
     """Drive a flow, blocking."""
-    result: Any = None
-    failure: PolyreelError | None = None
+    outcome: Any = None
     while True:
         try:
-            step = flow.throw(failure) if failure else flow.send(result)
+            step = _resume(flow, outcome)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         try:
-            result, failure = _perform(step, wire), None
+            outcome = _perform(step, wire)
         except PolyreelError as error:
-            failure = _bare(error)
+            outcome = _bare(error)
 
 
 async def arun(flow: Flow[T], wire: Wire) -> T:
     """Drive a flow, awaiting."""
-    result: Any = None
-    failure: PolyreelError | None = None
+    outcome: Any = None
     while True:
         try:
-            step = flow.throw(failure) if failure else flow.send(result)
+            step = _resume(flow, outcome)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         try:
-            result, failure = await _aperform(step, wire), None
+            outcome = await _aperform(step, wire)
         except PolyreelError as error:
-            failure = _bare(error)
+            outcome = _bare(error)
+
+
+def _resume(flow: Flow[T], outcome: Any) -> Step:
+    return flow.throw(outcome) if isinstance(outcome, PolyreelError) else flow.send(outcome)
 
 
 def _bare(error: PolyreelError) -> PolyreelError:
@@ -193,45 +189,79 @@ def _bare(error: PolyreelError) -> PolyreelError:
 
 
 def _perform(step: Step, wire: Wire) -> Any:
-    if isinstance(step, Send):
-        return _send(step, wire)
-    if isinstance(step, Fetch):
-        return _fetch(step, wire)
     if isinstance(step, Sleep):
         return wire.clock.sleep(wire.pause(step))
-    return _simple(step, wire)
+    return _exchange(_Call(step, wire)) if isinstance(step, Send | Fetch) else _simple(step, wire)
 
 
 async def _aperform(step: Step, wire: Wire) -> Any:
-    if isinstance(step, Send):
-        return await _asend(step, wire)
-    if isinstance(step, Fetch):
-        return await _afetch(step, wire)
     if isinstance(step, Sleep):
         return await wire.clock.asleep(wire.pause(step))
-    return _simple(step, wire)
+    return await _aexchange(_Call(step, wire)) if isinstance(step, Send | Fetch) else _simple(step, wire)
 
 
-def _simple(step: Now | Tell, wire: Wire) -> Any:
-    if isinstance(step, Now):
-        return wire.clock.now()
-    return wire.listener(step.event) if wire.listener else None
+def _simple(step: Now | Tell, wire: Wire) -> float:
+    if isinstance(step, Tell) and wire.listener:
+        wire.listener(step.event)
+    return wire.clock.now()
 
 
 # --- one HTTP call --------------------------------------------------------------------------------
 
 
-class _Watch:
-    """Watches one call through httpcore's events: they prove whether anything left, exception classes do not.
+def _exchange(call: _Call) -> Reply | Saved:
+    try:
+        while True:
+            with ExitStack() as stack:
+                stack.callback(call.stop)
+                response = stack.enter_context(call.wire.client().stream(**call.request(stack, call.see)))
+                if (body := call.begin(response, stack)) is not None:
+                    for chunk in response.iter_bytes():
+                        call.write(body, chunk)
+                    return call.finish(response, body)
+    except PolyreelError:
+        raise
+    except _transport_errors() as error:
+        raise call.failure(error) from None
 
-    Where the call blocks, the watch also cuts its connection at the deadline: a library's timeouts are per read, so
-    that an answer that drips would never end.
+
+async def _aexchange(call: _Call) -> Reply | Saved:
+    try:
+        client = call.wire.async_client(paid=isinstance(call.step, Send) and call.step.paid)
+        while True:
+            async with asyncio.timeout(call.left), AsyncExitStack() as stack:
+                response = await stack.enter_async_context(client.stream(**call.request(stack, call.asee)))
+                if (body := call.begin(response, stack)) is not None:
+                    async for chunk in response.aiter_bytes():
+                        call.write(body, chunk)
+                    return call.finish(response, body)
+    except PolyreelError:
+        raise
+    except _transport_errors() as error:
+        raise call.failure(error) from None
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    import httpx  # noqa: PLC0415
+
+    # OSError: files, and asyncio's timeout. ValueError: odd host names.
+    return (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError)
+
+
+class _Call:
+    """One HTTP call, as both drivers make it.
+
+    httpcore's events prove whether anything left; exception classes do not. A library's timeouts are per read, so
+    that an answer that drips would never end: a timer cuts the connection of a blocking call at the deadline, and
+    `asyncio.timeout` ends an awaited one.
     """
 
-    def __init__(self, seconds: float, wire: Wire) -> None:
-        self.ends = time.monotonic() + seconds
+    def __init__(self, step: Send | Fetch, wire: Wire) -> None:
+        self.step, self.wire = step, wire
+        self.ends = time.monotonic() + step.deadline
         self.may_have_left = wire.transport is not None
         """Whether a byte of the request may have left. A transport without events proves nothing."""
+        self._hops = 0
         self._connection: Any = None
         self._timer: threading.Timer | None = None
 
@@ -239,6 +269,83 @@ class _Watch:
     def left(self) -> float:
         """Seconds to the deadline."""
         return self.ends - time.monotonic()
+
+    def request(self, stack: Stack, trace: Any) -> dict[str, Any]:
+        """The arguments of httpx's `stream`."""
+        import httpx  # noqa: PLC0415
+
+        step, left = self.step, max(0.0, self.left)
+        stalled = left if isinstance(step, Send) else min(left, STALLED_SECONDS)
+        request: dict[str, Any] = {"url": step.url, "headers": self.wire.headers(step), "extensions": {"trace": trace}}
+        request["timeout"] = httpx.Timeout(stalled, connect=min(left / 2, CONNECT_SECONDS))
+        if isinstance(step, Fetch):
+            return request | {"method": "GET"}
+        if step.parts:
+            request["files"] = [(part.name, _file(part, stack)) for part in step.parts]
+        return request | {"method": step.method, "params": step.params or None, "content": step.content}
+
+    def begin(self, response: httpx.Response, stack: Stack) -> IO[bytes] | None:
+        """Where the body goes, by status and headers; None where a download goes on at another address."""
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            # Nothing compressed was asked for, and a few compressed bytes could become gigabytes.
+            raise self.error("a compressed answer, which was not asked for")
+        if isinstance(self.step, Send):
+            return io.BytesIO()
+        if response.status_code == 200:
+            return stack.enter_context(_part_file(self.step.path))
+        target = response.next_request
+        self._hops += 1
+        if target is None or self._hops > MAX_REDIRECTS or target.url.scheme not in {"https", response.url.scheme}:
+            raise self.error(f"HTTP {response.status_code} instead of the file", status=response.status_code)
+        self.step = evolve(self.step, url=str(target.url))
+        return None
+
+    def write(self, body: IO[bytes], chunk: bytes) -> None:
+        """Take a piece of the body."""
+        body.write(chunk)
+        if body.tell() > (MAX_REPLY_BYTES if isinstance(self.step, Send) else MAX_FILE_BYTES):
+            raise self.error("the answer is too large")
+
+    def finish(self, response: httpx.Response, body: IO[bytes]) -> Reply | Saved:
+        """The result of the step."""
+        if self.left <= 0 and not {"content-length", "transfer-encoding"} & response.headers.keys():
+            raise self.error(LATE)  # where nothing tells its length, a body that was cut off looks whole
+        if isinstance(self.step, Fetch):
+            return self._keep(self.step, response, body)
+        body.seek(0)
+        key = self.wire.keys[self.step.vendor]
+        return Reply(response.status_code, dict(response.headers), key.redact(body.read()))
+
+    def _keep(self, step: Fetch, response: httpx.Response, file: IO[bytes]) -> Saved:
+        """Check what arrived, then give it its final name, which no unfinished file ever has."""
+        file.flush()
+        os.fsync(file.fileno())
+        size = file.tell()
+        if (length := response.headers.get("content-length", str(size))) != str(size):
+            raise self.error(f"it ended after {size} of {length} bytes")
+        with Path(file.name).open("rb") as again:
+            head = again.read(16)
+        found = media.content_type(head, "image") or media.content_type(head, "video") or ""
+        if not found or not found.startswith(step.kind):
+            raise self.error(f"what arrived is not {step.kind or 'media'} (its first bytes say otherwise)")
+        final = step.path.with_name(step.path.name + media.SUFFIXES[found])
+        os.replace(file.name, final)
+        return Saved(final, found, size)
+
+    def error(self, text: str, status: int | None = None) -> PolyreelError:
+        """What the step fails with."""
+        vendor = self.step.vendor
+        if isinstance(self.step, Fetch):
+            return DownloadError(f"the download failed: {text}", vendor=vendor, status=status)
+        return TransportError(f"{vendor}: {text}", sent=self.may_have_left, vendor=vendor)
+
+    def failure(self, error: Exception) -> PolyreelError:
+        """What the step fails with after an exception of the transport."""
+        name = type(error).__name__
+        if "Timeout" in name or self.left <= 0:
+            return self.error(LATE)
+        # Nothing was sent where connecting failed; the text of other errors can quote headers.
+        return self.error(f"connection failed ({error if name == 'ConnectError' else name})")
 
     def see(self, event: str, info: Mapping[str, Any]) -> None:
         """Hear an event of a blocking call."""
@@ -251,12 +358,11 @@ class _Watch:
             self._timer.start()
 
     async def asee(self, event: str, info: Mapping[str, Any]) -> None:
-        """Hear an event of an awaited call, which asyncio's timeout ends."""
-        if event.endswith(".send_request_headers.started"):
-            self.may_have_left = True
+        """Hear an event of an awaited call."""
+        self.may_have_left = self.may_have_left or event.endswith(".send_request_headers.started")
 
     def stop(self) -> None:
-        """The call is over."""
+        """Let the connection be."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -266,32 +372,7 @@ class _Watch:
             socket.socket.shutdown(self._connection.get_extra_info("socket"), socket.SHUT_RDWR)
 
 
-def _failure(error: Exception, step: Send, watch: _Watch) -> TransportError:
-    what = f"connection failed ({type(error).__name__})"
-    if "Timeout" in type(error).__name__ or watch.left <= 0:
-        what = "no complete answer in time"
-    elif not watch.may_have_left:  # later errors can quote headers
-        what = f"connection failed ({error})"
-    return TransportError(f"{step.vendor}: {what}", sent=watch.may_have_left, vendor=step.vendor)
-
-
-def _request(step: Send, wire: Wire, stack: ExitStack | AsyncExitStack) -> dict[str, Any]:
-    request: dict[str, Any] = {"method": step.method, "url": step.url, "params": step.params or None}
-    request |= {"headers": wire.headers(step), "timeout": _timeout(step.deadline)}
-    if step.parts:
-        request["files"] = [(part.name, _file(part, stack)) for part in step.parts]
-    else:
-        request["content"] = step.content
-    return request
-
-
-def _timeout(seconds: float) -> httpx.Timeout:
-    import httpx  # noqa: PLC0415
-
-    return httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
-
-
-def _file(part: Part, stack: ExitStack | AsyncExitStack) -> tuple[str, IO[bytes], str | None] | tuple[None, str]:
+def _file(part: Part, stack: Stack) -> tuple[str, IO[bytes], str | None] | tuple[None, str]:
     if part.path is None:
         return None, part.text or ""
     try:
@@ -302,73 +383,10 @@ def _file(part: Part, stack: ExitStack | AsyncExitStack) -> tuple[str, IO[bytes]
     return f"file{media.SUFFIXES.get(part.content_type or '', '')}", file, part.content_type
 
 
-def _refuse_encoding(response: httpx.Response, vendor: str) -> None:
-    # Nothing compressed was asked for, and a few compressed bytes could become gigabytes.
-    if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise TransportError(f"{vendor}: a compressed answer, which was not asked for", sent=True, vendor=vendor)
-
-
-def _gather(body: bytearray, chunk: bytes, step: Send) -> None:
-    body += chunk
-    if len(body) > MAX_REPLY_BYTES:
-        raise TransportError(f"{step.vendor}: the answer is too large", sent=True, vendor=step.vendor)
-
-
-def _reply(response: httpx.Response, body: bytearray, step: Send, wire: Wire, watch: _Watch) -> Reply:
-    if watch.left <= 0:  # where nothing tells its length, a body that was cut off looks whole
-        raise TransportError(f"{step.vendor}: no complete answer in time", sent=True, vendor=step.vendor)
-    return Reply(response.status_code, dict(response.headers), wire.redact(step.vendor, bytes(body)))
-
-
-def _send(step: Send, wire: Wire) -> Reply:
-    watch, body = _Watch(step.deadline, wire), bytearray()
-    try:
-        with ExitStack() as stack:
-            request = _request(step, wire, stack)
-            stack.callback(watch.stop)
-            response = stack.enter_context(wire.client().stream(**request, extensions={"trace": watch.see}))
-            _refuse_encoding(response, step.vendor)
-            for chunk in response.iter_bytes():
-                _gather(body, chunk, step)
-            return _reply(response, body, step, wire, watch)
-    except PolyreelError:
-        raise
-    except _transport_errors() as error:
-        raise _failure(error, step, watch) from None
-
-
-async def _asend(step: Send, wire: Wire) -> Reply:
-    watch, body = _Watch(step.deadline, wire), bytearray()
-    client = wire.async_client(paid=step.paid)
-    try:
-        async with asyncio.timeout(step.deadline), AsyncExitStack() as stack:
-            request = _request(step, wire, stack)
-            response = await stack.enter_async_context(client.stream(**request, extensions={"trace": watch.asee}))
-            _refuse_encoding(response, step.vendor)
-            async for chunk in response.aiter_bytes():
-                _gather(body, chunk, step)
-            return _reply(response, body, step, wire, watch)
-    except PolyreelError:
-        raise
-    except _transport_errors() as error:
-        raise _failure(error, step, watch) from None
-
-
-def _transport_errors() -> tuple[type[Exception], ...]:
-    import httpx  # noqa: PLC0415
-
-    # ValueError: a host name that cannot be encoded. OSError: files, and asyncio's TimeoutError.
-    return (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError)
-
-
-# --- one download ---------------------------------------------------------------------------------
-
-
 @contextmanager
-def _part_file(step: Fetch) -> Iterator[IO[bytes]]:
-    """A `.part` file beside the target, gone again unless the download is finished."""
-    # A name of its own: two downloads of one job must not write into each other's file.
-    part = step.path.with_name(f"{step.path.name}.{secrets.token_hex(4)}.part")
+def _part_file(path: Path) -> Iterator[IO[bytes]]:
+    """A `.part` file of its own (two downloads must not share one) beside the target, gone again unless finished."""
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:
@@ -376,101 +394,7 @@ def _part_file(step: Fetch) -> Iterator[IO[bytes]]:
     except PolyreelError:
         raise
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DownloadError(f"cannot save to {step.path.parent}: {reason}", vendor=step.vendor) from None
+        raise DownloadError(f"cannot save to {path.parent}: {getattr(error, 'strerror', None) or error}") from None
     finally:
         with suppress(OSError, ValueError):
             part.unlink(missing_ok=True)
-
-
-def _finish(step: Fetch, file: IO[bytes], response: httpx.Response, watch: _Watch) -> Saved:
-    """Check what arrived, then give it its final name, which no unfinished file ever has."""
-    file.flush()
-    os.fsync(file.fileno())
-    part, size, length = Path(file.name), file.tell(), response.headers.get("content-length", "")
-    _check_time(step, watch)
-    if length.isascii() and length.isdigit() and int(length) != size:
-        raise DownloadError(f"the download ended after {size} of {length} bytes", vendor=step.vendor)
-    with part.open("rb") as again:
-        head = again.read(16)
-    suffix = media.file_suffix(head)
-    found = media.content_type(head, "image") or media.content_type(head, "video")
-    if suffix is None or found is None or not found.startswith(step.kind):
-        raise DownloadError(
-            f"what arrived is not {step.kind or 'media'} (its first bytes say otherwise)", vendor=step.vendor
-        )
-    final = step.path.with_name(step.path.name + suffix)
-    os.replace(part, final)
-    return Saved(final, found, size)
-
-
-def _head(response: httpx.Response, step: Fetch, watch: _Watch, hops: int) -> Fetch | None:
-    """None for a file to read; the next hop of a redirect; DownloadError for everything else."""
-    if response.status_code == 200:
-        _refuse_encoding(response, step.vendor)
-        return None
-    target = response.next_request
-    if target is not None and hops < MAX_REDIRECTS and target.url.scheme in {"https", response.url.scheme}:
-        return Fetch(step.vendor, str(target.url), step.path, step.kind, watch.left)
-    raise DownloadError(
-        f"HTTP {response.status_code} instead of the file", vendor=step.vendor, status=response.status_code
-    )
-
-
-def _write(file: IO[bytes], chunk: bytes, step: Fetch, watch: _Watch) -> None:
-    file.write(chunk)
-    _check_time(step, watch)
-    if file.tell() > MAX_FILE_BYTES:
-        raise DownloadError("the download is too large", vendor=step.vendor)
-
-
-def _check_time(step: Fetch, watch: _Watch) -> None:
-    if watch.left <= 0:
-        raise DownloadError("the download takes too long", vendor=step.vendor)
-
-
-def _download(step: Fetch, wire: Wire, trace: Any) -> dict[str, Any]:
-    request = {"method": "GET", "url": step.url, "headers": wire.headers(step)}
-    return {**request, "timeout": _timeout(min(step.deadline, STALLED_SECONDS)), "extensions": {"trace": trace}}
-
-
-def _broken(error: Exception, step: Fetch) -> DownloadError:
-    text = str(error) if isinstance(error, TransportError) else f"the download failed ({type(error).__name__})"
-    return DownloadError(text, vendor=step.vendor)
-
-
-def _fetch(step: Fetch, wire: Wire, hops: int = 0) -> Saved:
-    watch = _Watch(step.deadline, wire)
-    try:
-        with ExitStack() as stack:
-            stack.callback(watch.stop)
-            response = stack.enter_context(wire.client().stream(**_download(step, wire, watch.see)))
-            following = _head(response, step, watch, hops)
-            if following is None:
-                file = stack.enter_context(_part_file(step))
-                for chunk in response.iter_bytes():
-                    _write(file, chunk, step, watch)
-                return _finish(step, file, response, watch)
-    except DownloadError:
-        raise
-    except _transport_errors() as error:
-        raise _broken(error, step) from None
-    return _fetch(following, wire, hops + 1)
-
-
-async def _afetch(step: Fetch, wire: Wire, hops: int = 0) -> Saved:
-    watch, client = _Watch(step.deadline, wire), wire.async_client()
-    try:
-        async with asyncio.timeout(step.deadline), AsyncExitStack() as stack:
-            response = await stack.enter_async_context(client.stream(**_download(step, wire, watch.asee)))
-            following = _head(response, step, watch, hops)
-            if following is None:
-                file = stack.enter_context(_part_file(step))
-                async for chunk in response.aiter_bytes():
-                    _write(file, chunk, step, watch)
-                return _finish(step, file, response, watch)
-    except DownloadError:
-        raise
-    except _transport_errors() as error:
-        raise _broken(error, step) from None
-    return await _afetch(following, wire, hops + 1)

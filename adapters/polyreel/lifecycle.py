@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from .planning import Plan
 
+UNREADABLE: Final[tuple[str | None, str]] = (None, "an answer that cannot be read")
+T = TypeVar("T")
+Error = TypeVar("Error", VendorError, DownloadError)
 LOG: Final = logging.getLogger("polyreel")
 NOT_ACCEPTED: Final = frozenset({400, 401, 402, 403, 404, 409, 413, 422, 429})
 """HTTP statuses that prove a refusal, where a contract does not list its own."""
@@ -91,12 +94,12 @@ def _accepted(plan: Plan, reply: Reply) -> Facts:
         typed = plan.route.operation.parse_response(reply.status, reply.content, reply.headers)
         if typed.parse_error is not None:
             LOG.warning("%s answered outside its contract: %s", provider.id, type(typed.parse_error).__name__)
-        facts = _read(provider, reply)
+        facts = _safely(provider.read, reply, None)
         if facts is not None and facts.id is not None:
             return facts
         text = f"{provider.id} answered HTTP {reply.status} without a task id"
     else:
-        code, message = provider.read_error(reply)
+        code, message = _safely(provider.read_error, reply, UNREADABLE)
         text = f"{provider.id} answered HTTP {reply.status}{f' ({code})' if code else ''}: {message}"
         if reply.status in operation.spec.get("x-polyreel-not-accepted", NOT_ACCEPTED):
             text = f"{text}. Nothing was accepted or billed"
@@ -105,13 +108,13 @@ def _accepted(plan: Plan, reply: Reply) -> Facts:
     raise AmbiguousError(text, vendor=provider.id, status=reply.status, request_id=request_id, billed="maybe")
 
 
-def _read(provider: Provider, reply: Reply) -> Facts | None:
+def _safely(read: Callable[[Reply], T], reply: Reply, otherwise: T) -> T:
     try:
-        return provider.read(reply)
+        return read(reply)
     except Exception as error:
         # Whatever goes wrong with reading it: this is the answer to a call that was paid.
-        LOG.warning("the answer of %s cannot be read: %s", provider.id, type(error).__name__)
-        return None
+        LOG.warning("an answer to a submit cannot be read: %s", type(error).__name__)
+        return otherwise
 
 
 def _job(plan: Plan, facts: Facts, *, simulated: bool, created_at: float) -> Job:
@@ -181,7 +184,7 @@ def wait(job: Job, *, timeout: float, base_url: str | None = None) -> Flow[Job]:
         except VendorError as error:
             missing = missing + 1 if isinstance(error, TaskNotFoundError) else 0
             if error.status in HOPELESS or missing > EMPTY_POLLS:
-                raise _about(job, error)
+                raise _about(job, error) from None
             # The job goes on whatever happens to a status query: ask again.
             trouble = f" (last trouble: {error})"
             continue
@@ -191,10 +194,7 @@ def wait(job: Job, *, timeout: float, base_url: str | None = None) -> Flow[Job]:
     raise StillRunningError(text, vendor=job.vendor, job=job, billed="yes")
 
 
-Problem = TypeVar("Problem", VendorError, DownloadError)
-
-
-def _about(job: Job, error: Problem) -> Problem:
+def _about(job: Job, error: Error) -> Error:
     """The error with the job it is about: whoever catches it needs the handle to go on."""
     error.job, error.billed = job, "yes"
     return error
@@ -221,7 +221,7 @@ def download(job: Job, folder: Path) -> Flow[Job]:
         try:
             saved = yield Fetch(job.vendor, output.url, folder / f"{name}-{index + 1}", kind)
         except DownloadError as error:
-            raise _about(job, error)
+            raise _about(job, error) from None
         assert isinstance(saved, Saved)
         facts = {"path": str(saved.path), "content_type": saved.content_type, "size_bytes": saved.size}
         outputs = list(job.outputs or ())

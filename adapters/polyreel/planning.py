@@ -192,11 +192,11 @@ def plan_normalized(
 
 
 def _first_clean(plans: Iterator[Plan]) -> Plan:
-    """The first plan without problems, else the first of those with the fewest."""
+    """The first plan without problems, else the nearest miss: one with a route, and the fewest problems."""
     best = next(plans)
     if best.refused:
         for other in plans:
-            if len(other.problems) < len(best.problems):
+            if (other.route is None, len(other.problems)) < (best.route is None, len(best.problems)):
                 best = other
             if not best.refused:
                 break
@@ -239,9 +239,11 @@ def _plan_route(
     told = {problem.field for problem in report.problems}
     for breach in breaches:
         problem = in_callers_words(breach, route, blank.request, provider)
-        # A field that could not be written at all is told once, not again as missing.
+        # A field that could not be written at all is told once, not again as missing; one of the wrong form is
+        # not told again by a rule about its content.
         if problem.field not in told:
             report.problems.append(problem)
+            told |= {problem.field} if breach.kind == "pattern" else set()
     return Plan(
         provider,
         route,
@@ -280,18 +282,22 @@ def _preferred(
     return {
         name: value
         for name, value in preferences.items()
-        if name not in shared and defaults.get(name) != value and can_express(route, name, value)
+        if name not in shared and defaults.get(name) != value and can_express(provider, route, name, value)
     }
 
 
-def can_express(route: Route, name: str, value: Any) -> bool:
-    """Whether a route can express a value of one field."""
+def can_express(provider: Provider, route: Route, name: str, value: Any) -> bool:
+    """Whether a route can express a value of one field, as far as the field alone decides it."""
     row = route.by_name.get(name)
     if row is None:
         return False
     report = Report()
-    row.write({name: value}, {}, {}, report)
-    return not report.problems
+    body: Json = {}
+    row.write({name: value}, body, {}, report)
+    if report.problems or not isinstance(row, Field):
+        return not report.problems
+    schema = provider.contract.property(route.schema, row.native) or {}
+    return get(body, row.native) in schema.get("enum", [get(body, row.native)])
 
 
 def _model_entry(blank: Plan, route: Route) -> Entry:
@@ -362,7 +368,7 @@ def _verdicts(plan_: Plan) -> Iterator[Verdict]:
     for entry in plan_.entries:
         if not entry.source:
             yield Verdict("", entry.field, entry.target, entry.fate, entry.reason)
-    for at, _ in leaves(plan_.request):
+    for at, _ in leaves(plan_.request) if plan_.request else ():
         problem = _longest(refused, at) or refused.get("/" + at.split("/")[1] if at else "")
         if problem is not None:
             yield Verdict(at, at.split("/")[1], "", Fate.REFUSED, problem.reason)
@@ -389,6 +395,8 @@ def _violations(plan_: Plan) -> Iterator[Violation]:
     for problem in plan_.problems:
         # Whether another vendor sells the model is asked with the model, everything else without it.
         others = plan_.elsewhere if problem.field == "model" else plan_.elsewhere_in_any_model
+        # Every other vendor would just leave the extra out.
+        others = others if problem.field != "extra" else ()
         served = tuple(
             other.vendor for other in others if other.route and problem.field not in {p.field for p in other.problems}
         )

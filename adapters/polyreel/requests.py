@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .codecs import Json
 from .errors import RequestError
@@ -13,6 +14,8 @@ from .registry import all_providers
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+MAX_DEPTH: Final = 64
 
 
 def request_kind(request: Mapping[str, Any]) -> str:
@@ -30,8 +33,8 @@ def normalize(request: BaseModel | Mapping[str, Any], kind: str | None = None) -
     from pydantic import ValidationError  # noqa: PLC0415
 
     if isinstance(request, (VideoRequest, ImageRequest)):
-        kind = "image" if isinstance(request, ImageRequest) else "video"
-        return request.model_dump(exclude_unset=True, exclude_none=True), kind
+        plain = request.model_dump(exclude_unset=True, exclude_none=True)
+        return _with_known_extra(plain), "image" if isinstance(request, ImageRequest) else "video"
     if not isinstance(request, Mapping):
         raise RequestError([f"a request is a VideoRequest, an ImageRequest or a mapping, not {type(request).__name__}"])
     if trouble := _unwritable(request):
@@ -45,20 +48,43 @@ def normalize(request: BaseModel | Mapping[str, Any], kind: str | None = None) -
     try:
         model = (ImageRequest if kind == "image" else VideoRequest).model_validate(dict(request))
     except ValidationError as error:
-        raise RequestError(nulls or [_pydantic_problem(item) for item in error.errors(include_url=False)]) from None
+        raise RequestError(
+            nulls or [_pydantic_problem(item, kind) for item in error.errors(include_url=False)]
+        ) from None
     if nulls:
         raise RequestError(nulls)
-    return model.model_dump(exclude_unset=True), kind
+    return _with_known_extra(model.model_dump(exclude_unset=True)), kind
+
+
+def _with_known_extra(plain: Json) -> Json:
+    """The request itself; RequestError where its extra is for nobody, or is nothing that JSON can carry."""
+    if "extra" in plain:
+        strangers = [
+            f"extra.{name}: no vendor is called {name}" for name in plain["extra"] if name not in all_providers()
+        ]
+        if trouble := _unwritable(plain):
+            strangers.append(trouble)
+        if strangers:
+            raise RequestError(strangers)
+    return plain
 
 
 def _unwritable(request: Mapping[Any, Any]) -> str | None:
     """Why a request could not be written as JSON text at all, or None."""
     if any(not isinstance(name, str) for name in request):
         return "the names of fields are text"
-    for at, value in leaves(dict(request)):
-        for text in (at, value):
-            if isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text):
+    try:
+        for at, value in leaves(dict(request)):
+            if at.count("/") > MAX_DEPTH:
+                return f"{_printable(at)}: nested too deeply"
+            if isinstance(value, float) and not math.isfinite(value):
+                return f"{_printable(at)}: {value} is not a number that JSON has"
+            if any(
+                "\ud800" <= character <= "\udfff" for text in (at, value) if isinstance(text, str) for character in text
+            ):
                 return f"{_printable(at)}: half a character (a lone surrogate), which no JSON text can carry"
+    except RecursionError:
+        return "the request is nested too deeply"
     return None
 
 
@@ -66,12 +92,21 @@ def _printable(at: str) -> str:
     return at.strip("/").encode("ascii", "backslashreplace").decode()[:80]
 
 
-def _pydantic_problem(item: Any) -> str:
+_TEXTS: Final = {
+    "extra_forbidden": "no such field",
+    "missing": "is needed",
+    "too_short": "must not be empty",
+}
+
+
+def _pydantic_problem(item: Any, kind: str) -> str:
     place = ".".join(map(str, item["loc"]))
-    if item["type"] == "extra_forbidden":
-        return f"{place}: no such field"
-    if item["type"] == "string_pattern_mismatch" and place.endswith("prompt"):
-        return f"{place}: must not be blank"
+    if item["type"] in _TEXTS:
+        hint = " in a request for images" if kind == "image" and item["type"] == "extra_forbidden" else ""
+        return f"{place}: {_TEXTS[item['type']]}{hint}"
+    if item["type"] == "string_pattern_mismatch":
+        ratio = place.endswith("aspect_ratio")
+        return f"{place}: {'must be width:height, such as 16:9' if ratio else 'must not be blank'}"
     shown = repr(item["input"])
     return f"{place}: {item['msg'][0].lower()}{item['msg'][1:]}" + (f", not {shown}" if len(shown) <= 60 else "")
 

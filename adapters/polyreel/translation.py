@@ -194,7 +194,7 @@ def _changed_defaults(reading: Reading, made: Plan) -> Iterator[Verdict]:
     for name, value in reading.provider.defaults(reading.route).items():
         if name in reading.request or name in spelled or theirs.get(name) == value:
             continue
-        if not can_express(made.route, name, value):
+        if not can_express(made.provider, made.route, name, value):
             reason = f"{word(value)} is {reading.provider.id}'s default; {made.vendor} cannot be asked for it"
             yield Verdict("", name, "", Fate.DROPPED, reason)
 

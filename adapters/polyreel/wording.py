@@ -79,6 +79,8 @@ def describe(breach: Breach, row: Any, value: Any, unit: str) -> tuple[str, str]
         bound = "at most" if breach.kind == "maxItems" else "at least"
         count = len(value) if isinstance(value, list) else "the number of items"
         return f"{count} given", f"{bound} {limit}"
+    if breach.kind == "pattern":
+        return f"{shown} has not the form that is taken", "an https address" if limit == "^https://" else ""
     if breach.kind == "format":
         return "not a valid URL" if limit in {"uri", "iri"} else f"not a valid {limit}", ""
     return breach.message, word(limit) if isinstance(limit, (str, int, float)) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Final
 
@@ -19,23 +20,33 @@ EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (errors.MissingExtraError, 2),
     (errors.SubmitError, 3),
     (errors.VendorError, 3),
+    (KeyboardInterrupt, 130),
 )
 KEY_STATUSES: Final = frozenset({401, 403})
+INTERNAL: Final = 1
 
 
-def exit_code(error: errors.PolyreelError) -> int:
+def exit_code(error: BaseException) -> int:
     """The exit code that tells what happened."""
-    if isinstance(error, errors.RejectedError) and error.status in KEY_STATUSES:
+    if isinstance(error, (errors.RejectedError, errors.VendorError)) and error.status in KEY_STATUSES:
         return 4
-    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), INTERNAL)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    # A stream that the caller has closed takes everything and shows nothing.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # A console that cannot show a character shows its code; it never stops the command.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    from .app import run  # noqa: PLC0415
+    try:
+        # Loading takes longest, and can be interrupted too.
+        from .app import run  # noqa: PLC0415
 
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+        code = run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        code = exit_code(KeyboardInterrupt())
+    sys.exit(code)

@@ -2,78 +2,59 @@
 
 from __future__ import annotations
 
-import platform
+import math
 import sys
-from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-import click
 import typer
 
 from .. import environment
 from ..client import TIMEOUT, Client
 from ..codecs import Json
-from ..errors import PlanRefusedError, PolyreelError
 from ..planning import PORTABLE
 from ..registry import all_providers
 from ..simulator import Simulator
-from . import exit_code, show
+from . import checkup, compare, failures, show
+from .files import prepare
 from .flags import with_request_flags
 
 app = typer.Typer(
-    name="polyreel",
     help="One request, any AI video vendor. Simulated, and free, unless --live is given.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
+
+def _finite(value: float) -> float:
+    if math.isnan(value):
+        raise typer.BadParameter("not a number")
+    return value
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Live = Annotated[
     bool, typer.Option("--live", help="Call the real vendor, with the key from the environment. Costs money.")
 ]
-VENDOR_HELP = "Vendor id. Left out: the first that can serve the request, in the order of POLYREEL_VENDORS."
+VendorDefaults = Annotated[
+    bool, typer.Option("--vendor-defaults", help="Leave size and sound to the vendor where no flag asks.")
+]
+VENDOR_HELP: Final = "Vendor id. Left out: the first that can serve the request, in the order of POLYREEL_VENDORS."
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; returns the exit code."""
+    """Run one command line; returns the exit code. Without arguments it shows the help."""
+    command = typer.main.get_command(app)
     try:
-        result = app(args=arguments, standalone_mode=False)
-    except click.exceptions.Exit as stop:
+        with command.make_context("polyreel", list(arguments) or ["--help"]) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as stop:
         return stop.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        show.note("interrupted")
-        return 130
-    except click.ClickException as error:
-        show.note(f"error: {error.format_message()}")
-        return 2
-    except BrokenPipeError:
-        # The reader went away: nothing to tell anybody.
-        sys.stdout = None
-        return 0
-    except PolyreelError as error:
-        show.note(f"error: {error}")
-        if "--json" in arguments:
-            show.document(_error_document(error))
-        return exit_code(error)
-    except Exception as error:
-        show.note(f"internal error ({type(error).__name__}); please report it with what you typed")
-        return 1
-    return result if isinstance(result, int) else 0
-
-
-def _error_document(error: PolyreelError) -> Json:
-    facts: Json = {"type": type(error).__name__, "message": str(error), "billed": error.billed}
-    optional = {"vendor": error.vendor, "status": error.status, "code": error.code, "request_id": error.request_id}
-    facts |= {name: value for name, value in optional.items() if value is not None}
-    if error.job is not None:
-        facts["job"] = show.job_document(error.job)
-    if isinstance(error, PlanRefusedError):
-        facts["plan"] = show.plan_document(error.plan)
-    return {"status": "error", "error": facts}
+    except (Exception, KeyboardInterrupt) as error:
+        return failures.report(error, as_json="--json" in arguments)
+    return 0
 
 
 def _client(vendors: list[str], *, live: bool, listener: Any = None) -> Client:
@@ -83,6 +64,21 @@ def _client(vendors: list[str], *, live: bool, listener: Any = None) -> Client:
     return Client(keys=keys, vendors=usable, base_urls=environment.base_urls(), listener=listener)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        show.line(f"polyreel {checkup.installed('polyreel')}")
+        raise typer.Exit
+
+
+@app.callback()
+def polyreel(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of polyreel itself."""
+
+
 @app.command()
 @with_request_flags
 def generate(
@@ -90,25 +86,24 @@ def generate(
     *,
     from_flags: bool,
     vendor: Annotated[str | None, typer.Option(help=VENDOR_HELP, show_default=False)] = None,
-    output: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("clips"),
+    output: Annotated[Path, typer.Option(help="Folder for the files; made where it is missing.")] = Path("clips"),
     timeout: Annotated[
-        float, typer.Option(min=0, help="Seconds to wait; the job itself goes on after that.")
+        float, typer.Option(min=0, callback=_finite, help="Seconds to wait; the job itself goes on after that.")
     ] = TIMEOUT,
-    vendor_defaults: Annotated[
-        bool, typer.Option(help="Leave size and sound to the vendor where no flag asks.")
-    ] = False,
+    vendor_defaults: VendorDefaults = False,
     live: Live = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a clip or images, and save them. Without a size or sound asked for: 720p with sound, at every vendor."""
-    progress = show.Progress()
-    try:
-        with _client([vendor] if vendor else [], live=live, listener=progress) as client:
-            preferences = PORTABLE if from_flags and not vendor_defaults else {}
-            plan = client.plan(request, preferences=preferences)
-            job = client.generate(plan.check(), output=output, timeout=timeout)
-    finally:
-        progress.stop()
+    with (
+        show.Progress() as progress,
+        _client([] if vendor is None else [vendor], live=live, listener=progress) as client,
+    ):
+        plan = client.plan(request, preferences=PORTABLE if from_flags and not vendor_defaults else {}).check()
+        prepare(output)
+        if live:
+            progress.paying(plan.vendor)
+        job = client.generate(plan, output=output, timeout=timeout)
     if as_json:
         show.document(show.job_document(job))
     else:
@@ -126,31 +121,28 @@ def plan(
     vendor: Annotated[
         list[str] | None, typer.Option(help="Vendor id, several times, or all.", show_default=False)
     ] = None,
-    vendor_defaults: Annotated[
-        bool, typer.Option(help="Leave size and sound to the vendor where no flag asks.")
-    ] = False,
+    vendor_defaults: VendorDefaults = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what would be sent, and what becomes of every field. Sends nothing.
 
     Exits 0 where at least one of the vendors can serve the request, 2 where none can.
     """
-    preferences = PORTABLE if from_flags and not vendor_defaults else {}
     names = vendor or []
-    asked = list(all_providers()) if "all" in names else names
+    asked = list(dict.fromkeys(one for name in names for one in (all_providers() if name == "all" else [name])))
     with _client(asked, live=False) as client:
+        preferences = PORTABLE if from_flags and not vendor_defaults else {}
         chosen: list[str | None] = [*asked] or [None]
         plans = [client.plan(request, name, preferences=preferences) for name in chosen]
     if as_json:
         documents = [show.plan_document(item) for item in plans]
-        show.document(documents if len(asked) > 1 else documents[0])
-    else:
-        for item in plans:
+        show.document(documents if len(names) > 1 or "all" in names else documents[0])
+    for item in plans:
+        if not as_json:
             show.plan_text(item)
+        for violation in item.violations:
+            show.note(f"{item.vendor}: refused: {violation.message}")
     if all(item.refused for item in plans):
-        for item in plans if as_json else ():
-            for violation in item.violations:
-                show.note(f"{item.vendor}: refused: {violation.message}")
         raise typer.Exit(2)
 
 
@@ -172,7 +164,9 @@ def models(as_json: AsJson = False) -> None:
 @app.command()
 def simulate(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 8765,
-    speed: Annotated[float, typer.Option(min=0.01, help="How many times faster than life jobs run.")] = 10.0,
+    speed: Annotated[
+        float, typer.Option(min=0.01, max=1e6, callback=_finite, help="How many times faster than life jobs run.")
+    ] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of ids and durations.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -182,7 +176,7 @@ def simulate(
     try:
         bound = server.listen(port)
     except OSError as error:
-        raise click.UsageError(f"port {port} cannot be used: {error.strerror}") from None
+        raise typer.BadParameter(f"{port} cannot be used: {error.strerror}", param_hint="--port") from None
     url = f"http://{server.HOST}:{bound.getsockname()[1]}"
     addresses = {vendor: url + mount for vendor, mount in server.mounts().items()}
     if as_json:
@@ -192,43 +186,23 @@ def simulate(
         for vendor, address in addresses.items():
             show.note(f"{vendor}: {address}")
     show.note("Any bearer token is a valid key. Nothing is paid. Stop with Ctrl-C.")
-    server.serve(bound, Simulator(clock=RunningClock(speed), seed=seed))
+    with bound:
+        try:
+            server.serve(bound, Simulator(clock=RunningClock(speed), seed=seed))
+        except KeyboardInterrupt:
+            show.note("stopped")
 
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check this installation: versions, extras, keys (never shown), vendor order."""
-    parts = ("polyreel", "httpx", "attrs", "pydantic", "jsonschema-rs", "typer")
-    extras = {name: find_spec(name) is not None for name in ("av", "PIL", "starlette", "uvicorn")}
-    environ = {vendor: provider.key_variable for vendor, provider in all_providers().items()}
-    keys = {variable: _has_key(vendor) for vendor, variable in environ.items()}
-    facts: Json = {
-        "python": platform.python_version(),
-        "versions": {part: metadata.version(part) for part in parts},
-        "simulator_extra": all(extras.values()),
-        "missing": [name for name, there in extras.items() if not there],
-        "keys_set": keys,
-        "vendor_order": environment.vendor_order(),
-        "base_urls": environment.base_urls(),
-    }
+    facts = checkup.facts()
     if as_json:
         show.document(facts)
     else:
-        show.table(["what", "value"], [[name, _plain(value)] for name, value in facts.items()])
-    if not facts["simulator_extra"]:
+        show.table(["what", "value"], [[name, checkup.plain(value)] for name, value in facts.items()])
+    if facts["missing"]:
         show.note("To simulate: pip install 'polyreel[simulator]'")
 
 
-def _has_key(vendor: str) -> bool:
-    try:
-        return bool(environment.keys([vendor]))
-    except PolyreelError:
-        return False
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items()) or "-"
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "-"
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+compare.add_to(app)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import json
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import typer
 
 from ..codecs import Json
 from ..contract import Contract
-from ..errors import RequestError
+from ..media import FIELDS as MEDIA
+from .files import checked, load
 
 ROWS_ONLY: Final = frozenset({"shots", "extra"})
 """Fields that only a request file can hold."""
 SINGULAR: Final = {"reference_images": "reference-image", "elements": "element"}
 TYPES: Final = {"string": str, "integer": int, "number": float, "boolean": bool}
+SOURCE_HELP: Final = "JSON file with a shared request, or - for standard input. Flags win over it."
 
 
 def fields() -> Mapping[str, Json]:
@@ -35,17 +34,19 @@ def fields() -> Mapping[str, Json]:
 
 
 def _parameter(name: str, schema: Json) -> inspect.Parameter:
-    flag = SINGULAR.get(name, name.replace("_", "-"))
+    flag = "--" + SINGULAR.get(name, name.replace("_", "-"))
     text = schema.get("description", "")
+    shown: Json = {"help": text, "show_default": False, "metavar": "URL|FILE" if name in MEDIA else None}
     if name == "prompt":
         annotation: Any = Annotated[str | None, typer.Argument(help=text, show_default=False)]
     elif schema["type"] == "boolean":
-        annotation = Annotated[bool | None, typer.Option(f"--{flag}/--no-{flag}", help=text, show_default=False)]
+        annotation = Annotated[bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", **shown)]
     elif schema["type"] == "array":
-        annotation = Annotated[list[str] | None, typer.Option(f"--{flag}", help=text, show_default=False)]
+        shown["help"] = f"{text} May be given several times."
+        annotation = Annotated[list[str] | None, typer.Option(flag, **shown)]
     else:
         kind: Any = Literal[tuple(schema["enum"])] if "enum" in schema else TYPES[schema["type"]]
-        annotation = Annotated[kind | None, typer.Option(f"--{flag}", help=text, show_default=False)]
+        annotation = Annotated[kind | None, typer.Option(flag, **shown)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
@@ -53,10 +54,10 @@ def with_request_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command, whose first parameter is the request, a flag for each field of it in its place."""
     own = inspect.signature(command, eval_str=True).parameters
     first, *rest = own.values()
+    assert first.name == "request"
     schemas = fields()
     flags = [_parameter(name, schema) for name, schema in schemas.items()]
-    help_ = "JSON file with a shared request, or - for standard input. Flags win over it."
-    source = Annotated[str | None, typer.Option("--request", metavar="FILE", help=help_, show_default=False)]
+    source = Annotated[str | None, typer.Option("--request", metavar="FILE", help=SOURCE_HELP, show_default=False)]
     file = inspect.Parameter("request_file", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=source)
 
     def wrapper(**values: Any) -> None:
@@ -64,28 +65,11 @@ def with_request_flags(command: Callable[..., None]) -> Callable[..., None]:
         flagged = {name: value for name, value in given.items() if value is not None and value != []}
         source_ = values.pop("request_file")
         loaded = load(source_) if source_ is not None else {}
-        command({**loaded, **flagged}, from_flags=source_ is None, **values)
+        command(checked({**loaded, **flagged}), from_flags=source_ is None, **values)
 
     kept = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in rest if p.name != "from_flags"]
     parameters = [*flags, file, *kept]
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     wrapper.__doc__, wrapper.__name__ = command.__doc__, command.__name__
-    assert first.name == "request"
     return wrapper
-
-
-def load(source: str) -> Json:
-    """A request from a file or standard input; RequestError where it is not a JSON object."""
-    try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise RequestError([f"--request {source}: {reason}"]) from None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RequestError([f"--request {source}: not JSON ({error})"]) from None
-    if not isinstance(value, dict):
-        raise RequestError([f"--request {source}: a request is a JSON object, not {type(value).__name__}"])
-    return value

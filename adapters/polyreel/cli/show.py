@@ -1,17 +1,23 @@
-"""Printing: results to stdout, everything else to stderr."""
+"""Printing: results to stdout, everything else to stderr. No key gets through."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..planning import Plan
+from ..environment import without_keys
+from ..errors import PolyreelError
+from ..planning import Plan, Verdict, Violation
 from ..provider import printable
 from ..registry import get_provider
 
@@ -21,30 +27,43 @@ if TYPE_CHECKING:
 
 def document(value: Any) -> None:
     """One JSON document on stdout, in ASCII so that every console can show it."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    line(json.dumps(value, indent=2, allow_nan=False))
 
 
 def line(text: str) -> None:
-    """One line on stdout."""
-    sys.stdout.write(text + "\n")
+    """Text on stdout."""
+    sys.stdout.write(without_keys(text) + "\n")
 
 
 def note(text: str) -> None:
     """One message on stderr."""
-    sys.stderr.write(printable(text) + "\n")
+    with suppress(OSError):
+        # Nobody may be reading messages; the result counts.
+        sys.stderr.write(printable(without_keys(text)) + "\n")
+        sys.stderr.flush()
 
 
-def table(headers: list[str], rows: list[list[str]]) -> None:
+def table(headers: list[str], rows: list[list[str]], *, markdown: bool = False) -> None:
     """A table on stdout, as wide as it needs to be where stdout is no terminal."""
-    console = Console(width=None if sys.stdout.isatty() else 200, safe_box=True, highlight=False)
+    if markdown:
+        for cells in (headers, ["---"] * len(headers), *rows):
+            line(f"| {' | '.join(cell.replace('|', '/').replace(chr(10), '; ') for cell in cells)} |")
+        line("")
+        return
+    terminal = sys.stdout.isatty()
+    console = Console(width=None if terminal else 200, force_terminal=terminal, highlight=False)
     # ASCII rules where the console's encoding has no box characters.
-    from rich import box  # noqa: PLC0415
-
-    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    grid = Table(*headers, box=box.SIMPLE if unicode else box.ASCII)
+    grid = Table(*headers, box=box.SIMPLE if _unicode(sys.stdout) else box.ASCII)
     for row in rows:
-        grid.add_row(*(escape(cell) for cell in row))
-    console.print(grid)
+        grid.add_row(*(escape(printable(without_keys(cell))) for cell in row))
+    with console.capture() as captured:
+        console.print(grid)
+    # Written here: rich has ways of its own to end when nobody reads.
+    line("\n".join(text.rstrip() for text in captured.get().splitlines()))
+
+
+def _unicode(stream: TextIO) -> bool:
+    return (stream.encoding or "").lower().startswith("utf")
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -58,21 +77,27 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "body": plan.body,
         "multipart": bool(plan.parts),
         "uploads": [{"path": str(upload.path), "target": upload.target} for upload in plan.uploads],
-        "verdicts": [
-            {"source": v.source, "field": v.field, "target": v.target, "verdict": v.verdict.value, "reason": v.reason}
-            for v in plan.verdicts
-        ],
-        "violations": [
-            {
-                "field": violation.field,
-                "source": violation.source,
-                "message": violation.message,
-                "limit": violation.limit,
-                "served_by": list(violation.served_by),
-            }
-            for violation in plan.violations
-        ],
+        "verdicts": [verdict_document(verdict) for verdict in plan.verdicts],
+        "violations": [violation_document(violation) for violation in plan.violations],
     }
+
+
+def verdict_document(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as data."""
+    facts = {"source": verdict.source, "field": verdict.field, "target": verdict.target}
+    return {**facts, "verdict": verdict.verdict.value, "reason": verdict.reason}
+
+
+def violation_document(violation: Violation) -> dict[str, Any]:
+    """A violation as data."""
+    facts = {"field": violation.field, "source": violation.source, "message": violation.message}
+    return {**facts, "limit": violation.limit, "served_by": list(violation.served_by)}
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> None:
+    """Verdicts for people."""
+    rows = [[v.source or "-", v.target or "-", v.verdict.value, v.reason] for v in verdicts]
+    table(["from", "to", "verdict", "why"], rows)
 
 
 def plan_text(plan: Plan) -> None:
@@ -80,13 +105,10 @@ def plan_text(plan: Plan) -> None:
     if plan.route is None:
         line(f"{plan.vendor}: {plan.workflow} is not served")
     else:
-        line(f"{plan.vendor}: {plan.model} {plan.workflow}")
+        line(f"{plan.vendor}: {plan.model} {plan.workflow}" + (", refused" if plan.refused else ""))
         line(f"{plan.method} {plan.url}")
         line(json.dumps(plan.body, indent=2))
-    rows = [[v.source or "-", v.target or "-", v.verdict.value, v.reason] for v in plan.verdicts]
-    table(["from", "to", "verdict", "why"], rows)
-    for violation in plan.violations:
-        note(f"refused: {violation.message}")
+    verdict_table(plan.verdicts)
 
 
 def job_document(job: Job) -> dict[str, Any]:
@@ -107,18 +129,28 @@ def closing(vendor: str, *, simulated: bool) -> None:
 
 
 class Progress:
-    """Shows how a job is doing: a status line on a terminal, one line for each change elsewhere."""
+    """Shows how a job is doing: a status line on a terminal, one line for each change elsewhere.
+
+    Where an accident ends the command, it tells which job may have been paid for; PolyreelErrors tell that themselves.
+    """
 
     def __init__(self) -> None:
         self._start = time.monotonic()
         self._last = ""
+        self._job: Job | None = None
+        self._paid = ""
         console = Console(stderr=True, highlight=False)
-        self._status = console.status("submitting") if console.is_terminal else None
-        if self._status:
-            self._status.start()
+        animated = sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal
+        spinner = "dots" if _unicode(sys.stderr) else "line"
+        self._status = console.status("submitting", spinner=spinner) if animated else None
+
+    def paying(self, vendor: str) -> None:
+        """From now on an accident may cost money."""
+        self._paid = vendor
 
     def __call__(self, job: Job) -> None:
         """One change of the job."""
+        self._job = job
         percent = "" if job.progress is None else f" {job.progress:.0%}"
         elapsed = f"{time.monotonic() - self._start:.0f} s"
         text = f"{job.vendor} {job.id}: {job.status}{percent}"
@@ -128,7 +160,16 @@ class Progress:
             note(f"{text} ({elapsed})")
         self._last = text
 
-    def stop(self) -> None:
-        """End the status line."""
+    def __enter__(self) -> Self:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._status:
             self._status.stop()
+        if error and self._paid and not isinstance(error, PolyreelError):
+            what = f"has accepted {self._job.id}, and may have billed it" if self._job else "may have accepted a job"
+            note(f"{self._paid} {what}; its dashboard tells")

@@ -1,6 +1,7 @@
 """The vendors, simulated: one engine without I/O, as an httpx transport or as a server on loopback."""
 
 from .clock import RunningClock, VirtualClock
-from .engine import Bill, Simulator
+from .engine import Simulator
+from .tasks import Bill
 
 __all__ = ["Bill", "RunningClock", "Simulator", "VirtualClock"]

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from attrs import frozen
 
-from ..translation import Reading
+from ..reading import Reading
 
 SHORT_SIDES: Final = {"720p": 720, "1080p": 1080, "4k": 2160}
 IMAGE_SIDES: Final = {"1K": 1024, "2K": 2048}

@@ -1,0 +1,58 @@
+"""What `polyreel doctor` finds."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from importlib import metadata
+from importlib.util import find_spec
+from typing import Any
+
+from .. import environment
+from ..codecs import Json
+from ..errors import PolyreelError
+from ..registry import all_providers
+
+PARTS = ("polyreel", "httpx", "attrs", "pydantic", "jsonschema-rs", "typer")
+EXTRA = ("av", "PIL", "starlette", "uvicorn")
+
+
+def facts() -> Json:
+    """Versions, extras, keys as far as they may be shown, and what the environment sets."""
+    missing = [name for name in EXTRA if find_spec(name) is None]
+    return {
+        "python": platform.python_version(),
+        "versions": {part: installed(part) for part in PARTS},
+        "simulator_extra": not missing,
+        "missing": missing,
+        "keys": {provider.key_variable: environment.key_state(vendor) for vendor, provider in all_providers().items()},
+        "vendor_order": _told(environment.vendor_order),
+        "base_urls": _told(environment.base_urls),
+    }
+
+
+def installed(part: str) -> str:
+    """The version of an installed distribution."""
+    try:
+        return metadata.version(part)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def plain(value: Any) -> str:
+    """A fact in one cell."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {plain(item)}" for name, item in value.items()) or "-"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _told(question: Callable[[], Any]) -> Any:
+    """The answer, or what is wrong."""
+    try:
+        return question()
+    except PolyreelError as error:
+        return str(error)

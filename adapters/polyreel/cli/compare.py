@@ -1,0 +1,268 @@
+"""The commands that compare and translate: translate, matrix, diff, advise, drift."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ..codecs import Json
+from ..comparison import Advice, Difference, Sheet, advise, cell, difference, drift, matrix
+from ..contract import Contract
+from ..errors import MissingExtraError, RequestError
+from ..mapping import Allowance
+from ..provider import WORKFLOWS, Provider
+from ..registry import all_providers, get_provider
+from ..translation import Translation, translate
+from . import show
+from .files import load, parse, read
+
+Format = Annotated[Literal["text", "markdown", "json"], typer.Option("--format", help="How to print it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+ALLOW_HELP = "FIELD=drop or FIELD=nearest: what may be lost or approximated. Several times."
+TO_HELP = "Vendor, or vendor/model to accept another model family."
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command(name="translate")(translate_command)
+    app.command(name="matrix")(matrix_command)
+    app.command(name="diff")(diff_command)
+    app.command(name="advise")(advise_command)
+    app.command(name="drift")(drift_command)
+
+
+# --- translate ------------------------------------------------------------------------------------
+
+
+def translate_command(
+    file: Annotated[str, typer.Argument(help="A vendor's native body as JSON, JSON Lines with one body a line, or -.")],
+    source: Annotated[str, typer.Option("--from", help="Vendor, or vendor/model where the body does not tell.")],
+    target: Annotated[str, typer.Option("--to", help=TO_HELP)],
+    allow: Annotated[list[str] | None, typer.Option(help=ALLOW_HELP)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write one vendor's body for another, with a verdict for every value. Sends nothing; exits 2 where refused."""
+    (before, before_model), (after, after_model) = (_vendor(text) for text in (source, target))
+    allowed = _allowances(allow or [])
+    refused = False
+    bodies, several = _bodies(file)
+    for body in bodies:
+        done = translate(body, before, after, source_model=before_model, target_model=after_model, allow=allowed)
+        refused |= done.refused
+        if several:
+            show.line(json.dumps(_translation_document(done)))
+        elif as_json:
+            show.document(_translation_document(done))
+        else:
+            _translation_text(done)
+        for violation in done.violations:
+            show.note(f"refused: {violation.message}")
+        for other in done.alternatives:
+            losses = f", losing: {'; '.join(other.losses)}" if other.losses else ", losing nothing"
+            would = "would be refused too" if other.refused else "would serve it"
+            show.note(f"--to {after.id}/{other.model} {would}{losses}")
+    if refused:
+        raise typer.Exit(2)
+
+
+def _vendor(text: str) -> tuple[Provider, str | None]:
+    name, _, model = text.partition("/")
+    provider = get_provider(name)
+    families = {route.model for route in provider.routes}
+    if model and model not in families:
+        raise typer.BadParameter(f"{name} sells no {model}; it sells {', '.join(sorted(families))}")
+    return provider, model or None
+
+
+def _allowances(texts: list[str]) -> dict[str, Allowance]:
+    found: dict[str, Allowance] = {}
+    for text in texts:
+        field, _, what = text.partition("=")
+        if what == "drop":
+            found[field] = "drop"
+        elif what == "nearest":
+            found[field] = "nearest"
+        else:
+            raise typer.BadParameter(f"--allow {text}: write FIELD=drop or FIELD=nearest")
+    return found
+
+
+def _bodies(file: str) -> tuple[list[Any], bool]:
+    """The bodies of a file, and whether it is JSON Lines: several lines, each a document of its own."""
+    content = read(file, file)
+    lines = [(number, line) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
+    if not lines:
+        raise RequestError([f"{file}: nothing in it"])
+    if len(lines) > 1 and _is_document(lines[0][1]):
+        return [parse(line, f"{file}, line {number}") for number, line in lines], True
+    return [parse(content, file)], False
+
+
+def _is_document(line: bytes) -> bool:
+    try:
+        parse(line, "")
+    except RequestError:
+        return False
+    return True
+
+
+def _translation_document(done: Translation) -> Json:
+    plan = show.plan_document(done.plan) if done.plan else {}
+    kept = {name: plan.get(name) for name in ("body", "method", "url", "model", "workflow")}
+    return {
+        "from": done.source.id,
+        "to": done.target.id,
+        **kept,
+        "verdicts": [show.verdict_document(verdict) for verdict in done.verdicts],
+        "violations": [show.violation_document(violation) for violation in done.violations],
+        "alternatives": [
+            {"model": other.model, "refused": other.refused, "losses": list(other.losses)}
+            for other in done.alternatives
+        ],
+    }
+
+
+def _translation_text(done: Translation) -> None:
+    if done.plan is not None and done.plan.route is not None:
+        show.line(f"{done.source.id} -> {done.target.id}: {done.plan.model} {done.plan.workflow}")
+        show.line(f"{done.plan.method} {done.plan.url}")
+        show.line(json.dumps(done.plan.body, indent=2))
+    show.verdict_table(done.verdicts)
+
+
+# --- matrix, diff, advise, drift ------------------------------------------------------------------
+
+
+def matrix_command(
+    workflow: Annotated[str | None, typer.Option(help="Only this workflow.", show_default=False)] = None,
+    vendor: Annotated[list[str] | None, typer.Option(help="Only these vendors.", show_default=False)] = None,
+    form: Format = "text",
+    as_json: AsJson = False,
+) -> None:
+    """Show what every vendor makes of every field, with limits and defaults."""
+    if workflow is not None and workflow not in WORKFLOWS:
+        raise typer.BadParameter(f"no workflow {workflow}; there are {', '.join(WORKFLOWS)}")
+    vendors = [get_provider(name) for name in vendor] if vendor else None
+    sheets = list(matrix(workflow, vendors))
+    if as_json or form == "json":
+        show.document([_sheet_document(sheet) for sheet in sheets])
+    for sheet in () if as_json or form == "json" else sheets:
+        headers = ["field", *(f"{name} {model}" for name, model in sheet.columns)]
+        show.line(f"**{sheet.workflow}**\n" if form == "markdown" else sheet.workflow)
+        show.table(headers, [[field, *map(cell, cells)] for field, cells in sheet.rows], markdown=form == "markdown")
+
+
+def _sheet_document(sheet: Sheet) -> Json:
+    columns = [
+        {
+            "vendor": vendor,
+            "model": model,
+            "fields": {
+                field: {
+                    "offered": cells[index].offered,
+                    "native": list(cells[index].native),
+                    "values": str(cells[index].extent),
+                    "spelling": cells[index].spelling,
+                    "default": cells[index].default,
+                    "sent": cells[index].sent,
+                    "note": cells[index].note,
+                }
+                for field, cells in sheet.rows
+            },
+        }
+        for index, (vendor, model) in enumerate(sheet.columns)
+    ]
+    return {"workflow": sheet.workflow, "vendors": columns}
+
+
+def diff_command(
+    before: Annotated[str, typer.Argument(help="Vendor to leave.")],
+    after: Annotated[str, typer.Argument(help="Vendor to go to.")],
+    form: Format = "text",
+    as_json: AsJson = False,
+) -> None:
+    """Show what changes in going from one vendor to another, model by model."""
+    _differences(list(difference(get_provider(before), get_provider(after))), "json" if as_json else form)
+
+
+def _differences(found: list[Difference], form: str) -> None:
+    if form == "json":
+        show.document([{**_facts(item), "breaking": item.breaking} for item in found])
+        return
+    rows = [[item.model, item.workflow, item.field, item.kind, item.before, item.after] for item in found]
+    headers = ["model", "workflow", "field", "change", "before", "after"]
+    show.table(headers, rows, markdown=form == "markdown")
+    show.note(f"{len(found)} differences, {sum(item.breaking for item in found)} of them breaking")
+
+
+def _facts(item: Difference) -> Json:
+    return {name: getattr(item, name) for name in ("model", "workflow", "field", "kind", "before", "after")}
+
+
+def advise_command(
+    file: Annotated[str, typer.Argument(help="A shared request as JSON, or -.")],
+    as_json: AsJson = False,
+) -> None:
+    """Rank vendors for a request: the one that keeps most of it first."""
+    found = advise(load(file, ""))
+    if as_json:
+        show.document([_advice_document(item) for item in found])
+        return
+    rows = [[item.vendor, item.model or "-", "refused" if item.refused else "serves it", _why(item)] for item in found]
+    show.table(["vendor", "model", "verdict", "why"], rows)
+
+
+def _advice_document(item: Advice) -> Json:
+    return {
+        "vendor": item.vendor,
+        "model": item.model,
+        "refused": list(item.refused),
+        "converted": item.converted,
+        "defaulted": list(item.defaulted),
+    }
+
+
+def _why(item: Advice) -> str:
+    chosen = f"chooses {', '.join(item.defaulted)}" if item.defaulted else "as asked"
+    return "\n".join(item.refused) or chosen
+
+
+def drift_command(
+    old: Annotated[Path, typer.Argument(help="The spec that polyreel was made for, JSON or YAML.")],
+    new: Annotated[Path, typer.Argument(help="Its successor.")],
+    form: Format = "text",
+    as_json: AsJson = False,
+) -> None:
+    """Show which shared fields and routes a spec change breaks or widens. Exits 2 where something breaks."""
+    before, after = (_contract(path) for path in (old, new))
+    vendor = before.document.get("x-polyreel-vendor")
+    if not isinstance(vendor, str) or vendor not in all_providers():
+        raise typer.BadParameter(f"{old}: x-polyreel-vendor names no vendor ({vendor})")
+    found = list(drift(all_providers()[vendor], before, after))
+    _differences(found, "json" if as_json else form)
+    if any(item.breaking for item in found):
+        raise typer.Exit(2)
+
+
+def _contract(path: Path) -> Contract:
+    content = read(str(path), str(path))
+    document = parse(content, str(path)) if path.suffix == ".json" else _yaml(content, path)
+    if not isinstance(document, dict) or "paths" not in document:
+        raise RequestError([f"{path}: not an OpenAPI document"])
+    return Contract(document)
+
+
+def _yaml(content: bytes, path: Path) -> Any:
+    try:
+        from ruamel.yaml import YAML  # noqa: PLC0415
+        from ruamel.yaml.error import YAMLError  # noqa: PLC0415
+    except ImportError:
+        text = "YAML specs need ruamel.yaml: pip install ruamel.yaml, or give the spec as JSON"
+        raise MissingExtraError(text) from None
+    try:
+        return YAML(typ="safe", pure=True).load(content)
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise RequestError([f"{path}: not YAML: {str(error).splitlines()[0]}"]) from None

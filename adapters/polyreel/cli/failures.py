@@ -1,0 +1,73 @@
+"""What went wrong: one message on stderr, one exit code, and with --json one document on stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from ..codecs import Json
+from ..errors import PlanRefusedError, PolyreelError
+from . import exit_code, show
+
+USAGE: Final = 2
+USAGE_ERRORS: Final = typer.BadParameter.__mro__[1:3]
+"""Typer's UsageError and the root of its errors, which go by other names in other versions of it."""
+
+
+def report(error: BaseException, *, as_json: bool) -> int:
+    """Tell about an error; returns the exit code. A traceback never reaches a user."""
+    if isinstance(error, BrokenPipeError):
+        # The reader went away: nothing to tell anybody.
+        discard_stdout()
+        return 0
+    usage = isinstance(error, USAGE_ERRORS)
+    code = USAGE if usage else exit_code(error)
+    message = _usage(error) if usage else _message(error)
+    show.note(message)
+    with suppress(OSError):
+        if as_json:
+            show.document(_document(error, message, code))
+        sys.stdout.flush()
+    return code
+
+
+def discard_stdout() -> None:
+    """Send what is left in the buffer nowhere, so that leaving does not stumble over it again."""
+    with suppress(OSError):
+        stdout = sys.stdout.fileno()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, PolyreelError):
+        return f"error: {error}"
+    if isinstance(error, OSError):
+        return f"error: {error.strerror or error}" + (f": {str(error.filename)[:200]}" if error.filename else "")
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+    return f"internal error ({where}); please report it with what you typed"
+
+
+def _usage(error: Any) -> str:
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "polyreel"
+    return f"error: {error.format_message().rstrip('.')}. See {command} --help"
+
+
+def _document(error: BaseException, message: str, code: int) -> Json:
+    facts: Json = {"type": type(error).__name__, "message": message.removeprefix("error: "), "exit_code": code}
+    if isinstance(error, PolyreelError):
+        optional = ("billed", "vendor", "status", "code", "request_id")
+        facts |= {name: value for name in optional if (value := getattr(error, name)) is not None}
+        if error.job is not None:
+            facts["job"] = show.job_document(error.job)
+    if isinstance(error, PlanRefusedError):
+        facts["plan"] = show.plan_document(error.plan)
+    return {"status": "error", "error": facts}

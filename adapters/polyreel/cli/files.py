@@ -1,0 +1,107 @@
+"""Files that a command line names: the request it reads, the folder it writes to."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ..codecs import Json
+from ..errors import DownloadError, RequestError
+
+MAX_BYTES: Final = 8_000_000
+MAX_DEPTH: Final = 64
+
+
+def load(source: str, option: str = "--request ") -> Json:
+    """A request from a file or standard input; RequestError where it is not a JSON object."""
+    where = f"{option}{source}"
+    value = parse(read(source, where), where)
+    if not isinstance(value, dict):
+        kind = "null" if value is None else type(value).__name__
+        raise RequestError([f"{where}: a request is a JSON object, not {kind}"])
+    return value
+
+
+def read(source: str, where: str) -> bytes:
+    """The bytes of a file or of standard input; RequestError where there are none, or too many."""
+    try:
+        content = _read(source)
+    except OSError as error:
+        raise RequestError([f"{where}: {error.strerror or error}"]) from None
+    if len(content) > MAX_BYTES:
+        raise RequestError([f"{where}: more than {MAX_BYTES} bytes are too many"])
+    return content
+
+
+def parse(content: bytes, where: str) -> Any:
+    """Any JSON value; RequestError that says why it is none."""
+    try:
+        # From bytes: JSON's own encodings are recognized, with and without a byte order mark.
+        return json.loads(content, parse_constant=_no_constant, object_pairs_hook=_members)
+    except UnicodeError:
+        raise RequestError([f"{where}: not UTF-8 text"]) from None
+    except RecursionError:
+        raise RequestError([f"{where}: nested too deeply"]) from None
+    except ValueError as error:
+        reason = str(error).partition(";")[0]
+        raise RequestError([f"{where}: not a JSON request: {reason}"]) from None
+
+
+def _read(source: str) -> bytes:
+    if source != "-":
+        with Path(source).open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    if sys.stdin is None:
+        raise OSError("there is no standard input")
+    return sys.stdin.buffer.read(MAX_BYTES + 1)
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _members(pairs: Sequence[tuple[str, Any]]) -> Json:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)} is there twice")
+    return members
+
+
+def checked(request: Json) -> Json:
+    """The request itself; RequestError for what JSON and arguments can spell and no request can hold."""
+    if not request:
+        raise RequestError(["nothing is asked for: give a prompt, or a file with --request"])
+    for name, value in request.items():
+        try:
+            _check([name, value], MAX_DEPTH)
+        except UnicodeEncodeError:
+            raise RequestError([f"{name}: not valid Unicode text"]) from None
+        except RecursionError:
+            raise RequestError([f"{name}: nested too deeply"]) from None
+    return request
+
+
+def _check(value: Any, depth: int) -> None:
+    if depth == 0:
+        raise RecursionError
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, dict | list):
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+            _check(item, depth - 1)
+
+
+def prepare(folder: Path) -> None:
+    """Make the output folder; DownloadError where nothing can be saved in it, before anything is paid."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = "not a folder" if isinstance(error, FileExistsError) else error.strerror or str(error)
+        raise DownloadError(f"--output {folder}: {reason}; nothing was sent") from None

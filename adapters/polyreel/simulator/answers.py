@@ -1,0 +1,169 @@
+"""Answers in a vendor's own shapes: the contract's examples, with the facts of a task or a file put in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..codecs import Json
+from ..contract import Operation
+from ..flows import Reply
+from ..mapping import get, is_missing, put
+from ..provider import Provider, Status
+from .intake import Call
+from .tasks import Task
+
+RETRY_AFTER: Final = "2"
+USUAL: Final = {"unauthorized": 401, "insufficient_credits": 402, "not_found": 404, "conflict": 409, "too_large": 413}
+"""The HTTP status of errors that a call may document under another name."""
+
+Example = tuple[int, str, str, Any]
+"""HTTP status, content type, name, body."""
+
+
+# -- plain answers -----------------------------------------------------------------------------------
+
+
+def dumps(value: Any) -> bytes:
+    """JSON as bytes."""
+    return json.dumps(value, ensure_ascii=False).encode()
+
+
+def plain(status: int, value: Any) -> Reply:
+    """A JSON answer that belongs to no vendor."""
+    return Reply(status, {"content-type": "application/json"}, dumps(value))
+
+
+def reply(call: Call, status: int, value: Any, extra: Mapping[str, str] | None = None) -> Reply:
+    """An answer of a vendor, with the headers it documents."""
+    return Reply(status, {**_headers(call, call.operation, status), **(extra or {})}, dumps(value))
+
+
+def _headers(call: Call, operation: Operation, status: int, content_type: str = "application/json") -> dict[str, str]:
+    """The headers that the contract lists for an answer, as far as they say something here."""
+    listed = call.provider.contract.resolve(operation.spec["responses"].get(str(status), {})).get("headers", {})
+    found = {"content-type": content_type}
+    for name in map(str.lower, listed):
+        if name.endswith("request-id"):
+            found[name] = f"simulated-{call.number}"
+        elif name == "retry-after":
+            found[name] = RETRY_AFTER
+    return found
+
+
+def example(provider: Provider, operation: Operation, *names: str) -> tuple[int, Any]:
+    """The first documented answer of a call with one of these names: HTTP status and body."""
+    found = {name: (status, body) for status, _, name, body in provider.contract.replies(operation)}
+    for name in names:
+        if name in found:
+            return found[name]
+    raise LookupError(f"{operation.id} documents no example {' or '.join(names)}")
+
+
+def fixed(call: Call) -> Reply:
+    """The first documented success: for calls whose answer needs no state."""
+    replies = (one for one in call.provider.contract.replies(call.operation) if one[0] < 300)
+    status, content_type, _, body = next(replies, (200, "application/json", "", {}))
+    return Reply(status, _headers(call, call.operation, status, content_type), dumps(body))
+
+
+# -- errors ------------------------------------------------------------------------------------------
+
+
+def error(call: Call, *names: str, message: str | None = None) -> Reply:
+    """A documented error, word for word or with another message."""
+    operation, (status, content_type, _, body) = _find_error(call.provider, call.operation, names)
+    if message is not None and isinstance(body, dict):
+        body = json.loads(json.dumps(body))
+        place = next((p for p in ("error.message", "message", "msg") if not is_missing(get(body, p))), "message")
+        put(body, place, message)
+    return Reply(status, _headers(call, operation, status, content_type), dumps(body))
+
+
+def errors(provider: Provider, operation: Operation) -> list[Example]:
+    """Every documented error of a call."""
+    return [one for one in provider.contract.replies(operation) if one[0] >= 400]
+
+
+def submits(provider: Provider) -> list[Operation]:
+    """The calls that cost money, plain ones first."""
+    operations = provider.contract.operations.values()
+    return sorted((one for one in operations if one.role in {"create", "stream"}), key=lambda one: one.role)
+
+
+def _find_error(provider: Provider, operation: Operation, names: tuple[str, ...]) -> tuple[Operation, Example]:
+    """As the call documents it, by name or by the usual HTTP status; else as other calls of the vendor do."""
+    own = errors(provider, operation)
+    for name in names:
+        by_name = [one for one in own if one[2] == name]
+        if found := by_name or [one for one in own if one[0] == USUAL.get(name)]:
+            return operation, found[0]
+    for other in (*submits(provider), *provider.contract.operations.values()):
+        for one in errors(provider, other):
+            if one[2] in names:
+                return other, one
+    return operation, (USUAL.get(names[-1], 400), "application/json", names[-1], {"message": names[-1]})
+
+
+def unknown_route(provider: Provider, method: str, path: str) -> Reply:
+    """What the vendor says where it has no such call: its paid call's 404."""
+    for operation in submits(provider):
+        for status, content_type, _, body in errors(provider, operation):
+            if status == 404:
+                told = _replaced(body, re.compile(r"\([A-Z]+ /[^)]*\)"), f"({method} {path[:200]})")
+                return Reply(status, {"content-type": content_type}, dumps(told))
+    return plain(404, {"message": "not found"})
+
+
+def _replaced(value: Any, pattern: re.Pattern[str], text: str) -> Any:
+    """A JSON value with other text in the place of a pattern."""
+    if isinstance(value, dict):
+        return {name: _replaced(item, pattern, text) for name, item in value.items()}
+    return pattern.sub(lambda _: text, value) if isinstance(value, str) else value
+
+
+# -- tasks -------------------------------------------------------------------------------------------
+
+
+def state(call: Call, task: Task, status: Status, now: float, operation: Operation | None = None) -> Json:
+    """A task in the shape that a call (the status query, unless another is given) documents for a state."""
+    names = [f"{status}_image", status] if task.picture.seconds == 0 else [status]
+    _, sample = example(call.provider, operation or query(call.provider), *names)
+    return impersonated(call, task, status, now, sample)
+
+
+def query(provider: Provider) -> Operation:
+    """The status query."""
+    found = provider.contract.operation("get")
+    assert found is not None, f"{provider.id} has no status query"
+    return found
+
+
+def impersonated(call: Call, task: Task, status: Status, now: float, sample: Json) -> Json:
+    """A sample with the facts of a task put in."""
+    copy = json.loads(json.dumps(sample))
+    return call.provider.impersonate(copy, task.facts(status, now, call.public))
+
+
+def stream(call: Call, task: Task, now: float) -> Reply:
+    """The whole life of a task as one event stream."""
+    events = [
+        impersonated(call, task, meaning(call.provider, event), now, event) for event in _events(call, task.end)
+    ] or [state(call, task, status, now) for status in ("queued", "running", task.end)]
+    content = b"".join(b"data: " + dumps(event) + b"\n\n" for event in events)
+    return Reply(200, {"content-type": "text/event-stream"}, content)
+
+
+def _events(call: Call, end: str) -> list[Json]:
+    """The events of the documented stream with this end."""
+    for _, content_type, name, body in call.provider.contract.replies(call.operation):
+        if name == end and content_type == "text/event-stream":
+            return [json.loads(line.removeprefix("data:")) for line in body.splitlines() if line.startswith("data:")]
+    return []
+
+
+def meaning(provider: Provider, value: Json) -> Status:
+    """What the status word of an example means."""
+    return provider.statuses.get(str(get(value, provider.reads.status[0])).lower(), "unknown")

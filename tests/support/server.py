@@ -1,0 +1,200 @@
+"""The simulated vendors as tests call them, in process and over a port, and the checks that every answer passes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from polyreel.contract import Json, Operation
+from polyreel.flows import Reply
+from polyreel.provider import Facts, Provider
+from polyreel.reading import Reading, read
+from polyreel.registry import all_providers
+from polyreel.simulator import Simulator, VirtualClock
+from polyreel.simulator.intake import creating, full_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+SEEDS: Final = Path(__file__).parents[1] / "seeds"
+START: Final = 1_790_000_000.0
+KEY: Final = {"Authorization": "Bearer any-key"}
+PROVIDERS: Final = list(all_providers().values())
+
+
+class Submit(NamedTuple):
+    """One documented request body of a paid call."""
+
+    provider: Provider
+    operation: Operation
+    name: str
+    body: Json
+
+    def __str__(self) -> str:
+        return f"{self.provider.id}-{self.operation.id}-{self.name}"
+
+    @property
+    def reading(self) -> Reading:
+        """What the body asks for."""
+        return read(self.body, self.provider, creating(self.provider, self.operation).path)
+
+
+def calls(*roles: str) -> list[tuple[Provider, Operation]]:
+    """Every vendor's calls with one of these roles."""
+    return [(p, o) for p in PROVIDERS for o in p.contract.operations.values() if o.role in roles]
+
+
+def submits(*roles: str) -> list[Submit]:
+    """Every documented body of the calls with one of these roles."""
+    return [Submit(p, o, name, body) for p, o in calls(*roles) for name, body in o.request_examples.items()]
+
+
+CREATES: Final = calls("create")
+BODIES: Final = submits("create")
+
+
+def new_simulator(**options: Any) -> Simulator:
+    """A simulator that does the same on every run."""
+    return Simulator(clock=VirtualClock(START), seed=1, **options)
+
+
+def example(provider: Provider, operation: Operation | None = None) -> Submit:
+    """The first documented body of a create of a vendor."""
+    return next(one for one in BODIES if one.provider is provider and operation in (None, one.operation))
+
+
+# -- in process --------------------------------------------------------------------------------------
+
+
+def path_of(operation: Operation, task: str) -> str:
+    """The path of a call, about a task where it is about one."""
+    return "/".join(task if part.startswith("{") else part for part in full_path(operation).split("/"))
+
+
+def send(
+    simulator: Simulator,
+    provider: Provider,
+    operation: Operation,
+    content: Any = b"",
+    *,
+    headers: Mapping[str, str] | None = None,
+    task: str = "",
+    query: Mapping[str, str] | None = None,
+) -> Reply:
+    """Make one call; content that is not bytes is sent as JSON. The answer is one that the contract documents."""
+    path = path_of(operation, task)
+    if query:
+        path += "?" + "&".join(f"{name}={value}" for name, value in query.items())
+    own = {**KEY, **({} if isinstance(content, bytes) else {"Content-Type": "application/json"}), **(headers or {})}
+    data = content if isinstance(content, bytes) else json.dumps(content).encode()
+    reply = simulator.handle(provider.id, operation.method, path, own, data)
+    check(provider, operation, reply.status, reply.content, reply.header("content-type"))
+    return reply
+
+
+def check(
+    provider: Provider, operation: Operation, status: int, content: bytes, content_type: str | None = "application/json"
+) -> None:
+    """Assert that an answer is one that the contract documents."""
+    assert str(status) in operation.spec["responses"], (operation.id, status, content[:500])
+    if content_type != "application/json":
+        assert content_type in provider.contract.resolve(operation.spec["responses"][str(status)])["content"]
+        return
+    schema = provider.contract.reply_schema(operation, status)
+    assert schema is not None, (operation.id, status)
+    assert provider.contract.fits(schema, json.loads(content)) == [], (operation.id, status, content[:500])
+
+
+def submit(simulator: Simulator, one: Submit, **headers: str) -> Facts:
+    """Submit a documented body, which is accepted."""
+    reply = send(simulator, one.provider, one.operation, one.body, headers=headers)
+    assert reply.ok, reply.content
+    facts = one.provider.read(reply)
+    assert facts.id is not None
+    assert facts.status == "queued"
+    return facts
+
+
+def status_query(provider: Provider) -> Operation:
+    """The vendor's status query."""
+    found = provider.contract.operation("get")
+    assert found is not None
+    return found
+
+
+def poll(simulator: Simulator, provider: Provider, task: str | None) -> Facts:
+    """Ask for the state of a task."""
+    reply = send(simulator, provider, status_query(provider), task=str(task))
+    assert reply.status == 200, reply.content
+    return provider.read(reply)
+
+
+def finish(simulator: Simulator) -> None:
+    """Turn the clock until every job has ended."""
+    assert isinstance(simulator.clock, VirtualClock)
+    simulator.clock.advance(1000)
+
+
+# -- the curl commands of the vendors' pages ---------------------------------------------------------
+
+
+class Curl(NamedTuple):
+    """One command of a page, sent elsewhere."""
+
+    page: str
+    number: int
+    vendor: str
+    path: str
+    """The path below the simulator's address."""
+    arguments: tuple[str, ...]
+    """All arguments but the URL and the Authorization header."""
+
+    def __str__(self) -> str:
+        return f"{self.page}-{self.number}"
+
+    def option(self, *names: str) -> list[str]:
+        """The values of an option."""
+        return [value for name, value in pairwise(self.arguments) if name in names]
+
+    def command(self, url: str, key: str) -> list[str]:
+        """The command with another host and key."""
+        return ["curl", *self.arguments, "-H", f"Authorization: Bearer {key}", url + self.path]
+
+
+def seeds() -> Iterator[Curl]:
+    """Every curl command under tests/seeds."""
+    for page in sorted(SEEDS.glob("*.txt")):
+        # A shell drops an escaped line break, shlex keeps it.
+        words = shlex.split(page.read_text(encoding="utf-8").replace("\\\n", " "), comments=True)
+        starts = [index for index, word in enumerate(words) if word == "curl"] + [len(words)]
+        for number, (start, end) in enumerate(pairwise(starts), 1):
+            yield _moved(page.stem, number, words[start + 1 : end])
+
+
+def _moved(page: str, number: int, words: list[str]) -> Curl:
+    kept: list[str] = []
+    address = ""
+    rest = iter(words)
+    for word in rest:
+        value = next(rest) if word.startswith("-") else word
+        if word in {value, "--url"}:
+            address = value
+        elif word in {"-H", "--header"} and value.startswith("Authorization: Bearer "):
+            continue
+        else:
+            kept += [word, value]
+    vendor = _vendor_of(address)
+    path = urlsplit(address).path if "://" in address else address.partition("}")[2]
+    return Curl(page, number, vendor, f"/{vendor}{path}", tuple(kept))
+
+
+def _vendor_of(address: str) -> str:
+    """The vendor that a page's URL belongs to; a page that leaves the host open is that of a route with many hosts."""
+    if address.startswith("{"):
+        return next(p.id for p in PROVIDERS if p.base_url_variable)
+    host = urlsplit(address).hostname
+    return next(p.id for p in PROVIDERS if host in {urlsplit(server).hostname for server in p.servers})

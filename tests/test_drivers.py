@@ -1,0 +1,449 @@
+"""What a paid call proves, against a real socket that misbehaves: the outcome table of the design, cell by cell."""
+
+import asyncio
+import errno
+import gzip
+import io
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+from polyreel import AsyncClient, drivers
+from polyreel.errors import AmbiguousError, NeverSentError, PolyreelError, RejectedError, TransportError
+from polyreel.flows import Part, Reply, Send, Sleep, send
+from polyreel.planning import Plan
+from polyreel.registry import get_provider
+from support.faults import (
+    CANARIES,
+    CLOSE,
+    CLOSE_AT_ONCE,
+    CLOSE_EARLY,
+    KINDS,
+    RESET,
+    RESET_AT_ONCE,
+    RESET_EARLY,
+    SILENCE,
+    VENDORS,
+    Answer,
+    Clients,
+    FaultServer,
+    Kind,
+    accepted,
+    drip,
+    encoded,
+    http,
+    hurry,
+    plans,
+    raw,
+    stopwatch,
+)
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+STATUSES = [
+    *(
+        400,
+        401,
+        402,
+        403,
+        404,
+        405,
+        406,
+        407,
+        408,
+        409,
+        410,
+        411,
+        412,
+        413,
+        414,
+        415,
+        417,
+        418,
+        421,
+        422,
+        423,
+        424,
+        425,
+    ),
+    *(
+        426,
+        428,
+        429,
+        431,
+        451,
+        460,
+        499,
+        500,
+        501,
+        502,
+        503,
+        504,
+        505,
+        507,
+        508,
+        511,
+        520,
+        521,
+        522,
+        523,
+        524,
+        525,
+        529,
+    ),
+    *(530, 598, 599),
+]
+REFUSAL = encoded({"error": {"code": "no", "message": "refused"}, "code": "no", "message": "refused"})
+# What arrives after the request was, or may have been, read: whether it was accepted is not known.
+UNCLEAR: dict[str, Answer] = {
+    "reset-on-first-byte": RESET_EARLY,
+    "close-on-first-byte": CLOSE_EARLY,
+    "reset-after-request": RESET,
+    "close-after-request": CLOSE,
+    "no-head-end": raw(HEAD),
+    "truncated-body": raw(HEAD + b'Content-Length: 100\r\n\r\n{"id": "task-1"}'),
+    "truncated-body-reset": raw(HEAD + b'Content-Length: 100\r\n\r\n{"id": "task-1"', then="reset"),
+    "truncated-chunk": raw(HEAD + b'Transfer-Encoding: chunked\r\n\r\n40\r\n{"id": "task-1"}'),
+    "bad-chunk": raw(HEAD + b'Transfer-Encoding: chunked\r\n\r\nzz\r\n{"id": "task-1"}\r\n0\r\n\r\n'),
+    "garbage-status-line": raw(b"\x16\x03\x01 hello\r\n\r\n"),
+    "not-http": raw(b"SSH-2.0-OpenSSH_9.6\r\n"),
+    "huge-header": raw(HEAD + b"X-Large: " + b"x" * 200_000 + b"\r\n\r\n{}"),
+    "negative-length": raw(HEAD + b"Content-Length: -1\r\n\r\n{}"),
+    "two-lengths": raw(HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"),
+    "html": http(200, b"<html>hello</html>", {"Content-Type": "text/html"}),
+    "empty-object": http(200, b"{}"),
+    "empty": http(200, b""),
+    "no-content": raw(b"HTTP/1.1 204 No Content\r\n\r\n"),
+    "a-list": http(200, b'["task-1"]'),
+    "a-string": http(200, b'"task-1"'),
+    "not-utf-8": http(200, b'{"id": "\xff\xfe"}'),
+    "deep": http(200, b"[" * 100_000),
+    "id-null": http(200, b'{"id": null, "task_id": null, "data": null}'),
+    "id-empty": http(200, b'{"id": "", "task_id": "", "data": {"task_id": ""}}'),
+    "id-number": http(200, b'{"id": 1, "task_id": 1, "data": {"task_id": 1}}'),
+    "gzip": http(200, gzip.compress(b'{"id": "task-1"}'), {"Content-Encoding": "gzip"}),
+    "gzip-refusal": http(400, gzip.compress(REFUSAL), {"Content-Encoding": "gzip"}),
+    "ten-megabytes": http(200, b'{"id": "task-1", "x": "' + b"x" * 10_000_000 + b'"}'),
+    **{
+        f"redirect-{status}": http(status, b"", {"Location": "/v2/elsewhere"})
+        for status in (300, 301, 302, 303, 304, 305, 307, 308)
+    },
+}
+# What never ends; with HTTP/1.0 and no length, the end of the connection is the end of the body.
+ENDLESS: dict[str, Answer] = {
+    "no-answer": SILENCE,
+    "drip-status-line": drip(b"HTTP/1.1"),
+    "drip-headers": drip(b"HTTP/1.1 200 OK\r\n", b"X-Drip: 1\r\n"),
+    "drip-one-header": drip(b"HTTP/1.1 200 OK\r\nX-Drip: "),
+    "drip-body": drip(HEAD + b"Content-Length: 100000\r\n\r\n"),
+    "drip-chunks": drip(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "drip-to-the-end": drip(b'HTTP/1.0 200 OK\r\n\r\n{"id": "task-1"}', b" "),
+    "drip-informational": drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
+every_vendor = pytest.mark.parametrize("vendor", VENDORS)
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FaultServer]:
+    with FaultServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def clients(server: FaultServer) -> Iterator[Clients]:
+    with Clients(keys=CANARIES, base_urls=dict.fromkeys(VENDORS, server.url)) as pair:
+        yield pair
+
+
+def any_plan(clients: Clients, vendor: str) -> Plan:
+    base_url = clients.by_kind["blocking"].base_urls[vendor]
+    return next(iter(plans(vendor, base_url).values()))
+
+
+def failure(clients: Clients, kind: Kind, made: Plan) -> PolyreelError:
+    """What a submit fails with."""
+    with pytest.raises(PolyreelError) as caught:
+        clients.do(kind, "submit", made)
+    return caught.value
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+
+@every_kind
+@every_vendor
+@pytest.mark.parametrize("fault", UNCLEAR)
+def test_what_proves_nothing_is_ambiguous(
+    clients: Clients, server: FaultServer, fault: str, vendor: str, kind: Kind
+) -> None:
+    """The job may have been billed: one POST at most, no redirect followed, and the caller is told."""
+    server.play(UNCLEAR[fault])
+    error = failure(clients, kind, any_plan(clients, vendor))
+    assert type(error) is AmbiguousError
+    assert (error.billed, error.vendor) == ("maybe", vendor)
+    assert server.connections == 1
+    assert server.posts == (0 if fault.endswith("first-byte") else 1)
+    assert len(server.requests) == server.posts
+
+
+@every_kind
+@every_vendor
+@pytest.mark.parametrize("answer", [RESET_AT_ONCE, CLOSE_AT_ONCE], ids=["reset-on-accept", "close-on-accept"])
+def test_a_server_that_hangs_up_at_once_gets_nothing_twice(
+    clients: Clients, server: FaultServer, answer: Answer, vendor: str, kind: Kind
+) -> None:
+    """Whether the first byte was faster than the hang-up is chance: nothing is sent again in either case."""
+    server.play(answer)
+    error = failure(clients, kind, any_plan(clients, vendor))
+    assert (type(error), error.billed) in {(AmbiguousError, "maybe"), (NeverSentError, "no")}
+    assert (server.connections, server.posts) == (1, 0)
+
+
+@every_kind
+@every_vendor
+def test_only_listed_statuses_are_refusals(clients: Clients, server: FaultServer, vendor: str, kind: Kind) -> None:
+    """The contract lists the statuses that prove a refusal; every other one is ambiguous. None is sent again."""
+    made = any_plan(clients, vendor)
+    assert made.route is not None
+    listed = made.provider.operation(made.route).spec["x-polyreel-not-accepted"]
+    outcomes = {}
+    for status in STATUSES:
+        server.play(http(status, REFUSAL, {"Retry-After": "1"}))
+        error = failure(clients, kind, made)
+        outcomes[status] = (type(error), error.billed, error.status, server.posts)
+    assert outcomes == {
+        status: (RejectedError, "no", status, 1) if status in listed else (AmbiguousError, "maybe", status, 1)
+        for status in STATUSES
+    }
+    assert all(400 <= status < 500 for status in listed)
+
+
+@every_kind
+@every_vendor
+@pytest.mark.parametrize("fault", ENDLESS)
+def test_the_deadline_holds(
+    clients: Clients, server: FaultServer, fault: str, vendor: str, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call ends at its deadline, whatever drips."""
+    hurry(monkeypatch, 0.25)
+    server.play(ENDLESS[fault])
+    made = any_plan(clients, vendor)
+    with stopwatch() as seconds:
+        error = failure(clients, kind, made)
+        assert 0.2 < seconds() < 2.0
+    assert type(error) is AmbiguousError
+    assert "in time" in str(error)
+    assert server.posts == 1
+
+
+@every_kind
+@every_vendor
+def test_an_accepted_job_has_its_id(clients: Clients, server: FaultServer, vendor: str, kind: Kind) -> None:
+    """The vendor's documented answers are read, at any 2xx status, in any transfer coding; every call is fresh."""
+    made = any_plan(clients, vendor)
+    body = accepted(vendor, made)
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n" + f"{len(body):x}".encode() + b"\r\n" + body + b"\r\n0\r\n\r\n"
+    expected = made.provider.read(Reply(200, {}, body)).id
+    assert expected
+    answers = [http(200, body), http(201, body), http(202, body), raw(HEAD + chunked), raw(HEAD + b"\r\n" + body)]
+    server.play(*answers)
+    for number in range(len(answers)):
+        job = clients.do(kind, "submit", made)
+        assert (job.id, job.vendor, job.simulated) == (expected, vendor, False)
+        assert server.posts == server.connections == number + 1
+
+
+@every_kind
+@every_vendor
+def test_the_paid_call_is_the_plan(clients: Clients, server: FaultServer, vendor: str, kind: Kind) -> None:
+    """The plan's bytes, the key in its one header, and nothing that invites compressed answers."""
+    made = any_plan(clients, vendor)
+    server.play(http(200, accepted(vendor, made)))
+    clients.do(kind, "submit", made)
+    (request,) = server.requests
+    assert (request.method, server.url + request.target, request.body) == (made.method, made.url, made.content)
+    assert request.headers["authorization"] == f"Bearer {CANARIES[vendor]}"
+    assert request.headers["accept-encoding"] == "identity"
+    assert str(request.headers).count(CANARIES[vendor]) == 1
+
+
+# --- before anything is sent ----------------------------------------------------------------------
+
+
+def no_such_host(*_: Any, **__: Any) -> Any:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+UNREACHABLE = {
+    "refused": "http://127.0.0.1:9",
+    "no-such-host": "http://vendor.invalid",
+    "label-too-long": f"http://{'a' * 64}.invalid",
+    "no-tls": "https://127.0.0.1:{port}",
+}
+
+
+@every_kind
+@every_vendor
+@pytest.mark.parametrize("trouble", UNREACHABLE)
+def test_what_fails_before_the_first_byte_was_never_sent(
+    server: FaultServer, trouble: str, vendor: str, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing left, so nothing was billed: it is safe to try again."""
+    if trouble == "no-such-host":
+        monkeypatch.setattr(socket, "getaddrinfo", no_such_host)
+    server.play(raw(b"no TLS here\r\n", early=True))
+    with Clients(keys=CANARIES, base_urls={vendor: UNREACHABLE[trouble].format(port=server.port)}) as pair:
+        error = failure(pair, kind, any_plan(pair, vendor))
+    assert type(error) is NeverSentError
+    assert (error.billed, error.vendor) == ("no", vendor)
+    assert server.requests == []
+
+
+@every_kind
+def test_a_handshake_that_never_ends_was_never_sent(
+    server: FaultServer, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS is not up, so no byte of the request has left, whoever waits."""
+    hurry(monkeypatch, 0.2)
+    server.play(Answer(SILENCE.act, early=True))
+    with (
+        Clients(keys=CANARIES, base_urls={VENDORS[0]: f"https://127.0.0.1:{server.port}"}) as pair,
+        stopwatch() as seconds,
+    ):
+        assert type(failure(pair, kind, any_plan(pair, VENDORS[0]))) is NeverSentError
+        assert seconds() < 2.0
+
+
+@every_kind
+def test_a_connection_that_is_never_made_was_never_sent(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that drops packets: a listener whose queue is full looks like one."""
+    hurry(monkeypatch, 0.2)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        queue = [socket.socket() for _ in range(4)]
+        for each in queue:
+            each.setblocking(False)
+            each.connect_ex(("127.0.0.1", port))
+        with Clients(keys=CANARIES, base_urls={VENDORS[0]: f"http://127.0.0.1:{port}"}) as pair:
+            assert type(failure(pair, kind, any_plan(pair, VENDORS[0]))) is NeverSentError
+        for each in queue:
+            each.close()
+
+
+def test_waiting_for_a_connection_sends_nothing(clients: Clients, server: FaultServer) -> None:
+    """More paid calls at once than connections: what never got one was never sent."""
+    server.play(SILENCE)
+    wire = clients.by_kind["awaiting"].wire
+
+    def call(deadline: float) -> Any:
+        return drivers.arun(send(Send(VENDORS[0], "POST", server.url, deadline=deadline, paid=True)), wire)
+
+    async def crowd() -> list[Any]:
+        return await asyncio.gather(*map(call, [0.6] * 16 + [0.2] * 4), return_exceptions=True)
+
+    outcomes = clients.runner.run(crowd())
+    assert [error.sent for error in outcomes] == [True] * 16 + [False] * 4
+    assert server.posts == 16
+
+
+@every_kind
+def test_a_missing_key_sends_nothing(server: FaultServer, kind: Kind) -> None:
+    """A live client calls only vendors whose key it has, and only at their own hosts."""
+    server.play(http(200))
+    vendor, other = VENDORS[0], VENDORS[-1]
+    with Clients(keys={vendor: CANARIES[vendor]}, base_urls={other: server.url}) as pair:
+        elsewhere = next(iter(plans(vendor, server.url).values()))
+        for made in (any_plan(pair, other), elsewhere):
+            error = failure(pair, kind, made)
+            assert type(error).__name__ == "KeyMissingError"
+            assert error.billed == "no"
+    assert server.connections == 0
+
+
+# --- the drivers themselves -----------------------------------------------------------------------
+
+
+def perform(clients: Clients, kind: Kind, step: Send) -> TransportError:
+    """What one step fails with."""
+    wire = clients.by_kind[kind].wire
+    with pytest.raises(TransportError) as caught:
+        _ = clients.runner.run(drivers.arun(send(step), wire)) if kind == "awaiting" else drivers.run(send(step), wire)
+    return caught.value
+
+
+@every_kind
+def test_a_body_that_is_not_taken_ends_at_the_deadline(clients: Clients, server: FaultServer, kind: Kind) -> None:
+    """A server that stops reading holds a call no longer than one that stops writing."""
+    server.play(Answer(SILENCE.act, early=True))
+    with stopwatch() as seconds:
+        step = Send(VENDORS[0], "POST", server.url, content=b"x" * 30_000_000, deadline=0.3, paid=True)
+        assert perform(clients, kind, step).sent
+        assert seconds() < 3.0
+
+
+class Broken(type(Path())):  # type: ignore[misc]
+    """A file on a disk that fails."""
+
+    def open(self, *_: Any, **__: Any) -> Any:
+        class File(io.BytesIO):
+            def read(self, *_: Any) -> bytes:
+                raise OSError(errno.EIO, "Input/output error")
+
+        return File(b"x" * 100)
+
+
+@every_kind
+def test_a_file_that_fails_is_told(clients: Clients, server: FaultServer, tmp_path: Path, kind: Kind) -> None:
+    """A file that is gone stops a call before it; one that breaks off in the middle leaves it in doubt."""
+    server.play(http(200))
+    gone = Send(VENDORS[0], "POST", server.url, parts=(Part("image", path=tmp_path / "gone.png"),), paid=True)
+    error = perform(clients, kind, gone)
+    assert (error.sent, server.connections) == (False, 0)
+    assert "gone.png cannot be read: No such file" in str(error)
+    broken = evolve(gone, parts=(Part("image", path=Broken(tmp_path / "broken.png")),))
+    assert perform(clients, kind, broken).sent
+    assert server.posts == 0
+
+
+def test_an_async_client_outlives_its_loop(server: FaultServer) -> None:
+    """Connections belong to an event loop; a client that is used in another one makes new ones."""
+    vendor = VENDORS[0]
+    made = next(iter(plans(vendor, server.url).values()))
+    server.play(http(200, accepted(vendor, made)))
+    client = AsyncClient(keys=CANARIES, base_urls={vendor: server.url})
+
+    async def submit_and_ask() -> Any:
+        async with client:
+            return await client.get(await client.submit(made))
+
+    first, second = asyncio.run(submit_and_ask()), asyncio.run(submit_and_ask())
+    assert first.id == second.id
+
+
+def test_pauses_are_never_shorter_than_asked() -> None:
+    """Jitter spreads calls; it does not come before a vendor's floor or Retry-After."""
+    wire = drivers.Wire()
+    pauses = [wire.pause(Sleep(10.0, jitter=0.2)) for _ in range(200)]
+    assert all(10.0 <= pause <= 12.0 for pause in pauses)
+    assert len(set(pauses)) > 100
+    assert wire.pause(Sleep(-1.0)) == 0.0
+
+
+def test_setting_the_machines_time_moves_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock starts at the machine's time and then follows one that only goes forward."""
+    clock = drivers.RealClock()
+    before = clock.now()
+    monkeypatch.setattr(time, "time", lambda: before + 3600)
+    assert 0 <= clock.now() - before < 1
+
+
+def test_vendors_own_hosts_are_their_own() -> None:
+    """No two vendors share an origin, so that no key can go to another vendor."""
+    origins = [drivers.origin(url) for vendor in VENDORS for url in get_provider(vendor).servers]
+    assert len(origins) == len(set(origins))

@@ -1,0 +1,67 @@
+"""The README's commands and code are really run, and its table of exit codes is the code's."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from polyreel.cli import EXIT_CODES, INTERNAL
+from support.cli import Command, process, stranger, streams
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [
+    shlex.split(line.removeprefix("$ polyreel"), comments=True)
+    for kind, block in BLOCKS
+    for line in block.splitlines()
+    if kind == "console" and line.startswith("$ polyreel")
+]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """Command lines in a folder with the files that the README's examples name."""
+    Image.new("RGB", (640, 360)).save(tmp_path / "cat.png")
+    shutil.copy(ROOT / "tests" / "requests" / "text_to_video.json", tmp_path / "request.json")
+    return stranger(capsys, monkeypatch, tmp_path)
+
+
+def test_the_first_command_makes_a_clip(tmp_path: Path) -> None:
+    """What follows the installation, word for word."""
+    block = next(block for kind, block in BLOCKS if kind == "sh")
+    program, *arguments = shlex.split(block.partition("&&")[2])
+    assert program == "polyreel"
+    found = process(*arguments, cwd=tmp_path)
+    assert found.code == 0, found.err
+    (path,) = found.out.splitlines()
+    seconds, width, height, sounds = streams(str(tmp_path / path))
+    assert seconds == pytest.approx(5, abs=0.1)
+    assert (width, height, sounds) == (720, 1280, 1)
+
+
+@pytest.mark.parametrize("arguments", [words for words in COMMANDS if words[0] != "simulate"], ids=" ".join)
+def test_every_command_works(cli: Command, arguments: list[str]) -> None:
+    """Every `$ polyreel` line ends well; `simulate`, which does not end, has a test of its own."""
+    found = cli(*arguments)
+    assert found.code == 0, found.err
+    assert found.out
+
+
+def test_the_python_code_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The Python block, word for word, in an empty folder; its names fit what is said about them below."""
+    monkeypatch.chdir(tmp_path)
+    code = [block for kind, block in BLOCKS if kind == "python"]
+    names: dict[str, object] = {}
+    for block in code:
+        exec(compile(block, "README.md", "exec"), names)
+    assert code
+    assert list((tmp_path / "clips").glob("*.mp4"))
+
+
+def test_the_exit_codes_are_the_codes() -> None:
+    """Every exit code of the program is in the table, and no other."""
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", README, re.MULTILINE)
+    assert [int(code) for code, _ in rows] == sorted({0, INTERNAL, *(code for _, code in EXIT_CODES)})
