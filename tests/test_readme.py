@@ -26,6 +26,10 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     """Command lines in a folder with the files that the README's examples name."""
     Image.new("RGB", (640, 360)).save(tmp_path / "cat.png")
     shutil.copy(ROOT / "tests" / "requests" / "text_to_video.json", tmp_path / "request.json")
+    (tmp_path / "body.json").write_text('{"prompt": "a cat walking through neon rain"}')
+    spec = next(path for path in sorted((ROOT / "specs").glob("*.yaml")) if path.stem != "polyreel")
+    for name in ("old.yaml", "new.yaml"):
+        shutil.copy(spec, tmp_path / name)
     return stranger(capsys, monkeypatch, tmp_path)
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .planning import Plan, plan
     from .registry import all_providers, get_provider
     from .simulator import Simulator
+    from .translation import Translation, translate
 
 _HOMES = {
     "AmbiguousError": ".errors",
@@ -47,11 +48,13 @@ _HOMES = {
     "Shot": "polyreel_generated.shared",
     "Simulator": ".simulator",
     "StillRunningError": ".errors",
+    "Translation": ".translation",
     "VendorError": ".errors",
     "VideoRequest": "polyreel_generated.shared",
     "all_providers": ".registry",
     "get_provider": ".registry",
     "plan": ".planning",
+    "translate": ".translation",
 }
 
 __all__ = [
@@ -72,11 +75,13 @@ __all__ = [
     "Shot",
     "Simulator",
     "StillRunningError",
+    "Translation",
     "VendorError",
     "VideoRequest",
     "all_providers",
     "get_provider",
     "plan",
+    "translate",
 ]
 
 

@@ -18,6 +18,7 @@ from .mapping import Allowance, ConflictError, Entry, Fate, leaves
 from .planning import Plan, Verdict, Violation, can_express, plan_normalized
 from .provider import Provider
 from .reading import Reading, UnreadableError, read
+from .registry import get_provider
 from .requests import normalize
 
 SEVERITY: Final = (Fate.EXACT, Fate.CONVERTED, Fate.DEFAULTED, Fate.APPROXIMATED, Fate.DROPPED, Fate.REFUSED)
@@ -59,8 +60,8 @@ class Translation:
 
 def translate(
     body: Any,
-    source: Provider,
-    target: Provider,
+    source: str | Provider,
+    target: str | Provider,
     *,
     source_model: str | None = None,
     target_model: str | None = None,
@@ -72,6 +73,8 @@ def translate(
     translation is refused and `alternatives` tells which family would serve and what that changes. The source's
     defaults are made explicit where the target's are others, so that the same clip comes out.
     """
+    source = get_provider(source) if isinstance(source, str) else source
+    target = get_provider(target) if isinstance(target, str) else target
     if not isinstance(body, dict):
         return _unreadable(source, target, {}, [f"a body is a JSON object, not {type(body).__name__}"])
     try:
