@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, Literal, cast
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 
 from .codecs import SAME, CannotExpressError, Codec, Default, GroupCodec, Json, MeaninglessError, word
 
@@ -269,18 +269,27 @@ class Constant:
 
 
 @frozen
-class Forced:
-    """A shared field whose value the vendor decides: that value is exact, others are refused; nothing is sent."""
+class _Unsent:
+    """A shared field without a native place."""
 
     shared: str
-    value: Any
-    reason: str
-    places: tuple[str, ...] = ()
+    reason: str = field(kw_only=True)
+    places: tuple[str, ...] = field(default=(), init=False)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The shared field of this row."""
         return (self.shared,)
+
+    def read(self, body: Mapping[str, Any], shared: Json, report: Report) -> None:
+        """Nothing native to read."""
+
+
+@frozen
+class Forced(_Unsent):
+    """A shared field whose value the vendor decides: that value is exact, others are refused; nothing is sent."""
+
+    value: Any = field(kw_only=True)
 
     def write(self, shared: Mapping[str, Any], body: Json, allow: Mapping[str, Allowance], report: Report) -> None:
         """Accept the forced value, refuse others."""
@@ -295,30 +304,15 @@ class Forced:
         else:
             report.problems.append(Problem(self.shared, source, self.reason, f"only {word(self.value)}"))
 
-    def read(self, body: Mapping[str, Any], shared: Json, report: Report) -> None:
-        """Nothing native to read."""
-
 
 @frozen
-class Absent:
+class Absent(_Unsent):
     """A shared field the route cannot express, with the reason where there is one to tell."""
-
-    shared: str
-    reason: str
-    places: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The shared field of this row."""
-        return (self.shared,)
 
     def write(self, shared: Mapping[str, Any], body: Json, allow: Mapping[str, Allowance], report: Report) -> None:
         """Refuse the field, or leave it out where the caller allows that."""
         if self.shared in shared:
             refuse(self.shared, self.reason, allow, report)
-
-    def read(self, body: Mapping[str, Any], shared: Json, report: Report) -> None:
-        """Nothing native to read."""
 
 
 Row = Field | Group | Constant | Forced | Absent

@@ -41,11 +41,11 @@ SHOT_PROMPT: Final = Field(
     default=Default("", "the field is demanded, and ignored beside shots", when="shots"),
 )
 ELEMENTS: Final = Field("elements", "model_params.element_list", Items("element_id"))
-NO_NEGATIVE: Final = Absent("negative_prompt", "EvoLink lists no negative prompt for Kling O3")
-NO_GUIDANCE: Final = Absent("guidance_scale", "EvoLink lists no prompt adherence for Kling")
+NO_NEGATIVE: Final = Absent("negative_prompt", reason="EvoLink lists no negative prompt for Kling O3")
+NO_GUIDANCE: Final = Absent("guidance_scale", reason="EvoLink lists no prompt adherence for Kling")
 SILENT: Final = Forced("audio", value=False, reason="sound is forced off where there is a video input")
-NO_SHOTS: Final = Absent("shots", "the newer page (Oct 2026) no longer lists multi-shot fields for this model")
-NO_SHOT_MODE: Final = Absent("shot_mode", NO_SHOTS.reason)
+NO_SHOTS: Final = Absent("shots", reason="the newer page (Oct 2026) no longer lists multi-shot fields for this model")
+NO_SHOT_MODE: Final = Absent("shot_mode", reason=NO_SHOTS.reason)
 MULTI_SHOT: Final = ("model_params.multi_shot", "model_params.shot_type", "model_params.multi_prompt")
 
 
@@ -146,7 +146,7 @@ ASPECT: Final = Field("aspect_ratio", "aspect_ratio")
 KEEP: Final = Field("keep_source_audio", "keep_original_sound")
 O3_IMAGE: Final = rows("kling-o3-image-to-video", *FRAMES, REFERENCES, ELEMENTS, *made(NO_NEGATIVE), ASPECT)
 # With a reference image there are three images, and a last frame is not allowed beside more than two in total.
-NO_LAST_FRAME: Final = Absent("last_frame", "a last frame is not allowed beside reference images")
+NO_LAST_FRAME: Final = Absent("last_frame", reason="a last frame is not allowed beside reference images")
 O3_REFERENCE: Final = rows(
     "kling-o3-image-to-video", FRAMES[0], NO_LAST_FRAME, REFERENCES, ELEMENTS, *made(NO_NEGATIVE), ASPECT
 )
@@ -207,8 +207,8 @@ ROUTES: Final = (
             PROMPT,
             KEEP,
             SILENT,
-            Absent("duration", "an edited clip is as long as its source"),
-            Absent("aspect_ratio", "an edited clip keeps the frame of its source"),
+            Absent("duration", reason="an edited clip is as long as its source"),
+            Absent("aspect_ratio", reason="an edited clip keeps the frame of its source"),
             NO_NEGATIVE,
         ),
     ),
@@ -233,7 +233,7 @@ ROUTES: Final = (
             *FRAMES,
             ELEMENTS,
             *made(Field("negative_prompt", "negative_prompt"), automatic="intelligence"),
-            Absent("aspect_ratio", "the clip has the aspect ratio of its first frame"),
+            Absent("aspect_ratio", reason="the clip has the aspect ratio of its first frame"),
         ),
     ),
     Route(

@@ -41,12 +41,12 @@ NEGATIVE: Final = Field("negative_prompt", "negative_prompt")
 REFERENCES: Final = Field("reference_images", "image_urls", aliases=(Alias("reference_image_urls"),))
 KEEP: Final = Field("keep_source_audio", "keep_audio")
 NOT_OFFERED: Final = (
-    Absent("callback_url", "skills.video calls back only the address set in its dashboard"),
-    Absent("elements", "the page mentions elements and documents no field for them"),
-    Absent("guidance_scale", "skills.video documents no prompt adherence for Kling"),
-    Absent("shots", "skills.video documents no shots for Kling"),
-    Absent("shot_mode", "skills.video documents no shots for Kling"),
-    Absent("watermark", "skills.video documents no watermark switch"),
+    Absent("callback_url", reason="skills.video calls back only the address set in its dashboard"),
+    Absent("elements", reason="the page mentions elements and documents no field for them"),
+    Absent("guidance_scale", reason="skills.video documents no prompt adherence for Kling"),
+    Absent("shots", reason="skills.video documents no shots for Kling"),
+    Absent("shot_mode", reason="skills.video documents no shots for Kling"),
+    Absent("watermark", reason="skills.video documents no watermark switch"),
 )
 
 
@@ -76,7 +76,7 @@ V26_TEXT_OR_IMAGE: Final = feature(
     ASPECT,
     AUDIO,
     NEGATIVE,
-    Absent("resolution", "Kling V2.6 has a quality tier for motion control only"),
+    Absent("resolution", reason="Kling V2.6 has a quality tier for motion control only"),
     default=True,
 )
 
@@ -97,7 +97,7 @@ ROUTES: Final = (
             QUALITY,
             AUDIO,
             NEGATIVE,
-            Absent("aspect_ratio", "the clip has the aspect ratio of its first frame"),
+            Absent("aspect_ratio", reason="the clip has the aspect ratio of its first frame"),
         ),
     ),
     Route(
@@ -130,9 +130,9 @@ ROUTES: Final = (
             PROMPT,
             KEEP,
             QUALITY,
-            Absent("duration", "an edited clip is as long as its source"),
-            Absent("aspect_ratio", "an edited clip keeps the frame of its source"),
-            Absent("audio", "editing keeps or drops the source's sound: keep_source_audio"),
+            Absent("duration", reason="an edited clip is as long as its source"),
+            Absent("aspect_ratio", reason="an edited clip keeps the frame of its source"),
+            Absent("audio", reason="editing keeps or drops the source's sound: keep_source_audio"),
         ),
     ),
     Route(
@@ -149,7 +149,7 @@ ROUTES: Final = (
             DURATION,
             ASPECT,
             QUALITY,
-            Absent("audio", "whether this workflow makes sound of its own is not documented: keep_source_audio"),
+            Absent("audio", reason="whether this workflow makes sound of its own is not documented: keep_source_audio"),
         ),
     ),
     Route("kling-v2.6", "text-to-video", create_kling_v26_video, KlingV26TextImageToVideo, V26_TEXT_OR_IMAGE),
@@ -167,9 +167,9 @@ ROUTES: Final = (
             Field("character_orientation", "character_orientation"),
             QUALITY,
             Field("keep_source_audio", "keep_original_sound"),
-            Absent("duration", "the clip is as long as the motion video"),
-            Absent("aspect_ratio", "the clip has the frame of its inputs"),
-            Absent("audio", "motion control keeps or drops the source's sound: keep_source_audio"),
+            Absent("duration", reason="the clip is as long as the motion video"),
+            Absent("aspect_ratio", reason="the clip has the frame of its inputs"),
+            Absent("audio", reason="motion control keeps or drops the source's sound: keep_source_audio"),
         ),
     ),
     Route(

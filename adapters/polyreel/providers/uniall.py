@@ -74,9 +74,11 @@ def rows(*own: Row) -> tuple[Row, ...]:
         ),
         Field("negative_prompt", "extra_body.negative_prompt"),
         Field("guidance_scale", "extra_body.cfg_scale"),
-        Absent("elements", "UniAll lists extra_body.element_list without saying what its items look like; use extra"),
-        Absent("watermark", "UniAll documents no watermark switch"),
-        Absent("callback_url", "UniAll documents no callback"),
+        Absent(
+            "elements", reason="UniAll lists extra_body.element_list without saying what its items look like; use extra"
+        ),
+        Absent("watermark", reason="UniAll documents no watermark switch"),
+        Absent("callback_url", reason="UniAll documents no callback"),
     )
 
 
@@ -91,7 +93,7 @@ ROUTES: Final = (
         "text-to-video",
         create_video,
         KlingV3TextToVideo,
-        rows(PROMPT, MODE, Absent("shots", "multi_prompt is documented for image-to-video only")),
+        rows(PROMPT, MODE, Absent("shots", reason="multi_prompt is documented for image-to-video only")),
         ignored=IGNORED,
     ),
     Route(
