@@ -14,6 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pkgutil import walk_packages
+from statistics import median
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -340,7 +341,7 @@ def test_slow_and_silent_guests_do_not_block_others(fresh: Running, caplog: pyte
         begin = time.monotonic()
         reply = httpx.post(fresh.url + path, json=one.body, headers=KEY)
         assert reply.status_code == 200
-        assert time.monotonic() - begin < 1
+        assert time.monotonic() - begin < 3
     time.sleep(0.1)
     assert httpx.get(fresh.url).json()["billed"] == 1
     assert [record.getMessage() for record in caplog.records if record.levelname in {"ERROR", "CRITICAL"}] == []
@@ -348,10 +349,13 @@ def test_slow_and_silent_guests_do_not_block_others(fresh: Running, caplog: pyte
 
 def test_answers_come_at_once(shared: Running) -> None:
     """Nothing on the way waits for the other side: a small call takes a few milliseconds."""
+    seconds = []
     with httpx.Client() as client:
-        begin = time.monotonic()
-        assert {client.get(shared.url).status_code for _ in range(25)} == {200}
-        assert time.monotonic() - begin < 0.5
+        for _ in range(25):
+            begin = time.monotonic()
+            assert client.get(shared.url).status_code == 200
+            seconds.append(time.monotonic() - begin)
+    assert median(seconds) < 0.03  # with Nagle's algorithm it is 0.04
 
 
 def test_the_server_stops_quickly(caplog: pytest.LogCaptureFixture) -> None:

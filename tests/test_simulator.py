@@ -20,7 +20,7 @@ from polyreel.errors import UnknownNameError
 from polyreel.flows import Reply
 from polyreel.mapping import Field, put
 from polyreel.provider import Provider
-from polyreel.simulator import RunningClock, Simulator, VirtualClock, engine, intake
+from polyreel.simulator import RunningClock, Simulator, VirtualClock, answers, engine, intake
 from polyreel.simulator.answers import errors
 from polyreel.simulator.answers import submits as paid_calls
 from polyreel.simulator.engine import scriptable
@@ -103,6 +103,29 @@ def test_the_files_are_what_was_asked_for(one: Submit) -> None:
     assert len(files) == asked.get("count", 1)
     for file in files:
         (assert_image if one.reading.route.workflow == "generate-image" else assert_video)(file, asked)
+
+
+IMAGES: Final = [one for one in BODIES if "output_format" in one.reading.route.by_name]
+
+
+@pytest.mark.parametrize("one", IMAGES[:1], ids=named)
+def test_images_come_in_the_asked_format_and_number(one: Submit) -> None:
+    """Every documented format, and as many as are allowed, told as images and not as videos."""
+    route, contract = one.reading.route, one.provider.contract
+    form_place, count_place = (route.by_name[name].places[0] for name in ("output_format", "count"))
+    most = (contract.property(route.schema, count_place) or {})["maximum"]
+    for form in (contract.property(route.schema, form_place) or {})["enum"]:
+        simulator, body = new_simulator(), {**one.body, form_place: form, count_place: most}
+        task = one.provider.read(send(simulator, one.provider, one.operation, body)).id
+        finish(simulator)
+        facts = poll(simulator, one.provider, task)
+        assert len(set(facts.urls)) == most
+        for url in facts.urls:
+            assert url.endswith(f".{form}")
+            assert_image(download(simulator, url), {**asked_for(one), "output_format": form})
+        _, sample = answers.example(one.provider, status_query(one.provider), "succeeded_image", "succeeded")
+        assert {name for name, _ in members(facts.raw)} >= {name for name, _ in members(sample)} - {*one.body, "n"}
+        assert '"video' not in json.dumps({name: value for name, value in facts.raw.items() if name != "input"})
 
 
 def asked_for(one: Submit) -> Json:
@@ -867,7 +890,7 @@ def test_a_broken_form_is_refused(provider: Provider, operation: Operation) -> N
     content, headers = form(as_parts(one, b"file"))
     assert send(simulator, provider, operation, content, headers=headers).ok
     twice, _ = form([*as_parts(one, b"file"), ("prompt", (None, "another"))])
-    crowded, _ = form([("more", (None, "x"))] * 1001)
+    crowded, _ = form([*as_parts(one, b"file"), *[("more", (None, "x"))] * 1001])
     deep, _ = form([("prompt", (None, "x")), ("duration", (None, "[" * 100_000)), ("n", (None, "[" * 100_000))])
     name, cut = f'name="{next(iter(one.body))}"'.encode(), len(content) // 2
     broken = [b"", content[:cut], content[:-4], content.replace(name, b""), content.replace(b"\r\n\r\n", b"\r\n")]

@@ -300,7 +300,7 @@ class Provider:
             progress=fraction(first(raw, reads.progress)),
             usage=usage if isinstance(usage, dict) else None,
             estimated_seconds=float(estimate) if is_number(estimate) and estimate >= 0 else None,
-            error_code=str(code) if code not in {None, ""} and not isinstance(code, (dict, list)) else None,
+            error_code=word_or_number(code),
             error_message=message if isinstance(message, str) and message else None,
             raw=raw,
         )
@@ -315,7 +315,7 @@ class Provider:
             code = first(body, ("error.code", "code"))
             message = first(body, ("error.message", "message", "msg", "error"))
             return (
-                str(code) if code not in {None, ""} and not isinstance(code, (dict, list)) else None,
+                word_or_number(code),
                 printable(str(message if message is not None else body))[:500],
             )
         return None, printable(str(body))[:300]
@@ -361,6 +361,11 @@ def urls(value: Json, places: tuple[str, ...]) -> tuple[str, ...]:
         if links:
             return links
     return ()
+
+
+def word_or_number(value: Any) -> str | None:
+    """An error code as text, from a word or a number; None for anything else."""
+    return str(value)[:200] if value and (isinstance(value, str) or is_number(value)) else None
 
 
 def is_number(value: Any) -> bool:
