@@ -229,7 +229,7 @@ def test_the_deadline_holds(
     clients: Clients, server: FaultServer, fault: str, vendor: str, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A call ends at its deadline, whatever drips."""
-    hurry(monkeypatch, 0.25)
+    hurry(monkeypatch, 0.2)
     server.play(ENDLESS[fault])
     made = any_plan(clients, vendor)
     with stopwatch() as seconds:

@@ -1,5 +1,6 @@
 """Files on their way out and home: local inputs as every vendor takes them, and downloads that can be trusted."""
 
+import asyncio
 import email
 import email.policy
 import errno
@@ -16,8 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polyreel import drivers, media
+from polyreel.attachments import Attachments
 from polyreel.errors import DownloadError, NeverSentError, PolyreelError
 from polyreel.flows import Fetch
+from polyreel.mapping import Problem, Report
 from polyreel.planning import Plan, plan
 from polyreel.registry import get_provider
 from polyreel_generated.shared import Job
@@ -314,6 +317,16 @@ def test_several_bad_inputs_are_told_at_once(vendor: str) -> None:
     assert [violation.field for violation in plan(request, vendor).violations] == ["first_frame", "last_frame"]
 
 
+@every_vendor
+def test_a_field_that_cannot_be_written_is_told_once(vendor: str) -> None:
+    """What is wrong with its file does not matter any more."""
+    provider = get_provider(vendor)
+    route = next(route for route in provider.routes if "first_frame" in route.by_name)
+    report = Report(problems=[Problem("first_frame", "/first_frame", "not offered")])
+    Attachments(provider, route, {"first_frame": "missing.png", "last_frame": "missing.png"}, report)
+    assert [problem.field for problem in report.problems] == ["first_frame", "last_frame"]
+
+
 @given(
     value=st.one_of(
         st.text(max_size=40),
@@ -481,6 +494,19 @@ def test_a_good_download_is_the_file(
         assert output.path == str(tmp_path / "a" / "b" / f"{KEYED}-task-1-1.mp4")
         assert Path(output.path).read_bytes() == MP4
         assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == [Path(output.path).name]
+
+
+def test_downloads_of_one_job_do_not_meet(clients: Clients, server: FaultServer, tmp_path: Path) -> None:
+    """Each has a part of its own; all end with the whole file."""
+    server.play(*[http(200, MP4 * 2000)] * 8)
+    client: Any = clients.by_kind["awaiting"]
+
+    async def crowd() -> list[Any]:
+        return await asyncio.gather(*(client.download(finished(server.url), tmp_path) for _ in range(8)))
+
+    paths = {done.outputs[0].path for done in clients.runner.run(crowd())}
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [MP4 * 2000]
+    assert len(paths) == 1
 
 
 @every_kind

@@ -39,7 +39,7 @@ class Breach:
     limit: Any = None
 
 
-@frozen
+@frozen(eq=False)
 class Operation:
     """One call a vendor offers."""
 
@@ -255,7 +255,9 @@ def _rule(rule: Mapping[str, Any], body: Any) -> Iterator[Breach]:
                 _path(first), "at_most", f"{names} come to {total}, at most {rule['at_most']} together", rule["at_most"]
             )
     elif "total" in rule:
-        parts = [int(part) for part in _find(body, rule["total"]) if str(part).isascii() and str(part).isdigit()]
+        texts = [str(part) for part in _find(body, rule["total"])]
+        # Longer numbers are no durations, and int() refuses the longest.
+        parts = [int(text[:10]) for text in texts if text.isascii() and text.isdigit()]
         wanted = next(iter(_find(body, rule["equals"])), rule.get("default"))
         if parts and (total := sum(parts)) != wanted:
             at = _path(rule["total"].partition("/*")[0])

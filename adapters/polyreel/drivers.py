@@ -183,9 +183,8 @@ def _resume(flow: Flow[T], outcome: Any) -> Step:
 
 
 def _bare(error: PolyreelError) -> PolyreelError:
-    # What the transport raised, and the variables of its frames, hold headers, and those hold the key.
-    error.__context__ = None
-    return error.with_traceback(None)
+    error.__context__ = None  # what the transport raised holds headers, and those hold the key
+    return error
 
 
 def _perform(step: Step, wire: Wire) -> Any:

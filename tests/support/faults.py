@@ -202,8 +202,8 @@ class FaultServer:
     requests: list[Request] = Factory(list)
     port: int = 0
     _stop: threading.Event = Factory(threading.Event)
-    _open: list[socket.socket] = Factory(list)
-    _threads: list[threading.Thread] = Factory(list)
+    _listener: threading.Thread | None = None
+    _served: list[tuple[socket.socket, threading.Thread]] = Factory(list)
     _lock: Any = Factory(threading.Lock)
 
     @property
@@ -226,24 +226,24 @@ class FaultServer:
         listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         listener.settimeout(0.05)
         self.port = listener.getsockname()[1]
-        self._threads = [threading.Thread(target=self._listen, args=(listener,), daemon=True)]
-        self._threads[0].start()
+        self._listener = threading.Thread(target=self._listen, args=(listener,), daemon=True)
+        self._listener.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._threads[0].join(5)
+        assert self._listener
+        self._listener.join(5)
         self._hang_up()
 
     def _hang_up(self) -> None:
-        stop, self._stop = self._stop, self._stop if self._stop.is_set() else threading.Event()
+        with self._lock:
+            stop, self._stop = self._stop, self._stop if self._stop.is_set() else threading.Event()
+            served, self._served = self._served, []
         stop.set()
-        for connection in self._open:
+        for connection, thread in served:
             hang_up(connection)
-        for thread in self._threads[1:]:
             thread.join(5)
-        del self._threads[1:]
-        self._open.clear()
 
     def _listen(self, listener: socket.socket) -> None:
         with listener:
@@ -253,16 +253,19 @@ class FaultServer:
                 except OSError:
                     continue
                 connection.settimeout(5)
-                thread = threading.Thread(target=self._serve, args=(connection, self._stop), daemon=True)
                 with self._lock:
-                    self.connections += 1
-                self._open.append(connection)
-                self._threads.append(thread)
-                thread.start()
+                    thread = threading.Thread(target=self._serve, args=(connection, self._stop), daemon=True)
+                    thread.start()
+                    self._served.append((connection, thread))
 
     def _serve(self, connection: socket.socket, stop: threading.Event) -> None:
         buffer = bytearray()
         with suppress(OSError, ValueError):
+            if not self.answers[0].early:
+                # A client of an earlier scene that has gone by now does not count.
+                _receive(connection, buffer)
+            with self._lock:
+                self.connections += 1
             if self.answers[0].early:
                 self._next().act(connection, stop)
             while not stop.is_set():
