@@ -150,6 +150,17 @@ def test_a_job_can_be_stored_and_waited_for_elsewhere(vendor: str, kind: Kind, t
     assert simulator.bill.count() == 1
 
 
+def test_a_client_is_closed_and_opened_again(server: FaultServer) -> None:
+    """Leaving the block closes connections; a call after that makes new ones."""
+    made = plans(VENDORS[0], server.url)
+    server.play(http(200, accepted(VENDORS[0], next(iter(made.values())))))
+    with Client(keys=CANARIES, base_urls={VENDORS[0]: server.url}) as client:
+        first = client.submit(next(iter(made.values())))
+    assert client.get(first).id == first.id
+    client.close()
+    client.close()
+
+
 @every_kind
 @every_vendor
 def test_a_failed_job_says_so(vendor: str, kind: Kind, tmp_path: Path) -> None:

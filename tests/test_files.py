@@ -256,6 +256,7 @@ BAD_INPUTS: dict[str, tuple[str | Callable[[Path], Path], str]] = {
     "windows-slash": ("C:/x.png", "no such file"),
     "unc": ("\\\\host\\share\\x.png", "no such file"),
     "nul": ("a\x00b.png", "no such file: a?b.png"),
+    "nul-user": ("~\x00/x.png", "not a file name: ~?/x.png"),
     "too-long": ("x" * 5000, "File name too long"),
     "base64": ("iVBORw0KGgo" * 1000, "File name too long"),
     "nobody": ("~nobody-by-this-name/x.png", "no such file"),
@@ -686,6 +687,17 @@ def test_a_redirect_never_leaves_tls(kind: Kind, target: str, tmp_path: Path) ->
     asked, error = journey(kind, f"{HOME}/x", {f"{HOME}/x": target}, tmp_path)
     assert isinstance(error, DownloadError)
     assert len(asked) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@every_kind
+def test_a_length_that_no_transport_checked_is_checked(kind: Kind, tmp_path: Path) -> None:
+    """A file is whole by its own count."""
+    with Clients(keys=CANARIES) as pair:
+        short = httpx.Response(200, headers={"Content-Length": "99999"}, content=MP4)
+        pair.by_kind[kind].wire.transport = httpx.MockTransport(lambda request: short)
+        with pytest.raises(DownloadError, match="of 99999 bytes"):
+            pair.do(kind, "download", finished(f"{HOME}/x"), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -604,11 +604,11 @@ TEXTS = st.one_of(
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS)
 VALUES = st.recursive(
     LEAVES,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | TEXTS, inner, max_size=5),
-    max_leaves=12,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(NAMES) | TEXTS, inner, max_size=3),
+    max_leaves=5,
 )
 REPLIES = st.one_of(
-    st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=6).map(encoded),
+    st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4).map(encoded),
     VALUES.map(encoded),
     st.binary(max_size=60),
 )

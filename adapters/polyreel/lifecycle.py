@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .errors import (
     AmbiguousError,
+    BadReplyError,
     DownloadError,
     JobFailedError,
     NeverSentError,
@@ -111,6 +112,8 @@ def _accepted(plan: Plan, reply: Reply) -> Facts:
 def _safely(read: Callable[[Reply], T], reply: Reply, otherwise: T) -> T:
     try:
         return read(reply)
+    except BadReplyError:
+        return otherwise
     except Exception as error:
         # Whatever goes wrong with reading it: this is the answer to a call that was paid.
         LOG.warning("an answer to a submit cannot be read: %s", type(error).__name__)
