@@ -234,10 +234,11 @@ def test_a_base_url_is_one(vendor: str, url: str) -> None:
 
 @every_kind
 @every_vendor
-def test_another_base_url_serves_the_whole_life(server: FaultServer, vendor: str, kind: Kind) -> None:
-    """Submit and queries go to the host that was asked for, below its path."""
+@pytest.mark.parametrize("own_plan", [True, False], ids=["own-plan", "plan-from-elsewhere"])
+def test_another_base_url_serves_the_whole_life(server: FaultServer, vendor: str, kind: Kind, own_plan: bool) -> None:
+    """Submit and queries go to the host that was asked for, below its path, wherever the plan was made."""
     with Clients(keys=CANARIES, base_urls={vendor: f"{server.url}/sub/"}) as pair:
-        made = pair.by_kind[kind].plan({"prompt": "a cat"}, vendor)
+        made = pair.by_kind[kind].plan({"prompt": "a cat"}, vendor) if own_plan else plan({"prompt": "a cat"}, vendor)
         server.play(http(200, accepted(vendor, made)))
         job = pair.do(kind, "submit", made)
         assert pair.do(kind, "get", job).id == job.id

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from attrs import evolve
+
 from . import lifecycle, media
 from .drivers import RealClock, Wire, arun, origin, run
 from .errors import RequestError, UnknownNameError
@@ -90,13 +92,19 @@ class _Settings:
             request, candidates, allow=allow, preferences=preferences, base_urls=self.base_urls, override=override
         )
 
+    def _here(self, plan: Plan) -> Plan:
+        """The plan for this client's base URL, wherever it was made: submitting and polling go to one place."""
+        base_url = self.base_urls.get(plan.vendor, plan.provider.base_url)
+        return plan if plan.base_url == base_url else evolve(plan, base_url=base_url)
+
     def _submission(self, plan: Plan) -> Any:
+        plan = self._here(plan)
         return lifecycle.submit(plan, simulated=self.simulated, idempotency_key=str(uuid.uuid4()))
 
     def _generation(self, plan: Plan, output: str | Path, timeout: float) -> Any:
         key = str(uuid.uuid4())
         return lifecycle.generate(
-            plan, folder=Path(output), timeout=timeout, simulated=self.simulated, idempotency_key=key
+            self._here(plan), folder=Path(output), timeout=timeout, simulated=self.simulated, idempotency_key=key
         )
 
     def _known(self, job: Job) -> Job:
