@@ -93,9 +93,13 @@ class _Settings:
         )
 
     def _here(self, plan: Plan) -> Plan:
-        """The plan for this client's base URL, wherever it was made: submitting and polling go to one place."""
-        base_url = self.base_urls.get(plan.vendor, plan.provider.base_url)
-        return plan if plan.base_url == base_url else evolve(plan, base_url=base_url)
+        """The plan for this client's base URL, where it was made without one: submitting and polling go to one place.
+
+        A plan for some other host is left as it is. The key does not go there, and it must not go to the vendor's
+        own host instead: that could be billed.
+        """
+        own = self.base_urls.get(plan.vendor)
+        return evolve(plan, base_url=own) if own and plan.base_url == plan.provider.base_url else plan
 
     def _submission(self, plan: Plan) -> Any:
         plan = self._here(plan)
