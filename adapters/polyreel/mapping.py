@@ -41,6 +41,8 @@ class Entry:
     target: str
     fate: Fate
     reason: str = ""
+    others: tuple[str, ...] = ()
+    """Further shared fields that the value at `source` holds as well."""
 
 
 @frozen
@@ -232,9 +234,10 @@ class Group:
             if not names:
                 why = "says what leaving it out says"
                 report.entries.append(Entry(self.names[0], pointer(place), "", Fate.DROPPED, why))
-            for name in names[:1]:
-                others = f"together with {', '.join(names[1:])}" if names[1:] else self.note
-                report.entries.append(Entry(name, pointer(place), "/" + name, Fate.CONVERTED, others))
+                continue
+            name, *others = names
+            note = f"together with {', '.join(others)}" if others else self.note
+            report.entries.append(Entry(name, pointer(place), "/" + name, Fate.CONVERTED, note, tuple(others)))
 
 
 @frozen

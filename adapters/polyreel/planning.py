@@ -210,8 +210,7 @@ def _unserved(shared: Json, provider: Provider, workflow: str) -> Iterator[Probl
     if model and sold:
         yield Problem("model", "/model", f"{provider.id} does not sell {model} for {workflow}", " or ".join(sold))
         return
-    inputs = [name for name in ("model", *WORKFLOWS[workflow]) if name in shared]
-    inputs = inputs[1:] if len(inputs) > 1 and inputs[0] == "model" else inputs or ["prompt"]
+    inputs = [name for name in WORKFLOWS[workflow] if name in shared] or ["model" if model else "prompt"]
     workflows = ", ".join(dict.fromkeys(route.workflow for route in provider.routes))
     for name in inputs:
         yield Problem(name, f"/{name}", f"{provider.id} has no {workflow}", workflows)

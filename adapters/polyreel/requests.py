@@ -34,6 +34,9 @@ def normalize(request: BaseModel | Mapping[str, Any], kind: str | None = None) -
 
     if isinstance(request, (VideoRequest, ImageRequest)):
         plain = request.model_dump(exclude_unset=True, exclude_none=True)
+        # The model has checked all but what is in `extra`.
+        if "extra" in plain and (trouble := _unwritable(plain)):
+            raise RequestError([trouble])
         return _with_known_extra(plain), "image" if isinstance(request, ImageRequest) else "video"
     if not isinstance(request, Mapping):
         raise RequestError([f"a request is a VideoRequest, an ImageRequest or a mapping, not {type(request).__name__}"])
@@ -57,15 +60,10 @@ def normalize(request: BaseModel | Mapping[str, Any], kind: str | None = None) -
 
 
 def _with_known_extra(plain: Json) -> Json:
-    """The request itself; RequestError where its extra is for nobody, or is nothing that JSON can carry."""
-    if "extra" in plain:
-        strangers = [
-            f"extra.{name}: no vendor is called {name}" for name in plain["extra"] if name not in all_providers()
-        ]
-        if trouble := _unwritable(plain):
-            strangers.append(trouble)
-        if strangers:
-            raise RequestError(strangers)
+    """The request itself; RequestError where its extra is for nobody."""
+    strangers = [name for name in plain.get("extra", ()) if name not in all_providers()]
+    if strangers:
+        raise RequestError([f"extra.{name}: no vendor is called {name}" for name in strangers])
     return plain
 
 
@@ -82,7 +80,7 @@ def _unwritable(request: Mapping[Any, Any]) -> str | None:
             if any(
                 "\ud800" <= character <= "\udfff" for text in (at, value) if isinstance(text, str) for character in text
             ):
-                return f"{_printable(at)}: half a character (a lone surrogate), which no JSON text can carry"
+                return f"{_printable(at)}: not valid Unicode text (a lone surrogate), which no JSON can carry"
     except RecursionError:
         return "the request is nested too deeply"
     return None

@@ -164,18 +164,14 @@ def _composed(body: Json, reading: Reading, made: Plan, allow: Mapping[str, Allo
 
 def _joined(at: str, entry: Entry, planned: Sequence[Verdict]) -> Verdict:
     place = entry.target + at[len(entry.source) :]
-    names = [
-        entry.field,
-        *(entry.reason.removeprefix("together with ").split(", ") if "together" in entry.reason else ()),
-    ]
     matches = [verdict for verdict in planned if _related(verdict.source, place)]
     matches = matches or [verdict for verdict in planned if verdict.field == entry.field]
-    matches += [verdict for verdict in planned if verdict.field in names[1:]]
+    matches += [verdict for verdict in planned if verdict.field in entry.others]
     if not matches:
         return Verdict(at, entry.field, "", entry.fate, entry.reason)
     worst = max(matches, key=lambda verdict: SEVERITY.index(verdict.verdict))
     fate = max(entry.fate, worst.verdict, key=SEVERITY.index)
-    return Verdict(at, ", ".join(names), worst.target, fate, worst.reason or entry.reason)
+    return Verdict(at, ", ".join([entry.field, *entry.others]), worst.target, fate, worst.reason or entry.reason)
 
 
 def _related(one: str, other: str) -> bool:

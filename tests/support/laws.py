@@ -80,11 +80,10 @@ def every_leaf_told(request: Mapping[str, Any], provider: Provider, route: Route
     assert sorted(v.source for v in made.verdicts if v.source) == sorted(
         pointer for pointer, _ in leaves(dict(request))
     )
-    for verdict in made.verdicts:
-        if made.route is not None and verdict.verdict in CARRIED and verdict.target and not made.refused:
-            at(made.body, verdict.target.rpartition("/")[0] or verdict.target) if verdict.target.count(
-                "/"
-            ) > 1 else None
+    for verdict in made.verdicts if not made.refused else ():
+        inside = verdict.target.rpartition("/")[0]
+        if inside and verdict.verdict in CARRIED:
+            at(made.body, inside)  # raises where the body has no such place
 
 
 def totality(provider: Provider, route: Route) -> None:

@@ -13,7 +13,6 @@ from ..codecs import Json
 from ..errors import DownloadError, RequestError
 
 MAX_BYTES: Final = 8_000_000
-MAX_DEPTH: Final = 64
 
 
 def load(source: str, option: str = "--request ") -> Json:
@@ -73,27 +72,10 @@ def _members(pairs: Sequence[tuple[str, Any]]) -> Json:
 
 
 def checked(request: Json) -> Json:
-    """The request itself; RequestError for what JSON and arguments can spell and no request can hold."""
+    """The request itself; RequestError where nothing is asked for."""
     if not request:
         raise RequestError(["nothing is asked for: give a prompt, or a file with --request"])
-    for name, value in request.items():
-        try:
-            _check([name, value], MAX_DEPTH)
-        except UnicodeEncodeError:
-            raise RequestError([f"{name}: not valid Unicode text"]) from None
-        except RecursionError:
-            raise RequestError([f"{name}: nested too deeply"]) from None
     return request
-
-
-def _check(value: Any, depth: int) -> None:
-    if depth == 0:
-        raise RecursionError
-    if isinstance(value, str):
-        value.encode()
-    elif isinstance(value, dict | list):
-        for item in (*value, *value.values()) if isinstance(value, dict) else value:
-            _check(item, depth - 1)
 
 
 def prepare(folder: Path) -> None:
