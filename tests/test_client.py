@@ -44,6 +44,8 @@ from support.faults import (
     Kind,
     accepted,
     encoded,
+    every_kind,
+    every_vendor,
     http,
     hurry,
     plans,
@@ -51,8 +53,6 @@ from support.faults import (
     save,
 )
 
-every_vendor = pytest.mark.parametrize("vendor", VENDORS)
-every_kind = pytest.mark.parametrize("kind", KINDS)
 BOUNDARY = re.compile(rb"[0-9a-f]{32}")
 
 

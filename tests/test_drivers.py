@@ -22,7 +22,6 @@ from support.faults import (
     CLOSE,
     CLOSE_AT_ONCE,
     CLOSE_EARLY,
-    KINDS,
     RESET,
     RESET_AT_ONCE,
     RESET_EARLY,
@@ -35,6 +34,8 @@ from support.faults import (
     accepted,
     drip,
     encoded,
+    every_kind,
+    every_vendor,
     http,
     hurry,
     plans,
@@ -143,8 +144,6 @@ ENDLESS: dict[str, Answer] = {
     "drip-to-the-end": drip(b'HTTP/1.0 200 OK\r\n\r\n{"id": "task-1"}', b" "),
     "drip-informational": drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
 }
-every_vendor = pytest.mark.parametrize("vendor", VENDORS)
-every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 @pytest.fixture(scope="module")

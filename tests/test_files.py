@@ -35,6 +35,8 @@ from support.faults import (
     FaultServer,
     Kind,
     drip,
+    every_kind,
+    every_vendor,
     http,
     plans,
     raw,
@@ -42,8 +44,6 @@ from support.faults import (
     stopwatch,
 )
 
-every_vendor = pytest.mark.parametrize("vendor", VENDORS)
-every_kind = pytest.mark.parametrize("kind", KINDS)
 TAKERS = [vendor for vendor in VENDORS if get_provider(vendor).files != "none"]
 
 

@@ -26,6 +26,8 @@ from .requests import EXAMPLES
 Kind = Literal["blocking", "awaiting"]
 KINDS: Final[tuple[Kind, ...]] = ("blocking", "awaiting")
 VENDORS: Final = list(all_providers())
+every_vendor = pytest.mark.parametrize("vendor", VENDORS)
+every_kind = pytest.mark.parametrize("kind", KINDS)
 CANARIES: Final = {vendor: f"sk-CANARY-{number:04}-0123456789abcdef" for number, vendor in enumerate(VENDORS)}
 """A key for each vendor, to be found nowhere."""
 
