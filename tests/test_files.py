@@ -16,8 +16,9 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polyreel import drivers, media
+from polyreel import media
 from polyreel.attachments import Attachments
+from polyreel.drivers import calls
 from polyreel.errors import DownloadError, NeverSentError, PolyreelError
 from polyreel.flows import Fetch
 from polyreel.mapping import Problem, Report
@@ -467,7 +468,7 @@ def test_a_bad_download_leaves_nothing(
         clients.do(kind, "download", job, tmp_path / "clips")
     assert (caught.value.vendor, caught.value.job, caught.value.billed) == (KEYED, job, "yes")
     assert caught.value.status == (int(name[5:]) if name.startswith("http-") else caught.value.status)
-    assert len(server.requests) == (1 if name != "round-and-round" else drivers.MAX_REDIRECTS + 1)
+    assert len(server.requests) == (1 if name != "round-and-round" else calls.MAX_REDIRECTS + 1)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -557,7 +558,7 @@ def test_a_download_has_a_limit(
     clients: Clients, server: FaultServer, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No server fills the disk."""
-    monkeypatch.setattr(drivers, "MAX_FILE_BYTES", 100)
+    monkeypatch.setattr(calls, "MAX_FILE_BYTES", 100)
     server.play(film())
     with pytest.raises(DownloadError, match="too large"):
         clients.do(kind, "download", finished(server.url), tmp_path)
@@ -702,13 +703,13 @@ def test_a_length_that_no_transport_checked_is_checked(kind: Kind, tmp_path: Pat
 
 
 @every_kind
-@pytest.mark.parametrize("length", [drivers.MAX_REDIRECTS, drivers.MAX_REDIRECTS + 1])
+@pytest.mark.parametrize("length", [calls.MAX_REDIRECTS, calls.MAX_REDIRECTS + 1])
 def test_redirects_end(kind: Kind, length: int, tmp_path: Path) -> None:
     """A few hops are common, many are a trap."""
     hops = {f"https://cdn.example/{number}": f"/{number + 1}" for number in range(length)}
     asked, job = journey(kind, "https://cdn.example/0", hops, tmp_path)
-    assert isinstance(job, Job) == (length == drivers.MAX_REDIRECTS)
-    assert len(asked) == drivers.MAX_REDIRECTS + 1
+    assert isinstance(job, Job) == (length == calls.MAX_REDIRECTS)
+    assert len(asked) == calls.MAX_REDIRECTS + 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Generator, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from attrs import Factory, evolve, frozen
 
@@ -119,6 +119,19 @@ class Reply:
     def header(self, name: str) -> str | None:
         """A header, in any case."""
         return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
+
+
+Ending = Literal["whole", "cut", "drip", "close", "reset", "silence"]
+"""How an answer reaches the client: whole; cut off halfway; dripping, too slow for any deadline; not at all, because
+the connection is closed or reset, or because nothing is said.
+"""
+
+
+@frozen
+class Answer(Reply):
+    """An answer as a server of ours gives it."""
+
+    ending: Ending = "whole"
 
 
 @frozen

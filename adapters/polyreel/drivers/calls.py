@@ -1,36 +1,30 @@
-"""The drivers: they pump flows, and are the only code that touches sockets, files on arrival and clocks.
-
-`run` blocks, `arun` awaits; both perform the same steps through the same transport settings.
-"""
+"""One HTTP call: what proves that nothing left, total deadlines, and files that are only kept whole."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import os
-import random
 import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from attrs import Factory, define, evolve, field
+from attrs import evolve
 
-from . import media
-from .errors import DownloadError, KeyMissingError, PolyreelError, TransportError
-from .flows import Fetch, Flow, Now, Part, Reply, Saved, Send, Sleep, Step, Tell
-from .keys import Secret
+from .. import media
+from ..errors import DownloadError, PolyreelError, TransportError
+from ..flows import Fetch, Part, Reply, Saved, Send
+from .wire import Wire
 
 if TYPE_CHECKING:
     import httpx
 
-T = TypeVar("T")
 Stack = ExitStack | AsyncExitStack
-USER_AGENT: Final = "polyreel/0.1"
 MAX_REPLY_BYTES: Final = 8_000_000
 MAX_FILE_BYTES: Final = 4_000_000_000
 MAX_REDIRECTS: Final = 5
@@ -39,176 +33,9 @@ STALLED_SECONDS: Final = 60.0  # how long a download may stand still
 LATE: Final = "no complete answer in time"
 
 
-class Clock(Protocol):
-    """Time, as the drivers need it. The simulator's clock jumps instead of sleeping."""
-
-    def now(self) -> float:
-        """Seconds since 1970."""
-
-    def sleep(self, seconds: float) -> None:
-        """Wait, blocking."""
-
-    async def asleep(self, seconds: float) -> None:
-        """Wait, awaiting."""
-
-
-class RealClock:
-    """The machine's clock. Deadlines hang on it, so that setting the machine's time does not move it."""
-
-    def __init__(self) -> None:
-        self._epoch = time.time() - time.monotonic()
-
-    def now(self) -> float:
-        """Seconds since 1970."""
-        return self._epoch + time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        """Block."""
-        time.sleep(seconds)
-
-    async def asleep(self, seconds: float) -> None:
-        """Await."""
-        await asyncio.sleep(seconds)
-
-
-@define
-class Wire:
-    """What both drivers share: transports, keys and where they may go, the clock, who listens."""
-
-    keys: Mapping[str, Secret] = Factory(dict)
-    hosts: Mapping[str, frozenset[str]] = Factory(dict)
-    """Per vendor, the origins its key goes to; to no others."""
-    transport: Any = None
-    """An httpx transport in the place of the network, such as the simulator's; it serves both drivers."""
-    clock: Clock = field(factory=RealClock)
-    listener: Callable[[Any], None] | None = None
-    randomness: random.Random = field(factory=random.Random, repr=False)
-    _client: httpx.Client | None = field(default=None, init=False, repr=False)
-    _async_clients: dict[bool, httpx.AsyncClient] = field(factory=dict, init=False, repr=False)
-    _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False, repr=False)
-
-    def options(self, *, keep_alive: int) -> dict[str, Any]:
-        """The settings of one httpx client."""
-        import httpx  # noqa: PLC0415
-
-        limits = httpx.Limits(max_connections=16, max_keepalive_connections=keep_alive)
-        # identity: a few compressed bytes could become gigabytes.
-        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-        fixed = {"follow_redirects": False, "trust_env": False, "transport": self.transport}
-        return {"limits": limits, "headers": headers, **fixed}
-
-    def client(self) -> httpx.Client:
-        """The blocking client: each call has a connection of its own, which a watch can cut."""
-        import httpx  # noqa: PLC0415
-
-        if self._client is None:
-            self._client = httpx.Client(**self.options(keep_alive=0))
-        return self._client
-
-    def async_client(self, *, paid: bool = False) -> httpx.AsyncClient:
-        """The awaiting client for one kind of call: a paid one never reuses a connection that may just have closed."""
-        import httpx  # noqa: PLC0415
-
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # connections belong to the loop that made them
-            self._async_clients, self._loop = {}, loop
-        if paid not in self._async_clients:
-            self._async_clients[paid] = httpx.AsyncClient(**self.options(keep_alive=0 if paid else 16))
-        return self._async_clients[paid]
-
-    def headers(self, step: Send | Fetch) -> dict[str, str]:
-        """The headers of a call; the key only for the vendor's own hosts. A Send always needs one."""
-        key = self.keys.get(step.vendor) if origin(step.url) in self.hosts.get(step.vendor, ()) else None
-        if key is None and isinstance(step, Send):
-            raise KeyMissingError(f"no key for {step.vendor}", vendor=step.vendor)
-        own = dict(step.headers) if isinstance(step, Send) else {}
-        return own | {"Authorization": f"Bearer {key.reveal()}"} if key else own
-
-    def pause(self, step: Sleep) -> float:
-        """The length of a pause, spread by its jitter."""
-        return max(0.0, step.seconds * (1 + step.jitter * self.randomness.random()))
-
-    def close(self) -> None:
-        """Close the blocking client."""
-        if self._client is not None:
-            self._client.close()
-        self._client = None
-
-    async def aclose(self) -> None:
-        """Close the awaiting clients."""
-        if self._loop is asyncio.get_running_loop():
-            for client in self._async_clients.values():
-                await client.aclose()
-        self._async_clients = {}
-
-
-def origin(url: str) -> str:
-    """Scheme, host and port of a URL."""
-    import httpx  # noqa: PLC0415
-
-    parsed = httpx.URL(url)
-    return f"{parsed.scheme}://{parsed.netloc.decode('ascii', 'replace')}"
-
-
-def run(flow: Flow[T], wire: Wire) -> T:
-    """Drive a flow, blocking."""
-    outcome: Any = None
-    while True:
-        try:
-            step = _resume(flow, outcome)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        try:
-            outcome = _perform(step, wire)
-        except PolyreelError as error:
-            outcome = _bare(error)
-
-
-async def arun(flow: Flow[T], wire: Wire) -> T:
-    """Drive a flow, awaiting."""
-    outcome: Any = None
-    while True:
-        try:
-            step = _resume(flow, outcome)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        try:
-            outcome = await _aperform(step, wire)
-        except PolyreelError as error:
-            outcome = _bare(error)
-
-
-def _resume(flow: Flow[T], outcome: Any) -> Step:
-    return flow.throw(outcome) if isinstance(outcome, PolyreelError) else flow.send(outcome)
-
-
-def _bare(error: PolyreelError) -> PolyreelError:
-    error.__context__ = None  # what the transport raised holds headers, and those hold the key
-    return error
-
-
-def _perform(step: Step, wire: Wire) -> Any:
-    if isinstance(step, Sleep):
-        return wire.clock.sleep(wire.pause(step))
-    return _exchange(_Call(step, wire)) if isinstance(step, Send | Fetch) else _simple(step, wire)
-
-
-async def _aperform(step: Step, wire: Wire) -> Any:
-    if isinstance(step, Sleep):
-        return await wire.clock.asleep(wire.pause(step))
-    return await _aexchange(_Call(step, wire)) if isinstance(step, Send | Fetch) else _simple(step, wire)
-
-
-def _simple(step: Now | Tell, wire: Wire) -> float:
-    if isinstance(step, Tell) and wire.listener:
-        wire.listener(step.event)
-    return wire.clock.now()
-
-
-# --- one HTTP call --------------------------------------------------------------------------------
-
-
-def _exchange(call: _Call) -> Reply | Saved:
+def exchange(step: Send | Fetch, wire: Wire) -> Reply | Saved:
+    """Make one call, blocking."""
+    call = _Call(step, wire)
     try:
         while True:
             with ExitStack() as stack:
@@ -224,7 +51,9 @@ def _exchange(call: _Call) -> Reply | Saved:
         raise call.failure(error) from None
 
 
-async def _aexchange(call: _Call) -> Reply | Saved:
+async def aexchange(step: Send | Fetch, wire: Wire) -> Reply | Saved:
+    """Make one call, awaiting."""
+    call = _Call(step, wire)
     try:
         client = call.wire.async_client(paid=isinstance(call.step, Send) and call.step.paid)
         while True:
