@@ -17,22 +17,27 @@ FLOORS = [
     ["errors", "media", "prompts"],
     ["codecs", "keys"],
     ["contract", "flows", "mapping"],
+    ["answers"],
     ["provider"],
     ["providers"],
     ["registry"],
-    ["requests", "attachments", "wording"],
+    ["requests", "attachments", "jobs", "webhooks", "wording"],
     ["planning", "reading"],
-    ["translation", "capabilities", "lifecycle"],
-    ["comparison"],
-    ["drivers", "environment"],
+    ["translation", "capabilities", "records"],
+    ["comparison", "lifecycle"],
+    ["recovery"],
+    ["owners"],
+    ["ledger"],
+    ["drivers", "environment", "loopback"],
     ["simulator"],
     ["client"],
+    ["receiver"],
     ["cli"],
     ["__main__"],
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 HTTP_FILES = {"drivers/calls.py", "drivers/downloads.py", "drivers/wire.py", "simulator/transport.py"}
-CLOCK_FILES_FROM = FLOOR_OF["drivers"]
+CLOCK_FILES_FROM = FLOOR_OF["owners"]
 
 
 def modules() -> list[Path]:

@@ -15,10 +15,9 @@ import httpx
 import polyreel
 import pytest
 from PIL import Image
-from polyreel.cli import app, main
+from polyreel.cli import main, options
 from polyreel.client import Client
 from polyreel.drivers import RealClock
-from polyreel.flows import Reply
 from polyreel.registry import all_providers
 from polyreel.simulator import RunningClock, Simulator
 from polyreel.simulator.transport import SimulatedTransport
@@ -102,11 +101,19 @@ def test_a_local_file_goes_along_or_is_refused(cli: Command, vendor: str, tmp_pa
     assert not none or "first_frame" in found.err
 
 
+def trusting(**settings: Any) -> Client:
+    """A client that fetches files from wherever they are: the simulator's host has no address."""
+    client = Client(**settings)
+    client.wire.private_downloads = True
+    return client
+
+
 def test_a_live_run_pays_and_says_so(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --live the real transport is used, with the key, which is not shown."""
     transport = SimulatedTransport(Simulator(clock=RunningClock(1000), keys=frozenset({CANARY})))
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lambda _, request: transport.handle_request(request))
     monkeypatch.setattr(RealClock, "sleep", lambda *_: None)
+    monkeypatch.setattr(options, "Client", trusting)
     found = cli(*CLIP, "--live", "--vendor", FIRST, "--json")
     assert found.code == 0, found.err
     assert found.document["simulated"] is False
@@ -247,7 +254,7 @@ def test_wrong_usage(cli: Command, tmp_path: Path, arguments: tuple[str, ...], c
 def simulator(cli: Command, monkeypatch: pytest.MonkeyPatch) -> Simulator:
     """The simulator that the command line uses in this test."""
     simulator = Simulator()
-    monkeypatch.setattr(app, "Client", functools.partial(Client, simulator=simulator))
+    monkeypatch.setattr(options, "Client", functools.partial(Client, simulator=simulator))
     return simulator
 
 
@@ -265,7 +272,7 @@ def test_exit_codes_of_vendors(
     cli: Command, simulator: Simulator, vendor: str, event: str, code: int, kind: str, billed: str | None
 ) -> None:
     """What the vendor did is in the exit code, and with --json in a document."""
-    simulator.script(vendor, event)
+    simulator.script(vendor, *[event] * 3)  # refusals that cost nothing are tried again, twice
     found = cli(*CLIP, "--vendor", vendor, "--json")
     assert found.code == code, found.err
     error = found.document["error"]
@@ -283,9 +290,9 @@ def test_running_out_of_patience_keeps_the_job(cli: Command, simulator: Simulato
     assert polyreel.Client(simulator=simulator).wait(job).status == "succeeded"
 
 
-def test_a_lost_download_keeps_the_job(cli: Command, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_download_keeps_the_job(cli: Command, simulator: Simulator) -> None:
     """Exit code 9; the document has the job with the address of its file."""
-    monkeypatch.setattr(Simulator, "_output", lambda *_: Reply(404, {"content-type": "text/plain"}, b"gone"))
+    simulator.inject("link-404", times=None)
     found = cli(*CLIP, "--json")
     assert found.code == 9, found.err
     assert found.document["error"]["job"]["id"] in found.err
@@ -335,19 +342,24 @@ def test_a_live_failure_shows_no_key(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ZeroDivisionError()])
-def test_an_accident_around_the_submit_tells_what_it_may_cost(
+def test_an_accident_around_the_submit_loses_nothing(
     cli: Command, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    """A job that may have been paid for is not lost with the command."""
+    """What may have been paid for is in the ledger, and the last words are what to type about it."""
     transport = SimulatedTransport(Simulator())
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lambda _, request: transport.handle_request(request))
     monkeypatch.setattr(RealClock, "sleep", failing(error))
     found = cli(*CLIP, "--live", "--vendor", FIRST)
     (task,) = transport.simulator.tasks.values()
-    assert f"{FIRST} has accepted {task.id}" in found.err
+    entries = cli("jobs", "--json").document
+    assert [entry["job"]["id"] for entry in entries] == [task.id]
+    assert f"next: polyreel resume {entries[0]['id']} --live" in found.err
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", failing(error))
-    assert f"{FIRST} may have accepted a job" in cli(*CLIP, "--live", "--vendor", FIRST).err
-    assert "accepted" not in cli(*CLIP, "--vendor", FIRST).err
+    found = cli(*CLIP, "--live", "--vendor", FIRST)
+    last = cli("jobs", "--json").document[-1]
+    assert last["state"] == "ambiguous"
+    assert f"next: polyreel reconcile {last['id']} --live" in found.err
+    assert "next" not in cli(*CLIP, "--vendor", FIRST).err
 
 
 # --- other commands -------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from attrs import astuple
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from polyreel import lifecycle
+from polyreel import jobs, lifecycle
 from polyreel.errors import (
     AmbiguousError,
     BadReplyError,
@@ -272,7 +272,7 @@ def test_odd_words_are_never_final(vendor: str, word: Any) -> None:
     if isinstance(word, str) and word.strip().lower() in provider.statuses:
         return
     assert facts.status == "unknown"
-    assert lifecycle.advance(JOBS[vendor], facts, START).status == "unknown"
+    assert jobs.advance(JOBS[vendor], facts, START).status == "unknown"
 
 
 @every_vendor
@@ -308,19 +308,19 @@ def facts(status: Any, urls: tuple[str, ...] = (), **own: Any) -> Facts:
 def test_final_states_absorb(vendor: str, final: str, late: str) -> None:
     """A late, stale or empty answer takes nothing back: not the state, not the files, not where they are."""
     links = ("https://example.com/1.mp4",) if final == "succeeded" else ()
-    job = lifecycle.advance(JOBS[vendor], facts(final, links), START)
+    job = jobs.advance(JOBS[vendor], facts(final, links), START)
     assert job.status == final
     for urls in ((), links):
-        assert lifecycle.advance(job, facts(late, urls), START + 1e6) == job
+        assert jobs.advance(job, facts(late, urls), START + 1e6) == job
     if late != final:
-        assert lifecycle.advance(job, facts(late, ("https://example.com/2.mp4",)), START + 1e6) == job
+        assert jobs.advance(job, facts(late, ("https://example.com/2.mp4",)), START + 1e6) == job
 
 
 @every_vendor
 def test_a_link_that_is_signed_anew_replaces_the_old_one(vendor: str) -> None:
     """Asking a finished job again brings the vendor's newest links."""
-    job = lifecycle.advance(JOBS[vendor], facts("succeeded", ("https://example.com/1?sig=a",)), START)
-    again = lifecycle.advance(job, facts("succeeded", ("https://example.com/1?sig=b",)), START + 60)
+    job = jobs.advance(JOBS[vendor], facts("succeeded", ("https://example.com/1?sig=a",)), START)
+    again = jobs.advance(job, facts("succeeded", ("https://example.com/1?sig=b",)), START + 60)
     assert [output.url for output in again.outputs or ()] == ["https://example.com/1?sig=b"]
 
 
@@ -389,7 +389,7 @@ def test_no_error_after_the_submit_loses_the_job(vendor: str, tmp_path: Path) ->
 def test_files_that_are_home_stay_known_when_one_is_not(vendor: str, tmp_path: Path) -> None:
     """Of several files the third fails: the error's job has the paths of the first two."""
     links = tuple(f"https://example.com/{number}.mp4" for number in range(4))
-    job = lifecycle.advance(JOBS[vendor], facts("succeeded", links), START)
+    job = jobs.advance(JOBS[vendor], facts("succeeded", links), START)
 
     def fetch(step: Fetch) -> Saved:
         if step.url == links[2]:
@@ -643,7 +643,7 @@ def test_reading_a_reply_never_goes_wrong(vendor: str, content: bytes, code: int
         assert read.word in at(raw, reads.status)
     assert all(url in json.dumps(raw, ensure_ascii=False) for url in read.urls)
     assert read.progress is None or 0 <= read.progress <= 1
-    job = lifecycle.advance(JOBS[vendor], read, START)
+    job = jobs.advance(JOBS[vendor], read, START)
     assert Job.model_validate_json(job.model_dump_json()).status == job.status == read.status
     assert job.status != "succeeded" or [output.url for output in job.outputs or ()] == list(read.urls)
 

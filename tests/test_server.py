@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from polyreel.contract import Operation
-from polyreel.errors import MissingExtraError
 from polyreel.flows import Reply
 from polyreel.provider import Provider
 from polyreel.simulator import Simulator, VirtualClock, server
@@ -298,7 +298,8 @@ def test_a_web_page_gets_no_leave(fresh: Running) -> None:
     one = example(PROVIDERS[0])
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     reply = httpx.options(fresh.base(PROVIDERS[0]) + one.operation.path, headers=headers)
-    assert reply.status_code == 405
+    assert reply.status_code == 403
+    assert httpx.options(fresh.url).status_code == httpx.post(fresh.url).status_code == 405
     assert not [name for name in reply.headers if name.startswith("access-control")]
 
 
@@ -316,18 +317,21 @@ def test_only_loopback_is_bound() -> None:
 # -- rude guests -------------------------------------------------------------------------------------
 
 
-def test_a_body_over_the_limit_is_a_413(fresh: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_over_the_limit_is_a_413(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not read to its end, and nothing is billed."""
     monkeypatch.setattr(server, "MAX_BODY_BYTES", 100_000)
-    one = example(PROVIDERS[0])
-    url = fresh.base(PROVIDERS[0]) + one.operation.path
-    path = httpx.URL(url).path
-    with fresh.connect() as guest:
-        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
-        guest.sendall(head.encode() + b"x" * 200_000)
-        assert guest.recv(4096).startswith(b"HTTP/1.1 413 ")
-    assert httpx.post(url, json={**one.body, "more": "x" * 50_000}, headers=KEY).status_code == 200
-    assert fresh.simulator.bill.count() == 1
+    one, simulator = example(PROVIDERS[0]), new_simulator()
+    with server.running(simulator) as address:
+        own = Running(simulator, address)
+        url = own.base(PROVIDERS[0]) + one.operation.path
+        with own.connect() as guest:
+            line = f"POST {httpx.URL(url).path} HTTP/1.1"
+            head = f"{line}\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
+            guest.sendall(head.encode() + b"x" * 200_000)
+            assert guest.recv(4096).startswith(b"HTTP/1.1 413 ")
+        assert httpx.post(url, json={**one.body, "more": "x" * 200_000}, headers=KEY).status_code == 413
+        assert httpx.post(url, json={**one.body, "more": "x" * 50_000}, headers=KEY).status_code == 200
+    assert simulator.bill.count() == 1
 
 
 def test_slow_and_silent_guests_do_not_block_others(fresh: Running, caplog: pytest.LogCaptureFixture) -> None:
@@ -377,8 +381,32 @@ def test_the_server_stops_quickly(caplog: pytest.LogCaptureFixture) -> None:
         assert time.monotonic() - begin < 3
         with pytest.raises(ConnectionRefusedError):
             running.connect()
-    assert "polyreel-simulator" not in {thread.name for thread in set(threading.enumerate()) - before}
+    assert set(threading.enumerate()) - before == set()
     assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "billed"),
+    [
+        ("lost-reset", httpx.ReadError, 1),
+        ("lost-close", httpx.RemoteProtocolError, 1),
+        ("lost-cut", httpx.RemoteProtocolError, 1),
+        ("lost-silence", httpx.ReadTimeout, 1),
+        ("unheard-reset", httpx.ReadError, 0),
+        ("unheard-close", httpx.RemoteProtocolError, 0),
+    ],
+)
+def test_answers_get_lost_over_a_port_too(fresh: Running, fault: str, error: type[Exception], billed: int) -> None:
+    """What is injected ends connections for real; the next submit arrives."""
+    one = example(PROVIDERS[0])
+    url = fresh.base(PROVIDERS[0]) + one.operation.path
+    fresh.simulator.inject(fault)
+    with httpx.Client(headers=KEY, timeout=1) as client:
+        with pytest.raises(error):
+            client.post(url, json=one.body)
+        assert fresh.simulator.bill.count() == billed
+        assert client.post(url, json=one.body).status_code == 200
+    assert [name for _, name in fresh.simulator.fired] == [fault]
 
 
 @each_vendor
@@ -395,14 +423,6 @@ def test_quoted_paths_stay_quoted(fresh: Running, provider: Provider) -> None:
         assert (int(head.split()[1]), content) == (expected.status, expected.content)
 
 
-@pytest.mark.parametrize("module", ["starlette.applications", "uvicorn"])
-def test_a_missing_extra_is_named(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the server's libraries, the error says what to install."""
-    monkeypatch.setitem(sys.modules, module, None)
-    with server.listen(0) as bound, pytest.raises(MissingExtraError, match=r"polyreel\[simulator\]"):
-        server.serve(bound)
-
-
 SERVE = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us deaf to it
@@ -417,8 +437,9 @@ except KeyboardInterrupt:
 """
 
 
-def test_a_process_serves_until_it_is_interrupted() -> None:
-    """`serve` runs jobs on the machine's clock, sped up, and ends on Ctrl-C without a word."""
+@pytest.mark.parametrize(("number", "last"), [(signal.SIGINT, "interrupted\n"), (signal.SIGTERM, "")])
+def test_a_process_serves_until_it_is_interrupted(number: int, last: str) -> None:
+    """`serve` runs jobs on the machine's clock, sped up, and ends on Ctrl-C or when it is told to without a word."""
     command = [sys.executable, "-W", "error", "-c", SERVE.format(path=sys.path, speed=1000)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -432,7 +453,7 @@ def test_a_process_serves_until_it_is_interrupted() -> None:
         while facts.status != "succeeded" and time.monotonic() < deadline:
             time.sleep(0.05)
             facts = provider.read(Reply(200, {}, httpx.get(f"{url}/{provider.id}{path}", headers=KEY).content))
-        process.send_signal(2)
+        process.send_signal(number)
         out, said = process.communicate(timeout=10)
     assert facts.status == "succeeded"
-    assert (out, said) == ("interrupted\n", "")
+    assert (process.returncode, out, said) == (0, last, "")

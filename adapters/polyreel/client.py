@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from attrs import evolve
 
-from . import lifecycle, media
+from . import lifecycle, media, recovery
 from .drivers import RealClock, Wire, arun, origin, run
-from .errors import RequestError, UnknownNameError
+from .errors import LedgerError, RequestError, UnknownNameError
+from .flows import Flow
 from .keys import Secret
+from .ledger import Ledger
 from .mapping import Allowance
 from .planning import Plan, choose
+from .records import Entry, State
+from .recovery import Finding
 from .registry import all_providers, get_provider, ordered
 from .simulator import Simulator
 
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     Request = VideoRequest | ImageRequest | Mapping[str, Any]
 
 TIMEOUT: Final = 1800.0
+CALL_TIMEOUT: Final = 60.0
 
 
 class _Settings:
@@ -37,6 +42,9 @@ class _Settings:
         vendors: Sequence[str] | None = None,
         base_urls: Mapping[str, str] | None = None,
         simulator: Simulator | None = None,
+        ledger: Ledger | str | Path | None = None,
+        retries: int = 2,
+        call_timeout: float = CALL_TIMEOUT,
         listener: Callable[[Job], None] | None = None,
     ) -> None:
         """`keys` (vendor id to API key) makes the client live for just those vendors: their jobs cost money.
@@ -45,6 +53,11 @@ class _Settings:
         `vendors` is the order in which vendors are tried where a call names none; left out, it is that of `keys`,
         or alphabetical. `base_urls` replaces a vendor's base URL. `listener` hears of every change of a job that is
         waited for.
+
+        `ledger`, a file or a Ledger, writes every submit down before it is sent, so that nothing paid for is lost when
+        the process dies. `retries` is how often a submit that is proved to be unpaid (never sent, or refused because
+        of too many requests) is tried again. `call_timeout` is how many seconds a call may take as a whole, without
+        files.
         """
         if keys and simulator:
             raise RequestError(["a client has keys, and is live, or a simulator, not both"])
@@ -52,18 +65,32 @@ class _Settings:
         for vendor in (*(vendors or ()), *(base_urls or ()), *(keys or ())):
             get_provider(vendor)
         self.base_urls = {vendor: _base_url(vendor, url) for vendor, url in (base_urls or {}).items()}
-        self.simulator = None if keys else simulator or Simulator()
+        self.retries = retries
+        self._owns_ledger = not isinstance(ledger, Ledger)
+        self.ledger = Ledger(ledger) if isinstance(ledger, str | Path) else ledger
+        self.simulator = None if keys else simulator or self._simulator()
         hosts = {vendor: self._hosts(vendor) for vendor in all_providers()}
         if self.simulator is None:
             secrets = {vendor: Secret.check(key, f"the key for {vendor}") for vendor, key in (keys or {}).items()}
-            self.wire = Wire(secrets, hosts, clock=RealClock(), listener=listener)
+            self.wire = Wire(secrets, hosts, clock=RealClock(), listener=listener, ledger=self.ledger)
         else:
             from .simulator.transport import SimulatedTransport  # noqa: PLC0415
 
             transport = SimulatedTransport(self.simulator, self.base_urls)
             secrets = dict.fromkeys(all_providers(), Secret("simulated"))
             clock: Any = self.simulator.clock
-            self.wire = Wire(secrets, hosts, transport=transport, clock=clock, listener=listener)
+            self.wire = Wire(secrets, hosts, transport=transport, clock=clock, listener=listener, ledger=self.ledger)
+
+        self.wire.call_seconds = call_timeout
+
+    def _simulator(self) -> Simulator:
+        """An embedded simulator; beside a ledger it remembers its jobs, so that they can be resumed."""
+        simulator = Simulator()
+        if self.ledger is not None:
+            from .simulator.memory import remember  # noqa: PLC0415
+
+            remember(simulator, self.ledger.path.with_name(f"{self.ledger.path.name}.simulated"))
+        return simulator
 
     def _hosts(self, vendor: str) -> frozenset[str]:
         servers = get_provider(vendor).servers
@@ -101,15 +128,48 @@ class _Settings:
         own = self.base_urls.get(plan.vendor)
         return evolve(plan, base_url=own) if own and plan.base_url == plan.provider.base_url else plan
 
-    def _submission(self, plan: Plan) -> Any:
-        plan = self._here(plan)
-        return lifecycle.submit(plan, simulated=self.simulated, idempotency_key=str(uuid.uuid4()))
+    def _paying(self) -> dict[str, Any]:
+        return {"simulated": self.simulated, "idempotency_key": str(uuid.uuid4()), "retries": self.retries}
 
-    def _generation(self, plan: Plan, output: str | Path, timeout: float) -> Any:
-        key = str(uuid.uuid4())
-        return lifecycle.generate(
-            self._here(plan), folder=Path(output), timeout=timeout, simulated=self.simulated, idempotency_key=key
-        )
+    def _submission(self, plan: Plan, reference: str | None) -> Flow[Job]:
+        self._needs_ledger(reference)
+        return lifecycle.submit(self._here(plan), reference=reference, **self._paying())
+
+    def _generation(self, plan: Plan, output: str | Path, timeout: float, reference: str | None) -> Flow[Job]:
+        self._needs_ledger(reference)
+        plan, folder = self._here(plan), Path(output)
+        return recovery.generate_once(plan, reference=reference, folder=folder, timeout=timeout, **self._paying())
+
+    def _needs_ledger(self, reference: str | None) -> None:
+        if reference is not None and self.ledger is None:
+            raise RequestError(["reference: it is kept in a ledger, and this client has none: pass ledger="])
+
+    def _resumption(self, name: str, output: str | Path | None, timeout: float) -> Flow[Job]:
+        return recovery.resume(self._entry(name).id, folder=Path(output) if output else None, timeout=timeout)
+
+    def _reconciliation(self, names: tuple[str, ...]) -> Flow[list[Finding]]:
+        found = [self._entry(name).id for name in names] or [entry.id for entry in self.jobs(["ambiguous"])]
+        return recovery.reconcile(found)
+
+    def _resubmission(self, name: str, accepted: bool, output: str | Path | None, timeout: float) -> Flow[Job]:
+        entry, folder = self._entry(name).id, Path(output) if output else None
+        return recovery.resubmit(entry, accept_double_billing=accepted, folder=folder, timeout=timeout)
+
+    def _entry(self, name: str) -> Entry:
+        entry = self._kept().entry(name)
+        if entry.submission.simulated != self.simulated:
+            kind = "simulated" if entry.submission.simulated else "live"
+            raise UnknownNameError(f"{entry.id} is a {kind} job, and this client is not {kind}", ledger_id=entry.id)
+        return entry
+
+    def _kept(self) -> Ledger:
+        if self.ledger is None:
+            raise LedgerError("this client keeps no ledger: give it one with ledger=")
+        return self.ledger
+
+    def jobs(self, states: Iterable[State] | None = None) -> list[Entry]:
+        """The ledger's entries that this client can do something about, oldest first: all, or those in some states."""
+        return self._kept().entries(states, simulated=self.simulated)
 
     def _known(self, job: Job) -> Job:
         if job.simulated != self.simulated:
@@ -118,6 +178,10 @@ class _Settings:
                 f"{job.id} is a {kind} job, and this client is not {kind}", vendor=job.vendor, job=job
             )
         return job
+
+    def _close_ledger(self) -> None:
+        if self.ledger is not None and self._owns_ledger:
+            self.ledger.close()
 
 
 def _base_url(vendor: str, url: str) -> str:
@@ -131,10 +195,12 @@ def _base_url(vendor: str, url: str) -> str:
 class Client(_Settings):
     """Plans, submits, waits and downloads, blocking. Usable from one thread at a time."""
 
-    def submit(self, plan: Plan) -> Job:
-        """Send the plan's bytes, once. Raises PlanRefusedError, or a SubmitError that tells what it may have cost."""
-        job: Job = run(self._submission(plan), self.wire)
-        return job
+    def submit(self, plan: Plan, *, reference: str | None = None) -> Job:
+        """Send the plan's bytes, once. Raises PlanRefusedError, or a SubmitError that tells what it may have cost.
+
+        With a ledger, a `reference` of yours is submitted once: ClaimedError where it has a job already.
+        """
+        return run(self._submission(plan, reference), self.wire)
 
     def get(self, job: Job) -> Job:
         """Ask the vendor how the job is doing."""
@@ -147,7 +213,7 @@ class Client(_Settings):
 
     def download(self, job: Job, output: str | Path) -> Job:
         """Save the outputs in a folder; returns the job with their paths."""
-        return run(lifecycle.download(self._known(job), Path(output)), self.wire)
+        return run(lifecycle.download(self._known(job), Path(output), self.base_urls.get(job.vendor)), self.wire)
 
     def generate(
         self,
@@ -156,16 +222,44 @@ class Client(_Settings):
         *,
         output: str | Path = "clips",
         timeout: float = TIMEOUT,
+        reference: str | None = None,
         **options: Any,
     ) -> Job:
-        """Plan, submit, wait and download. `options` are those of `plan`."""
+        """Plan, submit, wait and download. `options` are those of `plan`.
+
+        With a ledger, a `reference` of yours is paid once: called again, it goes on with the job it has.
+        """
         plan = request if isinstance(request, Plan) else self.plan(request, vendor, **options)
-        job: Job = run(self._generation(plan, output, timeout), self.wire)
-        return job
+        return run(self._generation(plan, output, timeout, reference), self.wire)
+
+    def resume(self, name: str, *, output: str | Path | None = None, timeout: float = TIMEOUT) -> Job:
+        """Finish the job of a ledger entry: wait, download. Does nothing where nothing is left to do."""
+        return run(self._resumption(name, output, timeout), self.wire)
+
+    def reconcile(self, *names: str) -> list[Finding]:
+        """Find out what became of ambiguous entries (all, or these). Never makes a second job."""
+        return run(self._reconciliation(names), self.wire)
+
+    def adopt(self, name: str, task_id: str) -> Job:
+        """Say which of the vendor's tasks an ambiguous entry is."""
+        return run(recovery.adopt(self._entry(name).id, task_id), self.wire)
+
+    def resubmit(
+        self,
+        name: str,
+        *,
+        accept_double_billing: bool = False,
+        output: str | Path | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Job:
+        """Pay for an ambiguous entry anew, on your word that being billed twice is accepted, and finish it."""
+        flow = self._resubmission(name, accept_double_billing, output, timeout)
+        return run(flow, self.wire)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and the ledger if it is the client's own."""
         self.wire.close()
+        self._close_ledger()
 
     def __enter__(self) -> Self:
         return self
@@ -179,23 +273,25 @@ class Client(_Settings):
 class AsyncClient(_Settings):
     """Plans, submits, waits and downloads, awaiting. The same flows as Client, so the same bytes in the same order."""
 
-    async def submit(self, plan: Plan) -> Job:
-        """Send the plan's bytes, once. Raises PlanRefusedError, or a SubmitError that tells what it may have cost."""
-        job: Job = await arun(self._submission(plan), self.wire)
-        return job
+    async def submit(self, plan: Plan, *, reference: str | None = None) -> Job:
+        """Send the plan's bytes, once. Raises PlanRefusedError, or a SubmitError that tells what it may have cost.
+
+        With a ledger, a `reference` of yours is submitted once: ClaimedError where it has a job already.
+        """
+        return await arun(self._submission(plan, reference), self.wire)
 
     async def get(self, job: Job) -> Job:
         """Ask the vendor how the job is doing."""
         return await arun(lifecycle.get(self._known(job), self.base_urls.get(job.vendor)), self.wire)
 
-    async def wait(self, job: Job, timeout: float = TIMEOUT) -> Job:  # noqa: ASYNC109 - a deadline, not a cancellation
+    async def wait(self, job: Job, timeout: float = TIMEOUT) -> Job:
         """Wait until the job is final; StillRunningError after `timeout` seconds, and the job goes on."""
         flow = lifecycle.wait(self._known(job), timeout=timeout, base_url=self.base_urls.get(job.vendor))
         return await arun(flow, self.wire)
 
     async def download(self, job: Job, output: str | Path) -> Job:
         """Save the outputs in a folder; returns the job with their paths."""
-        return await arun(lifecycle.download(self._known(job), Path(output)), self.wire)
+        return await arun(lifecycle.download(self._known(job), Path(output), self.base_urls.get(job.vendor)), self.wire)
 
     async def generate(
         self,
@@ -203,17 +299,45 @@ class AsyncClient(_Settings):
         vendor: str | None = None,
         *,
         output: str | Path = "clips",
-        timeout: float = TIMEOUT,  # noqa: ASYNC109 - a deadline, not a cancellation
+        timeout: float = TIMEOUT,
+        reference: str | None = None,
         **options: Any,
     ) -> Job:
-        """Plan, submit, wait and download. `options` are those of `plan`."""
+        """Plan, submit, wait and download. `options` are those of `plan`.
+
+        With a ledger, a `reference` of yours is paid once: called again, it goes on with the job it has.
+        """
         plan = request if isinstance(request, Plan) else self.plan(request, vendor, **options)
-        job: Job = await arun(self._generation(plan, output, timeout), self.wire)
-        return job
+        return await arun(self._generation(plan, output, timeout, reference), self.wire)
+
+    async def resume(self, name: str, *, output: str | Path | None = None, timeout: float = TIMEOUT) -> Job:
+        """Finish the job of a ledger entry: wait, download. Does nothing where nothing is left to do."""
+        return await arun(self._resumption(name, output, timeout), self.wire)
+
+    async def reconcile(self, *names: str) -> list[Finding]:
+        """Find out what became of ambiguous entries (all, or these). Never makes a second job."""
+        return await arun(self._reconciliation(names), self.wire)
+
+    async def adopt(self, name: str, task_id: str) -> Job:
+        """Say which of the vendor's tasks an ambiguous entry is."""
+        return await arun(recovery.adopt(self._entry(name).id, task_id), self.wire)
+
+    async def resubmit(
+        self,
+        name: str,
+        *,
+        accept_double_billing: bool = False,
+        output: str | Path | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Job:
+        """Pay for an ambiguous entry anew, on your word that being billed twice is accepted, and finish it."""
+        flow = self._resubmission(name, accept_double_billing, output, timeout)
+        return await arun(flow, self.wire)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and the ledger if it is the client's own."""
         await self.wire.aclose()
+        self._close_ledger()
 
     async def __aenter__(self) -> Self:
         return self

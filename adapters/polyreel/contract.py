@@ -25,8 +25,17 @@ Json = dict[str, Any]
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 SCHEMAS: Final = "#/components/schemas/"
 PRIVATE_SUFFIXES: Final = frozenset({"localhost", "local", "internal", "lan", "home", "corp", "test", "invalid"})
-TUNNELS: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("2001::/32"))
-"""NAT64 and Teredo: public on paper, and a way to any IPv4 address."""
+NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+"""Where IPv4 hosts appear on networks without IPv4: as public as the IPv4 address in its last 32 bits."""
+TUNNELS: Final = (ipaddress.IPv6Network("2001::/32"), ipaddress.IPv6Network("2002::/16"))
+"""Teredo and 6to4: public on paper, and a way to any IPv4 address."""
+UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+"""All that is assigned of IPv6; beyond it are local NAT64 prefixes, old site-local and IPv4-compatible addresses."""
+NOT_FOR_HOSTS: Final[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]] = (
+    *(ipaddress.IPv4Network(network) for network in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")),
+    ipaddress.IPv6Network("3fff::/20"),
+)
+"""Global by Python's tables, and no public host: protocol assignments, 6to4 relays, a cloud's own, documentation."""
 
 
 @frozen
@@ -315,9 +324,9 @@ def not_public_https(url: str) -> str | None:
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     """Whether an address is on the public internet, also where an IPv6 address wraps an IPv4 one."""
     if isinstance(address, ipaddress.IPv6Address):
-        wrapped = address.ipv4_mapped or address.sixtofour
+        wrapped = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in NAT64 else address.ipv4_mapped
         if wrapped is not None:
             return is_public(wrapped)
-        if any(address in network for network in TUNNELS):
+        if address not in UNICAST or any(address in network for network in TUNNELS):
             return False
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not any(address in network for network in NOT_FOR_HOSTS)

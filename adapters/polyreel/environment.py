@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
+
+import platformdirs
 
 from .errors import KeyMissingError, RequestError, UnknownNameError
 from .keys import Secret
 from .registry import all_providers, get_provider, ordered
 
 ORDER_VARIABLE: Final = "POLYREEL_VENDORS"
+LEDGER_VARIABLE: Final = "POLYREEL_LEDGER"
 SHORTEST_KEY: Final = 8
 """Shorter values are no keys; hiding them would only spoil words."""
 
@@ -23,6 +27,18 @@ def vendor_order(environment: Mapping[str, str] = os.environ) -> list[str]:
         return [provider.id for provider in ordered(names)]
     except UnknownNameError as error:
         raise UnknownNameError(f"{ORDER_VARIABLE}: {error}") from None
+
+
+def ledger_path(environment: Mapping[str, str] = os.environ) -> Path:
+    """The ledger of the command line: POLYREEL_LEDGER, or a file in the user's data folder."""
+    named = environment.get(LEDGER_VARIABLE, "").strip()
+    return Path(named) if named else platformdirs.user_data_path("polyreel") / "ledger.sqlite3"
+
+
+def webhook_secrets(environment: Mapping[str, str] = os.environ) -> dict[str, list[str]]:
+    """The secrets of vendors that sign their webhooks, as far as they are set: several with blanks between."""
+    variables = {name: one.webhook.secret_variable for name, one in all_providers().items() if one.webhook}
+    return {name: environment.get(variable, "").split() for name, variable in variables.items() if variable}
 
 
 def keys(vendors: Sequence[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -78,4 +94,7 @@ def without_keys(text: str, environment: Mapping[str, str] = os.environ) -> str:
         key = environment.get(provider.key_variable, "").strip()
         if len(key) >= SHORTEST_KEY:
             text = text.replace(key, "****")
+    for secret in (secret for secrets in webhook_secrets(environment).values() for secret in secrets):
+        if len(secret) >= SHORTEST_KEY:
+            text = text.replace(secret, "****")
     return text

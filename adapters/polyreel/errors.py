@@ -15,10 +15,13 @@
     │   ├── TransportError (ConnectionError)   no usable answer
     │   └── BadReplyError (ValueError)         an answer that makes no sense
     ├── JobFailedError                   the vendor failed or cancelled the job
+    ├── LedgerError                      the ledger cannot be read or written
+    │   └── ClaimedError                       another thread or process looks after the job just now
+    ├── WebhookError (ValueError)        a webhook that is forged, stale or unreadable; nothing was changed
     ├── StillRunningError (TimeoutError) patience ran out; the job goes on and can be waited for again
     └── DownloadError (OSError)          the file could not be brought home; the job itself succeeded
 
-Each carries the facts a program needs: `vendor`, `status`, `code`, `request_id`, `job` and `billed`
+Each carries the facts a program needs: `vendor`, `status`, `code`, `request_id`, `job`, `ledger_id` and `billed`
 (`"no"`, `"maybe"` or `"yes"`), as far as they are known.
 """
 
@@ -48,6 +51,7 @@ class PolyreelError(Exception):
         code: str | None = None,
         request_id: str | None = None,
         job: Job | None = None,
+        ledger_id: str | None = None,
         billed: Billed = "no",
     ) -> None:
         super().__init__(message)
@@ -56,6 +60,7 @@ class PolyreelError(Exception):
         self.code = code
         self.request_id = request_id
         self.job = job
+        self.ledger_id = ledger_id
         self.billed = billed
 
 
@@ -100,6 +105,9 @@ class NeverSentError(SubmitError, ConnectionError):
 class RejectedError(SubmitError):
     """The vendor refused the request with an answer that proves it was not accepted."""
 
+    retry_after: float | None = None
+    """Seconds after which the vendor asks to be tried again, where it says."""
+
 
 class AmbiguousError(SubmitError):
     """The vendor may have accepted, and billed, the request. polyreel never repeats it by itself."""
@@ -131,6 +139,18 @@ class JobFailedError(PolyreelError):
 
 class StillRunningError(PolyreelError, TimeoutError):
     """Patience ran out before the job ended. The job goes on at the vendor; wait for it again any time."""
+
+
+class LedgerError(PolyreelError):
+    """The ledger cannot be read or written. Where a paid call had already been made, `job` and `billed` say so."""
+
+
+class ClaimedError(LedgerError):
+    """Another thread or process looks after the job just now."""
+
+
+class WebhookError(PolyreelError, ValueError):
+    """A webhook that is forged, stale or unreadable. Nothing was changed."""
 
 
 class DownloadError(PolyreelError, OSError):

@@ -86,7 +86,17 @@ class Tell:
     event: Any
 
 
-Step = Send | Sleep | Now | Fetch | Tell
+@frozen
+class Record:
+    """Write an event (see `polyreel.records`) to the ledger, durably, before anything else happens.
+
+    The result is the ledger's; where no ledger is kept, None.
+    """
+
+    event: Any
+
+
+Step = Send | Sleep | Now | Fetch | Tell | Record
 
 
 @frozen

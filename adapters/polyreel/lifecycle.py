@@ -6,22 +6,27 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from .errors import (
     AmbiguousError,
     BadReplyError,
     DownloadError,
     JobFailedError,
+    LedgerError,
     NeverSentError,
+    PolyreelError,
     RejectedError,
     StillRunningError,
+    SubmitError,
     TaskNotFoundError,
     TransportError,
     VendorError,
 )
-from .flows import Fetch, Flow, Reply, Saved, Sleep, Tell, now, poll_pauses, send, until
-from .provider import FINAL, Facts, Provider
+from .flows import Fetch, Flow, Reply, Saved, Sleep, Tell, now, poll_pauses, retry_after, send, until
+from .jobs import advance, started, without_output
+from .provider import FINAL, Facts
+from .records import State, Submission, intend, keep, settle
 from .registry import get_provider
 
 if TYPE_CHECKING:
@@ -40,22 +45,35 @@ HOPELESS: Final = frozenset({401, 403})
 EMPTY_POLLS: Final = 5
 """How often a job that is done without a file is asked again before it counts as failed; and how often in a row the
 vendor may not know a job that it accepted."""
+RATE_LIMITED: Final = 429
+DEAD_LINK: Final = frozenset({403, 404, 410})
+"""Statuses of a download that a fresh link may mend."""
+FRESH_LINKS: Final = 2
+"""How often a fresh link is asked for."""
 
 
-def submit(plan: Plan, *, simulated: bool, idempotency_key: str) -> Flow[Job]:
+# -- submit ------------------------------------------------------------------------------------------
+
+
+def submit(
+    plan: Plan,
+    *,
+    simulated: bool,
+    idempotency_key: str,
+    retries: int = 0,
+    folder: str | None = None,
+    reference: str | None = None,
+) -> Flow[Job]:
     """Upload what the plan needs, then make its one paid call. Raises a SubmitError that tells what it may have cost.
 
-    The paid call is made once. Nothing here, and nothing above, repeats it.
+    The paid call is repeated at most `retries` times, and only where the call before it is proved to be unpaid: it
+    was never sent, or it was refused because of too many requests. `folder` and `reference` are for the ledger.
     """
     plan.check()
     plan = yield from _upload(plan)
-    try:
-        reply = yield from send(plan.step(_idempotency(plan, idempotency_key)))
-    except TransportError as error:
-        raise _lost(plan, error) from None
-    facts = _accepted(plan, reply)
-    seconds = yield from now()
-    return _job(plan, facts, simulated=simulated, created_at=seconds)
+    noted: dict[str, str | None] = {"folder": folder, "reference": reference}
+    submission = Submission.of(plan, idempotency_key=idempotency_key, simulated=simulated, **noted)
+    return (yield from pay(submission, retries))
 
 
 def _upload(plan: Plan) -> Flow[Plan]:
@@ -70,31 +88,85 @@ def _upload(plan: Plan) -> Flow[Plan]:
     return plan.uploaded(links) if links else plan
 
 
-def _idempotency(plan: Plan, key: str) -> dict[str, str]:
-    """The header by which a vendor recognises a repeated submit, where it has one."""
-    assert plan.route is not None
-    header = plan.provider.operation(plan.route).spec.get("x-polyreel-idempotency", {}).get("header")
-    return {header: key} if header else {}
+def pay(submission: Submission, retries: int = 0, *, follows: str | None = None) -> Flow[Job]:
+    """Make a paid call, written down before and after. `follows` is the ambiguous entry that it takes the place of."""
+    entry: str | None = None
+    for attempt in range(retries + 1):
+        entry = yield from intend(submission, entry, follows if attempt == 0 else None)
+        try:
+            return (yield from _paid(submission, entry))
+        except (NeverSentError, RejectedError) as error:
+            pause = _pause(error, attempt)
+            if attempt == retries or pause is None:
+                raise
+            LOG.warning("%s; trying again in %g s, which costs nothing", error, pause)
+            yield Sleep(pause, jitter=0.2)
+    raise AssertionError("unreachable")
 
 
-def _lost(plan: Plan, error: TransportError) -> AmbiguousError | NeverSentError:
+def _pause(error: SubmitError, attempt: int) -> float | None:
+    """Seconds to the next try; None where trying again makes no sense."""
+    if isinstance(error, RejectedError):
+        if error.status != RATE_LIMITED:
+            return None
+        if error.retry_after is not None:
+            return error.retry_after
+    return min(8.0, 2.0**attempt)
+
+
+def _paid(submission: Submission, entry: str | None) -> Flow[Job]:
+    """One attempt; its outcome is written down before anything else happens."""
+    try:
+        job = yield from _attempt(submission)
+    except PolyreelError as error:
+        error.ledger_id = entry
+        yield from _settled(entry, error)
+        raise
+    if entry is not None:
+        job = job.model_copy(update={"ledger_id": entry})
+    try:
+        yield from settle(entry, "accepted", job=job)
+    except LedgerError as error:
+        text = f"{job.vendor} accepted the job as {job.id}, so keep this id: {error}"
+        raise LedgerError(text, vendor=job.vendor, job=job, ledger_id=entry, billed="yes") from None
+    return job
+
+
+def _settled(entry: str | None, error: PolyreelError) -> Flow[None]:
+    state: State = "unsent"
+    if isinstance(error, AmbiguousError | RejectedError):
+        state = "ambiguous" if isinstance(error, AmbiguousError) else "rejected"
+    try:
+        yield from settle(entry, state, reason=str(error), request_id=error.request_id)
+    except LedgerError as trouble:
+        # What happened to the money matters more than what happened to the file.
+        LOG.warning("%s", trouble)
+
+
+def _attempt(submission: Submission) -> Flow[Job]:
+    try:
+        reply = yield from send(submission.send)
+    except TransportError as error:
+        raise _lost(submission.vendor, error) from None
+    facts = outcome(submission, reply)
+    seconds = yield from now()
+    what = {"vendor": submission.vendor, "model": submission.model, "workflow": submission.workflow}
+    return started(facts, **what, simulated=submission.simulated, seconds=seconds)  # type: ignore[arg-type]
+
+
+def _lost(vendor: str, error: TransportError) -> AmbiguousError | NeverSentError:
     if error.sent:
-        text = f"{error}; {plan.vendor} may have accepted and billed the job. It was not, and will not be, sent again"
-        return AmbiguousError(text, vendor=plan.vendor, billed="maybe")
-    return NeverSentError(
-        f"{error}; nothing was sent, so nothing was billed. It is safe to try again", vendor=plan.vendor
-    )
+        text = f"{error}; {vendor} may have accepted and billed the job. It was not, and will not be, sent again"
+        return AmbiguousError(text, vendor=vendor, billed="maybe")
+    return NeverSentError(f"{error}; nothing was sent, so nothing was billed. It is safe to try again", vendor=vendor)
 
 
-def _accepted(plan: Plan, reply: Reply) -> Facts:
+def outcome(submission: Submission, reply: Reply) -> Facts:
     """The facts of an accepted job; everything else is told by what it proves."""
-    assert plan.route is not None
-    provider, operation = plan.provider, plan.provider.operation(plan.route)
+    provider, operation = submission.provider, submission.contract
     request_id = provider.request_id(reply)
     if reply.ok:
-        typed = plan.route.operation.parse_response(reply.status, reply.content, reply.headers)
-        if typed.parse_error is not None:
-            LOG.warning("%s answered outside its contract: %s", provider.id, type(typed.parse_error).__name__)
+        _compare(submission, reply)
         facts = _safely(provider.read, reply, None)
         if facts is not None and facts.id is not None:
             return facts
@@ -104,9 +176,19 @@ def _accepted(plan: Plan, reply: Reply) -> Facts:
         text = f"{provider.id} answered HTTP {reply.status}{f' ({code})' if code else ''}: {message}"
         if reply.status in operation.spec.get("x-polyreel-not-accepted", NOT_ACCEPTED):
             text = f"{text}. Nothing was accepted or billed"
-            raise RejectedError(text, vendor=provider.id, status=reply.status, code=code, request_id=request_id)
+            error = RejectedError(text, vendor=provider.id, status=reply.status, code=code, request_id=request_id)
+            error.retry_after = retry_after(reply)
+            raise error
     text = f"{text}. The job may have been accepted and billed, so it is not sent again: look at the vendor's dashboard"
     raise AmbiguousError(text, vendor=provider.id, status=reply.status, request_id=request_id, billed="maybe")
+
+
+def _compare(submission: Submission, reply: Reply) -> None:
+    """Say in the log where an answer is not what the contract promises."""
+    route = next(one for one in submission.provider.routes if submission.contract.path == one.operation.PATH)
+    typed = route.operation.parse_response(reply.status, reply.content, reply.headers)
+    if typed.parse_error is not None:
+        LOG.warning("%s answered outside its contract: %s", submission.vendor, type(typed.parse_error).__name__)
 
 
 def _safely(read: Callable[[Reply], T], reply: Reply, otherwise: T) -> T:
@@ -120,51 +202,16 @@ def _safely(read: Callable[[Reply], T], reply: Reply, otherwise: T) -> T:
         return otherwise
 
 
-def _job(plan: Plan, facts: Facts, *, simulated: bool, created_at: float) -> Job:
-    from polyreel_generated.shared import Job  # noqa: PLC0415
-
-    assert facts.id is not None
-    first = {"vendor": plan.vendor, "model": plan.model, "workflow": plan.workflow, "id": facts.id}
-    return Job.model_validate(
-        {**first, "simulated": simulated, "created_at": created_at, **_state(facts, plan.provider, created_at)}
-    )
-
-
-def _state(facts: Facts, provider: Provider, seconds: float) -> dict[str, Any]:
-    """The changing part of a job, without what the reply did not say."""
-    expires = {"expires_at": seconds + provider.output_seconds} if provider.output_seconds else {}
-    state: dict[str, Any] = {
-        "status": facts.status,
-        "progress": 1.0 if facts.status == "succeeded" else facts.progress,
-        "estimated_seconds": facts.estimated_seconds,
-        "usage": facts.usage,
-        "raw": facts.raw,
-    }
-    if facts.status == "succeeded":
-        state["outputs"] = [{"url": url, **expires} for url in facts.urls]
-    elif facts.status in FINAL:
-        message = facts.error_message or f"the vendor says {facts.word}"
-        state["error"] = {"message": message} | ({"code": facts.error_code} if facts.error_code else {})
-    return {name: value for name, value in state.items() if value is not None}
-
-
-def advance(job: Job, facts: Facts, seconds: float) -> Job:
-    """The job after one more answer. Final states absorb: a late, stale or empty answer never takes anything back."""
-    from polyreel_generated.shared import Job  # noqa: PLC0415
-
-    known = tuple(output.url for output in job.outputs or ())
-    if job.status in FINAL and (job.status != facts.status or facts.urls in {known, ()}):
-        return job
-    if facts.status == "unknown" and facts.word is not None and job.status != "unknown":
-        LOG.warning("%s: unknown status %r of %s; waiting on", job.vendor, facts.word[:40], job.id)
-    return Job.model_validate({**job.model_dump(exclude_none=True), **_state(facts, get_provider(job.vendor), seconds)})
+# -- wait --------------------------------------------------------------------------------------------
 
 
 def get(job: Job, base_url: str | None = None) -> Flow[Job]:
     """Ask the vendor once."""
     facts = yield from get_provider(job.vendor).get(job.id, base_url)
     seconds = yield from now()
-    return advance(job, facts, seconds)
+    after = advance(job, facts, seconds)
+    # Only what matters later is worth a durable write.
+    return (yield from keep(after)) if (after.status, after.outputs) != (job.status, job.outputs) else after
 
 
 def wait(job: Job, *, timeout: float, base_url: str | None = None) -> Flow[Job]:
@@ -177,7 +224,7 @@ def wait(job: Job, *, timeout: float, base_url: str | None = None) -> Flow[Job]:
         if job.status == "succeeded":
             empty += 1
             if empty > EMPTY_POLLS:
-                return _without_output(job)
+                return without_output(job)
         left = end - (yield from now())
         if not left > 0:
             break
@@ -194,12 +241,12 @@ def wait(job: Job, *, timeout: float, base_url: str | None = None) -> Flow[Job]:
         missing = 0
         yield Tell(job)
     text = f"{job.vendor} has not finished {job.id} after {timeout:g} s{trouble}. It goes on there: wait again any time"
-    raise StillRunningError(text, vendor=job.vendor, job=job, billed="yes")
+    raise StillRunningError(text, vendor=job.vendor, job=job, ledger_id=job.ledger_id, billed="yes")
 
 
 def _about(job: Job, error: Error) -> Error:
     """The error with the job it is about: whoever catches it needs the handle to go on."""
-    error.job, error.billed = job, "yes"
+    error.job, error.ledger_id, error.billed = job, job.ledger_id, "yes"
     return error
 
 
@@ -207,40 +254,90 @@ def _pauses(job: Job) -> Iterator[float]:
     return poll_pauses(job.estimated_seconds, floor=get_provider(job.vendor).poll_floor)
 
 
-def _without_output(job: Job) -> Job:
-    from polyreel_generated.shared import JobError  # noqa: PLC0415
-
-    error = JobError(code="no_output", message="the vendor says it is done and gives no file")
-    return job.model_copy(update={"status": "failed", "error": error})
+# -- download ----------------------------------------------------------------------------------------
 
 
-def download(job: Job, folder: Path) -> Flow[Job]:
-    """Save every output as `<vendor>-<id>-<n>.<suffix>`; returns the job with the paths."""
+def download(job: Job, folder: Path, base_url: str | None = None) -> Flow[Job]:
+    """Save every output as `<vendor>-<id>-<n>.<suffix>`; returns the job with the paths.
+
+    A link that no longer works is asked for again.
+    """
     if job.status != "succeeded":
         raise _about(job, DownloadError(f"{job.id} is {job.status}: it has no file", vendor=job.vendor))
+    for index in range(len(job.outputs or ())):
+        job = yield from _save(job, index, folder, base_url)
+    return (yield from keep(job))
+
+
+def _save(job: Job, index: int, folder: Path, base_url: str | None) -> Flow[Job]:
     kind = "image" if job.workflow == "generate-image" else "video"
     name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{job.vendor}-{job.id}")[:200]
-    for index, output in enumerate(job.outputs or ()):
+    for tries_left in reversed(range(FRESH_LINKS + 1)):
+        outputs = list(job.outputs or ())
+        if index >= len(outputs):
+            break
         try:
-            saved = yield Fetch(job.vendor, output.url, folder / f"{name}-{index + 1}", kind)
+            saved = yield Fetch(job.vendor, outputs[index].url, folder / f"{name}-{index + 1}", kind)
         except DownloadError as error:
-            raise _about(job, error) from None
+            if error.status not in DEAD_LINK or not tries_left:
+                raise _about(job, _expired(job, error)) from None
+            job = yield from _with_fresh_links(job, error, base_url)
+            continue
         assert isinstance(saved, Saved)
         facts = {"path": str(saved.path), "content_type": saved.content_type, "size_bytes": saved.size}
-        outputs = list(job.outputs or ())
-        outputs[index] = output.model_copy(update=facts)
-        job = job.model_copy(update={"outputs": outputs})
-    return job
+        outputs[index] = outputs[index].model_copy(update=facts)
+        return job.model_copy(update={"outputs": outputs})
+    raise _about(job, DownloadError(f"{job.vendor} no longer lists file {index + 1} of {job.id}", vendor=job.vendor))
 
 
-def generate(plan: Plan, *, folder: Path, timeout: float, simulated: bool, idempotency_key: str) -> Flow[Job]:
+def _with_fresh_links(job: Job, error: DownloadError, base_url: str | None) -> Flow[Job]:
+    try:
+        return (yield from get(job, base_url))
+    except VendorError:
+        raise _about(job, _expired(job, error)) from None
+
+
+def _expired(job: Job, error: DownloadError) -> DownloadError:
+    if error.status not in DEAD_LINK:
+        return error
+    hours = get_provider(job.vendor).output_seconds
+    known = f"; {job.vendor} keeps files for {hours / 3600:g} hours" if hours else ""
+    text = f"{error}: the link to {job.id} no longer works, and {job.vendor} gives no other{known}"
+    return DownloadError(text, vendor=job.vendor, status=error.status)
+
+
+# -- the whole way -----------------------------------------------------------------------------------
+
+
+def generate(
+    plan: Plan,
+    *,
+    folder: Path,
+    timeout: float,
+    simulated: bool,
+    idempotency_key: str,
+    retries: int = 0,
+    reference: str | None = None,
+) -> Flow[Job]:
     """The whole way: submit, wait, download. Raises JobFailedError where the vendor fails the job."""
-    job = yield from submit(plan, simulated=simulated, idempotency_key=idempotency_key)
+    noted: dict[str, str | None] = {"folder": str(folder.absolute()), "reference": reference}
+    job = yield from submit(plan, simulated=simulated, idempotency_key=idempotency_key, retries=retries, **noted)
     yield Tell(job)
-    job = yield from wait(job, timeout=timeout, base_url=plan.base_url)
+    return (yield from finish(job, folder=folder, timeout=timeout, base_url=plan.base_url))
+
+
+def finish(job: Job, *, folder: Path, timeout: float, base_url: str | None = None) -> Flow[Job]:
+    """The way from an accepted job to its files."""
+    job = yield from wait(job, timeout=timeout, base_url=base_url)
     if job.status != "succeeded":
-        message = job.error.message if job.error else job.status
-        code = job.error.code if job.error else None
-        text = f"{job.vendor} {job.status} the job {job.id}: {message}"
-        raise JobFailedError(text, vendor=job.vendor, code=code, job=job, billed="maybe")
-    return (yield from download(job, folder))
+        raise failed(job)
+    return (yield from download(job, folder, base_url))
+
+
+def failed(job: Job) -> JobFailedError:
+    """What a job that the vendor did not finish is told as."""
+    message = job.error.message if job.error else job.status
+    code = job.error.code if job.error else None
+    text = f"{job.vendor} {job.status} the job {job.id}: {message}"
+    facts = {"vendor": job.vendor, "code": code, "job": job, "ledger_id": job.ledger_id}
+    return JobFailedError(text, **facts, billed="maybe")  # type: ignore[arg-type]

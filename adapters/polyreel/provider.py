@@ -6,18 +6,18 @@ subclasses `Provider` and fills in tables. Everything else is derived.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self
 
 from attrs import Factory, frozen
 
+from .answers import first, fraction, is_number, is_task_id, moment, printable, urls, word_or_number
 from .codecs import Json
 from .contract import Contract, Operation
 from .errors import BadReplyError, TaskNotFoundError, VendorError
 from .flows import Flow, Reply, Send, send_patiently
-from .mapping import Constant, Field, Forced, Row, get, is_missing
+from .mapping import Constant, Field, Forced, Row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,6 +113,20 @@ class Reads:
 
 
 @frozen
+class Webhook:
+    """How a vendor calls back about a job."""
+
+    reads: Reads
+    """Where the body holds what a job is."""
+    signed: bool
+    """Whether deliveries carry Standard Webhooks signatures. What is not signed is no more than a hint to poll."""
+    secret_variable: str | None
+    """The environment variable that holds the secret of the signatures."""
+    statuses: Mapping[str, Status] | None = None
+    """The status words of the body, in lower case, where they are not those of a status query."""
+
+
+@frozen
 class Facts:
     """What one reply says about a job."""
 
@@ -126,6 +140,31 @@ class Facts:
     error_code: str | None
     error_message: str | None
     raw: Json
+
+
+@frozen
+class Listed:
+    """One task of a vendor's list, as far as the list tells."""
+
+    id: str
+    status: Status
+    created: float | None = None
+    """Seconds since 1970."""
+    model: str | None = None
+    """The vendor's own name of the model."""
+    body: Json | None = None
+    """The request, where the list repeats it."""
+
+
+@frozen
+class Listing:
+    """What a vendor lists of its tasks."""
+
+    tasks: tuple[Listed, ...]
+    complete: bool
+    """Whether nothing that the list covers is missing here."""
+    running_only: bool
+    """Whether the list covers only tasks that have not ended."""
 
 
 @frozen
@@ -167,6 +206,8 @@ class Provider:
     statuses: ClassVar[Mapping[str, Status]]
     """The vendor's status words, in lower case. Words that are not here are `unknown`, never final."""
     reads: ClassVar[Reads]
+    webhook: ClassVar[Webhook | None] = None
+    """How the vendor calls back; None where it documents nothing."""
     files: ClassVar[Literal["multipart", "upload", "none"]] = "none"
     """How local files get to the vendor."""
     file_kinds: ClassVar[frozenset[str]] = frozenset({"image", "video"})
@@ -265,14 +306,26 @@ class Provider:
 
     def get(self, task_id: str, base_url: str | None = None) -> Flow[Facts]:
         """Ask for the state of a task."""
-        if not re.fullmatch(r"[A-Za-z0-9._:-]{1,200}", task_id) or ".." in task_id:
+        if not is_task_id(task_id):
             raise TaskNotFoundError(f"{task_id[:80]!r} is not a task id", vendor=self.id)
-        reply = yield from send_patiently(self.call(self.get_request(task_id), base_url))
+        request = self.get_request(task_id)
+        return self.read((yield from self.ask(request, base_url, "a status query", unknown=TaskNotFoundError)))
+
+    def recent(self, base_url: str | None = None) -> Flow[Listing | None]:
+        """Ask for the tasks the vendor lists, to find a job that was lost; None where it documents no list."""
+        yield from ()
+        return None
+
+    def ask(
+        self, request: Mapping[str, Any], base_url: str | None, what: str, unknown: type[VendorError] = VendorError
+    ) -> Flow[Reply]:
+        """Make a call that costs nothing; raises a VendorError on HTTP errors, `unknown` where nothing was found."""
+        reply = yield from send_patiently(self.call(request, base_url))
         if reply.ok:
-            return self.read(reply)
+            return reply
         code, message = self.read_error(reply)
-        text = f"{self.id} answered HTTP {reply.status} to a status query: {message}"
-        error = TaskNotFoundError if self.is_not_found(reply.status, code) else VendorError
+        text = f"{self.id} answered HTTP {reply.status} to {what}: {message}"
+        error = unknown if self.is_not_found(reply.status, code) else VendorError
         raise error(text, vendor=self.id, status=reply.status, code=code, request_id=self.request_id(reply))
 
     def upload(self, path: Path, content_type: str) -> Flow[str]:
@@ -281,12 +334,12 @@ class Provider:
 
     # -- reading replies -------------------------------------------------------------------------
 
-    def read(self, reply: Reply) -> Facts:
-        """What a reply says about a job; raises BadReplyError where it is not a JSON object."""
+    def read(self, reply: Reply, webhook: Webhook | None = None) -> Facts:
+        """What a reply, or the body of a webhook, says about a job; BadReplyError where it is not a JSON object."""
         raw = reply.json()
         if not isinstance(raw, dict):
             raise BadReplyError(f"{self.id} answered with something that is not an object", vendor=self.id)
-        reads = self.reads
+        reads = webhook.reads if webhook else self.reads
         identity = first(raw, reads.id)
         word = first(raw, reads.status)
         usage = first(raw, reads.usage)
@@ -294,7 +347,7 @@ class Provider:
         code, message = first(raw, reads.error_code), first(raw, reads.error_message)
         return Facts(
             id=identity if isinstance(identity, str) and identity else None,
-            status=self.statuses.get(word.strip().lower(), "unknown") if isinstance(word, str) else "unknown",
+            status=status_of(word, webhook.statuses if webhook and webhook.statuses else self.statuses),
             word=word if isinstance(word, str) else None,
             urls=urls(raw, reads.outputs),
             progress=fraction(first(raw, reads.progress)),
@@ -304,6 +357,27 @@ class Provider:
             error_message=message if isinstance(message, str) and message else None,
             raw=raw,
         )
+
+    def read_list(
+        self, items: Any, *, created: tuple[str, ...] = (), model: tuple[str, ...] = (), body: tuple[str, ...] = ()
+    ) -> tuple[Listed, ...]:
+        """The items of a list that make sense, by the places of their facts; BadReplyError where it is no list."""
+        if not isinstance(items, list):
+            raise BadReplyError(f"{self.id} answered with something that is not a list of tasks", vendor=self.id)
+        found: dict[str, Listed] = {}
+        for item in items:
+            identity = first(item, self.reads.id) if isinstance(item, dict) else None
+            if isinstance(identity, str) and is_task_id(identity):
+                status = status_of(first(item, self.reads.status), self.statuses)
+                name, request = first(item, model), first(item, body)
+                found[identity] = Listed(
+                    identity,
+                    status,
+                    moment(first(item, created)),
+                    name if isinstance(name, str) and name else None,
+                    request if isinstance(request, dict) else None,
+                )
+        return tuple(found.values())
 
     def read_error(self, reply: Reply) -> tuple[str | None, str]:
         """The vendor's code and text of an HTTP error, in any of its styles; plain text as it is."""
@@ -339,53 +413,21 @@ class Provider:
         raise NotImplementedError
 
 
-# -- reading helpers -------------------------------------------------------------------------------
+def status_of(word: Any, statuses: Mapping[str, Status]) -> Status:
+    """What a status word means, in any case; what is not in the table is `unknown`."""
+    return statuses.get(word.strip().lower(), "unknown") if isinstance(word, str) else "unknown"
 
 
-def first(value: Json, places: tuple[str, ...]) -> Any:
-    """The value at the first of several dotted places that has one that is not null."""
-    for place in places:
-        found = get(value, place)
-        if not is_missing(found) and found is not None:
-            return found
-    return None
-
-
-def urls(value: Json, places: tuple[str, ...]) -> tuple[str, ...]:
-    """The http(s) URLs at the first place that has any; a list may hold URLs or objects with a `url`."""
-    for place in places:
-        found = get(value, place)
-        items = found if isinstance(found, list) else [found]
-        texts = [item.get("url") if isinstance(item, dict) else item for item in items]
-        links = tuple(text for text in texts if isinstance(text, str) and text.startswith(("https://", "http://")))
-        if links:
-            return links
-    return ()
-
-
-def word_or_number(value: Any) -> str | None:
-    """An error code as text, from a word or a number; None for anything else."""
-    return str(value)[:200] if value and (isinstance(value, str) or is_number(value)) else None
-
-
-def is_number(value: Any) -> bool:
-    """Whether a JSON value is a number (a boolean is not)."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def fraction(value: Any) -> float | None:
-    """Progress as 0 to 1, from 42, "42" or "42%"."""
-    if isinstance(value, str):
-        text = value.strip().removesuffix("%")
-        value = float(text) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", text) else None
-    if not is_number(value):
-        return None
-    return min(1.0, max(0.0, float(value) / 100))
-
-
-def printable(text: str) -> str:
-    """Vendor text without control characters, which could drive a terminal."""
-    return "".join(character if character.isprintable() or character == "\n" else " " for character in text).strip()
-
-
-__all__ = ["FINAL", "WORKFLOWS", "Facts", "Provider", "Reads", "Route", "SimulatedTask", "Status"]
+__all__ = [
+    "FINAL",
+    "WORKFLOWS",
+    "Facts",
+    "Listed",
+    "Listing",
+    "Provider",
+    "Reads",
+    "Route",
+    "SimulatedTask",
+    "Status",
+    "Webhook",
+]

@@ -20,6 +20,8 @@ from polyreel.registry import all_providers
 
 CANARY = "sk-canary-0123456789abcdef"
 """The value of every key in the environment; it is shown nowhere."""
+LEDGER = ".polyreel/ledger.sqlite3"
+"""The ledger, in the folder where a command runs."""
 VENDORS = list(all_providers())
 KEYS = [provider.key_variable for provider in all_providers().values()]
 FIRST = VENDORS[0]
@@ -118,6 +120,7 @@ def stranger(capture: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
         if provider.base_url_variable:
             monkeypatch.delenv(provider.base_url_variable, raising=False)
     monkeypatch.delenv("POLYREEL_VENDORS", raising=False)
+    monkeypatch.setenv("POLYREEL_LEDGER", LEDGER)
     no_network(monkeypatch)
     return Command(capture, monkeypatch)
 
@@ -127,7 +130,7 @@ def environment(**more: str) -> dict[str, str]:
     bases = {provider.base_url_variable for provider in all_providers().values()}
     odd = {"POLYREEL_VENDORS", "PYTHONIOENCODING", "PYTHONUTF8", "FORCE_COLOR", "NO_COLOR", *bases}
     plain = {name: value for name, value in os.environ.items() if name not in odd}
-    return {**plain, **dict.fromkeys(KEYS, CANARY), **more}
+    return {**plain, **dict.fromkeys(KEYS, CANARY), "POLYREEL_LEDGER": LEDGER, **more}
 
 
 def process(

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, Self
 import pytest
 from attrs import Factory, define, evolve, frozen
 from polyreel import AsyncClient, Client
+from polyreel.drivers import RealClock
 from polyreel.media import SUFFIXES
 from polyreel.planning import Plan, plan
 from polyreel.registry import all_providers
@@ -36,14 +37,21 @@ CANARIES: Final = {vendor: f"sk-CANARY-{number:04}-0123456789abcdef" for number,
 
 
 class Clients:
-    """A Client and an AsyncClient with the same settings; `do` calls either by name."""
+    """A Client and an AsyncClient with the same settings; `do` calls either by name. Submits are tried once."""
 
     def __init__(self, **options: Any) -> None:
+        options = {"retries": 0, **options}
         self.runner = asyncio.Runner()
         self.by_kind: dict[Kind, Client | AsyncClient] = {
             "blocking": Client(**options),
             "awaiting": AsyncClient(**options),
         }
+
+    def hurry(self) -> Self:
+        """Let no pause last."""
+        for client in self.by_kind.values():
+            client.wire.clock = Hasty()
+        return self
 
     def do(self, kind: Kind, action: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of one of the two and give its result."""
@@ -57,6 +65,20 @@ class Clients:
         for kind in KINDS:
             self.do(kind, "close")
         self.runner.close()
+
+
+class Hasty(RealClock):
+    """A clock whose pauses are over at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+    async def asleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
 
 
 @cache

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from typing import Final
+from typing import Final, NoReturn
 
 from .. import errors
 
@@ -15,6 +16,8 @@ EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (errors.JobFailedError, 3),
     (errors.KeyMissingError, 4),
     (errors.AmbiguousError, 6),
+    (errors.LedgerError, 2),
+    (errors.WebhookError, 2),
     (errors.StillRunningError, 8),
     (errors.DownloadError, 9),
     (errors.MissingExtraError, 2),
@@ -22,14 +25,23 @@ EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (errors.VendorError, 3),
     (KeyboardInterrupt, 130),
 )
+TERMINATED: Final = 143
 KEY_STATUSES: Final = frozenset({401, 403})
 INTERNAL: Final = 1
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what Ctrl-C is, from a program."""
+
+
 def exit_code(error: BaseException) -> int:
     """The exit code that tells what happened."""
+    if isinstance(error, Terminated):
+        return TERMINATED
     if isinstance(error, (errors.RejectedError, errors.VendorError)) and error.status in KEY_STATUSES:
         return 4
+    if isinstance(error, errors.LedgerError) and error.billed != "no":
+        return 6
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), INTERNAL)
 
 
@@ -43,10 +55,15 @@ def main(arguments: list[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
+        signal.signal(signal.SIGTERM, _terminate)
         # Loading takes longest, and can be interrupted too.
         from .app import run  # noqa: PLC0415
 
         code = run(sys.argv[1:] if arguments is None else arguments)
-    except KeyboardInterrupt:
-        code = exit_code(KeyboardInterrupt())
+    except KeyboardInterrupt as error:
+        code = exit_code(error)
     sys.exit(code)
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise Terminated

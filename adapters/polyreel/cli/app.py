@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 import typer
 
-from .. import environment
-from ..client import TIMEOUT, Client
+from ..client import TIMEOUT
 from ..codecs import Json
 from ..planning import PORTABLE
 from ..registry import all_providers
-from ..simulator import Simulator
-from . import checkup, compare, failures, show
+from . import checkup, compare, failures, recover, serve, show
 from .files import prepare
 from .flags import with_request_flags
+from .options import VENDOR_HELP, AsJson, LedgerFile, Live, Timeout, client, kept
 
 app = typer.Typer(
     help="One request, any AI video vendor. Simulated, and free, unless --live is given.",
@@ -25,22 +23,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-def _finite(value: float) -> float:
-    if math.isnan(value):
-        raise typer.BadParameter("not a number")
-    return value
-
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Live = Annotated[
-    bool, typer.Option("--live", help="Call the real vendor, with the key from the environment. Costs money.")
-]
-VendorDefaults = Annotated[
-    bool, typer.Option("--vendor-defaults", help="Leave size and sound to the vendor where no flag asks.")
-]
-VENDOR_HELP: Final = "Vendor id. Left out: the first that can serve the request, in the order of POLYREEL_VENDORS."
 
 
 def run(arguments: list[str]) -> int:
@@ -57,11 +39,9 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _client(vendors: list[str], *, live: bool, listener: Any = None) -> Client:
-    order = vendors or environment.vendor_order()
-    keys = environment.keys(order) if live else None
-    usable = [vendor for vendor in order if keys is None or vendor in keys]
-    return Client(keys=keys, vendors=usable, base_urls=environment.base_urls(), listener=listener)
+VendorDefaults = Annotated[
+    bool, typer.Option("--vendor-defaults", help="Leave size and sound to the vendor where no flag asks.")
+]
 
 
 def _version(wanted: bool) -> None:
@@ -87,23 +67,34 @@ def generate(
     from_flags: bool,
     vendor: Annotated[str | None, typer.Option(help=VENDOR_HELP, show_default=False)] = None,
     output: Annotated[Path, typer.Option(help="Folder for the files; made where it is missing.")] = Path("clips"),
-    timeout: Annotated[
-        float, typer.Option(min=0, callback=_finite, help="Seconds to wait; the job itself goes on after that.")
-    ] = TIMEOUT,
+    timeout: Timeout = TIMEOUT,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Your own name of the job: it is paid once, however often you ask.", show_default=False),
+    ] = None,
+    fault: Annotated[
+        str | None,
+        typer.Option(help="What goes wrong at the simulated vendor, such as lost-reset.", show_default=False),
+    ] = None,
     vendor_defaults: VendorDefaults = False,
     live: Live = False,
+    ledger: LedgerFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a clip or images, and save them. Without a size or sound asked for: 720p with sound, at every vendor."""
-    with (
-        show.Progress() as progress,
-        _client([] if vendor is None else [vendor], live=live, listener=progress) as client,
-    ):
-        plan = client.plan(request, preferences=PORTABLE if from_flags and not vendor_defaults else {}).check()
-        prepare(output)
-        if live:
-            progress.paying(plan.vendor)
-        job = client.generate(plan, output=output, timeout=timeout)
+    """Make a clip or images, and save them. Without a size or sound asked for: 720p with sound, at every vendor.
+
+    The submit is written to the ledger before it is sent, so that nothing paid for is lost: see `polyreel jobs`.
+    """
+    if fault and live:
+        raise typer.BadParameter("faults are for simulated vendors, not with --live", param_hint="--fault")
+    with kept(ledger, live=live) as opened, show.Progress(opened) as progress:
+        vendors = [] if vendor is None else [vendor]
+        with client(vendors, live=live, ledger=opened, listener=progress) as made:
+            plan = made.plan(request, preferences=PORTABLE if from_flags and not vendor_defaults else {}).check()
+            prepare(output)
+            if fault and made.simulator:
+                made.simulator.inject(fault, plan.vendor)
+            job = made.generate(plan, output=output, timeout=timeout, reference=reference)
     if as_json:
         show.document(show.job_document(job))
     else:
@@ -130,10 +121,10 @@ def plan(
     """
     names = vendor or []
     asked = list(dict.fromkeys(one for name in names for one in (all_providers() if name == "all" else [name])))
-    with _client(asked, live=False) as client:
+    with client(asked, live=False) as made:
         preferences = PORTABLE if from_flags and not vendor_defaults else {}
         chosen: list[str | None] = [*asked] or [None]
-        plans = [client.plan(request, name, preferences=preferences) for name in chosen]
+        plans = [made.plan(request, name, preferences=preferences) for name in chosen]
     if as_json:
         documents = [show.plan_document(item) for item in plans]
         show.document(documents if len(names) > 1 or "all" in names else documents[0])
@@ -162,38 +153,6 @@ def models(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def simulate(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 8765,
-    speed: Annotated[
-        float, typer.Option(min=0.01, max=1e6, callback=_finite, help="How many times faster than life jobs run.")
-    ] = 10.0,
-    seed: Annotated[int, typer.Option(help="Seed of ids and durations.")] = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Serve the simulated vendors on loopback until interrupted."""
-    from ..simulator import RunningClock, server  # noqa: PLC0415
-
-    try:
-        bound = server.listen(port)
-    except OSError as error:
-        raise typer.BadParameter(f"{port} cannot be used: {error.strerror}", param_hint="--port") from None
-    url = f"http://{server.HOST}:{bound.getsockname()[1]}"
-    addresses = {vendor: url + mount for vendor, mount in server.mounts().items()}
-    if as_json:
-        show.document({"url": url, "vendors": addresses})
-        sys.stdout.flush()
-    else:
-        for vendor, address in addresses.items():
-            show.note(f"{vendor}: {address}")
-    show.note("Any bearer token is a valid key. Nothing is paid. Stop with Ctrl-C.")
-    with bound:
-        try:
-            server.serve(bound, Simulator(clock=RunningClock(speed), seed=seed))
-        except KeyboardInterrupt:
-            show.note("stopped")
-
-
-@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check this installation: versions, extras, keys (never shown), vendor order."""
     facts = checkup.facts()
@@ -206,3 +165,5 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 compare.add_to(app)
+recover.add_to(app)
+serve.add_to(app)

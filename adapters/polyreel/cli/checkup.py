@@ -14,7 +14,7 @@ from ..errors import PolyreelError
 from ..registry import all_providers
 
 PARTS = ("polyreel", "httpx", "attrs", "pydantic", "jsonschema-rs", "typer")
-EXTRA = ("av", "PIL", "starlette", "uvicorn")
+EXTRA = ("av", "PIL")
 
 
 def facts() -> Json:

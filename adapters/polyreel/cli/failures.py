@@ -12,7 +12,15 @@ from typing import Any, Final
 import typer
 
 from ..codecs import Json
-from ..errors import PlanRefusedError, PolyreelError
+from ..errors import (
+    AmbiguousError,
+    DownloadError,
+    PlanRefusedError,
+    PolyreelError,
+    StillRunningError,
+    UnknownNameError,
+    VendorError,
+)
 from . import exit_code, show
 
 USAGE: Final = 2
@@ -30,11 +38,35 @@ def report(error: BaseException, *, as_json: bool) -> int:
     code = USAGE if usage else exit_code(error)
     message = _usage(error) if usage else _message(error)
     show.note(message)
+    if isinstance(error, PolyreelError) and (step := _way_out(error)):
+        show.note(step)
     with suppress(OSError):
         if as_json:
             show.document(_document(error, message, code))
         sys.stdout.flush()
     return code
+
+
+def tell(error: PolyreelError) -> Json:
+    """Tell about one of several failures on stderr; the same as data."""
+    message = _message(error)
+    show.note(message)
+    if step := _way_out(error):
+        show.note(step)
+    return _document(error, message, exit_code(error))
+
+
+def _way_out(error: PolyreelError) -> str | None:
+    """What to type after an error about a job in the ledger."""
+    if error.ledger_id is None:
+        return None
+    if isinstance(error, UnknownNameError):
+        return "next: with --live for live jobs, without it for simulated ones"
+    live = " --live" if error.job is not None and not error.job.simulated else ""
+    if isinstance(error, AmbiguousError):
+        return f"next: polyreel reconcile {error.ledger_id}{live}"
+    resumable = isinstance(error, StillRunningError | DownloadError | VendorError)
+    return f"next: polyreel resume {error.ledger_id}{live}" if resumable else None
 
 
 def discard_stdout() -> None:
@@ -64,7 +96,7 @@ def _usage(error: Any) -> str:
 def _document(error: BaseException, message: str, code: int) -> Json:
     facts: Json = {"type": type(error).__name__, "message": message.removeprefix("error: "), "exit_code": code}
     if isinstance(error, PolyreelError):
-        optional = ("billed", "vendor", "status", "code", "request_id")
+        optional = ("billed", "vendor", "status", "code", "request_id", "ledger_id")
         facts |= {name: value for name in optional if (value := getattr(error, name)) is not None}
         if error.job is not None:
             facts["job"] = show.job_document(error.job)

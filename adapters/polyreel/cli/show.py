@@ -15,14 +15,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..answers import printable
 from ..environment import without_keys
 from ..errors import PolyreelError
 from ..planning import Plan, Verdict, Violation
-from ..provider import printable
+from ..provider import FINAL
+from ..records import Entry
 from ..registry import get_provider
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
+
+    from ..ledger import Ledger
 
 
 def document(value: Any) -> None:
@@ -129,24 +133,21 @@ def closing(vendor: str, *, simulated: bool) -> None:
 
 
 class Progress:
-    """Shows how a job is doing: a status line on a terminal, one line for each change elsewhere.
+    """Shows how jobs are doing: a status line on a terminal, one line for each change elsewhere.
 
-    Where an accident ends the command, it tells which job may have been paid for; PolyreelErrors tell that themselves.
+    Where an accident ends the command, it tells which jobs may have been paid for, and what to type about them;
+    PolyreelErrors tell that themselves.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: Ledger | None = None) -> None:
+        self._ledger = ledger
         self._start = time.monotonic()
-        self._last = ""
+        self._last: dict[str, str] = {}
         self._job: Job | None = None
-        self._paid = ""
         console = Console(stderr=True, highlight=False)
         animated = sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal
         spinner = "dots" if _unicode(sys.stderr) else "line"
         self._status = console.status("submitting", spinner=spinner) if animated else None
-
-    def paying(self, vendor: str) -> None:
-        """From now on an accident may cost money."""
-        self._paid = vendor
 
     def __call__(self, job: Job) -> None:
         """One change of the job."""
@@ -156,9 +157,9 @@ class Progress:
         text = f"{job.vendor} {job.id}: {job.status}{percent}"
         if self._status:
             self._status.update(escape(f"{text}, {elapsed}"))
-        elif text != self._last:
+        elif text != self._last.get(job.id):
             note(f"{text} ({elapsed})")
-        self._last = text
+        self._last[job.id] = text
 
     def __enter__(self) -> Self:
         if self._status:
@@ -170,6 +171,26 @@ class Progress:
     ) -> None:
         if self._status:
             self._status.stop()
-        if error and self._paid and not isinstance(error, PolyreelError):
-            what = f"has accepted {self._job.id}, and may have billed it" if self._job else "may have accepted a job"
-            note(f"{self._paid} {what}; its dashboard tells")
+        if error and not isinstance(error, PolyreelError):
+            for text in self._unfinished():
+                note(text)
+
+    def _unfinished(self) -> list[str]:
+        """What an accident leaves behind."""
+        if self._ledger is not None:
+            with suppress(PolyreelError):
+                entries = [self._ledger.entry(name) for name in dict.fromkeys(self._ledger.touched)]
+                return [step for entry in entries if (step := next_step(entry))]
+        if self._job is None or self._job.status in FINAL:
+            return []
+        return [f"{self._job.vendor} has accepted {self._job.id}, and may have billed it; its dashboard tells"]
+
+
+def next_step(entry: Entry) -> str | None:
+    """What to type about an entry that is not finished."""
+    live = "" if entry.submission.simulated else " --live"
+    if entry.owned:
+        return None
+    if entry.state == "ambiguous":
+        return f"next: polyreel reconcile {entry.id}{live}"
+    return f"next: polyreel resume {entry.id}{live}" if entry.state in {"accepted", "succeeded"} else None

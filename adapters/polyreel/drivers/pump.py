@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import logging
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
 
-from ..errors import PolyreelError
-from ..flows import Fetch, Flow, Now, Send, Sleep, Step, Tell
+from attrs import evolve
+
+from ..errors import LedgerError, PolyreelError
+from ..flows import Fetch, Flow, Now, Record, Send, Sleep, Step, Tell
 from .calls import aexchange, exchange
 from .wire import Wire
 
 T = TypeVar("T")
+LOG: Final = logging.getLogger("polyreel")
 
 
 def run(flow: Flow[T], wire: Wire) -> T:
     """Drive a flow, blocking."""
     outcome: Any = None
-    while True:
-        try:
-            step = _resume(flow, outcome)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        try:
-            outcome = _perform(step, wire)
-        except PolyreelError as error:
-            outcome = _bare(error)
+    with _Run(wire) as this:
+        while True:
+            try:
+                step = _resume(flow, outcome)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            step = this.begin(step)
+            try:
+                outcome = _perform(step, this)
+            except PolyreelError as error:
+                outcome = _bare(error)
+            this.end(step)
 
 
 async def arun(flow: Flow[T], wire: Wire) -> T:
     """Drive a flow, awaiting."""
     outcome: Any = None
-    while True:
-        try:
-            step = _resume(flow, outcome)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        try:
-            outcome = await _aperform(step, wire)
-        except PolyreelError as error:
-            outcome = _bare(error)
+    with _Run(wire) as this:
+        while True:
+            try:
+                step = _resume(flow, outcome)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            step = this.begin(step)
+            try:
+                outcome = await _aperform(step, this)
+            except PolyreelError as error:
+                outcome = _bare(error)
+            this.end(step)
 
 
 def _resume(flow: Flow[T], outcome: Any) -> Step:
@@ -49,19 +60,70 @@ def _bare(error: PolyreelError) -> PolyreelError:
     return error
 
 
-def _perform(step: Step, wire: Wire) -> Any:
+class _Run:
+    """One flow being driven: what it owns in the ledger, and whether a paid call may have left."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self._owner: str | None = None
+        self._sent = False
+
+    def begin(self, step: Step) -> Step:
+        """A step is about to be performed; the step as it is to be."""
+        if isinstance(step, Send):
+            self._sent = self._sent or step.paid
+            if not step.parts and step.deadline > self.wire.call_seconds:
+                step = evolve(step, deadline=self.wire.call_seconds)
+        if self.wire.observer is not None:
+            self.wire.observer("before", step)
+        return step
+
+    def end(self, step: Step) -> None:
+        """A step was performed."""
+        if self.wire.observer is not None:
+            self.wire.observer("after", step)
+
+    def record(self, step: Record) -> Any:
+        """Write to the ledger. It is quick, and done right here also where others wait: a write that a cancelled task
+        leaves running could come after what it must come before.
+        """
+        ledger = self.wire.ledger
+        if ledger is None:
+            return None
+        if self._owner is None:
+            self._owner = ledger.new_owner()
+        result = ledger.write(step.event, self._owner, self.wire.clock.now())
+        self._sent = False  # everything sent so far is written down
+        return result
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._owner is not None and self.wire.ledger is not None:
+            try:
+                self.wire.ledger.release(self._owner, sent=self._sent)
+            except LedgerError as trouble:
+                LOG.warning("%s", trouble)  # what the flow found out matters more
+
+
+def _perform(step: Step, this: _Run) -> Any:
     if isinstance(step, Sleep):
-        return wire.clock.sleep(wire.pause(step))
-    return exchange(step, wire) if isinstance(step, Send | Fetch) else _simple(step, wire)
+        return this.wire.clock.sleep(this.wire.pause(step))
+    return exchange(step, this.wire) if isinstance(step, Send | Fetch) else _simple(step, this)
 
 
-async def _aperform(step: Step, wire: Wire) -> Any:
+async def _aperform(step: Step, this: _Run) -> Any:
     if isinstance(step, Sleep):
-        return await wire.clock.asleep(wire.pause(step))
-    return await aexchange(step, wire) if isinstance(step, Send | Fetch) else _simple(step, wire)
+        return await this.wire.clock.asleep(this.wire.pause(step))
+    return await aexchange(step, this.wire) if isinstance(step, Send | Fetch) else _simple(step, this)
 
 
-def _simple(step: Now | Tell, wire: Wire) -> float:
-    if isinstance(step, Tell) and wire.listener:
-        wire.listener(step.event)
-    return wire.clock.now()
+def _simple(step: Now | Tell | Record, this: _Run) -> Any:
+    if isinstance(step, Record):
+        return this.record(step)
+    if isinstance(step, Tell) and this.wire.listener:
+        this.wire.listener(step.event)
+    return this.wire.clock.now()

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from polyreel_generated.evolink.api.files import upload_file_stream
 from polyreel_generated.evolink.api.generation import create_video
-from polyreel_generated.evolink.api.tasks import get_task
+from polyreel_generated.evolink.api.tasks import get_task, list_tasks
 from polyreel_generated.evolink.models import (
     KlingO3ImageToVideo,
     KlingO3ReferenceToVideo,
@@ -25,13 +25,16 @@ from polyreel_generated.evolink.models import (
     KlingV26MotionControl,
 )
 
+from ..answers import first, is_number
 from ..codecs import CannotExpressError, Choice, Default, Items, Json, Only, Prompt, cited_inputs
 from ..errors import VendorError
 from ..flows import Flow, Part, Send, send_patiently
 from ..mapping import Absent, Alias, Constant, Field, Forced, Group, Row
 from ..prompts import ANGLE
-from ..provider import Provider, Reads, Route, SimulatedTask, Status, first
+from ..provider import Listed, Listing, Provider, Reads, Route, SimulatedTask, Status, Webhook
 
+LIST_LIMIT: Final = 50
+LIST_PAGES: Final = 4
 ON_OFF: Final = Choice({True: "on", False: "off"})
 PROMPT: Final = Field("prompt", "prompt", Prompt(ANGLE, cited_inputs))
 SHOT_PROMPT: Final = Field(
@@ -280,6 +283,8 @@ class EvoLink(Provider):
         error_code=("error.code",),
         error_message=("error.message",),
     )
+    # The body of a callback is that of the status query. Unsigned: the vendor's own build script says so (2026).
+    webhook = Webhook(reads, signed=False, secret_variable=None)
     files: ClassVar[Literal["multipart", "upload", "none"]] = "upload"
     # The upload page (2026) lists image types only; whether video uploads work is unknown.
     file_kinds = frozenset({"image"})
@@ -290,6 +295,29 @@ class EvoLink(Provider):
     def get_request(self, task_id: str) -> Mapping[str, Any]:
         """`GET /v1/tasks/{task_id}`."""
         return get_task.build_request(task_id)
+
+    def recent(self, base_url: str | None = None) -> Flow[Listing | None]:
+        """`GET /v1/tasks`, newest first, at most four pages: ended tasks too, without their requests.
+
+        Known from the vendor's official client (read in Oct 2026); no docs page has it.
+        """
+        found: dict[str, Listed] = {}
+        seen, read, complete = 0, 0, False
+        for page in range(1, LIST_PAGES + 1):
+            request = list_tasks.build_request(page=page, page_size=LIST_LIMIT)
+            body = (yield from self.ask(request, base_url, "a list query")).json()
+            items: Any = first(body, ("data",)) if isinstance(body, dict) else None
+            tasks = self.read_list(items, created=("created_at",), model=("model",))
+            fresh = {task.id: task for task in tasks if task.id not in found}
+            found |= fresh
+            seen, read = seen + len(items), read + len(tasks)
+            # The largest page size is unknown, so a short page proves nothing: only `total` or an empty page does.
+            total = first(body, ("total",))
+            ended = seen == total if is_number(total) else not items
+            if ended or not fresh:
+                complete = ended and seen == read and bool(fresh or not items)
+                break
+        return Listing(tuple(found.values()), complete, running_only=False)
 
     def upload(self, path: Path, content_type: str) -> Flow[str]:
         """`POST /api/v1/files/upload/stream` on the files host; files are kept for 72 hours."""

@@ -15,7 +15,7 @@ from polyreel_generated.skills_video.api.generation import (
     create_kling_o3_video,
     create_kling_v26_video,
 )
-from polyreel_generated.skills_video.api.tasks import get_generation
+from polyreel_generated.skills_video.api.tasks import get_generation, list_running_generations
 from polyreel_generated.skills_video.models import (
     KlingO3FrameToVideo,
     KlingO3ImageRequest,
@@ -28,9 +28,10 @@ from polyreel_generated.skills_video.models import (
 )
 
 from ..codecs import Choice, Json, Prompt, cited_inputs
+from ..flows import Flow
 from ..mapping import Absent, Alias, Constant, Field, Row
 from ..prompts import AT
-from ..provider import Provider, Reads, Route, SimulatedTask, Status
+from ..provider import Listing, Provider, Reads, Route, SimulatedTask, Status, Webhook
 
 QUALITY: Final = Field("resolution", "quality", Choice({"720p": "standard", "1080p": "pro"}))
 PROMPT: Final = Field("prompt", "prompt", Prompt(AT, cited_inputs))
@@ -40,6 +41,8 @@ ASPECT: Final = Field("aspect_ratio", "aspect_ratio")
 NEGATIVE: Final = Field("negative_prompt", "negative_prompt")
 REFERENCES: Final = Field("reference_images", "image_urls", aliases=(Alias("reference_image_urls"),))
 KEEP: Final = Field("keep_source_audio", "keep_audio")
+LIST_LIMIT: Final = 100
+"""The longest list of running generations that can be asked for."""
 NOT_OFFERED: Final = (
     Absent("callback_url", reason="skills.video calls back only the address set in its dashboard"),
     Absent("elements", reason="the page mentions elements and documents no field for them"),
@@ -190,6 +193,22 @@ ROUTES: Final = (
 )
 
 
+# Reference pages, newest render (2026); the lower-case words are the older render's.
+STATUSES: Final[Mapping[str, Status]] = MappingProxyType(
+    {
+        "in_queue": "queued",
+        "starting": "queued",
+        "in_progress": "running",
+        "processing": "running",
+        "completed": "succeeded",
+        "succeeded": "succeeded",
+        "failed": "failed",
+        "canceled": "canceled",
+        "cancelled": "canceled",
+    }
+)
+
+
 class SkillsVideo(Provider):
     """skills.video (open.skills.video)."""
 
@@ -197,20 +216,7 @@ class SkillsVideo(Provider):
     name = "skills.video"
     key_variable = "SKILLS_VIDEO_API_KEY"
     routes = ROUTES
-    # Reference pages, newest render (2026); the lower-case words are the older render's.
-    statuses: ClassVar[Mapping[str, Status]] = MappingProxyType(
-        {
-            "in_queue": "queued",
-            "starting": "queued",
-            "in_progress": "running",
-            "processing": "running",
-            "completed": "succeeded",
-            "succeeded": "succeeded",
-            "failed": "failed",
-            "canceled": "canceled",
-            "cancelled": "canceled",
-        }
-    )
+    statuses = STATUSES
     reads = Reads(
         id=("id",),
         status=("status",),
@@ -219,12 +225,30 @@ class SkillsVideo(Provider):
         error_code=("code",),
         error_message=("message",),
     )
+    # Webhook page (2026): `state` has words of its own; those of `status` are not shown, so the poll page's are taken.
+    # Where the id stands, and where the result, is not shown either: `id` is inferred, the result is polled for.
+    webhook = Webhook(
+        Reads(id=("prediction.id",), status=("prediction.state", "prediction.status"), outputs=()),
+        signed=True,
+        secret_variable="SKILLS_VIDEO_WEBHOOK_SECRET",  # noqa: S106
+        statuses=MappingProxyType({**STATUSES, "queued": "queued", "running": "running"}),
+    )
     files: ClassVar[Literal["multipart", "upload", "none"]] = "multipart"
     poll_floor = 3.0  # the pace of the vendor's own client
 
     def get_request(self, task_id: str) -> Mapping[str, Any]:
         """`GET /generation/{id}`."""
         return get_generation.build_request(task_id)
+
+    def recent(self, base_url: str | None = None) -> Flow[Listing | None]:
+        """`GET /generations/running`, at most 100: queued and running ones, with their input and without a time.
+
+        No list of ended generations is documented (2026).
+        """
+        request = list_running_generations.build_request(limit=LIST_LIMIT)
+        items = (yield from self.ask(request, base_url, "a list query")).json()
+        tasks = self.read_list(items, body=("input",))
+        return Listing(tasks, complete=len(tasks) == len(items) < LIST_LIMIT, running_only=True)
 
     def impersonate(self, example: Json, task: SimulatedTask) -> Json:
         """A generation in skills.video's shape."""

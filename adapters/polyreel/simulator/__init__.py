@@ -2,6 +2,7 @@
 
 from .clock import RunningClock, VirtualClock
 from .engine import Simulator
+from .faults import FAULTS, Fault
 from .tasks import Bill
 
-__all__ = ["Bill", "RunningClock", "Simulator", "VirtualClock"]
+__all__ = ["FAULTS", "Bill", "Fault", "RunningClock", "Simulator", "VirtualClock"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 from ..codecs import Json
@@ -82,6 +83,16 @@ def error(call: Call, *names: str, message: str | None = None) -> Reply:
     return Reply(status, _headers(call, operation, status, content_type), dumps(body))
 
 
+def failure(call: Call, status: int) -> Reply:
+    """The first documented error of a call with an HTTP status; else what a gateway in front of the vendor says."""
+    for code, content_type, _, body in errors(call.provider, call.operation):
+        if code == status:
+            return Reply(status, _headers(call, call.operation, status, content_type), dumps(body))
+    title = f"{status} {HTTPStatus(status).phrase}".encode()
+    page = b"<html><head><title>" + title + b"</title></head><body><h1>" + title + b"</h1></body></html>"
+    return Reply(status, {"content-type": "text/html"}, page)
+
+
 def errors(provider: Provider, operation: Operation) -> list[Example]:
     """Every documented error of a call."""
     return [one for one in provider.contract.replies(operation) if one[0] >= 400]
@@ -144,7 +155,7 @@ def query(provider: Provider) -> Operation:
 def impersonated(call: Call, task: Task, status: Status, now: float, sample: Json) -> Json:
     """A sample with the facts of a task put in."""
     copy = json.loads(json.dumps(sample))
-    return call.provider.impersonate(copy, task.facts(status, now, call.public))
+    return call.provider.impersonate(copy, task.facts(status, now, call.links))
 
 
 def stream(call: Call, task: Task, now: float) -> Reply:

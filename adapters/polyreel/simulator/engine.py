@@ -10,35 +10,40 @@ import random
 import re
 import threading
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import partial
 from math import isfinite
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from ..codecs import Json
 from ..errors import UnknownNameError
-from ..flows import Reply
-from ..provider import Provider, Route
+from ..flows import Answer, Reply
+from ..provider import FINAL, Provider, Route
 from ..registry import all_providers, get_provider
-from . import answers, intake, pages, rendering, uploads
+from . import answers, intake, pages, uploads
 from .clock import VirtualClock
-from .intake import INVALID, Call, RefusedError
+from .faults import CALL_KINDS, FAULTS, CallKind, Fault, When, fault_named
+from .injection import Rule, Rules
+from .intake import INVALID, Call, RefusedError, Request
+from .links import Links
+from .outputs import File
 from .shapes import Picture, picture_of
+from .spoiling import Scene, spoil, spoiled_file, whole
 from .tasks import QUEUED_SECONDS, SECONDS_PER_SECOND, Bill, Charge, Clock, End, Task
 
 HOST: Final = "simulator.invalid"
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
+NO_FILE: Final = Reply(404, MappingProxyType({"content-type": "text/plain"}), b"no such file")
 ENDS: Final[tuple[End, ...]] = ("failed", "canceled")
 
 
-@frozen
-class _Output:
-    """A file to render: slow, so it is done when the lock is free again."""
-
-    picture: Picture
-    number: int
+Outcome = Reply | File
+"""An answer, or a file that is still to be rendered."""
+Slow = Callable[[], Answer]
+"""What is slow, to be done when the lock is free again."""
 
 
 @define(eq=False)
@@ -54,32 +59,82 @@ class Simulator:
     """For the same ids and durations on every run; without it they differ."""
     keys: frozenset[str] | None = None
     balance: float = float("inf")
+    link_seconds: float | None = None
+    """How long a link to an output works; without it, for ever. Every status query gives out fresh ones."""
     bill: Bill = field(factory=Bill, init=False)
     tasks: dict[tuple[str, str], Task] = field(factory=dict, init=False, repr=False)
     journal: list[tuple[str, str, str]] = field(factory=list, init=False, repr=False)
     """Every request as vendor, method and path, in order."""
-    _scripted: dict[str, list[str]] = field(factory=dict, init=False, repr=False)
+    fired: list[tuple[str, str]] = field(factory=list, init=False, repr=False)
+    """Every fault that has happened as vendor and fault, in order."""
+    on_accept: Callable[[Task, str | None], None] | None = field(default=None, init=False, repr=False)
+    """Hears of every job that is accepted, with its idempotency key if it has one, before the answer is given.
+    It must not call the simulator.
+    """
+    _rules: Rules = field(init=False, repr=False)
+    _link_secret: bytes = field(init=False, repr=False)
+    _scripted: dict[str, list[str | Fault]] = field(factory=dict, init=False, repr=False)
     _replays: dict[tuple[str, str], tuple[Json, str]] = field(factory=dict, init=False, repr=False)
     _random: random.Random = field(init=False, repr=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._random = random.Random(self.seed)
+        self._rules = Rules(self.seed)
+        chance = random.Random() if self.seed is None else random.Random(f"links of {self.seed}")
+        self._link_secret = chance.randbytes(16)
+
+    # -- what goes wrong -------------------------------------------------------------------------
 
     def script(self, vendor: str, *events: str) -> None:
         """Say what happens to the vendor's next submits, one event each: the name of a documented error example
-        (such as `rate_limited`), or `failed` or `canceled` for a job that is accepted and ends so.
+        (such as `rate_limited`), `failed` or `canceled` for a job that is accepted and ends so, or a fault of submits.
 
-        Raises UnknownNameError for an event that the vendor does not document.
+        Raises UnknownNameError for an event that is none of these.
         """
-        known = scriptable(get_provider(vendor))
+        documented = scriptable(get_provider(vendor))
+        faults = {name: fault for name, fault in FAULTS.items() if fault.call == "submit"}
         for event in events:
-            if event not in known:
-                raise UnknownNameError(f"{vendor} documents no {event!r}; there are {', '.join(known)}")
+            if event not in documented and event not in faults:
+                known = ", ".join([*documented, *faults])
+                raise UnknownNameError(f"{vendor} documents no {event!r}; there are {known}")
         with self._lock:
-            self._scripted.setdefault(vendor, []).extend(events)
+            named = [event if event in documented else faults[event] for event in events]
+            self._scripted.setdefault(vendor, []).extend(named)
+
+    def inject(self, fault: str, vendor: str | None = None, *, share: float = 1.0, times: int | None = 1) -> None:
+        """Let a fault happen to the next calls that it fits, of one vendor or of all: to this share of them, and
+        at most so many times (None: always). Faults happen one to a call, those injected first before others.
+
+        Raises UnknownNameError for a fault or a vendor that there is not.
+        """
+        known = fault_named(fault)
+        if vendor is not None:
+            get_provider(vendor)
+        with self._lock:
+            self._rules.add(known, vendor, share, times)
+
+    def calm(self) -> None:
+        """Let no injected fault happen any more. What is scripted stays."""
+        with self._lock:
+            self._rules.clear()
 
     # -- one request -----------------------------------------------------------------------------
+
+    def connect(self, vendor: str, method: str, target: str) -> bool:
+        """Whether a connection for a request is accepted. Who asks passes `connected=True` to `handle` then."""
+        provider = all_providers().get(vendor)
+        found = intake.match(provider, method, target.partition("?")[0]) if provider else None
+        kind = CALL_KINDS.get(found[0].role) if found else None
+        if kind is None:
+            return True
+        with self._lock:
+            scripted = self._scripted_fault(vendor, kind)
+            rule = self._rules.refusing(vendor, kind) if scripted is None else scripted
+            if rule is None or not rule.fault.refuses:
+                return True
+            self._happened(vendor, rule)
+            return False
 
     def handle(
         self,
@@ -89,42 +144,91 @@ class Simulator:
         headers: Mapping[str, str],
         content: bytes = b"",
         public: str | None = None,
-    ) -> Reply:
+        *,
+        connected: bool = False,
+    ) -> Answer:
         """Answer one request. `target` is the path (and query) below the vendor's host, as it stands in a URL; `public`
-        is the URL below which output files are to be found.
+        is the URL below which output files are to be found; `connected` says that `connect` was asked before.
         """
-        with self._lock:
-            outcome = self._outcome(vendor, method, target, headers, content, public or f"https://{HOST}/{vendor}")
-        if isinstance(outcome, Reply):
-            return outcome
-        return Reply(200, {"content-type": outcome.picture.content_type}, _render(outcome.picture, outcome.number))
-
-    def _outcome(
-        self, vendor: str, method: str, target: str, headers: Mapping[str, str], content: bytes, public: str
-    ) -> Reply | _Output:
         path, _, query = target.partition("?")
-        self.journal.append((vendor, method, path))
-        provider = all_providers().get(vendor)
-        if provider is None:
-            return answers.plain(404, {"error": f"no vendor is simulated at /{vendor}"})
-        if path.startswith("/outputs/") and method in {"GET", "HEAD"}:
-            return self._output(vendor, path)
-        found = intake.match(provider, method, path)
-        if found is None:
-            return answers.unknown_route(provider, method, path)
         first = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
         lower = {name.lower(): value for name, value in headers.items()}
-        call = Call(vendor, provider, *found, first, lower, content, public, len(self.journal))
+        request = Request(vendor, method, path, first, lower, content, self.links(vendor, public), connected)
+        with self._lock:
+            self.journal.append((vendor, method, path))
+            outcome = self._outcome(request)
+        return outcome if isinstance(outcome, Answer) else outcome()
+
+    def links(self, vendor: str, public: str | None = None) -> Links:
+        """The links to a vendor's outputs."""
+        return Links(public or f"https://{HOST}/{vendor}", self.link_seconds, self._link_secret)
+
+    def _outcome(self, request: Request) -> Answer | Slow:
+        vendor, method, path = request.vendor, request.method, request.path
+        provider = all_providers().get(vendor)
+        if provider is None:
+            return whole(answers.plain(404, {"error": f"no vendor is simulated at /{vendor}"}))
+        if path.startswith("/outputs/") and method in {"GET", "HEAD"}:
+            scene = Scene(None, None, self.clock.now())
+            kind: CallKind | None = "download" if method == "GET" else None
+            return self._met(request, kind, scene, partial(self._output, request))
+        found = intake.match(provider, method, path)
+        if found is None:
+            return whole(answers.unknown_route(provider, method, path))
+        call = intake.call_of(request, provider, *found, len(self.journal))
+        scene = Scene(call, self.tasks.get((vendor, call.task_id)), self.clock.now())
+        return self._met(request, CALL_KINDS.get(call.operation.role), scene, partial(self._served, call))
+
+    def _met(
+        self, request: Request, kind: CallKind | None, scene: Scene, serve: Callable[[], Outcome]
+    ) -> Answer | Slow:
+        """What a request meets: a fault in the place of everything, or the vendor, and perhaps a fault behind it."""
+        rule = self._rule(request, kind, scene) if kind else None
+        if rule is not None and not rule.fault.accepted:
+            self._happened(request.vendor, rule)
+            return spoil(rule.fault, scene, None)
+        outcome = serve()
+        if rule is None or (isinstance(outcome, Reply) and not outcome.ok):
+            return whole(outcome) if isinstance(outcome, Reply) else partial(_rendered, outcome)
+        self._happened(request.vendor, rule)
+        if isinstance(outcome, File):
+            return partial(spoiled_file, rule.fault, scene, outcome)
+        return spoil(rule.fault, scene, outcome)
+
+    def _rule(self, request: Request, kind: CallKind, scene: Scene) -> Rule | None:
+        """What goes wrong with a call: what is scripted for it, else what was injected."""
+        if (scripted := self._scripted_fault(request.vendor, kind)) is not None:
+            return scripted
+        status = scene.task.status(scene.now) if scene.task else "unknown"
+        facts: set[When] = {"always"}
+        facts |= {"ended"} if status in FINAL else set()
+        facts |= {"succeeded"} if status == "succeeded" else set()
+        facts |= {"ranged"} if "range" in request.headers and request.method == "GET" else set()
+        return self._rules.pick(request.vendor, kind, facts, connected=request.connected)
+
+    def _scripted_fault(self, vendor: str, kind: CallKind) -> Rule | None:
+        """The fault that is scripted for a call."""
+        events = self._scripted.get(vendor) if kind == "submit" else None
+        return Rule(events[0], vendor) if events and isinstance(events[0], Fault) else None
+
+    def _happened(self, vendor: str, rule: Rule) -> None:
+        events = self._scripted.get(vendor)
+        if events and events[0] is rule.fault and not rule.fault.accepted:
+            events.pop(0)  # accepted ones are taken off when the submit is accepted
+        rule.spend()
+        self.fired.append((vendor, rule.fault.name))
+
+    def _served(self, call: Call) -> Outcome:
         try:
             return self._serve(call)
         except RefusedError as error:
             return answers.error(call, *error.names, message=error.message)
 
-    def _serve(self, call: Call) -> Reply | _Output:
+    def _serve(self, call: Call) -> Outcome:
         kind, _, token = call.headers.get("authorization", "").strip().partition(" ")
         if kind.lower() != "bearer" or not token.strip() or (self.keys is not None and token.strip() not in self.keys):
             raise RefusedError("unauthorized")
-        roles: dict[str, Callable[[Call], Reply | _Output]] = {
+        roles: dict[str, Callable[[Call], Outcome]] = {
             "create": self._create,
             "stream": self._stream,
             "get": self._get,
@@ -148,7 +252,7 @@ class Simulator:
 
     def _stream(self, call: Call) -> Reply:
         task, _ = self._accept(call)
-        # The stream ends with the job, so the job is over when it has been read.
+        # A repetition of a plain submit, too, tells its whole life.
         self.tasks[call.vendor, task.id] = task = evolve(task, seconds=0.0)
         return answers.stream(call, task, self.clock.now())
 
@@ -169,6 +273,8 @@ class Simulator:
         """How the job will end; a scripted error is raised."""
         events = self._scripted.get(call.vendor)
         event = events.pop(0) if events else "succeeded"
+        if isinstance(event, Fault):
+            return "succeeded"
         for end in ("succeeded", *ENDS):
             if event == end:
                 return end
@@ -176,19 +282,38 @@ class Simulator:
 
     def _bill(self, call: Call, route: Route, body: Json, picture: Picture, end: End) -> Task:
         now = self.clock.now()
-        letters = "".join(self._random.choices(LETTERS, k=32))
-        identity = call.provider.new_task_id(len(self.tasks) + 1, int(now), letters)
         seconds = QUEUED_SECONDS + SECONDS_PER_SECOND * picture.credits * self._random.uniform(0.8, 1.2)
-        task = Task(call.vendor, identity, route, body, picture, now, seconds, end)
-        self.tasks[call.vendor, identity] = task
-        self.bill.charges.append(Charge(call.vendor, identity, picture.credits, now))
-        if key := _idempotency_key(call):
-            self._replays[call.vendor, key] = (body, identity)
+        if call.operation.role == "stream":
+            seconds = 0.0  # it ends with the job, so the job is over when it has been read
+        task, key = Task(call.vendor, self._new_id(call, now), route, body, picture, now, seconds, end), _key(call)
+        self._keep(task, key)
+        if self.on_accept is not None:
+            self.on_accept(task, key)
         return task
+
+    def _new_id(self, call: Call, now: float) -> str:
+        """The id of a new task: another one where a process with the same seed has made it before."""
+        while True:
+            letters = "".join(self._random.choices(LETTERS, k=32))
+            identity = call.provider.new_task_id(len(self.tasks) + 1, int(now), letters)
+            if (call.vendor, identity) not in self.tasks:
+                return identity
+
+    def restore(self, task: Task, key: str | None = None) -> None:
+        """Take over a job that was accepted and billed before, with its idempotency key; a known one stays as it is."""
+        with self._lock:
+            if (task.vendor, task.id) not in self.tasks:
+                self._keep(task, key)
+
+    def _keep(self, task: Task, key: str | None) -> None:
+        self.tasks[task.vendor, task.id] = task
+        self.bill.charges.append(Charge(task.vendor, task.id, task.picture.credits, task.created))
+        if key is not None:
+            self._replays[task.vendor, key] = (task.body, task.id)
 
     def _replayed(self, call: Call, body: Json) -> Task | None:
         """The task of an earlier submit with the same idempotency key, where the vendor knows such keys."""
-        key = _idempotency_key(call)
+        key = _key(call)
         if key is None or (call.vendor, key) not in self._replays:
             return None
         earlier, identity = self._replays[call.vendor, key]
@@ -224,20 +349,22 @@ class Simulator:
         found = [self.tasks[call.vendor, identity] for identity in wanted if (call.vendor, identity) in self.tasks]
         return pages.page(call, found, self.clock.now())
 
-    def _content(self, call: Call) -> _Output:
+    def _content(self, call: Call) -> File:
         task = self._task(call)
         if task.status(self.clock.now()) != "succeeded":
             raise RefusedError("not_completed", *INVALID)
-        return _Output(task.picture, 1)
+        return File(task.picture, 1, task.created + task.seconds, call.operation.method, call.headers)
 
-    def _output(self, vendor: str, path: str) -> Reply | _Output:
-        found = re.fullmatch(r"/outputs/([^/]+)/([0-9]{1,3})(\.[a-z0-9]+)", path)
-        task = self.tasks.get((vendor, unquote(found[1]))) if found else None
-        if found and task and task.status(self.clock.now()) == "succeeded":
-            number = int(found[2])
-            if 1 <= number <= task.picture.count and found[3] == task.picture.suffix:
-                return _Output(task.picture, number)
-        return Reply(404, {"content-type": "text/plain"}, b"no such file")
+    def _output(self, request: Request) -> Outcome:
+        found, now = re.fullmatch(r"/outputs/([^/]+)/([0-9]{1,3})(\.[a-z0-9]+)", request.path), self.clock.now()
+        task = self.tasks.get((request.vendor, unquote(found[1]))) if found else None
+        if not found or not task or task.status(now) != "succeeded":
+            return NO_FILE
+        if not 1 <= int(found[2]) <= task.picture.count or found[3] != task.picture.suffix:
+            return NO_FILE
+        if (status := request.links.refusal(unquote(request.path), request.query, now)) is not None:
+            return Reply(status, {"content-type": "text/plain"}, b"this link does not work")
+        return File(task.picture, int(found[2]), task.created + task.seconds, request.method, request.headers)
 
 
 def scriptable(provider: Provider) -> list[str]:
@@ -247,17 +374,11 @@ def scriptable(provider: Provider) -> list[str]:
     return [*dict.fromkeys(failures), *(end for end in ENDS if end in shown)]
 
 
-def _idempotency_key(call: Call) -> str | None:
+def _key(call: Call) -> str | None:
+    """The idempotency key of a submit, where the vendor knows such keys."""
     policy = call.operation.spec.get("x-polyreel-idempotency", {})
     return call.headers.get(policy["header"].lower()) if policy.get("mode") == "replay" else None
 
 
-@lru_cache(maxsize=16)
-def _render(picture: Picture, number: int) -> bytes:
-    caption = [*picture.caption, f"{number} of {picture.count}"] if picture.count > 1 else [*picture.caption]
-    width, height = picture.width, picture.height
-    if picture.seconds == 0:
-        return rendering.render_image(width=width, height=height, output_format=picture.image_format, caption=caption)
-    return rendering.render_video(
-        seconds=picture.seconds, width=width, height=height, audio=picture.audio, caption=caption
-    )
+def _rendered(file: File) -> Answer:
+    return whole(file.reply())

@@ -15,6 +15,7 @@ from ..mapping import Constant, get, is_missing
 from ..provider import Provider
 from ..reading import Reading, read
 from . import multipart
+from .links import Links
 
 LONGEST_MESSAGE: Final = 300
 MAX_JSON_BYTES: Final = 4_000_000
@@ -44,8 +45,24 @@ def _shortened(text: str) -> str:
 
 
 @frozen
+class Request:
+    """One request as it arrived, with its path and query apart."""
+
+    vendor: str
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    """By lower-case names."""
+    content: bytes
+    links: Links
+    connected: bool
+    """Whether its connection was asked for, and accepted, before."""
+
+
+@frozen
 class Call:
-    """One request as it arrived."""
+    """One request, as the call of the contract that it is."""
 
     vendor: str
     provider: Provider
@@ -55,8 +72,7 @@ class Call:
     headers: Mapping[str, str]
     """By lower-case names."""
     content: bytes
-    public: str
-    """The URL below which output files are found."""
+    links: Links
     number: int
     """Of all requests."""
 
@@ -92,6 +108,14 @@ def _fit(template: list[str], parts: list[str]) -> Mapping[str, str] | None:
     if any(part != own and not (own.startswith("{") and part) for own, part in pairs):
         return None
     return {own.strip("{}"): part for own, part in pairs if own.startswith("{")}
+
+
+def call_of(
+    request: Request, provider: Provider, operation: Operation, parameters: Mapping[str, str], number: int
+) -> Call:
+    """A request as the call that it is."""
+    query, headers, content, links = request.query, request.headers, request.content, request.links
+    return Call(request.vendor, provider, operation, parameters, query, headers, content, links, number)
 
 
 def documented(call: Call, place: str) -> Json:

@@ -8,6 +8,7 @@ from attrs import Factory, define, frozen
 
 from ..codecs import Json
 from ..provider import Route, SimulatedTask, Status
+from .links import Links
 from .shapes import Picture
 
 QUEUED_SECONDS: Final = 4.0
@@ -45,10 +46,11 @@ class Task:
             return "queued"
         return "running" if age < self.seconds else self.end
 
-    def facts(self, status: Status, now: float, public: str) -> SimulatedTask:
-        """What a vendor's answer can tell of the job; `public` is the URL below which output files are found."""
+    def facts(self, status: Status, now: float, links: Links) -> SimulatedTask:
+        """What a vendor's answer can tell of the job."""
         picture = self.picture
-        elapsed = min(now - self.created, self.seconds)
+        # Another process, whose clock was ahead, may have made the job.
+        elapsed = max(0.0, min(now - self.created, self.seconds))
         share = 100 if self.seconds == 0 else int(100 * elapsed / self.seconds)
         return SimulatedTask(
             id=self.id,
@@ -63,7 +65,7 @@ class Task:
             prompt=picture.prompt,
             credits=picture.credits,
             body=self.body,
-            urls=tuple(f"{public}/outputs/{self.id}/{n}{picture.suffix}" for n in range(1, picture.count + 1)),
+            urls=tuple(links.url(self.id, f"{n}{picture.suffix}", now) for n in range(1, picture.count + 1)),
             content_type=picture.content_type,
         )
 

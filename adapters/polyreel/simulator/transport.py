@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import ClassVar, Final
 
 import httpx
 
+from ..flows import Answer
 from ..registry import all_providers
 from .engine import HOST, Simulator
+
+SENT: Final = (
+    "http11.send_request_headers.started",
+    "http11.send_request_headers.complete",
+    "http11.send_request_body.started",
+    "http11.send_request_body.complete",
+)
+"""The events of httpcore's trace that tell that a request has left."""
+LENGTH: Final = b"content-length"
 
 
 class SimulatedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """Hands requests for vendors' hosts to the engine, and refuses to connect to anything else.
 
-    `base_urls` are other addresses of vendors, with a path or without: they stand for the documented ones.
+    `base_urls` are other addresses of vendors, with a path or without: they stand for the documented ones. A request
+    with a `trace` extension is told what httpcore would tell it, before the vendor hears of anything. Answers that do
+    not arrive are the exceptions that httpx raises over a real connection.
     """
+
+    traces: ClassVar[bool] = True
+    """Whether a request that has left is told of, so that one that was not told of has not left."""
 
     def __init__(self, simulator: Simulator, base_urls: Mapping[str, str] | None = None) -> None:
         self.simulator = simulator
@@ -34,16 +51,47 @@ class SimulatedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one blocking request."""
-        return self._answer(request, request.read())
+        content = request.read()
+        vendor, target = self._connected(request)
+        if trace := request.extensions.get("trace"):
+            for event in SENT:
+                trace(event, {})
+        return self._answer(request, vendor, target, content)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one awaited request."""
-        return self._answer(request, await request.aread())
+        content = await request.aread()
+        vendor, target = self._connected(request)
+        if trace := request.extensions.get("trace"):
+            for event in SENT:
+                told = trace(event, {})
+                if inspect.isawaitable(told):
+                    await told
+        return self._answer(request, vendor, target, content)
 
-    def _answer(self, request: httpx.Request, content: bytes) -> httpx.Response:
+    def _connected(self, request: httpx.Request) -> tuple[str, str]:
+        """The vendor and the target of a request; a ConnectError where there is nobody, or who refuses."""
         vendor, target = self._target(request)
-        reply = self.simulator.handle(vendor, request.method, target, dict(request.headers), content)
-        return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.content, request=request)
+        if not self.simulator.connect(vendor, request.method, target):
+            raise httpx.ConnectError("[Errno 111] Connection refused", request=request)
+        return vendor, target
+
+    def _answer(self, request: httpx.Request, vendor: str, target: str, content: bytes) -> httpx.Response:
+        headers = dict(request.headers)
+        answer = self.simulator.handle(vendor, request.method, target, headers, content, connected=True)
+        if answer.ending in {"silence", "drip"}:
+            self._pass_time(request)
+        if failure := FAILURES.get(answer.ending):
+            kind, text = failure
+            raise kind(text, request=request)
+        return _response(request, answer)
+
+    def _pass_time(self, request: httpx.Request) -> None:
+        """Wait as long as the client would, where time is virtual."""
+        seconds = request.extensions.get("timeout", {}).get("read")
+        advance: Callable[[float], None] | None = getattr(self.simulator.clock, "advance", None)
+        if advance is not None and seconds is not None:
+            advance(seconds)
 
     def _target(self, request: httpx.Request) -> tuple[str, str]:
         """The vendor of a URL, and path and query below the vendor's own host."""
@@ -63,3 +111,43 @@ class SimulatedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
 def _origin(url: httpx.URL) -> str:
     return f"{url.scheme}://{url.netloc.decode()}"
+
+
+FAILURES: Final[Mapping[str, tuple[Callable[..., httpx.TransportError], str]]] = {
+    "reset": (httpx.ReadError, "[Errno 104] Connection reset by peer"),
+    "close": (httpx.RemoteProtocolError, "Server disconnected without sending a response."),
+    "silence": (httpx.ReadTimeout, "The read operation timed out"),
+    "drip": (httpx.ReadTimeout, "The read operation timed out"),
+}
+"""What httpx raises where no answer arrives."""
+
+
+def _response(request: httpx.Request, answer: Answer) -> httpx.Response:
+    # Latin-1, as servers write them: httpx would take text as ASCII only.
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+    if answer.ending != "cut":
+        return httpx.Response(answer.status, headers=headers, content=answer.content, request=request)
+    if not any(name == LENGTH for name, _ in headers):
+        headers.append((LENGTH, str(len(answer.content)).encode()))
+    return httpx.Response(answer.status, headers=headers, stream=_Cut(answer.content, request), request=request)
+
+
+class _Cut(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that ends halfway, as httpx tells it where the length was announced."""
+
+    def __init__(self, content: bytes, request: httpx.Request) -> None:
+        self._half, self._length = content[: len(content) // 2], len(content)
+        self._request = request
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._half
+        raise self._end()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._half
+        raise self._end()
+
+    def _end(self) -> httpx.RemoteProtocolError:
+        got = f"received {len(self._half)} bytes, expected {self._length}"
+        text = f"peer closed connection without sending complete message body ({got})"
+        return httpx.RemoteProtocolError(text, request=self._request)

@@ -31,7 +31,7 @@ def upload(call: Call) -> Reply:
     parts = intake.form(call)
     asked, file = _json_upload(call) if parts is None else _form_upload(call, parts)
     name = str(asked.get("file_name") or file.name)
-    link = f"{call.public}/uploads/{call.number}/{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
+    link = f"{call.links.public}/uploads/{call.number}/{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
     facts = {"file_name": name, "original_name": file.name, "mime_type": file.content_type, "file_size": file.size}
     told = {member: value for member, value in {**asked, **facts}.items() if value is not None}
     status, sample = answers.example(call.provider, call.operation, "uploaded")

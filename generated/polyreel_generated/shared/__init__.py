@@ -311,6 +311,10 @@ class Job(BaseModel):
     """
     Whether the embedded simulator made it; nothing was paid then.
     """
+    ledger_id: StrictStr | None = None
+    """
+    The job's row in the ledger, where one is kept.
+    """
     raw: dict[str, Any] | None = None
     """
     The vendor's last answer, unchanged.

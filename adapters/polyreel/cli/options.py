@@ -1,0 +1,75 @@
+"""Options that several commands share, and the client they ask for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from .. import environment
+from ..client import AsyncClient, Client
+from ..errors import LedgerError
+from ..ledger import Ledger
+from . import show
+
+
+def finite(value: float) -> float:
+    """A number, not NaN."""
+    if math.isnan(value):
+        raise typer.BadParameter("not a number")
+    return value
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Live = Annotated[
+    bool, typer.Option("--live", help="Call the real vendor, with the key from the environment. Costs money.")
+]
+LiveJobs = Annotated[bool, typer.Option("--live", help="The live jobs, with the keys from the environment.")]
+LedgerFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ledger", help="The ledger's file; else POLYREEL_LEDGER, or one in your data folder.", show_default=False
+    ),
+]
+Timeout = Annotated[
+    float, typer.Option(min=0, callback=finite, help="Seconds to wait; the job itself goes on after that.")
+]
+VENDOR_HELP: Final = "Vendor id. Left out: the first that can serve the request, in the order of POLYREEL_VENDORS."
+
+
+def open_ledger(file: Path | None) -> Ledger:
+    """The ledger that a command line uses; LedgerError where it cannot be."""
+    return Ledger(file or environment.ledger_path())
+
+
+def kept(file: Path | None, *, live: bool) -> AbstractContextManager[Ledger | None]:
+    """The ledger for a new job. Where the usual place cannot be written, a simulated job does without one."""
+    try:
+        return open_ledger(file)
+    except LedgerError as error:
+        if live or file is not None:
+            raise
+        show.note(f"{error}. Simulated jobs do without a ledger; --ledger FILE takes another place")
+        return nullcontext()
+
+
+def settings(vendors: Sequence[str], *, live: bool, ledger: Ledger | None, **more: Any) -> dict[str, Any]:
+    """What a client of a command line is made of."""
+    order = list(vendors) or environment.vendor_order()
+    keys = environment.keys(order) if live else None
+    usable = [vendor for vendor in order if keys is None or vendor in keys]
+    return {"keys": keys, "vendors": usable, "base_urls": environment.base_urls(), "ledger": ledger, **more}
+
+
+def client(vendors: Sequence[str] = (), *, live: bool, ledger: Ledger | None = None, **more: Any) -> Client:
+    """A client for what a command line asks."""
+    return Client(**settings(vendors, live=live, ledger=ledger, **more))
+
+
+def async_client(*, live: bool, ledger: Ledger, listener: Callable[[Any], None] | None = None) -> AsyncClient:
+    """A client for many jobs at once."""
+    return AsyncClient(**settings((), live=live, ledger=ledger, listener=listener))

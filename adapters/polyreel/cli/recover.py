@@ -1,0 +1,280 @@
+"""The commands about jobs of before: jobs, resume, reconcile, adopt, resubmit, abandon."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+
+from ..client import TIMEOUT, AsyncClient
+from ..codecs import Json
+from ..errors import PolyreelError
+from ..records import Entry, State
+from ..recovery import Finding
+from . import exit_code, failures, show
+from .files import prepare
+from .options import AsJson, LedgerFile, LiveJobs, Timeout, async_client, client, open_ledger
+
+AT_ONCE = 16
+"""How many jobs are looked after at the same time."""
+SOME_FAILED = 5
+AMBIGUOUS = 6
+Names = Annotated[list[str] | None, typer.Argument(help="Ledger ids, or their beginnings.", show_default=False)]
+Name = Annotated[str, typer.Argument(help="Ledger id, or its beginning.")]
+Output = Annotated[
+    Path | None, typer.Option(help="Folder for the files; left out, the one asked for at first.", show_default=False)
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (jobs, resume, reconcile, adopt, resubmit, abandon):
+        app.command()(command)
+
+
+# -- jobs --------------------------------------------------------------------------------------------
+
+
+def jobs(
+    state: Annotated[
+        list[str] | None, typer.Option(help="Only these states, several times.", show_default=False)
+    ] = None,
+    last: Annotated[int, typer.Option(min=1, help="How many at most, the newest.")] = 50,
+    ledger: LedgerFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the jobs in the ledger: what was paid for, what may have been, and what is still to be done."""
+    for name in state or ():
+        if name not in get_args(State):
+            raise typer.BadParameter(f"{name!r} is none of {', '.join(get_args(State))}", param_hint="--state")
+    with open_ledger(ledger) as opened:
+        entries = opened.entries(state or None)[-last:]  # type: ignore[arg-type]
+    if as_json:
+        show.document([entry_document(entry) for entry in entries])
+    else:
+        columns = ["id", "made", "vendor", "workflow", "state", "task", "files", "note"]
+        show.table(columns, [_cells(entry) for entry in entries])
+    for entry in entries:
+        if step := show.next_step(entry):
+            show.note(step)
+
+
+def entry_document(entry: Entry) -> Json:
+    """An entry as data."""
+    own = entry.submission
+    facts: Json = {
+        "id": entry.id,
+        "state": entry.state,
+        "vendor": own.vendor,
+        "model": own.model,
+        "workflow": own.workflow,
+        "simulated": own.simulated,
+        "reference": own.reference,
+        "reason": entry.reason,
+        "request_id": entry.request_id,
+        "attempts": entry.attempts,
+        "follows": entry.follows,
+        "created_at": entry.created_at,
+        "updated_at": entry.updated_at,
+        "finished_at": entry.finished_at,
+        "in_use": entry.owned,
+        "job": show.job_document(entry.job) if entry.job else None,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _cells(entry: Entry) -> list[str]:
+    own, job = entry.submission, entry.job
+    vendor = own.vendor + (" (simulated)" if own.simulated else "")
+    state = entry.state + (", in use" if entry.owned else "")
+    task = job.id if job else "-"
+    return [entry.id, _ago(entry.created_at), vendor, own.workflow, state, task, _files(entry), entry.reason or ""]
+
+
+def _files(entry: Entry) -> str:
+    """Where the files are, or how long they can still be fetched."""
+    told = []
+    for output in (entry.job and entry.job.outputs) or ():
+        left = None if output.expires_at is None else output.expires_at - time.time()
+        link = "" if left is None else ", expired" if left <= 0 else f", {_span(left)} left"
+        told.append(output.path or f"not saved{link}")
+    return "; ".join(told) or "-"
+
+
+def _ago(moment: float) -> str:
+    return f"{_span(max(0.0, time.time() - moment))} ago"
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+# -- resume ------------------------------------------------------------------------------------------
+
+
+def resume(
+    names: Names = None,
+    output: Output = None,
+    timeout: Timeout = TIMEOUT,
+    live: LiveJobs = False,
+    ledger: LedgerFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Finish jobs that were accepted before: wait for them and save their files. Submits nothing.
+
+    Without ids: every job that is not finished, and that nobody else looks after.
+    """
+    with open_ledger(ledger) as opened, show.Progress(opened) as progress:
+        if output is not None:
+            prepare(output)
+        made = async_client(live=live, ledger=opened, listener=progress)
+        chosen = [opened.entry(name).id for name in names or ()] or [
+            entry.id for entry in made.jobs(["accepted", "succeeded"]) if not entry.owned
+        ]
+        results = asyncio.run(_resume_all(made, chosen, output, timeout))
+        doubtful = [] if names else made.jobs(["ambiguous"])
+    _tell(results, as_json=as_json)
+    for entry in doubtful:
+        show.note(show.next_step(entry) or "")
+    if len(results) == 1 and isinstance(results[0], PolyreelError):
+        raise typer.Exit(exit_code(results[0]))
+    if any(isinstance(result, PolyreelError) for result in results):
+        raise typer.Exit(SOME_FAILED)
+
+
+async def _resume_all(made: AsyncClient, names: Sequence[str], output: Path | None, timeout: float) -> list[Any]:
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def one(name: str) -> Any:
+        async with limit:
+            try:
+                return await made.resume(name, output=output, timeout=timeout)
+            except PolyreelError as error:
+                return error
+
+    async with made:
+        return await asyncio.gather(*map(one, names))
+
+
+def _tell(results: Sequence[Any], *, as_json: bool) -> None:
+    documents = []
+    for result in results:
+        if isinstance(result, PolyreelError):
+            documents.append(failures.tell(result))
+        else:
+            documents.append(show.job_document(result))
+            for item in () if as_json else result.outputs or ():
+                show.line(str(item.path))
+    if as_json:
+        show.document(documents)
+    if not results:
+        show.note("nothing to resume")
+
+
+# -- reconcile ---------------------------------------------------------------------------------------
+
+
+def reconcile(
+    names: Names = None,
+    live: LiveJobs = False,
+    ledger: LedgerFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find out what became of submits whose answer was lost. Never makes a second job.
+
+    Asks the vendor's list of tasks, or repeats the submit under its own idempotency key, where the vendor is known to
+    answer that with the first job. Exits 6 where a job stays ambiguous.
+    """
+    with open_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
+        findings = made.reconcile(*names or ())
+        entries = [opened.entry(finding.entry) for finding in findings]
+    if as_json:
+        show.document([_finding_document(finding) for finding in findings])
+    elif findings:
+        show.table(["id", "vendor", "result", "what"], [[f.entry, f.vendor, f.result, f.text] for f in findings])
+    else:
+        show.note("nothing is ambiguous")
+    for entry, finding in zip(entries, findings, strict=True):
+        for step in _steps(entry, finding):
+            show.note(step)
+    if any(finding.result == "unsolved" for finding in findings):
+        raise typer.Exit(AMBIGUOUS)
+
+
+def _steps(entry: Entry, finding: Finding) -> Iterator[str]:
+    """What can be typed after a finding."""
+    if finding.result == "found":
+        yield show.next_step(entry) or ""
+        return
+    live = "" if entry.submission.simulated else " --live"
+    task = finding.candidates[0] if finding.candidates else "TASK"
+    yield f"{entry.id} is still ambiguous. Once you know more, one of:"
+    yield f"  polyreel adopt {entry.id} {task}{live}  (it is that task)"
+    yield f"  polyreel resubmit {entry.id} --accept-double-billing{live}  (pay for it anew)"
+    yield f"  polyreel abandon {entry.id}  (leave it at that)"
+
+
+def _finding_document(finding: Finding) -> Json:
+    facts: Json = {"id": finding.entry, "vendor": finding.vendor, "result": finding.result, "text": finding.text}
+    if finding.job is not None:
+        facts["job"] = show.job_document(finding.job)
+    return {**facts, "candidates": list(finding.candidates)}
+
+
+# -- on the user's word ------------------------------------------------------------------------------
+
+
+def adopt(
+    name: Name,
+    task: Annotated[str, typer.Argument(help="The vendor's task id, such as its dashboard shows.")],
+    live: LiveJobs = False,
+    ledger: LedgerFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which of the vendor's tasks an ambiguous submit became. The vendor is asked whether it knows the task."""
+    with open_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
+        job = made.adopt(name, task)
+        entry = opened.entry(job.ledger_id or name)
+    if as_json:
+        show.document(entry_document(entry))
+    show.note(f"{entry.id} is {job.vendor} {job.id}: {job.status}")
+    show.note(show.next_step(entry) or "")
+
+
+def resubmit(
+    name: Name,
+    accept: Annotated[
+        bool, typer.Option("--accept-double-billing", help="Your word that paying twice is accepted.")
+    ] = False,
+    output: Output = None,
+    timeout: Timeout = TIMEOUT,
+    live: LiveJobs = False,
+    ledger: LedgerFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Submit an ambiguous job anew, although the first may have been billed. Costs money with --live."""
+    with open_ledger(ledger) as opened, show.Progress(opened) as progress:
+        made = client(live=live, ledger=opened, listener=progress)
+        with made:
+            folder = output or Path(opened.entry(name).submission.folder or "clips")
+            prepare(folder)
+            job = made.resubmit(name, accept_double_billing=accept, output=folder, timeout=timeout)
+    _tell([job], as_json=False) if not as_json else show.document(show.job_document(job))
+
+
+def abandon(
+    names: Annotated[list[str], typer.Argument(help="Ledger ids, or their beginnings.")], ledger: LedgerFile = None
+) -> None:
+    """Stop caring about jobs: they are neither resumed nor reconciled any more. The vendor is not told."""
+    with open_ledger(ledger) as opened:
+        for name in names:
+            entry = opened.abandon(name)
+            paid = "; it may have been billed" if entry.job or entry.reason else ""
+            show.note(f"{entry.id} is abandoned{paid}")

@@ -1,0 +1,75 @@
+"""The watch over one call: its total deadline, and whether a byte of it may have left."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+CONNECT_SECONDS: Final = 10.0
+LATE: Final = "no complete answer in time"
+
+
+class Watch:
+    """Deadline and proof of one call.
+
+    httpcore's events prove whether anything left; exception classes do not. A library's timeouts are per read, so
+    that an answer that drips would never end: a timer cuts the connection of a blocking call at the deadline, and
+    `asyncio.timeout` ends an awaited one.
+    """
+
+    def __init__(self, seconds: float, *, blind: bool) -> None:
+        self.ends = time.monotonic() + seconds
+        self.may_have_left = blind
+        """Whether a byte of the request may have left; where nothing would tell, it may."""
+        self._connection: Any = None
+        self._timer: threading.Timer | None = None
+
+    @property
+    def left(self) -> float:
+        """Seconds to the deadline."""
+        return self.ends - time.monotonic()
+
+    def timeout(self, stalled: float) -> tuple[float, float, float, float]:
+        """Httpx's timeouts to connect, to read, to write, and to get a connection: each for one wait."""
+        left = max(0.0, self.left)
+        return min(left / 2, CONNECT_SECONDS), min(left, stalled), min(left, stalled), left
+
+    def see(self, event: str, info: Mapping[str, Any]) -> None:
+        """Hear an event of a blocking call."""
+        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+            self._connection = info["return_value"]
+        elif event.endswith(".send_request_headers.started"):
+            self.may_have_left = True
+            if self._connection is not None:  # a simulated one has none
+                self._timer = threading.Timer(max(0.0, self.left), self._cut)
+                self._timer.daemon = True
+                self._timer.start()
+
+    async def asee(self, event: str, info: Mapping[str, Any]) -> None:
+        """Hear an event of an awaited call."""
+        self.may_have_left = self.may_have_left or event.endswith(".send_request_headers.started")
+
+    def stop(self) -> None:
+        """Let the connection be."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _cut(self) -> None:
+        # Closing a socket does not wake the thread that reads from it, shutting it down does.
+        with suppress(OSError):
+            socket.socket.shutdown(self._connection.get_extra_info("socket"), socket.SHUT_RDWR)
+
+    def late(self, error: Exception) -> bool:
+        """Whether an exception of the transport means that time ran out."""
+        return "Timeout" in type(error).__name__ or self.left <= 0
+
+
+def trouble(error: Exception) -> str:
+    """An exception of the transport in words that quote no headers."""
+    # Nothing was sent where connecting failed; the text of other errors can quote headers.
+    name = type(error).__name__
+    return f"connection failed ({error if name == 'ConnectError' else name})"

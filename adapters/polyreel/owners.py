@@ -1,0 +1,79 @@
+"""Who is alive: a name for each flow that owns ledger entries, which dies with its process, however that ends.
+
+A process holds a lock on a file of its own; the system lets go of it when the process is gone. Process ids and
+leases with a time would both lie sooner or later.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+class Owners:
+    """The owners that share a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._guard = threading.Lock()
+        self._process: tuple[int, str, FileLock] | None = None
+        self._own: set[str] = set()
+        self._number = 0
+
+    def new(self) -> str:
+        """A new owner of this process."""
+        with self._guard:
+            self._number += 1
+            owner = f"{self._process_name()}/{self._number}"
+            self._own.add(owner)
+            return owner
+
+    def _process_name(self) -> str:
+        if self._process is None or self._process[0] != os.getpid():  # a fork is another process
+            name = secrets.token_hex(8)
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = FileLock(self._folder / name, thread_local=False)
+            lock.acquire(timeout=0)
+            self._process, self._own = (os.getpid(), name, lock), set()
+        return self._process[1]
+
+    def end(self, owner: str) -> None:
+        """An owner of this process is done."""
+        with self._guard:
+            self._own.discard(owner)
+
+    def is_alive(self, owner: str | None) -> bool:
+        """Whether an owner still is."""
+        if owner is None:
+            return False
+        with self._guard:
+            name = owner.partition("/")[0]
+            if self._process is not None and self._process[:2] == (os.getpid(), name):
+                return owner in self._own
+        return self._is_locked(self._folder / name)
+
+    def _is_locked(self, path: Path) -> bool:
+        if not path.exists():
+            return False
+        lock = FileLock(path, thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        path.unlink(missing_ok=True)  # its process is gone, and no other has its name
+        lock.release()
+        return False
+
+    def close(self) -> None:
+        """All owners of this process are done."""
+        with self._guard:
+            self._own.clear()
+            if self._process is not None and self._process[0] == os.getpid():
+                _, name, lock = self._process
+                (self._folder / name).unlink(missing_ok=True)
+                lock.release()
+            self._process = None

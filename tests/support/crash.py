@@ -1,0 +1,101 @@
+"""A program that generates one clip and is killed at a point of its flow: `python -m support.crash ...`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from polyreel import AsyncClient, Client
+from polyreel.errors import PolyreelError
+from polyreel.flows import Fetch, Record, Send, Step
+from polyreel.jobs import is_saved
+from polyreel.records import Keep
+from polyreel.simulator import RunningClock, server
+
+SPEED: Final = 50.0
+KEY: Final = "sk-CANARY-crash-0123456789"
+REQUEST: Final = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
+REFERENCE: Final = "the clip"
+
+
+class Hurried(RunningClock):
+    """A clock for clients that runs as fast as the simulator's."""
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds / self.speed)
+
+    async def asleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / self.speed)
+
+
+def settings(url: str, ledger: Path) -> dict[str, Any]:
+    """A client of a simulator at an address, with a ledger."""
+    addresses = {vendor: url + mount for vendor, mount in server.mounts().items()}
+    return {"keys": dict.fromkeys(addresses, KEY), "base_urls": addresses, "ledger": ledger, "call_timeout": 5.0}
+
+
+def client(url: str, ledger: Path) -> Client:
+    """A blocking client in a hurry."""
+    made = Client(**settings(url, ledger))
+    made.wire.clock = Hurried(SPEED)
+    return made
+
+
+class Killer:
+    """Ends the process at a point: before or after a write to the ledger, or something sent."""
+
+    def __init__(self, at: str) -> None:
+        self.at = at
+        self.points: list[str] = []
+
+    def __call__(self, moment: Literal["before", "after"], step: Step) -> None:
+        if not isinstance(step, Record | Send | Fetch):
+            return
+        self.points.append(f"{moment} {self._name(step)}")
+        if self.points[-1] == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _name(self, step: Record | Send | Fetch) -> str:
+        if isinstance(step, Record):
+            saved = isinstance(step.event, Keep) and is_saved(step.event.job)
+            return "KeepFile" if saved else type(step.event).__name__
+        return "Fetch" if isinstance(step, Fetch) else "Submit" if step.paid else "Poll"
+
+
+async def generate(made: AsyncClient, vendor: str, folder: Path) -> None:
+    async with made:
+        await made.generate(REQUEST, vendor, output=folder, reference=REFERENCE, timeout=600)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    for name in ("url", "vendor", "kind"):
+        parser.add_argument(name)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("at")
+    options = parser.parse_args()
+    killer, ledger = Killer(options.at), options.folder / "ledger.sqlite3"
+    made: Client | AsyncClient = client(options.url, ledger)
+    if options.kind == "awaiting":
+        made.close()
+        made = AsyncClient(**settings(options.url, ledger))
+        made.wire.clock = Hurried(SPEED)
+    made.wire.observer = killer
+    try:
+        if isinstance(made, Client):
+            made.generate(REQUEST, options.vendor, output=options.folder, reference=REFERENCE, timeout=600)
+        else:
+            asyncio.run(generate(made, options.vendor, options.folder))
+    except PolyreelError as error:
+        sys.stdout.write(f"{type(error).__name__}\n")
+    sys.stdout.write("\n".join(killer.points))
+
+
+if __name__ == "__main__":
+    main()
