@@ -1,13 +1,21 @@
-"""Options of the test suite."""
+"""Options of the test suite, and the watch over keys: whatever any test does, no key shows up anywhere."""
 
 import os
+import re
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.webhooks import OTHER_SECRET, SECRET
 
 settings.register_profile("ci", max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("full", max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile(os.environ.get("POLYREEL_LAWS", "ci"))
+
+SECRETS = [secret.removeprefix("whsec_") for secret in (SECRET, OTHER_SECRET)]
+SHOWN = re.compile("|".join(["sk-" + "canary", *map(re.escape, SECRETS)]), re.IGNORECASE)
+"""Every key and secret in the tests looks so."""
+SHOWN_IN_FILES = re.compile(SHOWN.pattern.encode(), re.IGNORECASE)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,3 +24,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write tests/plans/ and tests/readings/ anew; read the difference before committing",
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that shows a key on a stream, in a log at its most talkative, or in its own failure, fails."""
+    report = yield
+    texts = [report.longreprtext, *(text for _, text in report.sections)]
+    if any(SHOWN.search(text) for text in texts):
+        report.outcome = "failed"
+        report.longrepr = f"a key was shown during {report.nodeid}"
+        report.sections.clear()
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_file_holds_a_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Ledgers, memories of simulators, media, recordings: everything the tests left behind is looked through."""
+    yield
+    files = [path for path in tmp_path_factory.getbasetemp().rglob("*") if path.is_file()]
+    assert [str(path) for path in files if SHOWN_IN_FILES.search(path.read_bytes())] == []

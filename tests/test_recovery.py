@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 from polyreel import AmbiguousError, Client, DownloadError, JobFailedError, RejectedError, Simulator, StillRunningError
-from polyreel.errors import ClaimedError, LedgerError, PolyreelError, RequestError, TaskNotFoundError, UnknownNameError
+from polyreel.errors import (
+    BadReplyError,
+    ClaimedError,
+    LedgerError,
+    PolyreelError,
+    RequestError,
+    TaskNotFoundError,
+    UnknownNameError,
+)
 from polyreel.ledger import Ledger
 from polyreel.provider import Provider
 from polyreel.records import Claim
@@ -337,6 +345,21 @@ def test_a_task_is_adopted(pair: Clients, vendor: str, kind: Kind, tmp_path: Pat
     assert state(client, lost) == "saved"
     with pytest.raises(ClaimedError, match="not ambiguous"):
         pair.do(kind, "adopt", lost, task)
+
+
+@every_vendor
+@pytest.mark.parametrize("fault", ["poll-empty", "poll-html", "missing-status"])
+def test_an_answer_that_says_nothing_is_no_task(client: Client, vendor: str, fault: str) -> None:
+    """Neither adopting nor reconciling takes it for one."""
+    assert client.simulator
+    lost = lose(client, vendor)
+    ((_, task),) = client.simulator.tasks
+    client.simulator.inject(fault, vendor, times=None)
+    with pytest.raises(BadReplyError):
+        client.adopt(lost, task)
+    (finding,) = client.reconcile(lost)
+    assert finding.result == ("found" if vendor in REPLAYING else "unsolved")
+    assert state(client, lost) == ("accepted" if vendor in REPLAYING else "ambiguous")
 
 
 @every_vendor

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from .errors import AmbiguousError, ClaimedError, LedgerError, PolyreelError, RequestError
+from .errors import AmbiguousError, BadReplyError, ClaimedError, LedgerError, PolyreelError, RequestError
 from .flows import Flow, now, send
 from .jobs import started
 from .lifecycle import failed, finish, generate, outcome, pay
@@ -170,26 +170,34 @@ def _is_same(sent: Json, echoed: Json) -> bool:
 
 def _take(entry: Entry, task: Listed, text: str) -> Flow[Finding]:
     try:
-        facts = yield from entry.submission.provider.get(task.id, entry.submission.base_url)
+        facts = yield from _look(entry, task.id)
     except PolyreelError as error:
         return Finding(entry.id, entry.vendor, "unsolved", f"{text}, but {error}", candidates=(task.id,))
-    return (yield from _found(entry, facts, text, task.id))
+    return (yield from _found(entry, facts, text))
 
 
-def _found(entry: Entry, facts: Facts, text: str, task: str | None = None) -> Flow[Finding]:
+def _look(entry: Entry, task: str) -> Flow[Facts]:
+    """What the vendor says of a task, under the id that it was asked for; BadReplyError where it says nothing."""
+    facts = yield from entry.submission.provider.get(task, entry.submission.base_url)
+    if facts.word is None:
+        raise BadReplyError(f"{entry.vendor} says nothing of {task}", vendor=entry.vendor)
+    return evolve(facts, id=task)
+
+
+def _found(entry: Entry, facts: Facts, text: str) -> Flow[Finding]:
     try:
-        job = yield from _accept(entry, facts, task)
+        job = yield from _accept(entry, facts)
     except LedgerError as error:
         return Finding(entry.id, entry.vendor, "unsolved", str(error))
     return Finding(entry.id, entry.vendor, "found", text, job)
 
 
-def _accept(entry: Entry, facts: Facts, task: str | None = None) -> Flow[Job]:
+def _accept(entry: Entry, facts: Facts) -> Flow[Job]:
     """Give an entry its job."""
     own = entry.submission
     what: dict[str, Any] = {"vendor": own.vendor, "model": own.model, "workflow": own.workflow}
     job = started(facts, **what, simulated=own.simulated, seconds=entry.created_at)
-    job = job.model_copy(update={"ledger_id": entry.id, **({"id": task} if task else {})})
+    job = job.model_copy(update={"ledger_id": entry.id})
     yield from settle(entry.id, "accepted", job=job)
     return job
 
@@ -200,8 +208,8 @@ def _accept(entry: Entry, facts: Facts, task: str | None = None) -> Flow[Job]:
 def adopt(name: str, task: str) -> Flow[Job]:
     """Say which task an ambiguous entry is. The vendor has to know the task."""
     entry = yield from _ambiguous(name)
-    facts = yield from entry.submission.provider.get(task, entry.submission.base_url)
-    return (yield from _accept(entry, facts, task))
+    facts = yield from _look(entry, task)
+    return (yield from _accept(entry, facts))
 
 
 def resubmit(name: str, *, accept_double_billing: bool, timeout: float, folder: Path | None = None) -> Flow[Job]:

@@ -58,7 +58,7 @@ def simulate(
     bound, url = _listen(port)
     _announce(url, {vendor: url + mount for vendor, mount in server.mounts().items()}, as_json=as_json)
     show.note("Any bearer token is a valid key. Nothing is paid. Stop with Ctrl-C.")
-    with bound, suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), bound:
         server.serve(bound, Simulator(clock=RunningClock(speed), seed=seed))
     show.note("stopped")
 
@@ -78,12 +78,12 @@ def listen(port: Port = 8766, live: LiveJobs = False, ledger: LedgerFile = None,
 
     bound, url = _listen(port)
     takers = [vendor for vendor, provider in all_providers().items() if provider.webhook]
-    with bound, open_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
+    with suppress(KeyboardInterrupt), bound, open_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
         _announce(url, {vendor: f"{url}/{vendor}" for vendor in takers}, as_json=as_json)
         for vendor, secrets in environment.webhook_secrets().items():
             webhook = all_providers()[vendor].webhook
             if not secrets and webhook and webhook.signed:
                 show.note(f"{vendor} signs its webhooks: without {webhook.secret_variable} none is believed")
-        with Receiver(made, environment.webhook_secrets(), told) as receiver, suppress(KeyboardInterrupt):
+        with Receiver(made, environment.webhook_secrets(), told) as receiver:
             loopback.serve(bound, receiver.handle, LIMITS)
     show.note("stopped")
