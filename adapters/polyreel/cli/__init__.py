@@ -9,6 +9,11 @@ from typing import Final, NoReturn
 
 from .. import errors
 
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what Ctrl-C is, from a program."""
+
+
 EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (errors.RequestError, 2),
     (errors.UnknownNameError, 2),
@@ -23,21 +28,16 @@ EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (errors.MissingExtraError, 2),
     (errors.SubmitError, 3),
     (errors.VendorError, 3),
+    (Terminated, 143),
     (KeyboardInterrupt, 130),
 )
-TERMINATED: Final = 143
+SOME_FAILED: Final = 5
 KEY_STATUSES: Final = frozenset({401, 403})
 INTERNAL: Final = 1
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: what Ctrl-C is, from a program."""
-
-
 def exit_code(error: BaseException) -> int:
     """The exit code that tells what happened."""
-    if isinstance(error, Terminated):
-        return TERMINATED
     if isinstance(error, (errors.RejectedError, errors.VendorError)) and error.status in KEY_STATUSES:
         return 4
     if isinstance(error, errors.LedgerError) and error.billed != "no":

@@ -15,13 +15,12 @@ from ..codecs import Json
 from ..errors import PolyreelError
 from ..records import Entry, State
 from ..recovery import Finding
-from . import exit_code, failures, show
+from . import SOME_FAILED, exit_code, failures, show
 from .files import prepare
 from .options import AsJson, LedgerFile, LiveJobs, Timeout, async_client, client, open_ledger
 
 AT_ONCE = 16
 """How many jobs are looked after at the same time."""
-SOME_FAILED = 5
 AMBIGUOUS = 6
 Names = Annotated[list[str] | None, typer.Argument(help="Ledger ids, or their beginnings.", show_default=False)]
 Name = Annotated[str, typer.Argument(help="Ledger id, or its beginning.")]
