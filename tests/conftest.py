@@ -32,8 +32,9 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     texts = [report.longreprtext, *(text for _, text in report.sections)]
     if any(SHOWN.search(text) for text in texts):
+        failure = f", which failed:\n{report.longreprtext}" if report.failed else ""
         report.outcome = "failed"
-        report.longrepr = f"a key was shown during {report.nodeid}"
+        report.longrepr = SHOWN.sub("****", f"a key was shown during {report.nodeid}{failure}")
         report.sections.clear()
     return report
 

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polyreel.provider import Provider, Route
-from support import laws
-from support.bodies import bodies, malformed
-from support.requests import ROUTE_IDS, ROUTES, requests_for
+from polyreel.testing import laws
+from polyreel.testing.bodies import bodies, malformed
+from polyreel.testing.requests import requests_for
+from support.laws import vendors
+from support.requests import ROUTE_IDS, ROUTES
 
 every_route = pytest.mark.parametrize(("provider", "route"), ROUTES, ids=ROUTE_IDS)
-others = st.sampled_from(laws.vendors())
+others = st.sampled_from(vendors())
 
 
 @every_route

@@ -10,7 +10,7 @@ from polyreel.contract import Contract
 from polyreel.planning import plan
 from polyreel.provider import Provider
 from polyreel.registry import all_providers
-from support.laws import planned
+from polyreel.testing.laws import planned
 from support.requests import EXAMPLES, ROUTE_IDS, ROUTES
 
 PROVIDERS = list(all_providers().values())

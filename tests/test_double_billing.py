@@ -11,9 +11,10 @@ from polyreel import AmbiguousError, Job, NeverSentError, RejectedError, Simulat
 from polyreel.errors import PolyreelError, SubmitError
 from polyreel.simulator import RunningClock, VirtualClock, server
 from polyreel.simulator.faults import FAULTS
-from support.crash import KEY, SPEED, Hurried
+from support.crash import KEY, Hurried
 from support.faults import VENDORS, Clients, Kind, every_kind, every_vendor
 
+SPEED = 500.0
 SUBMITS = {name: fault for name, fault in FAULTS.items() if fault.call == "submit"}
 every_fault = pytest.mark.parametrize("fault", SUBMITS)
 REQUEST = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}

@@ -17,8 +17,11 @@ def test_file(tmp_path): (tmp_path / "ledger.sqlite3").write_bytes(b"..." + KEY.
 """
 
 
-def test_a_shown_key_fails_the_test(pytester: pytest.Pytester, request: pytest.FixtureRequest) -> None:
+def test_a_shown_key_fails_the_test(
+    pytester: pytest.Pytester, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a stream, in a log, in a failure, in a file."""
+    monkeypatch.setenv("PYTHONPATH", str(request.config.rootpath / "tests"))
     conftest = (request.config.rootpath / "tests" / "conftest.py").read_text(encoding="utf-8")
     pytester.makeconftest(conftest)
     pytester.makepyfile(WATCHED)

@@ -1,4 +1,4 @@
-"""The laws of the lens (support/laws.py), checked by Hypothesis over every route of every vendor."""
+"""The laws of the lens (polyreel.testing.laws), checked by Hypothesis over every route of every vendor."""
 
 import json
 from typing import Any
@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from polyreel.mapping import Fate
 from polyreel.planning import plan
 from polyreel.provider import Provider, Route
-from support import laws
-from support.bodies import bodies, malformed
-from support.requests import ROUTE_IDS, ROUTES, requests_for
+from polyreel.testing import laws
+from polyreel.testing.bodies import bodies, malformed
+from polyreel.testing.requests import requests_for
+from support.laws import READINGS, anchored, readings, vendors
+from support.requests import ROUTE_IDS, ROUTES
 
 every_route = pytest.mark.parametrize(("provider", "route"), ROUTES, ids=ROUTE_IDS)
-others = st.sampled_from(laws.vendors())
+others = st.sampled_from(vendors())
 
 
 @every_route
@@ -92,14 +94,14 @@ def test_every_body_is_accounted_for(provider: Provider, route: Route, data: st.
     laws.accounted(data.draw(bodies(provider, route)), provider, target)
 
 
-@pytest.mark.parametrize("provider", laws.vendors(), ids=lambda provider: provider.id)
+@pytest.mark.parametrize("provider", vendors(), ids=lambda provider: provider.id)
 def test_examples_mean_what_they_are_on_record_to_mean(provider: Provider, pytestconfig: pytest.Config) -> None:
     """Law 0, the anchor: tables that are wrong in both directions at once are wrong here."""
     if pytestconfig.getoption("--update-plans"):
-        laws.READINGS.mkdir(exist_ok=True)
-        text = json.dumps(laws.readings(provider), indent=1, ensure_ascii=False)
-        (laws.READINGS / f"{provider.id}.json").write_text(text + "\n", encoding="utf-8")
-    laws.anchored(provider)
+        READINGS.mkdir(exist_ok=True)
+        text = json.dumps(readings(provider), indent=1, ensure_ascii=False)
+        (READINGS / f"{provider.id}.json").write_text(text + "\n", encoding="utf-8")
+    anchored(provider)
 
 
 @every_route

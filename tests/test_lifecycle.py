@@ -138,7 +138,8 @@ def generate(stage: Stage, vendor: str, folder: Path) -> Any:
     """The whole way, beginning with a submit that is accepted."""
     made = next(iter(plans(vendor).values()))
     stage.answers = chain([Reply(200, {}, accepted(vendor, made))], stage.answers)
-    return stage.run(lifecycle.generate(made, folder=folder, timeout=600.0, simulated=False, idempotency_key="key"))
+    submitting = lifecycle.submit(made, simulated=False, idempotency_key="key")
+    return stage.run(lifecycle.generate(submitting, folder=folder, timeout=600.0, base_urls={}))
 
 
 LOST = TransportError("lost", sent=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import signal
@@ -21,7 +22,7 @@ import pytest
 from attrs import define
 from polyreel import loopback
 from polyreel.flows import Answer, Ending
-from polyreel.loopback import Limits, Request, guests
+from polyreel.loopback import Limits, Request, guests, plain
 from polyreel.loopback import server as house
 
 TEXT: Final = b"0123456789" * 10
@@ -569,3 +570,21 @@ def test_in_a_thread_signals_are_left_alone() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(inside).result()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_no_connection_is_left_open(gone: bool) -> None:
+    """Not even one that is being accepted at the moment the server stops."""
+    left: list[object] = []
+    before, sys.unraisablehook = sys.unraisablehook, lambda found: left.append(found.exc_value)
+    try:
+        for _ in range(20):
+            with loopback.running(lambda _: plain(200, "x")) as url:
+                guest = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+                if gone:
+                    guest.close()
+            guest.close()
+            gc.collect()
+    finally:
+        sys.unraisablehook = before
+    assert left == []

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from .client import AsyncClient, Client
     from .errors import (
         AmbiguousError,
+        ClaimedError,
         DownloadError,
         JobFailedError,
         KeyMissingError,
+        LedgerError,
         NeverSentError,
         PlanRefusedError,
         PolyreelError,
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
         RequestError,
         StillRunningError,
         VendorError,
+        WebhookError,
     )
+    from .ledger import Ledger
     from .planning import Plan, plan
     from .registry import all_providers, get_provider
     from .simulator import Simulator
@@ -33,12 +37,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "AmbiguousError": ".errors",
     "AsyncClient": ".client",
+    "ClaimedError": ".errors",
     "Client": ".client",
     "DownloadError": ".errors",
     "ImageRequest": "polyreel_generated.shared",
     "Job": "polyreel_generated.shared",
     "JobFailedError": ".errors",
     "KeyMissingError": ".errors",
+    "Ledger": ".ledger",
+    "LedgerError": ".errors",
     "NeverSentError": ".errors",
     "Plan": ".planning",
     "PlanRefusedError": ".errors",
@@ -51,6 +58,7 @@ _HOMES = {
     "Translation": ".translation",
     "VendorError": ".errors",
     "VideoRequest": "polyreel_generated.shared",
+    "WebhookError": ".errors",
     "all_providers": ".registry",
     "get_provider": ".registry",
     "plan": ".planning",
@@ -60,12 +68,15 @@ _HOMES = {
 __all__ = [
     "AmbiguousError",
     "AsyncClient",
+    "ClaimedError",
     "Client",
     "DownloadError",
     "ImageRequest",
     "Job",
     "JobFailedError",
     "KeyMissingError",
+    "Ledger",
+    "LedgerError",
     "NeverSentError",
     "Plan",
     "PlanRefusedError",
@@ -78,6 +89,7 @@ __all__ = [
     "Translation",
     "VendorError",
     "VideoRequest",
+    "WebhookError",
     "all_providers",
     "get_provider",
     "plan",

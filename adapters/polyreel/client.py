@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from attrs import evolve
 
-from . import lifecycle, media, recovery
+from . import lifecycle, media, recovery, router
 from .drivers import RealClock, Wire, arun, origin, run
 from .errors import LedgerError, RequestError, UnknownNameError
 from .flows import Flow
@@ -18,9 +18,11 @@ from .keys import Secret
 from .ledger import Ledger
 from .mapping import Allowance
 from .planning import Plan, choose
+from .prices import PriceBook
 from .records import Entry, State
 from .recovery import Finding
 from .registry import all_providers, get_provider, ordered
+from .router import Health, Preference, ranked
 from .simulator import Simulator
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class _Settings:
         ledger: Ledger | str | Path | None = None,
         retries: int = 2,
         call_timeout: float = CALL_TIMEOUT,
+        prices: PriceBook | None = None,
         listener: Callable[[Job], None] | None = None,
     ) -> None:
         """`keys` (vendor id to API key) makes the client live for just those vendors: their jobs cost money.
@@ -57,7 +60,7 @@ class _Settings:
         `ledger`, a file or a Ledger, writes every submit down before it is sent, so that nothing paid for is lost when
         the process dies. `retries` is how often a submit that is proved to be unpaid (never sent, or refused because
         of too many requests) is tried again. `call_timeout` is how many seconds a call may take as a whole, without
-        files.
+        files. `prices` are the user's own, which come before what vendors publish.
         """
         if keys and simulator:
             raise RequestError(["a client has keys, and is live, or a simulator, not both"])
@@ -66,6 +69,8 @@ class _Settings:
             get_provider(vendor)
         self.base_urls = {vendor: _base_url(vendor, url) for vendor, url in (base_urls or {}).items()}
         self.retries = retries
+        self.prices = prices or PriceBook()
+        self.health = Health()
         self._owns_ledger = not isinstance(ledger, Ledger)
         self.ledger = Ledger(ledger) if isinstance(ledger, str | Path) else ledger
         self.simulator = None if keys else simulator or self._simulator()
@@ -115,9 +120,24 @@ class _Settings:
         Without `vendor` it is the plan of the first vendor, in the client's order, that can serve the request.
         """
         candidates = ordered([vendor] if vendor else self.vendors)
-        return choose(
-            request, candidates, allow=allow, preferences=preferences, base_urls=self.base_urls, override=override
-        )
+        options: dict[str, Any] = {"allow": allow, "preferences": preferences, "override": override}
+        return evolve(choose(request, candidates, base_urls=self.base_urls, **options), prices=self.prices)
+
+    def plans(
+        self,
+        request: Request,
+        vendors: Sequence[str] | None = None,
+        *,
+        prefer: Preference = "order",
+        **options: Any,
+    ) -> list[Plan]:
+        """The plans of several vendors, in the order in which they are to be tried: as they come, or cheapest first.
+
+        `submit` and `generate` take the list: the next vendor is asked where the one before it is proved unpaid.
+        Refused plans are among them, so that the job can tell why. `options` are those of `plan`.
+        """
+        made = [self.plan(request, provider.id, **options) for provider in ordered(vendors or self.vendors)]
+        return ranked(made, prefer)
 
     def _here(self, plan: Plan) -> Plan:
         """The plan for this client's base URL, where it was made without one: submitting and polling go to one place.
@@ -128,17 +148,34 @@ class _Settings:
         own = self.base_urls.get(plan.vendor)
         return evolve(plan, base_url=own) if own and plan.base_url == plan.provider.base_url else plan
 
-    def _paying(self) -> dict[str, Any]:
-        return {"simulated": self.simulated, "idempotency_key": str(uuid.uuid4()), "retries": self.retries}
-
-    def _submission(self, plan: Plan, reference: str | None) -> Flow[Job]:
+    def _submission(self, plans: Plan | Sequence[Plan], reference: str | None, folder: str | None = None) -> Flow[Job]:
         self._needs_ledger(reference)
-        return lifecycle.submit(self._here(plan), reference=reference, **self._paying())
+        options: dict[str, Any] = {"simulated": self.simulated, "idempotency_key": str(uuid.uuid4())}
+        options |= {"reference": reference, "folder": folder, "retries": self.retries}
+        if isinstance(plans, Plan):
+            return lifecycle.submit(self._here(plans), **options)
+        return router.submit_somewhere([self._here(plan) for plan in plans], self.health, **options)
 
-    def _generation(self, plan: Plan, output: str | Path, timeout: float, reference: str | None) -> Flow[Job]:
-        self._needs_ledger(reference)
-        plan, folder = self._here(plan), Path(output)
-        return recovery.generate_once(plan, reference=reference, folder=folder, timeout=timeout, **self._paying())
+    def _generation(
+        self, plans: Plan | Sequence[Plan], output: str | Path, timeout: float, reference: str | None
+    ) -> Flow[Job]:
+        folder = Path(output).absolute()
+        chosen = [plans] if isinstance(plans, Plan) else plans
+        return recovery.generate_once(
+            self._submission(plans, reference, str(folder)),
+            reference=reference,
+            simulated=self.simulated,
+            folder=folder,
+            timeout=timeout,
+            base_urls={plan.vendor: self._here(plan).base_url for plan in chosen},
+        )
+
+    def _plans(self, request: Request | Plan | Sequence[Plan], vendor: str | None, options: Mapping[str, Any]) -> Any:
+        if isinstance(request, Plan) or (
+            isinstance(request, Sequence) and all(isinstance(one, Plan) for one in request)
+        ):
+            return request
+        return self.plan(request, vendor, **options)  # type: ignore[arg-type]
 
     def _needs_ledger(self, reference: str | None) -> None:
         if reference is not None and self.ledger is None:
@@ -179,6 +216,9 @@ class _Settings:
             )
         return job
 
+    def __reduce__(self) -> str:
+        raise TypeError("a client is not pickled: it holds keys and connections")
+
     def _close_ledger(self) -> None:
         if self.ledger is not None and self._owns_ledger:
             self.ledger.close()
@@ -195,8 +235,10 @@ def _base_url(vendor: str, url: str) -> str:
 class Client(_Settings):
     """Plans, submits, waits and downloads, blocking. Usable from one thread at a time."""
 
-    def submit(self, plan: Plan, *, reference: str | None = None) -> Job:
+    def submit(self, plan: Plan | Sequence[Plan], *, reference: str | None = None) -> Job:
         """Send the plan's bytes, once. Raises PlanRefusedError, or a SubmitError that tells what it may have cost.
+
+        Of several plans (see `plans`) the first that a vendor takes is the job; never are two of them paid.
 
         With a ledger, a `reference` of yours is submitted once: ClaimedError where it has a job already.
         """
@@ -217,7 +259,7 @@ class Client(_Settings):
 
     def generate(
         self,
-        request: Request | Plan,
+        request: Request | Plan | Sequence[Plan],
         vendor: str | None = None,
         *,
         output: str | Path = "clips",
@@ -229,8 +271,8 @@ class Client(_Settings):
 
         With a ledger, a `reference` of yours is paid once: called again, it goes on with the job it has.
         """
-        plan = request if isinstance(request, Plan) else self.plan(request, vendor, **options)
-        return run(self._generation(plan, output, timeout, reference), self.wire)
+        plans = self._plans(request, vendor, options)
+        return run(self._generation(plans, output, timeout, reference), self.wire)
 
     def resume(self, name: str, *, output: str | Path | None = None, timeout: float = TIMEOUT) -> Job:
         """Finish the job of a ledger entry: wait, download. Does nothing where nothing is left to do."""
@@ -273,8 +315,10 @@ class Client(_Settings):
 class AsyncClient(_Settings):
     """Plans, submits, waits and downloads, awaiting. The same flows as Client, so the same bytes in the same order."""
 
-    async def submit(self, plan: Plan, *, reference: str | None = None) -> Job:
+    async def submit(self, plan: Plan | Sequence[Plan], *, reference: str | None = None) -> Job:
         """Send the plan's bytes, once. Raises PlanRefusedError, or a SubmitError that tells what it may have cost.
+
+        Of several plans (see `plans`) the first that a vendor takes is the job; never are two of them paid.
 
         With a ledger, a `reference` of yours is submitted once: ClaimedError where it has a job already.
         """
@@ -295,7 +339,7 @@ class AsyncClient(_Settings):
 
     async def generate(
         self,
-        request: Request | Plan,
+        request: Request | Plan | Sequence[Plan],
         vendor: str | None = None,
         *,
         output: str | Path = "clips",
@@ -307,8 +351,8 @@ class AsyncClient(_Settings):
 
         With a ledger, a `reference` of yours is paid once: called again, it goes on with the job it has.
         """
-        plan = request if isinstance(request, Plan) else self.plan(request, vendor, **options)
-        return await arun(self._generation(plan, output, timeout, reference), self.wire)
+        plans = self._plans(request, vendor, options)
+        return await arun(self._generation(plans, output, timeout, reference), self.wire)
 
     async def resume(self, name: str, *, output: str | Path | None = None, timeout: float = TIMEOUT) -> Job:
         """Finish the job of a ledger entry: wait, download. Does nothing where nothing is left to do."""

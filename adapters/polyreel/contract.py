@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from attrs import frozen
 
@@ -73,6 +73,11 @@ class Operation:
         return {name: example["value"] for name, example in examples.items()}
 
     @cached_property
+    def full_path(self) -> str:
+        """The path below the host."""
+        return urlsplit(self.server).path.rstrip("/") + self.path
+
+    @cached_property
     def takes_files(self) -> bool:
         """Whether the call accepts multipart/form-data."""
         return bool(self._body("multipart/form-data"))
@@ -115,6 +120,16 @@ class Contract:
     def operation(self, role: str) -> Operation | None:
         """The first call with a role, such as `get` or `credits`."""
         return next((operation for operation in self.operations.values() if operation.role == role), None)
+
+    def match(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]] | None:
+        """The call for a method and a (still quoted) path, and its path parameters; fixed paths win over templates."""
+        parts = [unquote(part) for part in path.split("/")]
+        found: Iterator[tuple[Operation, Mapping[str, str]]] = (
+            (operation, parameters)
+            for operation in self.operations.values()
+            if operation.method == method and (parameters := _fit(operation.full_path.split("/"), parts)) is not None
+        )
+        return min(found, key=lambda one: len(one[1]), default=None)
 
     def resolve(self, node: Any) -> Any:
         """A node with its local reference followed."""
@@ -178,6 +193,10 @@ class Contract:
         """What keeps polyreel from sending a body: the documents read strictly, without unknown fields and aliases."""
         return self._check(self._closed[SCHEMAS + schema], self.schema(schema), body)
 
+    def broken_rules(self, schema: Json, body: Any) -> list[tuple[int, Breach]]:
+        """What a body breaks of a schema's `x-polyreel-rules`, each with the number of the rule."""
+        return [(at, one) for at, rule in enumerate(schema.get("x-polyreel-rules", ())) for one in _rule(rule, body)]
+
     def fits(self, schema: Json, value: Any) -> list[Breach]:
         """What is wrong with a value under any schema of this document, such as a reply's."""
         import jsonschema_rs  # noqa: PLC0415
@@ -192,9 +211,7 @@ class Contract:
             return [Breach((), "text", "holds half a character (a lone surrogate), which no JSON text can carry")]
         except (ValueError, RecursionError) as error:
             return [Breach((), "json", f"is not JSON that can be checked: {str(error)[:120]}")]
-        for rule in schema.get("x-polyreel-rules", ()):
-            breaches += _rule(rule, body)
-        return breaches
+        return breaches + [breach for _, breach in self.broken_rules(schema, body)]
 
     @cached_property
     def _open(self) -> jsonschema_rs.ValidatorMap:
@@ -229,6 +246,15 @@ class Contract:
         for child in [*node.get("properties", {}).values(), node.get("items")]:
             if isinstance(child, dict):
                 self._close(self.resolve(child), seen)
+
+
+def _fit(template: list[str], parts: list[str]) -> Mapping[str, str] | None:
+    if len(template) != len(parts):
+        return None
+    pairs = list(zip(template, parts, strict=True))
+    if any(part != own and not (own.startswith("{") and part) for own, part in pairs):
+        return None
+    return {own.strip("{}"): part for own, part in pairs if own.startswith("{")}
 
 
 def _validators(document: Json, *, formats: bool) -> jsonschema_rs.ValidatorMap:

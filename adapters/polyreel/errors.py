@@ -4,6 +4,7 @@
     ├── RequestError (ValueError)        the request itself is malformed; nothing was sent
     ├── UnknownNameError (LookupError)   no such vendor, model or workflow; nothing was sent
     ├── PlanRefusedError (ValueError)    the vendor cannot express the request; nothing was sent
+    ├── BudgetError                      it could cost more than is allowed; nothing was sent
     ├── KeyMissingError                  a live call without a key, or a malformed key; nothing was sent
     ├── MissingExtraError (ImportError)  an optional part is not installed
     ├── SubmitError                      a paid submit did not prove its acceptance
@@ -84,6 +85,10 @@ class PlanRefusedError(PolyreelError, ValueError):
         super().__init__(f"{plan.vendor} cannot take this request as it is:\n{lines}", vendor=plan.vendor)
         self.plan = plan
         self.violations = tuple(violations)
+
+
+class BudgetError(PolyreelError):
+    """It could cost more than the caller allows, or nobody can tell. Nothing was sent."""
 
 
 class KeyMissingError(PolyreelError):

@@ -40,6 +40,10 @@ class Secret:
         """An answer without the key, which some servers repeat in their errors."""
         return content.replace(self._value.encode(), b"****") if len(self._value) >= SHORTEST_REDACTED else content
 
+    def redact_text(self, text: str) -> str:
+        """A text without the key, which headers and errors can quote."""
+        return text.replace(self._value, "****") if len(self._value) >= SHORTEST_REDACTED else text
+
     def __repr__(self) -> str:
         return "Secret('****')"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -309,21 +309,11 @@ def _expired(job: Job, error: DownloadError) -> DownloadError:
 # -- the whole way -----------------------------------------------------------------------------------
 
 
-def generate(
-    plan: Plan,
-    *,
-    folder: Path,
-    timeout: float,
-    simulated: bool,
-    idempotency_key: str,
-    retries: int = 0,
-    reference: str | None = None,
-) -> Flow[Job]:
+def generate(submitting: Flow[Job], *, folder: Path, timeout: float, base_urls: Mapping[str, str]) -> Flow[Job]:
     """The whole way: submit, wait, download. Raises JobFailedError where the vendor fails the job."""
-    noted: dict[str, str | None] = {"folder": str(folder.absolute()), "reference": reference}
-    job = yield from submit(plan, simulated=simulated, idempotency_key=idempotency_key, retries=retries, **noted)
+    job = yield from submitting
     yield Tell(job)
-    return (yield from finish(job, folder=folder, timeout=timeout, base_url=plan.base_url))
+    return (yield from finish(job, folder=folder, timeout=timeout, base_url=base_urls.get(job.vendor)))
 
 
 def finish(job: Job, *, folder: Path, timeout: float, base_url: str | None = None) -> Flow[Job]:

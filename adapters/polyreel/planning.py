@@ -18,6 +18,7 @@ from .contract import Breach
 from .errors import PlanRefusedError, UnknownNameError
 from .flows import Part, Send
 from .mapping import Allowance, Entry, Fate, Field, Problem, Report, get, leaves, merge, pointer, put, refuse
+from .prices import Cost, PriceBook
 from .provider import WORKFLOWS, Provider, Route
 from .registry import all_providers, get_provider
 from .requests import normalize, workflow_of
@@ -70,6 +71,7 @@ class Plan:
     problems: tuple[Problem, ...] = field(factory=tuple, repr=False)
     uploads: tuple[Upload, ...] = ()
     parts: tuple[Part, ...] = ()
+    prices: PriceBook = field(default=PriceBook(), repr=False)
 
     @property
     def vendor(self) -> str:
@@ -105,6 +107,11 @@ class Plan:
     def violations(self) -> tuple[Violation, ...]:
         """Every problem at once, with the vendors that do not have it."""
         return tuple(_violations(self))
+
+    @cached_property
+    def cost(self) -> Cost:
+        """What the job would cost, as far as it is known."""
+        return self.prices.cost(self.provider, self.route, self.request, self.body)
 
     @cached_property
     def elsewhere(self) -> tuple[Plan, ...]:

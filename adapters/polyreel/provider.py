@@ -6,6 +6,7 @@ subclasses `Provider` and fills in tables. Everything else is derived.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 Status = Literal["queued", "running", "succeeded", "failed", "canceled", "unknown"]
 FINAL: Final = frozenset({"succeeded", "failed", "canceled"})
+UNKNOWN_MODEL: Final = frozenset({"model_not_found", "unsupported_model"})
+"""What contracts call the examples of errors that say so."""
 
 WORKFLOWS: Final[Mapping[str, tuple[str, ...]]] = {
     "motion-control": ("motion_video", "character_image", "character_orientation"),
@@ -240,6 +243,14 @@ class Provider:
     def servers(self) -> tuple[str, ...]:
         """Every base URL of the vendor, files hosts included. The key goes to these and to no other."""
         return tuple(dict.fromkeys([self.base_url, *(o.server for o in self.contract.operations.values())]))
+
+    @cached_property
+    def unknown_model_codes(self) -> frozenset[str]:
+        """The codes with which the vendor says that it does not sell a model, by the contract's own examples."""
+        replies = (reply for one in self.contract.operations.values() for reply in self.contract.replies(one))
+        named = [(status, body) for status, _, name, body in replies if name in UNKNOWN_MODEL]
+        told = [self.read_error(Reply(status, {}, json.dumps(body).encode())) for status, body in named]
+        return frozenset(code for code, _ in told if code)
 
     def operation(self, route: Route) -> Operation:
         """The contract's side of a route's generated operation."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
     from .codecs import Json
-    from .planning import Plan
     from .provider import Facts, Listed, Listing
 
 REPLAY_SECONDS: Final = 3600.0
@@ -58,12 +57,20 @@ def _still_ambiguous(entry: Entry) -> AmbiguousError:
     return AmbiguousError(text, vendor=entry.vendor, ledger_id=entry.id, request_id=entry.request_id, billed="maybe")
 
 
-def generate_once(plan: Plan, *, reference: str | None, folder: Path, timeout: float, **options: Any) -> Flow[Job]:
+def generate_once(
+    submitting: Flow[Job],
+    *,
+    reference: str | None,
+    simulated: bool,
+    folder: Path,
+    timeout: float,
+    base_urls: Mapping[str, str],
+) -> Flow[Job]:
     """Generate, unless the ledger has a job under this reference: then go on with that one."""
-    entry = (yield from find(reference, simulated=options["simulated"])) if reference else None
+    entry = (yield from find(reference, simulated=simulated)) if reference else None
     if entry is not None:
         return (yield from resume(entry.id, folder=folder, timeout=timeout))
-    return (yield from generate(plan, folder=folder, timeout=timeout, reference=reference, **options))
+    return (yield from generate(submitting, folder=folder, timeout=timeout, base_urls=base_urls))
 
 
 # -- reconcile ---------------------------------------------------------------------------------------

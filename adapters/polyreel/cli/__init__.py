@@ -21,6 +21,7 @@ EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (errors.JobFailedError, 3),
     (errors.KeyMissingError, 4),
     (errors.AmbiguousError, 6),
+    (errors.BudgetError, 7),
     (errors.LedgerError, 2),
     (errors.WebhookError, 2),
     (errors.StillRunningError, 8),

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ..client import TIMEOUT
+from ..client import TIMEOUT, Client
 from ..codecs import Json
-from ..planning import PORTABLE
+from ..planning import PORTABLE, Plan
 from ..registry import all_providers
-from . import checkup, compare, failures, recover, serve, show
+from . import checkup, compare, failures, pricing, recover, serve, show, torture, vendor, verify
 from .files import prepare
 from .flags import with_request_flags
-from .options import VENDOR_HELP, AsJson, LedgerFile, Live, Timeout, client, kept
+from .options import VENDOR_HELP, AsJson, LedgerFile, Live, PricesFile, Timeout, client, kept, prices
 
 app = typer.Typer(
     help="One request, any AI video vendor. Simulated, and free, unless --live is given.",
@@ -65,7 +66,9 @@ def generate(
     request: Json,
     *,
     from_flags: bool,
-    vendor: Annotated[str | None, typer.Option(help=VENDOR_HELP, show_default=False)] = None,
+    vendor: Annotated[list[str] | None, typer.Option(help=VENDOR_HELP, show_default=False)] = None,
+    cheapest: Annotated[bool, typer.Option("--cheapest", help="Ask the cheapest of the vendors first.")] = False,
+    prices_file: PricesFile = None,
     output: Annotated[Path, typer.Option(help="Folder for the files; made where it is missing.")] = Path("clips"),
     timeout: Timeout = TIMEOUT,
     reference: Annotated[
@@ -88,19 +91,33 @@ def generate(
     if fault and live:
         raise typer.BadParameter("faults are for simulated vendors, not with --live", param_hint="--fault")
     with kept(ledger, live=live) as opened, show.Progress(opened) as progress:
-        vendors = [] if vendor is None else [vendor]
-        with client(vendors, live=live, ledger=opened, listener=progress) as made:
-            plan = made.plan(request, preferences=PORTABLE if from_flags and not vendor_defaults else {}).check()
+        settings: dict[str, Any] = {"ledger": opened, "listener": progress, "prices": prices(prices_file)}
+        with client(vendor or (), live=live, **settings) as made:
+            preferences = PORTABLE if from_flags and not vendor_defaults else {}
+            plans = _plans(made, request, cheapest=cheapest, several=len(vendor or ()) > 1, preferences=preferences)
             prepare(output)
             if fault and made.simulator:
-                made.simulator.inject(fault, plan.vendor)
-            job = made.generate(plan, output=output, timeout=timeout, reference=reference)
+                made.simulator.inject(fault, next(plan.vendor for plan in plans if not plan.refused))
+            several = cheapest or len(plans) > 1
+            job = made.generate(plans if several else plans[0], output=output, timeout=timeout, reference=reference)
+    for step in job.routing or ():
+        show.note(f"{step.vendor}: {step.result}: {step.reason}")
     if as_json:
         show.document(show.job_document(job))
     else:
         for item in job.outputs or ():
             show.line(str(item.path))
     show.closing(job.vendor, simulated=job.simulated)
+
+
+def _plans(made: Client, request: Json, *, cheapest: bool, several: bool, preferences: Mapping[str, Any]) -> list[Plan]:
+    """The plans of a new job, at least one of which can be submitted."""
+    if not cheapest and not several:
+        return [made.plan(request, preferences=preferences).check()]
+    plans = made.plans(request, prefer="cheapest" if cheapest else "order", preferences=preferences)
+    if all(plan.refused for plan in plans):
+        plans[0].check()
+    return plans
 
 
 @app.command()
@@ -166,4 +183,8 @@ def doctor(as_json: AsJson = False) -> None:
 
 compare.add_to(app)
 recover.add_to(app)
+pricing.add_to(app)
 serve.add_to(app)
+torture.add_to(app)
+verify.add_to(app)
+vendor.add_to(app)

@@ -237,7 +237,7 @@ def drift_command(
     as_json: AsJson = False,
 ) -> None:
     """Show which shared fields and routes a spec change breaks or widens. Exits 2 where something breaks."""
-    before, after = (_contract(path) for path in (old, new))
+    before, after = (contract_of(path) for path in (old, new))
     vendor = before.document.get("x-polyreel-vendor")
     if not isinstance(vendor, str) or vendor not in all_providers():
         raise typer.BadParameter(f"{old}: x-polyreel-vendor names no vendor ({vendor})")
@@ -247,7 +247,8 @@ def drift_command(
         raise typer.Exit(2)
 
 
-def _contract(path: Path) -> Contract:
+def contract_of(path: Path) -> Contract:
+    """The OpenAPI document in a file, JSON or YAML."""
     content = read(str(path), str(path))
     document = parse(content, str(path)) if path.suffix == ".json" else _yaml(content, path)
     if not isinstance(document, dict) or "paths" not in document:

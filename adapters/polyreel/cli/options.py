@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from attrs import evolve
 
 from .. import environment
 from ..client import AsyncClient, Client
-from ..errors import LedgerError
+from ..errors import LedgerError, RequestError
 from ..ledger import Ledger
+from ..prices import PriceBook, read_prices
+from ..registry import all_providers
 from . import show
+from .files import read
 
 
 def finite(value: float) -> float:
@@ -38,7 +43,28 @@ LedgerFile = Annotated[
 Timeout = Annotated[
     float, typer.Option(min=0, callback=finite, help="Seconds to wait; the job itself goes on after that.")
 ]
-VENDOR_HELP: Final = "Vendor id. Left out: the first that can serve the request, in the order of POLYREEL_VENDORS."
+PricesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--prices-file", help="TOML file with prices of yours, for vendors that publish none.", show_default=False
+    ),
+]
+VENDOR_HELP: Final = (
+    "Vendor id; of several, the next is asked where the one before it is proved unpaid. "
+    "Left out: the first that can serve the request, in the order of POLYREEL_VENDORS."
+)
+
+
+def prices(file: Path | None, as_of: str | None = None) -> PriceBook:
+    """The user's prices and the date that is meant."""
+    if file is None:
+        return PriceBook(as_of=as_of)
+    where = f"--prices-file {file}"
+    try:
+        data = tomllib.loads(read(str(file), where).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError([f"{where}: not TOML: {str(error)[:200]}"]) from None
+    return evolve(read_prices(data, where, all_providers()), as_of=as_of)
 
 
 def open_ledger(file: Path | None) -> Ledger:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import socket
 import sys
 from contextlib import suppress
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from attrs import evolve
 
 from .. import environment
 from ..ledger import Delivered
-from ..registry import all_providers
+from ..registry import all_providers, get_provider
 from ..webhooks import Event
 from . import show
 from .options import AsJson, LedgerFile, LiveJobs, client, finite, open_ledger
+
+if TYPE_CHECKING:
+    from ..simulator import Simulator
+    from ..simulator.faultfile import Setup
 
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")]
 
@@ -35,31 +41,104 @@ def _listen(port: int) -> tuple[socket.socket, str]:
     return bound, f"http://{loopback.HOST}:{bound.getsockname()[1]}"
 
 
-def _announce(url: str, addresses: dict[str, str], *, as_json: bool) -> None:
+def _announce(url: str, addresses: dict[str, str], *, as_json: bool, **more: str) -> None:
     if as_json:
-        show.document({"url": url, "vendors": addresses})
+        show.document({"url": url, "vendors": addresses, **more})
         sys.stdout.flush()
     else:
-        for vendor, address in addresses.items():
-            show.note(f"{vendor}: {address}")
+        for name, address in {**addresses, **more}.items():
+            show.note(f"{name}: {address}")
+
+
+def _latency(text: str | None) -> tuple[float, float] | None:
+    from ..simulator.faultfile import span  # noqa: PLC0415
+
+    try:
+        return None if text is None else span(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--latency") from None
+
+
+def _setup(file: Path | None, vendors: list[str]) -> Setup:
+    """What the fault file says, with the chosen vendors in the place of its own."""
+    from ..simulator import faultfile  # noqa: PLC0415
+
+    chosen = tuple(get_provider(vendor).id for vendor in dict.fromkeys(vendors))
+    try:
+        setup = faultfile.read(file, list(all_providers()), chosen) if file else faultfile.Setup()
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--faults") from None
+    return evolve(setup, vendors=chosen or setup.vendors)
+
+
+def _simulator(setup: Setup, speed: float, seed: int | None, memory: Path | None) -> Simulator:
+    """The vendors as a setup wants them; the option goes before the file."""
+    from ..simulator import RunningClock, Simulator  # noqa: PLC0415
+    from ..simulator.memory import remember  # noqa: PLC0415
+
+    wanted = {name: getattr(setup, name) for name in ("keys", "balance", "link_seconds")}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    clock, chosen = RunningClock(speed), seed if seed is not None else setup.seed
+    simulator = Simulator(clock=clock, seed=0 if chosen is None else chosen, **given)
+    if memory is not None:
+        if memory.is_dir():
+            raise typer.BadParameter(f"{memory} is a folder", param_hint="--remember")
+        remember(simulator, memory)
+        # The clock of the process before may have run ahead: its jobs must not be in the future.
+        clock.advance(max((task.created for task in simulator.tasks.values()), default=0.0) - clock.now())
+    for fault in setup.faults:
+        fault.into(simulator)
+    return simulator
 
 
 def simulate(
+    *,
     port: Port = 8765,
     speed: Annotated[
         float, typer.Option(min=0.01, max=1e6, callback=finite, help="How many times faster than life jobs run.")
     ] = 10.0,
-    seed: Annotated[int, typer.Option(help="Seed of ids and durations.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of ids, durations and chances; 0 if left out.", show_default=False)
+    ] = None,
+    vendor: Annotated[
+        list[str] | None,
+        typer.Option(help="Vendor id, several times: only these answer. Left out: all.", show_default=False),
+    ] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option(help="TOML file that says what goes wrong; see docs/simulator.md.", show_default=False),
+    ] = None,
+    latency: Annotated[
+        str | None,
+        typer.Option(help="Seconds by which answers are late, such as 0.2 or 0.1-0.5.", show_default=False),
+    ] = None,
+    memory: Annotated[
+        Path | None,
+        typer.Option("--remember", help="File to keep jobs and charges in, for the next start.", show_default=False),
+    ] = None,
+    allow_webhook_hosts: Annotated[
+        bool, typer.Option("--allow-webhook-hosts", help="Let webhooks be sent to other machines too.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Serve the simulated vendors on loopback until interrupted."""
-    from ..simulator import RunningClock, Simulator, server  # noqa: PLC0415
+    """Serve the simulated vendors on loopback until interrupted. A browser shows what they are doing.
 
+    The control API below /_polyreel/ reads the bill and the requests, lets things go wrong, moves the clock and sends
+    webhooks; what changes something needs the token that is printed. docs/simulator.md has examples.
+    """
+    from ..simulator import server  # noqa: PLC0415
+
+    late = _latency(latency)
+    setup = _setup(faults, vendor or [])
+    simulator = _simulator(setup, speed, seed, memory)
+    options = server.Options(setup.vendors or (), late or setup.latency or (0.0, 0.0), any_host=allow_webhook_hosts)
     bound, url = _listen(port)
-    _announce(url, {vendor: url + mount for vendor, mount in server.mounts().items()}, as_json=as_json)
-    show.note("Any bearer token is a valid key. Nothing is paid. Stop with Ctrl-C.")
     with suppress(KeyboardInterrupt), bound:
-        server.serve(bound, Simulator(clock=RunningClock(speed), seed=seed))
+        addresses = {name: url + mount for name, mount in server.mounts(options.vendors).items()}
+        _announce(url, addresses, as_json=as_json, control=f"{url}{server.PREFIX}/", token=options.token)
+        keys = "Any bearer token is a valid key" if setup.keys is None else "Only the keys of the fault file are valid"
+        show.note(f"{keys}. Nothing is paid. Stop with Ctrl-C.")
+        server.serve(bound, simulator, options=options)
     show.note("stopped")
 
 

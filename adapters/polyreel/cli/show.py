@@ -79,6 +79,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "method": plan.method,
         "url": plan.url,
         "body": plan.body,
+        "cost": plan.cost.document(),
         "multipart": bool(plan.parts),
         "uploads": [{"path": str(upload.path), "target": upload.target} for upload in plan.uploads],
         "verdicts": [verdict_document(verdict) for verdict in plan.verdicts],
@@ -112,6 +113,7 @@ def plan_text(plan: Plan) -> None:
         line(f"{plan.vendor}: {plan.model} {plan.workflow}" + (", refused" if plan.refused else ""))
         line(f"{plan.method} {plan.url}")
         line(json.dumps(plan.body, indent=2))
+        line(f"cost: {plan.cost}")
     verdict_table(plan.verdicts)
 
 

@@ -97,7 +97,8 @@ class _Call:
         if self.watch.left <= 0 and not {"content-length", "transfer-encoding"} & response.headers.keys():
             raise self.error(LATE)  # where nothing tells its length, a body that was cut off looks whole
         key = self.wire.keys[self.step.vendor]
-        return Reply(response.status_code, dict(response.headers), key.redact(self._body.getvalue()))
+        headers = {name: key.redact_text(value) for name, value in response.headers.items()}
+        return Reply(response.status_code, headers, key.redact(self._body.getvalue()))
 
     def error(self, text: str) -> TransportError:
         """What the step fails with."""
@@ -106,7 +107,7 @@ class _Call:
 
     def failure(self, error: Exception) -> TransportError:
         """What the step fails with after an exception of the transport."""
-        return self.error(LATE if self.watch.late(error) else trouble(error))
+        return self.error(LATE if self.watch.late(error) else self.wire.without_key(self.step.vendor, trouble(error)))
 
 
 def _file(part: Part, stack: Stack) -> tuple[str, IO[bytes], str | None] | tuple[None, str]:

@@ -383,7 +383,8 @@ class Download:
 
         if self.watch.left <= 0:
             return self.error(LATE)
-        failure = self.error(LATE if self.watch.late(error) else trouble(error))
+        text = self.wire.without_key(self.step.vendor, trouble(error))
+        failure = self.error(LATE if self.watch.late(error) else text)
         hopeless = isinstance(error, httpx.UnsupportedProtocol) or "CERTIFICATE_VERIFY_FAILED" in str(error)
         passing = isinstance(error, httpx.TransportError | OSError) and not hopeless
         return Broken(failure) if passing else failure

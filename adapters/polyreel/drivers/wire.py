@@ -131,6 +131,11 @@ class Wire:
         own = dict(step.headers) if isinstance(step, Send) else {}
         return own | {"Authorization": f"Bearer {key.reveal()}"} if key else own
 
+    def without_key(self, vendor: str, text: str) -> str:
+        """A text of the transport without the vendor's key, should it quote a header."""
+        key = self.keys.get(vendor)
+        return key.redact_text(text) if key else text
+
     def pause(self, step: Sleep) -> float:
         """The length of a pause, spread by its jitter."""
         return max(0.0, step.seconds * (1 + step.jitter * self.randomness.random()))

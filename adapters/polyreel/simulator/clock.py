@@ -41,3 +41,7 @@ class RunningClock:
     def now(self) -> float:
         """Seconds since 1970, sped up."""
         return self._epoch + (time.monotonic() - self._start) * self.speed
+
+    def advance(self, seconds: float) -> None:
+        """Jump ahead; afterwards it runs on as before."""
+        self._epoch += max(0.0, seconds)

@@ -19,26 +19,26 @@ from urllib.parse import parse_qs, unquote
 from attrs import define, evolve, field
 
 from ..codecs import Json
-from ..errors import UnknownNameError
 from ..flows import Answer, Reply
-from ..provider import FINAL, Provider, Route
+from ..provider import FINAL, Route
 from ..registry import all_providers, get_provider
 from . import answers, intake, pages, uploads
 from .clock import VirtualClock
-from .faults import CALL_KINDS, FAULTS, CallKind, Fault, When, fault_named
+from .faults import CALL_KINDS, CallKind, Fault, When, fault_named
 from .injection import Rule, Rules
 from .intake import INVALID, Call, RefusedError, Request
 from .links import Links
 from .outputs import File
+from .scripting import ENDS, scriptable, scripted
 from .shapes import Picture, picture_of
 from .spoiling import Scene, spoil, spoiled_file, whole
 from .tasks import QUEUED_SECONDS, SECONDS_PER_SECOND, Bill, Charge, Clock, End, Task
 
+__all__ = ["HOST", "Simulator", "scriptable"]
+
 HOST: Final = "simulator.invalid"
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 NO_FILE: Final = Reply(404, MappingProxyType({"content-type": "text/plain"}), b"no such file")
-ENDS: Final[tuple[End, ...]] = ("failed", "canceled")
-
 
 Outcome = Reply | File
 """An answer, or a file that is still to be rendered."""
@@ -65,6 +65,8 @@ class Simulator:
     tasks: dict[tuple[str, str], Task] = field(factory=dict, init=False, repr=False)
     journal: list[tuple[str, str, str]] = field(factory=list, init=False, repr=False)
     """Every request as vendor, method and path, in order."""
+    heard: list[float] = field(factory=list, init=False, repr=False)
+    """When each request of the journal came, by the clock."""
     fired: list[tuple[str, str]] = field(factory=list, init=False, repr=False)
     """Every fault that has happened as vendor and fault, in order."""
     on_accept: Callable[[Task, str | None], None] | None = field(default=None, init=False, repr=False)
@@ -76,9 +78,25 @@ class Simulator:
     _scripted: dict[str, list[str | Fault]] = field(factory=dict, init=False, repr=False)
     _replays: dict[tuple[str, str], tuple[Json, str]] = field(factory=dict, init=False, repr=False)
     _random: random.Random = field(init=False, repr=False)
-    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+    lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+    """Held while a call is served. Who holds it sees everything at one moment, and must make no call."""
 
     def __attrs_post_init__(self) -> None:
+        self.reset()
+
+    def reset(self, seed: int | None = None) -> None:
+        """Forget jobs, bill, journal, scripts and faults, and begin again, from another seed if one is given.
+
+        The clock goes on, and a file that `memory.remember` writes stays as it is.
+        """
+        with self.lock:
+            lists = (self.bill.charges, self.journal, self.heard, self.fired)
+            for kept in (self.tasks, self._scripted, self._replays, *lists):
+                kept.clear()
+            self.seed = self.seed if seed is None else seed
+            self._sow()
+
+    def _sow(self) -> None:
         self._random = random.Random(self.seed)
         self._rules = Rules(self.seed)
         chance = random.Random() if self.seed is None else random.Random(f"links of {self.seed}")
@@ -92,14 +110,8 @@ class Simulator:
 
         Raises UnknownNameError for an event that is none of these.
         """
-        documented = scriptable(get_provider(vendor))
-        faults = {name: fault for name, fault in FAULTS.items() if fault.call == "submit"}
-        for event in events:
-            if event not in documented and event not in faults:
-                known = ", ".join([*documented, *faults])
-                raise UnknownNameError(f"{vendor} documents no {event!r}; there are {known}")
-        with self._lock:
-            named = [event if event in documented else faults[event] for event in events]
+        named = scripted(vendor, events)
+        with self.lock:
             self._scripted.setdefault(vendor, []).extend(named)
 
     def inject(self, fault: str, vendor: str | None = None, *, share: float = 1.0, times: int | None = 1) -> None:
@@ -111,13 +123,18 @@ class Simulator:
         known = fault_named(fault)
         if vendor is not None:
             get_provider(vendor)
-        with self._lock:
+        with self.lock:
             self._rules.add(known, vendor, share, times)
 
     def calm(self) -> None:
         """Let no injected fault happen any more. What is scripted stays."""
-        with self._lock:
+        with self.lock:
             self._rules.clear()
+
+    @property
+    def active(self) -> list[Rule]:
+        """The injected faults that may still happen, in order."""
+        return [rule for rule in self._rules._rules if rule.left != 0]
 
     # -- one request -----------------------------------------------------------------------------
 
@@ -128,7 +145,7 @@ class Simulator:
         kind = CALL_KINDS.get(found[0].role) if found else None
         if kind is None:
             return True
-        with self._lock:
+        with self.lock:
             scripted = self._scripted_fault(vendor, kind)
             rule = self._rules.refusing(vendor, kind) if scripted is None else scripted
             if rule is None or not rule.fault.refuses:
@@ -154,8 +171,9 @@ class Simulator:
         first = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
         lower = {name.lower(): value for name, value in headers.items()}
         request = Request(vendor, method, path, first, lower, content, self.links(vendor, public), connected)
-        with self._lock:
+        with self.lock:
             self.journal.append((vendor, method, path))
+            self.heard.append(self.clock.now())
             outcome = self._outcome(request)
         return outcome if isinstance(outcome, Answer) else outcome()
 
@@ -301,7 +319,7 @@ class Simulator:
 
     def restore(self, task: Task, key: str | None = None) -> None:
         """Take over a job that was accepted and billed before, with its idempotency key; a known one stays as it is."""
-        with self._lock:
+        with self.lock:
             if (task.vendor, task.id) not in self.tasks:
                 self._keep(task, key)
 
@@ -365,13 +383,6 @@ class Simulator:
         if (status := request.links.refusal(unquote(request.path), request.query, now)) is not None:
             return Reply(status, {"content-type": "text/plain"}, b"this link does not work")
         return File(task.picture, int(found[2]), task.created + task.seconds, request.method, request.headers)
-
-
-def scriptable(provider: Provider) -> list[str]:
-    """What `Simulator.script` can let happen to a submit, by the vendor's contract."""
-    failures = [one[2] for operation in answers.submits(provider) for one in answers.errors(provider, operation)]
-    shown = {name for _, _, name, _ in provider.contract.replies(answers.query(provider))}
-    return [*dict.fromkeys(failures), *(end for end in ENDS if end in shown)]
 
 
 def _key(call: Call) -> str | None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 from attrs import frozen
 
@@ -87,27 +86,12 @@ class Call:
 
 def full_path(operation: Operation) -> str:
     """The path of a call below its host."""
-    return urlsplit(operation.server).path.rstrip("/") + operation.path
+    return operation.full_path
 
 
 def match(provider: Provider, method: str, path: str) -> tuple[Operation, Mapping[str, str]] | None:
-    """The call for a method and a (still quoted) path, and its path parameters; fixed paths win over templates."""
-    parts = [unquote(part) for part in path.split("/")]
-    found: Iterator[tuple[Operation, Mapping[str, str]]] = (
-        (operation, parameters)
-        for operation in provider.contract.operations.values()
-        if operation.method == method and (parameters := _fit(full_path(operation).split("/"), parts)) is not None
-    )
-    return min(found, key=lambda one: len(one[1]), default=None)
-
-
-def _fit(template: list[str], parts: list[str]) -> Mapping[str, str] | None:
-    if len(template) != len(parts):
-        return None
-    pairs = list(zip(template, parts, strict=True))
-    if any(part != own and not (own.startswith("{") and part) for own, part in pairs):
-        return None
-    return {own.strip("{}"): part for own, part in pairs if own.startswith("{")}
+    """The call for a method and a (still quoted) path, and its path parameters."""
+    return provider.contract.match(method, path)
 
 
 def call_of(
@@ -152,9 +136,15 @@ def form(call: Call) -> list[multipart.FormPart] | None:
 
 
 def body(call: Call) -> Json:
-    """The body as a JSON object, also where it came as a form."""
+    """The body as a JSON object, also where it came as a form: that must be one that the contract documents."""
     parts = form(call)
-    return _json_body(call) if parts is None else multipart.as_json(parts, call.provider.contract, call.operation)
+    if parts is None:
+        return _json_body(call)
+    value = multipart.as_json(parts, call.provider.contract, call.operation)
+    if schema := multipart.form_schema(call.operation):
+        # Of the fields that the workflow asked for does not know, too: a form has one schema for all workflows.
+        check(call, schema, value)
+    return value
 
 
 def _content_type(call: Call) -> str:

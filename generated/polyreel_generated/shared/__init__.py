@@ -35,6 +35,34 @@ class Shot(BaseModel):
     """
 
 
+class RoutingStep(BaseModel):
+    """
+    What became of one vendor while a job was being routed.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        populate_by_name=True,
+        frozen=True,
+    )
+    vendor: StrictStr
+    """
+    The vendor that was considered.
+    """
+    result: Literal["taken", "refused", "resting", "unpaid"]
+    """
+    `refused` cannot express the request; `resting` has failed too often just now; `unpaid` was tried, and is proved to have accepted nothing.
+    """
+    reason: StrictStr
+    """
+    Why, in words.
+    """
+    cost: dict[str, Any] | None = None
+    """
+    What the job was estimated to cost there.
+    """
+
+
 class Output(BaseModel):
     """
     One file a job made.
@@ -314,6 +342,10 @@ class Job(BaseModel):
     ledger_id: StrictStr | None = None
     """
     The job's row in the ledger, where one is kept.
+    """
+    routing: list[RoutingStep] | None = None
+    """
+    Which vendors were considered, in which order, and why this one was taken.
     """
     raw: dict[str, Any] | None = None
     """

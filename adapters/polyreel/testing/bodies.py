@@ -1,12 +1,14 @@
 """Native bodies for tests: Hypothesis strategies made from the vendors' own schemas."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import Any, Final
 
 from hypothesis import strategies as st
-from polyreel.contract import Contract
-from polyreel.provider import Provider, Route
 
-from support.requests import TEXT, URLS
+from ..contract import Contract
+from ..provider import Provider, Route
+from .requests import TEXT, URLS
 
 
 def bodies(provider: Provider, route: Route) -> st.SearchStrategy[dict[str, Any]]:
@@ -65,7 +67,7 @@ def _scalar(name: str, schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     return TEXT if kind == "string" else URLS
 
 
-JSON = st.recursive(
+JSON: Final = st.recursive(
     st.one_of(
         st.none(),
         st.booleans(),

@@ -1,0 +1,133 @@
+"""The command that tortures a client: polyreel torture."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from attrs import asdict
+
+from . import show
+from .options import AsJson, finite
+
+if TYPE_CHECKING:
+    from ..torture import Report, Run
+
+MARK: Final = "!"
+VARIABLE: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(torture)
+
+
+def torture(
+    command: Annotated[str, typer.Argument(help="A command line, or package.module:function.", show_default=False)],
+    *,
+    vendor: Annotated[
+        list[str] | None, typer.Option(help="Vendor id, several times; else all.", show_default=False)
+    ] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="Fault of submits, several times; else all.", show_default=False)
+    ] = None,
+    calls: Annotated[int, typer.Option(min=1, help="How many submits the program makes on purpose.")] = 1,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, callback=finite, help="Seconds for a run; then it is killed.")
+    ] = 30,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="How many runs at once.")] = 2,
+    speed: Annotated[
+        float, typer.Option(min=0.01, max=1e6, callback=finite, help="How many times faster than life jobs run.")
+    ] = 10.0,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=TEMPLATE with {url}, {key}, {vendor}: your client's own settings.", show_default=False),
+    ] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Leave vendors out that the program does not reach.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Count how many jobs each call of a program is billed, at every fault of a submit: the double-bill table.
+
+    The program finds the vendor's base URL in POLYREEL_TORTURE_URL, a key in POLYREEL_TORTURE_KEY, and the vendor's
+    id in POLYREEL_TORTURE_VENDOR. Nothing is paid. Exits 1 where any call is billed more often than it should be.
+    """
+    from ..registry import all_providers  # noqa: PLC0415
+    from ..torture import SUBMIT_FAULTS, Torture  # noqa: PLC0415
+
+    vendors = list(dict.fromkeys(vendor or all_providers()))
+    faults = list(dict.fromkeys(fault or SUBMIT_FAULTS))
+    plan = Torture(command, vendors, faults, calls, timeout, jobs, speed, _variables(env or ()))
+    report = plan.run(keep_going=keep_going, listener=lambda run: show.note(_progress(run)))
+    if as_json:
+        show.document(_document(report))
+    else:
+        _tell(report, faults)
+    _judge(report)
+
+
+def _variables(texts: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        parts = VARIABLE.fullmatch(text)
+        if parts is None:
+            raise typer.BadParameter("it is NAME=TEMPLATE", param_hint="--env")
+        found[parts[1]] = parts[2]
+    return found
+
+
+def _progress(run: Run) -> str:
+    """One run in one line."""
+    times = "" if run.fault is None else " stays" if run.stays else " once"
+    end = "killed" if run.exit_code is None else f"exit code {run.exit_code}"
+    return f"{run.vendor} {run.fault or 'no fault'}{times}: billed {run.billed} ({end}, {run.seconds:.1f} s)"
+
+
+def _tell(report: Report, faults: Sequence[str]) -> None:
+    """The table for people: a row for each fault, and two columns for each vendor that was reached."""
+    cells = {(run.fault, run.vendor, run.stays): _cell(run, report.calls) for run in report.cells}
+    columns = list(dict.fromkeys((run.vendor, run.stays) for run in report.cells))
+    headers = [f"{name} {'stays' if stays else 'once'}" for name, stays in columns]
+    rows = [[fault, *(cells[fault, name, stays] for name, stays in columns)] for fault in faults]
+    if columns:
+        show.table(["fault", *headers], rows)
+
+
+def _cell(run: Run, calls: int) -> str:
+    """How many jobs were billed; a question mark where no submit met the fault."""
+    return f"{run.billed}{f' {MARK}' if run.billed > calls else ''}{'' if run.met else ' ?'}"
+
+
+def _judge(report: Report) -> None:
+    """The summary; exits 2 where a vendor was not reached, and 1 where anything was billed too often."""
+    from ..torture import explain  # noqa: PLC0415
+
+    for run in report.exceeding:
+        for line in run.complaint.splitlines():
+            show.note(f"{run.vendor} {run.fault}: {line}")
+    for run in report.strangers:
+        show.note(f"left out: {explain(run, report.calls)}")
+    if not all(run.met for run in report.cells):
+        show.note("?: no submit met the fault, so that cell proves nothing")
+    if report.exceeding:
+        worst = report.exceeding[0]
+        counted = f"{len(report.exceeding)} of {len(report.cells)} runs were billed more than {report.calls}"
+        show.note(f"{counted} ({MARK}); the worst is {worst.fault} at {worst.vendor}: {worst.billed} jobs")
+        raise typer.Exit(1)
+    if report.strangers:
+        raise typer.Exit(2)
+    show.note(f"no run of {len(report.cells)} was billed more than {report.calls}")
+
+
+def _document(report: Report) -> dict[str, Any]:
+    worst = max((run.billed for run in report.cells), default=0)
+    return {
+        "calls": report.calls,
+        "worst": worst,
+        "exceeding": len(report.exceeding),
+        "baselines": [asdict(run) for run in report.baselines],
+        "cells": [asdict(run) for run in report.cells],
+    }

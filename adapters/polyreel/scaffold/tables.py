@@ -1,0 +1,181 @@
+"""The half-filled tables of a vendor: rows, reads and status words, as Python source, guessed from its contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any, Final
+
+from attrs import Factory, define, frozen
+
+from ..codecs import Json
+from ..contract import Contract, Operation
+from ..provider import WORKFLOWS
+from . import matching
+from .document import TODO, Draft
+
+SHARED: Final = Contract.load("polyreel")
+MODEL: Final = ("model", "model_name", "model_id", "engine", "modelName")
+COMPLEX: Final = frozenset({"model", "extra", "shots", "elements"})
+"""Shared fields that are never guessed."""
+MOST_MODELS: Final = 6
+
+
+@frozen
+class Table:
+    """One route: a model, a workflow, and its rows as source."""
+
+    model: str
+    workflow: str
+    operation: str
+    schema: str
+    own: str
+    """The row of the model's name; empty where the body has none."""
+    rows: tuple[str, ...]
+    ignored: Mapping[str, str]
+
+
+@define
+class _Body:
+    """One request schema, taken apart."""
+
+    contract: Contract
+    schema: str
+    shared: str
+    constants: dict[str, list[str]] = Factory(dict)
+    fields: dict[str, tuple[str, str]] = Factory(dict)
+    """Shared field to native place and source of the row."""
+    ignored: dict[str, str] = Factory(dict)
+
+    def look(self) -> None:
+        """Find a row for every native place."""
+        for place in self.contract.properties(self.schema):
+            node = matching.schema_of(self.contract.property(self.schema, place) or {})
+            if (values := _fixed(place, node)) is not None:
+                self.constants[place] = values
+            elif not self._matched(place, node):
+                about = str(node.get("description", "")).strip().partition("\n")[0][:60]
+                self.ignored[place] = f"{TODO}no shared field was found{f' for: {about}' if about else ''}"
+
+    def _matched(self, place: str, node: Json) -> bool:
+        for field in matching.candidates(place):
+            if field in self.fields or field in COMPLEX:
+                continue
+            target = SHARED.property(self.shared, field)
+            row = row_of(field, place, node, target) if target is not None else None
+            if row is not None:
+                self.fields[field] = (place, row)
+                return True
+        return False
+
+    def needed(self, field: str) -> bool:
+        """Whether the vendor demands a field."""
+        return self.fields[field][0].partition(".")[0] in self.contract.schema(self.schema).get("required", ())
+
+
+def _fixed(place: str, node: Json) -> list[str] | None:
+    """The words of a place that the route itself decides: a model's name, or a single word."""
+    if isinstance(node.get("const"), str):
+        return [node["const"]]
+    words = [word for word in node.get("enum", ()) if isinstance(word, str)]
+    if place in MODEL:
+        known = words or [node[key] for key in ("default", "example") if isinstance(node.get(key), str)][:1]
+        return known[:MOST_MODELS] or ["TODO"]
+    return words if len(words) == 1 and "." not in place else None
+
+
+def row_of(field: str, place: str, node: Json, target: Json) -> str | None:
+    """The source of a row; None where the native type cannot hold the field."""
+    if "enum" in node:
+        return _chosen(field, place, node["enum"], tuple(target.get("enum", ())))
+    kind, wanted = node.get("type"), target.get("type")
+    items = node.get("items", {})
+    if kind == "array" and wanted == "string" and items.get("type") == "string":
+        return _row(field, place, "Only()")
+    if kind != wanted and not (kind == "number" and wanted == "integer"):
+        return None
+    note = ""
+    if field == "resolution":
+        note = "which words does the vendor take?"
+    elif field == "guidance_scale" and node.get("maximum") != 1:
+        note = "the shared scale goes from 0 to 1: a codec is needed"
+    return _row(field, place, note=note)
+
+
+def _row(field: str, place: str, codec: str = "", note: str = "") -> str:
+    note = f"note={literal(TODO + note)}" if note else ""
+    return f"Field({', '.join(part for part in (literal(field), literal(place), codec, note) if part)})"
+
+
+def _chosen(field: str, place: str, words: list[Any], offered: tuple[Any, ...]) -> str | None:
+    """A row whose words are shared ones, or stand for them."""
+    pairs = {word: matching.meaning(field, word, offered) for word in words if isinstance(word, str | int)}
+    known = {native: shared for native, shared in pairs.items() if shared is not None}
+    if all(type(native) is type(shared) and native == shared for native, shared in pairs.items()):
+        return _row(field, place)
+    if not known or not all(isinstance(native, str) for native in known):
+        return None
+    left = [native for native in pairs if native not in known]
+    again = [native for native, shared in known.items() if list(known.values()).count(shared) > 1]
+    note = f"what do {left + again} mean?".replace("'", "") if left + again else ""
+    table = ", ".join(f"{literal(shared)}: {literal(native)}" for native, shared in known.items())
+    return _row(field, place, f"Choice({{{table}}})", note)
+
+
+# -- routes --------------------------------------------------------------------------------------------
+
+
+def tables(draft: Draft, family: str) -> Iterator[Table]:
+    """A route for every model and workflow that the request bodies seem to be for."""
+    contract = draft.contract
+    for call in (contract.operations[one] for one in draft.creates):
+        for schema in call.request_schemas:
+            shared = "ImageRequest" if _is_about_images(call) else "VideoRequest"
+            body = _Body(contract, schema, shared)
+            body.look()
+            yield from _routes(call, body, family)
+
+
+def _is_about_images(call: Operation) -> bool:
+    words = f"{call.path} {call.id}".lower()
+    return "image" in words and "video" not in words and "clip" not in words
+
+
+def _routes(call: Operation, body: _Body, family: str) -> Iterator[Table]:
+    place = next((one for one in MODEL if one in body.constants), None)
+    constants = tuple(_constant(body, other, values[0]) for other, values in body.constants.items() if other != place)
+    rows = (*constants, *(row for _, row in body.fields.values()))
+    for workflow, model in product(_workflows(body), body.constants[place] if place else [""]):
+        own = _constant(body, place, model, ', field="model"') if place else ""
+        yield Table(slug(model) if place else family, workflow, call.id, body.schema, own, rows, body.ignored)
+
+
+def _constant(body: _Body, place: str, value: str, more: str = "") -> str:
+    """A word that the route decides; optional where the vendor lets it be left out."""
+    demanded = place.partition(".")[0] in body.contract.schema(body.schema).get("required", ())
+    only = len(body.constants[place]) == 1
+    return f"Constant({literal(place)}, {literal(value)}{more}{'' if demanded or not only else ', optional=True'})"
+
+
+def _workflows(body: _Body) -> list[str]:
+    if body.shared == "ImageRequest":
+        return ["generate-image"]
+    found = [name for name, inputs in WORKFLOWS.items() if any(one in body.fields for one in inputs)]
+    demanded = any(body.needed(one) for inputs in WORKFLOWS.values() for one in inputs if one in body.fields)
+    return [*([] if demanded else ["text-to-video"]), *reversed(found)]
+
+
+def literal(value: Any) -> str:
+    """A value as Python source, texts in double quotes: what a document says is never code."""
+    if not isinstance(value, str):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False) if value.isprintable() else ascii(value)
+
+
+def slug(model: str) -> str:
+    """A model's name as a shared family name."""
+    return "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in model.lower()).strip("-")
+
+
+__all__ = ["Table", "literal", "row_of", "slug", "tables"]

@@ -1,0 +1,169 @@
+"""What the simulator, and whoever pays, need of a vendor's contract. Each check yields complaints, in words.
+
+CONTRIBUTING.md lists the rules; these are those that the rest of polyreel relies on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from ..contract import Contract, Operation
+from ..mapping import Field, leaves
+from ..provider import Provider
+from ..simulator.answers import USUAL
+
+ROLES: Final[Mapping[str, frozenset[str]]] = {
+    "create": frozenset({"queued"}),
+    "stream": frozenset(),
+    "get": frozenset({"queued", "running", "succeeded", "failed"}),
+    "get-fallback": frozenset({"queued", "running", "succeeded", "failed"}),
+    "batch-get": frozenset({"page"}),
+    "list": frozenset({"page"}),
+    "list-running": frozenset({"page"}),
+    "credits": frozenset({"credits"}),
+    "upload": frozenset({"uploaded"}),
+    "upload-base64": frozenset({"uploaded"}),
+    "upload-url": frozenset({"uploaded"}),
+    "content": frozenset(),
+}
+"""Every role, with the examples that its successful reply must have."""
+ERRORS: Final[Mapping[str, tuple[str, ...]]] = {
+    "create": ("invalid_request", "unauthorized", "insufficient_credits", "rate_limited"),
+    "get": ("unauthorized", "not_found"),
+}
+"""The errors that must be documented, by role."""
+TODO: Final = "TODO: "
+PROOF: Final = frozenset({400, 401, 402, 403, 404, 409, 413, 422, 429})
+"""The only HTTP statuses that can prove that nothing was accepted."""
+
+
+def complaints(provider: Provider) -> Iterator[str]:
+    """Everything that is wrong with a vendor's contract."""
+    contract = provider.contract
+    yield from _document(contract)
+    for call in contract.operations.values():
+        for check in (_role, _money, _states, _errors, _fitting, _open_words):
+            yield from (f"{call.id}: {complaint}" for complaint in check(provider, call))
+    yield from _routes(provider)
+    yield from (f"to do: {text}" for text in dict.fromkeys(unfinished(provider)))
+
+
+def unfinished(provider: Provider) -> Iterator[str]:
+    """What `polyreel new-vendor` left to a person, in the contract and in the tables: texts that begin with TODO."""
+    for at, value in leaves(provider.contract.document):
+        if isinstance(value, str) and value.startswith(TODO):
+            yield f"openapi.json {at}: {value.removeprefix(TODO)[:160]}"
+    for route in provider.routes:
+        notes = [(place, why) for place, why in route.ignored.items()]
+        notes += [(place, row.note) for row in route.rows if isinstance(row, Field) for place in row.places]
+        yield from (f"{route.schema} {at}: {note.removeprefix(TODO)}" for at, note in notes if note.startswith(TODO))
+
+
+def _document(contract: Contract) -> Iterator[str]:
+    document = contract.document
+    if not re.fullmatch(r"3\.1\.\d+", str(document.get("openapi"))):
+        yield f"OpenAPI {document.get('openapi')}: polyreel reads 3.1"
+    if not str(document.get("servers", [{}])[0].get("url", "")).startswith("https://"):
+        yield "servers: the first one must be an https URL"
+    for role in ("create", "get"):
+        if contract.operation(role) is None:
+            yield f"no operation has x-polyreel-role {role}"
+
+
+def _role(provider: Provider, call: Operation) -> Iterator[str]:
+    if call.role not in ROLES:
+        yield f"x-polyreel-role {call.role!r} is none of {', '.join(ROLES)}"
+    if call.role == "get" and len(re.findall(r"\{", call.path)) != 1:
+        yield "a status query has the task id, and nothing else, in its path"
+
+
+def _money(provider: Provider, call: Operation) -> Iterator[str]:
+    """A paid call says whether a repeat pays again, and which statuses prove that nothing was accepted."""
+    if call.role not in {"create", "stream"}:
+        return
+    policy = call.spec.get("x-polyreel-idempotency", {})
+    if policy.get("mode") not in {"none", "replay", "reject"}:
+        yield "x-polyreel-idempotency: mode is none, replay or reject: does a repeated call pay again?"
+    if (policy.get("mode") == "none") == ("header" in policy):
+        yield "x-polyreel-idempotency: a key travels in a header, and without keys there is none"
+    proof = call.spec.get("x-polyreel-not-accepted", [])
+    if not proof or not set(proof) <= PROOF:
+        yield f"x-polyreel-not-accepted {proof}: list those of {sorted(PROOF)} that prove that nothing was accepted"
+
+
+def _states(provider: Provider, call: Operation) -> Iterator[str]:
+    """The simulator answers with the contract's own examples."""
+    shown = {name for status, _, name, _ in provider.contract.replies(call) if status < 300}
+    for name in sorted(ROLES.get(call.role, frozenset()) - shown):
+        yield f"no example reply is called {name}"
+    if call.role in {"create", "stream"}:
+        yield from _requests(provider.contract, call)
+
+
+def _requests(contract: Contract, call: Operation) -> Iterator[str]:
+    if not call.request_schemas:
+        yield "the body has no named schema ($ref, or oneOf with one for each workflow)"
+    for schema in call.request_schemas:
+        fitting = [body for body in call.request_examples.values() if not contract.sends(schema, body)]
+        if not fitting:
+            yield f"no example body can be sent as {schema}"
+    for name, body in call.request_examples.items():
+        if all(contract.accepts(schema, body) for schema in call.request_schemas):
+            yield f"the example body {name} fits no schema"
+
+
+def _errors(provider: Provider, call: Operation) -> Iterator[str]:
+    contract = provider.contract
+    found = [(status, name) for status, _, name, _ in contract.replies(call) if status >= 400]
+    for wanted in ERRORS.get(call.role, ()):
+        if not any(name == wanted or status == USUAL.get(wanted) for status, name in found):
+            yield f"no example of the error {wanted}"
+    if call.role == "create" and "rate_limited" not in {name for _, name in found}:
+        yield "the 429 has no example called rate_limited"
+    for status, reply in call.spec["responses"].items():
+        content = contract.resolve(reply).get("content", {})
+        if int(status) >= 400 and content and not any(media.get("examples") for media in content.values()):
+            yield f"HTTP {status} has a body and no example of it"
+
+
+def _fitting(provider: Provider, call: Operation) -> Iterator[str]:
+    for status, kind, name, value in provider.contract.replies(call):
+        schema = provider.contract.reply_schema(call, status) if kind == "application/json" else None
+        if schema is not None:
+            yield from (f"HTTP {status} {name}: {one.message[:200]}" for one in provider.contract.fits(schema, value))
+
+
+def _open_words(provider: Provider, call: Operation) -> Iterator[str]:
+    """A status word that is new must never lose a paid task id."""
+    for status in call.spec["responses"]:
+        schema = provider.contract.reply_schema(call, int(status)) if status.startswith("2") else None
+        for place in provider.reads.status if schema is not None else ():
+            if any("enum" in node or "const" in node for node in _at(provider.contract, schema, place)):
+                yield f"HTTP {status}: {place} is a closed list of words: make it a string with examples"
+
+
+def _at(contract: Contract, schema: Any, place: str) -> Iterator[Mapping[str, Any]]:
+    """The schemas of a dotted place, alternatives included."""
+    nodes = [schema]
+    for part in [*place.split("."), None]:
+        nodes = [contract.resolve(node) for node in nodes if isinstance(node, Mapping)]
+        nodes += [contract.resolve(one) for node in nodes for key in ("anyOf", "oneOf") for one in node.get(key, ())]
+        if part is not None:
+            nodes = [node["properties"][part] for node in nodes if part in node.get("properties", {})]
+    yield from nodes
+
+
+def _routes(provider: Provider) -> Iterator[str]:
+    for route in provider.routes:
+        where = f"the route {route.model} {route.workflow}"
+        calls = [one for one in provider.contract.operations.values() if one.path == route.operation.PATH]
+        paid = [one for one in calls if one.method == route.operation.METHOD and one.role == "create"]
+        if not paid:
+            yield f"{where} calls {route.operation.METHOD} {route.operation.PATH}, which has not the role create"
+        elif route.schema not in paid[0].request_schemas:
+            yield f"{where} sends a {route.schema}, which {paid[0].id} does not take"
+
+
+__all__ = ["ERRORS", "PROOF", "ROLES", "complaints", "unfinished"]

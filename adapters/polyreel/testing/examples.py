@@ -1,0 +1,43 @@
+"""One request for every route: what a test submits where it does not matter what is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..codecs import Json
+from ..errors import RequestError
+from ..planning import Plan
+from ..provider import WORKFLOWS, Provider, Route
+from ..reading import UnreadableError, read
+from ..requests import normalize
+from .laws import VALUES, planned
+
+
+def submittable(provider: Provider, route: Route, requests: Sequence[Mapping[str, Any]] = ()) -> Plan:
+    """A plan of one route: for one of these requests, for an example of the spec, or for the plainest request.
+
+    AssertionError where the vendor serves none of them, with the reasons of the last.
+    """
+    told: list[str] = []
+    for request in _candidates(provider, route, requests):
+        made = planned(request, provider, route)
+        if made.route is route and not made.refused:
+            return made
+        told = [f"{request}: {violation.message}" for violation in made.violations]
+    raise AssertionError(f"no request asks for {route.model} {route.workflow}; {'; '.join(told)}")
+
+
+def _candidates(provider: Provider, route: Route, requests: Sequence[Mapping[str, Any]]) -> Iterator[Json]:
+    for request in requests:
+        shared, _ = normalize(request)
+        yield shared
+    for body in provider.operation(route).request_examples.values():
+        try:
+            yield read(body, provider, route.operation.PATH, route.model).request
+        except (UnreadableError, RequestError, ValueError):
+            continue
+    inputs = WORKFLOWS[route.workflow]
+    plain = {"model": route.model, **{name: VALUES[name][0] for name in inputs[:2] if name in VALUES}}
+    yield {**plain, "prompt": "a cat"}
+    yield {**plain, "prompt": "a cat", "duration": 5}

@@ -1,0 +1,233 @@
+"""The laws of the lens, as plain functions of a provider and a route: each raises AssertionError where it is broken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..capabilities import NOT_FIELDS, Capability, capabilities
+from ..contract import Contract
+from ..mapping import ConflictError, Fate, Field, Group, Report, leaves
+from ..planning import Plan, plan, plan_normalized
+from ..provider import WORKFLOWS, Provider, Route
+from ..reading import UnreadableError, read
+from ..translation import Translation, translate
+
+CARRIED: Final = {Fate.EXACT, Fate.CONVERTED}
+
+
+def at(value: Any, pointer: str) -> Any:
+    """The value at a JSON pointer."""
+    for part in pointer.strip("/").split("/"):
+        value = value[int(part)] if isinstance(value, list) else value[part]
+    return value
+
+
+def planned(request: Mapping[str, Any], provider: Provider, route: Route) -> Plan:
+    """A plan on just this route, where the vendor has several for one workflow."""
+    kind = "image" if route.workflow == "generate-image" else "video"
+    made = plan_normalized(dict(request), kind, provider, allow={}, preferences={}, routes=(route,))
+    assert made.route in {None, route}
+    return made
+
+
+def reads_back(request: Mapping[str, Any], provider: Provider, route: Route) -> None:
+    """Law 1: a field that a plan calls exact or converted comes back as it was."""
+    made = planned(request, provider, route)
+    if made.refused or made.route is None:
+        return
+    reading = read(made.body, provider, route.operation.PATH)
+    assert not reading.problems
+    again = {**provider.defaults(route), **reading.request}
+    for verdict in made.verdicts:
+        if verdict.source and verdict.verdict in CARRIED and verdict.field != "extra":
+            assert at(again, verdict.source) == at(request, verdict.source)
+
+
+def canonical(body: Mapping[str, Any], provider: Provider, route: Route) -> dict[str, Any] | None:
+    """The body as polyreel writes it; None where it cannot be read or written without a loss."""
+    if provider.contract.accepts(route.schema, body):
+        return None
+    try:
+        reading = read(body, provider, route.operation.PATH, route.model)
+    except (UnreadableError, ConflictError):
+        return None
+    if reading.problems or "extra" in reading.request or reading.route.schema != route.schema:
+        return None
+    made = planned(reading.request, provider, reading.route)
+    return None if made.refused else made.body
+
+
+def writes_back(body: Mapping[str, Any], provider: Provider, route: Route) -> None:
+    """Law 2: writing what was read is the canonical body, and that is a fixed point; it says what the body said."""
+    first = canonical(body, provider, route)
+    if first is None:
+        return
+    assert canonical(first, provider, route) == first
+    # Nothing that the body says is gone or changed, but what its reading told.
+    reading = read(body, provider, route.operation.PATH, route.model)
+    told = {entry.source for entry in reading.entries if entry.fate in {Fate.DROPPED, Fate.CONVERTED}}
+    for pointer, value in leaves(dict(body)):
+        if not any(pointer == place or pointer.startswith(place + "/") for place in told):
+            assert at(first, pointer) == value
+
+
+def every_leaf_told(request: Mapping[str, Any], provider: Provider, route: Route) -> None:
+    """Law 3: nothing the caller said is left without a word, and nothing is told twice."""
+    made = planned(request, provider, route)
+    assert sorted(v.source for v in made.verdicts if v.source) == sorted(
+        pointer for pointer, _ in leaves(dict(request))
+    )
+    for verdict in made.verdicts if not made.refused else ():
+        inside = verdict.target.rpartition("/")[0]
+        if inside and verdict.verdict in CARRIED:
+            at(made.body, inside)  # raises where the body has no such place
+
+
+def totality(provider: Provider, route: Route) -> None:
+    """Law 4: every shared field has an answer, every native property is mapped or listed with a reason."""
+    native = set(provider.contract.properties(route.schema))
+    known = set(route.by_place) | set(route.ignored)
+    assert native <= known, f"native fields that nobody speaks of: {native - known}"
+    assert known <= native, f"tables speak of fields that the contract does not have: {known - native}"
+    name = "ImageRequest" if route.workflow == "generate-image" else "VideoRequest"
+    shared = set(Contract.load("polyreel").schema(name)["properties"]) - NOT_FIELDS
+    assert set(route.by_name) <= shared
+    places = [row.native for row in route.rows if isinstance(row, Field)]
+    places += [place for row in route.rows if isinstance(row, Group) for place in row.places]
+    names = [name for row in route.rows for name in row.names]
+    assert len(places) == len(set(places)), "two rows write one place"
+    assert len(names) == len(set(names)), "two rows claim one shared field"
+    for place, schema in ((place, provider.contract.property(route.schema, place)) for place in native):
+        _default_readable(route, place, schema or {})
+
+
+def _default_readable(route: Route, place: str, schema: Mapping[str, Any]) -> None:
+    """A documented default, and every documented word, has a shared meaning."""
+    row = route.by_place.get(place)
+    if isinstance(row, Field) and row.native == place:
+        for value in [*schema.get("enum", ()), *([schema["default"]] if "default" in schema else ())]:
+            body: dict[str, Any] = {}
+            report = Report()
+            row.write({row.shared: row.codec.decode(value, {})}, body, {}, report)
+            assert at(body, place.replace(".", "/")) == value
+
+
+def sound(request: Mapping[str, Any], provider: Provider, route: Route) -> None:
+    """Law 5: what is not refused fits the closed contract, and the generated model agrees to the letter."""
+    made = planned(request, provider, route)
+    if made.refused or made.route is None:
+        assert made.violations
+        return
+    assert provider.contract.sends(route.schema, made.body) == []
+    assert provider.contract.accepts(route.schema, made.body) == []
+    sent = route.operation.build_request(body=route.body.from_dict(made.body))
+    assert sent["json"] == json.loads(made.content) == made.body
+    assert (sent["method"].upper(), made.url) == (made.method, provider.base_url + sent["url"])
+
+
+def offered_is_accepted(provider: Provider, route: Route) -> None:
+    """What a table and a contract offer is not refused: every choice and both ends of every range can be sent."""
+    needed = {"motion-control": ("motion_video", "character_image")}.get(route.workflow, WORKFLOWS[route.workflow][:1])
+    base = {"model": route.model, **{name: VALUES[name][0] for name in needed}}
+    for item in capabilities(provider, route):
+        for value in _values(item) if item.offered else ():
+            variants = [
+                base | extra | {item.field: value} for extra in ({}, {"prompt": "x"}, {"shots": VALUES["shots"][0]})
+            ]
+            plans = [planned(request, provider, route) for request in variants]
+            told = [problem.reason for made in plans for problem in made.problems]
+            assert any(not made.refused for made in plans), f"{item.field}={value!r} is offered and refused: {told}"
+
+
+VALUES: Final[Mapping[str, list[Any]]] = {
+    **{name: ["https://example.com/a.png"] for name in ("first_frame", "last_frame", "character_image")},
+    **{name: ["https://example.com/a.mp4"] for name in ("source_video", "reference_video", "motion_video")},
+    "reference_images": [["https://example.com/a.png"]],
+    "elements": [["7"]],
+    "shots": [[{"prompt": "x", "duration": 5}], [{"prompt": "x"}]],
+    "shot_mode": ["custom"],
+    "prompt": ["x"],
+    "negative_prompt": ["x"],
+    "watermark": [True, False],
+    "callback_url": ["https://example.com/hook"],
+}
+WORDS: Final = {"on": True, "off": False}
+
+
+def _values(item: Capability) -> list[Any]:
+    extent = item.extent
+    if item.field == "shots":
+        # One form of shots or the other: which one is the vendor's choice.
+        return [VALUES["shots"][0 if len(item.native) > 1 else 1]]
+    if extent.choices is not None:
+        words = [WORDS.get(choice, choice) for choice in extent.choices]
+        return [int(value) if item.field == "duration" else value for value in words if value != "automatic"]
+    if extent.low is not None and extent.high is not None:
+        whole = item.field != "guidance_scale"
+        return [int(end) if whole else end for end in (extent.low, extent.high)]
+    return VALUES.get(item.field, [])
+
+
+def lenience_is_idle(request: Mapping[str, Any], provider: Provider, allow: Any) -> None:
+    """Law 6: an allowance that is not needed is not used."""
+    strict = plan(request, provider)
+    if not strict.refused:
+        assert plan(request, provider, allow=allow).content == strict.content
+
+
+def losses(done: Translation) -> set[str]:
+    """The shared fields that did not arrive; everything where the translation was refused."""
+    return {verdict.field for verdict in done.losses}
+
+
+def triangle(body: Mapping[str, Any], source: Provider, route: Route, middle: Provider, target: Provider) -> None:
+    """Law 8: what is lost on the straight way is lost on the way over a third vendor too."""
+    straight = translate(dict(body), source, target, source_model=route.model)
+    first = translate(dict(body), source, middle, source_model=route.model)
+    if first.refused or first.plan is None or straight.reading is None:
+        return
+    second = translate(first.plan.body, middle, target, source_model=first.plan.model)
+    around = losses(first) | losses(second)
+    if second.refused:
+        return
+    assert {f for f in losses(straight) if f in straight.reading.request} <= around | _defaulted(first) | _defaulted(
+        second
+    )
+
+
+def _defaulted(done: Translation) -> set[str]:
+    return {verdict.field for verdict in done.verdicts if verdict.verdict is Fate.DEFAULTED}
+
+
+def there_and_back(body: Mapping[str, Any], source: Provider, route: Route, target: Provider) -> None:
+    """A -> B -> A gives an equivalent body, wherever no verdict says otherwise."""
+    there = translate(dict(body), source, target, source_model=route.model)
+    if there.refused or there.plan is None or there.losses:
+        return
+    back = translate(there.plan.body, target, source, source_model=there.plan.model)
+    if back.refused or back.plan is None or back.losses:
+        return
+    one, other = meaning(dict(body), source, route), meaning(back.plan.body, source, route)
+    assert {name: other.get(name) for name in one} == one
+
+
+def meaning(body: dict[str, Any], provider: Provider, route: Route) -> dict[str, Any]:
+    """What a body asks for, the vendor's defaults included."""
+    reading = read(body, provider, model=route.model)
+    said = {**provider.defaults(reading.route), **reading.request}
+    if "shots" in said:
+        said.setdefault("shot_mode", "custom")
+    return said
+
+
+def accounted(body: Any, source: Provider, target: Provider) -> None:
+    """Every leaf of a body has exactly one verdict, whatever the body is; a refusal says why."""
+    done = translate(body, source, target)
+    if isinstance(body, dict):
+        found = [verdict.source for verdict in done.verdicts if verdict.source]
+        assert sorted(found) == sorted(pointer for pointer, _ in leaves(body) if pointer)
+    assert done.violations or done.plan is not None
+    refused = [verdict for verdict in done.verdicts if verdict.verdict is Fate.REFUSED]
+    assert not refused or done.violations

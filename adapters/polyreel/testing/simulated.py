@@ -1,0 +1,131 @@
+"""What the fixtures are made of: simulators, clients and servers, as a test's markers ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from attrs import converters, define, field, fields, frozen
+
+from ..client import AsyncClient, Client
+from ..errors import UnknownNameError
+from ..registry import all_providers, get_provider
+from ..simulator import FAULTS, Bill, RunningClock, Simulator, VirtualClock, server
+from .watching import WatchedSimulator
+
+if TYPE_CHECKING:
+    from ..simulator.transport import SimulatedTransport
+
+SPEED: Final = 100.0
+"""How fast the clock of `polyreel_server` runs: a job of a five-second clip is over in a third of a second."""
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(isinstance(name, str) for name in value):
+        raise pytest.UsageError(f"a marker of polyreel takes a list of texts here, not {type(value).__name__}")
+    return tuple(value)
+
+
+@frozen(kw_only=True)
+class Settings:
+    """What `@pytest.mark.polyreel(...)` can say."""
+
+    seed: int = 0
+    balance: float = float("inf")
+    keys: tuple[str, ...] | None = field(default=None, converter=converters.optional(_names))
+    faults: tuple[str, ...] = field(default=(), converter=_names)
+    vendor: str | None = None
+    speed: float = SPEED
+    network: bool = False
+
+    @classmethod
+    def of(cls, item: pytest.Item) -> Settings:
+        """The settings of a test: its own marker's, and where that is silent, its class's and module's."""
+        known, said = [one.name for one in fields(cls)], dict[str, Any]()
+        for marker in item.iter_markers("polyreel"):
+            strange = [*map(repr, marker.args), *(name for name in marker.kwargs if name not in known)]
+            if strange:
+                text = f"@pytest.mark.polyreel takes {', '.join(f'{name}=' for name in known)} but no {strange[0]}"
+                raise pytest.UsageError(text)
+            said = {**marker.kwargs, **said}
+        return cls(**said)
+
+    def simulator(self, clock: VirtualClock | RunningClock) -> WatchedSimulator:
+        """A fresh simulator."""
+        keys = None if self.keys is None else frozenset(self.keys)
+        simulator = WatchedSimulator(clock, self.seed, keys, self.balance)
+        if self.vendor is not None:
+            get_provider(self.vendor)
+        for name in self.faults:
+            self._arrange(simulator, name)
+        return simulator
+
+    def _arrange(self, simulator: Simulator, name: str) -> None:
+        """A fault is injected once; anything else is a documented error or end, which is one vendor's."""
+        if name in FAULTS:
+            simulator.inject(name, self.vendor)
+        elif self.vendor is not None:
+            simulator.script(self.vendor, name)
+        else:
+            known = ", ".join(FAULTS)
+            raise UnknownNameError(f"there is no fault {name!r}; with vendor= it may be an error of it; known: {known}")
+
+    @property
+    def vendors(self) -> list[str] | None:
+        """The order in which a client tries vendors."""
+        if self.vendor is None:
+            return None
+        return [self.vendor, *(vendor for vendor in all_providers() if vendor != self.vendor)]
+
+
+def client(simulator: Simulator, item: pytest.Item) -> Client:
+    """A client of a simulator."""
+    return Client(simulator=simulator, vendors=Settings.of(item).vendors)
+
+
+def async_client(simulator: Simulator, item: pytest.Item) -> AsyncClient:
+    """An awaiting client of a simulator."""
+    return AsyncClient(simulator=simulator, vendors=Settings.of(item).vendors)
+
+
+def transport(simulator: Simulator) -> SimulatedTransport:
+    """A simulator as an httpx transport."""
+    from ..simulator.transport import SimulatedTransport  # noqa: PLC0415
+
+    return SimulatedTransport(simulator)
+
+
+@define(eq=False)
+class SimulatedServer:
+    """The simulated vendors behind a port on loopback."""
+
+    url: str
+    """The server's address; it tells where the vendors are."""
+    simulator: WatchedSimulator = field(repr=False)
+    vendor: str
+    """The vendor that is meant where none is named: the marker's, or the first."""
+
+    def base_url(self, vendor: str | None = None) -> str:
+        """What stands for a vendor's documented base URL, path included; UnknownNameError for no vendor."""
+        return self.base_urls[get_provider(vendor or self.vendor).id]
+
+    @property
+    def base_urls(self) -> Mapping[str, str]:
+        """The base URL of every vendor, such as `polyreel.Client(base_urls=...)` takes."""
+        return {vendor: self.url + mount for vendor, mount in server.mounts().items()}
+
+    @property
+    def bill(self) -> Bill:
+        """What was billed."""
+        return self.simulator.bill
+
+
+@contextmanager
+def serving(item: pytest.Item) -> Iterator[SimulatedServer]:
+    """The simulator of a test behind a port, as long as the block runs."""
+    settings = Settings.of(item)
+    simulator = settings.simulator(RunningClock(settings.speed))
+    with server.running(simulator) as url:
+        yield SimulatedServer(url, simulator, settings.vendor or next(iter(all_providers())))

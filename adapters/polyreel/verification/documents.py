@@ -1,0 +1,112 @@
+"""JSON and YAML from strangers: with limits, and with one message for everything that is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final, NoReturn
+
+from ..errors import MissingExtraError
+
+MAX_BYTES: Final = 50_000_000
+MAX_DEPTH: Final = 100
+HALVES: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+MAX_NODES: Final = 3_000_000
+"""Of a document with its aliases written out: a short one can stand for billions."""
+
+
+class UnreadableError(Exception):
+    """A document or a part of it that cannot be read; the text says why, and repeats nothing of what it holds."""
+
+
+def from_json(content: bytes | str) -> Any:
+    """A JSON value."""
+    try:
+        value = json.loads(content, parse_constant=_no_constant, parse_int=_integer)
+    except UnicodeError:
+        raise UnreadableError("not UTF-8 text") from None
+    except RecursionError:
+        raise UnreadableError("nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise UnreadableError(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except ValueError as error:
+        raise UnreadableError(f"not JSON: {error}") from None
+    check_size(value)
+    raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    return _whole(value) if HALVES.search(raw) else value
+
+
+def _whole(value: Any) -> Any:
+    """A value without halves of characters, which JSON can escape and no text can hold."""
+    if isinstance(value, dict):
+        return {_whole(name): _whole(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _integer(text: str) -> int | float:
+    # Python refuses to read integers of thousands of digits, and no float holds hundreds.
+    value = int(text) if len(text) <= 20 else float(text)
+    if value in {float("inf"), float("-inf")}:
+        raise ValueError("a number is too large")
+    return value
+
+
+def from_yaml(content: bytes) -> Any:
+    """A YAML value, as the recorder of cassettes writes it."""
+    try:
+        import yaml  # noqa: PLC0415
+    except ImportError:
+        text = "YAML cassettes need pyyaml: pip install 'polyreel[verify]', or record them with the JSON serializer"
+        raise MissingExtraError(text) from None
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader: Any = type("Loader", (base,), {"flatten_mapping": _no_merging})
+    try:
+        _check_events(yaml, content, base)
+        value = yaml.load(content, Loader=loader)  # noqa: S506 - a safe loader with less in it
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+        raise UnreadableError(f"not YAML that can be read{where}") from None
+    except RecursionError:
+        raise UnreadableError("nested too deeply") from None
+    except (ValueError, TypeError, OverflowError):
+        # Dates such as the 99th, hashes of lists, numbers beyond all limits.
+        raise UnreadableError("not YAML that can be read") from None
+    check_size(value)
+    return value
+
+
+def _no_merging(loader: Any, node: Any) -> None:
+    """Leave merge keys as they are: merged into each other, a few lines become gigabytes while they are read."""
+
+
+def _check_events(yaml: Any, content: bytes, loader: Any) -> None:
+    """Refuse what is deep before anything recursive reads it."""
+    depth = 0
+    for event in yaml.parse(content, Loader=loader):
+        if isinstance(event, yaml.events.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.events.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise UnreadableError("nested too deeply")
+
+
+def check_size(value: Any) -> None:
+    """Refuse a value that is deep, or that is endless with its aliases written out."""
+    pending, seen = [(value, 0)], 0
+    while pending:
+        node, depth = pending.pop()
+        seen += 1
+        if depth > MAX_DEPTH:
+            raise UnreadableError("nested too deeply")
+        if isinstance(node, (dict, list)):
+            if seen + len(pending) + len(node) > MAX_NODES:
+                raise UnreadableError("too much in it, with all aliases written out")
+            pending += [(item, depth + 1) for item in (node.values() if isinstance(node, dict) else node)]
