@@ -14,7 +14,7 @@ from polyreel.registry import all_providers
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "adapters" / "polyreel"
 FLOORS = [
-    ["errors", "media", "prompts"],
+    ["errors", "media", "polling", "prompts"],
     ["codecs", "keys"],
     ["contract", "flows", "mapping"],
     ["answers"],
@@ -33,7 +33,7 @@ FLOORS = [
     ["verification"],
     ["simulator"],
     ["client"],
-    ["receiver", "torture"],
+    ["batch", "receiver", "torture"],
     ["testing"],
     ["cli"],
     ["__main__"],

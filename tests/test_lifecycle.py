@@ -4,7 +4,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterable
-from itertools import chain, islice, product, repeat
+from itertools import chain, product, repeat
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,6 @@ from polyreel.flows import (
     Sleep,
     Step,
     Tell,
-    poll_pauses,
     retry_after,
     send_patiently,
     until,
@@ -478,26 +477,6 @@ def test_a_call_near_the_deadline_is_short() -> None:
         stage.run(until(START + 2.5, send_patiently(Send(VENDORS[0], "GET", "https://example.com"))))
     assert stage.elapsed == 2.5
     assert [call.deadline for call in stage.calls] == [10.0, 10.0]
-
-
-ESTIMATES = st.one_of(st.none(), st.floats().filter(lambda seconds: not seconds < 0), st.integers(0, 10**9).map(float))
-
-
-@given(estimate=ESTIMATES, floor=st.floats(0.5, 60))
-@settings(max_examples=300, deadline=None)
-def test_pauses_between_queries_are_bounded(estimate: float | None, floor: float) -> None:
-    """Never below the vendor's floor, never above the ceiling (or the floor, where that is higher)."""
-    pauses = list(islice(poll_pauses(estimate, floor=floor), 60))
-    assert all(floor <= pause <= max(15.0, floor) for pause in pauses)
-    assert pauses[2:] == sorted(pauses[2:])
-    assert pauses[-1] == max(15.0, floor)
-
-
-def test_pauses_follow_the_estimate() -> None:
-    """Two early queries catch a quick refusal; then a long job is asked less often than a short one."""
-    short, long = (list(islice(poll_pauses(estimate, floor=3.0), 5)) for estimate in (30.0, 100.0))
-    assert short[:2] == long[:2] == [4.0, 5.0]
-    assert short[2:] < long[2:]
 
 
 @every_vendor

@@ -578,7 +578,7 @@ def test_no_connection_is_left_open(gone: bool) -> None:
     left: list[object] = []
     before, sys.unraisablehook = sys.unraisablehook, lambda found: left.append(found.exc_value)
     try:
-        for _ in range(20):
+        for _ in range(8):
             with loopback.running(lambda _: plain(200, "x")) as url:
                 guest = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
                 if gone:

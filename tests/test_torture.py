@@ -19,7 +19,7 @@ from support.cli import CANARY, VENDORS, process
 from support.server import example
 
 SCRIPTS = Path(__file__).parents[1] / "docs" / "torture"
-FEW = ["lost-reset", "lost-cut", "lost-html", "unheard-close", "503", "rate-limited-zero"]
+FEW = ["lost-reset", "unheard-close", "rate-limited-zero"]
 FIRST = VENDORS[0]
 
 SUBMIT = """

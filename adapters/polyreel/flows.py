@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from attrs import Factory, evolve, frozen
@@ -245,15 +245,3 @@ def until(end: float, flow: Flow[T]) -> Flow[T]:
             result, failure = (yield step), None
         except PolyreelError as error:
             failure = error
-
-
-def poll_pauses(estimate: float | None, *, floor: float, ceiling: float = 15.0) -> Iterator[float]:
-    """Pauses between status queries: two early ones that catch a quick refusal, then a share of the vendor's
-    own estimate, then steadily at the ceiling. All at least `floor` seconds.
-    """
-    yield max(floor, 4.0)
-    yield max(floor, 5.0)
-    pause = max(floor, min(ceiling, (estimate or 60.0) / 8))
-    while True:
-        yield pause
-        pause = max(floor, min(ceiling, pause * 1.15))

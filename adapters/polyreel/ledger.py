@@ -33,6 +33,7 @@ from .records import (
     Intend,
     Keep,
     Known,
+    Past,
     Settle,
     State,
     Submission,
@@ -85,6 +86,8 @@ MIGRATIONS: Final[tuple[str, ...]] = (
 )
 """One script for each version of the file; a file of an older version is brought up step by step."""
 BUSY_SECONDS: Final = 30.0
+PAST_JOBS: Final = 50
+"""How many past jobs teach when to ask."""
 DELIVERY_DAYS: Final = 7
 """How long webhook ids are remembered: far longer than any signature stays valid."""
 LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -229,6 +232,7 @@ class Ledger:
             Claim: self._claim,
             Find: self._find,
             Known: self._known,
+            Past: self._past,
         }
         return writes[type(event)](event, owner, now)
 
@@ -336,6 +340,13 @@ class Ledger:
         chosen = "vendor = ? AND simulated = ? AND task IN (SELECT value FROM json_each(?))"
         rows = self._select(chosen, event.vendor, event.simulated, json.dumps(event.tasks))
         return frozenset(row["task"] for row in rows)
+
+    def _past(self, event: Past, owner: str, now: float) -> list[float]:
+        job = event.job
+        chosen = "vendor = ? AND simulated = ? AND model IS ? AND workflow = ? AND state IN ('succeeded', 'saved')"
+        newest = f"{chosen} AND finished_at > accepted_at ORDER BY finished_at DESC LIMIT {PAST_JOBS}"
+        rows = self._select(newest, job.vendor, job.simulated, job.model, job.workflow)
+        return [row["finished_at"] - row["accepted_at"] for row in rows]
 
     def _find(self, event: Find, owner: str, now: float) -> Entry | None:
         chosen = "reference = ? AND simulated = ? AND state NOT IN (SELECT value FROM json_each(?))"

@@ -23,10 +23,11 @@ from .errors import (
     TransportError,
     VendorError,
 )
-from .flows import Fetch, Flow, Reply, Saved, Sleep, Tell, now, poll_pauses, retry_after, send, until
+from .flows import Fetch, Flow, Reply, Saved, Sleep, Tell, now, retry_after, send, until
 from .jobs import advance, started, without_output
+from .polling import learned, pauses
 from .provider import FINAL, Facts
-from .records import State, Submission, intend, keep, settle
+from .records import State, Submission, intend, keep, past, settle
 from .registry import get_provider
 
 if TYPE_CHECKING:
@@ -216,9 +217,10 @@ def get(job: Job, base_url: str | None = None) -> Flow[Job]:
 
 def wait(job: Job, *, timeout: float, base_url: str | None = None) -> Flow[Job]:
     """Ask until the job is final; StillRunningError after `timeout` seconds, which harms nothing."""
-    end = (yield from now()) + timeout
+    start = yield from now()
+    end = start + timeout
     empty, missing, trouble = 0, 0, ""
-    for pause in _pauses(job):
+    for pause in (yield from _pauses(job, start)):
         if job.status in FINAL and (job.outputs or job.status != "succeeded"):
             return job
         if job.status == "succeeded":
@@ -250,8 +252,11 @@ def _about(job: Job, error: Error) -> Error:
     return error
 
 
-def _pauses(job: Job) -> Iterator[float]:
-    return poll_pauses(job.estimated_seconds, floor=get_provider(job.vendor).poll_floor)
+def _pauses(job: Job, seconds: float) -> Flow[Iterator[float]]:
+    """When to ask, by what the ledger knows of such jobs and by what the vendor says of this one."""
+    durations = learned((yield from past(job)), job.estimated_seconds)
+    age = max(0.0, seconds - (seconds if job.created_at is None else job.created_at))
+    return pauses(durations, floor=get_provider(job.vendor).poll_floor, age=age)
 
 
 # -- download ----------------------------------------------------------------------------------------

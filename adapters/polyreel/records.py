@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
@@ -233,7 +234,14 @@ class Known:
     simulated: bool
 
 
-Event = Intend | Settle | Keep | Claim | Find | Known
+@frozen
+class Past:
+    """Ask how long jobs of a kind took. The result is seconds, those of the newest jobs."""
+
+    job: Job
+
+
+Event = Intend | Settle | Keep | Claim | Find | Known | Past
 
 
 def intend(submission: Submission, entry: str | None = None, follows: str | None = None) -> Flow[str | None]:
@@ -274,3 +282,11 @@ def known(vendor: str, tasks: tuple[str, ...], *, simulated: bool) -> Flow[froze
     """Which of a vendor's tasks belong to entries."""
     found = yield Record(Known(vendor, tasks, simulated))
     return found  # type: ignore[no-any-return]
+
+
+def past(job: Job) -> Flow[Sequence[float]]:
+    """How long jobs like this one took, as far as the ledger knows."""
+    if job.ledger_id is None:
+        return ()
+    found = yield Record(Past(job))
+    return found or ()

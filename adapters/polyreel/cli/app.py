@@ -13,7 +13,7 @@ from ..client import TIMEOUT, Client
 from ..codecs import Json
 from ..planning import PORTABLE, Plan
 from ..registry import all_providers
-from . import checkup, compare, failures, pricing, recover, serve, show, torture, vendor, verify
+from . import batch, checkup, compare, failures, pricing, recover, serve, show, torture, vendor, verify
 from .files import prepare
 from .flags import with_request_flags
 from .options import VENDOR_HELP, AsJson, LedgerFile, Live, PricesFile, Timeout, client, kept, prices
@@ -181,6 +181,7 @@ def doctor(as_json: AsJson = False) -> None:
         show.note("To simulate: pip install 'polyreel[simulator]'")
 
 
+batch.add_to(app)
 compare.add_to(app)
 recover.add_to(app)
 pricing.add_to(app)

@@ -1,0 +1,215 @@
+"""The command that makes many clips from one file: polyreel batch."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from .. import environment
+from ..client import TIMEOUT, AsyncClient
+from ..errors import BudgetError
+from ..ledger import Ledger
+from ..prices import LARGEST
+from . import SOME_FAILED, Terminated, exit_code, show
+from .files import prepare
+from .options import AsJson, LedgerFile, Live, PricesFile, Timeout, finite, open_ledger, prices, settings
+
+if TYPE_CHECKING:
+    from ..batch import Batch, Result, Row, Summary
+
+AMBIGUOUS: Final = 6
+VENDOR_HELP: Final = "Who makes the rows that name nobody; of several, the next where the one before is proved unpaid."
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(batch)
+
+
+def batch(
+    file: Annotated[Path, typer.Argument(help="Rows as JSON Lines, or CSV with a header.", show_default=False)],
+    *,
+    output: Annotated[Path, typer.Option(help="Folder for the files and results.jsonl.")] = Path("clips"),
+    name: Annotated[
+        str | None, typer.Option(help="Name of the batch in the ledger; else made of the file's.", show_default=False)
+    ] = None,
+    vendor: Annotated[list[str] | None, typer.Option(help=VENDOR_HELP, show_default=False)] = None,
+    cheapest: Annotated[bool, typer.Option("--cheapest", help="Ask the cheapest of the vendors first.")] = False,
+    prices_file: PricesFile = None,
+    max_cost: Annotated[
+        str | None,
+        typer.Option(metavar="USD", help="Never spend more; what may have been billed is spent.", show_default=False),
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=10_000, help="Rows under way at each vendor.")] = 8,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=1e6, help="Rows begun at each vendor in a minute, at most.", show_default=False),
+    ] = None,
+    timeout: Timeout = TIMEOUT,
+    fault: Annotated[
+        str | None, typer.Option(help="What goes wrong at simulated vendors, such as lost-reset.", show_default=False)
+    ] = None,
+    fault_share: Annotated[
+        float, typer.Option(min=0, max=1, callback=finite, help="In which share of the calls.")
+    ] = 0.2,
+    live: Live = False,
+    ledger: LedgerFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a clip or images for each row of a file. The same command again goes on where it stopped.
+
+    All rows are checked, planned and priced before the first is paid. Exits 0 where all are saved, 6 where some are
+    ambiguous, 7 where the budget does not allow it, 5 where something else is missing; results.jsonl tells of each row.
+    """
+    from ..batch import refuse, scan  # noqa: PLC0415
+
+    if fault and live:
+        raise typer.BadParameter("faults are for simulated vendors, not with --live", param_hint="--fault")
+    limit, found = _dollars(max_cost), scan(file, name=name)
+    options: dict[str, Any] = {"max_cost": limit, "concurrency": concurrency, "rate": rate, "timeout": timeout}
+    options |= {"vendors": vendor or (), "prefer": "cheapest" if cheapest else "order"}
+    with open_ledger(ledger) as opened:
+        client = _client(vendor or (), found.rows, live=live, ledger=opened, prices=prices(prices_file))
+        made = _batch(client, found.rows, output, options)
+        if mistakes := (*found.mistakes, *made.mistakes):
+            refuse(file, mistakes)
+        summary = made.plan()
+        show.note(str(summary))
+        made.check()
+        prepare(output)
+        if fault and client.simulator:
+            client.simulator.inject(fault, share=fault_share, times=None)
+        results = _run(made)
+    _tell(made, summary, results, as_json=as_json)
+    _judge(results)
+
+
+def _batch(client: AsyncClient, rows: Sequence[Row], output: Path, options: dict[str, Any]) -> Batch:
+    from ..batch import Batch  # noqa: PLC0415
+
+    return Batch(client, rows, output, **options)
+
+
+def _dollars(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or not 0 <= amount < LARGEST:
+        raise typer.BadParameter(f"{text[:40]!r} is no amount of dollars, such as 12.50", param_hint="--max-cost")
+    return amount
+
+
+def _client(vendors: Sequence[str], rows: Sequence[Row], *, live: bool, ledger: Ledger, prices: Any) -> AsyncClient:
+    """A client for the vendors that are asked for, and those that rows name."""
+    order = list(vendors) or environment.vendor_order()
+    named = dict.fromkeys([*order, *(vendor for row in rows for vendor in row.vendors)])
+    made = settings([*named], live=live, ledger=ledger, prices=prices)
+    made["vendors"] = [vendor for vendor in made["vendors"] if vendor in order]
+    return AsyncClient(**made)
+
+
+# -- the run -----------------------------------------------------------------------------------------
+
+
+def _run(made: Batch) -> Sequence[Result]:
+    async def run() -> Sequence[Result]:
+        with _terminable():
+            async with made.client:
+                return await made.run()
+
+    with _progress(made.left) as made.listener:
+        try:
+            return asyncio.run(run())
+        except KeyboardInterrupt:
+            show.note("interrupted; what was paid is in the ledger: the same command again goes on")
+            raise
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM, too, cancel the task instead of breaking into whatever runs just then."""
+    task, before, told = asyncio.current_task(), signal.getsignal(signal.SIGTERM), []
+
+    def stop() -> None:
+        told.append(True)
+        if task is not None:
+            task.cancel()
+
+    try:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
+        yield
+        return
+    try:
+        yield
+    except asyncio.CancelledError:
+        if told:
+            raise Terminated from None
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _progress(rows: int) -> Iterator[Callable[[Result], None]]:
+    """What hears of rows that are over: a bar on a terminal, one line for each elsewhere."""
+    console = Console(stderr=True, highlight=False)
+    if not sys.stderr.isatty() or not console.is_terminal or console.is_dumb_terminal:
+        yield lambda result: show.note(_line(result))
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[states]}"), TimeElapsedColumn())
+    counts: dict[str, int] = {}
+    with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task("rows", total=rows, states="")
+
+        def over(result: Result) -> None:
+            counts[result.state] = counts.get(result.state, 0) + 1
+            bar.update(task, advance=1, states=", ".join(f"{state} {count}" for state, count in counts.items()))
+
+        yield over
+
+
+def _line(result: Result) -> str:
+    what = ", ".join(result.files) or (str(result.error) if result.error else "")
+    return f"row {result.row.number} (line {result.row.line}): {result.state}{f': {what}' if what else ''}"
+
+
+def _tell(made: Batch, summary: Summary, results: Sequence[Result], *, as_json: bool) -> None:
+    from ..batch import tally  # noqa: PLC0415
+
+    states = dict(sorted(tally(results).items()))
+    show.note(", ".join(f"{state} {count}" for state, count in states.items()))
+    if states.get("ambiguous"):
+        show.note(f"next: polyreel reconcile{'' if made.client.simulated else ' --live'}")
+    elif set(states) != {"saved"}:
+        show.note("next: the same command again goes on with what was not paid, or not saved; failed rows stay so")
+    if made.client.simulated:
+        show.note("Simulated: nothing was sent or paid. For the real thing: set the vendors' keys and add --live")
+    if as_json:
+        show.document({"cost": summary.document(), "states": states, "results": str(made.file.path)})
+    else:
+        show.line(str(made.file.path))
+
+
+def _judge(results: Sequence[Result]) -> None:
+    """Exit as the worst row asks for."""
+    if any(result.state == "ambiguous" for result in results):
+        raise typer.Exit(AMBIGUOUS)
+    over = next((result.error for result in results if isinstance(result.error, BudgetError)), None)
+    if over is not None:
+        raise typer.Exit(exit_code(over))
+    if any(result.state != "saved" for result in results):
+        raise typer.Exit(SOME_FAILED)
