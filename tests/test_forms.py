@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 from polyreel.contract import Operation
@@ -38,3 +40,43 @@ def test_a_form_is_checked_like_json(provider: Provider, operation: Operation) -
         assert simulator.bill.count() == 0
         assert client.post(url, files={"prompt": (None, "a cat")}).status_code < 300
     assert simulator.bill.count() == 1
+
+
+UPLOADS = [
+    (provider, operation)
+    for provider in all_providers().values()
+    for operation in provider.contract.operations.values()
+    if operation.role == "upload"
+]
+
+
+@pytest.mark.parametrize(("provider", "operation"), UPLOADS, ids=[operation.id for _, operation in UPLOADS])
+def test_a_strangers_field_is_not_told_back(provider: Provider, operation: Operation) -> None:
+    """An upload's answer keeps to its schema, whatever else a form holds. (Schemathesis found it, 2026-11-21.)"""
+    form: dict[str, Any] = {
+        "file": ("a.png", b"\x89PNG\r\n\x1a\n", "image/png"),
+        "code": (None, "zero"),
+        "success": (None, "maybe"),
+    }
+    with httpx.Client(transport=SimulatedTransport(Simulator()), headers={"Authorization": "Bearer x"}) as client:
+        answer = client.post(operation.server + operation.path, files=form)
+    schema = provider.contract.reply_schema(operation, 200)
+    assert schema
+    assert (answer.status_code, provider.contract.fits(schema, answer.json())) == (200, [])
+
+
+LISTS = [
+    (provider, operation)
+    for provider in all_providers().values()
+    for operation in provider.contract.operations.values()
+    if operation.role == "list"
+]
+
+
+@pytest.mark.parametrize(("provider", "operation"), LISTS, ids=[operation.id for _, operation in LISTS])
+@pytest.mark.parametrize("page", [10**20, -(10**20), 10**60])
+def test_a_number_beyond_all_pages_is_a_number(provider: Provider, operation: Operation, page: int) -> None:
+    """However many digits it has. (Schemathesis found it, 2026-11-21.)"""
+    with httpx.Client(transport=SimulatedTransport(Simulator()), headers={"Authorization": "Bearer x"}) as client:
+        answer = client.get(operation.server + operation.path, params={"page": page, "page_size": abs(page)})
+    assert answer.status_code == 200

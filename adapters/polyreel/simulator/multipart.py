@@ -15,7 +15,7 @@ from ..contract import Contract, Operation
 MAX_PARTS: Final = 1000
 _NAMES: Final = re.compile(r';\s*(name|filename)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s]*))', re.IGNORECASE)
 _TYPE: Final = re.compile(r"^content-type:\s*(\S+?)\s*(?:;|$)", re.IGNORECASE | re.MULTILINE)
-_LITERAL: Final = re.compile(r"true|false|-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?")
+_LITERAL: Final = re.compile(r"true|false|-?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,17})?")
 _KINDS: Final = {"integer", "number", "boolean"}
 
 

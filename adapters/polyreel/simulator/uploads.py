@@ -33,9 +33,17 @@ def upload(call: Call) -> Reply:
     name = str(asked.get("file_name") or file.name)
     link = f"{call.links.public}/uploads/{call.number}/{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
     facts = {"file_name": name, "original_name": file.name, "mime_type": file.content_type, "file_size": file.size}
-    told = {member: value for member, value in {**asked, **facts}.items() if value is not None}
+    known = {member: value for member, value in asked.items() if member in _documented(call)}
+    told = {member: value for member, value in {**known, **facts}.items() if value is not None}
     status, sample = answers.example(call.provider, call.operation, "uploaded")
     return answers.reply(call, status, _filled(sample, told, link))
+
+
+def _documented(call: Call) -> set[str]:
+    """The members that a request may have: what a stranger calls a field of theirs is not told back."""
+    form = multipart.form_schema(call.operation)
+    schemas = [*call.operation.request_schemas, *([form] if form else [])]
+    return {member for schema in schemas for member in call.provider.contract.properties(schema)}
 
 
 def _form_upload(call: Call, parts: list[multipart.FormPart]) -> tuple[Json, File]:
