@@ -178,6 +178,19 @@ def test_a_live_job_is_resumed_live(tmp_path: Path) -> None:
     assert CANARY.encode() not in b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
 
 
+def test_a_lost_answer_of_a_live_job_names_a_live_command(tmp_path: Path) -> None:
+    """The command that is named finds the job."""
+    simulator = Simulator(clock=RunningClock(1000))
+    simulator.inject("lost-close", MOVABLE)
+    with server.running(simulator) as url:
+        env = {all_providers()[MOVABLE].base_url_variable or "": url + server.mounts()[MOVABLE]}
+        lost = process(*CLIP, "--live", "--vendor", MOVABLE, "--json", cwd=tmp_path, env=env)
+        assert lost.code == 6
+        assert lost.last_line == f"next: polyreel reconcile {entry_of(lost)} --live"
+        found = process(*lost.last_line.removeprefix("next: polyreel ").split(), "--json", cwd=tmp_path, env=env)
+        assert [finding["id"] for finding in found.document] == [entry_of(lost)]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_command_loses_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C exits 130, SIGTERM 143; both say what to type next, and that finishes the job."""

@@ -12,15 +12,7 @@ from typing import Any, Final
 import typer
 
 from ..codecs import Json
-from ..errors import (
-    AmbiguousError,
-    DownloadError,
-    PlanRefusedError,
-    PolyreelError,
-    StillRunningError,
-    UnknownNameError,
-    VendorError,
-)
+from ..errors import PlanRefusedError, PolyreelError
 from . import exit_code, show
 
 USAGE: Final = 2
@@ -38,8 +30,7 @@ def report(error: BaseException, *, as_json: bool) -> int:
     code = USAGE if usage else exit_code(error)
     message = _usage(error) if usage else _message(error)
     show.note(message)
-    if isinstance(error, PolyreelError) and (step := _way_out(error)):
-        show.note(step)
+    _tell_next(error)
     with suppress(OSError):
         if as_json:
             show.document(_document(error, message, code))
@@ -51,22 +42,14 @@ def tell(error: PolyreelError) -> Json:
     """Tell about one of several failures on stderr; the same as data."""
     message = _message(error)
     show.note(message)
-    if step := _way_out(error):
-        show.note(step)
+    _tell_next(error)
     return _document(error, message, exit_code(error))
 
 
-def _way_out(error: PolyreelError) -> str | None:
-    """What to type after an error about a job in the ledger."""
-    if error.ledger_id is None:
-        return None
-    if isinstance(error, UnknownNameError):
-        return "next: with --live for live jobs, without it for simulated ones"
-    live = " --live" if error.job is not None and not error.job.simulated else ""
-    if isinstance(error, AmbiguousError):
-        return f"next: polyreel reconcile {error.ledger_id}{live}"
-    resumable = isinstance(error, StillRunningError | DownloadError | VendorError)
-    return f"next: polyreel resume {error.ledger_id}{live}" if resumable else None
+def _tell_next(error: BaseException) -> None:
+    """What to type after an error about a job: see `show.advise`."""
+    for step in getattr(error, "__notes__", ()):
+        show.note(step)
 
 
 def discard_stdout() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -14,7 +14,7 @@ from attrs import evolve
 
 from .. import environment
 from ..client import AsyncClient, Client
-from ..errors import LedgerError, RequestError
+from ..errors import LedgerError, PolyreelError, RequestError
 from ..ledger import Ledger
 from ..prices import PriceBook, read_prices
 from ..registry import all_providers
@@ -67,20 +67,29 @@ def prices(file: Path | None, as_of: str | None = None) -> PriceBook:
     return evolve(read_prices(data, where, all_providers()), as_of=as_of)
 
 
-def open_ledger(file: Path | None) -> Ledger:
-    """The ledger that a command line uses; LedgerError where it cannot be."""
-    return Ledger(file or environment.ledger_path())
-
-
-def kept(file: Path | None, *, live: bool) -> AbstractContextManager[Ledger | None]:
-    """The ledger for a new job. Where the usual place cannot be written, a simulated job does without one."""
-    try:
-        return open_ledger(file)
-    except LedgerError as error:
-        if live or file is not None:
+@contextmanager
+def open_ledger(file: Path | None) -> Iterator[Ledger]:
+    """The ledger of a command line; LedgerError where it cannot be. What fails meanwhile says what to do next."""
+    with Ledger(file or environment.ledger_path()) as ledger:
+        try:
+            yield ledger
+        except PolyreelError as error:
+            show.advise(error, ledger)
             raise
-        show.note(f"{error}. Simulated jobs do without a ledger; --ledger FILE takes another place")
-        return nullcontext()
+
+
+@contextmanager
+def kept(file: Path | None, *, live: bool) -> Iterator[Ledger | None]:
+    """The ledger for a new job. Where the usual place cannot be written, a simulated job does without one."""
+    with ExitStack() as stack:
+        try:
+            ledger: Ledger | None = stack.enter_context(open_ledger(file))
+        except LedgerError as error:
+            if live or file is not None:
+                raise
+            show.note(f"{error}. Simulated jobs do without a ledger; --ledger FILE takes another place")
+            ledger = None
+        yield ledger
 
 
 def settings(vendors: Sequence[str], *, live: bool, ledger: Ledger | None, **more: Any) -> dict[str, Any]:

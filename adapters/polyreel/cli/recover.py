@@ -139,6 +139,9 @@ def resume(
         ]
         results = asyncio.run(_resume_all(made, chosen, output, timeout))
         doubtful = [] if names else made.jobs(["ambiguous"])
+        for result in results:
+            if isinstance(result, PolyreelError):
+                show.advise(result, opened)
     _tell(results, as_json=as_json)
     for entry in doubtful:
         show.note(show.next_step(entry) or "")

@@ -196,3 +196,10 @@ def next_step(entry: Entry) -> str | None:
     if entry.state == "ambiguous":
         return f"next: polyreel reconcile {entry.id}{live}"
     return f"next: polyreel resume {entry.id}{live}" if entry.state in {"accepted", "succeeded"} else None
+
+
+def advise(error: PolyreelError, ledger: Ledger) -> None:
+    """Note on an error about a job in the ledger what to type next, as far as there is anything."""
+    with suppress(PolyreelError):
+        if error.ledger_id is not None and (step := next_step(ledger.entry(error.ledger_id))):
+            error.add_note(step)
