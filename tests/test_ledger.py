@@ -277,9 +277,12 @@ def test_final_states_absorb(ledger: Ledger, states: tuple[dict[str, Any], ...])
 def test_saved_files_are_not_forgotten(ledger: Ledger) -> None:
     """A poll after the download gives other links, not other files."""
     entry = accepted(ledger)
-    for state in (outputs(None, None), outputs("/a", None), outputs("/a", "/b"), outputs(None, None)):
-        ledger.write(Keep(job(status="succeeded", outputs=state)), "nobody", NOW)
+    for seconds, state in enumerate(
+        (outputs(None, None), outputs("/a", None), outputs("/a", "/b"), outputs(None, None)), 60
+    ):
+        ledger.write(Keep(job(status="succeeded", outputs=state)), "nobody", NOW + seconds)
     found = ledger.entry(entry)
+    assert found.finished_at == NOW + 60  # when it ended, not when its files were saved
     assert found.state == "saved"
     assert [output.path for output in found.job.outputs or ()] == ["/a", "/b"] if found.job else False
 

@@ -67,7 +67,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         owner TEXT,
         created_at REAL NOT NULL,
         updated_at REAL NOT NULL,
-        accepted_at REAL,
         finished_at REAL
     ) STRICT;
     CREATE UNIQUE INDEX one_row_per_task ON jobs(vendor, simulated, task) WHERE task IS NOT NULL;
@@ -266,16 +265,19 @@ class Ledger:
             if event.follows is not None:
                 change = "UPDATE jobs SET state = 'resubmitted', updated_at = ? WHERE id = ? AND state = 'ambiguous'"
                 self._changed(connection, change, (now, event.follows), event.follows)
-            self._refuse_twice(connection, submission)
+            self._refuse_twice(submission)
             names, marks = ", ".join(facts), ", ".join("?" * len(facts))
             connection.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", [*facts.values()])  # noqa: S608
         self.touched.append(str(facts["id"]))
         return str(facts["id"])
 
-    def _refuse_twice(self, connection: sqlite3.Connection, submission: Submission) -> None:
+    def _holder(self, reference: str | None, simulated: bool) -> sqlite3.Row | None:
+        """The row that a reference stands for, if any."""
         chosen = "reference = ? AND simulated = ? AND state NOT IN (SELECT value FROM json_each(?))"
-        values = (submission.reference, submission.simulated, json.dumps(sorted(SUPERSEDED)))
-        row = connection.execute(f"SELECT id, state FROM jobs WHERE {chosen}", values).fetchone()  # noqa: S608
+        return next(iter(self._select(chosen, reference, simulated, json.dumps(sorted(SUPERSEDED)))), None)
+
+    def _refuse_twice(self, submission: Submission) -> None:
+        row = self._holder(submission.reference, submission.simulated)
         if row is not None:
             known = f"the reference {submission.reference!r} has a job already: {row['id']}, {row['state']}"
             raise ClaimedError(f"{known}; nothing was sent", vendor=submission.vendor, ledger_id=row["id"])
@@ -295,7 +297,7 @@ class Ledger:
             facts["request_id"] = event.request_id
         if event.job is not None:
             job = event.job.model_copy(update={"ledger_id": event.entry})
-            facts |= {"task": job.id, "accepted_at": now, **_job_columns(job, now)}
+            facts |= {"task": job.id, **_job_columns(job, now)}
         change = ", ".join(f"{name} = ?" for name in facts)
         chosen = "id = ? AND state IN ('sending', 'ambiguous')"
         with self._writing() as connection:
@@ -344,14 +346,14 @@ class Ledger:
     def _past(self, event: Past, owner: str, now: float) -> list[float]:
         job = event.job
         chosen = "vendor = ? AND simulated = ? AND model IS ? AND workflow = ? AND state IN ('succeeded', 'saved')"
-        newest = f"{chosen} AND finished_at > accepted_at ORDER BY finished_at DESC LIMIT {PAST_JOBS}"
+        # Only those that were accepted at once: of the others nobody noted when.
+        newest = f"{chosen} AND attempts = 1 AND finished_at > created_at ORDER BY finished_at DESC LIMIT {PAST_JOBS}"
         rows = self._select(newest, job.vendor, job.simulated, job.model, job.workflow)
-        return [row["finished_at"] - row["accepted_at"] for row in rows]
+        return [row["finished_at"] - row["created_at"] for row in rows]
 
     def _find(self, event: Find, owner: str, now: float) -> Entry | None:
-        chosen = "reference = ? AND simulated = ? AND state NOT IN (SELECT value FROM json_each(?))"
-        rows = self._select(chosen, event.reference, event.simulated, json.dumps(sorted(SUPERSEDED)))
-        return self.entry(rows[0]["id"]) if rows else None
+        row = self._holder(event.reference, event.simulated)
+        return self.entry(row["id"]) if row else None
 
     def release(self, owner: str, *, sent: bool) -> None:
         """Let an owner's entries go. A submit that was cut short is ambiguous where any of it was `sent`."""
@@ -409,26 +411,26 @@ def _advance(connection: sqlite3.Connection, job: Job, change: Callable[[Job], J
     """The stored job after a change, by the one reducer; the job itself where the ledger does not know it."""
     from polyreel_generated.shared import Job  # noqa: PLC0415
 
-    chosen = "SELECT id, job FROM jobs WHERE vendor = ? AND task = ? AND simulated = ?"
+    chosen = "SELECT id, job, finished_at FROM jobs WHERE vendor = ? AND task = ? AND simulated = ?"
     row = connection.execute(chosen, (job.vendor, job.id, job.simulated)).fetchone()
     if row is None:
         return job
     known = Job.model_validate_json(row["job"])
     after = newer(known, change(known)).model_copy(update={"ledger_id": row["id"]})
     if after != known:
-        facts = {**_job_columns(after, now), "updated_at": now}
+        facts = {**_job_columns(after, row["finished_at"] or now), "updated_at": now}
         names = ", ".join(f"{name} = ?" for name in facts)
         connection.execute(f"UPDATE jobs SET {names} WHERE id = ?", (*facts.values(), row["id"]))  # noqa: S608
     return after
 
 
-def _job_columns(job: Job, now: float) -> dict[str, Any]:
-    """What the job's columns are in a state of it."""
+def _job_columns(job: Job, finished: float) -> dict[str, Any]:
+    """What the job's columns are in a state of it; `finished` is when it ended, if it has."""
     state = "saved" if is_saved(job) else job.status if job.status in FINAL else "accepted"
     facts: dict[str, Any] = {"state": state, "job": job.model_dump_json(exclude_none=True)}
     if job.error is not None:
         facts["reason"] = job.error.message
-    return facts | ({"finished_at": now} if job.status in FINAL else {})
+    return facts | ({"finished_at": finished} if job.status in FINAL else {})
 
 
 def _follow(connection: sqlite3.Connection, identity: str, state: State, then: State) -> None:

@@ -242,6 +242,8 @@ class Past:
 
 
 Event = Intend | Settle | Keep | Claim | Find | Known | Past
+OWNING: Final = (Intend, Claim)
+"""Events that make the flow an owner; the others need none."""
 
 
 def intend(submission: Submission, entry: str | None = None, follows: str | None = None) -> Flow[str | None]:

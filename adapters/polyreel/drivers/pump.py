@@ -10,6 +10,7 @@ from attrs import evolve
 
 from ..errors import LedgerError, PolyreelError
 from ..flows import Fetch, Flow, Now, Record, Send, Sleep, Step, Tell
+from ..records import OWNING
 from .calls import aexchange, exchange
 from .wire import Wire
 
@@ -90,9 +91,9 @@ class _Run:
         ledger = self.wire.ledger
         if ledger is None:
             return None
-        if self._owner is None:
+        if self._owner is None and isinstance(step.event, OWNING):
             self._owner = ledger.new_owner()
-        result = ledger.write(step.event, self._owner, self.wire.clock.now())
+        result = ledger.write(step.event, self._owner or "", self.wire.clock.now())
         self._sent = False  # everything sent so far is written down
         return result
 
