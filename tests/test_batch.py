@@ -27,7 +27,7 @@ from polyreel.registry import all_providers
 from polyreel.simulator import RunningClock, server
 from polyreel.simulator.faults import FAULTS
 from polyreel.simulator.tasks import Task
-from support.crash import Hurried, settings
+from support.crash import settings
 
 VENDORS = list(all_providers())
 FIRST = VENDORS[0]
@@ -111,7 +111,7 @@ def afflict(simulator: Simulator, share: float) -> None:
 def work(url: str, folder: Path) -> None:
     """What the process that is killed does: the same batch every time."""
     made = AsyncClient(**{**settings(url, folder / "ledger.sqlite3"), "call_timeout": 0.5, "prices": BOOK})
-    made.wire.clock = Hurried(SPEED)
+    made.wire.clock = RunningClock(SPEED)
     run(made, batch.read(folder / "jobs.jsonl"), folder, timeout=2000, max_cost=Decimal(1000))
 
 
@@ -435,7 +435,7 @@ def test_rows_are_begun_at_their_pace(tmp_path: Path) -> None:
     simulator = Simulator(clock=RunningClock(SPEED), seed=1)
     rows = rows_of(tmp_path, [row(number, vendor=FIRST) for number in range(5)])
     made = client(tmp_path, simulator)
-    made.wire.clock = Hurried(SPEED)
+    made.wire.clock = RunningClock(SPEED)
     assert {result.state for result in run(made, rows, tmp_path, rate=6.0)} == {"saved"}
     begun = sorted(charge.at for charge in simulator.bill.charges)
     assert begun[-1] - begun[0] > 30, "40 seconds, less what the first may have been late"

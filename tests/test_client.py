@@ -29,7 +29,7 @@ from polyreel.errors import (
 from polyreel.keys import Secret
 from polyreel.planning import Plan, plan
 from polyreel.registry import get_provider
-from polyreel.simulator import VirtualClock
+from polyreel.simulator import RunningClock, VirtualClock
 from polyreel_generated.shared import Job
 from support.faults import (
     CANARIES,
@@ -51,6 +51,7 @@ from support.faults import (
     plans,
     raw,
     save,
+    stopwatch,
 )
 
 BOUNDARY = re.compile(rb"[0-9a-f]{32}")
@@ -411,3 +412,13 @@ def test_short_words_are_not_taken_for_keys() -> None:
     """What hides a key in an answer must not spoil the answer."""
     assert Secret("simulated").redact(b'{"note": "simulated"}') == b'{"note": "simulated"}'
     assert Secret("k" * 16).redact(b"x" + b"k" * 16) == b"x****"
+
+
+@every_kind
+def test_a_simulator_may_run_in_real_time(kind: Kind, tmp_path: Path) -> None:
+    """Its clock is the client's too: both wait, as much shorter as its time runs faster."""
+    simulator = Simulator(clock=RunningClock(1000), seed=1)
+    with Clients(simulator=simulator) as pair, stopwatch() as seconds:
+        job = pair.do(kind, "generate", {"prompt": "a cat", "duration": 3}, VENDORS[0], output=tmp_path)
+        assert seconds() < 10
+    assert job.status == "succeeded"

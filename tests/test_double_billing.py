@@ -11,7 +11,7 @@ from polyreel import AmbiguousError, Job, NeverSentError, RejectedError, Simulat
 from polyreel.errors import PolyreelError, SubmitError
 from polyreel.simulator import RunningClock, VirtualClock, server
 from polyreel.simulator.faults import FAULTS
-from support.crash import KEY, Hurried
+from support.crash import KEY
 from support.faults import VENDORS, Clients, Kind, every_kind, every_vendor
 
 SPEED = 500.0
@@ -40,7 +40,7 @@ def attempt(pair: Clients, kind: Kind, vendor: str, folder: Path) -> Job | Polyr
     """One call of the whole way, and what came of it."""
     client = pair.by_kind[kind]
     if not client.simulated:
-        client.wire.clock = Hurried(SPEED)
+        client.wire.clock = RunningClock(SPEED)
     try:
         job = pair.do(kind, "generate", REQUEST, vendor, output=folder)
     except PolyreelError as error:

@@ -85,7 +85,6 @@ class _Settings:
             secrets = dict.fromkeys(all_providers(), Secret("simulated"))
             clock: Any = self.simulator.clock
             self.wire = Wire(secrets, hosts, transport=transport, clock=clock, listener=listener, ledger=self.ledger)
-
         self.wire.call_seconds = call_timeout
 
     def _simulator(self) -> Simulator:
@@ -194,9 +193,7 @@ class _Settings:
 
     def _entry(self, name: str) -> Entry:
         entry = self._kept().entry(name)
-        if entry.submission.simulated != self.simulated:
-            kind = "simulated" if entry.submission.simulated else "live"
-            raise UnknownNameError(f"{entry.id} is a {kind} job, and this client is not {kind}", ledger_id=entry.id)
+        self._refuse_other_kind(entry.id, entry.submission.simulated, ledger_id=entry.id)
         return entry
 
     def _kept(self) -> Ledger:
@@ -209,12 +206,14 @@ class _Settings:
         return self._kept().entries(states, simulated=self.simulated)
 
     def _known(self, job: Job) -> Job:
-        if job.simulated != self.simulated:
-            kind = "simulated" if job.simulated else "live"
-            raise UnknownNameError(
-                f"{job.id} is a {kind} job, and this client is not {kind}", vendor=job.vendor, job=job
-            )
+        self._refuse_other_kind(job.id, job.simulated, vendor=job.vendor, job=job)
         return job
+
+    def _refuse_other_kind(self, name: str, simulated: bool, **facts: Any) -> None:
+        """A live client leaves simulated jobs alone, and the other way round."""
+        if simulated != self.simulated:
+            kind = "simulated" if simulated else "live"
+            raise UnknownNameError(f"{name} is a {kind} job, and this client is not {kind}", **facts)
 
     def __reduce__(self) -> str:
         raise TypeError("a client is not pickled: it holds keys and connections")

@@ -7,7 +7,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -24,16 +23,6 @@ REQUEST: Final = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio
 REFERENCE: Final = "the clip"
 
 
-class Hurried(RunningClock):
-    """A clock for clients that runs as fast as the simulator's."""
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds / self.speed)
-
-    async def asleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds / self.speed)
-
-
 def settings(url: str, ledger: Path) -> dict[str, Any]:
     """A client of a simulator at an address, with a ledger."""
     addresses = {vendor: url + mount for vendor, mount in server.mounts().items()}
@@ -43,7 +32,7 @@ def settings(url: str, ledger: Path) -> dict[str, Any]:
 def client(url: str, ledger: Path) -> Client:
     """A blocking client in a hurry."""
     made = Client(**settings(url, ledger))
-    made.wire.clock = Hurried(SPEED)
+    made.wire.clock = RunningClock(SPEED)
     return made
 
 
@@ -85,7 +74,7 @@ def main() -> None:
     if options.kind == "awaiting":
         made.close()
         made = AsyncClient(**settings(options.url, ledger))
-        made.wire.clock = Hurried(SPEED)
+        made.wire.clock = RunningClock(SPEED)
     made.wire.observer = killer
     try:
         if isinstance(made, Client):

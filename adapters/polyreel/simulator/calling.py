@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from ipaddress import ip_address
 from typing import Any, Final
@@ -16,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from attrs import evolve, frozen
 
 from .engine import HOST, Simulator
-from .webhooks import SIGNATURE, Delivery, deliveries
+from .webhooks import SIGNATURE, Delivery, deliveries, sign
 
 SECONDS: Final = 10.0
 """What a receiver is given for one call, from the connection to the head of its answer."""
@@ -82,13 +81,9 @@ def _outside(delivery: Delivery, inner: str, public: str) -> Delivery:
 
 def _signed(delivery: Delivery, secret: str | None) -> dict[str, str]:
     """The headers, signed when the call is made: simulated time runs ahead, and receivers go by the machine's."""
-    from standardwebhooks import Webhook  # noqa: PLC0415
-
     headers = dict(delivery.headers)
     if SIGNATURE in headers and secret is not None:
-        now = datetime.now(UTC).replace(microsecond=0)
-        headers["webhook-timestamp"] = str(int(now.timestamp()))
-        headers[SIGNATURE] = Webhook(secret).sign(headers["webhook-id"], now, delivery.body.decode())
+        headers |= sign(headers["webhook-id"], delivery.body, secret, time.time())
     return headers
 
 

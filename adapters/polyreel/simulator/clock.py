@@ -31,7 +31,7 @@ class VirtualClock:
 
 
 class RunningClock:
-    """The machine's clock, `speed` times as fast. For the server, whose clients wait for real."""
+    """The machine's clock, `speed` times as fast: for a server, and for clients that are to keep pace with it."""
 
     def __init__(self, speed: float = 1.0) -> None:
         self.speed = speed
@@ -45,3 +45,11 @@ class RunningClock:
     def advance(self, seconds: float) -> None:
         """Jump ahead; afterwards it runs on as before."""
         self._epoch += max(0.0, seconds)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, as much shorter as time runs faster."""
+        time.sleep(max(0.0, seconds) / self.speed)
+
+    async def asleep(self, seconds: float) -> None:
+        """Wait, awaiting, as much shorter as time runs faster."""
+        await asyncio.sleep(max(0.0, seconds) / self.speed)

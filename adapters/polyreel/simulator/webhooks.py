@@ -81,11 +81,15 @@ def _examples(post: Json) -> dict[str, Any]:
 
 
 def _signed(provider: Provider, identity: str, content: bytes, secret: str | None, now: float) -> dict[str, str]:
-    """The headers of Standard Webhooks."""
-    from standardwebhooks import Webhook  # noqa: PLC0415
-
     if secret is None:
         raise ValueError(f"{provider.id} signs its webhooks: a secret is needed")
+    return sign(identity, content, secret, now)
+
+
+def sign(identity: str, content: bytes, secret: str, now: float) -> dict[str, str]:
+    """The headers of Standard Webhooks, for a call that is made at this moment."""
+    from standardwebhooks import Webhook  # noqa: PLC0415
+
     signature = Webhook(secret).sign(identity, datetime.fromtimestamp(now, UTC), content.decode())
     return {"webhook-id": identity, "webhook-timestamp": str(math.floor(now)), SIGNATURE: signature}
 
