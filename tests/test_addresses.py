@@ -7,10 +7,12 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 from attrs import Factory, define
 from polyreel import drivers
@@ -386,9 +388,8 @@ def test_tls_is_for_the_name_and_not_for_the_address(
 ) -> None:
     """The name is asked for, and the certificate must be for it."""
     context = ssl.create_default_context(cafile=certificate)
-    options = drivers.Wire.options
-    trusting: Callable[..., Any] = lambda self, use, **own: options(self, use, **own) | {"verify": context}  # noqa: E731
-    monkeypatch.setattr(drivers.Wire, "options", trusting)
+    for name in ("HTTPTransport", "AsyncHTTPTransport"):
+        monkeypatch.setattr(httpx, name, partial(getattr(httpx, name), verify=context))
     seen: list[str | None] = []
     listener, thread = tls_server(certificate, seen)
     url = f"https://{host}:{listener.getsockname()[1]}/x"

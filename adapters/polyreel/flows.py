@@ -122,7 +122,7 @@ class Reply:
                 f"the answer has {len(self.content)} bytes, more than {MAX_JSON_BYTES}", status=self.status
             )
         try:
-            return _sane(json.loads(self.content, parse_int=_integer), MAX_JSON_DEPTH)
+            return _read(self.content)
         except (ValueError, RecursionError):
             raise BadReplyError(f"the answer (HTTP {self.status}) is not usable JSON", status=self.status) from None
 
@@ -157,22 +157,36 @@ T = TypeVar("T")
 Flow = Generator[Step, Any, T]
 
 
-def _integer(text: str) -> int | float:
+def _integer(text: str) -> int | float | None:
     # Python refuses to read integers of thousands of digits, and floats cannot hold hundreds.
-    return int(text) if len(text) <= 20 else float(text)
+    return int(text) if len(text) <= 20 else _finite(text)
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+_DECODER: Final = json.JSONDecoder(parse_int=_integer, parse_float=_finite, parse_constant=lambda _: None)
+
+
+def _read(content: bytes) -> Any:
+    """Any JSON in any of its encodings, made sane; that of most answers, flat and in ASCII, at once."""
+    text = content.decode(json.detect_encoding(content), "surrogatepass")
+    value = _DECODER.decode(text.removeprefix("\ufeff"))
+    plain = text.isascii() and "\\u" not in text and text.count("{") + text.count("[") <= MAX_JSON_DEPTH
+    return value if plain else _sane(value, MAX_JSON_DEPTH)
 
 
 def _sane(value: Any, depth: int) -> Any:
-    """The value with null for NaN and infinities, and without halves of characters; ValueError where it is deep."""
+    """The value without halves of characters; ValueError where it is deep."""
     if depth < 0:
         raise ValueError("nested too deeply")
     if isinstance(value, dict):
         return {_sane(name, depth): _sane(item, depth - 1) for name, item in value.items()}
     if isinstance(value, list):
         return [_sane(item, depth - 1) for item in value]
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def send(step: Send) -> Flow[Reply]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import io
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, aclosing, closing
+from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from .. import media
@@ -12,7 +12,7 @@ from ..errors import PolyreelError, TransportError
 from ..flows import Fetch, Part, Reply, Saved, Send
 from .downloads import afetch, fetch
 from .watch import LATE, Watch, trouble
-from .wire import Wire, transport_errors
+from .wire import Wire, abody_of, body_of, transport_errors
 
 if TYPE_CHECKING:
     import httpx
@@ -36,9 +36,10 @@ def _send(step: Send, wire: Wire) -> Reply:
     try:
         with ExitStack() as stack:
             stack.callback(call.watch.stop)
-            response = stack.enter_context(wire.client().stream(**call.request(stack, call.watch.see)))
+            connections = wire.connections("paid" if step.paid else "free")
+            response = stack.enter_context(closing(connections.handle_request(call.request(stack, call.watch.see))))
             call.begin(response)
-            for chunk in response.iter_bytes():
+            for chunk in body_of(response):
                 call.write(chunk)
             return call.finish(response)
     except PolyreelError:
@@ -50,11 +51,12 @@ def _send(step: Send, wire: Wire) -> Reply:
 async def _asend(step: Send, wire: Wire) -> Reply:
     call = _Call(step, wire)
     try:
-        client = wire.async_client("paid" if step.paid else "free")
+        connections = wire.async_connections("paid" if step.paid else "free")
         async with asyncio.timeout(call.watch.left), AsyncExitStack() as stack:
-            response = await stack.enter_async_context(client.stream(**call.request(stack, call.watch.asee)))
+            response = await connections.handle_async_request(call.request(stack, call.watch.asee))
+            await stack.enter_async_context(aclosing(response))
             call.begin(response)
-            async for chunk in response.aiter_bytes():
+            async for chunk in abody_of(response):
                 call.write(chunk)
             return call.finish(response)
     except PolyreelError:
@@ -69,16 +71,24 @@ class _Call:
     def __init__(self, step: Send, wire: Wire) -> None:
         self.step, self.wire = step, wire
         self.watch = Watch(step.deadline, blind=wire.blind)
-        self._body = io.BytesIO()
+        self._body = bytearray()
 
-    def request(self, stack: Stack, trace: Any) -> dict[str, Any]:
-        """The arguments of httpx's `stream`."""
-        step, timeout = self.step, self.watch.timeout(self.step.deadline)
-        request: dict[str, Any] = {"method": step.method, "url": step.url, "headers": self.wire.headers(step)}
-        request |= {"timeout": timeout, "extensions": {"trace": trace}}
+    def request(self, stack: Stack, trace: Any) -> httpx.Request:
+        """What is sent."""
+        import httpx  # noqa: PLC0415
+
+        step = self.step
+        url = httpx.URL(step.url, params=step.params) if step.params else _url(step.url)
+        extensions = {"timeout": self.watch.timeout(step.deadline), "trace": trace}
+        headers = self.wire.headers(step, url)
         if step.parts:
-            request["files"] = [(part.name, _file(part, stack)) for part in step.parts]
-        return request | {"params": step.params or None, "content": step.content}
+            files: Any = [(part.name, _file(part, stack)) for part in step.parts]
+            return httpx.Request(step.method, url, headers=headers, files=files, extensions=extensions)
+        headers["Host"] = url.netloc.decode("ascii")  # with a stream of our own, httpx adds nothing
+        if step.content is not None:
+            headers["Content-Length"] = str(len(step.content))
+        body = httpx.ByteStream(step.content or b"")
+        return httpx.Request(step.method, url, headers=headers, stream=body, extensions=extensions)
 
     def begin(self, response: httpx.Response) -> None:
         """Look at the headers."""
@@ -88,8 +98,8 @@ class _Call:
 
     def write(self, chunk: bytes) -> None:
         """Take a piece of the body."""
-        self._body.write(chunk)
-        if self._body.tell() > MAX_REPLY_BYTES:
+        self._body += chunk
+        if len(self._body) > MAX_REPLY_BYTES:
             raise self.error("the answer is too large")
 
     def finish(self, response: httpx.Response) -> Reply:
@@ -98,7 +108,7 @@ class _Call:
             raise self.error(LATE)  # where nothing tells its length, a body that was cut off looks whole
         key = self.wire.keys[self.step.vendor]
         headers = {name: key.redact_text(value) for name, value in response.headers.items()}
-        return Reply(response.status_code, headers, key.redact(self._body.getvalue()))
+        return Reply(response.status_code, headers, key.redact(bytes(self._body)))
 
     def error(self, text: str) -> TransportError:
         """What the step fails with."""
@@ -108,6 +118,13 @@ class _Call:
     def failure(self, error: Exception) -> TransportError:
         """What the step fails with after an exception of the transport."""
         return self.error(LATE if self.watch.late(error) else self.wire.without_key(self.step.vendor, trouble(error)))
+
+
+@lru_cache(maxsize=256)
+def _url(text: str) -> httpx.URL:
+    import httpx  # noqa: PLC0415
+
+    return httpx.URL(text)
 
 
 def _file(part: Part, stack: Stack) -> tuple[str, IO[bytes], str | None] | tuple[None, str]:

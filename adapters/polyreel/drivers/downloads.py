@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Sequence
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from .. import media
 from ..errors import DownloadError, PolyreelError
@@ -19,7 +19,7 @@ from ..flows import Fetch, Reply, Saved, Sleep, retry_after
 from .addresses import Refused, aresolve, check_addresses, check_form, check_port, resolve
 from .parts import HEAD_BYTES, Partial, length_of, validator_of
 from .watch import LATE, Watch, trouble
-from .wire import Wire, origin, transport_errors
+from .wire import Wire, abody_of, body_of, origin, transport_errors
 
 if TYPE_CHECKING:
     import httpx
@@ -55,7 +55,7 @@ class Resolve:
 class Get:
     """Make one request; the result is its answer. Its body goes to `write`, where `begin` wants it."""
 
-    request: Mapping[str, Any]
+    request: httpx.Request
     begin: Callable[[httpx.Response], bool]
     write: Callable[[bytes], None]
 
@@ -115,9 +115,9 @@ def _do(action: Action, download: Download) -> Any:
     if isinstance(action, Resolve):
         return resolve(wire.resolver, action.host, action.port, watch.left)
     try:
-        with wire.client("download").stream(**_traced(action, watch.see)) as response:
+        with closing(wire.connections("download").handle_request(_traced(action, watch.see))) as response:
             if action.begin(response):
-                for chunk in response.iter_bytes():
+                for chunk in body_of(response):
                     action.write(chunk)
             return response
     finally:
@@ -130,15 +130,18 @@ async def _ado(action: Action, download: Download) -> Any:
         return await wire.clock.asleep(action.seconds)
     if isinstance(action, Resolve):
         return await aresolve(wire.resolver, action.host, action.port)
-    async with wire.async_client("download").stream(**_traced(action, watch.asee)) as response:
+    async with aclosing(
+        await wire.async_connections("download").handle_async_request(_traced(action, watch.asee))
+    ) as response:
         if action.begin(response):
-            async for chunk in response.aiter_bytes():
+            async for chunk in abody_of(response):
                 action.write(chunk)
         return response
 
 
-def _traced(action: Get, trace: Any) -> dict[str, Any]:
-    return {**action.request, "extensions": {**action.request["extensions"], "trace": trace}}
+def _traced(action: Get, trace: Any) -> httpx.Request:
+    action.request.extensions["trace"] = trace
+    return action.request
 
 
 class Download:
@@ -251,7 +254,7 @@ class Download:
         host = url.raw_host.decode("ascii")
         try:
             check_form(url.scheme, host, url.userinfo)
-            if self.wire.private_downloads or origin(str(url)) in self.wire.hosts.get(self.step.vendor, ()):
+            if self.wire.private_downloads or origin(url) in self.wire.hosts.get(self.step.vendor, ()):
                 return (None,)
             port = url.port if url.port is not None else {"http": 80, "https": 443}[url.scheme]
             check_port(port)
@@ -270,16 +273,16 @@ class Download:
 
     def _get(self, url: httpx.URL, address: str | None) -> Get:
         """The request for what is missing, to a checked address; its name, its key and TLS go by the link."""
-        headers = self.wire.headers(evolve(self.step, url=str(url))) | self._range()
-        extensions: dict[str, Any] = {}
+        import httpx  # noqa: PLC0415
+
+        headers = self.wire.headers(self.step, url) | self._range()
+        extensions: dict[str, Any] = {"timeout": self.watch.timeout(STALLED_SECONDS)}
         if address is not None:
             headers["Host"] = url.netloc.decode("ascii")
             extensions["sni_hostname"] = url.raw_host.decode("ascii").rstrip(".")
             url = url.copy_with(host=address)
         self._receiving = False
-        timeout = self.watch.timeout(STALLED_SECONDS)
-        request = {"method": "GET", "url": url, "headers": headers, "timeout": timeout, "extensions": extensions}
-        return Get(request, self._begin, self._write)
+        return Get(httpx.Request("GET", url, headers=headers, extensions=extensions), self._begin, self._write)
 
     def _range(self) -> dict[str, str]:
         """The headers that ask for the missing bytes of the very file whose first ones are here."""

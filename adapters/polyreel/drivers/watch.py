@@ -33,10 +33,11 @@ class Watch:
         """Seconds to the deadline."""
         return self.ends - time.monotonic()
 
-    def timeout(self, stalled: float) -> tuple[float, float, float, float]:
-        """Httpx's timeouts to connect, to read, to write, and to get a connection: each for one wait."""
+    def timeout(self, stalled: float) -> dict[str, float]:
+        """The timeouts of httpx's transports, each for one wait."""
         left = max(0.0, self.left)
-        return min(left / 2, CONNECT_SECONDS), min(left, stalled), min(left, stalled), left
+        stalled = min(left, stalled)
+        return {"connect": min(left / 2, CONNECT_SECONDS), "read": stalled, "write": stalled, "pool": left}
 
     def see(self, event: str, info: Mapping[str, Any]) -> None:
         """Hear an event of a blocking call."""

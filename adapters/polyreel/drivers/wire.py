@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from attrs import Factory, define, field
@@ -22,6 +21,10 @@ if TYPE_CHECKING:
     from ..ledger import Ledger
 
 USER_AGENT: Final = "polyreel/0.1"
+USUAL: Final = {"Accept": "*/*", "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+"""The headers of every call. identity: a few compressed bytes could become gigabytes."""
+CONNECTIONS: Final = 16
+"""How many there are at most to vendors' own hosts."""
 Use = Literal["free", "paid", "download"]
 """What a connection is for."""
 
@@ -79,8 +82,8 @@ class Wire:
     """Whether files may come from addresses that are not public: for tests against local servers of files."""
     resolver: Resolver = look_up
     """Finds the addresses of the hosts that files come from."""
-    _clients: dict[Use, httpx.Client] = field(factory=dict, init=False, repr=False)
-    _async_clients: dict[Use, httpx.AsyncClient] = field(factory=dict, init=False, repr=False)
+    _transports: dict[Use, httpx.BaseTransport] = field(factory=dict, init=False, repr=False)
+    _async_transports: dict[Use, httpx.AsyncBaseTransport] = field(factory=dict, init=False, repr=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False, repr=False)
 
     @property
@@ -88,48 +91,43 @@ class Wire:
         """Whether requests leave untold: a transport that says nothing of it proves nothing by its silence."""
         return self.transport is not None and not getattr(self.transport, "traces", False)
 
-    def options(self, use: Use, *, keep_alive: int) -> dict[str, Any]:
-        """The settings of one httpx client."""
+    def connections(self, use: Use = "free") -> httpx.BaseTransport:
+        """The blocking connections for one use: each call has one of its own, which a watch can cut.
+
+        A transport is all of httpx that is needed: no cookies, redirects, proxies of the environment, nor logs of
+        whole links, which can be signed.
+        """
         import httpx  # noqa: PLC0415
 
-        # Downloads take long: no other call, and no other download, should have to wait for one to end.
-        connections = None if use == "download" else 16
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=keep_alive)
-        # identity: a few compressed bytes could become gigabytes.
-        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-        # No cookies: a host of files must not be told what another one at the same address has set.
-        cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-        fixed = {"follow_redirects": False, "trust_env": False, "transport": self.transport, "cookies": cookies}
-        return {"limits": limits, "headers": headers, **fixed}
+        if self.transport is not None:
+            return self.transport  # type: ignore[no-any-return]
+        if use not in self._transports:
+            self._transports[use] = httpx.HTTPTransport(limits=_limits(use, 0), trust_env=False)
+        return self._transports[use]
 
-    def client(self, use: Use = "free") -> httpx.Client:
-        """The blocking client for one use: each call has a connection of its own, which a watch can cut."""
-        import httpx  # noqa: PLC0415
-
-        if use not in self._clients:
-            self._clients[use] = httpx.Client(**self.options(use, keep_alive=0))
-        return self._clients[use]
-
-    def async_client(self, use: Use = "free") -> httpx.AsyncClient:
-        """The awaiting client for one use. A paid call never reuses a connection that may just have closed, nor a
+    def async_connections(self, use: Use = "free") -> httpx.AsyncBaseTransport:
+        """The awaiting connections for one use. A paid call never reuses one that may just have closed, nor a
         download one that was made for another host at the same address.
         """
         import httpx  # noqa: PLC0415
 
+        if self.transport is not None:
+            return self.transport  # type: ignore[no-any-return]
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # connections belong to the loop that made them
-            self._async_clients, self._loop = {}, loop
-        if use not in self._async_clients:
-            self._async_clients[use] = httpx.AsyncClient(**self.options(use, keep_alive=16 if use == "free" else 0))
-        return self._async_clients[use]
+            self._async_transports, self._loop = {}, loop
+        if use not in self._async_transports:
+            limits = _limits(use, CONNECTIONS if use == "free" else 0)
+            self._async_transports[use] = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+        return self._async_transports[use]
 
-    def headers(self, step: Send | Fetch) -> dict[str, str]:
-        """The headers of a call; the key only for the vendor's own hosts. A Send always needs one."""
-        key = self.keys.get(step.vendor) if origin(step.url) in self.hosts.get(step.vendor, ()) else None
+    def headers(self, step: Send | Fetch, url: httpx.URL) -> dict[str, str]:
+        """The headers of a call to a URL; the key only for the vendor's own hosts. A Send always needs one."""
+        key = self.keys.get(step.vendor) if origin(url) in self.hosts.get(step.vendor, ()) else None
         if key is None and isinstance(step, Send):
             raise KeyMissingError(f"no key for {step.vendor}", vendor=step.vendor)
-        own = dict(step.headers) if isinstance(step, Send) else {}
-        return own | {"Authorization": f"Bearer {key.reveal()}"} if key else own
+        own = step.headers if isinstance(step, Send) else {}
+        return {**USUAL, **own} | ({"Authorization": f"Bearer {key.reveal()}"} if key else {})
 
     def without_key(self, vendor: str, text: str) -> str:
         """A text of the transport without the vendor's key, should it quote a header."""
@@ -141,24 +139,33 @@ class Wire:
         return max(0.0, step.seconds * (1 + step.jitter * self.randomness.random()))
 
     def close(self) -> None:
-        """Close the blocking clients."""
-        for client in self._clients.values():
-            client.close()
-        self._clients = {}
+        """Close the blocking connections."""
+        for transport in self._transports.values():
+            transport.close()
+        self._transports = {}
 
     async def aclose(self) -> None:
-        """Close the awaiting clients."""
+        """Close the awaiting connections."""
         if self._loop is asyncio.get_running_loop():
-            for client in self._async_clients.values():
-                await client.aclose()
-        self._async_clients = {}
+            for transport in self._async_transports.values():
+                await transport.aclose()
+        self._async_transports = {}
 
 
-def origin(url: str) -> str:
+def _limits(use: Use, keep_alive: int) -> httpx.Limits:
+    import httpx  # noqa: PLC0415
+
+    # Downloads take long: no other call, and no other download, should have to wait for one to end.
+    return httpx.Limits(
+        max_connections=None if use == "download" else CONNECTIONS, max_keepalive_connections=keep_alive
+    )
+
+
+def origin(url: str | httpx.URL) -> str:
     """Scheme, host and port of a URL."""
     import httpx  # noqa: PLC0415
 
-    parsed = httpx.URL(url)
+    parsed = httpx.URL(url) if isinstance(url, str) else url
     return f"{parsed.scheme}://{parsed.netloc.decode('ascii', 'replace')}"
 
 
@@ -168,3 +175,15 @@ def transport_errors() -> tuple[type[Exception], ...]:
 
     # OSError: files, and asyncio's timeout. ValueError: odd host names.
     return (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError)
+
+
+def body_of(response: httpx.Response) -> Iterator[bytes]:
+    """The bytes of an answer as they come; nothing of it is compressed."""
+    stream: Any = response.stream
+    return iter(stream)
+
+
+def abody_of(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The same, awaiting."""
+    stream: Any = response.stream
+    return aiter(stream)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import IO, Any, BinaryIO, Generic, Literal, TypeVar
 
-from attrs import define
+from attrs import define, field
 
 
 class Unset:
@@ -49,10 +49,13 @@ class Reply:
     status_code: int
     content: bytes
     headers: Mapping[str, str]
+    _read: list[Any] = field(factory=list, init=False, repr=False, eq=False)
 
     def json(self) -> Any:
-        """The body as JSON; raises ValueError where it is none."""
-        return json.loads(self.content)
+        """The body as JSON, read once; raises ValueError where it is none."""
+        if not self._read:
+            self._read.append(json.loads(self.content))
+        return self._read[0]
 
     def require(self, kind: type) -> None:
         """Raise TypeError where the body is other JSON than that: an empty list would pass for an empty object."""
