@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from polyreel.mapping import Fate
+from polyreel.mapping import Fate, Report, has_work
 from polyreel.planning import plan
 from polyreel.provider import Provider, Route
 from polyreel.testing import laws
@@ -112,3 +112,28 @@ def test_what_may_be_dropped_is_dropped_and_told(provider: Provider, route: Rout
     loose = plan(request, provider, allow=dict.fromkeys(request, "drop"))
     if not loose.refused:
         assert {v.verdict for v in loose.verdicts if v.source} <= {Fate.EXACT, Fate.CONVERTED, Fate.DROPPED}
+
+
+@every_route
+@given(data=st.data())
+def test_rows_that_planning_leaves_out_have_nothing_to_say(
+    route: Route, provider: Provider, data: st.DataObject
+) -> None:
+    """Planning asks only the rows with work for the fields that are set; the others would write and report nothing."""
+    request = data.draw(requests_for(route))
+    for row in route.rows:
+        body: dict[str, Any] = {}
+        report = Report()
+        if not has_work(row, request):
+            row.write(request, body, {}, report)
+        assert (body, report) == ({}, Report())
+
+
+@every_route
+@given(data=st.data())
+def test_no_broken_rule_is_left_out(provider: Provider, route: Route, data: st.DataObject) -> None:
+    """Checking asks only for the rules whose fields a body has; whatever breaks one is told all the same."""
+    contract = provider.contract
+    body = laws.planned(data.draw(requests_for(route)), provider, route).body
+    told = contract.accepts(route.schema, body)
+    assert all(breach in told for _, breach in contract.broken_rules(contract.schema(route.schema), body))

@@ -33,6 +33,10 @@ class Attachments:
         self.homes: list[str] = []
         """Where media go in the body; a prompt that happens to read like a file name is not one."""
         self.local: dict[str, tuple[Path, str]] = {}
+        if not media.FIELDS.keys().isdisjoint(shared):
+            self._look_at_all(route, shared, report)
+
+    def _look_at_all(self, route: Route, shared: Mapping[str, Any], report: Report) -> None:
         # A field that cannot be written at all is told once, not again for its file.
         told = {problem.field for problem in report.problems}
         for name in [name for name in media.FIELDS if name in shared and name in route.by_name and name not in told]:
@@ -43,6 +47,7 @@ class Attachments:
                     self._look(name, f"/{name}/{index}", item, report)
             else:
                 self._look(name, f"/{name}", value, report)
+        provider = self.provider
         if self.local and provider.files == "multipart" and not provider.operation(route).takes_files:
             report.problems.append(Problem("extra", "/", f"{route.operation.PATH} takes no files"))
 
@@ -68,12 +73,14 @@ class Attachments:
 
     def stand_in(self, body: Json) -> Json:
         """The body with URLs in the place of local files, for checking it against the contract."""
+        if not self.local:
+            return body
         places = list(self.places(body))
         return replaced(body, {at: f"https://file.invalid/{index}" for index, (at, _, _) in enumerate(places)})
 
     def uploads(self, body: Json) -> tuple[Upload, ...]:
         """What has to be uploaded first, for vendors that want that."""
-        if self.provider.files != "upload":
+        if not self.local or self.provider.files != "upload":
             return ()
         return tuple(Upload(path, content_type, at) for at, path, content_type in self.places(body))
 

@@ -133,6 +133,8 @@ class Prompt:
         """The text with the vendor's marks."""
         if self.replaced_by in shared:
             raise CannotExpressError(f"the vendor does not use it beside {self.replaced_by}")
+        if not (AT.pattern.search(value) or self.marks.pattern.search(value)):
+            return value
         counts = self.counts(shared)
         text = rewrite(value, AT, self.marks, counts)
         if self.marks is not AT and cited(value, self.marks, counts):

@@ -187,11 +187,11 @@ class Contract:
 
     def accepts(self, schema: str, body: Any) -> list[Breach]:
         """What keeps the vendor from accepting a body, by its documents."""
-        return self._check(self._open[SCHEMAS + schema], self.schema(schema), body)
+        return self._check(self._open[SCHEMAS + schema], schema, body)
 
     def sends(self, schema: str, body: Any) -> list[Breach]:
         """What keeps polyreel from sending a body: the documents read strictly, without unknown fields and aliases."""
-        return self._check(self._closed[SCHEMAS + schema], self.schema(schema), body)
+        return self._check(self._closed[SCHEMAS + schema], schema, body)
 
     def broken_rules(self, schema: Json, body: Any) -> list[tuple[int, Breach]]:
         """What a body breaks of a schema's `x-polyreel-rules`, each with the number of the rule."""
@@ -204,14 +204,28 @@ class Contract:
         whole = {"$schema": DIALECT, **schema, "components": self.document.get("components", {})}
         return [_breach(error) for error in jsonschema_rs.validator_for(whole).iter_errors(value)]
 
-    def _check(self, validator: jsonschema_rs.Validator, schema: Json, body: Any) -> list[Breach]:
+    def _check(self, validator: jsonschema_rs.Validator, schema: str, body: Any) -> list[Breach]:
         try:
             breaches = [] if validator.is_valid(body) else [_breach(error) for error in validator.iter_errors(body)]
         except UnicodeEncodeError:
             return [Breach((), "text", "holds half a character (a lone surrogate), which no JSON text can carry")]
         except (ValueError, RecursionError) as error:
             return [Breach((), "json", f"is not JSON that can be checked: {str(error)[:120]}")]
-        return breaches + [breach for _, breach in self.broken_rules(schema, body)]
+        for fields, rule in self._rules(schema):
+            if not (isinstance(body, dict) and fields.isdisjoint(body)):
+                breaches += _rule(rule, body)
+        return breaches
+
+    def _rules(self, schema: str) -> list[tuple[frozenset[str], Json]]:
+        """The rules of a schema, each with the fields that can break it: without them it has nothing to say."""
+        if schema not in self._rules_of:
+            rules = self.schema(schema).get("x-polyreel-rules", ())
+            self._rules_of[schema] = [(frozenset(map(_field, _counted(rule))), rule) for rule in rules]
+        return self._rules_of[schema]
+
+    @cached_property
+    def _rules_of(self) -> dict[str, list[tuple[frozenset[str], Json]]]:
+        return {}
 
     @cached_property
     def _open(self) -> jsonschema_rs.ValidatorMap:
@@ -301,6 +315,16 @@ def _rule(rule: Mapping[str, Any], body: Any) -> Iterator[Breach]:
         for url in _find(body, rule["public_https"]):
             if isinstance(url, str) and (reason := not_public_https(url)):
                 yield Breach(_path(rule["public_https"]), "public_https", reason, "a public https address")
+
+
+def _counted(rule: Mapping[str, Any]) -> list[str]:
+    """The places whose values can break a rule."""
+    return [*rule.get("of", ()), *(rule[kind] for kind in ("total", "public_https") if kind in rule)]
+
+
+def _field(at: str) -> str:
+    """The field of the body that a place is in."""
+    return at.strip("/").partition("/")[0]
 
 
 def _count(body: Any, at: str) -> int:

@@ -7,11 +7,12 @@ every value. Nothing is lost without a report.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Final, Literal, cast
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from .codecs import SAME, CannotExpressError, Codec, Default, GroupCodec, Json, MeaninglessError, word
 
@@ -104,21 +105,31 @@ class Field:
     def write(self, shared: Mapping[str, Any], body: Json, allow: Mapping[str, Allowance], report: Report) -> None:
         """Put the shared value, or the demanded default, into the body."""
         value = shared.get(self.shared, _MISSING)
-        target = pointer(self.native)
         if value is _MISSING:
             if self.default is not None and self.default.applies(shared):
                 put(body, self.native, self.codec.encode(self.default.value, {}))
-                report.entries.append(Entry(self.shared, "", target, Fate.DEFAULTED, self.default.reason))
+                target, reason = pointer(self.native), self.default.reason
+                report.entries.append(Entry(self.shared, "", target, Fate.DEFAULTED, reason))
             return
-        source = "/" + self.shared
         try:
             native = self.codec.encode(value, shared)
         except CannotExpressError as error:
+            source, target = "/" + self.shared, pointer(self.native)
             resolve(self.shared, source, target, error, body=body, place=self.native, allow=allow, report=report)
             return
         put(body, self.native, native)
-        fate = Fate.EXACT if native is value or (type(native) is type(value) and native == value) else Fate.CONVERTED
-        report.entries.append(Entry(self.shared, source, target, fate, self.note))
+        same = native is value or (type(native) is type(value) and native == value)
+        report.entries.append(self._exact if same else self._converted)
+
+    # Every request that sets the field has one of these two lines in its report, so they are made once.
+
+    @cached_property
+    def _exact(self) -> Entry:
+        return Entry(self.shared, "/" + self.shared, pointer(self.native), Fate.EXACT, self.note)
+
+    @cached_property
+    def _converted(self) -> Entry:
+        return evolve(self._exact, fate=Fate.CONVERTED)
 
     def read(self, body: Mapping[str, Any], shared: Json, report: Report) -> None:
         """Take the native value, under any of its spellings, into the shared request."""
@@ -319,6 +330,16 @@ class Absent(_Unsent):
 
 
 Row = Field | Group | Constant | Forced | Absent
+
+
+def has_work(row: Row, names: Iterable[str]) -> bool:
+    """Whether a row may write or report anything for a request that sets just these fields."""
+    demanded = (
+        isinstance(row, Constant)
+        or (isinstance(row, Field) and row.default is not None)
+        or (isinstance(row, Group) and bool(row.defaults))
+    )
+    return demanded or any(name in row.names for name in names)
 
 
 # --- helpers --------------------------------------------------------------------------------------------------------

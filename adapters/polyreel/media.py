@@ -76,7 +76,7 @@ def url_problem(value: str) -> str | None:
         return "not a valid URL"
     if parts.scheme not in {"http", "https"}:
         return f"{parts.scheme}:// is not supported; use http, https or a local path"
-    if not host or any(character in " \\" or not character.isprintable() for character in value):
+    if not host or " " in value or "\\" in value or not value.isprintable():
         return "not a valid URL"
     return None
 

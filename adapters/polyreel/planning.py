@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import Factory, evolve, field, frozen
@@ -17,12 +17,27 @@ from .codecs import Json
 from .contract import Breach
 from .errors import PlanRefusedError, UnknownNameError
 from .flows import Part, Send
-from .mapping import Allowance, Entry, Fate, Field, Problem, Report, get, leaves, merge, pointer, put, refuse
+from .mapping import (
+    Allowance,
+    Entry,
+    Fate,
+    Field,
+    Problem,
+    Report,
+    Row,
+    get,
+    has_work,
+    leaves,
+    merge,
+    pointer,
+    put,
+    refuse,
+)
 from .prices import Cost, PriceBook
 from .provider import WORKFLOWS, Provider, Route
 from .registry import all_providers, get_provider
 from .requests import normalize, workflow_of
-from .wording import describe, in_callers_words, row_at
+from .wording import describe, row_at, tell
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -54,7 +69,8 @@ class Violation:
     served_by: tuple[str, ...] = ()
 
 
-@frozen(eq=False)
+# Without slots: a plan is made for every request, and frozen classes with slots take twice as long to fill.
+@frozen(eq=False, slots=False)
 class Plan:
     """What would be sent to one vendor. `submit` sends `content` (or `parts`) and nothing else."""
 
@@ -187,11 +203,11 @@ def plan_normalized(
     routes: Sequence[Route] | None = None,
 ) -> Plan:
     """Plan a request that `normalize` has checked, on the vendor's routes or on just some of them."""
-    workflow = workflow_of(shared, kind)
-    blank = Plan(provider, None, shared, kind, workflow, shared.get("model"), base_url or provider.base_url)
-    routes = [route for route in routes or provider.routes if route.workflow == workflow]
-    if model := shared.get("model"):
-        routes = [route for route in routes if route.model == model]
+    workflow, model = workflow_of(shared, kind), shared.get("model")
+    blank = Plan(provider, None, shared, kind, workflow, model, base_url or provider.base_url)
+    routes = [
+        one for one in routes or provider.routes if one.workflow == workflow and (not model or one.model == model)
+    ]
     if not routes:
         return evolve(blank, problems=tuple(_unserved(shared, provider, workflow)))
     plans = (_plan_route(blank, route, allow, preferences, override=override) for route in routes)
@@ -227,29 +243,22 @@ def _plan_route(
     blank: Plan, route: Route, allow: Mapping[str, Allowance], preferences: Mapping[str, Any], *, override: bool
 ) -> Plan:
     report = Report()
-    shared = {name: value for name, value in blank.request.items() if name not in {"model", "extra"}}
-    provider = blank.provider
+    provider, shared = blank.provider, dict(blank.request)
+    shared.pop("model", None)
+    extra = shared.pop("extra", None)
     preferred = _preferred(provider, route, shared, preferences)
     body = write(route, {**shared, **preferred}, allow, report)
-    for index, entry in enumerate(report.entries):
-        if entry.field in preferred:
-            reason = f"asked for: {provider.id} may make another by default"
-            report.entries[index] = evolve(entry, source="", fate=Fate.DEFAULTED, reason=reason)
-    report.entries.insert(0, _model_entry(blank, route))
-    extra = blank.request.get("extra", {})
-    _add_extra(provider, route, extra, body, report, override=override)
+    if preferred:
+        _tell_preferred(preferred, provider, report)
+    report.entries.insert(0, _model_entry(route, provider.id, asked="model" in blank.request))
+    if extra:
+        _add_extra(provider, route, extra, body, report, override=override)
     files = Attachments(provider, route, shared, report)
     breaches = provider.contract.sends(route.schema, files.stand_in(body))
     if breaches and allow and _approximate(breaches, route, shared, body, allow, report):
         breaches = provider.contract.sends(route.schema, files.stand_in(body))
-    told = {problem.field for problem in report.problems}
-    for breach in breaches:
-        problem = in_callers_words(breach, route, blank.request, provider)
-        # A field that could not be written at all is told once, not again as missing; one of the wrong form is
-        # not told again by a rule about its content.
-        if problem.field not in told:
-            report.problems.append(problem)
-            told |= {problem.field} if breach.kind == "pattern" else set()
+    if breaches:
+        tell(breaches, route, blank.request, provider, report)
     return Plan(
         provider,
         route,
@@ -266,16 +275,33 @@ def _plan_route(
     )
 
 
+def _tell_preferred(preferred: Mapping[str, Any], provider: Provider, report: Report) -> None:
+    """Report preferences that were written out as such, not as what the caller set."""
+    for index, entry in enumerate(report.entries):
+        if entry.field in preferred:
+            reason = f"asked for: {provider.id} may make another by default"
+            report.entries[index] = evolve(entry, source="", fate=Fate.DEFAULTED, reason=reason)
+
+
 def write(route: Route, shared: Mapping[str, Any], allow: Mapping[str, Allowance], report: Report) -> Json:
     """The native body of a shared request (without `model` and `extra`) on one route."""
     body: Json = {}
-    for row in route.rows:
+    rows, unknown = _work(route, tuple(shared))
+    for row in rows:
         row.write(shared, body, allow, report)
-    known = route.by_name
-    for name in shared:
-        if name not in known:
-            refuse(name, f"{route.model} {route.workflow} has no such field", allow, report)
+    for name in unknown:
+        refuse(name, f"{route.model} {route.workflow} has no such field", allow, report)
     return body
+
+
+@lru_cache(maxsize=1000)
+def _work(route: Route, names: tuple[str, ...]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """The rows that have something to write for these fields, and the fields that the route does not know.
+
+    Remembered, because most requests of a program set the same fields.
+    """
+    rows = tuple(row for row in route.rows if has_work(row, names))
+    return rows, tuple(name for name in names if name not in route.by_name)
 
 
 def _preferred(
@@ -306,12 +332,13 @@ def can_express(provider: Provider, route: Route, name: str, value: Any) -> bool
     return get(body, row.native) in schema.get("enum", [get(body, row.native)])
 
 
-def _model_entry(blank: Plan, route: Route) -> Entry:
+@lru_cache(maxsize=1000)
+def _model_entry(route: Route, vendor: str, *, asked: bool) -> Entry:
     constant = next((row for row in route.constants if row.field == "model"), None)
     target = pointer(constant.native) if constant else ""
-    if "model" in blank.request:
+    if asked:
         return Entry("model", "/model", target, Fate.CONVERTED, "" if target else "part of the URL")
-    reason = f"{route.model} is {blank.vendor}'s first for {route.workflow}"
+    reason = f"{route.model} is {vendor}'s first for {route.workflow}"
     return Entry("model", "", target, Fate.DEFAULTED, reason)
 
 

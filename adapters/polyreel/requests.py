@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from .codecs import Json
@@ -13,58 +15,97 @@ from .provider import WORKFLOWS
 from .registry import all_providers
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pydantic import BaseModel, TypeAdapter, ValidationError
 
 MAX_DEPTH: Final = 64
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+_INPUTS: Final = frozenset(name for inputs in WORKFLOWS.values() for name in inputs)
 
 
 def request_kind(request: Mapping[str, Any]) -> str:
     """`image` for a mapping that only an image request can be, else `video`."""
-    if any(name in request for name in ("count", "output_format")) or request.get("resolution") in ("1K", "2K"):
+    if "count" in request or "output_format" in request or request.get("resolution") in ("1K", "2K"):
         return "image"
     model = request.get("model")
+    if model is None:
+        return "video"
     sold = {route.workflow for p in all_providers().values() for route in p.routes if route.model == model}
     return "image" if sold == {"generate-image"} else "video"
 
 
 def normalize(request: BaseModel | Mapping[str, Any], kind: str | None = None) -> tuple[Json, str]:
     """A checked plain request without unset fields, and its kind; raises RequestError naming every bad field."""
+    if isinstance(request, Mapping):
+        return _normalize_mapping(dict(request), kind)
     from polyreel_generated.shared import ImageRequest, VideoRequest  # noqa: PLC0415
-    from pydantic import ValidationError  # noqa: PLC0415
 
-    if isinstance(request, (VideoRequest, ImageRequest)):
-        plain = request.model_dump(exclude_unset=True, exclude_none=True)
-        # The model has checked all but what is in `extra`.
-        if "extra" in plain and (trouble := _unwritable(plain)):
-            raise RequestError([trouble])
-        return _with_known_extra(plain), "image" if isinstance(request, ImageRequest) else "video"
-    if not isinstance(request, Mapping):
+    if not isinstance(request, (VideoRequest, ImageRequest)):
         raise RequestError([f"a request is a VideoRequest, an ImageRequest or a mapping, not {type(request).__name__}"])
-    if trouble := _unwritable(request):
+    plain = request.model_dump(exclude_unset=True, exclude_none=True)
+    # The model has checked all but what is in `extra`.
+    if "extra" in plain and (trouble := _unwritable(plain)):
+        raise RequestError([trouble])
+    return _with_known_extra(plain), "image" if isinstance(request, ImageRequest) else "video"
+
+
+def _normalize_mapping(request: Json, kind: str | None) -> tuple[Json, str]:
+    clean = _is_clean(request)
+    if not clean and (trouble := _unwritable(request)):
         raise RequestError([trouble])
     kind = kind or request_kind(request)
-    nulls = [
-        f"{at.strip('/')}: null is no value; leave the field out"
-        for at, value in leaves(dict(request))
-        if value is None
-    ]
+    adapter = _adapter("image" if kind == "image" else "video")
+    nulls = [] if clean else _nulls(request)
     try:
-        model = (ImageRequest if kind == "image" else VideoRequest).model_validate(dict(request))
-    except ValidationError as error:
-        raise RequestError(
-            nulls or [_pydantic_problem(item, kind) for item in error.errors(include_url=False)]
-        ) from None
+        model = adapter.validator.validate_python(request)
+    except _validation_error() as error:
+        problems = nulls or [_pydantic_problem(item, kind) for item in error.errors(include_url=False)]
+        raise RequestError(problems) from None
     if nulls:
         raise RequestError(nulls)
-    return _with_known_extra(model.model_dump(exclude_unset=True)), kind
+    return _with_known_extra(adapter.serializer.to_python(model, exclude_unset=True)), kind
+
+
+@cache
+def _adapter(kind: str) -> TypeAdapter[Any]:
+    """Checks and reads requests of a kind. Loaded at the first request: pydantic takes long to import."""
+    from polyreel_generated.shared import ImageRequest, VideoRequest  # noqa: PLC0415
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
+    return TypeAdapter(ImageRequest if kind == "image" else VideoRequest)
+
+
+def _validation_error() -> type[ValidationError]:
+    """What pydantic raises; asked for only where something was raised."""
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    return ValidationError
+
+
+def _nulls(request: Json) -> list[str]:
+    """What to say of every null in a request."""
+    return [f"{at.strip('/')}: null is no value; leave the field out" for at, value in leaves(request) if value is None]
 
 
 def _with_known_extra(plain: Json) -> Json:
     """The request itself; RequestError where its extra is for nobody."""
-    strangers = [name for name in plain.get("extra", ()) if name not in all_providers()]
+    if "extra" not in plain:
+        return plain
+    strangers = [name for name in plain["extra"] if name not in all_providers()]
     if strangers:
         raise RequestError([f"extra.{name}: no vendor is called {name}" for name in strangers])
     return plain
+
+
+def _is_clean(value: Any, depth: int = 0) -> bool:
+    """Whether a value is plain JSON without nulls beyond doubt: then no leaf of it has to be looked at alone."""
+    kind = type(value)
+    if kind is str:
+        return value.isascii() or not _SURROGATES.search(value)
+    if kind is dict and depth < MAX_DEPTH:
+        return all(type(name) is str and name.isascii() and _is_clean(item, depth + 1) for name, item in value.items())
+    if kind is list and depth < MAX_DEPTH:
+        return all(_is_clean(item, depth + 1) for item in value)
+    return kind is int or kind is bool or (kind is float and math.isfinite(value))
 
 
 def _unwritable(request: Mapping[Any, Any]) -> str | None:
@@ -77,9 +118,7 @@ def _unwritable(request: Mapping[Any, Any]) -> str | None:
                 return f"{_printable(at)}: nested too deeply"
             if isinstance(value, float) and not math.isfinite(value):
                 return f"{_printable(at)}: {value} is not a number that JSON has"
-            if any(
-                "\ud800" <= character <= "\udfff" for text in (at, value) if isinstance(text, str) for character in text
-            ):
+            if any(_SURROGATES.search(text) for text in (at, value) if isinstance(text, str)):
                 return f"{_printable(at)}: not valid Unicode text (a lone surrogate), which no JSON can carry"
     except RecursionError:
         return "the request is nested too deeply"
@@ -113,4 +152,9 @@ def workflow_of(request: Mapping[str, Any], kind: str) -> str:
     """What is asked, from which inputs are set."""
     if kind == "image":
         return "generate-image"
-    return next(name for name, inputs in WORKFLOWS.items() if not inputs or any(input_ in request for input_ in inputs))
+    return _workflow_of_inputs(_INPUTS.intersection(request))
+
+
+@cache
+def _workflow_of_inputs(asked: frozenset[str]) -> str:
+    return next(name for name, inputs in WORKFLOWS.items() if not inputs or not asked.isdisjoint(inputs))

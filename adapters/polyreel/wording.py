@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from .codecs import word
 from .contract import Breach
-from .mapping import Problem
+from .mapping import Problem, Report
 from .provider import WORKFLOWS, Provider, Route
 
 WHOLE: Final = {
@@ -27,6 +27,20 @@ def row_at(route: Route, path: Sequence[str | int]) -> tuple[Any, str]:
             return row, row.names[0] if row.names else ""
         names.pop()
     return None, ""
+
+
+def tell(
+    breaches: Iterable[Breach], route: Route, shared: Mapping[str, Any], provider: Provider, report: Report
+) -> None:
+    """Add what the contract says against a body to the problems of a report."""
+    told = {problem.field for problem in report.problems}
+    for breach in breaches:
+        problem = in_callers_words(breach, route, shared, provider)
+        # A field that could not be written at all is told once, not again as missing; one of the wrong form is
+        # not told again by a rule about its content.
+        if problem.field not in told:
+            report.problems.append(problem)
+            told |= {problem.field} if breach.kind == "pattern" else set()
 
 
 def in_callers_words(breach: Breach, route: Route, shared: Mapping[str, Any], provider: Provider) -> Problem:
