@@ -12,7 +12,7 @@ import pytest
 from attrs import astuple
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from polyreel import jobs, lifecycle
+from polyreel import jobs, lifecycle, waiting
 from polyreel.errors import (
     AmbiguousError,
     BadReplyError,
@@ -128,7 +128,7 @@ def submit(vendor: str, answer: Answer | None = None, stage: Stage | None = None
 
 def wait(stage: Stage, job: Job, timeout: float = 1800.0) -> Job:
     """The job after waiting."""
-    done = stage.run(lifecycle.wait(job, timeout=timeout))
+    done = stage.run(waiting.wait(job, timeout=timeout))
     assert isinstance(done, Job)
     return done
 
@@ -241,7 +241,7 @@ def test_a_job_may_take_a_moment_to_be_known(vendor: str) -> None:
     with pytest.raises(TaskNotFoundError) as caught:
         wait(stage, job)
     assert caught.value.job == job
-    assert len(stage.calls) <= lifecycle.EMPTY_POLLS + 1
+    assert len(stage.calls) <= waiting.EMPTY_POLLS + 1
 
 
 # --- what an answer means -------------------------------------------------------------------------
@@ -340,7 +340,7 @@ def without_outputs(vendor: str) -> Reply:
 def test_a_success_without_a_file_is_asked_again_and_then_failed(vendor: str) -> None:
     """Some vendors say they are done a moment before the link is there; some never give one."""
     empty = without_outputs(vendor)
-    done = wait(Stage([*repeat(empty, lifecycle.EMPTY_POLLS), reply(vendor, "succeeded")]), submit(vendor))
+    done = wait(Stage([*repeat(empty, waiting.EMPTY_POLLS), reply(vendor, "succeeded")]), submit(vendor))
     assert done.status == "succeeded"
     assert done.outputs
     stage = Stage(repeat(empty))
@@ -348,7 +348,7 @@ def test_a_success_without_a_file_is_asked_again_and_then_failed(vendor: str) ->
     assert failed.status == "failed"
     assert failed.error is not None
     assert failed.error.code == "no_output"
-    assert len(stage.calls) == lifecycle.EMPTY_POLLS + 1
+    assert len(stage.calls) == waiting.EMPTY_POLLS + 1
     assert wait(stage, failed) == failed
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polyreel import Client
-from polyreel.polling import EARLY, LONGEST, SHORTEST, Durations, learned, pauses
+from polyreel.polling import EARLY, LONGEST, SHORTEST, Durations, Timetable, learned
 from polyreel.records import Past
 from polyreel.registry import all_providers
 from support.faults import every_vendor
@@ -28,7 +28,9 @@ JOBS = [CHANCE.lognormvariate(math.log(MEDIAN), SPREAD) for _ in range(5000)]
 
 def moments(durations: Durations) -> list[float]:
     """When a job is asked about; without the early polls, which are there for refusals."""
-    return list(takewhile(lambda age: age < 10_000, accumulate(pauses(durations, floor=SHORTEST, early=()))))
+    return list(
+        takewhile(lambda age: age < 10_000, accumulate(Timetable(durations, floor=SHORTEST, early=()).pauses()))
+    )
 
 
 def over_the_best(times: Sequence[float]) -> float:
@@ -71,18 +73,18 @@ ESTIMATES = st.one_of(st.none(), st.floats(), st.integers(-5, 10**9).map(float))
 @settings(max_examples=100, deadline=None)
 def test_pauses_are_bounded(estimate: float | None, past: list[float], floor: float) -> None:
     """Never below the vendor's floor, never above a minute (or the floor), whatever anybody says about durations."""
-    found = list(islice(pauses(learned(past, estimate), floor=floor), 40))
+    found = list(islice(Timetable(learned(past, estimate), floor=floor).pauses(), 40))
     assert all(floor <= pause <= max(LONGEST, floor) for pause in found)
 
 
 def test_two_early_polls_catch_a_quick_refusal() -> None:
     """However long such jobs usually take."""
-    assert list(islice(accumulate(pauses(learned([], 1000), floor=1)), 2)) == list(EARLY)
+    assert list(islice(accumulate(Timetable(learned([], 1000), floor=1).pauses()), 2)) == list(EARLY)
 
 
 def test_a_job_of_before_is_asked_about_at_once() -> None:
     """And then at the pace of its age."""
-    first, second = islice(pauses(TRUE, floor=3, age=500), 2)
+    first, second = islice(Timetable(TRUE, floor=3).pauses(500), 2)
     assert first == 0
     assert 3 <= second <= LONGEST
 
@@ -104,4 +106,6 @@ def test_the_ledger_teaches(vendor: str, tmp_path: Path) -> None:
 def test_no_vendor_is_asked_faster_than_its_own_clients_do() -> None:
     """Each has a floor of its own."""
     for provider in all_providers().values():
-        assert min(islice(pauses(Durations(0.0, 0.1), floor=provider.poll_floor), 50)) >= provider.poll_floor
+        assert (
+            min(islice(Timetable(Durations(0.0, 0.1), floor=provider.poll_floor).pauses(), 50)) >= provider.poll_floor
+        )

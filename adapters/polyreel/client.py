@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from attrs import evolve
 
-from . import lifecycle, media, recovery, router
-from .drivers import RealClock, Wire, arun, origin, run
+from . import lifecycle, media, recovery, router, waiting
+from .drivers import Crew, RealClock, Wire, arun, completed, origin, run
 from .errors import LedgerError, RequestError, UnknownNameError
+from .fleet import Completed, Fleet
 from .flows import Flow
 from .keys import Secret
 from .ledger import Ledger
@@ -245,12 +246,24 @@ class Client(_Settings):
 
     def get(self, job: Job) -> Job:
         """Ask the vendor how the job is doing."""
-        return run(lifecycle.get(self._known(job), self.base_urls.get(job.vendor)), self.wire)
+        return run(waiting.get(self._known(job), self.base_urls.get(job.vendor)), self.wire)
 
     def wait(self, job: Job, timeout: float = TIMEOUT) -> Job:
         """Wait until the job is final; StillRunningError after `timeout` seconds, and the job goes on."""
-        flow = lifecycle.wait(self._known(job), timeout=timeout, base_url=self.base_urls.get(job.vendor))
+        flow = waiting.wait(self._known(job), timeout=timeout, base_url=self.base_urls.get(job.vendor))
         return run(flow, self.wire)
+
+    def as_completed(self, jobs: Iterable[Job], timeout: float = TIMEOUT) -> Iterator[Completed]:
+        """Wait for many jobs at once; each comes out once, as it ends, or after `timeout` seconds as one that goes on.
+
+        What goes wrong with one job stops none of the others: it is in `Completed.error`. Several jobs of a vendor are
+        asked about with one call where it has such a call.
+        """
+        fleet = Fleet(self.wire.randomness)
+        for job in jobs:
+            base_url = self.base_urls.get(job.vendor)
+            yield from run(fleet.enrol(self._known(job), timeout=timeout, base_url=base_url), self.wire)
+        yield from completed(fleet, self.wire)
 
     def download(self, job: Job, output: str | Path) -> Job:
         """Save the outputs in a folder; returns the job with their paths."""
@@ -325,12 +338,26 @@ class AsyncClient(_Settings):
 
     async def get(self, job: Job) -> Job:
         """Ask the vendor how the job is doing."""
-        return await arun(lifecycle.get(self._known(job), self.base_urls.get(job.vendor)), self.wire)
+        return await arun(waiting.get(self._known(job), self.base_urls.get(job.vendor)), self.wire)
 
     async def wait(self, job: Job, timeout: float = TIMEOUT) -> Job:
         """Wait until the job is final; StillRunningError after `timeout` seconds, and the job goes on."""
-        flow = lifecycle.wait(self._known(job), timeout=timeout, base_url=self.base_urls.get(job.vendor))
+        flow = waiting.wait(self._known(job), timeout=timeout, base_url=self.base_urls.get(job.vendor))
         return await arun(flow, self.wire)
+
+    async def as_completed(self, jobs: Iterable[Job], timeout: float = TIMEOUT) -> AsyncIterator[Completed]:
+        """Wait for many jobs at once; each comes out once, as it ends, or after `timeout` seconds as one that goes on.
+
+        Ten thousand are no problem: there is no task and no connection for each. What goes wrong with one job stops
+        none of the others: it is in `Completed.error`. Several jobs of a vendor are asked about with one call where it
+        has such a call.
+        """
+        async with Crew(self.wire) as crew:
+            for job in jobs:
+                base_url = self.base_urls.get(job.vendor)
+                await crew.enrol(self._known(job), timeout=timeout, base_url=base_url)
+            async for end in crew:
+                yield end
 
     async def download(self, job: Job, output: str | Path) -> Job:
         """Save the outputs in a folder; returns the job with their paths."""

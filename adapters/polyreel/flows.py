@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from attrs import Factory, evolve, frozen
@@ -240,22 +241,51 @@ def _between(start: str, end: str) -> float | None:
         return None
 
 
-def until(end: float, flow: Flow[T]) -> Flow[T]:
-    """The same flow, held to a deadline in seconds since 1970: it gives up where it would pause beyond that."""
+def _altered(flow: Flow[T], change: Callable[[Step], Flow[Step]]) -> Flow[T]:
+    """The same flow with other steps; what `change` raises ends it."""
     result: Any = None
     failure: PolyreelError | None = None
-    while True:
-        try:
-            step = flow.throw(failure) if failure else flow.send(result)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
+    with closing(flow):
+        while True:
+            try:
+                step = flow.throw(failure) if failure else flow.send(result)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            step = yield from change(step)
+            try:
+                result, failure = (yield step), None
+            except PolyreelError as error:
+                failure = error
+
+
+def until(end: float, flow: Flow[T]) -> Flow[T]:
+    """The same flow, held to a deadline in seconds since 1970: it gives up where it would pause beyond that."""
+
+    def hurried(step: Step) -> Flow[Step]:
         left = end - (yield from now())
         if isinstance(step, Sleep) and step.seconds > left:
             yield Sleep(left)
             raise TransportError("the last query failed, and there was no time for another", sent=True)
-        if isinstance(step, Send):
-            step = evolve(step, deadline=min(step.deadline, max(left, LAST_CALL)))
-        try:
-            result, failure = (yield step), None
-        except PolyreelError as error:
-            failure = error
+        return evolve(step, deadline=min(step.deadline, max(left, LAST_CALL))) if isinstance(step, Send) else step
+
+    return _altered(flow, hurried)
+
+
+class Paused(Exception):  # noqa: N818 - it asks for patience
+    """A flow wants to wait before it tries again."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+def at_once(flow: Flow[T]) -> Flow[T]:
+    """The same flow without patience: Paused where it would wait, so that others can be served in the meantime."""
+
+    def impatient(step: Step) -> Flow[Step]:
+        yield from ()
+        if isinstance(step, Sleep):
+            raise Paused(step.seconds)
+        return step
+
+    return _altered(flow, impatient)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from .errors import PolyreelError
 from .provider import FINAL, Facts, Provider
 from .registry import get_provider
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job, Output
 
+Error = TypeVar("Error", bound=PolyreelError)
 LOG: Final = logging.getLogger("polyreel")
 
 
@@ -27,10 +29,16 @@ def advance(job: Job, facts: Facts, seconds: float) -> Job:
     """The job after one more answer or event, whatever its order: see `newer`."""
     from polyreel_generated.shared import Job  # noqa: PLC0415
 
-    if facts.status == "unknown" and facts.word is not None and job.status not in {*FINAL, "unknown"}:
-        LOG.warning("%s: unknown status %r of %s; waiting on", job.vendor, facts.word[:40], job.id)
+    if job.status not in {*FINAL, "unknown"}:
+        warn_of_unknown(get_provider(job.vendor), job.id, facts)
     told = {**job.model_dump(exclude_none=True), **_state(facts, get_provider(job.vendor), seconds)}
     return newer(job, Job.model_validate(told))
+
+
+def warn_of_unknown(provider: Provider, task: str, facts: Facts) -> None:
+    """Say in the log where a vendor uses a status word that nobody has told of."""
+    if facts.status == "unknown" and facts.word is not None:
+        LOG.warning("%s: unknown status %r of %s; waiting on", provider.id, facts.word[:40], task)
 
 
 def newer(known: Job, told: Job) -> Job:
@@ -66,6 +74,12 @@ def without_output(job: Job) -> Job:
 
     error = JobError(code="no_output", message="the vendor says it is done and gives no file")
     return job.model_copy(update={"status": "failed", "error": error})
+
+
+def about(job: Job, error: Error) -> Error:
+    """The error with the job it is about: whoever catches it needs the handle to go on."""
+    error.job, error.ledger_id, error.billed = job, job.ledger_id, "yes"
+    return error
 
 
 def is_saved(job: Job) -> bool:

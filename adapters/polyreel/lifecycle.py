@@ -1,10 +1,10 @@
-"""The life of a paid job, as flows: submit, get, wait, download, generate."""
+"""The life of a paid job, as flows: submit, download, generate; `waiting` is what lies between."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -17,18 +17,16 @@ from .errors import (
     NeverSentError,
     PolyreelError,
     RejectedError,
-    StillRunningError,
     SubmitError,
-    TaskNotFoundError,
     TransportError,
     VendorError,
 )
-from .flows import Fetch, Flow, Reply, Saved, Sleep, Tell, now, retry_after, send, until
-from .jobs import advance, started, without_output
-from .polling import learned, pauses
-from .provider import FINAL, Facts
-from .records import State, Submission, intend, keep, past, settle
+from .flows import Fetch, Flow, Reply, Saved, Sleep, Tell, now, retry_after, send
+from .jobs import about, started
+from .provider import Facts
+from .records import State, Submission, intend, keep, settle
 from .registry import get_provider
+from .waiting import get, wait
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
@@ -37,15 +35,9 @@ if TYPE_CHECKING:
 
 UNREADABLE: Final[tuple[str | None, str]] = (None, "an answer that cannot be read")
 T = TypeVar("T")
-Error = TypeVar("Error", VendorError, DownloadError)
 LOG: Final = logging.getLogger("polyreel")
 NOT_ACCEPTED: Final = frozenset({400, 401, 402, 403, 404, 409, 413, 422, 429})
 """HTTP statuses that prove a refusal, where a contract does not list its own."""
-HOPELESS: Final = frozenset({401, 403})
-"""Statuses of a status query that asking again does not change."""
-EMPTY_POLLS: Final = 5
-"""How often a job that is done without a file is asked again before it counts as failed; and how often in a row the
-vendor may not know a job that it accepted."""
 RATE_LIMITED: Final = 429
 DEAD_LINK: Final = frozenset({403, 404, 410})
 """Statuses of a download that a fresh link may mend."""
@@ -203,62 +195,6 @@ def _safely(read: Callable[[Reply], T], reply: Reply, otherwise: T) -> T:
         return otherwise
 
 
-# -- wait --------------------------------------------------------------------------------------------
-
-
-def get(job: Job, base_url: str | None = None) -> Flow[Job]:
-    """Ask the vendor once."""
-    facts = yield from get_provider(job.vendor).get(job.id, base_url)
-    seconds = yield from now()
-    after = advance(job, facts, seconds)
-    # Only what matters later is worth a durable write.
-    return (yield from keep(after)) if (after.status, after.outputs) != (job.status, job.outputs) else after
-
-
-def wait(job: Job, *, timeout: float, base_url: str | None = None) -> Flow[Job]:
-    """Ask until the job is final; StillRunningError after `timeout` seconds, which harms nothing."""
-    start = yield from now()
-    end = start + timeout
-    empty, missing, trouble = 0, 0, ""
-    for pause in (yield from _pauses(job, start)):
-        if job.status in FINAL and (job.outputs or job.status != "succeeded"):
-            return job
-        if job.status == "succeeded":
-            empty += 1
-            if empty > EMPTY_POLLS:
-                return without_output(job)
-        left = end - (yield from now())
-        if not left > 0:
-            break
-        yield Sleep(pause, jitter=0.1) if pause < left else Sleep(left)
-        try:
-            job = yield from until(end, get(job, base_url))
-        except VendorError as error:
-            missing = missing + 1 if isinstance(error, TaskNotFoundError) else 0
-            if error.status in HOPELESS or missing > EMPTY_POLLS:
-                raise _about(job, error) from None
-            # The job goes on whatever happens to a status query: ask again.
-            trouble = f" (last trouble: {error})"
-            continue
-        missing = 0
-        yield Tell(job)
-    text = f"{job.vendor} has not finished {job.id} after {timeout:g} s{trouble}. It goes on there: wait again any time"
-    raise StillRunningError(text, vendor=job.vendor, job=job, ledger_id=job.ledger_id, billed="yes")
-
-
-def _about(job: Job, error: Error) -> Error:
-    """The error with the job it is about: whoever catches it needs the handle to go on."""
-    error.job, error.ledger_id, error.billed = job, job.ledger_id, "yes"
-    return error
-
-
-def _pauses(job: Job, seconds: float) -> Flow[Iterator[float]]:
-    """When to ask, by what the ledger knows of such jobs and by what the vendor says of this one."""
-    durations = learned((yield from past(job)), job.estimated_seconds)
-    age = max(0.0, seconds - (seconds if job.created_at is None else job.created_at))
-    return pauses(durations, floor=get_provider(job.vendor).poll_floor, age=age)
-
-
 # -- download ----------------------------------------------------------------------------------------
 
 
@@ -268,7 +204,7 @@ def download(job: Job, folder: Path, base_url: str | None = None) -> Flow[Job]:
     A link that no longer works is asked for again.
     """
     if job.status != "succeeded":
-        raise _about(job, DownloadError(f"{job.id} is {job.status}: it has no file", vendor=job.vendor))
+        raise about(job, DownloadError(f"{job.id} is {job.status}: it has no file", vendor=job.vendor))
     for index in range(len(job.outputs or ())):
         job = yield from _save(job, index, folder, base_url)
     return (yield from keep(job))
@@ -285,21 +221,21 @@ def _save(job: Job, index: int, folder: Path, base_url: str | None) -> Flow[Job]
             saved = yield Fetch(job.vendor, outputs[index].url, folder / f"{name}-{index + 1}", kind)
         except DownloadError as error:
             if error.status not in DEAD_LINK or not tries_left:
-                raise _about(job, _expired(job, error)) from None
+                raise about(job, _expired(job, error)) from None
             job = yield from _with_fresh_links(job, error, base_url)
             continue
         assert isinstance(saved, Saved)
         facts = {"path": str(saved.path), "content_type": saved.content_type, "size_bytes": saved.size}
         outputs[index] = outputs[index].model_copy(update=facts)
         return job.model_copy(update={"outputs": outputs})
-    raise _about(job, DownloadError(f"{job.vendor} no longer lists file {index + 1} of {job.id}", vendor=job.vendor))
+    raise about(job, DownloadError(f"{job.vendor} no longer lists file {index + 1} of {job.id}", vendor=job.vendor))
 
 
 def _with_fresh_links(job: Job, error: DownloadError, base_url: str | None) -> Flow[Job]:
     try:
         return (yield from get(job, base_url))
     except VendorError:
-        raise _about(job, _expired(job, error)) from None
+        raise about(job, _expired(job, error)) from None
 
 
 def _expired(job: Job, error: DownloadError) -> DownloadError:

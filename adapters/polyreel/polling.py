@@ -75,19 +75,31 @@ def _makes_sense(seconds: float) -> bool:
     return 1.0 <= seconds <= LONGEST_JOB
 
 
-def pauses(durations: Durations, *, floor: float, age: float = 0.0, early: Sequence[float] = EARLY) -> Iterator[float]:
-    """Seconds from one poll to the next, for a job that is `age` seconds old; without an end.
+class Timetable:
+    """When jobs of one kind are asked about. Many jobs share one, since it computes each pause only once."""
 
-    None is shorter than `floor`, but the first of a job that is gone back to: that is asked about at once.
-    """
-    if age > max(early, default=0.0):
-        yield 0.0
-    for moment in early:
-        if moment > age:
-            pause = max(floor, moment - age)
+    def __init__(self, durations: Durations, *, floor: float, early: Sequence[float] = EARLY) -> None:
+        self._durations, self._floor, self._early = durations, floor, early
+        self._known: dict[int, float] = {}
+
+    def pause(self, age: float) -> float:
+        """Seconds to the next poll of a job of this age; never less than the floor."""
+        for moment in self._early:
+            if moment > age:
+                return max(self._floor, moment - age)
+        second = int(age)
+        if second not in self._known:
+            self._known[second] = max(self._floor, self._durations.pause(second))
+        return self._known[second]
+
+    def pauses(self, age: float = 0.0) -> Iterator[float]:
+        """Seconds from one poll to the next, for a job that is `age` seconds old; without an end.
+
+        The first of a job that is gone back to is zero: that is asked about at once.
+        """
+        if age > max(self._early, default=0.0):
+            yield 0.0
+        while True:
+            pause = self.pause(age)
             yield pause
             age += pause
-    while True:
-        pause = max(floor, durations.pause(age))
-        yield pause
-        age += pause

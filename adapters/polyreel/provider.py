@@ -7,7 +7,7 @@ subclasses `Provider` and fills in tables. Everything else is derived.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self
 
@@ -194,6 +194,17 @@ class SimulatedTask:
     content_type: str
 
 
+@frozen
+class Survey:
+    """How a vendor tells of several tasks with one call (see `Provider.ask_about`)."""
+
+    size: int
+    """How many tasks it tells of at most."""
+    running_only: bool = False
+    """Whether it lists whatever runs, instead of what it is asked for: of tasks that have ended it tells nothing, and
+    where more run than it lists, it is no help."""
+
+
 class Provider:
     """One vendor. Subclasses fill in the tables; the methods are right for most vendors as they are."""
 
@@ -221,6 +232,8 @@ class Provider:
     """How long output URLs work, where the vendor says."""
     poll_floor: ClassVar[float] = 3.0
     """The shortest pause between status queries, in seconds."""
+    survey: ClassVar[Survey | None] = None
+    """How the vendor tells of several tasks with one call; None where it does not."""
 
     @cached_property
     def contract(self) -> Contract:
@@ -260,7 +273,9 @@ class Provider:
     def call(self, request: Mapping[str, Any], base_url: str | None = None) -> Send:
         """The step for a call that costs nothing, from what a generated `build_request` returned."""
         url = (base_url or self.base_url) + request["url"]
-        return Send(self.id, request["method"].upper(), url, params=request.get("params", {}))
+        content = json.dumps(request["json"]).encode() if "json" in request else None
+        fixed = {"headers": request.get("headers", {}), "params": request.get("params", {})}
+        return Send(self.id, request["method"].upper(), url, content=content, **fixed)
 
     # -- routes ----------------------------------------------------------------------------------
 
@@ -322,6 +337,13 @@ class Provider:
         request = self.get_request(task_id)
         return self.read((yield from self.ask(request, base_url, "a status query", unknown=TaskNotFoundError)))
 
+    def ask_about(self, task_ids: Sequence[str], base_url: str | None = None) -> Flow[Mapping[str, Facts]]:
+        """Ask for the states of several tasks with the one call that `survey` describes.
+
+        Tasks that the answer does not tell of are missing in the result, and to be asked for one by one.
+        """
+        raise NotImplementedError
+
     def recent(self, base_url: str | None = None) -> Flow[Listing | None]:
         """Ask for the tasks the vendor lists, to find a job that was lost; None where it documents no list."""
         yield from ()
@@ -350,6 +372,10 @@ class Provider:
         raw = reply.json()
         if not isinstance(raw, dict):
             raise BadReplyError(f"{self.id} answered with something that is not an object", vendor=self.id)
+        return self.facts(raw, webhook)
+
+    def facts(self, raw: Json, webhook: Webhook | None = None) -> Facts:
+        """What an object in the shape of a status query's answer, or of a webhook's body, says about a job."""
         reads = webhook.reads if webhook else self.reads
         identity = first(raw, reads.id)
         word = first(raw, reads.status)
@@ -368,6 +394,14 @@ class Provider:
             error_message=message if isinstance(message, str) and message else None,
             raw=raw,
         )
+
+    def facts_of_several(self, items: Any, wanted: Sequence[str]) -> Mapping[str, Facts]:
+        """What a list of such objects says about some tasks; BadReplyError where it is no list."""
+        if not isinstance(items, list):
+            raise BadReplyError(f"{self.id} answered with something that is not a list of tasks", vendor=self.id)
+        told = (self.facts(item) for item in items if isinstance(item, dict))
+        asked = frozenset(wanted)
+        return {facts.id: facts for facts in told if facts.id in asked and facts.word is not None}
 
     def read_list(
         self, items: Any, *, created: tuple[str, ...] = (), model: tuple[str, ...] = (), body: tuple[str, ...] = ()
@@ -440,5 +474,6 @@ __all__ = [
     "Route",
     "SimulatedTask",
     "Status",
+    "Survey",
     "Webhook",
 ]

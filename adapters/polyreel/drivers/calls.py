@@ -88,7 +88,9 @@ class _Call:
         if step.content is not None:
             headers["Content-Length"] = str(len(step.content))
         body = httpx.ByteStream(step.content or b"")
-        return httpx.Request(step.method, url, headers=headers, stream=body, extensions=extensions)
+        request = httpx.Request(step.method, url, headers=headers, stream=body, extensions=extensions)
+        request.read()
+        return request
 
     def begin(self, response: httpx.Response) -> None:
         """Look at the headers."""

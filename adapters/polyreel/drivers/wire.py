@@ -14,6 +14,7 @@ from ..errors import KeyMissingError
 from ..flows import Fetch, Send, Sleep, Step
 from ..keys import Secret
 from .addresses import Resolver, look_up
+from .fast import fast_connections
 
 if TYPE_CHECKING:
     import httpx
@@ -117,8 +118,9 @@ class Wire:
         if loop is not self._loop:  # connections belong to the loop that made them
             self._async_transports, self._loop = {}, loop
         if use not in self._async_transports:
+            made = fast_connections(CONNECTIONS) if use == "free" else None
             limits = _limits(use, CONNECTIONS if use == "free" else 0)
-            self._async_transports[use] = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+            self._async_transports[use] = made or httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
         return self._async_transports[use]
 
     def headers(self, step: Send | Fetch, url: httpx.URL) -> dict[str, str]:

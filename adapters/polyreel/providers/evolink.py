@@ -6,14 +6,14 @@ as marked in specs/evolink.yaml.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
 
 from polyreel_generated.evolink.api.files import upload_file_stream
 from polyreel_generated.evolink.api.generation import create_video
-from polyreel_generated.evolink.api.tasks import get_task, list_tasks
+from polyreel_generated.evolink.api.tasks import batch_get_tasks, get_task, list_tasks
 from polyreel_generated.evolink.models import (
     KlingO3ImageToVideo,
     KlingO3ReferenceToVideo,
@@ -23,6 +23,7 @@ from polyreel_generated.evolink.models import (
     KlingV3MotionControl,
     KlingV3TextToVideo,
     KlingV26MotionControl,
+    TaskBatchRequest,
 )
 
 from ..answers import first, is_number
@@ -31,7 +32,7 @@ from ..errors import VendorError
 from ..flows import Flow, Part, Send, send_patiently
 from ..mapping import Absent, Alias, Constant, Field, Forced, Group, Row
 from ..prompts import ANGLE
-from ..provider import Listed, Listing, Provider, Reads, Route, SimulatedTask, Status, Webhook
+from ..provider import Facts, Listed, Listing, Provider, Reads, Route, SimulatedTask, Status, Survey, Webhook
 
 LIST_LIMIT: Final = 50
 LIST_PAGES: Final = 4
@@ -291,10 +292,17 @@ class EvoLink(Provider):
     file_note = "EvoLink's file upload takes images only, and video fields take URLs"
     output_seconds = 24 * 3600
     poll_floor = 8.0  # the pace of the vendor's own client for video tasks
+    survey = Survey(50)  # known from the vendor's official client (read in Oct 2026); no docs page has it
 
     def get_request(self, task_id: str) -> Mapping[str, Any]:
         """`GET /v1/tasks/{task_id}`."""
         return get_task.build_request(task_id)
+
+    def ask_about(self, task_ids: Sequence[str], base_url: str | None = None) -> Flow[Mapping[str, Facts]]:
+        """`POST /v1/tasks/batch`, whose answer leaves out ids that it does not know."""
+        request = batch_get_tasks.build_request(body=TaskBatchRequest(task_ids=list(task_ids)))
+        body = (yield from self.ask(request, base_url, "a query for several tasks")).json()
+        return self.facts_of_several(first(body, ("data",)) if isinstance(body, dict) else None, task_ids)
 
     def recent(self, base_url: str | None = None) -> Flow[Listing | None]:
         """`GET /v1/tasks`, newest first, at most four pages: ended tasks too, without their requests.

@@ -6,7 +6,7 @@ specs/skills_video.yaml.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
 
@@ -31,7 +31,7 @@ from ..codecs import Choice, Json, Prompt, cited_inputs
 from ..flows import Flow
 from ..mapping import Absent, Alias, Constant, Field, Row
 from ..prompts import AT
-from ..provider import Listing, Provider, Reads, Route, SimulatedTask, Status, Webhook
+from ..provider import Facts, Listing, Provider, Reads, Route, SimulatedTask, Status, Survey, Webhook
 
 QUALITY: Final = Field("resolution", "quality", Choice({"720p": "standard", "1080p": "pro"}))
 PROMPT: Final = Field("prompt", "prompt", Prompt(AT, cited_inputs))
@@ -235,10 +235,17 @@ class SkillsVideo(Provider):
     )
     files: ClassVar[Literal["multipart", "upload", "none"]] = "multipart"
     poll_floor = 3.0  # the pace of the vendor's own client
+    survey = Survey(LIST_LIMIT, running_only=True)
 
     def get_request(self, task_id: str) -> Mapping[str, Any]:
         """`GET /generation/{id}`."""
         return get_generation.build_request(task_id)
+
+    def ask_about(self, task_ids: Sequence[str], base_url: str | None = None) -> Flow[Mapping[str, Facts]]:
+        """`GET /generations/running`: those that have not ended."""
+        request = list_running_generations.build_request(limit=LIST_LIMIT)
+        items = (yield from self.ask(request, base_url, "a list query")).json()
+        return self.facts_of_several(items, task_ids)
 
     def recent(self, base_url: str | None = None) -> Flow[Listing | None]:
         """`GET /generations/running`, at most 100: queued and running ones, with their input and without a time.

@@ -1,0 +1,100 @@
+"""The crew of a fleet: asks its queries, a few at a time, and hands out the jobs that are over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from math import isinf
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from ..fleet import Completed, Fleet, Query
+from .pump import arun, run
+from .wire import CONNECTIONS, Wire
+
+if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
+
+
+def completed(fleet: Fleet, wire: Wire) -> Iterator[Completed]:
+    """The jobs of a fleet as they end, blocking, with one query at a time."""
+    while len(fleet):
+        found = fleet.next(wire.clock.now())
+        if isinstance(found, Query):
+            yield from run(fleet.attend(found), wire)
+        else:
+            wire.clock.sleep(found)
+
+
+class Crew:
+    """Works on a fleet as long as the block runs. Jobs may join at any time; iterating gives each as it ends."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.fleet = Fleet(wire.randomness)
+        self._wire = wire
+        self._ended: asyncio.Queue[Completed | Exception] = asyncio.Queue()
+        self._workers: list[asyncio.Task[None]] = []
+        self._turn = asyncio.Lock()
+        self._news = asyncio.Event()
+
+    async def enrol(self, job: Job, *, timeout: float, base_url: str | None = None) -> None:
+        """Wait for one more job."""
+        self._tell(await arun(self.fleet.enrol(job, timeout=timeout, base_url=base_url), self._wire))
+
+    async def __aiter__(self) -> AsyncIterator[Completed]:
+        while len(self.fleet) or not self._ended.empty():
+            yield await self.get()
+
+    async def get(self) -> Completed:
+        """The next job that is over. Raises what nobody expected while asking."""
+        found = await self._ended.get()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def __aenter__(self) -> Self:
+        self._workers = [asyncio.create_task(self._work()) for _ in range(CONNECTIONS)]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    async def _work(self) -> None:
+        try:
+            while True:
+                query = await self._query()
+                self._tell(await arun(self.fleet.attend(query), self._wire))
+        except Exception as error:  # whoever waits for jobs must hear of it
+            self._ended.put_nowait(error)
+
+    def _tell(self, ends: list[Completed]) -> None:
+        for end in ends:
+            self._ended.put_nowait(end)
+        self._news.set()
+
+    async def _query(self) -> Query:
+        """The next query. One worker waits until there is one, the others for their turn."""
+        async with self._turn:
+            while True:
+                found = self.fleet.next(self._wire.clock.now())
+                if isinstance(found, Query):
+                    return found
+                self._news.clear()
+                await self._rest(found)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait for the time, or for news: an answer, or another job, may bring something to ask."""
+        alarm = None if isinf(seconds) else asyncio.create_task(self._alarm(seconds))
+        try:
+            await self._news.wait()
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+
+    async def _alarm(self, seconds: float) -> None:
+        await self._wire.clock.asleep(seconds)
+        self._news.set()

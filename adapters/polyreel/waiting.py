@@ -1,0 +1,100 @@
+"""Waiting for a paid job: one status query, and queries until the job is over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from attrs import define
+
+from .errors import StillRunningError, TaskNotFoundError, VendorError
+from .flows import Flow, Sleep, Tell, now, until
+from .jobs import about, advance, without_output
+from .polling import Timetable, learned
+from .provider import FINAL
+from .records import keep, past
+from .registry import get_provider
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from polyreel_generated.shared import Job
+
+HOPELESS: Final = frozenset({401, 403})
+"""Statuses of a status query that asking again does not change."""
+EMPTY_POLLS: Final = 5
+"""How often a job that is done without a file is asked again before it counts as failed; and how often in a row the
+vendor may not know a job that it accepted."""
+
+
+def get(job: Job, base_url: str | None = None) -> Flow[Job]:
+    """Ask the vendor once."""
+    facts = yield from get_provider(job.vendor).get(job.id, base_url)
+    seconds = yield from now()
+    after = advance(job, facts, seconds)
+    # Only what matters later is worth a durable write.
+    return (yield from keep(after)) if (after.status, after.outputs) != (job.status, job.outputs) else after
+
+
+def wait(job: Job, *, timeout: float, base_url: str | None = None) -> Flow[Job]:
+    """Ask until the job is final; StillRunningError after `timeout` seconds, which harms nothing."""
+    patience = Patience()
+    if (over := patience.told(job)) is not None:
+        return over
+    start = yield from now()
+    end = start + timeout
+    times = timetable(job, (yield from past(job)))
+    for pause in times.pauses(age_of(job, start)):
+        left = end - (yield from now())
+        if not left > 0:
+            break
+        yield Sleep(pause, jitter=0.1) if pause < left else Sleep(left)
+        try:
+            job = yield from until(end, get(job, base_url))
+        except VendorError as error:
+            if patience.is_over(error):
+                raise about(job, error) from None
+            continue
+        yield Tell(job)
+        if (over := patience.told(job)) is not None:
+            return over
+    raise still_running(job, timeout, patience.trouble)
+
+
+@define
+class Patience:
+    """How much of it is left with one job: vendors may be wrong about it for a while."""
+
+    trouble: str = ""
+    """The last status query that failed, in words."""
+    _empty: int = 0
+    _missing: int = 0
+
+    def told(self, job: Job) -> Job | None:
+        """The job, where what the vendor told of it is the end."""
+        self._missing = 0
+        if job.status != "succeeded" or job.outputs:
+            return job if job.status in FINAL else None
+        self._empty += 1
+        return without_output(job) if self._empty > EMPTY_POLLS else None
+
+    def is_over(self, error: VendorError) -> bool:
+        """Whether a status query that failed is the end. The job goes on whatever happens to most of them."""
+        self._missing = self._missing + 1 if isinstance(error, TaskNotFoundError) else 0
+        self.trouble = f" (last trouble: {error})"
+        return error.status in HOPELESS or self._missing > EMPTY_POLLS
+
+
+def timetable(job: Job, durations: Sequence[float]) -> Timetable:
+    """When to ask about jobs like this one, by how long such jobs took and by what the vendor says of this one."""
+    return Timetable(learned(durations, job.estimated_seconds), floor=get_provider(job.vendor).poll_floor)
+
+
+def age_of(job: Job, seconds: float) -> float:
+    """How old a job is."""
+    return 0.0 if job.created_at is None else max(0.0, seconds - job.created_at)
+
+
+def still_running(job: Job, timeout: float, trouble: str = "") -> StillRunningError:
+    """What is told where patience runs out before the job is over."""
+    text = f"{job.vendor} has not finished {job.id} after {timeout:g} s{trouble}. It goes on there: wait again any time"
+    return StillRunningError(text, vendor=job.vendor, job=job, ledger_id=job.ledger_id, billed="yes")

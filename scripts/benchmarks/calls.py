@@ -1,0 +1,66 @@
+"""Importing, planning, submitting."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+import httpx
+from polyreel import Client, plan
+from polyreel.simulator import Simulator
+
+from .measuring import REQUEST, VENDOR, Peers, Row, best
+
+
+def importing(peers: Peers) -> Iterator[Row]:
+    """A fresh interpreter that imports polyreel, beside one that imports httpx."""
+    own, peer = (importing_alone(name) for name in ("polyreel", "httpx"))
+    told = f"{own * 1000:.1f} ms"
+    yield Row("import", told, f"httpx, {peer * 1000:.0f} ms", own / peer, "<= 0.22")
+    for name, seconds in peers.figures("import").items():
+        yield Row("import", told, f"{name}, {seconds * 1000:.0f} ms", own / seconds)
+
+
+def importing_alone(name: str) -> float:
+    """Seconds."""
+    code = f"import time; start = time.perf_counter(); import {name}; print(time.perf_counter() - start)"
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, check=True) for _ in range(9)]
+    return median(float(one.stdout) for one in runs)
+
+
+def planning(peers: Peers) -> Iterator[Row]:
+    """A request as bytes that the vendor's contract was checked for, beside what can be least: the checks alone."""
+    made = plan(REQUEST, VENDOR)
+    assert made.route is not None
+    body, contract, schema = dict(made.body), made.provider.contract, made.route.schema
+    own = best(lambda: plan(REQUEST, VENDOR).content, 2_000)
+    told = f"{own * 1e6:.1f} us"
+    plain = best(lambda: json.dumps({**body}).encode(), 20_000)
+    yield Row("request to checked bytes", told, f"dict and json.dumps, unchecked, {plain * 1e6:.1f} us", own / plain)
+    checked = best(lambda: contract.sends(schema, body) or json.dumps({**body}).encode(), 20_000)
+    beside = f"dict, contract and json.dumps, {checked * 1e6:.1f} us"
+    yield Row("request to checked bytes", told, beside, own / checked, "<= 2.2 of 9.2 us")
+    for name, seconds in peers.figures("bytes", only=("litellm",)).items():
+        yield Row("request to checked bytes", told, f"{name}, unchecked, {seconds * 1e6:.1f} us", own / seconds)
+
+
+def submitting(peers: Peers) -> Iterator[Row]:
+    """A submit over httpx with a mock transport, beside the same POST by hand."""
+    made = plan(REQUEST, VENDOR)
+    target = httpx.URL(made.url).raw_path.decode()
+    answer = Simulator(seed=1).handle(VENDOR, "POST", target, {"authorization": "Bearer x"}, made.content)
+    reply: dict[str, Any] = {"headers": {"content-type": "application/json"}, "content": answer.content}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, **reply))
+    with httpx.Client(transport=transport) as raw, Client() as client:
+        client.wire.transport = transport
+        headers = {"Authorization": "Bearer x", "Content-Type": "application/json"}
+        peer = best(lambda: raw.post(made.url, content=made.content, headers=headers).json(), 300)
+        own = best(lambda: client.submit(made), 300)
+    told = f"{own * 1e6:.0f} us"
+    yield Row("submit, mock transport", told, f"httpx.Client.post, {peer * 1e6:.0f} us", own / peer, "<= 1.25")
+    for name, seconds in peers.figures("submit").items():
+        yield Row("submit, mock transport", told, f"{name}, {seconds * 1e6:.0f} us", own / seconds)

@@ -1,0 +1,88 @@
+"""Downloading 200 MB from loopback to a file."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NoReturn
+
+import httpx
+from polyreel import loopback
+from polyreel.drivers import Wire, run
+from polyreel.flows import Answer, Fetch, Flow, Saved
+
+from .measuring import VENDOR, Peers, Row, timed
+
+SIZE: Final = 200_000_000
+
+
+@contextmanager
+def film() -> Iterator[str]:
+    """A server of one file of 200 MB, in a process of its own."""
+    command = [sys.executable, sys.argv[0], "--serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.kill()
+
+
+def serve() -> NoReturn:
+    """Serve the file until killed."""
+    clip = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00" + bytes(SIZE - 16)
+    answer = Answer(200, {"content-type": "video/mp4", "etag": '"film"'}, clip)
+    with loopback.running(lambda _: answer) as url:
+        print(url, flush=True)
+        while True:
+            time.sleep(60)
+
+
+def downloading(peers: Peers) -> Iterator[Row]:
+    """Beside plain httpx; and how much more memory the process had at its peak."""
+    with film() as url, tempfile.TemporaryDirectory() as name:
+        folder, wire = Path(name), Wire(private_downloads=True)
+        plainly(url, folder)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        own, peer = zip(*((fetched(url, folder, wire), plainly(url, folder)) for _ in range(5)), strict=True)
+        extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        theirs = peers.figures("download", "--download-url", url, only=("openai", "litellm"))
+    told = speed(min(own))
+    yield Row("download 200 MB", told, f"httpx to a file, {speed(min(peer))}", min(peer) / min(own), ">= 0.9")
+    yield Row("download 200 MB, more memory", f"{extra:.1f} MiB", "4 MiB", extra / 4, "<= 1")
+    for who, figures in theirs.items():
+        rate, more = figures["megabytes_per_second"], figures["extra_memory_mib"]
+        yield Row("download 200 MB", told, f"{who}, {rate:.0f} MB/s, {more:.0f} MiB more", SIZE / 1e6 / min(own) / rate)
+
+
+def speed(seconds: float) -> str:
+    """In words."""
+    return f"{SIZE / seconds / 1e6:.0f} MB/s"
+
+
+def fetched(url: str, folder: Path, wire: Wire) -> float:
+    """Seconds that polyreel takes, with the file safe on the disk."""
+
+    def fetching() -> Flow[Saved]:
+        saved = yield Fetch(VENDOR, url, folder / "film", "video")
+        assert isinstance(saved, Saved)
+        return saved
+
+    return timed(lambda: run(fetching(), wire))
+
+
+def plainly(url: str, folder: Path) -> float:
+    """Seconds that plain httpx takes."""
+
+    def stream() -> None:
+        with httpx.stream("GET", url) as response, (folder / "plain.mp4").open("wb") as file:
+            for chunk in response.iter_bytes():
+                file.write(chunk)
+
+    return timed(stream)

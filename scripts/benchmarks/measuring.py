@@ -1,0 +1,57 @@
+"""How things are measured, and what is said of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from peers.environments import PROGRAMS, measured
+from polyreel.registry import all_providers
+
+VENDOR: Final = next(iter(all_providers()))
+REQUEST: Final = {"prompt": "a cat walking through neon rain", "duration": 5, "aspect_ratio": "9:16", "audio": True}
+
+
+class Row(NamedTuple):
+    """One comparison. Only the ratio says something about another machine."""
+
+    what: str
+    own: str
+    beside: str
+    """What it is compared with, and the figure of that."""
+    ratio: float
+    target: str = "-"
+
+
+class Peers:
+    """Other libraries, each measured by its own program in an environment of its own; none where nobody asks."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def figures(self, name: str, *arguments: str, only: tuple[str, ...] = tuple(PROGRAMS)) -> Mapping[str, Any]:
+        """One figure of every peer that has it."""
+        if self._folder is None:
+            return {}
+        found = {peer: measured(peer, self._folder, [name, *arguments]) for peer in PROGRAMS if peer in only}
+        return {f"{peer} {one['version']}": one["figures"][name] for peer, one in found.items()}
+
+
+def best(work: Callable[[], Any], rounds: int, repeats: int = 7) -> float:
+    """Seconds for one call: the best of several rounds, which is the least disturbed."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        for _ in range(rounds):
+            work()
+        times.append((time.perf_counter() - start) / rounds)
+    return min(times)
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """Seconds for one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
