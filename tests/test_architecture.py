@@ -28,7 +28,7 @@ FLOORS = [
     ["comparison", "waiting"],
     ["fleet", "lifecycle"],
     ["recovery", "router", "scaffold"],
-    ["owners"],
+    ["owners", "schema"],
     ["ledger"],
     ["drivers", "environment", "loopback"],
     ["verification"],
@@ -40,7 +40,10 @@ FLOORS = [
     ["__main__"],
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
-HTTP_FILES = {"drivers/calls.py", "drivers/downloads.py", "drivers/wire.py", "simulator/transport.py"}
+HTTP_FILES = {
+    *(f"drivers/{name}.py" for name in ("calls", "downloads", "fast", "wire")),
+    "simulator/transport.py",
+}
 CLOCK_FILES_FROM = FLOOR_OF["owners"]
 
 

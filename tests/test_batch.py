@@ -21,7 +21,7 @@ from polyreel import AsyncClient, Simulator, batch
 from polyreel.batch import Batch, Bound, Budget, Result, Row
 from polyreel.errors import AmbiguousError, BudgetError, DownloadError, LedgerError, PolyreelError, RequestError
 from polyreel.ledger import Ledger
-from polyreel.prices import Cost, PriceBook, Rate
+from polyreel.prices import Cost, PriceBook, Rate, charged
 from polyreel.reading import read as read_body
 from polyreel.registry import all_providers
 from polyreel.simulator import RunningClock, server
@@ -359,16 +359,31 @@ def test_one_row_never_stops_the_rest(tmp_path: Path) -> None:
     assert simulator.bill.count() == 5
 
 
+def test_what_was_charged_stands_beside_the_estimate(tmp_path: Path) -> None:
+    """In numbers and in the vendor's own words; where it says nothing, nothing is made up."""
+    rows = rows_of(tmp_path, [row(number, vendor=vendor) for number, vendor in enumerate(VENDORS)])
+    simulator = Simulator(seed=1)
+    simulator.inject("refused", UNPRICED[0], times=None)
+    results = run(client(tmp_path, simulator), rows, tmp_path)
+    for result, line in zip(results, told(tmp_path), strict=True):
+        job, charge = result.job, charged(result.job) if result.job else None
+        assert line["charged"] == (job and job.usage)
+        assert line["charge"] == (charge and charge.document())
+        assert line["simulated"] == (job and job.simulated)
+        assert job is None or job.estimate == line["cost"] == result.cost.document()
+    assert {line["charge"] is None for line in told(tmp_path)} == {True, False}
+
+
 def test_an_internal_error_is_one_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its text is not shown: nobody knows what it quotes."""
-    generate = AsyncClient.generate
+    submit = AsyncClient.submit
 
     async def broken(self: AsyncClient, plans: Any, **options: Any) -> Any:
         if options["reference"].endswith("/2"):
             raise ZeroDivisionError("secret")
-        return await generate(self, plans, **options)
+        return await submit(self, plans, **options)
 
-    monkeypatch.setattr(AsyncClient, "generate", broken)
+    monkeypatch.setattr(AsyncClient, "submit", broken)
     results = run(client(tmp_path), rows_of(tmp_path, [row(number) for number in range(3)]), tmp_path)
     assert [result.state for result in results] == ["saved", "not-started", "saved"]
     assert told(tmp_path)[1]["error"] == {"type": "ZeroDivisionError", "message": "internal error; please report it"}

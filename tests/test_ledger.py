@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from polyreel import ledger as module
+from polyreel import schema
 from polyreel.errors import ClaimedError, LedgerError, PolyreelError, UnknownNameError
 from polyreel.ledger import Ledger
 from polyreel.records import Claim, Entry, Find, Intend, Keep, Known, Settle, State
@@ -92,14 +92,15 @@ def test_what_is_written_is_read(ledger: Ledger, path: Path) -> None:
 
 def test_an_older_file_is_brought_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every version of the file so far is upgraded in place, with its rows."""
-    for version in range(1, len(module.MIGRATIONS)):
-        monkeypatch.setattr(module, "MIGRATIONS", module.MIGRATIONS[:version])
-        with Ledger(path) as old:
+    for version in range(1, len(schema.MIGRATIONS)):
+        file = path.with_name(f"version-{version}")
+        monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:version])
+        with Ledger(file) as old:
             entry = accepted(old)
         monkeypatch.undo()
-        with Ledger(path) as new:
+        with Ledger(file) as new:
             assert new.entry(entry).state == "accepted"
-            assert new._connection.execute("PRAGMA user_version").fetchone()[0] == len(module.MIGRATIONS)
+            assert new._connection.execute("PRAGMA user_version").fetchone()[0] == len(schema.MIGRATIONS)
             assert new._connection.execute("SELECT count(*) FROM deliveries").fetchone()[0] == 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import astuple
+from attrs import astuple, evolve
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from polyreel import jobs, lifecycle, waiting
@@ -651,3 +651,22 @@ def test_every_documented_acceptance_has_an_id(vendor: str) -> None:
     assert accepted_replies
     for body in accepted_replies:
         assert submit(vendor, Reply(200, {}, encoded(body))).id
+
+
+# --- estimated and charged ------------------------------------------------------------------------
+
+
+@every_vendor
+def test_every_workflow_has_its_estimate_on_the_job(vendor: str) -> None:
+    """That of its plan, from the submit to the end, with the charge that the vendor's last answer tells."""
+    told = "x-polyreel-usage" in get_provider(vendor).contract.document
+    for made in plans(vendor).values():
+        answers = [Reply(200, {}, accepted(vendor, made)), reply(vendor), reply(vendor, "succeeded")]
+        stage = Stage(answers)
+        submitting = lifecycle.submit(evolve(made, uploads=()), simulated=False, idempotency_key="key")
+        job = stage.run(submitting)
+        assert (job.estimate, job.charge) == (made.cost.document(), None)
+        done = wait(stage, job)
+        assert done.estimate == job.estimate
+        assert (done.charge is not None) == told
+        assert Job.model_validate_json(done.model_dump_json()) == done

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
+from polyreel.cli import show
 from polyreel.registry import all_providers
-from support.cli import VENDORS, Command, stranger
+from polyreel_generated.shared import Job
+from support.cli import LEDGER, VENDORS, Command, stranger
 
 CLIP = ("a cat", "--duration", "5", "--resolution", "1080p", "--no-audio")
 PRICED = [
@@ -77,3 +80,70 @@ def test_several_vendors_are_asked_in_order(cli: Command) -> None:
     assert [step["result"] for step in found.document["routing"]] == ["taken"]
     ambiguous = cli("generate", *CLIP, *asked, "--fault", "lost-reset", "--json")
     assert (ambiguous.code, ambiguous.document["error"]["vendor"]) == (6, VENDORS[-1])
+
+
+# -- beside what was charged -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_a_job_is_told_with_its_estimate(cli: Command, vendor: str) -> None:
+    """And that a simulated one was charged nothing, whatever credits the simulator counts."""
+    estimate = cli("plan", *CLIP, "--vendor", vendor, "--json").document["cost"]
+    found = cli("generate", *CLIP, "--vendor", vendor)
+    (line,) = (line for line in found.err.splitlines() if line.startswith("cost: "))
+    known = "estimated 36.018 credits = $0.5297 (prices of 2026-10-10)" if vendor in PRICED else "estimate unknown"
+    assert line == f"cost: {known}; charged nothing, as it was simulated"
+    assert "cost" not in found.out
+    made = cli("generate", *CLIP, "--vendor", vendor, "--json").document
+    assert (made["estimate"], made["simulated"]) == (estimate, True)
+    assert Job.model_validate(made).estimate == estimate
+    assert made.get("charge", {}).get("usd") is None
+    rows = cli("jobs", "--json").document
+    assert [row["estimate"] for row in rows] == [row["job"]["estimate"] for row in rows] == [estimate] * 2
+    assert ("estimated $0.5297" in cli("jobs").out) == (vendor in PRICED)
+
+
+def test_what_was_lost_has_its_estimate(cli: Command) -> None:
+    """So that everybody knows what may have been paid; it is told again when the job is finished."""
+    cli("generate", *CLIP, "--vendor", PRICED[0], "--fault", "lost-reset")
+    (row,) = cli("jobs", "--json").document
+    assert (row["state"], row["estimate"]["usd"]) == ("ambiguous", "0.529676")
+    assert "estimated $0.5297" in cli("jobs").out
+    cli("reconcile")
+    assert "cost: estimated 36.018 credits" in cli("resume").err
+
+
+def finished(vendor: str, usage: object = None, **more: object) -> Job:
+    """A live job that is over."""
+    fixed = {"vendor": vendor, "model": "m", "workflow": "text-to-video", "id": "task", "simulated": False}
+    return Job.model_validate({**fixed, "status": "succeeded", "created_at": 1_795_000_000.0, "usage": usage, **more})
+
+
+def test_what_a_live_job_cost_is_told_in_words() -> None:
+    """The vendor's dollars, or those that its credits are; what nobody said is not made up."""
+    vendor = PRICED[0]
+    estimate = {"confidence": "bounded", "credits": "40.5000", "usd": "0.595588", "as_of": "2026-10-10"}
+    told = show.cost_text(finished(vendor, {"credits_used": 40.5, "cost": {"usd": 0.596}}, estimate=estimate))
+    before = "cost: estimated at most 40.5 credits = $0.5956 (prices of 2026-10-10)"
+    assert told == f"{before}; charged 40.5 credits = $0.5960"
+    assert show.cost_text(finished(vendor, estimate=estimate)) == f"{before}; charged not told"
+    own = {"confidence": "exact", "credits": None, "usd": "0.35", "as_of": None, "source": "your price file"}
+    assert show.cost_text(finished(vendor, estimate=own)) == "cost: estimated $0.3500; charged not told"
+    old = show.cost_text(finished(vendor, {"credits_used": 13.5}))
+    assert old == "cost: not estimated; charged 13.5 credits = $0.1985 (prices of 2026-10-10)"
+    assert show.cost_text(finished(vendor)) is None
+    assert show.cost_text(finished("nobody")) is None
+
+
+def test_an_old_job_is_shown_with_its_charge(cli: Command) -> None:
+    """In `jobs`, from the usage that it was written down with; only a live one's is money."""
+    cli("generate", *CLIP, "--vendor", PRICED[0])
+    with sqlite3.connect(LEDGER) as file:
+        job = Job.model_validate_json(file.execute("SELECT job FROM jobs").fetchone()[0])
+        usage = {"credits_used": 36.018, "cost": {"usd": 0.53}}
+        old = job.model_copy(update={"simulated": False, "usage": usage, "charge": None})
+        file.execute("UPDATE jobs SET simulated = 0, job = ?", (old.model_dump_json(exclude_none=True),))
+    file.close()
+    (row,) = cli("jobs", "--json").document
+    assert row["job"]["charge"] == {"credits": "36.018", "usd": "0.53", "as_of": None}
+    assert "charged $0.5300" in cli("jobs").out

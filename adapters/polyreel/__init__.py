@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         VendorError,
         WebhookError,
     )
+    from .fleet import Completed
     from .ledger import Ledger
     from .planning import Plan, plan
     from .registry import all_providers, get_provider
@@ -39,6 +40,7 @@ _HOMES = {
     "AsyncClient": ".client",
     "ClaimedError": ".errors",
     "Client": ".client",
+    "Completed": ".fleet",
     "DownloadError": ".errors",
     "ImageRequest": "polyreel_generated.shared",
     "Job": "polyreel_generated.shared",
@@ -70,6 +72,7 @@ __all__ = [
     "AsyncClient",
     "ClaimedError",
     "Client",
+    "Completed",
     "DownloadError",
     "ImageRequest",
     "Job",

@@ -25,6 +25,7 @@ from .recovery import Finding
 from .registry import all_providers, get_provider, ordered
 from .router import Health, Preference, ranked
 from .simulator import Simulator
+from .simulator.clock import VirtualClock
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import ImageRequest, Job, VideoRequest
@@ -95,6 +96,8 @@ class _Settings:
             from .simulator.memory import remember  # noqa: PLC0415
 
             remember(simulator, self.ledger.path.with_name(f"{self.ledger.path.name}.simulated"))
+            # Its time goes on where another process left it: what was seen there has happened.
+            simulator.clock = VirtualClock(max(simulator.clock.now(), self.ledger.last_simulated()))
         return simulator
 
     def _hosts(self, vendor: str) -> frozenset[str]:
@@ -148,8 +151,9 @@ class _Settings:
         own = self.base_urls.get(plan.vendor)
         return evolve(plan, base_url=own) if own and plan.base_url == plan.provider.base_url else plan
 
-    def _submission(self, plans: Plan | Sequence[Plan], reference: str | None, folder: str | None = None) -> Flow[Job]:
+    def _submission(self, plans: Plan | Sequence[Plan], reference: str | None, output: str | Path | None) -> Flow[Job]:
         self._needs_ledger(reference)
+        folder = None if output is None else str(Path(output).absolute())
         options: dict[str, Any] = {"simulated": self.simulated, "idempotency_key": str(uuid.uuid4())}
         options |= {"reference": reference, "folder": folder, "retries": self.retries}
         if isinstance(plans, Plan):
@@ -162,7 +166,7 @@ class _Settings:
         folder = Path(output).absolute()
         chosen = [plans] if isinstance(plans, Plan) else plans
         return recovery.generate_once(
-            self._submission(plans, reference, str(folder)),
+            self._submission(plans, reference, folder),
             reference=reference,
             simulated=self.simulated,
             folder=folder,
@@ -232,17 +236,28 @@ def _base_url(vendor: str, url: str) -> str:
     return url.rstrip("/")
 
 
+def _each_once(jobs: Iterable[Job]) -> Iterator[Job]:
+    seen: set[tuple[str, str]] = set()
+    for job in jobs:
+        if (job.vendor, job.id) not in seen:
+            seen.add((job.vendor, job.id))
+            yield job
+
+
 class Client(_Settings):
     """Plans, submits, waits and downloads, blocking. Usable from one thread at a time."""
 
-    def submit(self, plan: Plan | Sequence[Plan], *, reference: str | None = None) -> Job:
+    def submit(
+        self, plan: Plan | Sequence[Plan], *, reference: str | None = None, output: str | Path | None = None
+    ) -> Job:
         """Send the plan's bytes, once. Raises PlanRefusedError, or a SubmitError that tells what it may have cost.
 
         Of several plans (see `plans`) the first that a vendor takes is the job; never are two of them paid.
 
-        With a ledger, a `reference` of yours is submitted once: ClaimedError where it has a job already.
+        With a ledger, a `reference` of yours is submitted once: ClaimedError where it has a job already. `output` is
+        where `resume` will save the files.
         """
-        return run(self._submission(plan, reference), self.wire)
+        return run(self._submission(plan, reference, output), self.wire)
 
     def get(self, job: Job) -> Job:
         """Ask the vendor how the job is doing."""
@@ -259,8 +274,8 @@ class Client(_Settings):
         What goes wrong with one job stops none of the others: it is in `Completed.error`. Several jobs of a vendor are
         asked about with one call where it has such a call.
         """
-        fleet = Fleet(self.wire.randomness)
-        for job in jobs:
+        fleet = Fleet(self.simulated, self.wire.randomness)
+        for job in _each_once(jobs):
             base_url = self.base_urls.get(job.vendor)
             yield from run(fleet.enrol(self._known(job), timeout=timeout, base_url=base_url), self.wire)
         yield from completed(fleet, self.wire)
@@ -327,14 +342,17 @@ class Client(_Settings):
 class AsyncClient(_Settings):
     """Plans, submits, waits and downloads, awaiting. The same flows as Client, so the same bytes in the same order."""
 
-    async def submit(self, plan: Plan | Sequence[Plan], *, reference: str | None = None) -> Job:
+    async def submit(
+        self, plan: Plan | Sequence[Plan], *, reference: str | None = None, output: str | Path | None = None
+    ) -> Job:
         """Send the plan's bytes, once. Raises PlanRefusedError, or a SubmitError that tells what it may have cost.
 
         Of several plans (see `plans`) the first that a vendor takes is the job; never are two of them paid.
 
-        With a ledger, a `reference` of yours is submitted once: ClaimedError where it has a job already.
+        With a ledger, a `reference` of yours is submitted once: ClaimedError where it has a job already. `output` is
+        where `resume` will save the files.
         """
-        return await arun(self._submission(plan, reference), self.wire)
+        return await arun(self._submission(plan, reference, output), self.wire)
 
     async def get(self, job: Job) -> Job:
         """Ask the vendor how the job is doing."""
@@ -352,8 +370,8 @@ class AsyncClient(_Settings):
         none of the others: it is in `Completed.error`. Several jobs of a vendor are asked about with one call where it
         has such a call.
         """
-        async with Crew(self.wire) as crew:
-            for job in jobs:
+        async with Crew(self.wire, Fleet(self.simulated, self.wire.randomness)) as crew:
+            for job in _each_once(jobs):
                 base_url = self.base_urls.get(job.vendor)
                 await crew.enrol(self._known(job), timeout=timeout, base_url=base_url)
             async for end in crew:

@@ -28,7 +28,7 @@ Each carries the facts a program needs: `vendor`, `status`, `code`, `request_id`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .planning import Plan, Violation
 
 Billed = Literal["no", "maybe", "yes"]
+Error = TypeVar("Error", bound=Exception)
 
 
 class PolyreelError(Exception):
@@ -160,3 +161,11 @@ class WebhookError(PolyreelError, ValueError):
 
 class DownloadError(PolyreelError, OSError):
     """The finished file could not be saved. The job succeeded; downloading again costs nothing."""
+
+
+def alike(error: Error) -> Error:
+    """Another error of the same kind that tells the same: where several jobs meet one trouble, each needs its own."""
+    made = type(error).__new__(type(error), *error.args)  # without __init__, whose arguments nobody has kept
+    made.args = error.args
+    made.__dict__.update(error.__dict__)
+    return made

@@ -6,34 +6,47 @@ timer and no connection. `polyreel.drivers` asks the queries of a fleet, a few a
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import Factory, define, field, frozen
 
-from .errors import LedgerError, PolyreelError, VendorError
-from .flows import Flow, Paused, Tell, at_once, now
+from .errors import LedgerError, PolyreelError, VendorError, alike
+from .flows import LAST_CALL, Flow, Paused, Tell, at_once, now
 from .jobs import about, advance, warn_of_unknown
 from .polling import Timetable
 from .provider import FINAL, Facts, Status
-from .records import keep, past
+from .records import heard, heard_of, keep, past
 from .registry import get_provider
-from .waiting import Patience, age_of, still_running, timetable
+from .waiting import (
+    CALLED_BACK_SECONDS,
+    JITTER,
+    LISTEN_SECONDS,
+    Patience,
+    age_of,
+    ended,
+    still_running,
+    tells_all,
+    timetable,
+)
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
     from .provider import Provider
 
+LOG: Final = logging.getLogger("polyreel")
 AT_ONCE: Final = 4
 """How many queries are under way at one vendor."""
 LONGEST_REST: Final = 120.0
+ALONE_SECONDS: Final = 60.0
+"""How long jobs are asked about one by one after a query about several has failed."""
 LEARNED_SECONDS: Final = 60.0
 """How long it is before the ledger is asked again how long jobs take."""
-JITTER: Final = 0.1
 
 
 @frozen
@@ -41,7 +54,7 @@ class Completed:
     """The end of the waiting for one job: it is over, or `error` tells why nobody waits for it any more."""
 
     job: Job
-    error: PolyreelError | None = None
+    error: Exception | None = None
 
 
 @define(eq=False)
@@ -61,7 +74,9 @@ class Flight:
     patience: Patience | None = None
     """Made where the vendor is first wrong about the job."""
     alone: bool = False
-    """Whether a query about several has not told of it."""
+    """Whether a query about several tells nothing of it, so that it has to be asked about by itself."""
+    turn: int = 0
+    """The number of its entry in the heap that counts; earlier ones do not."""
     over: bool = False
 
     @property
@@ -83,13 +98,21 @@ class Lane:
     under_way: int = 0
     rests_until: float = 0.0
     troubles: int = 0
-    """How many queries have failed since the last that did not."""
+    """How many rests there have been since the last answer."""
+    trouble: str = ""
+    """The last query that came to nothing, in words; empty where the vendor has answered since."""
+    alone_until: float = 0.0
+    """Until when nobody is asked about together, because that was of no use."""
+
+    def first(self) -> Flight | None:
+        """The job that is due first."""
+        while self.due and (self.due[0][2].over or self.due[0][1] != self.due[0][2].turn):
+            heappop(self.due)
+        return self.due[0][2] if self.due else None
 
     def wait(self, seconds: float) -> float:
         """Seconds until something can be asked here; infinity where only answers are waited for."""
-        while self.due and self.due[0][2].over:
-            heappop(self.due)
-        if not self.due or self.under_way >= AT_ONCE:
+        if self.under_way >= AT_ONCE or self.first() is None:
             return float("inf")
         return max(self.due[0][0], self.rests_until) - seconds
 
@@ -115,11 +138,18 @@ class Query:
 class Fleet:
     """Jobs that are waited for. Each leaves it once, as a Completed."""
 
+    simulated: bool
     randomness: random.Random = Factory(random.Random)
     _lanes: dict[tuple[str, str | None], Lane] = field(factory=dict, init=False)
     _flights: dict[tuple[str, str], Flight] = field(factory=dict, init=False)
     _times: dict[tuple[Any, ...], tuple[float, Timetable]] = field(factory=dict, init=False)
+    _ends: list[tuple[float, int, Flight]] = field(factory=list, init=False)
+    """When nobody waits for a job any longer, whatever its vendor is doing."""
     _numbers: count[int] = field(factory=count, init=False)
+    _callers: frozenset[str] = field(default=frozenset(), init=False)
+    """The vendors that call back: they are asked seldom, and the ledger often."""
+    _listened: float = field(default=0.0, init=False)
+    """When the ledger was last asked what it had heard."""
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -131,10 +161,17 @@ class Fleet:
 
         A job that is in flight already is not waited for twice.
         """
-        over = Patience().told(job)
-        if over is not None or (job.vendor, job.id) in self._flights:
-            return [] if over is None else [Completed(over)]
-        seconds = yield from now()
+        if (job.vendor, job.id) in self._flights:
+            return []
+        seconds, news = (yield from now()), (yield from heard_of(job))
+        over = ended(job, news) or Patience().told(job)
+        if over is not None:
+            return [Completed(over)]
+        if not timeout > 0:
+            return [Completed(job, still_running(job, timeout))]
+        if not self._flights:
+            self._listened = seconds
+        self._callers |= news.callers
         kind = (job.vendor, job.model, job.workflow, job.estimated_seconds)
         learned_at, times = self._times.get(kind, (-LEARNED_SECONDS, None))
         if times is None or seconds - learned_at >= LEARNED_SECONDS:
@@ -152,26 +189,67 @@ class Fleet:
         facts = (lane, job.id, job.status, document, seconds - age, seconds + timeout, timeout, times)
         flight = self._flights[job.vendor, job.id] = Flight(*facts)
         lane.size += 1
+        heappush(self._ends, (flight.ends + LAST_CALL, next(self._numbers), flight))
         self._plan(flight, seconds, next(times.pauses(age)))
 
     def _plan(self, flight: Flight, seconds: float, pause: float) -> None:
         """Ask about a job after a pause, spread so that jobs which began together are not asked about together."""
+        if pause and flight.lane.provider.id in self._callers:
+            pause = max(pause, CALLED_BACK_SECONDS)
         pause *= 1 + JITTER * self.randomness.random()
-        heappush(flight.lane.due, (min(seconds + pause, flight.ends), next(self._numbers), flight))
+        flight.turn = next(self._numbers)
+        heappush(flight.lane.due, (min(seconds + pause, flight.ends), flight.turn, flight))
 
-    # -- what to ask ---------------------------------------------------------------------------------
+    # -- what to do ----------------------------------------------------------------------------------
 
-    def next(self, seconds: float) -> Query | float:
-        """What is to be asked now, or how many seconds there is nothing to ask; infinity where only answers, or other
-        jobs, can bring more.
+    def next(self, seconds: float) -> Flow[list[Completed]] | float:
+        """What is to be done now, whose result is the jobs that are over by that; or how many seconds there is nothing
+        to do: infinity where only answers, or other jobs, can bring more.
         """
-        least = float("inf")
+        while self._ends and self._ends[0][2].over:
+            heappop(self._ends)
+        least = self._ends[0][0] - seconds if self._ends else float("inf")
+        if least <= 0:
+            return self._expired(heappop(self._ends)[2])
+        if self._flights and self._callers:
+            least = min(least, self._listened + LISTEN_SECONDS - seconds)
+            if least <= 0:
+                return self._listen()
         for lane in self._lanes.values():
             wait = lane.wait(seconds)
             if wait <= 0:
-                return self._query(lane, seconds)
+                return self._attend(self._query(lane, seconds))
             least = min(least, wait)
         return least
+
+    def _expired(self, flight: Flight) -> Flow[list[Completed]]:
+        """A job whose time is up, though its vendor could not be asked for the last time."""
+        return self._again(flight, (yield from now()))
+
+    def _listen(self) -> Flow[list[Completed]]:
+        """Hear what the ledger knows by now: webhooks, or other processes, tell it of jobs before anybody asks."""
+        seconds = yield from now()
+        if seconds - self._listened < LISTEN_SECONDS:
+            return []
+        # A little earlier than the last time: whoever wrote it may have looked at the clock before.
+        since, self._listened = self._listened - LISTEN_SECONDS, seconds
+        try:
+            news = yield from heard(since, simulated=self.simulated)
+        except LedgerError as error:  # the vendor can be asked all the same
+            LOG.warning("%s", error)
+            return []
+        if news is None:
+            return []
+        self._callers = news.callers
+        ends = []
+        for flight, job in [(self._flights.get((job.vendor, job.id)), job) for job in news.ended]:
+            if flight is not None and tells_all(job):
+                yield Tell(job)
+                ends.append(self._landed(flight, job))
+            elif flight is not None:  # what it came to is still to be asked
+                flight.alone = True
+                self._plan(flight, seconds, 0.0)
+        return ends
 
     def _query(self, lane: Lane, seconds: float) -> Query:
         # Whoever was asked goes to the end, so that no vendor has to wait for another.
@@ -180,49 +258,67 @@ class Fleet:
         lane.under_way += 1
         flights = [heappop(lane.due)[2]]
         survey = lane.provider.survey
-        if survey is not None and not (survey.running_only and lane.size > survey.size) and not flights[0].alone:
+        listed = survey is not None and not (survey.running_only and lane.size > survey.size)
+        if survey is not None and listed and seconds >= lane.alone_until and not flights[0].alone:
             # The next ones too, though they are not due: they cost nothing here, and a query of their own later.
-            while len(flights) < survey.size and lane.due and not lane.due[0][2].alone:
+            while len(flights) < survey.size and (first := lane.first()) is not None and not first.alone:
                 flights.append(heappop(lane.due)[2])
         return Query(lane, tuple(flights), together=len(flights) > 1)
 
     # -- what was told -------------------------------------------------------------------------------
 
-    def attend(self, query: Query) -> Flow[list[Completed]]:
-        """Ask a query; the result is the jobs for which the waiting is over by its answer."""
-        lane = query.lane
+    def _attend(self, query: Query) -> Flow[list[Completed]]:
+        """Ask a query, about those of its jobs of whose end nobody has heard by then."""
+        ends = []
         try:
+            ends = yield from self._listen()
+            if all(flight.over for flight in query.flights):
+                return ends
             facts = yield from at_once(query.ask())
         except Paused as pause:
+            return ends + (yield from self._unheard(query, pause))
+        except Exception as error:  # whatever it is, nobody must wait for these jobs for ever
             seconds = yield from now()
-            lane.troubles += 1
-            rest = min(LONGEST_REST, pause.seconds * 2.0 ** min(lane.troubles - 1, 10))
-            lane.rests_until = max(lane.rests_until, seconds + rest)
-            return [end for flight in query.flights for end in self._unheard(flight, seconds, "no usable answer")]
-        except VendorError as error:
-            seconds = yield from now()
-            return [end for flight in query.flights for end in self._failed(flight, error, query, seconds)]
+            left = [flight for flight in query.flights if not flight.over]
+            return ends + [end for flight in left for end in self._failed(flight, error, query, seconds)]
         finally:
-            lane.under_way -= 1
-        lane.troubles = 0
-        return (yield from self._heard(query, facts))
+            query.lane.under_way -= 1
+        query.lane.troubles, query.lane.trouble = 0, ""
+        return ends + (yield from self._heard(query, facts))
 
-    def _heard(self, query: Query, told: Mapping[str, Facts]) -> Generator[Any, Any, list[Completed]]:
+    def _unheard(self, query: Query, pause: Paused) -> Flow[list[Completed]]:
+        """No answer to use: the vendor is let alone for a while, longer each time."""
+        seconds, lane = (yield from now()), query.lane
+        if seconds >= lane.rests_until:  # of several queries that fail at once, the first decides
+            lane.troubles += 1
+            lane.rests_until = seconds + min(LONGEST_REST, pause.seconds * 2.0 ** min(lane.troubles - 1, 10))
+        lane.rests_until = max(lane.rests_until, seconds + pause.seconds)
+        lane.trouble = " (last trouble: no usable answer)"
+        self._apart(query, seconds)
+        return [end for flight in query.flights for end in self._again(flight, seconds)]
+
+    def _apart(self, query: Query, seconds: float) -> None:
+        """A query about several came to nothing, which says nothing about each: they are asked about one by one."""
+        if query.together:
+            query.lane.alone_until = seconds + ALONE_SECONDS
+
+    def _heard(self, query: Query, told: Mapping[str, Facts]) -> Flow[list[Completed]]:
         seconds = yield from now()
         ends: list[Completed] = []
         for flight in query.flights:
-            facts = told.get(flight.task)
-            if flight.over:
-                continue
-            if facts is None:
+            if (facts := told.get(flight.task)) is None:
                 flight.alone = True
-                heappush(flight.lane.due, (seconds, next(self._numbers), flight))
+                ends += self._again(flight, seconds, at_once=True)
             else:
                 flight.alone = False
                 ends += yield from self._told(flight, facts, seconds)
         return ends
 
     def _told(self, flight: Flight, facts: Facts, seconds: float) -> Flow[list[Completed]]:
+        if flight.over:
+            return []
+        if flight.patience is not None:
+            flight.patience.answered()
         if facts.status not in FINAL:  # nothing else that it tells by now will matter
             if facts.status != flight.status:
                 warn_of_unknown(flight.lane.provider, flight.task, facts)
@@ -232,44 +328,40 @@ class Fleet:
         yield Tell(job)
         flight.patience = flight.patience or Patience()
         over = flight.patience.told(job)
-        return self._again(flight, seconds) if over is None else [(yield from self._landed(flight, over))]
-
-    def _landed(self, flight: Flight, job: Job) -> Flow[Completed]:
-        self._leave(flight)
-        try:
-            return Completed((yield from keep(job)))
-        except LedgerError as error:
-            return Completed(job, about(job, error))
-
-    def _failed(self, flight: Flight, error: VendorError, query: Query, seconds: float) -> list[Completed]:
-        """What follows from a refused query. One about several says nothing about each: they are asked for alone."""
-        if query.together and error.status not in {401, 403}:
-            flight.alone = True
+        if over is None:
             return self._again(flight, seconds)
+        try:
+            return [self._landed(flight, (yield from keep(over)))]
+        except LedgerError as error:
+            return [self._landed(flight, over, error)]
+
+    def _failed(self, flight: Flight, error: Exception, query: Query, seconds: float) -> list[Completed]:
+        """What follows from a refused query, or from one that could not be made."""
+        if not isinstance(error, VendorError):
+            return [self._landed(flight, flight.job, alike(error))]
         flight.patience = flight.patience or Patience()
+        if query.together:
+            self._apart(query, seconds)
+            return self._again(flight, seconds, at_once=True)
         if not flight.patience.is_over(error):
             return self._again(flight, seconds)
-        self._leave(flight)
-        job = flight.job
-        facts: dict[str, Any] = {"vendor": job.vendor, "status": error.status, "code": error.code}
-        return [Completed(job, about(job, type(error)(str(error), request_id=error.request_id, **facts)))]
+        return [self._landed(flight, flight.job, alike(error))]
 
-    def _unheard(self, flight: Flight, seconds: float, trouble: str) -> list[Completed]:
-        flight.patience = flight.patience or Patience()
-        flight.patience.trouble = f" (last trouble: {trouble})"
-        return self._again(flight, seconds)
-
-    def _again(self, flight: Flight, seconds: float) -> list[Completed]:
+    def _again(self, flight: Flight, seconds: float, *, at_once: bool = False) -> list[Completed]:
         """Ask about it later, or no more where its time is up."""
+        if flight.over:
+            return []
         if seconds >= flight.ends:
-            self._leave(flight)
-            trouble = flight.patience.trouble if flight.patience else ""
-            job = flight.job
-            return [Completed(job, still_running(job, flight.timeout, trouble))]
-        self._plan(flight, seconds, flight.times.pause(max(0.0, seconds - flight.started)))
+            job, own = flight.job, flight.patience.trouble if flight.patience else ""
+            return [self._landed(flight, job, still_running(job, flight.timeout, own or flight.lane.trouble))]
+        pause = 0.0 if at_once else flight.times.pause(max(0.0, seconds - flight.started))
+        self._plan(flight, seconds, pause)
         return []
 
-    def _leave(self, flight: Flight) -> None:
+    def _landed(self, flight: Flight, job: Job, error: Exception | None = None) -> Completed:
         flight.over = True
         flight.lane.size -= 1
         del self._flights[flight.lane.provider.id, flight.task]
+        if isinstance(error, PolyreelError):
+            about(job, error)
+        return Completed(job, error)

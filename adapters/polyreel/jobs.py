@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .errors import PolyreelError
@@ -17,12 +17,22 @@ Error = TypeVar("Error", bound=PolyreelError)
 LOG: Final = logging.getLogger("polyreel")
 
 
-def started(facts: Facts, *, vendor: str, model: str | None, workflow: str, simulated: bool, seconds: float) -> Job:
-    """The job that a vendor has just accepted."""
+def started(
+    facts: Facts,
+    *,
+    vendor: str,
+    model: str | None,
+    workflow: str,
+    simulated: bool,
+    seconds: float,
+    estimate: Mapping[str, str | None] | None = None,
+) -> Job:
+    """The job that a vendor has just accepted. `estimate` is what its plan said that it would cost."""
     from polyreel_generated.shared import Job  # noqa: PLC0415
 
     fixed = {"vendor": vendor, "model": model, "workflow": workflow, "id": facts.id, "simulated": simulated}
-    return Job.model_validate({**fixed, "created_at": seconds, **_state(facts, get_provider(vendor), seconds)})
+    noted = {"created_at": seconds, "estimate": estimate}
+    return Job.model_validate({**fixed, **noted, **_state(facts, get_provider(vendor), seconds)})
 
 
 def advance(job: Job, facts: Facts, seconds: float) -> Job:

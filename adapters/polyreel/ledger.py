@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
@@ -22,6 +22,7 @@ from attrs import frozen
 from .errors import ClaimedError, LedgerError, UnknownNameError
 from .jobs import advance, is_saved, newer
 from .owners import Owners
+from .prices import with_charge
 from .provider import FINAL
 from .records import (
     PROVED_UNPAID,
@@ -30,63 +31,28 @@ from .records import (
     Entry,
     Event,
     Find,
+    Heard,
     Intend,
     Keep,
     Known,
+    News,
     Past,
     Settle,
     State,
     Submission,
 )
+from .schema import bring_up, transaction
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
     from .webhooks import Event as WebhookEvent
 
-MIGRATIONS: Final[tuple[str, ...]] = (
-    """
-    CREATE TABLE jobs (
-        id TEXT PRIMARY KEY,
-        state TEXT NOT NULL,
-        vendor TEXT NOT NULL,
-        model TEXT,
-        workflow TEXT NOT NULL,
-        simulated INTEGER NOT NULL,
-        reference TEXT,
-        folder TEXT,
-        idempotency_key TEXT NOT NULL,
-        fingerprint TEXT NOT NULL,
-        submission TEXT NOT NULL,
-        task TEXT,
-        job TEXT,
-        reason TEXT,
-        request_id TEXT,
-        attempts INTEGER NOT NULL DEFAULT 1,
-        follows TEXT REFERENCES jobs(id),
-        owner TEXT,
-        created_at REAL NOT NULL,
-        updated_at REAL NOT NULL,
-        finished_at REAL
-    ) STRICT;
-    CREATE UNIQUE INDEX one_row_per_task ON jobs(vendor, simulated, task) WHERE task IS NOT NULL;
-    CREATE UNIQUE INDEX one_job_per_reference ON jobs(reference, simulated)
-        WHERE reference IS NOT NULL AND state NOT IN ('abandoned', 'rejected', 'resubmitted', 'unsent');
-    CREATE INDEX by_state ON jobs(state, created_at);
-    """,
-    """
-    CREATE TABLE deliveries (
-        vendor TEXT NOT NULL,
-        id TEXT NOT NULL,
-        received_at REAL NOT NULL,
-        PRIMARY KEY (vendor, id)
-    ) STRICT, WITHOUT ROWID;
-    """,
-)
-"""One script for each version of the file; a file of an older version is brought up step by step."""
 BUSY_SECONDS: Final = 30.0
 PAST_JOBS: Final = 50
 """How many past jobs teach when to ask."""
+CALLER_SECONDS: Final = 3600.0
+"""How long ago a vendor's last webhook may be for it to be expected to call back again."""
 DELIVERY_DAYS: Final = 7
 """How long webhook ids are remembered: far longer than any signature stays valid."""
 LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -129,24 +95,11 @@ class Ledger:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            self._migrate(connection)
+            bring_up(connection, self.path)
         except BaseException:
             connection.close()
             raise
         return connection
-
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        if _version(connection) == len(MIGRATIONS):
-            return
-        connection.execute("BEGIN IMMEDIATE")  # another process may be at it
-        with _transaction(connection):
-            version = _version(connection)
-            if version > len(MIGRATIONS):
-                raise LedgerError(f"{self.path} was written by a newer polyreel (version {version}): upgrade polyreel")
-            for number in range(version, len(MIGRATIONS)):
-                for statement in filter(str.strip, MIGRATIONS[number].split(";")):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {number + 1}")
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -165,7 +118,7 @@ class Ledger:
         """One durable transaction."""
         with self._lock, self._guarded():
             self._connection.execute("BEGIN IMMEDIATE")
-            with _transaction(self._connection):
+            with transaction(self._connection):
                 yield self._connection
 
     def _select(self, condition: str, *values: Any) -> list[sqlite3.Row]:
@@ -207,14 +160,19 @@ class Ledger:
         rows = self._select("vendor = ? AND task = ? AND simulated = ?", vendor, task, simulated)
         return self._entry(rows[0]) if rows else None
 
-    def _entry(self, row: sqlite3.Row) -> Entry:
-        from polyreel_generated.shared import Job  # noqa: PLC0415
+    def last_simulated(self) -> float:
+        """When, in their own time, something was last written down of simulated jobs; 0 where there are none."""
+        with self._lock, self._guarded():
+            return float(
+                self._connection.execute("SELECT max(updated_at) FROM jobs WHERE simulated").fetchone()[0] or 0
+            )
 
+    def _entry(self, row: sqlite3.Row) -> Entry:
         names = ("vendor", "model", "workflow", "idempotency_key", "folder", "reference")
         columns = {name: row[name] for name in names} | {"simulated": bool(row["simulated"])}
         return Entry(
             submission=Submission.load(row["submission"], **columns),
-            job=Job.model_validate_json(row["job"]) if row["job"] else None,
+            job=_job(row),
             owned=self._owners.is_alive(row["owner"]),
             **{name: row[name] for name in ("id", "state", "reason", "request_id", "attempts", "follows")},
             **{name: row[name] for name in ("created_at", "updated_at", "finished_at")},
@@ -232,6 +190,7 @@ class Ledger:
             Find: self._find,
             Known: self._known,
             Past: self._past,
+            Heard: self._heard,
         }
         return writes[type(event)](event, owner, now)
 
@@ -351,6 +310,19 @@ class Ledger:
         rows = self._select(newest, job.vendor, job.simulated, job.model, job.workflow)
         return [row["finished_at"] - row["created_at"] for row in rows]
 
+    def _heard(self, event: Heard, owner: str, now: float) -> News:
+        values: list[Any] = [event.since, event.simulated]
+        chosen = "finished_at >= ? AND simulated = ? AND job IS NOT NULL"
+        if event.job is not None:
+            chosen += " AND vendor = ? AND task = ?"
+            values += [event.job.vendor, event.job.id]
+        rows = self._select(chosen, *values)
+        with self._lock, self._guarded():
+            calls = "SELECT DISTINCT vendor FROM deliveries WHERE received_at >= ?"
+            callers = self._connection.execute(calls, (now - CALLER_SECONDS,)).fetchall()
+        jobs = [job.model_copy(update={"ledger_id": row["id"]}) for row in rows if (job := _job(row)) is not None]
+        return News(jobs, frozenset(row["vendor"] for row in callers))
+
     def _find(self, event: Find, owner: str, now: float) -> Entry | None:
         row = self._holder(event.reference, event.simulated)
         return self.entry(row["id"]) if row else None
@@ -403,7 +375,7 @@ class Ledger:
             connection.execute("DELETE FROM deliveries WHERE received_at < ?", (now - DELIVERY_DAYS * 86_400,))
             if not event.verified:
                 return Delivered("hint", entry)
-            job = _advance(connection, entry.job, lambda job: advance(job, event.facts, now), now)
+            job = _advance(connection, entry.job, lambda job: with_charge(advance(job, event.facts, now)), now)
         return Delivered("applied" if job != entry.job else "unchanged", self.entry(entry.id))
 
 
@@ -439,17 +411,7 @@ def _follow(connection: sqlite3.Connection, identity: str, state: State, then: S
     connection.execute(f"UPDATE jobs SET state = ? WHERE {chosen}", (then, identity, state))  # noqa: S608
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+def _job(row: sqlite3.Row) -> Job | None:
+    from polyreel_generated.shared import Job  # noqa: PLC0415
 
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit what was begun, or take it back."""
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
+    return Job.model_validate_json(row["job"]) if row["job"] else None

@@ -143,8 +143,7 @@ def _attempt(submission: Submission) -> Flow[Job]:
         raise _lost(submission.vendor, error) from None
     facts = outcome(submission, reply)
     seconds = yield from now()
-    what = {"vendor": submission.vendor, "model": submission.model, "workflow": submission.workflow}
-    return started(facts, **what, simulated=submission.simulated, seconds=seconds)  # type: ignore[arg-type]
+    return started(facts, **submission.about, seconds=seconds)
 
 
 def _lost(vendor: str, error: TransportError) -> AmbiguousError | NeverSentError:

@@ -2,20 +2,25 @@
 
 A vendor's prices stand in its spec (`x-polyreel-price` on a request schema, `x-polyreel-money` for what a credit
 costs, with date and source). What a vendor does not publish is unknown, not free; a price file of the user's fills it.
+What a vendor says that it charged is read from the job's `usage`, at the places its spec names (`x-polyreel-usage`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from attrs import frozen
 
-from .errors import RequestError
+from .errors import RequestError, UnknownNameError
 from .mapping import get, is_missing
+from .registry import get_provider
 
 if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
+
     from .codecs import Json
     from .contract import Contract
     from .provider import Provider, Route
@@ -26,6 +31,8 @@ CENTS: Final = Decimal("0.000001")
 
 LARGEST: Final = Decimal(10) ** 9
 """Larger numbers are no durations and no prices."""
+
+AMOUNTS: Final = ("credits", "usd", "at_least_credits", "at_least_usd")
 
 
 @frozen
@@ -43,22 +50,61 @@ class Cost:
     def document(self) -> Json:
         """As JSON, with decimals as text."""
         facts: Json = {"confidence": self.confidence}
-        for name in ("credits", "usd", "at_least_credits", "at_least_usd"):
+        for name in AMOUNTS:
             value = getattr(self, name)
             if value is not None or not name.startswith("at_least"):
                 facts[name] = None if value is None else format(value, "f")
-        return {**facts, "as_of": self.as_of, "source": self.source}
+        # As text whatever a price book of somebody's holds: a job with another type could not be written down.
+        return facts | {name: _text(getattr(self, name)) for name in ("as_of", "source")}
+
+    @classmethod
+    def read(cls, document: Mapping[str, str | None]) -> Self:
+        """From such a document; what makes no sense in it is unknown."""
+        amounts = {name: _number(document.get(name)) for name in AMOUNTS}
+        texts = {name: document.get(name) for name in ("as_of", "source")}
+        confidence = document.get("confidence")
+        if confidence not in {"exact", "bounded"} or (amounts["credits"] is None and amounts["usd"] is None):
+            confidence = "unknown"
+        return cls(confidence, **amounts, **texts)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         if self.confidence == "unknown":
             least = f", at least ${self.at_least_usd:.4f}" if self.at_least_usd is not None else ""
             return f"unknown{least}"
-        parts = [f"{self.credits.normalize():f} credits"] if self.credits is not None else []
-        parts += [f"${self.usd:.4f}"] if self.usd is not None else []
-        return f"{'' if self.confidence == 'exact' else 'at most '}{' = '.join(parts)} (prices of {self.as_of})"
+        return f"{'' if self.confidence == 'exact' else 'at most '}{_amount(self.credits, self.usd, self.as_of)}"
 
 
 UNKNOWN: Final = Cost("unknown")
+
+
+@frozen
+class Charge:
+    """What a vendor says that it charged for a job."""
+
+    credits: Decimal | None = None
+    usd: Decimal | None = None
+    as_of: str | None = None
+    """The date of the price of a credit that made the dollars; None where the vendor said them, or nobody can."""
+
+    def document(self) -> dict[str, str | None]:
+        """As JSON, with decimals as text."""
+        amounts = {"credits": self.credits, "usd": self.usd}
+        told = {name: None if value is None else format(value, "f") for name, value in amounts.items()}
+        return {**told, "as_of": self.as_of}
+
+    def __str__(self) -> str:
+        return _amount(self.credits, self.usd, self.as_of)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _amount(amount: Decimal | None, usd: Decimal | None, as_of: str | None) -> str:
+    """An amount in words."""
+    parts = [f"{amount.normalize():f} credits"] if amount is not None else []
+    parts += [f"${usd:.4f}"] if usd is not None else []
+    return " = ".join(parts) + (f" (prices of {as_of})" if as_of else "")
 
 
 @frozen
@@ -163,6 +209,59 @@ def _number(value: Any) -> Decimal | None:
     except InvalidOperation:
         return None
     return number if number.is_finite() and 0 <= number < LARGEST else None
+
+
+# -- what was charged --------------------------------------------------------------------------------
+
+
+def charged(job: Job) -> Charge | None:
+    """What the vendor says that a job was charged; None where it does not say, or not yet for good.
+
+    Credits become dollars only at a published price. Those of a simulated job have none: they are the simulator's.
+    """
+    try:
+        document = get_provider(job.vendor).contract.document
+    except UnknownNameError:
+        return None  # a job of a vendor that was installed once
+    rule = document.get("x-polyreel-usage")
+    if rule is None or job.usage is None or job.status not in rule["settled"]:
+        return None
+    amount = _told(job.usage, rule.get("credits", ()))
+    usd = None if job.simulated else _told(job.usage, rule.get("usd", ()))
+    if usd is not None or amount is None:
+        return None if usd is None else Charge(amount, usd)
+    money = None if job.simulated else _money(document.get("x-polyreel-money", ()), _day(job.created_at))
+    if money is None:
+        return Charge(amount)
+    return Charge(amount, _dollars(amount, Decimal(money["credits_per_usd"])), money["as_of"])
+
+
+def with_charge(job: Job) -> Job:
+    """The job with what its `usage` says that it was charged."""
+    found = charged(job)
+    charge = None if found is None else found.document()
+    return job if job.charge == charge else job.model_copy(update={"charge": charge})
+
+
+def _told(usage: Json, places: Iterable[str]) -> Decimal | None:
+    """The first sensible number at one of these places."""
+    return next((number for place in places if (number := _reported(get(usage, place))) is not None), None)
+
+
+def _reported(value: Any) -> Decimal | None:
+    """A number of a vendor's as it wrote it: not as the binary fraction that JSON makes of it. Texts are no numbers."""
+    if isinstance(value, str):
+        return None
+    number = _number(repr(value) if isinstance(value, float) else value)
+    return None if number is None else abs(number.quantize(CENTS, ROUND_HALF_UP).normalize())
+
+
+def _day(seconds: float | None) -> str | None:
+    """The date of a moment, None where nobody said when; of what is no moment, a date before all others."""
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC).date().isoformat()
+    except (OverflowError, ValueError, OSError):
+        return ""
 
 
 # -- the user's own prices ---------------------------------------------------------------------------

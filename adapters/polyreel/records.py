@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
@@ -18,6 +18,7 @@ from attrs import evolve, frozen
 
 from .errors import LedgerError
 from .flows import Flow, Part, Record, Send
+from .prices import with_charge
 from .registry import get_provider
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class Submission:
     """Where the files are to be saved."""
     reference: str | None = None
     """The caller's own name of the job: one reference is paid once."""
+    estimate: Mapping[str, str | None] | None = None
+    """What the plan said that it would cost, as JSON; None in what was written down before that was kept."""
 
     @classmethod
     def of(
@@ -83,7 +86,8 @@ class Submission:
         operation = provider.operation(plan.route)
         fixed = (plan.vendor, plan.model, plan.workflow, operation.id)
         sent = plan.step(_recognised_by(operation, idempotency_key))
-        return cls(*fixed, sent, plan.base_url, idempotency_key, simulated, folder, reference)
+        estimate = plan.cost.document()
+        return cls(*fixed, sent, plan.base_url, idempotency_key, simulated, folder, reference, estimate)
 
     @property
     def provider(self) -> Provider:
@@ -94,6 +98,12 @@ class Submission:
     def contract(self) -> Operation:
         """The call in the vendor's contract."""
         return self.provider.contract.operations[self.operation]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the job that it becomes takes over from it: see `jobs.started`."""
+        names = ("vendor", "model", "workflow", "simulated", "estimate")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def is_replayable(self) -> bool:
@@ -129,7 +139,8 @@ class Submission:
         parts = [[part.name, part.text, path, part.content_type] for part, path in zip(send.parts, paths, strict=True)]
         content = None if send.content is None else base64.b64encode(send.content).decode()
         facts = {"operation": self.operation, "base_url": self.base_url, "method": send.method, "url": send.url}
-        return json.dumps({**facts, "headers": dict(send.headers), "content": content, "parts": parts})
+        sent = {"headers": dict(send.headers), "content": content, "parts": parts}
+        return json.dumps({**facts, **sent, "estimate": self.estimate})
 
     @classmethod
     def load(cls, text: str, **columns: Any) -> Self:
@@ -139,7 +150,8 @@ class Submission:
         content = None if facts["content"] is None else base64.b64decode(facts["content"])
         method, url, headers = facts["method"], facts["url"], facts["headers"]
         send = Send(columns["vendor"], method, url, content=content, parts=parts, headers=headers, paid=True)
-        return cls(operation=facts["operation"], base_url=facts["base_url"], send=send, **columns)
+        told = {"operation": facts["operation"], "base_url": facts["base_url"], "estimate": facts.get("estimate")}
+        return cls(**told, send=send, **columns)
 
 
 def _recognised_by(operation: Operation, key: str) -> dict[str, str]:
@@ -241,7 +253,26 @@ class Past:
     job: Job
 
 
-Event = Intend | Settle | Keep | Claim | Find | Known | Past
+@frozen
+class Heard:
+    """Ask which jobs have ended since a moment, whoever told of it; or whether one has. The result is News."""
+
+    since: float
+    simulated: bool
+    job: Job | None = None
+
+
+@frozen
+class News:
+    """What the ledger has heard, of webhooks or of other processes."""
+
+    ended: Sequence[Job]
+    callers: frozenset[str]
+    """The vendors that have called back of late."""
+
+
+NO_NEWS: Final = News((), frozenset())
+Event = Intend | Settle | Keep | Claim | Find | Known | Past | Heard
 OWNING: Final = (Intend, Claim)
 """Events that make the flow an owner; the others need none."""
 
@@ -259,7 +290,8 @@ def settle(entry: str | None, state: State, **facts: Any) -> Flow[None]:
 
 
 def keep(job: Job) -> Flow[Job]:
-    """Write down a state of a job that the ledger knows."""
+    """Write down a state of a job that the ledger knows. The result is the job, with what its vendor has charged."""
+    job = with_charge(job)
     if job.ledger_id is None:
         return job
     found = yield Record(Keep(job))
@@ -292,3 +324,15 @@ def past(job: Job) -> Flow[Sequence[float]]:
         return ()
     found = yield Record(Past(job))
     return found or ()
+
+
+def heard(since: float, *, simulated: bool) -> Flow[News | None]:
+    """What the ledger has heard since a moment; None where none is kept."""
+    found = yield Record(Heard(since, simulated))
+    return found  # type: ignore[no-any-return]
+
+
+def heard_of(job: Job) -> Flow[News]:
+    """What the ledger has heard of one job, if it knows the job."""
+    found = (yield Record(Heard(0.0, bool(job.simulated), job))) if job.ledger_id is not None else None
+    return found or NO_NEWS

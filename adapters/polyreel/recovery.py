@@ -13,6 +13,7 @@ from .errors import AmbiguousError, BadReplyError, ClaimedError, LedgerError, Po
 from .flows import Flow, now, send
 from .jobs import started
 from .lifecycle import failed, finish, generate, outcome, pay
+from .prices import with_charge
 from .records import Entry, claim, find, known, settle
 
 if TYPE_CHECKING:
@@ -201,9 +202,7 @@ def _found(entry: Entry, facts: Facts, text: str) -> Flow[Finding]:
 
 def _accept(entry: Entry, facts: Facts) -> Flow[Job]:
     """Give an entry its job."""
-    own = entry.submission
-    what: dict[str, Any] = {"vendor": own.vendor, "model": own.model, "workflow": own.workflow}
-    job = started(facts, **what, simulated=own.simulated, seconds=entry.created_at)
+    job = with_charge(started(facts, **entry.submission.about, seconds=entry.created_at))
     job = job.model_copy(update={"ledger_id": entry.id})
     yield from settle(entry.id, "accepted", job=job)
     return job

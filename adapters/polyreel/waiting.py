@@ -11,7 +11,7 @@ from .flows import Flow, Sleep, Tell, now, until
 from .jobs import about, advance, without_output
 from .polling import Timetable, learned
 from .provider import FINAL
-from .records import keep, past
+from .records import News, heard_of, keep, past
 from .registry import get_provider
 
 if TYPE_CHECKING:
@@ -24,6 +24,13 @@ HOPELESS: Final = frozenset({401, 403})
 EMPTY_POLLS: Final = 5
 """How often a job that is done without a file is asked again before it counts as failed; and how often in a row the
 vendor may not know a job that it accepted."""
+
+
+JITTER: Final = 0.1
+LISTEN_SECONDS: Final = 1.0
+"""How often the ledger is looked at where a vendor calls back."""
+CALLED_BACK_SECONDS: Final = 60.0
+"""The shortest pause between status queries there: a webhook may be lost."""
 
 
 def get(job: Job, base_url: str | None = None) -> Flow[Job]:
@@ -42,14 +49,14 @@ def wait(job: Job, *, timeout: float, base_url: str | None = None) -> Flow[Job]:
         return over
     start = yield from now()
     end = start + timeout
-    times = timetable(job, (yield from past(job)))
+    times, news = timetable(job, (yield from past(job))), (yield from heard_of(job))
     for pause in times.pauses(age_of(job, start)):
         left = end - (yield from now())
         if not left > 0:
             break
-        yield Sleep(pause, jitter=0.1) if pause < left else Sleep(left)
+        news = yield from _rest(job, pause, left, news)
         try:
-            job = yield from until(end, get(job, base_url))
+            job = ended(job, news) or (yield from until(end, get(job, base_url)))
         except VendorError as error:
             if patience.is_over(error):
                 raise about(job, error) from None
@@ -58,6 +65,36 @@ def wait(job: Job, *, timeout: float, base_url: str | None = None) -> Flow[Job]:
         if (over := patience.told(job)) is not None:
             return over
     raise still_running(job, timeout, patience.trouble)
+
+
+def _rest(job: Job, pause: float, left: float, news: News) -> Flow[News]:
+    """Wait until it is time to ask the vendor, or until the ledger has heard of the job's end; the last news.
+
+    A vendor that calls back is asked seldom, and the ledger often: that costs nobody anything.
+    """
+    if job.vendor not in news.callers or job.status in FINAL:  # only what it came to is missing
+        yield Sleep(pause, jitter=JITTER) if pause < left else Sleep(left)
+        return (yield from heard_of(job))
+    end = (yield from now()) + min(left, max(pause, CALLED_BACK_SECONDS))
+    while not _told_of(job, news) and (rest := end - (yield from now())) > 0:
+        yield Sleep(min(rest, LISTEN_SECONDS))
+        news = yield from heard_of(job)
+    return news
+
+
+def ended(job: Job, news: News) -> Job | None:
+    """The job as it ended, if that is among the news and they tell what it came to."""
+    told = _told_of(job, news)
+    return told if told is not None and tells_all(told) else None
+
+
+def tells_all(job: Job) -> bool:
+    """Whether a job that has ended is told of with its outputs: webhooks may leave them out."""
+    return job.status != "succeeded" or bool(job.outputs)
+
+
+def _told_of(job: Job, news: News) -> Job | None:
+    return next((one for one in news.ended if (one.vendor, one.id) == (job.vendor, job.id)), None)
 
 
 @define
@@ -71,11 +108,15 @@ class Patience:
 
     def told(self, job: Job) -> Job | None:
         """The job, where what the vendor told of it is the end."""
-        self._missing = 0
+        self.answered()
         if job.status != "succeeded" or job.outputs:
             return job if job.status in FINAL else None
         self._empty += 1
         return without_output(job) if self._empty > EMPTY_POLLS else None
+
+    def answered(self) -> None:
+        """The vendor knows the job."""
+        self._missing = 0
 
     def is_over(self, error: VendorError) -> bool:
         """Whether a status query that failed is the end. The job goes on whatever happens to most of them."""

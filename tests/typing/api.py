@@ -50,6 +50,9 @@ def blocking(request: VideoRequest, heard: list[Job]) -> None:
         assert_type(client.generate(client.plan(request)), Job)
         assert_type(client.get(job), Job)
         assert_type(client.wait(job, timeout=1.5), Job)
+        for end in client.as_completed([job], timeout=60):
+            assert_type(end, polyreel.Completed)
+            assert_type(end.error, Exception | None)
         assert_type(client.download(job, "clips"), Job)
         assert_type(client.simulated, bool)
         assert_type(client.simulator, Simulator | None)
@@ -78,12 +81,14 @@ async def awaiting(request: VideoRequest) -> None:
         assert_type(await client.submit(client.plan(request)), Job)
         assert_type(await client.get(job), Job)
         assert_type(await client.wait(job), Job)
+        assert_type([end.job async for end in client.as_completed([job])], list[Job])
         assert_type(await client.download(job, Path("clips")), Job)
         later: Awaitable[Job] = client.wait(job)
         await later
         await client.plan(request)  # type: ignore[misc]
         str(client.get(job).status)  # type: ignore[attr-defined]
         client.get(job)  # type: ignore[unused-coroutine]
+        await client.as_completed([job])  # type: ignore[misc]
     with AsyncClient():  # type: ignore[attr-defined]
         pass
 

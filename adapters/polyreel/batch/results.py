@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 
 from ..codecs import Json
 from ..errors import Billed, DownloadError, PolyreelError
-from ..prices import Cost
+from ..prices import Cost, charged
 from ..records import PROVED_UNPAID, Entry, State
 from .rows import Row
 
@@ -57,8 +57,14 @@ class Result:
         """As a line of `results.jsonl`."""
         facts = {"row": self.row.number, "line": self.row.line, "reference": self.row.reference, "state": self.state}
         job = None if self.job is None else self.job.id
-        money = {"cost": self.cost.document(), "billed": self.billed, "charged": self.job and self.job.usage}
+        money = {"cost": self.cost.document(), "billed": self.billed, **self._charge()}
         return {**facts, "vendor": self.vendor, "job": job, "files": self.files, **money, **self._trouble()}
+
+    def _charge(self) -> Json:
+        """What the vendor says that it charged: in its own words, and in numbers."""
+        found = None if self.job is None else charged(self.job)
+        usage, simulated = (self.job.usage, self.job.simulated) if self.job else (None, None)
+        return {"charged": usage, "charge": found and found.document(), "simulated": simulated}
 
     def _trouble(self) -> Json:
         error = None if self.error is None else {"type": type(self.error).__name__, "message": _message(self.error)}

@@ -1,31 +1,31 @@
-"""A batch at work: everything is planned and priced first; then a few workers for each vendor, backed by a ledger."""
+"""A batch: everything is planned and priced before the first row is paid; then all rows are worked on, by a ledger."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import json
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from ..client import TIMEOUT, AsyncClient
+from ..drivers import Crew
 from ..errors import BudgetError, LedgerError, PolyreelError, RequestError
+from ..fleet import Fleet
 from ..ledger import Ledger
 from ..lifecycle import failed
-from ..planning import Plan
-from ..prices import Cost
 from ..records import SUPERSEDED, Entry, Find
 from ..router import Preference
 from .costs import Bound, Budget, Summary, total
 from .results import Result, ResultsFile, known
 from .rows import Mistake, Row, refuse
+from .tasks import Task
+from .working import Work
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
@@ -33,59 +33,6 @@ if TYPE_CHECKING:
 CONCURRENCY: Final = 8
 TOLD: Final = 5
 """How many rows of unknown price are named."""
-
-
-@frozen(eq=False)
-class _Task:
-    """A row with its plans, and what the ledger had of it when the batch began."""
-
-    row: Row
-    plans: tuple[Plan, ...]
-    routed: bool
-    entry: Entry | None
-    lost: tuple[Entry, ...]
-    """Entries that were given up, but may have been billed."""
-    others: tuple[Plan, ...] = ()
-    """What vendors were sent in earlier runs that are not asked any more: only their prices count."""
-
-    @cached_property
-    def usable(self) -> tuple[Plan, ...]:
-        """The plans that a vendor could be sent."""
-        return tuple(plan for plan in self.plans if not plan.refused)
-
-    @property
-    def vendor(self) -> str:
-        """Who has the job, or is asked first."""
-        return self.entry.vendor if self.entry else (self.usable or self.plans)[0].vendor
-
-    def cost(self, vendor: str) -> Cost:
-        """What it costs at a vendor, as far as a plan tells."""
-        return next((plan.cost for plan in (*self.plans, *self.others) if plan.vendor == vendor), Cost("unknown"))
-
-    @property
-    def bound(self) -> Bound:
-        """What the row costs, or has cost."""
-        return Bound.of(self.cost(self.entry.vendor)) if self.entry else Bound.any_of(self.usable or self.plans)
-
-    @property
-    def contents(self) -> Iterator[bytes]:
-        """What the vendors would be sent, as hashes."""
-        for plan in self.usable:
-            yield hashlib.sha256(plan.vendor.encode() + plan.content).digest()
-
-
-@define
-class _Pace:
-    """Starts that are at least so many seconds apart."""
-
-    seconds: float
-    free_at: float = 0.0
-
-    def wait(self, now: float) -> float:
-        """Take the next turn; how long it is until then."""
-        turn = max(now, self.free_at)
-        self.free_at = turn + self.seconds
-        return turn - now
 
 
 @define(eq=False, slots=False)
@@ -110,7 +57,6 @@ class Batch:
     """Hears of every row that is over."""
     budget: Budget = field(factory=Budget, init=False)
     _results: dict[int, Result] = field(factory=dict, init=False)
-    _later: list[tuple[_Task, Result]] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.concurrency < 1 or (self.rate is not None and not self.rate > 0):
@@ -129,7 +75,7 @@ class Batch:
     # -- before anything is paid -----------------------------------------------------------------
 
     @cached_property
-    def _prepared(self) -> tuple[tuple[_Task, ...], tuple[Mistake, ...]]:
+    def _prepared(self) -> tuple[tuple[Task, ...], tuple[Mistake, ...]]:
         """All rows with their plans, and what is wrong with them."""
         tasks, mistakes = [], []
         entries = self._entries()
@@ -152,7 +98,7 @@ class Batch:
                 found.setdefault(str(entry.submission.reference), []).append(entry)
         return found
 
-    def _task(self, row: Row, entries: Sequence[Entry]) -> _Task:
+    def _task(self, row: Row, entries: Sequence[Entry]) -> Task:
         asked = list(row.vendors or self.vendors)
         routed = self.prefer == "cheapest" or len(asked) > 1
         if routed:
@@ -164,9 +110,9 @@ class Batch:
         planned = {plan.vendor for plan in plans}
         strangers = dict.fromkeys(entry.vendor for entry in (own, *lost) if entry and entry.vendor not in planned)
         others = tuple(self.client.plan(row.request, vendor) for vendor in strangers)
-        return _Task(row, tuple(plans), routed, own, lost, others)
+        return Task(row, tuple(plans), routed, own, lost, others)
 
-    def _problems(self, task: _Task) -> Iterator[str]:
+    def _problems(self, task: Task) -> Iterator[str]:
         """Why a row cannot be begun, or not be gone on with."""
         if task.entry is not None:
             yield from _another(task, task.entry)
@@ -227,86 +173,23 @@ class Batch:
         self._results = {task.row.number: result for task in tasks if (result := _over(task))}
         self.file.begin(self._results.values())
         try:
-            await self._work([task for task in tasks if task.row.number not in self._results])
+            wire = self.client.wire
+            async with Crew(wire, Fleet(self.client.simulated, wire.randomness)) as crew:
+                await Work(self, crew).do([task for task in tasks if task.row.number not in self._results])
         finally:
-            done = tuple(self._results.get(task.row.number) or self._result(task) for task in tasks)
+            done = tuple(self._results.get(task.row.number) or self.result_of(task) for task in tasks)
             self.__dict__.pop("_prepared", None)  # the next run begins with what the ledger has then
             self.file.finish(done)
         return done
 
-    async def _work(self, tasks: Iterable[_Task]) -> None:
-        waiting: dict[str, deque[_Task]] = {}
-        for task in tasks:
-            waiting.setdefault(task.vendor, deque()).append(task)
-        counts = Counter(content for queue in waiting.values() for task in queue for content in task.contents)
-        shared = frozenset(content for content, count in counts.items() if count > 1)
-        async with asyncio.TaskGroup() as group:
-            for queue in waiting.values():
-                pace = _Pace(60 / self.rate if self.rate else 0.0)
-                for _ in range(min(self.concurrency, len(queue))):
-                    group.create_task(self._worker(queue, pace, shared))
-        while self._later:
-            await self._look_for(*self._later.pop())
-
-    async def _worker(self, waiting: deque[_Task], pace: _Pace, shared: frozenset[bytes]) -> None:
-        """Do one row after the other until none is left."""
-        while waiting:
-            task = waiting.popleft()
-            result = await self._one(task, pace)
-            if result.state != "ambiguous":
-                self._finished(result)
-            elif shared.isdisjoint(task.contents):
-                await self._look_for(task, result)
-            else:
-                # A vendor's list tells rows apart by their bodies. That of a row which has the same, and whose
-                # answer is still on its way, must not be taken for this one's.
-                self._later.append((task, result))
-
-    async def _one(self, task: _Task, pace: _Pace) -> Result:
-        if task.entry is not None:
-            return await self._generated(task)
-        clock = self.client.wire.clock
-        await self._rested(task)
-        if (pause := pace.wait(clock.now())) > 0:
-            await clock.asleep(pause)
-        bound = task.bound
-        if not self.budget.reserve(bound):
-            return self._result(task, error=BudgetError("the budget is used up; the row was not sent"))
-        result = await self._generated(task)
-        self.budget.settle(bound, None if result.billed == "no" else Bound.of(result.cost))
-        return result
-
-    async def _rested(self, task: _Task) -> None:
-        """Wait as long as all vendors of a row rest: it would only be sent to nobody."""
-        clock, health = self.client.wire.clock, self.client.health
-        while task.routed and (pause := min(health.rests(plan.vendor, clock.now()) for plan in task.usable)) > 0:
-            await clock.asleep(pause)
-
-    async def _generated(self, task: _Task) -> Result:
-        plans = task.plans if task.routed else task.plans[0]
-        options = {"output": self.output, "timeout": self.timeout, "reference": task.row.reference}
-        try:
-            return self._result(task, await self.client.generate(plans, **options))  # type: ignore[arg-type]
-        except Exception as error:  # whatever it is, it is about this row
-            return self._result(task, error=error)
-
-    async def _look_for(self, task: _Task, result: Result) -> None:
-        """Ask once what became of a submit whose answer was lost, and go on with the job where it is found."""
-        try:
-            findings = await self.client.reconcile(result.ledger_id or "")
-        except Exception as error:  # as above
-            self._finished(self._result(task, error=error))
-            return
-        found = any(finding.result == "found" for finding in findings)
-        self._finished(await self._generated(task) if found else result)
-
-    def _finished(self, result: Result) -> None:
+    def finished(self, result: Result) -> None:
+        """Take note of a row that is over."""
         self._results[result.row.number] = result
         self.file.add(result)
         if self.listener is not None:
             self.listener(result)
 
-    def _result(self, task: _Task, job: Job | None = None, error: Exception | None = None) -> Result:
+    def result_of(self, task: Task, job: Job | None = None, error: Exception | None = None) -> Result:
         """What became of a row, by the ledger."""
         about = getattr(error, "ledger_id", None) if job is None else job.ledger_id
         entry = None
@@ -323,7 +206,7 @@ class Batch:
         return found
 
 
-def _another(task: _Task, entry: Entry) -> Iterator[str]:
+def _another(task: Task, entry: Entry) -> Iterator[str]:
     """Whether the ledger has another request under a row's reference: its files would be taken for the row's."""
     plan = next(plan for plan in (*task.plans, *task.others) if plan.vendor == entry.vendor)
     if plan.refused or plan.parts or plan.uploads:
@@ -333,14 +216,14 @@ def _another(task: _Task, entry: Entry) -> Iterator[str]:
         yield f"{text}; give the row another reference, or the batch another name"
 
 
-def _spent(task: _Task) -> Iterator[Bound]:
+def _spent(task: Task) -> Iterator[Bound]:
     """What may have been paid for a row before."""
     for entry in (task.entry, *task.lost):
         if entry is not None:
             yield Bound.of(task.cost(entry.vendor))
 
 
-def _over(task: _Task) -> Result | None:
+def _over(task: Task) -> Result | None:
     """The result of a row about which nothing is left to do."""
     entry = task.entry
     if entry is None or entry.job is None or entry.state not in {"saved", "failed", "canceled"}:
@@ -351,7 +234,7 @@ def _over(task: _Task) -> Result | None:
     return known(task.row, entry, task.cost(entry.vendor), told)
 
 
-def _unknown(tasks: Sequence[_Task]) -> str:
+def _unknown(tasks: Sequence[Task]) -> str:
     """Which prices are missing, and what to do about it."""
     rows = [task for task in tasks if task.bound.most is None] or [task for task in tasks if task.lost]
     named = ", ".join(f"line {task.row.line} at {task.vendor}" for task in rows[:TOLD])

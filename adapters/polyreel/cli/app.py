@@ -107,6 +107,8 @@ def generate(
     else:
         for item in job.outputs or ():
             show.line(str(item.path))
+    if told := show.cost_text(job):
+        show.note(told)
     show.closing(job.vendor, simulated=job.simulated)
 
 

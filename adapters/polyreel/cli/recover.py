@@ -13,6 +13,7 @@ import typer
 from ..client import TIMEOUT, AsyncClient
 from ..codecs import Json
 from ..errors import PolyreelError
+from ..prices import Cost, charged
 from ..records import Entry, State
 from ..recovery import Finding
 from . import SOME_FAILED, exit_code, failures, show
@@ -55,7 +56,7 @@ def jobs(
     if as_json:
         show.document([entry_document(entry) for entry in entries])
     else:
-        columns = ["id", "made", "vendor", "workflow", "state", "task", "files", "note"]
+        columns = ["id", "made", "vendor", "workflow", "state", "cost", "task", "files", "note"]
         show.table(columns, [_cells(entry) for entry in entries])
     for entry in entries:
         if step := show.next_step(entry):
@@ -81,6 +82,7 @@ def entry_document(entry: Entry) -> Json:
         "updated_at": entry.updated_at,
         "finished_at": entry.finished_at,
         "in_use": entry.owned,
+        "estimate": own.estimate,
         "job": show.job_document(entry.job) if entry.job else None,
     }
     return {name: value for name, value in facts.items() if value is not None}
@@ -91,7 +93,19 @@ def _cells(entry: Entry) -> list[str]:
     vendor = own.vendor + (" (simulated)" if own.simulated else "")
     state = entry.state + (", in use" if entry.owned else "")
     task = job.id if job else "-"
-    return [entry.id, _ago(entry.created_at), vendor, own.workflow, state, task, _files(entry), entry.reason or ""]
+    made = _ago(entry.created_at)
+    return [entry.id, made, vendor, own.workflow, state, _cost(entry), task, _files(entry), entry.reason or ""]
+
+
+def _cost(entry: Entry) -> str:
+    """What its vendor says that it was charged, else what it was to cost; in dollars where they are known."""
+    charge = None if entry.job is None or entry.job.simulated else charged(entry.job)
+    estimate = Cost.read(entry.submission.estimate or {})
+    told = charge or estimate
+    kind = "charged" if charge else "estimated" if estimate.confidence == "exact" else "at most"
+    if told.usd is not None:
+        return f"{kind} ${told.usd:.4f}"
+    return "-" if told.credits is None else f"{kind} {told.credits.normalize():f} credits"
 
 
 def _files(entry: Entry) -> str:
@@ -174,6 +188,8 @@ def _tell(results: Sequence[Any], *, as_json: bool) -> None:
             documents.append(show.job_document(result))
             for item in () if as_json else result.outputs or ():
                 show.line(str(item.path))
+            if told := show.cost_text(result):
+                show.note(told)
     if as_json:
         show.document(documents)
     if not results:

@@ -19,6 +19,7 @@ from ..answers import printable
 from ..environment import without_keys
 from ..errors import PolyreelError
 from ..planning import Plan, Verdict, Violation
+from ..prices import Cost, charged
 from ..provider import FINAL
 from ..records import Entry
 from ..registry import get_provider
@@ -120,7 +121,23 @@ def plan_text(plan: Plan) -> None:
 def job_document(job: Job) -> dict[str, Any]:
     """A job as data."""
     found: dict[str, Any] = job.model_dump(mode="json", exclude_none=True)
-    return found
+    # Jobs that were written down by an older polyreel have no charge of their own.
+    charge = charged(job) if job.charge is None else None
+    return found if charge is None else {**found, "charge": charge.document()}
+
+
+def cost_text(job: Job) -> str | None:
+    """What a job was to cost, and what its vendor says that it did; None where neither is known.
+
+    A simulator's credits are not set beside a vendor's price: they would look like a contradiction.
+    """
+    charge = charged(job)
+    if job.estimate is None and charge is None:
+        return None
+    cost = None if job.estimate is None else Cost.read(job.estimate)
+    before = "not estimated" if cost is None else f"estimate{'' if cost.confidence == 'unknown' else 'd'} {cost}"
+    after = "nothing, as it was simulated" if job.simulated else "not told" if charge is None else str(charge)
+    return f"cost: {before}; charged {after}"
 
 
 def closing(vendor: str, *, simulated: bool) -> None:

@@ -12,7 +12,7 @@ from ..errors import PolyreelError, TransportError
 from ..flows import Fetch, Part, Reply, Saved, Send
 from .downloads import afetch, fetch
 from .watch import LATE, Watch, trouble
-from .wire import Wire, abody_of, body_of, transport_errors
+from .wire import Wire, abody_of, body_of, is_blind, transport_errors
 
 if TYPE_CHECKING:
     import httpx
@@ -52,6 +52,7 @@ async def _asend(step: Send, wire: Wire) -> Reply:
     call = _Call(step, wire)
     try:
         connections = wire.async_connections("paid" if step.paid else "free")
+        call.watch.may_have_left = is_blind(connections)
         async with asyncio.timeout(call.watch.left), AsyncExitStack() as stack:
             response = await connections.handle_async_request(call.request(stack, call.watch.asee))
             await stack.enter_async_context(aclosing(response))

@@ -8,7 +8,8 @@ from math import isinf
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ..fleet import Completed, Fleet, Query
+from ..fleet import Completed, Fleet
+from ..flows import Flow
 from .pump import arun, run
 from .wire import CONNECTIONS, Wire
 
@@ -20,18 +21,17 @@ def completed(fleet: Fleet, wire: Wire) -> Iterator[Completed]:
     """The jobs of a fleet as they end, blocking, with one query at a time."""
     while len(fleet):
         found = fleet.next(wire.clock.now())
-        if isinstance(found, Query):
-            yield from run(fleet.attend(found), wire)
-        else:
+        if isinstance(found, float):
             wire.clock.sleep(found)
+        else:
+            yield from run(found, wire)
 
 
 class Crew:
     """Works on a fleet as long as the block runs. Jobs may join at any time; iterating gives each as it ends."""
 
-    def __init__(self, wire: Wire) -> None:
-        self.fleet = Fleet(wire.randomness)
-        self._wire = wire
+    def __init__(self, wire: Wire, fleet: Fleet) -> None:
+        self._wire, self._fleet = wire, fleet
         self._ended: asyncio.Queue[Completed | Exception] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._turn = asyncio.Lock()
@@ -39,14 +39,14 @@ class Crew:
 
     async def enrol(self, job: Job, *, timeout: float, base_url: str | None = None) -> None:
         """Wait for one more job."""
-        self._tell(await arun(self.fleet.enrol(job, timeout=timeout, base_url=base_url), self._wire))
+        self._tell(await arun(self._fleet.enrol(job, timeout=timeout, base_url=base_url), self._wire))
 
     async def __aiter__(self) -> AsyncIterator[Completed]:
-        while len(self.fleet) or not self._ended.empty():
+        while len(self._fleet) or not self._ended.empty():
             yield await self.get()
 
     async def get(self) -> Completed:
-        """The next job that is over. Raises what nobody expected while asking."""
+        """The next job that is over. Raises what nobody can go on after, such as a listener's own mistake."""
         found = await self._ended.get()
         if isinstance(found, Exception):
             raise found
@@ -66,8 +66,8 @@ class Crew:
     async def _work(self) -> None:
         try:
             while True:
-                query = await self._query()
-                self._tell(await arun(self.fleet.attend(query), self._wire))
+                work = await self._next()
+                self._tell(await arun(work, self._wire))
         except Exception as error:  # whoever waits for jobs must hear of it
             self._ended.put_nowait(error)
 
@@ -76,15 +76,13 @@ class Crew:
             self._ended.put_nowait(end)
         self._news.set()
 
-    async def _query(self) -> Query:
-        """The next query. One worker waits until there is one, the others for their turn."""
+    async def _next(self) -> Flow[list[Completed]]:
+        """The next thing to do. One worker waits until there is one, the others for their turn."""
         async with self._turn:
-            while True:
-                found = self.fleet.next(self._wire.clock.now())
-                if isinstance(found, Query):
-                    return found
+            while isinstance(found := self._fleet.next(self._wire.clock.now()), float):
                 self._news.clear()
                 await self._rest(found)
+            return found
 
     async def _rest(self, seconds: float) -> None:
         """Wait for the time, or for news: an answer, or another job, may bring something to ask."""

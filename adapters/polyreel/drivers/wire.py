@@ -14,7 +14,6 @@ from ..errors import KeyMissingError
 from ..flows import Fetch, Send, Sleep, Step
 from ..keys import Secret
 from .addresses import Resolver, look_up
-from .fast import fast_connections
 
 if TYPE_CHECKING:
     import httpx
@@ -90,7 +89,7 @@ class Wire:
     @property
     def blind(self) -> bool:
         """Whether requests leave untold: a transport that says nothing of it proves nothing by its silence."""
-        return self.transport is not None and not getattr(self.transport, "traces", False)
+        return self.transport is not None and is_blind(self.transport)
 
     def connections(self, use: Use = "free") -> httpx.BaseTransport:
         """The blocking connections for one use: each call has one of its own, which a watch can cut.
@@ -118,7 +117,7 @@ class Wire:
         if loop is not self._loop:  # connections belong to the loop that made them
             self._async_transports, self._loop = {}, loop
         if use not in self._async_transports:
-            made = fast_connections(CONNECTIONS) if use == "free" else None
+            made = fast_connections() if use == "free" else None
             limits = _limits(use, CONNECTIONS if use == "free" else 0)
             self._async_transports[use] = made or httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
         return self._async_transports[use]
@@ -169,6 +168,23 @@ def origin(url: str | httpx.URL) -> str:
 
     parsed = httpx.URL(url) if isinstance(url, str) else url
     return f"{parsed.scheme}://{parsed.netloc.decode('ascii', 'replace')}"
+
+
+def fast_connections() -> httpx.AsyncBaseTransport | None:
+    """Faster ones, where `polyreel[fast]` is installed."""
+    try:
+        from .fast import FastTransport  # noqa: PLC0415
+    except ImportError:
+        return None
+    return FastTransport(CONNECTIONS)
+
+
+def is_blind(connections: Any) -> bool:
+    """Whether requests leave by them untold. Those of httpx itself tell."""
+    import httpx  # noqa: PLC0415
+
+    told = type(connections) in {httpx.HTTPTransport, httpx.AsyncHTTPTransport}
+    return not told and not getattr(connections, "traces", False)
 
 
 def transport_errors() -> tuple[type[Exception], ...]:

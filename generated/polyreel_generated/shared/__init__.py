@@ -331,6 +331,14 @@ class Job(BaseModel):
     """
     What the vendor says the job used or reserved, in its own words.
     """
+    estimate: dict[str, StrictStr | None] | None = None
+    """
+    What the plan's `cost` was when the job was submitted: `confidence`, `credits`, `usd`, `as_of` and `source`, with decimals as text. Not there where a job was submitted before polyreel kept it.
+    """
+    charge: dict[str, StrictStr | None] | None = None
+    """
+    What `usage` says that the finished job was charged, in numbers: `credits`, `usd`, and in `as_of` the date of the price of a credit where that made the dollars; decimals as text. Not there where the vendor does not say. Of a simulated job these are the simulator's own credits: nothing was paid.
+    """
     error: JobError | None = None
     """
     Why the job failed.
