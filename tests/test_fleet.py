@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polyreel import AsyncClient, Simulator
@@ -31,7 +32,7 @@ from polyreel.errors import (
     VendorError,
 )
 from polyreel.fleet import AT_ONCE, Completed, Fleet, Flight
-from polyreel.flows import Flow, Now, Paused, Reply, Send, Sleep, Step, at_once
+from polyreel.flows import Flow, Now, Part, Paused, Reply, Send, Sleep, Step, at_once
 from polyreel.ledger import Ledger
 from polyreel.provider import FINAL
 from polyreel.records import Heard, Keep
@@ -944,25 +945,28 @@ SPEED = 100.0
 def connections(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """With the extra that is faster, and without it."""
     if request.param == "plain":
-        monkeypatch.setattr(wire, "fast_connections", lambda: None)
+        monkeypatch.setattr(wire, "_fast", lambda: None)
     return str(request.param)
 
 
 @pytest.mark.parametrize("installed", [True, False])
 def test_the_extra_is_used_where_it_is_installed(installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For calls that cost nothing. Without it, httpx's own connections are taken."""
+    """For calls that cost nothing and have no files, to the vendor's own origins."""
+    monkeypatch.setattr(wire, "_fast", wire._fast.__wrapped__)  # asks anew
     if not installed:
-        monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
+        monkeypatch.setitem(sys.modules, "aiohttp", None)
         monkeypatch.delitem(sys.modules, "polyreel.drivers.fast", raising=False)
+    free = Send("acme", "GET", "https://acme.example/v1/tasks/1")
+    others = [evolve(free, paid=True), evolve(free, parts=(Part("x", "y"),))]
+    others += [evolve(free, url=url) for url in ("https://other.example/v1", "https://ACME.example/v1", "https:/x", "")]
 
-    async def take() -> list[str]:
-        made = Wire()
-        found = [type(made.async_connections(use)).__name__ for use in ("free", "paid", "download")]
+    async def take() -> list[bool]:
+        made = Wire(hosts={"acme": frozenset({"https://acme.example"})})
+        found = [made.fast_connections(step) is not None for step in (free, *others)]
         await made.aclose()
         return found
 
-    free = "FastTransport" if installed else "AsyncHTTPTransport"
-    assert asyncio.run(take()) == [free, "AsyncHTTPTransport", "AsyncHTTPTransport"]
+    assert asyncio.run(take()) == [installed, *(False for _ in others)]
 
 
 def at(url: str, **options: Any) -> AsyncClient:
@@ -1073,7 +1077,7 @@ def test_both_kinds_of_connections_send_the_same(monkeypatch: pytest.MonkeyPatch
     for vendor in VENDORS:
         quick = requests(vendor)
         with monkeypatch.context() as patch:
-            patch.setattr(wire, "fast_connections", lambda: None)
+            patch.setattr(wire, "_fast", lambda: None)
             assert requests(vendor) == quick
         assert {headers["accept-encoding"] for *_, headers in quick} == {"identity"}
         assert {headers["authorization"] for *_, headers in quick} == {"Bearer key"}

@@ -12,9 +12,11 @@ from ..errors import PolyreelError, TransportError
 from ..flows import Fetch, Part, Reply, Saved, Send
 from .downloads import afetch, fetch
 from .watch import LATE, Watch, trouble
-from .wire import Wire, abody_of, body_of, is_blind, transport_errors
+from .wire import Wire, abody_of, body_of, origin, transport_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import httpx
 
 Stack = ExitStack | AsyncExitStack
@@ -32,16 +34,16 @@ async def aexchange(step: Send | Fetch, wire: Wire) -> Reply | Saved:
 
 
 def _send(step: Send, wire: Wire) -> Reply:
-    call = _Call(step, wire)
+    call = Call(step, wire)
     try:
         with ExitStack() as stack:
             stack.callback(call.watch.stop)
             connections = wire.connections("paid" if step.paid else "free")
             response = stack.enter_context(closing(connections.handle_request(call.request(stack, call.watch.see))))
-            call.begin(response)
+            call.begin(response.headers)
             for chunk in body_of(response):
                 call.write(chunk)
-            return call.finish(response)
+            return call.finish(response.status_code, response.headers)
     except PolyreelError:
         raise
     except transport_errors() as error:
@@ -49,24 +51,26 @@ def _send(step: Send, wire: Wire) -> Reply:
 
 
 async def _asend(step: Send, wire: Wire) -> Reply:
-    call = _Call(step, wire)
+    call = Call(step, wire)
     try:
+        if (fast := wire.fast_connections(step)) is not None:
+            async with asyncio.timeout(call.watch.left):
+                return await fast.make(call)
         connections = wire.async_connections("paid" if step.paid else "free")
-        call.watch.may_have_left = is_blind(connections)
         async with asyncio.timeout(call.watch.left), AsyncExitStack() as stack:
             response = await connections.handle_async_request(call.request(stack, call.watch.asee))
             await stack.enter_async_context(aclosing(response))
-            call.begin(response)
+            call.begin(response.headers)
             async for chunk in abody_of(response):
                 call.write(chunk)
-            return call.finish(response)
+            return call.finish(response.status_code, response.headers)
     except PolyreelError:
         raise
     except transport_errors() as error:
         raise call.failure(error) from None
 
 
-class _Call:
+class Call:
     """One HTTP call to a vendor, as both drivers make it."""
 
     def __init__(self, step: Send, wire: Wire) -> None:
@@ -81,7 +85,7 @@ class _Call:
         step = self.step
         url = httpx.URL(step.url, params=step.params) if step.params else _url(step.url)
         extensions = {"timeout": self.watch.timeout(step.deadline), "trace": trace}
-        headers = self.wire.headers(step, url)
+        headers = self.wire.headers(step, origin(url))
         if step.parts:
             files: Any = [(part.name, _file(part, stack)) for part in step.parts]
             return httpx.Request(step.method, url, headers=headers, files=files, extensions=extensions)
@@ -93,9 +97,9 @@ class _Call:
         request.read()
         return request
 
-    def begin(self, response: httpx.Response) -> None:
-        """Look at the headers."""
-        if response.headers.get("content-encoding", "identity").lower() != "identity":
+    def begin(self, headers: Mapping[str, str]) -> None:
+        """Look at the headers, whose names are found in any case."""
+        if headers.get("content-encoding", "identity").lower() != "identity":
             # Nothing compressed was asked for, and a few compressed bytes could become gigabytes.
             raise self.error("a compressed answer, which was not asked for")
 
@@ -105,13 +109,13 @@ class _Call:
         if len(self._body) > MAX_REPLY_BYTES:
             raise self.error("the answer is too large")
 
-    def finish(self, response: httpx.Response) -> Reply:
+    def finish(self, status: int, headers: Mapping[str, str]) -> Reply:
         """The result of the step."""
-        if self.watch.left <= 0 and not {"content-length", "transfer-encoding"} & response.headers.keys():
+        if self.watch.left <= 0 and not ("content-length" in headers or "transfer-encoding" in headers):
             raise self.error(LATE)  # where nothing tells its length, a body that was cut off looks whole
         key = self.wire.keys[self.step.vendor]
-        headers = {name: key.redact_text(value) for name, value in response.headers.items()}
-        return Reply(response.status_code, headers, key.redact(bytes(self._body)))
+        shown = {name.lower(): key.redact_text(value) for name, value in headers.items()}
+        return Reply(status, shown, key.redact(bytes(self._body)))
 
     def error(self, text: str) -> TransportError:
         """What the step fails with."""

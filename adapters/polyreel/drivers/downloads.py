@@ -275,7 +275,7 @@ class Download:
         """The request for what is missing, to a checked address; its name, its key and TLS go by the link."""
         import httpx  # noqa: PLC0415
 
-        headers = self.wire.headers(self.step, url) | self._range()
+        headers = self.wire.headers(self.step, origin(url)) | self._range()
         extensions: dict[str, Any] = {"timeout": self.watch.timeout(STALLED_SECONDS)}
         if address is not None:
             headers["Host"] = url.netloc.decode("ascii")
@@ -342,12 +342,13 @@ class Download:
 
     def _write(self, chunk: bytes) -> None:
         """Take a piece of the body; what is no media by its first bytes is not taken any further."""
-        before = self._part.size
-        self._part.write(chunk)
-        if self._part.size > MAX_FILE_BYTES:
-            self._part.lasting = False
+        part = self._part
+        before = part.size
+        part.write(chunk)
+        if part.size > MAX_FILE_BYTES:
+            part.lasting = False
             raise self.error("the answer is too large")
-        if before < HEAD_BYTES <= self._part.size:
+        if before < HEAD_BYTES <= part.size:
             self._found()
 
     def _keep(self) -> Saved:

@@ -87,8 +87,10 @@ class Partial:
 
     def write(self, chunk: bytes) -> None:
         """Append bytes."""
-        with self.disk():
+        try:  # not `disk`, whose context costs a tenth as much as the writing
             self._file.write(chunk)
+        except (OSError, ValueError) as error:
+            raise self._refused(error) from None
         self.size += len(chunk)
 
     def restart(self) -> None:
@@ -140,9 +142,12 @@ class Partial:
         try:
             yield
         except (OSError, ValueError) as error:
-            self.lasting = False
-            reason = getattr(error, "strerror", None) or error
-            raise DownloadError(f"cannot save to {self.target.parent}: {reason}", vendor=self.vendor) from None
+            raise self._refused(error) from None
+
+    def _refused(self, error: Exception) -> DownloadError:
+        self.lasting = False
+        reason = getattr(error, "strerror", None) or error
+        return DownloadError(f"cannot save to {self.target.parent}: {reason}", vendor=self.vendor)
 
     def _hold_lasting(self) -> bool:
         if fcntl is None or self.validator is None or self.length is None:

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from attrs import Factory, define, field
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ..ledger import Ledger
+    from .fast import FastConnections
 
 USER_AGENT: Final = "polyreel/0.1"
 USUAL: Final = {"Accept": "*/*", "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
@@ -84,12 +86,13 @@ class Wire:
     """Finds the addresses of the hosts that files come from."""
     _transports: dict[Use, httpx.BaseTransport] = field(factory=dict, init=False, repr=False)
     _async_transports: dict[Use, httpx.AsyncBaseTransport] = field(factory=dict, init=False, repr=False)
+    _fast: FastConnections | None = field(default=None, init=False, repr=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False, repr=False)
 
     @property
     def blind(self) -> bool:
         """Whether requests leave untold: a transport that says nothing of it proves nothing by its silence."""
-        return self.transport is not None and is_blind(self.transport)
+        return self.transport is not None and not getattr(self.transport, "traces", False)
 
     def connections(self, use: Use = "free") -> httpx.BaseTransport:
         """The blocking connections for one use: each call has one of its own, which a watch can cut.
@@ -113,18 +116,33 @@ class Wire:
 
         if self.transport is not None:
             return self.transport  # type: ignore[no-any-return]
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # connections belong to the loop that made them
-            self._async_transports, self._loop = {}, loop
+        self._belong_to_loop()
         if use not in self._async_transports:
-            made = fast_connections() if use == "free" else None
             limits = _limits(use, CONNECTIONS if use == "free" else 0)
-            self._async_transports[use] = made or httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+            self._async_transports[use] = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
         return self._async_transports[use]
 
-    def headers(self, step: Send | Fetch, url: httpx.URL) -> dict[str, str]:
-        """The headers of a call to a URL; the key only for the vendor's own hosts. A Send always needs one."""
-        key = self.keys.get(step.vendor) if origin(url) in self.hosts.get(step.vendor, ()) else None
+    def fast_connections(self, step: Send) -> FastConnections | None:
+        """Faster ones for a call that costs nothing, where `polyreel[fast]` is installed.
+
+        Where a URL does not begin with one of the vendor's origins to the letter, httpx looks at it more closely.
+        """
+        told = step.paid or step.parts or self.transport is not None
+        if told or beginning(step.url) not in self.hosts.get(step.vendor, ()):
+            return None
+        self._belong_to_loop()
+        if self._fast is None and (kind := _fast()) is not None:
+            self._fast = kind(CONNECTIONS)
+        return self._fast
+
+    def _belong_to_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # connections belong to the loop that made them
+            self._async_transports, self._fast, self._loop = {}, None, loop
+
+    def headers(self, step: Send | Fetch, origin: str) -> dict[str, str]:
+        """The headers of a call to an origin; the key only for the vendor's own. A Send always needs one."""
+        key = self.keys.get(step.vendor) if origin in self.hosts.get(step.vendor, ()) else None
         if key is None and isinstance(step, Send):
             raise KeyMissingError(f"no key for {step.vendor}", vendor=step.vendor)
         own = step.headers if isinstance(step, Send) else {}
@@ -148,9 +166,9 @@ class Wire:
     async def aclose(self) -> None:
         """Close the awaiting connections."""
         if self._loop is asyncio.get_running_loop():
-            for transport in self._async_transports.values():
+            for transport in (*self._async_transports.values(), *([self._fast] if self._fast else ())):
                 await transport.aclose()
-        self._async_transports = {}
+        self._async_transports, self._fast = {}, None
 
 
 def _limits(use: Use, keep_alive: int) -> httpx.Limits:
@@ -170,21 +188,18 @@ def origin(url: str | httpx.URL) -> str:
     return f"{parsed.scheme}://{parsed.netloc.decode('ascii', 'replace')}"
 
 
-def fast_connections() -> httpx.AsyncBaseTransport | None:
-    """Faster ones, where `polyreel[fast]` is installed."""
+def beginning(url: str) -> str:
+    """A URL up to its path, as it stands there."""
+    return "/".join(url.split("/", 3)[:3])
+
+
+@cache
+def _fast() -> type[FastConnections] | None:
     try:
-        from .fast import FastTransport  # noqa: PLC0415
+        from .fast import FastConnections  # noqa: PLC0415
     except ImportError:
         return None
-    return FastTransport(CONNECTIONS)
-
-
-def is_blind(connections: Any) -> bool:
-    """Whether requests leave by them untold. Those of httpx itself tell."""
-    import httpx  # noqa: PLC0415
-
-    told = type(connections) in {httpx.HTTPTransport, httpx.AsyncHTTPTransport}
-    return not told and not getattr(connections, "traces", False)
+    return FastConnections
 
 
 def transport_errors() -> tuple[type[Exception], ...]:
