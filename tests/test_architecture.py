@@ -22,7 +22,7 @@ FLOORS = [
     ["specified"],
     ["providers"],
     ["registry"],
-    ["requests", "attachments", "jobs", "prices", "webhooks", "wording"],
+    ["requests", "attachments", "jobs", "prices", "verdicts", "webhooks", "wording"],
     ["planning", "reading"],
     ["translation", "capabilities", "records"],
     ["comparison", "waiting"],

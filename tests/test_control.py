@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polyreel import loopback, webhooks
+from polyreel.drivers import RealClock
 from polyreel.flows import Answer, Reply
 from polyreel.provider import Provider
 from polyreel.simulator import FAULTS, RunningClock, Simulator, calling, control, server
@@ -626,7 +627,7 @@ def test_programs_see_json(shared: Desk, accept: str, page: bool) -> None:
 def test_a_clock_beyond_all_dates_is_shown() -> None:
     """A fast clock gets there one day."""
 
-    class Late:
+    class Late(RealClock):
         def now(self) -> float:
             return 1e15
 

@@ -173,7 +173,7 @@ def assert_video(file: Reply, asked: Json) -> None:
 
 @pytest.mark.parametrize("one", STREAMS, ids=named)
 def test_a_stream_tells_a_whole_life(one: Submit) -> None:
-    """The twin that streams bills one job, its events are those documented, and afterwards the job is over."""
+    """The twin that streams bills one job, its events are those documented, and it ends as the last one says."""
     for end in [end for end in ("succeeded", "failed", "canceled") if end in {*scriptable(one.provider), "succeeded"}]:
         simulator = new_simulator()
         if end != "succeeded":
@@ -187,6 +187,7 @@ def test_a_stream_tells_a_whole_life(one: Submit) -> None:
             assert one.provider.contract.fits(schema, event) == []
             seen.append(one.provider.read(Reply(200, {}, json.dumps(event).encode())))
         assert [seen[0].status, seen[-1].status] == ["queued", end]
+        finish(simulator)
         last = poll(simulator, one.provider, seen[-1].id)
         assert (last.status, last.urls) == (end, seen[-1].urls)
         assert bool(last.urls) == (end == "succeeded")

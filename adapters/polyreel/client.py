@@ -117,13 +117,15 @@ class _Settings:
         allow: Mapping[str, Allowance] | None = None,
         preferences: Mapping[str, Any] | None = None,
         override: bool = False,
+        stream: bool = False,
     ) -> Plan:
         """What would be sent, and what becomes of every field. Sends nothing; the plan may be refused.
 
-        Without `vendor` it is the plan of the first vendor, in the client's order, that can serve the request.
+        Without `vendor` it is the plan of the first vendor, in the client's order, that can serve the request. With
+        `stream` the vendor tells of the job over the connection of the submit; where it cannot, the plan is refused.
         """
         candidates = ordered([vendor] if vendor else self.vendors)
-        options: dict[str, Any] = {"allow": allow, "preferences": preferences, "override": override}
+        options: dict[str, Any] = {"allow": allow, "preferences": preferences, "override": override, "stream": stream}
         return evolve(choose(request, candidates, base_urls=self.base_urls, **options), prices=self.prices)
 
     def plans(
@@ -172,6 +174,7 @@ class _Settings:
             folder=folder,
             timeout=timeout,
             base_urls={plan.vendor: self._here(plan).base_url for plan in chosen},
+            stream=any(plan.stream for plan in chosen),
         )
 
     def _plans(self, request: Request | Plan | Sequence[Plan], vendor: str | None, options: Mapping[str, Any]) -> Any:

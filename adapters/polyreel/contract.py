@@ -121,6 +121,12 @@ class Contract:
         """The first call with a role, such as `get` or `credits`."""
         return next((operation for operation in self.operations.values() if operation.role == role), None)
 
+    @cached_property
+    def streams(self) -> Mapping[str, Operation]:
+        """The calls that answer with an event stream, each by the operation id of the call that it stands for."""
+        named = ((one.spec.get("x-polyreel-streams"), one) for one in self.operations.values())
+        return {plain: one for plain, one in named if plain and one.role == "stream"}
+
     def match(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]] | None:
         """The call for a method and a (still quoted) path, and its path parameters; fixed paths win over templates."""
         parts = [unquote(part) for part in path.split("/")]

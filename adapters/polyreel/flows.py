@@ -10,9 +10,9 @@ import json
 import math
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
-from attrs import Factory, evolve, frozen
+from attrs import Factory, evolve, field, frozen
 
 from .errors import BadReplyError, PolyreelError, TransportError
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 MAX_JSON_BYTES: Final = 4_000_000
 MAX_JSON_DEPTH: Final = 64
+EVENT_STREAM: Final = "text/event-stream"
+QUIET_SECONDS: Final = 120.0
+"""How long an event stream may say nothing: as long as the client of the vendor that has one waits (Mar 2026)."""
 LAST_CALL: Final = 10.0
 """Seconds that a call is given even where a deadline leaves less."""
 
@@ -53,6 +56,22 @@ class Send:
     """Seconds for the whole call, not per read."""
     paid: bool = False
     """A paid call goes out on a fresh connection and is never repeated."""
+    stream: bool = False
+    """Whether the answer is to be an event stream: then the Reply has the first event's data, and `Hear` the others'.
+    Any other answer is a Reply as ever. A flow has one stream at a time, and it is let go when the flow ends."""
+
+
+@frozen
+class Hear:
+    """Wait for the next event of the stream that is open.
+
+    The result is a Reply with the event's data, or without content where the stream has been alive for `quiet`
+    seconds without an event. It is None where none is open any more: it has ended, broken, been silent for `quiet`
+    seconds, or was not done after `seconds`. None of that tells anything about the job.
+    """
+
+    seconds: float
+    quiet: float = QUIET_SECONDS
 
 
 @frozen
@@ -97,7 +116,7 @@ class Record:
     event: Any
 
 
-Step = Send | Sleep | Now | Fetch | Tell | Record
+Step = Send | Hear | Sleep | Now | Fetch | Tell | Record
 
 
 @frozen
@@ -138,11 +157,35 @@ the connection is closed or reset, or because nothing is said.
 """
 
 
+class Pace(Protocol):
+    """The time by which an answer is given piece by piece."""
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, blocking."""
+
+    async def asleep(self, seconds: float) -> None:
+        """Wait, awaiting."""
+
+
+@frozen
+class Piece:
+    """A piece of an answer, and when it is given, in seconds since 1970."""
+
+    at: float
+    content: bytes
+
+
 @frozen
 class Answer(Reply):
     """An answer as a server of ours gives it."""
 
     ending: Ending = "whole"
+    pieces: tuple[Piece, ...] = ()
+    """Where it is given as time goes by: what `content` is made of. The ending comes behind them."""
+    pace: Pace | None = field(default=None, eq=False, repr=False)
 
 
 @frozen

@@ -21,7 +21,7 @@ from .errors import (
     TransportError,
     VendorError,
 )
-from .flows import Fetch, Flow, Reply, Saved, Sleep, Tell, now, retry_after, send
+from .flows import Fetch, Flow, Hear, Reply, Saved, Sleep, Tell, now, retry_after, send
 from .jobs import about, started
 from .provider import Facts
 from .records import State, Submission, intend, keep, settle
@@ -138,12 +138,29 @@ def _settled(entry: str | None, error: PolyreelError) -> Flow[None]:
 
 def _attempt(submission: Submission) -> Flow[Job]:
     try:
-        reply = yield from send(submission.send)
+        reply = yield from (_streamed(submission) if submission.send.stream else send(submission.send))
     except TransportError as error:
         raise _lost(submission.vendor, error) from None
     facts = outcome(submission, reply)
     seconds = yield from now()
     return started(facts, **submission.about, seconds=seconds)
+
+
+def _streamed(submission: Submission) -> Flow[Reply]:
+    """The answer to a call that opens a stream: the first event that names the task, or the last that came in time."""
+    end = (yield from now()) + submission.send.deadline
+    reply = event = yield from send(submission.send)
+    while event.ok and not _names_task(submission, event) and (left := end - (yield from now())) > 0:
+        event = yield Hear(left)
+        if event is None:
+            break
+        reply = event if event.content else reply
+    return reply
+
+
+def _names_task(submission: Submission, reply: Reply) -> bool:
+    facts = _safely(submission.provider.read, reply, None)
+    return facts is not None and facts.id is not None
 
 
 def _lost(vendor: str, error: TransportError) -> AmbiguousError | NeverSentError:
@@ -177,6 +194,8 @@ def outcome(submission: Submission, reply: Reply) -> Facts:
 
 def _compare(submission: Submission, reply: Reply) -> None:
     """Say in the log where an answer is not what the contract promises."""
+    if submission.send.stream:
+        return  # the generated client has no types for events
     route = next(one for one in submission.provider.routes if submission.contract.path == one.operation.PATH)
     typed = route.operation.parse_response(reply.status, reply.content, reply.headers)
     if typed.parse_error is not None:
@@ -249,16 +268,19 @@ def _expired(job: Job, error: DownloadError) -> DownloadError:
 # -- the whole way -----------------------------------------------------------------------------------
 
 
-def generate(submitting: Flow[Job], *, folder: Path, timeout: float, base_urls: Mapping[str, str]) -> Flow[Job]:
+def generate(
+    submitting: Flow[Job], *, folder: Path, timeout: float, base_urls: Mapping[str, str], stream: bool = False
+) -> Flow[Job]:
     """The whole way: submit, wait, download. Raises JobFailedError where the vendor fails the job."""
     job = yield from submitting
     yield Tell(job)
-    return (yield from finish(job, folder=folder, timeout=timeout, base_url=base_urls.get(job.vendor)))
+    place = base_urls.get(job.vendor)
+    return (yield from finish(job, folder=folder, timeout=timeout, base_url=place, stream=stream))
 
 
-def finish(job: Job, *, folder: Path, timeout: float, base_url: str | None = None) -> Flow[Job]:
-    """The way from an accepted job to its files."""
-    job = yield from wait(job, timeout=timeout, base_url=base_url)
+def finish(job: Job, *, folder: Path, timeout: float, base_url: str | None = None, stream: bool = False) -> Flow[Job]:
+    """The way from an accepted job to its files; `stream` says that its submit may have opened one."""
+    job = yield from wait(job, timeout=timeout, base_url=base_url, stream=stream)
     if job.status != "succeeded":
         raise failed(job)
     return (yield from download(job, folder, base_url))

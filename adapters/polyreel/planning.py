@@ -14,9 +14,9 @@ from attrs import Factory, evolve, field, frozen
 
 from .attachments import Attachments, Upload, replaced
 from .codecs import Json
-from .contract import Breach
+from .contract import Breach, Operation
 from .errors import PlanRefusedError, UnknownNameError
-from .flows import Part, Send
+from .flows import EVENT_STREAM, Part, Send
 from .mapping import (
     Allowance,
     Entry,
@@ -37,6 +37,7 @@ from .prices import Cost, PriceBook
 from .provider import WORKFLOWS, Provider, Route
 from .registry import all_providers, get_provider
 from .requests import normalize, workflow_of
+from .verdicts import Verdict, Violation, verdicts, violations
 from .wording import describe, row_at, tell
 
 if TYPE_CHECKING:
@@ -45,28 +46,6 @@ if TYPE_CHECKING:
 PORTABLE: Final[Mapping[str, Any]] = {"resolution": "720p", "audio": True}
 """Preferences that make one request give the same clip at every vendor, whose own defaults disagree.
 Used where the caller left a field unset and the route can express it."""
-
-
-@frozen
-class Verdict:
-    """What became of one leaf of the request (or of a value the vendor demands, where `source` is empty)."""
-
-    source: str
-    field: str
-    target: str
-    verdict: Fate
-    reason: str = ""
-
-
-@frozen
-class Violation:
-    """Why a plan is refused: one problem, in the caller's words. `served_by` lists vendors without that problem."""
-
-    field: str
-    source: str
-    message: str
-    limit: str = ""
-    served_by: tuple[str, ...] = ()
 
 
 # Without slots: a plan is made for every request, and frozen classes with slots take twice as long to fill.
@@ -88,6 +67,8 @@ class Plan:
     uploads: tuple[Upload, ...] = ()
     parts: tuple[Part, ...] = ()
     prices: PriceBook = field(default=PriceBook(), repr=False)
+    stream: bool = False
+    """Whether the paid call is the one that tells of the job as it goes on, as an event stream."""
 
     @property
     def vendor(self) -> str:
@@ -107,7 +88,16 @@ class Plan:
     @property
     def url(self) -> str:
         """The full URL."""
+        if self.stream and self.route:
+            return f"{self.base_url}{self.operation.path}"
         return f"{self.base_url}{self.route.operation.PATH}" if self.route else ""
+
+    @property
+    def operation(self) -> Operation:
+        """The paid call in the vendor's contract."""
+        assert self.route is not None
+        plain = self.provider.operation(self.route)
+        return self.provider.contract.streams.get(plain.id, plain) if self.stream else plain
 
     @cached_property
     def content(self) -> bytes:
@@ -117,12 +107,12 @@ class Plan:
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
         """One verdict for every leaf of the request, and one for every value the vendor demanded."""
-        return tuple(_verdicts(self))
+        return tuple(verdicts(self))
 
     @cached_property
     def violations(self) -> tuple[Violation, ...]:
         """Every problem at once, with the vendors that do not have it."""
-        return tuple(_violations(self))
+        return tuple(violations(self))
 
     @cached_property
     def cost(self) -> Cost:
@@ -153,9 +143,10 @@ class Plan:
         """The paid call."""
         assert self.route is not None
         fixed = {} if self.parts else {"Content-Type": "application/json"}
+        asked = {"Accept": EVENT_STREAM} if self.stream else {}
         content = None if self.parts else self.content
-        sent = {**fixed, **(headers or {})}
-        return Send(self.vendor, self.method, self.url, content=content, parts=self.parts, headers=sent, paid=True)
+        made = {"content": content, "parts": self.parts, "headers": {**fixed, **asked, **(headers or {})}}
+        return Send(self.vendor, self.method, self.url, **made, paid=True, stream=self.stream)  # type: ignore[arg-type]
 
 
 def dumps(body: Any) -> bytes:
@@ -177,18 +168,21 @@ def plan(
     preferences: Mapping[str, Any] | None = None,
     base_url: str | None = None,
     override: bool = False,
+    stream: bool = False,
 ) -> Plan:
     """Plan a request for one vendor. The plan may be refused: see its `violations`, or call `check()`.
 
     `allow` names the fields that may be dropped or brought to the nearest value; by default nothing may.
     `preferences` fill fields that the caller left unset, where the route can express them.
     `override` lets `extra` replace what the table has written.
+    `stream` asks for the paid call that answers with an event stream.
     """
     provider = get_provider(vendor) if isinstance(vendor, str) else vendor
     shared, kind = normalize(request)
-    return plan_normalized(
+    made = plan_normalized(
         shared, kind, provider, allow=allow or {}, preferences=preferences or {}, base_url=base_url, override=override
     )
+    return _streamed(made) if stream else made
 
 
 def plan_normalized(
@@ -273,6 +267,21 @@ def _plan_route(
         uploads=() if report.problems else files.uploads(body),
         parts=() if report.problems else files.parts(body),
     )
+
+
+def _streamed(made: Plan) -> Plan:
+    """The plan for the paid call that answers with an event stream; refused where there is none."""
+    if made.route is None:
+        return evolve(made, stream=True)
+    operation = made.provider.contract.streams.get(made.provider.operation(made.route).id)
+    if operation is not None and (not made.parts or operation.takes_files):
+        return evolve(made, stream=True)
+    if operation is None:
+        reason = f"{made.vendor} offers no event stream for {made.model} {made.workflow}; leave stream out"
+    else:
+        reason = f"{made.vendor} documents no local files for event streams; pass URLs, or leave stream out"
+    problems = (*made.problems, Problem("stream", "", reason))
+    return evolve(made, stream=True, problems=problems, uploads=(), parts=())
 
 
 def _tell_preferred(preferred: Mapping[str, Any], provider: Provider, report: Report) -> None:
@@ -394,58 +403,12 @@ def _approximate(
     return changed
 
 
-def _verdicts(plan_: Plan) -> Iterator[Verdict]:
-    """Entries spread over the leaves they cover; refused leaves last."""
-    covered = {entry.source: entry for entry in plan_.entries if entry.source}
-    refused = {problem.source: problem for problem in plan_.problems}
-    for entry in plan_.entries:
-        if not entry.source:
-            yield Verdict("", entry.field, entry.target, entry.fate, entry.reason)
-    for at, _ in leaves(plan_.request) if plan_.request else ():
-        problem = _longest(refused, at) or refused.get("/" + at.split("/")[1] if at else "")
-        if problem is not None:
-            yield Verdict(at, at.split("/")[1], "", Fate.REFUSED, problem.reason)
-            continue
-        entry_ = _longest(covered, at)
-        if entry_ is None:
-            # Nothing was written because the plan was refused before it came to this field.
-            yield Verdict(at, at.split("/")[1], "", Fate.REFUSED, "the request was refused")
-        else:
-            rest = at[len(entry_.source) :]
-            yield Verdict(at, entry_.field, entry_.target and entry_.target + rest, entry_.fate, entry_.reason)
-
-
-def _longest(table: Mapping[str, Any], at: str) -> Any:
-    while at:
-        if at in table:
-            return table[at]
-        at = at.rpartition("/")[0]
-    return None
-
-
-def _violations(plan_: Plan) -> Iterator[Violation]:
-    told: set[str] = set()
-    for problem in plan_.problems:
-        # Whether another vendor sells the model is asked with the model, everything else without it.
-        others = plan_.elsewhere if problem.field == "model" else plan_.elsewhere_in_any_model
-        # Every other vendor would just leave the extra out.
-        others = others if problem.field != "extra" else ()
-        served = tuple(
-            other.vendor for other in others if other.route and problem.field not in {p.field for p in other.problems}
-        )
-        limit = f"; {plan_.vendor} takes {problem.limit}" if problem.limit else ""
-        hint = f". Served by: {', '.join(served)}" if served else ""
-        message = f"{problem.field}: {problem.reason}{limit}{hint}"
-        if message not in told:
-            told.add(message)
-            yield Violation(problem.field, problem.source, message, problem.limit, served)
-
-
 def _elsewhere(plan_: Plan, *, any_model: bool) -> tuple[Plan, ...]:
     """The same request at every other vendor."""
     shared = {name: value for name, value in plan_.request.items() if not (any_model and name == "model")}
     others = (provider for provider in all_providers().values() if provider is not plan_.provider)
-    return tuple(plan_normalized(shared, plan_.kind, provider, allow={}, preferences={}) for provider in others)
+    plans = (plan_normalized(shared, plan_.kind, provider, allow={}, preferences={}) for provider in others)
+    return tuple(_streamed(made) if plan_.stream else made for made in plans)
 
 
 def choose(
@@ -456,12 +419,13 @@ def choose(
     preferences: Mapping[str, Any] | None = None,
     base_urls: Mapping[str, str] | None = None,
     override: bool = False,
+    stream: bool = False,
 ) -> Plan:
     """The plan of the first vendor that can serve the request, else the refused plan with the fewest problems."""
     if not providers:
         raise UnknownNameError("no vendor to choose from")
     shared, kind = normalize(request)
-    return _first_clean(
+    plans = (
         plan_normalized(
             shared,
             kind,
@@ -473,6 +437,7 @@ def choose(
         )
         for provider in providers
     )
+    return _first_clean(map(_streamed, plans) if stream else plans)
 
 
 __all__ = ["PORTABLE", "Plan", "Upload", "Verdict", "Violation", "choose", "normalize", "plan", "write"]

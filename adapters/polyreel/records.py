@@ -81,9 +81,7 @@ class Submission:
         reference: str | None = None,
     ) -> Self:
         """The submission of a plan whose uploads are done."""
-        assert plan.route is not None
-        provider = plan.provider
-        operation = provider.operation(plan.route)
+        operation = plan.operation
         fixed = (plan.vendor, plan.model, plan.workflow, operation.id)
         sent = plan.step(_recognised_by(operation, idempotency_key))
         estimate = plan.cost.document()
@@ -139,7 +137,7 @@ class Submission:
         parts = [[part.name, part.text, path, part.content_type] for part, path in zip(send.parts, paths, strict=True)]
         content = None if send.content is None else base64.b64encode(send.content).decode()
         facts = {"operation": self.operation, "base_url": self.base_url, "method": send.method, "url": send.url}
-        sent = {"headers": dict(send.headers), "content": content, "parts": parts}
+        sent = {"headers": dict(send.headers), "content": content, "parts": parts, "stream": send.stream}
         return json.dumps({**facts, **sent, "estimate": self.estimate})
 
     @classmethod
@@ -148,8 +146,8 @@ class Submission:
         facts = json.loads(text)
         parts = tuple(Part(name, value, path and Path(path), kind) for name, value, path, kind in facts["parts"])
         content = None if facts["content"] is None else base64.b64decode(facts["content"])
-        method, url, headers = facts["method"], facts["url"], facts["headers"]
-        send = Send(columns["vendor"], method, url, content=content, parts=parts, headers=headers, paid=True)
+        sent = {"content": content, "parts": parts, "headers": facts["headers"], "stream": facts.get("stream", False)}
+        send = Send(columns["vendor"], facts["method"], facts["url"], paid=True, **sent)
         told = {"operation": facts["operation"], "base_url": facts["base_url"], "estimate": facts.get("estimate")}
         return cls(**told, send=send, **columns)
 

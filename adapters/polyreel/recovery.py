@@ -66,12 +66,13 @@ def generate_once(
     folder: Path,
     timeout: float,
     base_urls: Mapping[str, str],
+    stream: bool = False,
 ) -> Flow[Job]:
     """Generate, unless the ledger has a job under this reference: then go on with that one."""
     entry = (yield from find(reference, simulated=simulated)) if reference else None
     if entry is not None:
         return (yield from resume(entry.id, folder=folder, timeout=timeout))
-    return (yield from generate(submitting, folder=folder, timeout=timeout, base_urls=base_urls))
+    return (yield from generate(submitting, folder=folder, timeout=timeout, base_urls=base_urls, stream=stream))
 
 
 # -- reconcile ---------------------------------------------------------------------------------------
@@ -226,7 +227,8 @@ def resubmit(name: str, *, accept_double_billing: bool, timeout: float, folder: 
     entry = yield from _ambiguous(name)
     job = yield from pay(entry.submission.again(str(uuid.uuid4())), follows=entry.id)
     target = folder or Path(entry.submission.folder or "clips")
-    return (yield from finish(job, folder=target, timeout=timeout, base_url=entry.submission.base_url))
+    own = entry.submission
+    return (yield from finish(job, folder=target, timeout=timeout, base_url=own.base_url, stream=own.send.stream))
 
 
 def _ambiguous(name: str) -> Flow[Entry]:

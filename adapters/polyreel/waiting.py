@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 from attrs import define
 
 from .errors import StillRunningError, TaskNotFoundError, VendorError
-from .flows import Flow, Sleep, Tell, now, until
+from .flows import Flow, Hear, Reply, Sleep, Tell, now, until
 from .jobs import about, advance, without_output
 from .polling import Timetable, learned
-from .provider import FINAL
+from .provider import FINAL, Facts
 from .records import News, heard_of, keep, past
 from .registry import get_provider
 
@@ -35,20 +35,32 @@ CALLED_BACK_SECONDS: Final = 60.0
 
 def get(job: Job, base_url: str | None = None) -> Flow[Job]:
     """Ask the vendor once."""
-    facts = yield from get_provider(job.vendor).get(job.id, base_url)
+    return (yield from _advanced(job, (yield from get_provider(job.vendor).get(job.id, base_url))))
+
+
+def _advanced(job: Job, facts: Facts) -> Flow[Job]:
+    """The job after an answer or an event, written down where that matters."""
     seconds = yield from now()
     after = advance(job, facts, seconds)
     # Only what matters later is worth a durable write.
     return (yield from keep(after)) if (after.status, after.outputs) != (job.status, job.outputs) else after
 
 
-def wait(job: Job, *, timeout: float, base_url: str | None = None) -> Flow[Job]:
-    """Ask until the job is final; StillRunningError after `timeout` seconds, which harms nothing."""
+def wait(job: Job, *, timeout: float, base_url: str | None = None, stream: bool = False) -> Flow[Job]:
+    """Ask until the job is final; StillRunningError after `timeout` seconds, which harms nothing.
+
+    Where its submit has opened a `stream`, that is listened to first, and nobody is asked as long as it tells.
+    """
     patience = Patience()
     if (over := patience.told(job)) is not None:
         return over
     start = yield from now()
     end = start + timeout
+    if stream:
+        job = yield from _listen(job, end, base_url)
+        start = yield from now()
+        if (over := patience.told(job)) is not None:
+            return over
     times, news = timetable(job, (yield from past(job))), (yield from heard_of(job))
     for pause in times.pauses(age_of(job, start)):
         left = end - (yield from now())
@@ -65,6 +77,30 @@ def wait(job: Job, *, timeout: float, base_url: str | None = None) -> Flow[Job]:
         if (over := patience.told(job)) is not None:
             return over
     raise still_running(job, timeout, patience.trouble)
+
+
+def _listen(job: Job, end: float, base_url: str | None) -> Flow[Job]:
+    """The job at the end of the stream that its submit has opened, or at its own end."""
+    while job.status not in FINAL and (left := end - (yield from now())) > 0:
+        event = yield Hear(left)
+        if event is None:
+            break
+        before, job = job, (yield from _heard(job, event, end, base_url))
+        if job is not before:
+            yield Tell(job)
+    return job
+
+
+def _heard(job: Job, event: Reply, end: float, base_url: str | None) -> Flow[Job]:
+    """The job after an event; one that cannot be read, or that is about something else, tells nothing."""
+    provider = get_provider(job.vendor)
+    try:
+        if not event.content:  # the stream is alive and has nothing to say: was an event lost?
+            return (yield from until(end, get(job, base_url)))
+        facts = provider.read(event)
+    except VendorError:
+        return job
+    return (yield from _advanced(job, facts)) if facts.id == job.id else job
 
 
 def _rest(job: Job, pause: float, left: float, news: News) -> Flow[News]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -17,21 +15,9 @@ from polyreel import loopback
 from polyreel.drivers import Wire, run
 from polyreel.flows import Answer, Fetch, Flow, Saved
 
-from .measuring import VENDOR, Peers, Row, timed
+from .measuring import VENDOR, Peers, Row, serving, timed
 
 SIZE: Final = 200_000_000
-
-
-@contextmanager
-def film() -> Iterator[str]:
-    """A server of one file of 200 MB, in a process of its own."""
-    command = [sys.executable, sys.argv[0], "--serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout
-        try:
-            yield server.stdout.readline().strip()
-        finally:
-            server.kill()
 
 
 def serve() -> NoReturn:
@@ -46,7 +32,7 @@ def serve() -> NoReturn:
 
 def downloading(peers: Peers) -> Iterator[Row]:
     """Beside plain httpx; and how much more memory the process had at its peak."""
-    with film() as url, tempfile.TemporaryDirectory() as name:
+    with serving(sys.argv[0], "--serve") as url, tempfile.TemporaryDirectory() as name:
         folder, wire = Path(name), Wire(private_downloads=True)
         for _ in range(2):  # what is loaded only once does not count, nor does what the disk's cache begins with
             fetched(url, folder, wire)

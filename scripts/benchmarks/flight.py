@@ -23,7 +23,7 @@ from polyreel.registry import all_providers
 from polyreel.simulator import Simulator
 from polyreel_generated.shared import Job
 
-from .measuring import REQUEST, Peers, Row
+from .measuring import REQUEST, Peers, Row, serving
 
 JOBS: Final = 10_000
 LONG: Final = {**REQUEST, "duration": 15}
@@ -179,7 +179,8 @@ def asked(peers: Peers, bases: Mapping[str, str], papers: Path, folder: Path) ->
     jobs = [job for job in map(json.loads, papers.read_text(encoding="utf-8").splitlines()) if job["vendor"] == vendor]
     ids = folder / "ids"
     ids.write_text("\n".join(job["id"] for job in jobs[:ASKED]), encoding="utf-8")
-    with gateway(f"{bases[vendor]}/v1") as url:
+    relay = Path(__file__).parents[1] / "peers" / "gateway.py"  # says what LiteLLM wants to hear
+    with serving(str(relay), "--base-url", f"{bases[vendor]}/v1") as url:
         return peers.figures("polling", "--base-url", url, "--ids", str(ids), only=("openai", "litellm"))
 
 
@@ -187,19 +188,6 @@ def path_of(provider: Provider) -> str:
     """The path of a vendor's status query."""
     found = provider.contract.operation("get")
     return found.path if found else ""
-
-
-@contextmanager
-def gateway(base: str) -> Iterator[str]:
-    """A relay that says what LiteLLM wants to hear, in a process of its own."""
-    program = Path(__file__).parents[1] / "peers" / "gateway.py"
-    command = [sys.executable, str(program), "--base-url", base]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout
-        try:
-            yield server.stdout.readline().strip()
-        finally:
-            server.kill()
 
 
 def counted(provider: Provider, *, together: bool) -> int:

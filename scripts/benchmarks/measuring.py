@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from peers.environments import PROGRAMS, measured
+from peers.measuring import best
 from polyreel.registry import all_providers
+
+__all__ = ["REQUEST", "VENDOR", "Peers", "Row", "best", "serving", "timed"]
 
 VENDOR: Final = next(iter(all_providers()))
 REQUEST: Final = {"prompt": "a cat walking through neon rain", "duration": 5, "aspect_ratio": "9:16", "audio": True}
@@ -39,15 +45,15 @@ class Peers:
         return {f"{peer} {one['version']}": one["figures"][name] for peer, one in found.items()}
 
 
-def best(work: Callable[[], Any], rounds: int, repeats: int = 7) -> float:
-    """Seconds for one call: the best of several rounds, which is the least disturbed."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        for _ in range(rounds):
-            work()
-        times.append((time.perf_counter() - start) / rounds)
-    return min(times)
+@contextmanager
+def serving(*command: str) -> Iterator[str]:
+    """A Python program in a process of its own, and the first line that it prints: where it serves."""
+    with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.kill()
 
 
 def timed(work: Callable[[], Any]) -> float:

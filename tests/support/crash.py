@@ -14,7 +14,7 @@ from polyreel import AsyncClient, Client
 from polyreel.errors import PolyreelError
 from polyreel.flows import Fetch, Record, Send, Step
 from polyreel.jobs import is_saved
-from polyreel.records import Keep, Past
+from polyreel.records import Heard, Keep, Past
 from polyreel.simulator import RunningClock, server
 
 SPEED: Final = 80.0
@@ -44,7 +44,9 @@ class Killer:
         self.points: list[str] = []
 
     def __call__(self, moment: Literal["before", "after"], step: Step) -> None:
-        if not isinstance(step, Record | Send | Fetch) or (isinstance(step, Record) and isinstance(step.event, Past)):
+        if not isinstance(step, Record | Send | Fetch) or (
+            isinstance(step, Record) and isinstance(step.event, Past | Heard)
+        ):
             return  # of the ledger's reads only the first is a point: it tells whether anything is sent at all
         self.points.append(f"{moment} {self._name(step)}")
         if self.points[-1] == self.at:

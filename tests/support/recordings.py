@@ -128,7 +128,7 @@ def recorded(provider: Provider, simulator: Simulator | None = None) -> list[Jso
     """Everything that a vendor's simulator can be asked: every example request, queried to its end, and all reads."""
     simulator = simulator or Simulator(seed=1)
     recorder = Recorder(SimulatedTransport(simulator))
-    with httpx.Client(transport=recorder, headers={"Authorization": f"Bearer {KEY}"}) as http:
+    with httpx.Client(transport=recorder, headers={"Authorization": f"Bearer {KEY}"}, timeout=None) as http:
         for made in plans(provider):
             identity = _submitted(http, provider, made)
             for seconds in (0, 30, 1000):

@@ -45,6 +45,11 @@ VendorDefaults = Annotated[
 ]
 
 
+Stream = Annotated[
+    bool, typer.Option("--stream", help="Hear of the job over an event stream instead of asking, where it is offered.")
+]
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         show.line(f"polyreel {checkup.installed('polyreel')}")
@@ -80,6 +85,7 @@ def generate(
         typer.Option(help="What goes wrong at the simulated vendor, such as lost-reset.", show_default=False),
     ] = None,
     vendor_defaults: VendorDefaults = False,
+    stream: Stream = False,
     live: Live = False,
     ledger: LedgerFile = None,
     as_json: AsJson = False,
@@ -94,7 +100,8 @@ def generate(
         settings: dict[str, Any] = {"ledger": opened, "listener": progress, "prices": prices(prices_file)}
         with client(vendor or (), live=live, **settings) as made:
             preferences = PORTABLE if from_flags and not vendor_defaults else {}
-            plans = _plans(made, request, cheapest=cheapest, several=len(vendor or ()) > 1, preferences=preferences)
+            options = {"preferences": preferences, "stream": stream}
+            plans = _plans(made, request, cheapest=cheapest, several=len(vendor or ()) > 1, options=options)
             prepare(output)
             if fault and made.simulator:
                 made.simulator.inject(fault, next(plan.vendor for plan in plans if not plan.refused))
@@ -112,11 +119,11 @@ def generate(
     show.closing(job.vendor, simulated=job.simulated)
 
 
-def _plans(made: Client, request: Json, *, cheapest: bool, several: bool, preferences: Mapping[str, Any]) -> list[Plan]:
+def _plans(made: Client, request: Json, *, cheapest: bool, several: bool, options: Mapping[str, Any]) -> list[Plan]:
     """The plans of a new job, at least one of which can be submitted."""
     if not cheapest and not several:
-        return [made.plan(request, preferences=preferences).check()]
-    plans = made.plans(request, prefer="cheapest" if cheapest else "order", preferences=preferences)
+        return [made.plan(request, **options).check()]
+    plans = made.plans(request, prefer="cheapest" if cheapest else "order", **options)
     if all(plan.refused for plan in plans):
         plans[0].check()
     return plans
@@ -132,6 +139,7 @@ def plan(
         list[str] | None, typer.Option(help="Vendor id, several times, or all.", show_default=False)
     ] = None,
     vendor_defaults: VendorDefaults = False,
+    stream: Stream = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what would be sent, and what becomes of every field. Sends nothing.
@@ -143,7 +151,7 @@ def plan(
     with client(asked, live=False) as made:
         preferences = PORTABLE if from_flags and not vendor_defaults else {}
         chosen: list[str | None] = [*asked] or [None]
-        plans = [made.plan(request, name, preferences=preferences) for name in chosen]
+        plans = [made.plan(request, name, preferences=preferences, stream=stream) for name in chosen]
     if as_json:
         documents = [show.plan_document(item) for item in plans]
         show.document(documents if len(names) > 1 or "all" in names else documents[0])

@@ -82,6 +82,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "body": plan.body,
         "cost": plan.cost.document(),
         "multipart": bool(plan.parts),
+        "stream": plan.stream,
         "uploads": [{"path": str(upload.path), "target": upload.target} for upload in plan.uploads],
         "verdicts": [verdict_document(verdict) for verdict in plan.verdicts],
         "violations": [violation_document(violation) for violation in plan.violations],

@@ -76,6 +76,8 @@ class Call:
     def __init__(self, step: Send, wire: Wire) -> None:
         self.step, self.wire = step, wire
         self.watch = Watch(step.deadline, blind=wire.blind)
+        self.timeout: dict[str, float] = {}
+        """How long httpx may wait, each time."""
         self._body = bytearray()
 
     def request(self, stack: Stack, trace: Any) -> httpx.Request:
@@ -84,7 +86,8 @@ class Call:
 
         step = self.step
         url = httpx.URL(step.url, params=step.params) if step.params else _url(step.url)
-        extensions = {"timeout": self.watch.timeout(step.deadline), "trace": trace}
+        self.timeout = self.watch.timeout(step.deadline)
+        extensions = {"timeout": self.timeout, "trace": trace}
         headers = self.wire.headers(step, origin(url))
         if step.parts:
             files: Any = [(part.name, _file(part, stack)) for part in step.parts]
@@ -113,9 +116,13 @@ class Call:
         """The result of the step."""
         if self.watch.left <= 0 and not ("content-length" in headers or "transfer-encoding" in headers):
             raise self.error(LATE)  # where nothing tells its length, a body that was cut off looks whole
+        return self.reply(status, headers, bytes(self._body))
+
+    def reply(self, status: int, headers: Mapping[str, str], content: bytes) -> Reply:
+        """An answer, or a part of one, without the key."""
         key = self.wire.keys[self.step.vendor]
         shown = {name.lower(): key.redact_text(value) for name, value in headers.items()}
-        return Reply(status, shown, key.redact(bytes(self._body)))
+        return Reply(status, shown, key.redact(content))
 
     def error(self, text: str) -> TransportError:
         """What the step fails with."""

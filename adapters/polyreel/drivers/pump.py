@@ -9,9 +9,10 @@ from typing import Any, Final, Self, TypeVar
 from attrs import evolve
 
 from ..errors import LedgerError, PolyreelError
-from ..flows import Fetch, Flow, Now, Record, Send, Sleep, Step, Tell
+from ..flows import Fetch, Flow, Hear, Now, Record, Reply, Send, Sleep, Step, Tell
 from ..records import OWNING
 from .calls import aexchange, exchange
+from .streams import aopen_stream, open_stream
 from .wire import Wire
 
 T = TypeVar("T")
@@ -22,34 +23,40 @@ def run(flow: Flow[T], wire: Wire) -> T:
     """Drive a flow, blocking."""
     outcome: Any = None
     with _Run(wire) as this:
-        while True:
-            try:
-                step = _resume(flow, outcome)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            step = this.begin(step)
-            try:
-                outcome = _perform(step, this)
-            except PolyreelError as error:
-                outcome = _bare(error)
-            this.end(step)
+        try:
+            while True:
+                try:
+                    step = _resume(flow, outcome)
+                except StopIteration as stop:
+                    return stop.value  # type: ignore[no-any-return]
+                step = this.begin(step)
+                try:
+                    outcome = _perform(step, this)
+                except PolyreelError as error:
+                    outcome = _bare(error)
+                this.end(step)
+        finally:
+            this.let_go()
 
 
 async def arun(flow: Flow[T], wire: Wire) -> T:
     """Drive a flow, awaiting."""
     outcome: Any = None
     with _Run(wire) as this:
-        while True:
-            try:
-                step = _resume(flow, outcome)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            step = this.begin(step)
-            try:
-                outcome = await _aperform(step, this)
-            except PolyreelError as error:
-                outcome = _bare(error)
-            this.end(step)
+        try:
+            while True:
+                try:
+                    step = _resume(flow, outcome)
+                except StopIteration as stop:
+                    return stop.value  # type: ignore[no-any-return]
+                step = this.begin(step)
+                try:
+                    outcome = await _aperform(step, this)
+                except PolyreelError as error:
+                    outcome = _bare(error)
+                this.end(step)
+        finally:
+            await this.alet_go()
 
 
 def _resume(flow: Flow[T], outcome: Any) -> Step:
@@ -62,10 +69,11 @@ def _bare(error: PolyreelError) -> PolyreelError:
 
 
 class _Run:
-    """One flow being driven: what it owns in the ledger, and whether a paid call may have left."""
+    """One flow being driven: what it owns in the ledger, whether a paid call may have left, and its stream."""
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
+        self._stream: Any = None
         self._owner: str | None = None
         self._sent = False
 
@@ -97,6 +105,44 @@ class _Run:
         self._sent = False  # everything sent so far is written down
         return result
 
+    def open(self, step: Send) -> Reply:
+        """Make a call that answers with an event stream, in the place of the one before it."""
+        self.let_go()
+        reply, self._stream = open_stream(step, self.wire)
+        return reply
+
+    async def aopen(self, step: Send) -> Reply:
+        """The same, awaiting."""
+        await self.alet_go()
+        reply, self._stream = await aopen_stream(step, self.wire)
+        return reply
+
+    def hear(self, step: Hear) -> Reply | None:
+        """The next event of the stream that is open; where there is none, it is let go."""
+        reply: Reply | None = self._stream and self._stream.hear(step)
+        if reply is None:
+            self.let_go()
+        return reply
+
+    async def ahear(self, step: Hear) -> Reply | None:
+        """The same, awaiting."""
+        reply: Reply | None = self._stream and await self._stream.hear(step)
+        if reply is None:
+            await self.alet_go()
+        return reply
+
+    def let_go(self) -> None:
+        """Close the stream, if one is open."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+    async def alet_go(self) -> None:
+        """The same, awaiting."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.aclose()
+
     def __enter__(self) -> Self:
         return self
 
@@ -113,12 +159,20 @@ class _Run:
 def _perform(step: Step, this: _Run) -> Any:
     if isinstance(step, Sleep):
         return this.wire.clock.sleep(this.wire.pause(step))
+    if isinstance(step, Hear):
+        return this.hear(step)
+    if isinstance(step, Send) and step.stream:
+        return this.open(step)
     return exchange(step, this.wire) if isinstance(step, Send | Fetch) else _simple(step, this)
 
 
 async def _aperform(step: Step, this: _Run) -> Any:
     if isinstance(step, Sleep):
         return await this.wire.clock.asleep(this.wire.pause(step))
+    if isinstance(step, Hear):
+        return await this.ahear(step)
+    if isinstance(step, Send) and step.stream:
+        return await this.aopen(step)
     return await aexchange(step, this.wire) if isinstance(step, Send | Fetch) else _simple(step, this)
 
 

@@ -45,19 +45,28 @@ class Watch:
             self._connection = info["return_value"]
         elif event.endswith(".send_request_headers.started"):
             self.may_have_left = True
-            if self._connection is not None:  # a simulated one has none
-                self._timer = threading.Timer(max(0.0, self.left), self._cut)
-                self._timer.daemon = True
-                self._timer.start()
+            self._set_timer()
 
     async def asee(self, event: str, info: Mapping[str, Any]) -> None:
         """Hear an event of an awaited call."""
         self.may_have_left = self.may_have_left or event.endswith(".send_request_headers.started")
 
+    def extend(self, seconds: float) -> None:
+        """A new deadline, for what comes next on the connection of a blocking call."""
+        self.stop()
+        self.ends = time.monotonic() + seconds
+        self._set_timer()
+
     def stop(self) -> None:
         """Let the connection be."""
         if self._timer is not None:
             self._timer.cancel()
+
+    def _set_timer(self) -> None:
+        if self._connection is not None:  # a simulated one has none
+            self._timer = threading.Timer(max(0.0, self.left), self._cut)
+            self._timer.daemon = True
+            self._timer.start()
 
     def _cut(self) -> None:
         # Closing a socket does not wake the thread that reads from it, shutting it down does.

@@ -177,19 +177,31 @@ class Guest:
         self._enter(State.HANDLING)
         answer = await self.answer(request)
         self._enter(State.LINGERING if answer.ending in {"drip", "silence"} else State.ANSWERING)
+        if answer.pieces:
+            await self._tell(answer)
         match answer.ending:
             case "whole":
-                await self._send(answer.head, h11.Data(data=answer.content), h11.EndOfMessage())
+                rest = () if answer.pieces else (answer.head, h11.Data(data=answer.content))
+                await self._send(*rest, h11.EndOfMessage())
                 return self.wire.our_state is self.wire.their_state is h11.DONE and not self.stop.is_set()
-            case "cut":
+            case "cut" if not answer.pieces:
                 await self._send(answer.head, h11.Data(data=answer.content[: len(answer.content) // 2]))
-            case "drip":
+            case "drip" if not answer.pieces:
                 await self._drip(answer)
             case "silence":
                 await self._silence()
             case "reset":
                 self._reset()
         return False
+
+    async def _tell(self, answer: Written) -> None:
+        """Piece by piece, as time goes by."""
+        assert answer.pace is not None
+        await self._send(answer.head)
+        for piece in answer.pieces:
+            while (pause := piece.at - answer.pace.now()) > 0:
+                await answer.pace.asleep(min(pause, 1.0))  # the clock may be moved meanwhile
+            await self._send(h11.Data(data=piece.content))
 
     async def _drip(self, answer: Written) -> None:
         """All bytes but the last, one by one: an answer that is slow for ever."""

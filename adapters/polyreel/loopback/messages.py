@@ -12,7 +12,7 @@ from typing import Final
 import h11
 from attrs import frozen
 
-from ..flows import Answer, Ending
+from ..flows import Answer, Ending, Pace, Piece
 
 REASONS: Final = {int(status): status.phrase.encode() for status in HTTPStatus}
 _NAME: Final = r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?"
@@ -59,6 +59,8 @@ class Written:
     head: h11.Response
     content: bytes
     ending: Ending
+    pieces: tuple[Piece, ...] = ()
+    pace: Pace | None = None
 
 
 def check(head: h11.Request, headers: Mapping[str, str], limit: int) -> None:
@@ -88,13 +90,17 @@ def written(method: str, answer: Answer) -> Written:
     headers.pop("transfer-encoding", None)
     headers.setdefault("date", formatdate(usegmt=True))
     bodiless, ending = method == "HEAD" or answer.status in {204, 304}, answer.ending
+    told = bool(answer.pieces) and not bodiless
     length = len(answer.content)
-    if ending in {"cut", "drip"}:
+    if ending in {"cut", "drip"} and not told:
         # An answer without a byte would arrive whole; one that has no body has no middle.
         length = max(length, 1)
         ending = ending if not bodiless else "close" if ending == "cut" else "silence"
-    if not bodiless or (method == "HEAD" and "content-length" not in headers):
+    if told:
+        headers.pop("content-length", None)  # h11 cuts it into chunks
+    elif not bodiless or (method == "HEAD" and "content-length" not in headers):
         headers["content-length"] = str(length)
     encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
     head = h11.Response(status_code=answer.status, headers=encoded, reason=REASONS.get(answer.status, b""))
-    return Written(head, b"" if bodiless else answer.content, ending)
+    pieces = answer.pieces if told else ()
+    return Written(head, b"" if bodiless else answer.content, ending, pieces, answer.pace)

@@ -10,15 +10,18 @@ from typing import Any, Final
 
 from ..codecs import Json
 from ..contract import Operation
-from ..flows import Reply
+from ..flows import EVENT_STREAM, Answer, Pace, Piece, Reply
 from ..mapping import get, is_missing, put
 from ..provider import Provider, Status
 from .intake import Call
-from .tasks import Task
+from .tasks import QUEUED_SECONDS, Task
 
 RETRY_AFTER: Final = "2"
 USUAL: Final = {"unauthorized": 401, "insufficient_credits": 402, "not_found": 404, "conflict": 409, "too_large": 413}
 """The HTTP status of errors that a call may document under another name."""
+
+MOMENT: Final = 0.001
+"""Seconds by which an event is told after it has happened, so that rounding never puts it before."""
 
 Example = tuple[int, str, str, Any]
 """HTTP status, content type, name, body."""
@@ -158,21 +161,26 @@ def impersonated(call: Call, task: Task, status: Status, now: float, sample: Jso
     return call.provider.impersonate(copy, task.facts(status, now, call.links))
 
 
-def stream(call: Call, task: Task, now: float) -> Reply:
-    """The whole life of a task as one event stream."""
-    events = [
-        impersonated(call, task, meaning(call.provider, event), now, event) for event in _events(call, task.end)
-    ] or [state(call, task, status, now) for status in ("queued", "running", task.end)]
-    content = b"".join(b"data: " + dumps(event) + b"\n\n" for event in events)
-    return Reply(200, {"content-type": "text/event-stream"}, content)
+def stream(call: Call, task: Task, pace: Pace) -> Answer:
+    """The life of a task as an event stream, each event at its time."""
+    times = {"queued": task.created, "running": task.created + min(QUEUED_SECONDS, task.seconds)}
+    pieces = []
+    for sample in _events(call, task.end):
+        status = meaning(call.provider, sample)
+        at = times.get(status, task.created + task.seconds)
+        event = impersonated(call, task, status, at, sample)
+        pieces.append(Piece(at + MOMENT, b"data: " + dumps(event) + b"\n\n"))
+    content = b"".join(piece.content for piece in pieces)
+    return Answer(200, {"content-type": EVENT_STREAM}, content, pieces=tuple(pieces), pace=pace)
 
 
 def _events(call: Call, end: str) -> list[Json]:
-    """The events of the documented stream with this end."""
+    """The events of the documented stream with this end; else the states of the status query."""
     for _, content_type, name, body in call.provider.contract.replies(call.operation):
-        if name == end and content_type == "text/event-stream":
+        if name == end and content_type == EVENT_STREAM:
             return [json.loads(line.removeprefix("data:")) for line in body.splitlines() if line.startswith("data:")]
-    return []
+    asked = query(call.provider)
+    return [example(call.provider, asked, status)[1] for status in ("queued", "running", end)]
 
 
 def meaning(provider: Provider, value: Json) -> Status:

@@ -16,10 +16,10 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from ..codecs import Json
-from ..flows import Answer, Reply
+from ..flows import Answer, Pace, Reply
 from ..provider import FINAL, Route
 from ..registry import all_providers, get_provider
 from . import answers, intake, pages, uploads
@@ -32,7 +32,7 @@ from .outputs import File
 from .scripting import ENDS, scriptable, scripted
 from .shapes import Picture, picture_of
 from .spoiling import Scene, spoil, spoiled_file, whole
-from .tasks import QUEUED_SECONDS, SECONDS_PER_SECOND, Bill, Charge, Clock, End, Task
+from .tasks import QUEUED_SECONDS, SECONDS_PER_SECOND, Bill, Charge, End, Task
 
 __all__ = ["HOST", "Simulator", "scriptable"]
 
@@ -54,7 +54,7 @@ class Simulator:
     account starts with; a job costs one simulated credit for each second of its clip. Threads may share one.
     """
 
-    clock: Clock = field(factory=VirtualClock)
+    clock: Pace = field(factory=VirtualClock)
     seed: int | None = None
     """For the same ids and durations on every run; without it they differ."""
     keys: frozenset[str] | None = None
@@ -222,7 +222,9 @@ class Simulator:
         facts |= {"ended"} if status in FINAL else set()
         facts |= {"succeeded"} if status == "succeeded" else set()
         facts |= {"ranged"} if "range" in request.headers and request.method == "GET" else set()
-        return self._rules.pick(request.vendor, kind, facts, connected=request.connected)
+        pick = partial(self._rules.pick, request.vendor, facts=facts, connected=request.connected)
+        streams = scene.call is not None and scene.call.operation.role == "stream"
+        return pick(kind) or (pick("stream") if streams else None)
 
     def _scripted_fault(self, vendor: str, kind: CallKind) -> Rule | None:
         """The fault that is scripted for a call."""
@@ -270,9 +272,7 @@ class Simulator:
 
     def _stream(self, call: Call) -> Reply:
         task, _ = self._accept(call)
-        # A repetition of a plain submit, too, tells its whole life.
-        self.tasks[call.vendor, task.id] = task = evolve(task, seconds=0.0)
-        return answers.stream(call, task, self.clock.now())
+        return answers.stream(call, task, self.clock)
 
     def _accept(self, call: Call) -> tuple[Task, bool]:
         """Check a submit and bill it; or find the task of an earlier one that it repeats."""
@@ -301,8 +301,6 @@ class Simulator:
     def _bill(self, call: Call, route: Route, body: Json, picture: Picture, end: End) -> Task:
         now = self.clock.now()
         seconds = QUEUED_SECONDS + SECONDS_PER_SECOND * picture.credits * self._random.uniform(0.8, 1.2)
-        if call.operation.role == "stream":
-            seconds = 0.0  # it ends with the job, so the job is over when it has been read
         task, key = Task(call.vendor, self._new_id(call, now), route, body, picture, now, seconds, end), _key(call)
         self._keep(task, key)
         if self.on_accept is not None:

@@ -11,7 +11,7 @@ from attrs import Factory, frozen
 from ..errors import UnknownNameError
 from ..flows import Ending
 
-CallKind = Literal["submit", "poll", "list", "download", "upload"]
+CallKind = Literal["submit", "stream", "poll", "list", "download", "upload"]
 CALL_KINDS: Final[Mapping[str, CallKind]] = {
     "create": "submit",
     "stream": "submit",
@@ -25,12 +25,14 @@ CALL_KINDS: Final[Mapping[str, CallKind]] = {
     "upload-base64": "upload",
     "upload-url": "upload",
 }
-"""The kind of a call by its role in the contract. Other calls, such as that for the credits, have no faults."""
+"""The kind of a call by its role in the contract; a submit that streams is of the kind `stream` too. Other calls, such
+as that for the credits, have no faults."""
 
 When = Literal["always", "ended", "succeeded", "ranged"]
 """What a call must be about for a fault to fit it: a job that has ended, or succeeded; a part of a file."""
 
 Change = Literal[
+    "first-event",
     "strange-status",
     "no-status",
     "running-again",
@@ -41,7 +43,8 @@ Change = Literal[
     "no-part",
     "other-file",
 ]
-"""How the vendor's own answer is changed: the facts of a task, a list, or what is given of a file."""
+"""How the vendor's own answer is changed: how far a stream goes, the facts of a task, a list, or what is given of a
+file."""
 
 HTML: Final = b"<!doctype html><html><head><title>One moment</title></head><body>One moment, please.</body></html>"
 _TYPE_HTML: Final = MappingProxyType({"content-type": "text/html; charset=utf-8"})
@@ -108,6 +111,13 @@ def _unaccepted_submits() -> Iterator[Fault]:
         yield Fault(f"redirect-{status}", "submit", content=b"", status=status, headers={"location": "/moved/here"})
 
 
+def _streams() -> Iterator[Fault]:
+    """Event streams that tell of the job once, and then no more."""
+    endings: tuple[Ending, ...] = ("cut", "reset", "silence")
+    yield from (Fault(f"stream-{ending}", "stream", True, change="first-event", ending=ending) for ending in endings)
+    yield Fault("stream-end", "stream", True, change="first-event")
+
+
 def _polls() -> Iterator[Fault]:
     yield Fault("poll-reset", "poll", ending="reset")
     yield Fault("poll-silence", "poll", ending="silence")
@@ -145,7 +155,8 @@ def _downloads() -> Iterator[Fault]:
     yield Fault("file-changed", "download", True, change="other-file")
 
 
-_ALL: Final = (*_lost_submits(), *_unaccepted_submits(), *_polls(), *_lists_and_uploads(), *_downloads())
+_SUBMITS: Final = (*_lost_submits(), *_unaccepted_submits(), *_streams())
+_ALL: Final = (*_SUBMITS, *_polls(), *_lists_and_uploads(), *_downloads())
 FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({fault.name: fault for fault in _ALL})
 """Every fault, by its name."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..codecs import Json
 from ..flows import Answer, Reply
@@ -38,6 +38,8 @@ def whole(reply: Reply) -> Answer:
 
 def spoil(fault: Fault, scene: Scene, reply: Reply | None) -> Answer:
     """The answer that a fault makes, out of the vendor's own where it gave one."""
+    if fault.change == "first-event" and isinstance(reply, Answer):
+        return evolve(reply, content=reply.pieces[0].content, pieces=reply.pieces[:1], ending=fault.ending)
     if fault.content is not None:
         base = Reply(200, {}, fault.content)
     elif fault.error is not None:

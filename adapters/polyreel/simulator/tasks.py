@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from attrs import Factory, define, frozen
 
@@ -16,13 +16,6 @@ SECONDS_PER_SECOND: Final = 6.0
 """A job runs this many seconds for each second of its clip, or each image: a stand-in, not a vendor's figure."""
 
 End = Literal["succeeded", "failed", "canceled"]
-
-
-class Clock(Protocol):
-    """What the engine needs of time."""
-
-    def now(self) -> float:
-        """Seconds since 1970."""
 
 
 @frozen

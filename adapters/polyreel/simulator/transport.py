@@ -79,6 +79,8 @@ class SimulatedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def _answer(self, request: httpx.Request, vendor: str, target: str, content: bytes) -> httpx.Response:
         headers = dict(request.headers)
         answer = self.simulator.handle(vendor, request.method, target, headers, content, connected=True)
+        if answer.pieces:
+            return httpx.Response(answer.status, headers=answer.headers, stream=_Told(answer, request), request=request)
         if answer.ending in {"silence", "drip"}:
             self._pass_time(request)
         if failure := FAILURES.get(answer.ending):
@@ -120,6 +122,46 @@ FAILURES: Final[Mapping[str, tuple[Callable[..., httpx.TransportError], str]]] =
     "drip": (httpx.ReadTimeout, "The read operation timed out"),
 }
 """What httpx raises where no answer arrives."""
+
+
+class _Told(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that is given as time goes by, and ends as its answer says."""
+
+    def __init__(self, answer: Answer, request: httpx.Request) -> None:
+        assert answer.pace is not None
+        self._answer, self._request, self._pace = answer, request, answer.pace
+
+    def __iter__(self) -> Iterator[bytes]:
+        for pause, content in self._given():
+            self._pace.sleep(pause)
+            yield content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for pause, content in self._given():
+            await self._pace.asleep(pause)
+            yield content
+
+    def _given(self) -> Iterator[tuple[float, bytes]]:
+        """Each piece and the pause before it; raises what httpx raises where the client waits for more in vain."""
+        for piece in self._answer.pieces:
+            pause, patience = piece.at - self._pace.now(), self._patience()
+            if pause > patience:
+                yield patience, b""
+                raise self._end("silence")
+            yield max(0.0, pause), piece.content
+        if self._answer.ending in {"silence", "drip"}:
+            yield self._patience(), b""
+        if self._answer.ending != "whole":
+            raise self._end(self._answer.ending)
+
+    def _patience(self) -> float:
+        """How long the client waits for a byte just now."""
+        seconds = self._request.extensions.get("timeout", {}).get("read")
+        return float("inf") if seconds is None else float(seconds)
+
+    def _end(self, ending: str) -> httpx.TransportError:
+        kind, text = FAILURES[ending] if ending != "cut" else (httpx.RemoteProtocolError, "incomplete chunked read")
+        return kind(text, request=self._request)
 
 
 def _response(request: httpx.Request, answer: Answer) -> httpx.Response:

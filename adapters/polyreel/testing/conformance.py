@@ -226,6 +226,19 @@ class ProviderConformance:
         assert done.id == job.id
         assert simulator.bill.count() == 1
 
+    def test_several_jobs_are_told_apart(self, client: Client, made: Plan) -> None:
+        """Asked about together, as far as the vendor can be, each job is told of under its own id, and no other is."""
+        jobs, vendor = [client.submit(made) for _ in range(3)], made.provider
+        if vendor.survey is not None:
+            nobody = vendor.new_task_id(999, 1_790_000_000, "z9" * 16)
+            told = run(vendor.ask_about([*(job.id for job in jobs), nobody]), client.wire)
+            assert {identity: facts.status for identity, facts in told.items()} == {
+                job.id: client.get(job).status for job in jobs
+            }
+        done = {end.job.id: end for end in client.as_completed(jobs)}
+        assert {identity: end.error for identity, end in done.items()} == dict.fromkeys([job.id for job in jobs])
+        assert all(end.job.outputs for end in done.values())
+
     def test_the_file_comes_home(self, client: Client, made: Plan, tmp_path: Path) -> None:
         """The finished file is saved."""
         job = client.generate(made, output=tmp_path)
