@@ -14,12 +14,14 @@ import httpx
 import yarl
 
 from ..flows import Reply
+from .watch import CONNECT_SECONDS
 from .wire import beginning
 
 if TYPE_CHECKING:
     from .calls import Call
 
-CHUNK: Final = 65_536
+PATIENCE: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
+"""Only connecting has a time of its own: the driver holds the call to its deadline."""
 
 
 class FastConnections:
@@ -40,11 +42,11 @@ class FastConnections:
         if step.params:
             url = url.update_query(step.params)
         headers = call.wire.headers(step, beginning(step.url))
-        body: Any = {"data": step.content, "headers": headers, "allow_redirects": False}
+        body: Any = {"data": step.content, "headers": headers, "allow_redirects": False, "timeout": PATIENCE}
         try:
             async with self._session.request(step.method, url, **body) as response:
                 call.begin(response.headers)
-                async for chunk in response.content.iter_chunked(CHUNK):
+                while chunk := await response.content.readany():
                     call.write(chunk)
                 return call.finish(response.status, response.headers)
         except aiohttp.ClientConnectorError as error:
