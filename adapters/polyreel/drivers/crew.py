@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from math import isinf
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from ..fleet import Completed, Fleet
 from ..flows import Flow
 from .pump import arun, run
-from .wire import CONNECTIONS, Wire
+from .wire import CONNECTIONS, RealClock, Wire
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
@@ -86,13 +86,21 @@ class Crew:
 
     async def _rest(self, seconds: float) -> None:
         """Wait for the time, or for news: an answer, or another job, may bring something to ask."""
-        alarm = None if isinf(seconds) else asyncio.create_task(self._alarm(seconds))
+        cancel = None if isinf(seconds) else self._alarm(seconds)
         try:
             await self._news.wait()
         finally:
-            if alarm is not None:
-                alarm.cancel()
+            if cancel is not None:
+                cancel()
 
-    async def _alarm(self, seconds: float) -> None:
-        await self._wire.clock.asleep(seconds)
-        self._news.set()
+    def _alarm(self, seconds: float) -> Callable[[], object]:
+        """Have it be news that a time has come; the result calls that off."""
+        clock = self._wire.clock
+        if type(clock) is RealClock:  # a timer costs a fraction of a task, and there is one for almost every query
+            return asyncio.get_running_loop().call_later(seconds, self._news.set).cancel
+
+        async def ring() -> None:
+            await clock.asleep(seconds)
+            self._news.set()
+
+        return asyncio.create_task(ring()).cancel
