@@ -8,8 +8,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support.webhooks import OTHER_SECRET, SECRET
 
-settings.register_profile("ci", max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-settings.register_profile("full", max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile(
+    "ci", max_examples=25, deadline=None, suppress_health_check=list(HealthCheck)
+)
+settings.register_profile(
+    "full", max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck)
+)
 settings.load_profile(os.environ.get("POLYREEL_LAWS", "ci"))
 
 SECRETS = [secret.removeprefix("whsec_") for secret in (SECRET, OTHER_SECRET)]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from polyreel.provider import Provider, Route
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.routes import Route
 from polyreel.testing import laws
 from polyreel.testing.bodies import bodies, malformed
 from polyreel.testing.requests import requests_for
@@ -21,7 +22,9 @@ others = st.sampled_from(vendors())
 
 @every_route
 @given(data=st.data(), policy=st.sampled_from(["drop", "nearest"]))
-def test_laws_of_requests(provider: Provider, route: Route, data: st.DataObject, policy: Any) -> None:
+def test_laws_of_requests(
+    provider: Provider, route: Route, data: st.DataObject, policy: Any
+) -> None:
     """Laws 1, 3, 5 and 6."""
     request = data.draw(requests_for(route))
     laws.reads_back(request, provider, route)
@@ -45,6 +48,8 @@ def test_laws_of_bodies(
 
 @every_route
 @given(data=st.data(), target=others)
-def test_malformed_bodies(provider: Provider, route: Route, data: st.DataObject, target: Provider) -> None:
+def test_malformed_bodies(
+    provider: Provider, route: Route, data: st.DataObject, target: Provider
+) -> None:
     """Law 3, however malformed a body is."""
     laws.accounted(data.draw(malformed(provider, route)), provider, target)

@@ -16,17 +16,23 @@ import httpx
 import pytest
 from attrs import Factory, define
 from polyreel import drivers
-from polyreel.contract import is_public
 from polyreel.drivers import addresses, downloads
 from polyreel.drivers.watch import Watch
 from polyreel.errors import DownloadError
 from polyreel.flows import Fetch, Flow, Saved
+from polyreel.hosts import is_public
 from polyreel.keys import Secret
 from support.faults import CLOSE, FILES, FaultServer, Hasty, Kind, every_kind, http, stopwatch
 
 FILM: Final = FILES["video/mp4"]
 KEY: Final = "sk-CANARY-0001-0123456789abcdef"
-PUBLIC: Final = ("8.8.8.8", "1.1.1.1", "151.101.1.69", "2606:4700::6810:84e5", "2a00:1450:4001:81b::200e")
+PUBLIC: Final = (
+    "8.8.8.8",
+    "1.1.1.1",
+    "151.101.1.69",
+    "2606:4700::6810:84e5",
+    "2a00:1450:4001:81b::200e",
+)
 
 
 @define
@@ -41,7 +47,9 @@ class Names:
         found = self.known.get(host.rstrip(".").lower())
         if found is not None:
             return [str(address) for address in found]
-        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        places = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )
         return [str(place[0]) for *_, place in places]
 
 
@@ -89,10 +97,14 @@ def server() -> Iterator[FaultServer]:
 @pytest.fixture
 def loopback_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let 127.0.0.1, and no other address of this machine, stand for a public host."""
-    monkeypatch.setattr(addresses, "is_public", lambda address: str(address) == "127.0.0.1" or is_public(address))
+    monkeypatch.setattr(
+        addresses, "is_public", lambda address: str(address) == "127.0.0.1" or is_public(address)
+    )
 
 
-def fetch(kind: Kind, url: str, folder: Path, resolver: addresses.Resolver, **options: Any) -> Saved:
+def fetch(
+    kind: Kind, url: str, folder: Path, resolver: addresses.Resolver, **options: Any
+) -> Saved:
     wire = drivers.Wire(clock=Hasty(), resolver=resolver, **options)
 
     def step() -> Flow[Saved]:
@@ -100,20 +112,65 @@ def fetch(kind: Kind, url: str, folder: Path, resolver: addresses.Resolver, **op
         assert isinstance(saved, Saved)
         return saved
 
-    return drivers.run(step(), wire) if kind == "blocking" else asyncio.run(drivers.arun(step(), wire))
+    return (
+        drivers.run(step(), wire) if kind == "blocking" else asyncio.run(drivers.arun(step(), wire))
+    )
 
 
 # --- addresses ------------------------------------------------------------------------------------
 
 PRIVATE_4: Final = (
-    *("127.0.0.1", "127.0.0.2", "127.255.255.254", "0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "172.16.0.1"),
-    *("172.31.255.255", "192.168.0.1", "192.168.255.255", "169.254.169.254", "169.254.0.1", "100.64.0.1"),
-    *("100.100.100.200", "100.127.255.255", "168.63.129.16", "192.0.0.1", "192.0.0.9", "192.0.0.192", "192.0.2.1"),
-    *("198.18.0.1", "198.19.255.255", "198.51.100.1", "203.0.113.1", "192.88.99.1", "224.0.0.1", "239.255.255.255"),
+    *(
+        "127.0.0.1",
+        "127.0.0.2",
+        "127.255.255.254",
+        "0.0.0.0",
+        "0.1.2.3",
+        "10.0.0.1",
+        "10.255.255.255",
+        "172.16.0.1",
+    ),
+    *(
+        "172.31.255.255",
+        "192.168.0.1",
+        "192.168.255.255",
+        "169.254.169.254",
+        "169.254.0.1",
+        "100.64.0.1",
+    ),
+    *(
+        "100.100.100.200",
+        "100.127.255.255",
+        "168.63.129.16",
+        "192.0.0.1",
+        "192.0.0.9",
+        "192.0.0.192",
+        "192.0.2.1",
+    ),
+    *(
+        "198.18.0.1",
+        "198.19.255.255",
+        "198.51.100.1",
+        "203.0.113.1",
+        "192.88.99.1",
+        "224.0.0.1",
+        "239.255.255.255",
+    ),
     *("240.0.0.1", "255.255.255.255"),
 )
 PRIVATE_6: Final = (
-    *("::1", "::", "fe80::1", "febf::1", "fec0::1", "fc00::1", "fd00:ec2::254", "ff02::1", "ff0e::1", "100::1"),
+    *(
+        "::1",
+        "::",
+        "fe80::1",
+        "febf::1",
+        "fec0::1",
+        "fc00::1",
+        "fd00:ec2::254",
+        "ff02::1",
+        "ff0e::1",
+        "100::1",
+    ),
     *(
         "2001:db8::1",
         "3fff::1",
@@ -123,7 +180,14 @@ PRIVATE_6: Final = (
         "2001:2::1",
         "2001:10::1",
     ),
-    *("2001:20::1", "2002:7f00:1::", "2002:a00:1::1", "2002:808:808::1", "64:ff9b:1::1", "64:ff9b:1::808:808"),
+    *(
+        "2001:20::1",
+        "2002:7f00:1::",
+        "2002:a00:1::1",
+        "2002:808:808::1",
+        "64:ff9b:1::1",
+        "64:ff9b:1::808:808",
+    ),
     *("::7f00:1", "::808:808", "::ffff:0:7f00:1", "0200::1", "4000::1", "e000::1"),
 )
 
@@ -132,11 +196,18 @@ def wrapped(address: str) -> Iterator[str]:
     """The IPv6 addresses that lead to an IPv4 address."""
     number = int(ipaddress.IPv4Address(address))
     high, low = number >> 16, number & 0xFFFF
-    yield from (f"::ffff:{address}", f"::ffff:{high:x}:{low:x}", f"64:ff9b::{high:x}:{low:x}", f"64:ff9b::{address}")
+    yield from (
+        f"::ffff:{address}",
+        f"::ffff:{high:x}:{low:x}",
+        f"64:ff9b::{high:x}:{low:x}",
+        f"64:ff9b::{address}",
+    )
     yield from (f"2002:{high:x}:{low:x}::1", f"64:ff9b:1::{high:x}:{low:x}", f"::{address}")
 
 
-@pytest.mark.parametrize("address", [*PRIVATE_4, *PRIVATE_6, *(each for one in PRIVATE_4 for each in wrapped(one))])
+@pytest.mark.parametrize(
+    "address", [*PRIVATE_4, *PRIVATE_6, *(each for one in PRIVATE_4 for each in wrapped(one))]
+)
 def test_what_is_not_public(address: str) -> None:
     """However it is wrapped."""
     assert not is_public(ipaddress.ip_address(address))
@@ -181,12 +252,34 @@ NAMES: Final[dict[str, list[str]]] = {
     "public.example": ["8.8.8.8"],
 }
 HOSTS: Final = (
-    *dict.fromkeys(each for address in (*PRIVATE_4[:8], *PRIVATE_4[11:17:2]) for each in spelled(address)),
+    *dict.fromkeys(
+        each for address in (*PRIVATE_4[:8], *PRIVATE_4[11:17:2]) for each in spelled(address)
+    ),
     *PRIVATE_4[8:],
     *(f"[{address}]" for address in PRIVATE_6),
-    *(f"[{each}]" for address in ("127.0.0.1", "169.254.169.254", "10.0.0.1") for each in wrapped(address)),
-    *("[0:0:0:0:0:0:0:1]", "[0000:0000:0000:0000:0000:0000:0000:0001]", "[fe80::1%25lo]", "[::1%25lo]", "127.0.0.1."),
-    *("127.000.000.001", "0", "127.0.1", "0x7f.1", "0177.1", "2130706433.", "127.1.", "%31%32%37.0.0.1", "127%2e0.0.1"),
+    *(
+        f"[{each}]"
+        for address in ("127.0.0.1", "169.254.169.254", "10.0.0.1")
+        for each in wrapped(address)
+    ),
+    *(
+        "[0:0:0:0:0:0:0:1]",
+        "[0000:0000:0000:0000:0000:0000:0000:0001]",
+        "[fe80::1%25lo]",
+        "[::1%25lo]",
+        "127.0.0.1.",
+    ),
+    *(
+        "127.000.000.001",
+        "0",
+        "127.0.1",
+        "0x7f.1",
+        "0177.1",
+        "2130706433.",
+        "127.1.",
+        "%31%32%37.0.0.1",
+        "127%2e0.0.1",
+    ),
     *(name for name in NAMES if name != "public.example"),
     *(
         "LOCALHOST",
@@ -216,23 +309,71 @@ HOSTS: Final = (
         "[::1]]",
         "[v1.x]",
     ),
-    *("user@public.example", "user:password@public.example", ":@public.example", "public.example@127.0.0.1"),
-    *("public.example%40127.0.0.1", "127.0.0.1\\@public.example", "public.example\\@127.0.0.1", "public.example\t@::1"),
-    *("loop.exa\nmple", "loop.\texample", " loop.example", "loop.example\r\nX-Evil: 1", "127.0.0.1\x00.public.example"),
+    *(
+        "user@public.example",
+        "user:password@public.example",
+        ":@public.example",
+        "public.example@127.0.0.1",
+    ),
+    *(
+        "public.example%40127.0.0.1",
+        "127.0.0.1\\@public.example",
+        "public.example\\@127.0.0.1",
+        "public.example\t@::1",
+    ),
+    *(
+        "loop.exa\nmple",
+        "loop.\texample",
+        " loop.example",
+        "loop.example\r\nX-Evil: 1",
+        "127.0.0.1\x00.public.example",
+    ),
 )
 _LINKS: Final = (
     *(f"http://{host}:PORT/x.mp4" for host in HOSTS),
-    *(f"https://{host}:PORT/x.mp4" for host in ("127.0.0.1", "[::1]", "localhost", "2130706433", "metadata.example")),
-    *(f"http://{host}/x.mp4" for host in ("127.0.0.1", "[::1]", "localhost", "metadata.example", "last.example")),
+    *(
+        f"https://{host}:PORT/x.mp4"
+        for host in ("127.0.0.1", "[::1]", "localhost", "2130706433", "metadata.example")
+    ),
+    *(
+        f"http://{host}/x.mp4"
+        for host in ("127.0.0.1", "[::1]", "localhost", "metadata.example", "last.example")
+    ),
     *(
         f"http://public.example:{port}/x"
         for port in ("0", "1", "22", "25", "53", "445", "1023", "65536", "99999", "-1")
     ),
-    *(f"http://public.example:{port}/x" for port in ("x", "0x50", "\uff18\uff10x", "80:80", "80@127.0.0.1:PORT")),
-    *(f"{scheme}://127.0.0.1:PORT/x" for scheme in ("ftp", "file", "gopher", "ws", "wss", "dict", "http+unix", "unix")),
-    *("//127.0.0.1:PORT/x", "http:/127.0.0.1:PORT/x", "http:127.0.0.1:PORT/x", "http:///127.0.0.1:PORT/x", "http://"),
-    *("https://", "http:", "http://?x", "http://#x", "127.0.0.1:PORT/x", "data:video/mp4,x", "file:///etc/passwd", ""),
-    *("http://127.0.0.1:PORT#@public.example", "http://127.0.0.1:PORT?@public.example", "javascript:alert(1)", "\x00"),
+    *(
+        f"http://public.example:{port}/x"
+        for port in ("x", "0x50", "\uff18\uff10x", "80:80", "80@127.0.0.1:PORT")
+    ),
+    *(
+        f"{scheme}://127.0.0.1:PORT/x"
+        for scheme in ("ftp", "file", "gopher", "ws", "wss", "dict", "http+unix", "unix")
+    ),
+    *(
+        "//127.0.0.1:PORT/x",
+        "http:/127.0.0.1:PORT/x",
+        "http:127.0.0.1:PORT/x",
+        "http:///127.0.0.1:PORT/x",
+        "http://",
+    ),
+    *(
+        "https://",
+        "http:",
+        "http://?x",
+        "http://#x",
+        "127.0.0.1:PORT/x",
+        "data:video/mp4,x",
+        "file:///etc/passwd",
+        "",
+    ),
+    *(
+        "http://127.0.0.1:PORT#@public.example",
+        "http://127.0.0.1:PORT?@public.example",
+        "javascript:alert(1)",
+        "\x00",
+    ),
 )
 LINKS: Final = tuple(dict.fromkeys(_LINKS))
 
@@ -263,7 +404,12 @@ def test_a_link_into_the_network_at_home_is_not_followed(
 @pytest.mark.parametrize("port", ["", ":80", ":443", ":1024", ":8080", ":65535"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_public_link_goes_to_the_address_that_was_checked(
-    connects: list[str], scheme: str, port: str, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    connects: list[str],
+    scheme: str,
+    port: str,
+    kind: Kind,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its name is not looked up again: where connecting fails, the next checked address is tried, in order."""
 
@@ -287,14 +433,18 @@ def test_a_public_link_goes_to_the_address_that_was_checked(
 
 @every_kind
 @pytest.mark.usefixtures("loopback_is_public")
-@pytest.mark.parametrize("host", ["cdn.example", "CDN.example", "cdn.example.", "b\u00fccher.example", "127.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["cdn.example", "CDN.example", "cdn.example.", "b\u00fccher.example", "127.0.0.1"]
+)
 def test_the_connection_is_made_to_the_checked_address(
     server: FaultServer, connects: list[str], host: str, kind: Kind, tmp_path: Path
 ) -> None:
     """And the host is told its own name."""
     server.play(http(200, FILM))
     resolver = Rebinding([["127.0.0.1", "127.0.0.1"], ["10.0.0.1"]])
-    assert fetch(kind, f"http://{host}:{server.port}/x?y=%2F#z", tmp_path, resolver).size == len(FILM)
+    assert fetch(kind, f"http://{host}:{server.port}/x?y=%2F#z", tmp_path, resolver).size == len(
+        FILM
+    )
     assert (connects, resolver.asked) == (["127.0.0.1"], 1)
     (request,) = server.requests
     name = host.lower() if host.isascii() else "xn--bcher-kva.example"
@@ -317,7 +467,11 @@ def test_a_name_that_changes_sides_is_checked_again(
 
 @every_kind
 def test_an_address_that_refuses_is_followed_by_the_next(
-    server: FaultServer, connects: list[str], kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: FaultServer,
+    connects: list[str],
+    kind: Kind,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In one try."""
     monkeypatch.setattr(addresses, "is_public", lambda address: address.is_loopback)
@@ -333,11 +487,16 @@ def test_hosts_at_one_address_share_no_connection_and_no_cookie(
     server: FaultServer, connects: list[str], kind: Kind, tmp_path: Path
 ) -> None:
     """What one of them set is not told to the other."""
-    redirect = http(302, b"", {"Location": f"http://b.example:{server.port}/y", "Set-Cookie": "a=1; Path=/"})
+    redirect = http(
+        302, b"", {"Location": f"http://b.example:{server.port}/y", "Set-Cookie": "a=1; Path=/"}
+    )
     server.play(redirect, http(200, FILM))
     fetch(kind, f"http://a.example:{server.port}/x", tmp_path, Rebinding([["127.0.0.1"]]))
     assert (len(connects), server.connections) == (2, 2)
-    assert [request.headers["host"][:9] for request in server.requests] == ["a.example", "b.example"]
+    assert [request.headers["host"][:9] for request in server.requests] == [
+        "a.example",
+        "b.example",
+    ]
     assert not any("cookie" in request.headers for request in server.requests)
 
 
@@ -347,9 +506,27 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("openssl") is None:
         pytest.skip("no openssl")
     path = tmp_path_factory.mktemp("tls") / "both.pem"
-    subject = ["-subj", "/CN=x", "-addext", "subjectAltName=DNS:cdn.example", "-days", "2", "-nodes"]
+    subject = [
+        "-subj",
+        "/CN=x",
+        "-addext",
+        "subjectAltName=DNS:cdn.example",
+        "-days",
+        "2",
+        "-nodes",
+    ]
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    command = ["openssl", "req", "-x509", *curve, *subject, "-keyout", str(path), "-out", f"{path}.crt"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        *curve,
+        *subject,
+        "-keyout",
+        str(path),
+        "-out",
+        f"{path}.crt",
+    ]
     subprocess.run(command, check=True, capture_output=True)
     path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
     return path
@@ -371,7 +548,9 @@ def tls_server(certificate: Path, seen: list[str | None]) -> tuple[socket.socket
             try:
                 with context.wrap_socket(raw, server_side=True) as connection:
                     connection.recv(65536)
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(FILM) + FILM)
+                    connection.sendall(
+                        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(FILM) + FILM
+                    )
             except OSError:
                 raw.close()
 
@@ -382,9 +561,16 @@ def tls_server(certificate: Path, seen: list[str | None]) -> tuple[socket.socket
 
 @every_kind
 @pytest.mark.usefixtures("loopback_is_public")
-@pytest.mark.parametrize(("host", "good"), [("cdn.example", True), ("cdn.example.", True), ("evil.example", False)])
+@pytest.mark.parametrize(
+    ("host", "good"), [("cdn.example", True), ("cdn.example.", True), ("evil.example", False)]
+)
 def test_tls_is_for_the_name_and_not_for_the_address(
-    certificate: Path, host: str, good: bool, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    certificate: Path,
+    host: str,
+    good: bool,
+    kind: Kind,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The name is asked for, and the certificate must be for it."""
     context = ssl.create_default_context(cafile=certificate)
@@ -413,18 +599,50 @@ TARGETS: Final = (
         f"http://{host}:PORT/y"
         for host in ("127.0.0.2", "2130706434", "0x7f000002", "0177.0.0.2", "127.2", "[::1]", "0")
     ),
-    *(f"http://{host}:PORT/y" for host in ("10.0.0.1", "169.254.169.254", "100.64.0.1", "168.63.129.16", "224.0.0.1")),
-    *(f"http://[{each}]:PORT/y" for each in wrapped("169.254.169.254")),
-    *(f"http://{host}:PORT/y" for host in ("localhost", "metadata.example", "first.example", "last.example")),
     *(
         f"http://{host}:PORT/y"
-        for host in ("unknown.example", "nowhere.example", "user@cdn.example", "b\u00fccher.example")
+        for host in ("10.0.0.1", "169.254.169.254", "100.64.0.1", "168.63.129.16", "224.0.0.1")
     ),
-    *("//169.254.169.254/y", "https://metadata.example/y", "http://public.example:22/y", "http://public.example:0/y"),
-    *("ftp://cdn.example:PORT/y", "file:///etc/passwd", "data:video/mp4,x", "gopher://cdn.example:PORT/", "http://["),
-    *("http://", "http:///y", "https://cdn.example:99999/y", "javascript:x", "\\\\169.254.169.254\\y"),
+    *(f"http://[{each}]:PORT/y" for each in wrapped("169.254.169.254")),
+    *(
+        f"http://{host}:PORT/y"
+        for host in ("localhost", "metadata.example", "first.example", "last.example")
+    ),
+    *(
+        f"http://{host}:PORT/y"
+        for host in (
+            "unknown.example",
+            "nowhere.example",
+            "user@cdn.example",
+            "b\u00fccher.example",
+        )
+    ),
+    *(
+        "//169.254.169.254/y",
+        "https://metadata.example/y",
+        "http://public.example:22/y",
+        "http://public.example:0/y",
+    ),
+    *(
+        "ftp://cdn.example:PORT/y",
+        "file:///etc/passwd",
+        "data:video/mp4,x",
+        "gopher://cdn.example:PORT/",
+        "http://[",
+    ),
+    *(
+        "http://",
+        "http:///y",
+        "https://cdn.example:99999/y",
+        "javascript:x",
+        "\\\\169.254.169.254\\y",
+    ),
 )
-ELSEWHERE: Final = {**NAMES, "localhost": ["127.0.0.2"], "first.example": ["127.0.0.3", "8.8.8.8"]} | {
+ELSEWHERE: Final = {
+    **NAMES,
+    "localhost": ["127.0.0.2"],
+    "first.example": ["127.0.0.3", "8.8.8.8"],
+} | {
     "last.example": ["8.8.8.8", "127.0.0.3"],
     "cdn.example": ["127.0.0.1"],
     "other.example": ["127.0.0.1"],
@@ -445,7 +663,9 @@ def test_a_redirect_into_the_network_at_home_is_not_followed(
         fetch(kind, f"http://cdn.example:{server.port}/x", tmp_path, Names(ELSEWHERE))
     assert set(connects) == {"127.0.0.1"}
     assert len(connects) <= 2
-    assert {request.headers["host"] for request in server.requests} == {f"cdn.example:{server.port}"}
+    assert {request.headers["host"] for request in server.requests} == {
+        f"cdn.example:{server.port}"
+    }
     assert list(tmp_path.iterdir()) == []
 
 
@@ -464,13 +684,24 @@ def test_a_redirect_into_the_network_at_home_is_not_followed(
     ],
 )
 def test_a_redirect_goes_on_from_the_link_and_not_from_the_address(
-    server: FaultServer, connects: list[str], location: str, host: str, path: str, kind: Kind, tmp_path: Path
+    server: FaultServer,
+    connects: list[str],
+    location: str,
+    host: str,
+    path: str,
+    kind: Kind,
+    tmp_path: Path,
 ) -> None:
     """Relative ones stay at the name, others get theirs."""
-    server.play(http(302, b"", {"Location": location.replace("PORT", str(server.port))}), http(200, FILM))
+    server.play(
+        http(302, b"", {"Location": location.replace("PORT", str(server.port))}), http(200, FILM)
+    )
     fetch(kind, f"http://cdn.example:{server.port}/a/x", tmp_path, Names(ELSEWHERE))
     assert connects == ["127.0.0.1"] * 2
-    assert (server.requests[1].headers["host"], server.requests[1].target) == (f"{host}:{server.port}", path)
+    assert (server.requests[1].headers["host"], server.requests[1].target) == (
+        f"{host}:{server.port}",
+        path,
+    )
 
 
 @every_kind
@@ -479,7 +710,9 @@ def test_a_redirect_goes_on_from_the_link_and_not_from_the_address(
 def test_redirects_end(server: FaultServer, hops: int, kind: Kind, tmp_path: Path) -> None:
     """A few are common, many are a trap; every hop is looked up once."""
     names = Names(ELSEWHERE)
-    server.play(*(http(302, b"", {"Location": f"/{number}"}) for number in range(hops)), http(200, FILM))
+    server.play(
+        *(http(302, b"", {"Location": f"/{number}"}) for number in range(hops)), http(200, FILM)
+    )
     if hops == downloads.MAX_REDIRECTS:
         fetch(kind, f"http://cdn.example:{server.port}/x", tmp_path, names)
     else:
@@ -493,7 +726,9 @@ def test_redirects_end(server: FaultServer, hops: int, kind: Kind, tmp_path: Pat
 
 @every_kind
 @pytest.mark.usefixtures("loopback_is_public")
-def test_the_key_goes_by_the_link_and_not_by_the_address(server: FaultServer, kind: Kind, tmp_path: Path) -> None:
+def test_the_key_goes_by_the_link_and_not_by_the_address(
+    server: FaultServer, kind: Kind, tmp_path: Path
+) -> None:
     """A name that leads to the vendor's own address is not the vendor's own host."""
     own = f"http://127.0.0.1:{server.port}"
     options = {"keys": {"vendor": Secret(KEY)}, "hosts": {"vendor": frozenset({own})}}
@@ -510,7 +745,9 @@ def test_the_key_goes_by_the_link_and_not_by_the_address(server: FaultServer, ki
 
 
 @every_kind
-def test_what_the_user_configured_may_be_private(server: FaultServer, kind: Kind, tmp_path: Path) -> None:
+def test_what_the_user_configured_may_be_private(
+    server: FaultServer, kind: Kind, tmp_path: Path
+) -> None:
     """The vendor's base URL is the user's word; other ports of that host, and redirects, are the vendor's."""
     hosts = {"vendor": frozenset({server.url})}
     server.play(http(200, FILM))
@@ -529,7 +766,14 @@ def test_what_the_user_configured_may_be_private(server: FaultServer, kind: Kind
 def test_private_downloads_are_for_tests(server: FaultServer, kind: Kind, tmp_path: Path) -> None:
     """With that set, files may come from anywhere, still without a key."""
     server.play(http(200, FILM))
-    fetch(kind, f"{server.url}/x", tmp_path, Names(), private_downloads=True, keys={"vendor": Secret(KEY)})
+    fetch(
+        kind,
+        f"{server.url}/x",
+        tmp_path,
+        Names(),
+        private_downloads=True,
+        keys={"vendor": Secret(KEY)},
+    )
     assert "authorization" not in server.requests[0].headers
 
 
@@ -547,7 +791,9 @@ def test_private_downloads_are_for_tests(server: FaultServer, kind: Kind, tmp_pa
         socket.gaierror(socket.EAI_FAIL, "Non-recoverable failure"),
     ],
 )
-def test_a_host_that_is_not_known_is_a_failed_download(error: Exception, kind: Kind, tmp_path: Path) -> None:
+def test_a_host_that_is_not_known_is_a_failed_download(
+    error: Exception, kind: Kind, tmp_path: Path
+) -> None:
     """Asked for once, whatever the resolver raises."""
     asked = []
 
@@ -562,7 +808,9 @@ def test_a_host_that_is_not_known_is_a_failed_download(error: Exception, kind: K
 
 @every_kind
 @pytest.mark.usefixtures("loopback_is_public")
-def test_a_resolver_that_is_away_for_a_moment(server: FaultServer, kind: Kind, tmp_path: Path) -> None:
+def test_a_resolver_that_is_away_for_a_moment(
+    server: FaultServer, kind: Kind, tmp_path: Path
+) -> None:
     """It is asked again."""
     server.play(http(200, FILM))
     answers: list[Any] = [socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), ["127.0.0.1"]]
@@ -599,7 +847,9 @@ def short(kind: Kind, folder: Path, resolver: addresses.Resolver) -> Any:
     def step() -> Flow[Any]:
         return (yield Fetch("vendor", "https://cdn.example/x", folder / "clip-1", deadline=0.25))
 
-    return drivers.run(step(), wire) if kind == "blocking" else asyncio.run(drivers.arun(step(), wire))
+    return (
+        drivers.run(step(), wire) if kind == "blocking" else asyncio.run(drivers.arun(step(), wire))
+    )
 
 
 def test_the_systems_resolver_is_asked_by_default() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polyreel
 import pytest
-from polyreel.registry import all_providers
+from polyreel.providers.base.registry import all_providers
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "adapters" / "polyreel"
@@ -63,7 +63,11 @@ def imports(path: Path, *, typing_only: bool = False) -> Iterator[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     skipped: set[ast.AST] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        if (
+            isinstance(node, ast.If)
+            and isinstance(node.test, ast.Name)
+            and node.test.id == "TYPE_CHECKING"
+        ):
             skipped |= {child for part in node.body for child in ast.walk(part)}
     for node in ast.walk(tree):
         if node in skipped and not typing_only:
@@ -90,7 +94,9 @@ def test_imports_point_down(path: Path) -> None:
         parts = name.split(".")
         if parts[0] != "polyreel" or len(parts) == 1 or parts[1] not in FLOOR_OF or parts[1] == own:
             continue
-        assert FLOOR_OF[parts[1]] < FLOOR_OF[own], f"{own} imports {name} from floor {FLOOR_OF[parts[1]]}"
+        assert FLOOR_OF[parts[1]] < FLOOR_OF[own], (
+            f"{own} imports {name} from floor {FLOOR_OF[parts[1]]}"
+        )
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
@@ -98,7 +104,11 @@ def test_only_the_drivers_touch_the_network_and_the_clock(path: Path) -> None:
     """HTTP in the drivers and one transport; time, asyncio and the environment from the drivers' floor up."""
     names = set(imports(path))
     if path.relative_to(PACKAGE).as_posix() not in HTTP_FILES:
-        assert not {name for name in names if name.split(".")[0] in {"httpx", "requests", "urllib3", "aiohttp"}}
+        assert not {
+            name
+            for name in names
+            if name.split(".")[0] in {"httpx", "requests", "urllib3", "aiohttp"}
+        }
     if FLOOR_OF[room(path)] < CLOCK_FILES_FROM:
         assert not names & {"time", "asyncio", "socket", "threading", "os.environ"}
         assert "environ" not in path.read_text(encoding="utf-8").replace("environment", "")
@@ -109,10 +119,20 @@ def test_a_vendor_lives_in_one_file(vendor: str) -> None:
     """Adding or removing a vendor touches its spec and its provider file, nothing else in code."""
     provider = all_providers()[vendor]
     names = {vendor, vendor.replace("-", "_"), provider.name}
-    pattern = re.compile("|".join(rf"(?<![A-Za-z]){re.escape(name)}(?![A-Za-z])" for name in names), re.IGNORECASE)
+    pattern = re.compile(
+        "|".join(rf"(?<![A-Za-z]){re.escape(name)}(?![A-Za-z])" for name in names), re.IGNORECASE
+    )
     home = PACKAGE / "providers" / f"{vendor.replace('-', '_')}.py"
-    files = [*PACKAGE.rglob("*.py"), *(ROOT / "scripts").rglob("*"), *(ROOT / "tests").rglob("*.py")]
-    found = [path for path in files if path.is_file() and path != home and path.suffix in {".py", ".jinja", ""}]
+    files = [
+        *PACKAGE.rglob("*.py"),
+        *(ROOT / "scripts").rglob("*"),
+        *(ROOT / "tests").rglob("*.py"),
+    ]
+    found = [
+        path
+        for path in files
+        if path.is_file() and path != home and path.suffix in {".py", ".jinja", ""}
+    ]
     assert home.exists()
     assert [str(path) for path in found if pattern.search(_code(path))] == []
 
@@ -130,13 +150,19 @@ def _code(path: Path) -> str:
 
 
 def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_a_generated_client_is_imported_by_its_provider_only(path: Path) -> None:
     """The rest of polyreel sees vendors through the Provider."""
-    foreign = {name.split(".")[1] for name in imports(path) if name.startswith("polyreel_generated.")}
+    foreign = {
+        name.split(".")[1] for name in imports(path) if name.startswith("polyreel_generated.")
+    }
     allowed = {"shared", "contracts"} | ({path.stem} if room(path) == "providers" else set())
     assert foreign <= allowed
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import polyreel
 import pytest
-from polyreel.planning import Plan
-from polyreel.registry import all_providers
+from polyreel.plans.planning import Plan
+from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import VirtualClock
 from polyreel.simulator.transport import SimulatedTransport
 from polyreel.testing import (
@@ -34,10 +34,14 @@ KEYLESS = next(vendor for vendor in VENDORS if not header_of(vendor))
 
 def submit(simulator: polyreel.Simulator, plan: Plan, **headers: str) -> None:
     """Send a plan's bytes as any httpx client would, and overlook everything."""
-    with httpx.Client(transport=SimulatedTransport(simulator), headers={"Authorization": "Bearer any"}) as client:
+    with httpx.Client(
+        transport=SimulatedTransport(simulator), headers={"Authorization": "Bearer any"}
+    ) as client:
         try:
             assert plan.route is not None
-            client.post(f"{plan.base_url}{plan.route.operation.PATH}", json=plan.body, headers=headers)
+            client.post(
+                f"{plan.base_url}{plan.route.operation.PATH}", json=plan.body, headers=headers
+            )
         except httpx.TransportError:
             pass
 
@@ -84,16 +88,23 @@ def test_a_job_billed_twice_is_explained(simulator: WatchedSimulator) -> None:
     text = told(simulator, vendor=KEYLESS)
     assert text.startswith(f"{KEYLESS} billed 2 jobs, expected 1\n\nbilled:\n")
     assert f"  job 1 at 0.0 s: {KEYLESS}, {first}, 5 credits, by request 1\n" in text
-    assert f"  job 2 at 2.0 s: {KEYLESS}, {second}, 5 credits, by request 2, the same body as job 1\n" in text
+    assert (
+        f"  job 2 at 2.0 s: {KEYLESS}, {second}, 5 credits, by request 2, the same body as job 1\n"
+        in text
+    )
     lost = "the connection was reset (fault lost-reset)"
     assert f"  request 1 at 0.0 s: POST {path}: {lost}, billed as job 1\n" in text
     assert f"  request 2 at 2.0 s: POST {path}: HTTP 200, billed as job 2\n" in text
     assert f"faults that happened: lost-reset ({KEYLESS})" in text
     assert "After lost-reset the vendor has the job" in text
-    assert f"{KEYLESS} documents no idempotency key: do not send a submit again by yourself." in text
+    assert (
+        f"{KEYLESS} documents no idempotency key: do not send a submit again by yourself." in text
+    )
 
 
-@pytest.mark.parametrize(("keys", "advice"), [((), "knows the header"), (("one" * 8, "two" * 8), "was sent another")])
+@pytest.mark.parametrize(
+    ("keys", "advice"), [((), "knows the header"), (("one" * 8, "two" * 8), "was sent another")]
+)
 def test_the_advice_fits_the_keys_that_were_sent(
     simulator: WatchedSimulator, keys: tuple[str, ...], advice: str
 ) -> None:
@@ -174,7 +185,10 @@ def test_a_reset_forgets_the_exchanges(simulator: WatchedSimulator) -> None:
 
 def test_what_has_no_bill_is_a_type_error() -> None:
     """Such as a client that is live; and a vendor that there is not is a wrong name, not a passing test."""
-    with polyreel.Client(keys={KEYED: "any"}) as client, pytest.raises(TypeError, match="this Client has none"):
+    with (
+        polyreel.Client(keys={KEYED: "any"}) as client,
+        pytest.raises(TypeError, match="this Client has none"),
+    ):
         assert_nothing_billed(client)
     with pytest.raises(LookupError, match="nobody"):
         assert_nothing_billed(polyreel.Simulator(), "nobody")

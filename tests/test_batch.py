@@ -19,11 +19,20 @@ from typing import Any
 import pytest
 from polyreel import AsyncClient, Simulator, batch
 from polyreel.batch import Batch, Bound, Budget, Result, Row
-from polyreel.errors import AmbiguousError, BudgetError, DownloadError, LedgerError, PolyreelError, RequestError
-from polyreel.ledger import Ledger
-from polyreel.prices import Cost, PriceBook, Rate, charged
-from polyreel.reading import read as read_body
-from polyreel.registry import all_providers
+from polyreel.errors import (
+    AmbiguousError,
+    BudgetError,
+    DownloadError,
+    LedgerError,
+    PolyreelError,
+    RequestError,
+)
+from polyreel.ledger.sqlite import Ledger
+from polyreel.money.amounts import Cost
+from polyreel.money.book import PriceBook, Rate
+from polyreel.money.charged import charged
+from polyreel.plans.reading import read as read_body
+from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import RunningClock, server
 from polyreel.simulator.faults import FAULTS
 from polyreel.simulator.tasks import Task
@@ -34,7 +43,9 @@ FIRST = VENDORS[0]
 PRICED = [
     vendor
     for vendor, provider in all_providers().items()
-    if any("x-polyreel-price" in provider.contract.schema(route.schema) for route in provider.routes)
+    if any(
+        "x-polyreel-price" in provider.contract.schema(route.schema) for route in provider.routes
+    )
 ]
 UNPRICED = [vendor for vendor in VENDORS if vendor not in PRICED]
 SPEED = 100.0
@@ -77,7 +88,9 @@ def price_of(task: Task, book: PriceBook) -> Decimal:
     return usd
 
 
-def run(client: AsyncClient, rows: Sequence[Row], folder: Path, **options: Any) -> tuple[Result, ...]:
+def run(
+    client: AsyncClient, rows: Sequence[Row], folder: Path, **options: Any
+) -> tuple[Result, ...]:
     """Run a batch to its end."""
 
     async def main() -> tuple[Result, ...]:
@@ -89,12 +102,16 @@ def run(client: AsyncClient, rows: Sequence[Row], folder: Path, **options: Any) 
 
 def client(folder: Path, simulator: Simulator | None = None, **options: Any) -> AsyncClient:
     """A client of embedded vendors, with a ledger."""
-    return AsyncClient(simulator=simulator or Simulator(seed=1), ledger=folder / "ledger.sqlite3", **options)
+    return AsyncClient(
+        simulator=simulator or Simulator(seed=1), ledger=folder / "ledger.sqlite3", **options
+    )
 
 
 def told(folder: Path) -> list[dict[str, Any]]:
     """The lines of results.jsonl."""
-    return [json.loads(line) for line in (folder / "out" / "results.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line) for line in (folder / "out" / "results.jsonl").read_text().splitlines()
+    ]
 
 
 # --- killed and run again ------------------------------------------------------------------------------------------
@@ -102,7 +119,11 @@ def told(folder: Path) -> list[dict[str, Any]]:
 
 def afflict(simulator: Simulator, share: float) -> None:
     """Submits, polls and downloads go wrong in this share of cases, each in every way there is."""
-    chosen = {name: fault for name, fault in FAULTS.items() if name != "file-changed" and fault.call != "upload"}
+    chosen = {
+        name: fault
+        for name, fault in FAULTS.items()
+        if name != "file-changed" and fault.call != "upload"
+    }
     kinds = Counter(fault.call for fault in chosen.values())
     for name, fault in chosen.items():
         simulator.inject(name, share=1 - (1 - share) ** (1 / kinds[fault.call]), times=None)
@@ -110,14 +131,18 @@ def afflict(simulator: Simulator, share: float) -> None:
 
 def work(url: str, folder: Path) -> None:
     """What the process that is killed does: the same batch every time."""
-    made = AsyncClient(**{**settings(url, folder / "ledger.sqlite3"), "call_timeout": 0.5, "prices": BOOK})
+    made = AsyncClient(
+        **{**settings(url, folder / "ledger.sqlite3"), "call_timeout": 0.5, "prices": BOOK}
+    )
     made.wire.clock = RunningClock(SPEED)
     run(made, batch.read(folder / "jobs.jsonl"), folder, timeout=2000, max_cost=Decimal(1000))
 
 
 def worker(url: str, folder: Path) -> subprocess.Popen[bytes]:
     """A process that does it."""
-    code = "import sys, pathlib, test_batch; test_batch.work(sys.argv[1], pathlib.Path(sys.argv[2]))"
+    code = (
+        "import sys, pathlib, test_batch; test_batch.work(sys.argv[1], pathlib.Path(sys.argv[2]))"
+    )
     with (folder / "stderr.txt").open("ab") as errors:
         return subprocess.Popen(
             [sys.executable, "-c", code, url, str(folder)], stderr=errors, cwd=Path(__file__).parent
@@ -142,7 +167,10 @@ def test_a_batch_that_is_killed_twice_pays_nothing_twice(tmp_path: Path) -> None
     """200 rows over all vendors, with faults in every kind of call: each row ends in one final state, and what the
     rows cost is what the vendors' bills come to.
     """
-    write(tmp_path, [row(number, vendor=VENDORS[number % len(VENDORS)]) for number in range(1, ROWS + 1)])
+    write(
+        tmp_path,
+        [row(number, vendor=VENDORS[number % len(VENDORS)]) for number in range(1, ROWS + 1)],
+    )
     simulator = Simulator(clock=RunningClock(SPEED), seed=1)
     afflict(simulator, 0.1)
     with server.running(simulator) as url:
@@ -174,7 +202,11 @@ def compare_with_the_bill(simulator: Simulator, lines: Sequence[dict[str, Any]])
         own = [line for (who, _), line in jobs.items() if who == vendor]
         bill = [task for (who, _), task in tasks.items() if who == vendor]
         ids = {task.id for task in bill}
-        charged = sum(one.credits for one in simulator.bill.charges if one.vendor == vendor and one.task in ids)
+        charged = sum(
+            one.credits
+            for one in simulator.bill.charges
+            if one.vendor == vendor and one.task in ids
+        )
         assert charged == CLIP["duration"] * len(own)
         estimated = sum(Decimal(line["cost"]["usd"]) for line in own)
         assert estimated == sum(price_of(task, BOOK) for task in bill), vendor
@@ -219,11 +251,19 @@ def random_batch(seed: int, folder: Path) -> tuple[Decimal, Decimal, int]:
         simulator.inject(name, share=chance.random() * 0.5, times=None)
     rows = [_row(chance, number, folder.name) for number in range(chance.randint(1, 5))]
     limit = Decimal(chance.randint(0, 400)) / 100 * len(rows) / 2
-    options = {"concurrency": chance.randint(1, 4), "prefer": chance.choice(["order", "cheapest"]), "timeout": 600}
+    options = {
+        "concurrency": chance.randint(1, 4),
+        "prefer": chance.choice(["order", "cheapest"]),
+        "timeout": 600,
+    }
     kind = chance.choice([Batch, Careless, Careless])
     refused = asyncio.run(_twice(kind, simulator, rows, folder, limit, book, options))
     assert max(Counter(row_of(task) for task in simulator.tasks.values()).values(), default=0) <= 1
-    return limit, sum((price_of(task, book) for task in simulator.tasks.values()), Decimal(0)), refused
+    return (
+        limit,
+        sum((price_of(task, book) for task in simulator.tasks.values()), Decimal(0)),
+        refused,
+    )
 
 
 def _row(chance: random.Random, number: int, name: str) -> Row:
@@ -282,7 +322,10 @@ def test_a_budget_is_never_exceeded(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 def test_what_could_cost_too_much_is_refused_up_front(tmp_path: Path) -> None:
     """By the sum of the upper bounds, with nothing sent."""
-    rows, simulator = rows_of(tmp_path, [row(number, vendor=PRICED[0]) for number in range(3)]), Simulator(seed=1)
+    rows, simulator = (
+        rows_of(tmp_path, [row(number, vendor=PRICED[0]) for number in range(3)]),
+        Simulator(seed=1),
+    )
     made = Batch(client(tmp_path, simulator), rows, tmp_path / "out", max_cost=Decimal("0.70"))
     assert made.plan().at_most == Decimal("0.714705")
     with pytest.raises(BudgetError, match=r"can cost \$0.714705, and may cost \$0.70"):
@@ -310,25 +353,36 @@ def test_what_was_given_up_is_spent(tmp_path: Path) -> None:
     """An ambiguous row that the user abandons may have been billed: paying for it anew counts twice."""
     simulator, rows = Simulator(seed=1), rows_of(tmp_path, [row(1, vendor=UNPRICED[-1])])
     simulator.inject("lost-reset")
-    (lost,) = run(client(tmp_path, simulator, prices=BOOK), rows, tmp_path, max_cost=Decimal("0.30"))
+    (lost,) = run(
+        client(tmp_path, simulator, prices=BOOK), rows, tmp_path, max_cost=Decimal("0.30")
+    )
     assert (lost.state, lost.billed, type(lost.error)) == ("ambiguous", "maybe", AmbiguousError)
     with Ledger(tmp_path / "ledger.sqlite3") as ledger:
         ledger.abandon(lost.ledger_id or "")
     with pytest.raises(BudgetError, match=r"0\.21.* spent before"):
         run(client(tmp_path, simulator, prices=BOOK), rows, tmp_path, max_cost=Decimal("0.30"))
-    (paid,) = run(client(tmp_path, simulator, prices=BOOK), rows, tmp_path, max_cost=Decimal("0.42"))
+    (paid,) = run(
+        client(tmp_path, simulator, prices=BOOK), rows, tmp_path, max_cost=Decimal("0.42")
+    )
     assert (paid.state, simulator.bill.count()) == ("saved", 2)
 
 
 def test_bounds() -> None:
     """The most of what may be paid counts, and nothing is known of what has no limit."""
     budget = Budget(Decimal(10))
-    some, unknown = Bound(Decimal(1), Decimal(6)), Bound.of(Cost("unknown", at_least_usd=Decimal(2)))
+    some, unknown = (
+        Bound(Decimal(1), Decimal(6)),
+        Bound.of(Cost("unknown", at_least_usd=Decimal(2))),
+    )
     assert (unknown, Bound.of(Cost("exact", usd=Decimal(3)))) == (
         Bound(Decimal(2), None),
         Bound(Decimal(3), Decimal(3)),
     )
-    assert (budget.reserve(some), budget.reserve(some), budget.reserve(unknown)) == (True, False, False)
+    assert (budget.reserve(some), budget.reserve(some), budget.reserve(unknown)) == (
+        True,
+        False,
+        False,
+    )
     budget.settle(some, Bound(Decimal(2), Decimal(5)))
     assert (budget.spent, budget.reserved, budget.reserve(some)) == (Decimal(5), Decimal(0), False)
     assert budget.reserve(Bound(Decimal(5), Decimal(5)))
@@ -348,7 +402,13 @@ def test_one_row_never_stops_the_rest(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, [*lines, row(3, vendor=UNPRICED[-1]), row(4, vendor=UNPRICED[0])])
     heard: list[Result] = []
     results = run(client(tmp_path, simulator), rows, tmp_path, listener=heard.append, concurrency=1)
-    assert [result.state for result in results] == ["failed", "rejected", "saved", "ambiguous", "saved"]
+    assert [result.state for result in results] == [
+        "failed",
+        "rejected",
+        "saved",
+        "ambiguous",
+        "saved",
+    ]
     assert [line["state"] for line in told(tmp_path)] == [result.state for result in results]
     assert [line["billed"] for line in told(tmp_path)] == ["maybe", "no", "yes", "maybe", "yes"]
     assert sorted(result.row.number for result in heard) == [1, 2, 3, 4, 5]
@@ -384,9 +444,14 @@ def test_an_internal_error_is_one_rows(tmp_path: Path, monkeypatch: pytest.Monke
         return await submit(self, plans, **options)
 
     monkeypatch.setattr(AsyncClient, "submit", broken)
-    results = run(client(tmp_path), rows_of(tmp_path, [row(number) for number in range(3)]), tmp_path)
+    results = run(
+        client(tmp_path), rows_of(tmp_path, [row(number) for number in range(3)]), tmp_path
+    )
     assert [result.state for result in results] == ["saved", "not-started", "saved"]
-    assert told(tmp_path)[1]["error"] == {"type": "ZeroDivisionError", "message": "internal error; please report it"}
+    assert told(tmp_path)[1]["error"] == {
+        "type": "ZeroDivisionError",
+        "message": "internal error; please report it",
+    }
 
 
 def test_rows_with_the_same_body_are_told_apart(tmp_path: Path) -> None:
@@ -396,7 +461,10 @@ def test_rows_with_the_same_body_are_told_apart(tmp_path: Path) -> None:
         folder.mkdir()
         simulator.inject("unheard-reset", vendor, times=2)
         simulator.inject("lost-reset", vendor, share=0.5, times=2)
-        rows = rows_of(folder, [{**row(1), "vendor": vendor, "reference": f"take {number}"} for number in range(6)])
+        rows = rows_of(
+            folder,
+            [{**row(1), "vendor": vendor, "reference": f"take {number}"} for number in range(6)],
+        )
         results = run(client(folder, simulator), rows, folder)
         jobs = [result.job.id for result in results if result.job]
         assert len(jobs) == len(set(jobs)), "two rows have one task"
@@ -406,7 +474,10 @@ def test_rows_with_the_same_body_are_told_apart(tmp_path: Path) -> None:
 
 def test_an_interrupted_batch_tells_where_it_was(tmp_path: Path) -> None:
     """Every row is in the results, and the next run goes on."""
-    rows, simulator = rows_of(tmp_path, [row(number, vendor=FIRST) for number in range(6)]), Simulator(seed=1)
+    rows, simulator = (
+        rows_of(tmp_path, [row(number, vendor=FIRST) for number in range(6)]),
+        Simulator(seed=1),
+    )
 
     async def stopped() -> None:
         async with client(tmp_path, simulator) as made:
@@ -424,7 +495,9 @@ def test_an_interrupted_batch_tells_where_it_was(tmp_path: Path) -> None:
     states = [line["state"] for line in told(tmp_path)]
     assert len(states) == 6
     assert {"saved", "not-started"} <= set(states)
-    assert {result.state for result in run(client(tmp_path, simulator), rows, tmp_path)} == {"saved"}
+    assert {result.state for result in run(client(tmp_path, simulator), rows, tmp_path)} == {
+        "saved"
+    }
     assert simulator.bill.count() == 6
 
 
@@ -436,11 +509,16 @@ def test_the_next_vendor_is_asked_and_rests_are_waited_for(tmp_path: Path) -> No
     simulator = Simulator(seed=1)
     simulator.inject("refused", times=12)
     rows = rows_of(tmp_path, [row(number) for number in range(12)])
-    results = run(client(tmp_path, simulator, retries=0), rows, tmp_path, vendors=VENDORS, concurrency=1)
+    results = run(
+        client(tmp_path, simulator, retries=0), rows, tmp_path, vendors=VENDORS, concurrency=1
+    )
     states = batch.tally(results)
     assert (states["saved"] >= 1, set(states) <= {"saved", "unsent"}) == (True, True)
     cheapest = run(
-        client(tmp_path, prices=BOOK), rows_of(tmp_path, [row(99, reference="x")]), tmp_path, prefer="cheapest"
+        client(tmp_path, prices=BOOK),
+        rows_of(tmp_path, [row(99, reference="x")]),
+        tmp_path,
+        prefer="cheapest",
     )
     assert cheapest[0].vendor in UNPRICED
 
@@ -476,7 +554,9 @@ def test_a_reference_is_one_request(tmp_path: Path) -> None:
     simulator = Simulator(seed=1)
     run(client(tmp_path, simulator), rows_of(tmp_path, [row(1), row(2)]), tmp_path)
     moved = rows_of(tmp_path, [row(0), row(1), row(2)])
-    with pytest.raises(RequestError, match=r"line 1: reference: .* has a job of another request") as refused:
+    with pytest.raises(
+        RequestError, match=r"line 1: reference: .* has a job of another request"
+    ) as refused:
         run(client(tmp_path, simulator), moved, tmp_path)
     assert len(refused.value.problems) == 2
     assert simulator.bill.count() == 2
@@ -489,7 +569,12 @@ def test_what_cannot_be_run_is_refused(tmp_path: Path) -> None:
         run(client(tmp_path), rows, tmp_path)
     with pytest.raises(LedgerError):
         run(AsyncClient(), rows, tmp_path)
-    for wrong in ({"concurrency": 0}, {"rate": 0.0}, {"max_cost": Decimal("NaN")}, {"max_cost": Decimal(-1)}):
+    for wrong in (
+        {"concurrency": 0},
+        {"rate": 0.0},
+        {"max_cost": Decimal("NaN")},
+        {"max_cost": Decimal(-1)},
+    ):
         with pytest.raises(RequestError):
             run(client(tmp_path), rows, tmp_path, **wrong)
     (tmp_path / "out").write_text("a file")
@@ -513,7 +598,11 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "text": ("x.jsonl", b'"a cat"\n', "not str"),
     "nothing-asked": ("x.jsonl", b"{}\n", "line 1: prompt"),
     "only-reference": ("x.jsonl", b'{"reference": "a"}\n', "prompt"),
-    "unknown-field": ("x.jsonl", b'{"prompt": "a", "seconds": 5}\n', "line 1: seconds: no such field"),
+    "unknown-field": (
+        "x.jsonl",
+        b'{"prompt": "a", "seconds": 5}\n',
+        "line 1: seconds: no such field",
+    ),
     "null-value": ("x.jsonl", b'{"prompt": "a", "duration": null}\n', "duration: null"),
     "text-number": ("x.jsonl", b'{"prompt": "a", "duration": "5"}\n', "line 1: duration"),
     "nan": ("x.jsonl", b'{"prompt": "a", "guidance_scale": NaN}\n', "NaN is not JSON"),
@@ -524,7 +613,11 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "not-utf-8": ("x.jsonl", GOOD + b'{"prompt": "\xff"}\n', "line 2: not UTF-8"),
     "utf-16": ("x.jsonl", '{"prompt": "a"}\n'.encode("utf-16"), "line 1: not UTF-8"),
     "deep": ("x.jsonl", b"[" * 200_000 + b"\n", "nested too deeply"),
-    "vendor": ("x.jsonl", b'{"prompt": "a", "vendor": "nobody"}\n', "vendor: no vendor is called 'nobody'"),
+    "vendor": (
+        "x.jsonl",
+        b'{"prompt": "a", "vendor": "nobody"}\n',
+        "vendor: no vendor is called 'nobody'",
+    ),
     "vendor-number": ("x.jsonl", b'{"prompt": "a", "vendor": 5}\n', "vendor: no vendor"),
     "vendors-text": ("x.jsonl", b'{"prompt": "a", "vendors": "x"}\n', "vendors: a list"),
     "vendors-none": ("x.jsonl", b'{"prompt": "a", "vendors": []}\n', "vendors: a list"),
@@ -534,18 +627,34 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
         json.dumps({"prompt": "a", "vendor": FIRST, "vendors": [FIRST]}).encode(),
         "vendors: there is a vendor already",
     ),
-    "vendors-twice": ("x.jsonl", json.dumps({"prompt": "a", "vendors": [FIRST, FIRST]}).encode(), "each once"),
+    "vendors-twice": (
+        "x.jsonl",
+        json.dumps({"prompt": "a", "vendors": [FIRST, FIRST]}).encode(),
+        "each once",
+    ),
     "reference-object": ("x.jsonl", b'{"prompt": "a", "reference": {}}\n', "reference: a text"),
     "reference-true": ("x.jsonl", b'{"prompt": "a", "reference": true}\n', "reference: a text"),
     "reference-blank": ("x.jsonl", b'{"prompt": "a", "reference": " "}\n', "reference: one to 200"),
-    "reference-long": ("x.jsonl", json.dumps({"prompt": "a", "reference": "x" * 201}).encode(), "one to 200"),
-    "reference-control": ("x.jsonl", b'{"prompt": "a", "reference": "a\\u001b[2J"}\n', "can be printed"),
+    "reference-long": (
+        "x.jsonl",
+        json.dumps({"prompt": "a", "reference": "x" * 201}).encode(),
+        "one to 200",
+    ),
+    "reference-control": (
+        "x.jsonl",
+        b'{"prompt": "a", "reference": "a\\u001b[2J"}\n',
+        "can be printed",
+    ),
     "reference-twice": (
         "x.jsonl",
         b'{"prompt": "a", "reference": "1"}\n' * 2,
         "line 2: reference: '1' is that of line 1",
     ),
-    "reference-is-a-number": ("x.jsonl", GOOD + b'{"prompt": "a", "reference": 1}\n', "line 2: reference: '1'"),
+    "reference-is-a-number": (
+        "x.jsonl",
+        GOOD + b'{"prompt": "a", "reference": 1}\n',
+        "line 2: reference: '1'",
+    ),
     "csv-empty": ("x.csv", b"", "no rows"),
     "csv-header-only": ("x.csv", b"prompt,duration\n", "no rows"),
     "csv-unknown": ("x.csv", b"prompt,seconds\na,5\n", "line 1: header: no field 'seconds'"),
@@ -554,9 +663,21 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "csv-shots": ("x.csv", b"prompt,shots\na,b\n", "header: no field 'shots'"),
     "csv-short": ("x.csv", b"prompt,duration\na\n", "line 2: 1 cells, where the header has 2"),
     "csv-long": ("x.csv", b"prompt\na,b\n", "line 2: 2 cells"),
-    "csv-number": ("x.csv", b"prompt,duration\na,5\nb,five\n", "line 3: duration: a whole number, not 'five'"),
-    "csv-superscript": ("x.csv", "prompt,duration\na,\u00b2\n".encode(), "line 2: duration: a whole number"),
-    "csv-fraction": ("x.csv", b"prompt,guidance_scale\na,nan\n", "line 2: guidance_scale: a number"),
+    "csv-number": (
+        "x.csv",
+        b"prompt,duration\na,5\nb,five\n",
+        "line 3: duration: a whole number, not 'five'",
+    ),
+    "csv-superscript": (
+        "x.csv",
+        "prompt,duration\na,\u00b2\n".encode(),
+        "line 2: duration: a whole number",
+    ),
+    "csv-fraction": (
+        "x.csv",
+        b"prompt,guidance_scale\na,nan\n",
+        "line 2: guidance_scale: a number",
+    ),
     "csv-switch": ("x.csv", b"prompt,audio\na,yes\n", "line 2: audio: true or false, not 'yes'"),
     "csv-range": ("x.csv", b"prompt,duration\na,0\n", "line 2: duration"),
     "csv-quote": ("x.csv", b'prompt,duration\n"a,5\n', "line 2: not CSV"),
@@ -591,7 +712,9 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
             batch.read(tmp_path / "x.jsonl", name=wrong)
 
 
-def test_a_file_that_is_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_long_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In bytes, and in rows."""
     (tmp_path / "x.jsonl").write_bytes(GOOD * 5)
     monkeypatch.setattr(batch.rows, "MAX_ROWS", 3)
@@ -616,7 +739,9 @@ def test_csv_and_json_lines_say_the_same(tmp_path: Path) -> None:
     assert second.request == {"prompt": "b", "guidance_scale": 0.5, "reference_images": images}
     assert (second.vendors, second.reference, second.line, second.number) == ((), "spring/2", 5, 2)
     lines = [{"reference": "a", "vendors": VENDORS[:2], **first.request}, second.request]
-    (tmp_path / "x.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\r\n\n".join(json.dumps(one).encode() for one in lines))
+    (tmp_path / "x.jsonl").write_bytes(
+        b"\xef\xbb\xbf" + b"\r\n\n".join(json.dumps(one).encode() for one in lines)
+    )
     found = batch.read(tmp_path / "x.jsonl", name="spring")
     assert [(one.request, one.vendors, one.reference) for one in found] == [
         (one.request, one.vendors, one.reference) for one in (first, second)

@@ -14,20 +14,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from polyreel.registry import all_providers
+from polyreel.providers.base.registry import all_providers
 from support.cli import LEDGER, VENDORS, Command, environment, read_terminal, stranger
 
 CLIP: dict[str, Any] = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
 PRICED = [
     vendor
     for vendor, provider in all_providers().items()
-    if any("x-polyreel-price" in provider.contract.schema(route.schema) for route in provider.routes)
+    if any(
+        "x-polyreel-price" in provider.contract.schema(route.schema) for route in provider.routes
+    )
 ]
 UNPRICED = [vendor for vendor in VENDORS if vendor not in PRICED]
 
 
 @pytest.fixture
-def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+def cli(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Command:
     return stranger(capsys, monkeypatch, tmp_path)
 
 
@@ -35,7 +39,9 @@ def write(count: int, *vendors: str) -> None:
     """jobs.jsonl in the folder of the test."""
     rows = [{**CLIP, "negative_prompt": f"row {number}"} for number in range(count)]
     if vendors:
-        rows = [{**one, "vendor": vendors[number % len(vendors)]} for number, one in enumerate(rows)]
+        rows = [
+            {**one, "vendor": vendors[number % len(vendors)]} for number, one in enumerate(rows)
+        ]
     Path("jobs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
 
 
@@ -52,7 +58,11 @@ def test_all_saved(cli: Command) -> None:
     assert found.err.count(": saved: ") == 3
     assert [line["state"] for line in results("out")] == ["saved"] * 3
     again = cli("batch", "jobs.jsonl", "--output", "out", "--json")
-    assert (again.code, again.document["states"], again.document["cost"]["paid_before"]) == (0, {"saved": 3}, 3)
+    assert (again.code, again.document["states"], again.document["cost"]["paid_before"]) == (
+        0,
+        {"saved": 3},
+        3,
+    )
     assert ": saved: " not in again.err
     assert len([line for line in Path(f"{LEDGER}.simulated").read_text().splitlines() if line]) == 3
 
@@ -65,7 +75,9 @@ def test_a_budget(cli: Command) -> None:
     write(2, UNPRICED[0])
     unknown = ("batch", "jobs.jsonl", "--max-cost", "100", "--name", "unknown")
     cli.fails(7, unknown, "price file")
-    Path("prices.toml").write_text(f'[[price]]\nvendor = "{UNPRICED[0]}"\nusd_per_second = "0.10"\n')
+    Path("prices.toml").write_text(
+        f'[[price]]\nvendor = "{UNPRICED[0]}"\nusd_per_second = "0.10"\n'
+    )
     assert cli(*unknown, "--prices-file", "prices.toml").code == 0
     for wrong in ("-1", "nan", "much", "1e9999999"):
         cli.fails(2, ("batch", "jobs.jsonl", "--max-cost", wrong), "--max-cost")
@@ -92,7 +104,12 @@ def test_mistakes_of_every_kind_are_told_at_once(cli: Command) -> None:
     Path("jobs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
     found = cli("batch", "jobs.jsonl")
     assert found.code == 2
-    assert [f"- line {number}: " in found.err for number in (1, 2, 3, 4)] == [True, True, True, False]
+    assert [f"- line {number}: " in found.err for number in (1, 2, 3, 4)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
     assert not Path("clips").exists()
     cli.fails(2, ("batch", "none.jsonl"), "none.jsonl")
     cli.fails(2, ("batch", "jobs.jsonl", "--name", ""), "name")
@@ -118,7 +135,11 @@ def start(folder: Path, **streams: Any) -> subprocess.Popen[bytes]:
 def test_killed_and_interrupted(cli: Command, tmp_path: Path) -> None:
     """Ctrl-C exits 130, SIGTERM 143, and the same command goes on, also after SIGKILL: nothing is billed twice."""
     write(60, *VENDORS)
-    ledger = Path(environment()["POLYREEL_LEDGER"]) if "POLYREEL_LEDGER" in environment() else tmp_path / LEDGER
+    ledger = (
+        Path(environment()["POLYREEL_LEDGER"])
+        if "POLYREEL_LEDGER" in environment()
+        else tmp_path / LEDGER
+    )
     memory = tmp_path / f"{ledger}.simulated"
     for number, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)):
         before = memory.stat().st_size if memory.exists() else 0
@@ -137,7 +158,9 @@ def test_killed_and_interrupted(cli: Command, tmp_path: Path) -> None:
     assert set(billed.values()) == {1}
     assert len(results()) == 60
     assert sum(line["state"] == "saved" for line in results()) >= 46
-    assert process.returncode in {0, 6}, json.dumps([line for line in results() if line["state"] != "saved"])
+    assert process.returncode in {0, 6}, json.dumps(
+        [line for line in results() if line["state"] != "saved"]
+    )
 
 
 def test_a_bar_on_a_terminal(cli: Command, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from polyreel.cli import main, options
 from polyreel.client import Client
 from polyreel.drivers import RealClock
-from polyreel.registry import all_providers
+from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import RunningClock, Simulator
 from polyreel.simulator.transport import SimulatedTransport
 from support.cli import (
@@ -43,7 +43,9 @@ CLIP = ("generate", "a cat walking through neon rain", "--duration", "5", "--asp
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+def cli(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Command:
     """Command lines in an empty folder, with a key for every vendor and no way out to the network."""
     return stranger(capsys, monkeypatch, tmp_path)
 
@@ -74,7 +76,11 @@ def test_a_clip_is_made(cli: Command, vendor: str | None, audio: bool, tmp_path:
 
 def test_images_are_made(cli: Command) -> None:
     """Two WebP images; without --json stdout is their paths, one a line."""
-    sold = next(r.model for r in all_providers()[seller("generate-image")].routes if r.workflow == "generate-image")
+    sold = next(
+        r.model
+        for r in all_providers()[seller("generate-image")].routes
+        if r.workflow == "generate-image"
+    )
     found = cli("generate", "a cat", "--model", sold, "--count", "2", "--output-format", "webp")
     assert found.code == 0, found.err
     paths = found.out.splitlines()
@@ -111,7 +117,9 @@ def trusting(**settings: Any) -> Client:
 def test_a_live_run_pays_and_says_so(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --live the real transport is used, with the key, which is not shown."""
     transport = SimulatedTransport(Simulator(clock=RunningClock(1000), keys=frozenset({CANARY})))
-    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lambda _, request: transport.handle_request(request))
+    monkeypatch.setattr(
+        httpx.HTTPTransport, "handle_request", lambda _, request: transport.handle_request(request)
+    )
     monkeypatch.setattr(RealClock, "sleep", lambda *_: None)
     monkeypatch.setattr(options, "Client", trusting)
     found = cli(*CLIP, "--live", "--vendor", FIRST, "--json")
@@ -143,14 +151,18 @@ def test_every_example_is_planned_for_every_vendor(cli: Command, name: str) -> N
 
 def test_a_refusal_names_field_limit_and_who_could(cli: Command) -> None:
     """Every problem at once; each with the vendor's limit, and the vendors without it."""
-    found = cli("plan", "x", "--duration", "99", "--aspect-ratio", "98:97", "--vendor", FIRST, "--json")
+    found = cli(
+        "plan", "x", "--duration", "99", "--aspect-ratio", "98:97", "--vendor", FIRST, "--json"
+    )
     assert found.code == 2
     violations = {violation["field"]: violation for violation in found.document["violations"]}
     assert violations.keys() == {"duration", "aspect_ratio"}
     assert "at most" in violations["duration"]["limit"]
     assert all(violation["message"] in found.err for violation in violations.values())
     link = "https://example.com/a.png"
-    found = cli("plan", "@Image1 waves", "--reference-image", link, "--vendor", NO_REFERENCES, "--json")
+    found = cli(
+        "plan", "@Image1 waves", "--reference-image", link, "--vendor", NO_REFERENCES, "--json"
+    )
     violation = found.document["violations"][0]
     assert (found.code, violation["field"]) == (2, "reference_images")
     assert seller("reference-to-video") in violation["served_by"]
@@ -164,13 +176,24 @@ def test_flags_win_over_the_request(cli: Command, tmp_path: Path) -> None:
     wanted = polyreel.plan({**request, "duration": 7}, FIRST).body
     flags = ("--duration", "7", "--vendor", FIRST, "--json")
     assert cli("plan", "--request", "r.json", *flags).document["body"] == wanted
-    assert cli("plan", "--request", "-", *flags, stdin=json.dumps(request).encode()).document["body"] == wanted
+    assert (
+        cli("plan", "--request", "-", *flags, stdin=json.dumps(request).encode()).document["body"]
+        == wanted
+    )
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_request_may_have_any_json_encoding(cli: Command, encoding: str) -> None:
     """With or without a byte order mark, from files and from a console of any encoding."""
-    found = cli("plan", "--request", "-", "--vendor", FIRST, "--json", stdin='{"prompt": "日本 é"}'.encode(encoding))
+    found = cli(
+        "plan",
+        "--request",
+        "-",
+        "--vendor",
+        FIRST,
+        "--json",
+        stdin='{"prompt": "日本 é"}'.encode(encoding),
+    )
     assert found.code == 0
     assert "日本 é" in found.document["body"].values()
 
@@ -191,8 +214,12 @@ def test_a_bad_request_is_refused_before_anything_is_sent(
     assert not (tmp_path / "clips").exists()
 
 
-@pytest.mark.parametrize("key", ["", "  ", "sk has-blank", "sk-schlüssel", "sk-two\nlines", "sk-\udcff"])
-def test_a_live_call_needs_a_usable_key(cli: Command, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+@pytest.mark.parametrize(
+    "key", ["", "  ", "sk has-blank", "sk-schlüssel", "sk-two\nlines", "sk-\udcff"]
+)
+def test_a_live_call_needs_a_usable_key(
+    cli: Command, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
     """Exit code 4, the variable is named and the key is not shown."""
     variable = all_providers()[FIRST].key_variable
     monkeypatch.setenv(variable, key)
@@ -203,7 +230,9 @@ def test_a_live_call_needs_a_usable_key(cli: Command, monkeypatch: pytest.Monkey
     assert [state[name] for name in KEYS if name != variable] == ["set"] * (len(KEYS) - 1)
 
 
-def test_a_live_call_without_any_key_names_them_all(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_live_call_without_any_key_names_them_all(
+    cli: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a vendor, any of the keys would do."""
     for name in KEYS:
         monkeypatch.delenv(name)
@@ -211,11 +240,18 @@ def test_a_live_call_without_any_key_names_them_all(cli: Command, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    "value", ["nonesuch", "ftp://x", "http://u:sk-canary-0123456789abcdef@x", "http://[", "http://x?y"]
+    "value",
+    ["nonesuch", "ftp://x", "http://u:sk-canary-0123456789abcdef@x", "http://[", "http://x?y"],
 )
-def test_a_wrong_environment_is_told(cli: Command, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_a_wrong_environment_is_told(
+    cli: Command, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
     """A bad setting refuses the call and names the variable; doctor goes on and names it too."""
-    bases = [provider.base_url_variable for provider in all_providers().values() if provider.base_url_variable]
+    bases = [
+        provider.base_url_variable
+        for provider in all_providers().values()
+        if provider.base_url_variable
+    ]
     for variable in ["POLYREEL_VENDORS", *bases]:
         monkeypatch.setenv(variable, value)
         cli.fails(2, ("generate", "a cat"), variable)
@@ -240,7 +276,9 @@ def test_a_wrong_environment_is_told(cli: Command, monkeypatch: pytest.MonkeyPat
         (("simulate", "--speed", "0"), 2, "--speed"),
     ],
 )
-def test_wrong_usage(cli: Command, tmp_path: Path, arguments: tuple[str, ...], code: int, needle: str) -> None:
+def test_wrong_usage(
+    cli: Command, tmp_path: Path, arguments: tuple[str, ...], code: int, needle: str
+) -> None:
     """What cannot work is told before anything is paid."""
     (tmp_path / "cat.txt").write_text("a file")
     cli.fails(code, arguments, needle)
@@ -269,7 +307,13 @@ def simulator(cli: Command, monkeypatch: pytest.MonkeyPatch) -> Simulator:
     ],
 )
 def test_exit_codes_of_vendors(
-    cli: Command, simulator: Simulator, vendor: str, event: str, code: int, kind: str, billed: str | None
+    cli: Command,
+    simulator: Simulator,
+    vendor: str,
+    event: str,
+    code: int,
+    kind: str,
+    billed: str | None,
 ) -> None:
     """What the vendor did is in the exit code, and with --json in a document."""
     simulator.script(vendor, *[event] * 3)  # refusals that cost nothing are tried again, twice
@@ -304,7 +348,11 @@ def test_a_lost_download_keeps_the_job(cli: Command, simulator: Simulator) -> No
     [
         (KeyboardInterrupt(), 130, "interrupted"),
         (ZeroDivisionError(f"secret {CANARY}"), 1, "internal error (ZeroDivisionError at cli.py:"),
-        (OSError(28, "No space left on device", "there"), 1, "error: No space left on device: there"),
+        (
+            OSError(28, "No space left on device", "there"),
+            1,
+            "error: No space left on device: there",
+        ),
         (polyreel.RejectedError(f"bad key {CANARY}", status=401), 4, "bad key ****"),
         (polyreel.VendorError("no", status=403), 4, "no"),
         (polyreel.VendorError("no"), 3, "no"),
@@ -347,7 +395,9 @@ def test_an_accident_around_the_submit_loses_nothing(
 ) -> None:
     """What may have been paid for is in the ledger, and the last words are what to type about it."""
     transport = SimulatedTransport(Simulator())
-    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lambda _, request: transport.handle_request(request))
+    monkeypatch.setattr(
+        httpx.HTTPTransport, "handle_request", lambda _, request: transport.handle_request(request)
+    )
     monkeypatch.setattr(RealClock, "sleep", failing(error))
     found = cli(*CLIP, "--live", "--vendor", FIRST)
     (task,) = transport.simulator.tasks.values()
@@ -373,7 +423,10 @@ def test_every_command_has_help(cli: Command) -> None:
     assert {"generate", "plan", "models", "simulate", "doctor"} <= set(commands)
     assert all(cli(command, "--help").code == 0 for command in commands)
     text = cli("generate", "--help").out
-    for name in {*polyreel.VideoRequest.model_fields, *polyreel.ImageRequest.model_fields} - {"shots", "extra"}:
+    for name in {*polyreel.VideoRequest.model_fields, *polyreel.ImageRequest.model_fields} - {
+        "shots",
+        "extra",
+    }:
         assert name.replace("_", "-").rstrip("s") in text
     assert cli("--version").out.startswith("polyreel ")
 
@@ -381,7 +434,9 @@ def test_every_command_has_help(cli: Command) -> None:
 def test_models_and_doctor_tell_people_and_programs(cli: Command) -> None:
     """Who sells what; which keys are set, and not what they are."""
     rows = cli("models", "--json").document
-    routes = {(v, r.model, r.workflow) for v, provider in all_providers().items() for r in provider.routes}
+    routes = {
+        (v, r.model, r.workflow) for v, provider in all_providers().items() for r in provider.routes
+    }
     assert {(row["vendor"], row["model"], row["workflow"]) for row in rows} == routes
     facts = cli("doctor", "--json").document
     assert facts["keys"] == dict.fromkeys(KEYS, "set")
@@ -417,7 +472,11 @@ def test_simulate_prints_addresses_once(cli: Command, monkeypatch: pytest.Monkey
 )
 def test_poor_consoles(arguments: tuple[str, ...], encoding: str, tmp_path: Path) -> None:
     """A console that cannot show a character shows something else; nothing fails."""
-    found = process(*arguments, cwd=tmp_path, env={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "FORCE_COLOR": "1"})
+    found = process(
+        *arguments,
+        cwd=tmp_path,
+        env={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "FORCE_COLOR": "1"},
+    )
     assert found.code == 0, found.err
     assert "UnicodeEncodeError" not in found.err
 
@@ -431,7 +490,9 @@ def test_a_reader_that_went_away_is_no_trouble(tmp_path: Path) -> None:
         os.close(writing)
         assert (found.code, found.err) == (0, "")
     shell = ["sh", "-c", f"exec {sys.executable} -m polyreel models >&-"]
-    closed = subprocess.run(shell, cwd=tmp_path, env=environment(), capture_output=True, timeout=60, check=False)
+    closed = subprocess.run(
+        shell, cwd=tmp_path, env=environment(), capture_output=True, timeout=60, check=False
+    )
     assert (closed.returncode, closed.stderr) == (0, b"")
     if Path("/dev/full").exists():
         with open("/dev/full", "wb") as full:
@@ -446,7 +507,9 @@ def test_a_terminal_sees_progress_and_a_program_sees_json(tmp_path: Path) -> Non
     ours, theirs = pty.openpty()
     env = environment(TERM="xterm", COLUMNS="200")
     command = [sys.executable, "-m", "polyreel", *CLIP, "--json"]
-    with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=theirs) as running:
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=theirs
+    ) as running:
         os.close(theirs)
         screen = b""
         while chunk := read_terminal(ours):
@@ -463,7 +526,9 @@ def test_the_server_answers_and_stops(tmp_path: Path) -> None:
     """`simulate` prints its addresses, serves, keeps its port for itself and stops when interrupted."""
     command = [sys.executable, "-m", "polyreel", "simulate", "--port", "0", "--json"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=pipe, stderr=pipe, text=True) as server:
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=pipe, stderr=pipe, text=True
+    ) as server:
         assert server.stdout is not None
         lines = iter(server.stdout.readline, "}\n")
         document: Any = json.loads("".join(lines) + "}")

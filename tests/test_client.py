@@ -27,8 +27,8 @@ from polyreel.errors import (
     UnknownNameError,
 )
 from polyreel.keys import Secret
-from polyreel.planning import Plan, plan
-from polyreel.registry import get_provider
+from polyreel.plans.planning import Plan, plan
+from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import RunningClock, VirtualClock
 from polyreel_generated.shared import Job
 from support.faults import (
@@ -71,17 +71,26 @@ class Recorder(httpx.BaseTransport, httpx.AsyncBaseTransport):
         return self._note(request, request.read()) or self.inner.handle_request(request)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return self._note(request, await request.aread()) or await self.inner.handle_async_request(request)
+        return self._note(request, await request.aread()) or await self.inner.handle_async_request(
+            request
+        )
 
     def _note(self, request: httpx.Request, content: bytes) -> httpx.Response | None:
-        headers = {name: BOUNDARY.sub(b"-", value.encode()).decode() for name, value in request.headers.items()}
+        headers = {
+            name: BOUNDARY.sub(b"-", value.encode()).decode()
+            for name, value in request.headers.items()
+        }
         self.seen.append((request.method, str(request.url), headers, BOUNDARY.sub(b"-", content)))
         if "/outputs/" not in request.url.path:
             return None
-        return httpx.Response(200, content=FILES["video/mp4" if request.url.path.endswith(".mp4") else "image/png"])
+        return httpx.Response(
+            200, content=FILES["video/mp4" if request.url.path.endswith(".mp4") else "image/png"]
+        )
 
 
-def conversation(kind: Kind, made: Plan, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Job, list[Job]]:
+def conversation(
+    kind: Kind, made: Plan, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Any, Job, list[Job]]:
     """Every request of a generate over the simulator, the job, and what the listener heard."""
     monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=4))
     heard: list[Job] = []
@@ -107,7 +116,9 @@ def check_conversations(made: Plan, folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @every_vendor
-def test_both_clients_send_the_same(vendor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_clients_send_the_same(
+    vendor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Law 7, for every example request the vendor serves: method, URL, headers and body, request by request."""
     served = plans(vendor)
     assert served
@@ -118,7 +129,9 @@ def test_both_clients_send_the_same(vendor: str, tmp_path: Path, monkeypatch: py
 
 
 @every_vendor
-def test_both_clients_send_the_same_files(vendor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_clients_send_the_same_files(
+    vendor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Law 7 with a local file, where the vendor takes any."""
     request = {"prompt": "it moves", "first_frame": str(save(tmp_path, "image/png"))}
     made = plan(request, vendor)
@@ -134,7 +147,9 @@ def test_both_clients_send_the_same_files(vendor: str, tmp_path: Path, monkeypat
 
 @every_kind
 @every_vendor
-def test_a_job_can_be_stored_and_waited_for_elsewhere(vendor: str, kind: Kind, tmp_path: Path) -> None:
+def test_a_job_can_be_stored_and_waited_for_elsewhere(
+    vendor: str, kind: Kind, tmp_path: Path
+) -> None:
     """Submitted by one client, stored as JSON, waited for and asked about by another."""
     simulator = Simulator(seed=1)
     with Clients(simulator=simulator) as first, Clients(simulator=simulator) as second:
@@ -179,7 +194,9 @@ def test_live_and_simulated_jobs_are_not_mixed_up(kind: Kind, tmp_path: Path) ->
     """A simulated job is not asked for at a vendor, and a paid one not at the simulator."""
     vendor = VENDORS[0]
     with Clients() as simulated, Clients(keys=CANARIES) as live:
-        pretended = simulated.do(kind, "submit", simulated.by_kind[kind].plan({"prompt": "a cat"}, vendor))
+        pretended = simulated.do(
+            kind, "submit", simulated.by_kind[kind].plan({"prompt": "a cat"}, vendor)
+        )
         paid = pretended.model_copy(update={"simulated": False})
         for pair, job in ((live, pretended), (simulated, paid)):
             for action in ("get", "wait"):
@@ -197,7 +214,11 @@ def test_a_client_is_live_or_simulated(make: Any) -> None:
     assert not make(keys=CANARIES).simulated
     with pytest.raises(RequestError, match="not both"):
         make(keys=CANARIES, simulator=Simulator())
-    for options in ({"keys": {"nobody": "x"}}, {"vendors": ["nobody"]}, {"base_urls": {"nobody": "https://x.io"}}):
+    for options in (
+        {"keys": {"nobody": "x"}},
+        {"vendors": ["nobody"]},
+        {"base_urls": {"nobody": "https://x.io"}},
+    ):
         with pytest.raises(UnknownNameError):
             make(**options)
 
@@ -213,7 +234,16 @@ def test_a_live_client_chooses_among_its_keys() -> None:
 
 
 BASE_URLS = [
-    *("", "api.example.com", "localhost:8080", "/v1", "ftp://example.com", "https://", "https://[", "https://x y.io"),
+    *(
+        "",
+        "api.example.com",
+        "localhost:8080",
+        "/v1",
+        "ftp://example.com",
+        "https://",
+        "https://[",
+        "https://x y.io",
+    ),
     *(
         "https://example.com/?a=1",
         "https://example.com/#a",
@@ -236,10 +266,16 @@ def test_a_base_url_is_one(vendor: str, url: str) -> None:
 @every_kind
 @every_vendor
 @pytest.mark.parametrize("own_plan", [True, False], ids=["own-plan", "plan-from-elsewhere"])
-def test_another_base_url_serves_the_whole_life(server: FaultServer, vendor: str, kind: Kind, own_plan: bool) -> None:
+def test_another_base_url_serves_the_whole_life(
+    server: FaultServer, vendor: str, kind: Kind, own_plan: bool
+) -> None:
     """Submit and queries go to the host that was asked for, below its path, wherever the plan was made."""
     with Clients(keys=CANARIES, base_urls={vendor: f"{server.url}/sub/"}) as pair:
-        made = pair.by_kind[kind].plan({"prompt": "a cat"}, vendor) if own_plan else plan({"prompt": "a cat"}, vendor)
+        made = (
+            pair.by_kind[kind].plan({"prompt": "a cat"}, vendor)
+            if own_plan
+            else plan({"prompt": "a cat"}, vendor)
+        )
         server.play(http(200, accepted(vendor, made)))
         job = pair.do(kind, "submit", made)
         assert pair.do(kind, "get", job).id == job.id
@@ -291,7 +327,9 @@ def test_a_broken_key_is_told_and_not_shown(vendor: str, name: str) -> None:
         Client(keys=keys)
     assert what in str(caught.value)
     assert vendor in str(caught.value)
-    assert "CANARY" not in "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
+    assert "CANARY" not in "".join(traceback.format_exception(caught.value)) + repr(
+        vars(caught.value)
+    )
 
 
 @given(text=st.text())
@@ -335,7 +373,12 @@ def server() -> Iterator[FaultServer]:
         yield running
 
 
-TROUBLES = {"reset": RESET, "garbage": raw(b"\x00\x01\r\n\r\n"), "html": http(200, b"<html>"), "silence": SILENCE}
+TROUBLES = {
+    "reset": RESET,
+    "garbage": raw(b"\x00\x01\r\n\r\n"),
+    "html": http(200, b"<html>"),
+    "silence": SILENCE,
+}
 ECHOES = [200, 302, 400, 401, 403, 404, 429, 500]
 
 
@@ -367,7 +410,13 @@ def test_no_exception_shows_a_key(
         client = pair.by_kind[kind]
         with pytest.raises(PolyreelError) as caught:
             pair.do(kind, "submit", client.plan({"prompt": "a cat"}, vendor))
-        shown = exposed(caught.value) + repr(client) + str(client) + repr(client.wire) + str(client.wire)
+        shown = (
+            exposed(caught.value)
+            + repr(client)
+            + str(client)
+            + repr(client.wire)
+            + str(client.wire)
+        )
     assert server.posts == 1
     assert CANARIES[vendor] in server.requests[0].headers["authorization"]
     logged = "\n".join(f"{record.getMessage()} {record.args}" for record in caplog.records)
@@ -385,7 +434,10 @@ def test_no_job_and_no_plan_shows_a_key(server: FaultServer, vendor: str, kind: 
     base_urls = dict.fromkeys(VENDORS, server.url)
     with Clients(keys=CANARIES, base_urls=base_urls) as pair:
         made = pair.by_kind[kind].plan({"prompt": "a cat"}, vendor)
-        body = {**json.loads(accepted(vendor, made)), "seen": {"authorization": f"Bearer {CANARIES[vendor]}"}}
+        body = {
+            **json.loads(accepted(vendor, made)),
+            "seen": {"authorization": f"Bearer {CANARIES[vendor]}"},
+        }
         server.play(http(200, encoded(body)))
         job = pair.do(kind, "get", pair.do(kind, "submit", made))
     assert job.raw["seen"] == {"authorization": "Bearer ****"}
@@ -419,6 +471,8 @@ def test_a_simulator_may_run_in_real_time(kind: Kind, tmp_path: Path) -> None:
     """Its clock is the client's too: both wait, as much shorter as its time runs faster."""
     simulator = Simulator(clock=RunningClock(1000), seed=1)
     with Clients(simulator=simulator) as pair, stopwatch() as seconds:
-        job = pair.do(kind, "generate", {"prompt": "a cat", "duration": 3}, VENDORS[0], output=tmp_path)
+        job = pair.do(
+            kind, "generate", {"prompt": "a cat", "duration": 3}, VENDORS[0], output=tmp_path
+        )
         assert seconds() < 10
     assert job.status == "succeeded"

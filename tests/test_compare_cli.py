@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from polyreel.cli.app import run
-from polyreel.planning import plan
-from polyreel.provider import WORKFLOWS
-from polyreel.registry import all_providers
+from polyreel.mapping.workflows import WORKFLOWS
+from polyreel.plans.planning import plan
+from polyreel.providers.base.registry import all_providers
 from support.requests import EXAMPLES
 
 PROVIDERS = list(all_providers().values())
@@ -41,16 +41,28 @@ def test_translate_prints_one_document(
     code, out, err = typed(capsys, "translate", file, "--from", where, "--to", target.id, "--json")
     document = json.loads(out)
     assert {"body", "method", "url", "model", "workflow", "verdicts"} <= set(document)
-    assert all(set(v) == {"source", "field", "target", "verdict", "reason"} for v in document["verdicts"])
+    assert all(
+        set(v) == {"source", "field", "target", "verdict", "reason"} for v in document["verdicts"]
+    )
     assert code == (2 if document["violations"] else 0)
     assert bool(err.strip()) == bool(document["violations"])
 
 
-def test_translate_reads_lines_and_names_the_bad_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_translate_reads_lines_and_names_the_bad_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A file of bodies gives a document a line; a broken line is named."""
     source = PROVIDERS[0]
     body = plan(EXAMPLES["text_to_video_bare"], source).body
-    code, out, _ = typed(capsys, "translate", saved(tmp_path, body, body, body), "--from", source.id, "--to", source.id)
+    code, out, _ = typed(
+        capsys,
+        "translate",
+        saved(tmp_path, body, body, body),
+        "--from",
+        source.id,
+        "--to",
+        source.id,
+    )
     assert code == 0
     assert [json.loads(line)["body"] for line in out.splitlines()] == [body] * 3
     path = tmp_path / "bad.jsonl"
@@ -60,16 +72,25 @@ def test_translate_reads_lines_and_names_the_bad_one(tmp_path: Path, capsys: pyt
     assert "line 2" in err
 
 
-def test_translate_asks_before_changing_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_translate_asks_before_changing_the_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What to type to accept another family is on stderr, and then it works."""
     for source in PROVIDERS:
         for target in PROVIDERS:
             made = plan(EXAMPLES["text_to_video_bare"], source)
-            arguments = ["translate", saved(tmp_path, made.body), "--from", f"{source.id}/{made.model}"]
+            arguments = [
+                "translate",
+                saved(tmp_path, made.body),
+                "--from",
+                f"{source.id}/{made.model}",
+            ]
             code, _, err = typed(capsys, *arguments, "--to", target.id)
             if "would serve it" in err:
                 assert code == 2
-                again = next(line for line in err.splitlines() if "would serve it" in line).split()[1]
+                again = next(line for line in err.splitlines() if "would serve it" in line).split()[
+                    1
+                ]
                 assert typed(capsys, *arguments, "--to", again)[0] == 0
 
 
@@ -78,8 +99,14 @@ def test_translate_asks_before_changing_the_model(tmp_path: Path, capsys: pytest
     [
         (["translate", "FILE", "--from", "nobody", "--to", "VENDOR"], "nobody"),
         (["translate", "FILE", "--from", "VENDOR", "--to", "VENDOR/none"], "none"),
-        (["translate", "FILE", "--from", "VENDOR", "--to", "VENDOR", "--allow", "duration"], "--allow duration"),
-        (["translate", "FILE", "--from", "VENDOR", "--to", "VENDOR", "--allow", "a=keep"], "--allow a=keep"),
+        (
+            ["translate", "FILE", "--from", "VENDOR", "--to", "VENDOR", "--allow", "duration"],
+            "--allow duration",
+        ),
+        (
+            ["translate", "FILE", "--from", "VENDOR", "--to", "VENDOR", "--allow", "a=keep"],
+            "--allow a=keep",
+        ),
         (["translate", "missing.json", "--from", "VENDOR", "--to", "VENDOR"], "missing.json"),
         (["translate", "EMPTY", "--from", "VENDOR", "--to", "VENDOR"], "nothing in it"),
         (["matrix", "--workflow", "no-such"], "no-such"),
@@ -101,7 +128,11 @@ def test_bad_usage_is_told(
     monkeypatch.chdir(tmp_path)
     empty = tmp_path / "empty.json"
     empty.write_text("\n")
-    real = {"FILE": saved(tmp_path, {"prompt": "x"}), "EMPTY": str(empty), "VENDOR": PROVIDERS[0].id}
+    real = {
+        "FILE": saved(tmp_path, {"prompt": "x"}),
+        "EMPTY": str(empty),
+        "VENDOR": PROVIDERS[0].id,
+    }
     words = [real.get(word, word.replace("VENDOR", PROVIDERS[0].id)) for word in arguments]
     code, _, err = typed(capsys, *words)
     assert code == 2
@@ -120,7 +151,9 @@ def test_matrix_and_diff_print_every_form(form: str, capsys: pytest.CaptureFixtu
     assert code == 0
     assert "range narrowed" in out
     if form == "json":
-        assert {"model", "workflow", "field", "kind", "before", "after", "breaking"} == set(json.loads(out)[0])
+        assert {"model", "workflow", "field", "kind", "before", "after", "breaking"} == set(
+            json.loads(out)[0]
+        )
 
 
 def test_advise_ranks_all_vendors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,4 +179,6 @@ def test_drift_tells_what_breaks(tmp_path: Path, capsys: pytest.CaptureFixture[s
         newer.write_text(json.dumps(document))
         code, out, _ = typed(capsys, "drift", str(yaml), str(newer), "--json")
         assert code == 2
-        assert {(item["field"], item["kind"]) for item in json.loads(out)} == {("duration", "range narrowed")}
+        assert {(item["field"], item["kind"]) for item in json.loads(out)} == {
+            ("duration", "range narrowed")
+        }

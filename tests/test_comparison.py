@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from polyreel.capabilities import capabilities
-from polyreel.comparison import advise, cell, difference, drift, matrix
-from polyreel.contract import Contract
-from polyreel.planning import plan
-from polyreel.provider import Provider
-from polyreel.registry import all_providers
+from polyreel.plans.capabilities import capabilities
+from polyreel.plans.comparison import advise, cell, difference, drift, matrix
+from polyreel.plans.planning import plan
+from polyreel.providers.base.contract import Contract
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import all_providers
 from polyreel.testing.laws import planned
 from support.requests import EXAMPLES, ROUTE_IDS, ROUTES
 
@@ -20,7 +20,9 @@ def changed(provider: Provider, schema: str, change: Any) -> Contract:
     """The vendor's contract with one schema changed."""
     document = json.loads(json.dumps(provider.contract.document))
     named = document["components"]["schemas"][schema]
-    named["properties"] = {name: provider.contract.resolve(child) for name, child in named["properties"].items()}
+    named["properties"] = {
+        name: provider.contract.resolve(child) for name, child in named["properties"].items()
+    }
     named["properties"] = json.loads(json.dumps(named["properties"]))
     change(named)
     return Contract(document)
@@ -62,7 +64,9 @@ SAMPLES: dict[str, Any] = {
     "character_orientation": "image",
     "reference_images": ["https://example.com/a.png"],
     **dict.fromkeys(("first_frame", "last_frame", "character_image"), "https://example.com/a.png"),
-    **dict.fromkeys(("source_video", "reference_video", "motion_video"), "https://example.com/a.mp4"),
+    **dict.fromkeys(
+        ("source_video", "reference_video", "motion_video"), "https://example.com/a.mp4"
+    ),
 }
 
 
@@ -76,8 +80,16 @@ def test_difference_tells_losses_both_ways() -> None:
     """What is lost one way is gained the other way."""
     for one in PROVIDERS:
         for other in PROVIDERS:
-            lost = {(d.model, d.workflow, d.field) for d in difference(one, other) if d.kind == "field lost"}
-            gained = {(d.model, d.workflow, d.field) for d in difference(other, one) if d.kind == "field gained"}
+            lost = {
+                (d.model, d.workflow, d.field)
+                for d in difference(one, other)
+                if d.kind == "field lost"
+            }
+            gained = {
+                (d.model, d.workflow, d.field)
+                for d in difference(other, one)
+                if d.kind == "field gained"
+            }
             assert lost == gained
 
 
@@ -91,22 +103,56 @@ def test_advice_agrees_with_plans(name: str) -> None:
 
 
 CHANGES: list[tuple[str, Any, str, str]] = [
-    ("narrower", lambda s: s["properties"]["duration"].update(maximum=4), "duration", "range narrowed"),
-    ("wider", lambda s: s["properties"]["duration"].update(maximum=99), "duration", "range widened"),
+    (
+        "narrower",
+        lambda s: s["properties"]["duration"].update(maximum=4),
+        "duration",
+        "range narrowed",
+    ),
+    (
+        "wider",
+        lambda s: s["properties"]["duration"].update(maximum=99),
+        "duration",
+        "range widened",
+    ),
     ("gone", lambda s: s["properties"].pop("aspect_ratio"), "aspect_ratio", "field lost"),
     ("new", lambda s: s["properties"].update(seed={"type": "integer"}), "", "field gained"),
-    ("default", lambda s: s["properties"]["duration"].update(default=9), "duration", "default changed"),
+    (
+        "default",
+        lambda s: s["properties"]["duration"].update(default=9),
+        "duration",
+        "default changed",
+    ),
     ("required", lambda s: s["required"].append("duration"), "duration", "now required"),
     ("optional", lambda s: s.update(required=[]), "prompt", "no longer required"),
-    ("retyped", lambda s: s["properties"]["duration"].update(type="string"), "duration", "range narrowed"),
-    ("word gone", lambda s: s["properties"]["aspect_ratio"]["enum"].pop(), "aspect_ratio", "range narrowed"),
-    ("word added", lambda s: s["properties"]["aspect_ratio"]["enum"].append("4:3"), "aspect_ratio", "range widened"),
+    (
+        "retyped",
+        lambda s: s["properties"]["duration"].update(type="string"),
+        "duration",
+        "range narrowed",
+    ),
+    (
+        "word gone",
+        lambda s: s["properties"]["aspect_ratio"]["enum"].pop(),
+        "aspect_ratio",
+        "range narrowed",
+    ),
+    (
+        "word added",
+        lambda s: s["properties"]["aspect_ratio"]["enum"].append("4:3"),
+        "aspect_ratio",
+        "range widened",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("name", "change", "field", "kind"), CHANGES, ids=[change[0] for change in CHANGES])
+@pytest.mark.parametrize(
+    ("name", "change", "field", "kind"), CHANGES, ids=[change[0] for change in CHANGES]
+)
 @pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.id)
-def test_drift_names_the_shared_field(provider: Provider, name: str, change: Any, field: str, kind: str) -> None:
+def test_drift_names_the_shared_field(
+    provider: Provider, name: str, change: Any, field: str, kind: str
+) -> None:
     """A changed spec is told in shared fields and routes, and nothing else is."""
     route = next(r for r in provider.routes if r.workflow == "text-to-video")
     if name == "optional" and "prompt" not in provider.contract.schema(route.schema)["required"]:

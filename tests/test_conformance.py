@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import pytest
 from attrs import evolve
-from polyreel.codecs import Json
-from polyreel.contract import Contract
 from polyreel.flows import Reply
-from polyreel.provider import Facts, Provider
-from polyreel.registry import all_providers
+from polyreel.places import JsonObject
+from polyreel.providers.base.contract import Contract
+from polyreel.providers.base.facts import Facts
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import all_providers
 from polyreel.testing import replies
 from polyreel.testing.conformance import ProviderConformance
 from polyreel.testing.contracts import complaints
@@ -25,7 +26,9 @@ EXAMPLES: Final = 8
 # No vendor is named here: each gets a class of its own, found by pytest as if it were written out.
 for _provider in map(type, all_providers().values()):
     _name = f"Test{_provider.__name__}"
-    globals()[_name] = type(_name, (ProviderConformance,), {"provider": _provider, "examples": EXAMPLES})
+    globals()[_name] = type(
+        _name, (ProviderConformance,), {"provider": _provider, "examples": EXAMPLES}
+    )
 
 
 # -- the suite sees what is wrong ----------------------------------------------------------------------
@@ -51,32 +54,40 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> type[Provider]:
     return found
 
 
-def paths(document: Json) -> tuple[Json, Json]:
+def paths(document: JsonObject) -> tuple[JsonObject, JsonObject]:
     """The create and the status query."""
     return document["paths"]["/v2/clips"]["post"], document["paths"]["/v2/clips/{ref}"]["get"]
 
 
-def replies_of(call: Json, status: str = "200") -> Json:
+def replies_of(call: JsonObject, status: str = "200") -> JsonObject:
     """The examples of a reply."""
-    found: Json = call["responses"][status]["content"]["application/json"]["examples"]
+    found: JsonObject = call["responses"][status]["content"]["application/json"]["examples"]
     return found
 
 
-def phase(document: Json) -> Json:
+def phase(document: JsonObject) -> JsonObject:
     """The schema of the status word."""
-    found: Json = document["components"]["schemas"]["ClipReply"]["properties"]["clip"]["properties"]["phase"]
+    found: JsonObject = document["components"]["schemas"]["ClipReply"]["properties"]["clip"][
+        "properties"
+    ]["phase"]
     return found
 
 
-BROKEN: Final[dict[str, Callable[[Json], Any]]] = {
+BROKEN: Final[dict[str, Callable[[JsonObject], Any]]] = {
     "polyreel reads 3.1": lambda d: d.update(openapi="3.0.0"),
     "must be an https URL": lambda d: d.update(servers=[{"url": "http://x.example"}]),
-    "no operation has x-polyreel-role get": lambda d: paths(d)[1].update({"x-polyreel-role": "list"}),
+    "no operation has x-polyreel-role get": lambda d: paths(d)[1].update(
+        {"x-polyreel-role": "list"}
+    ),
     "'fetch' is none of": lambda d: paths(d)[1].update({"x-polyreel-role": "fetch"}),
-    "has the task id, and nothing else": lambda d: d["paths"]["/v2/clips"]["get"].update({"x-polyreel-role": "get"}),
+    "has the task id, and nothing else": lambda d: d["paths"]["/v2/clips"]["get"].update(
+        {"x-polyreel-role": "get"}
+    ),
     "does a repeated call pay again": lambda d: paths(d)[0].pop("x-polyreel-idempotency"),
     "a key travels in a header": lambda d: paths(d)[0]["x-polyreel-idempotency"].pop("header"),
-    "x-polyreel-not-accepted [500]": lambda d: paths(d)[0].update({"x-polyreel-not-accepted": [500]}),
+    "x-polyreel-not-accepted [500]": lambda d: paths(d)[0].update(
+        {"x-polyreel-not-accepted": [500]}
+    ),
     "no example reply is called running": lambda d: replies_of(paths(d)[1]).pop("running"),
     "no example reply is called queued": lambda d: replies_of(paths(d)[0]).pop("queued"),
     "no example of the error not_found": lambda d: paths(d)[1]["responses"].pop("404"),
@@ -84,20 +95,26 @@ BROKEN: Final[dict[str, Callable[[Json], Any]]] = {
         slow=replies_of(paths(d)[0], "429").pop("rate_limited")
     ),
     "HTTP 500 has a body and no example": lambda d: replies_of(paths(d)[0], "500").clear(),
-    '"ref" is a required property': lambda d: replies_of(paths(d)[1])["failed"]["value"]["clip"].pop("ref"),
+    '"ref" is a required property': lambda d: replies_of(paths(d)[1])["failed"]["value"][
+        "clip"
+    ].pop("ref"),
     "clip.phase is a closed list": lambda d: phase(d).update(enum=["waiting"]),
-    "no example body can be sent as ImageClip": lambda d: paths(d)[0]["requestBody"]["content"]["application/json"][
+    "no example body can be sent as ImageClip": lambda d: paths(d)[0]["requestBody"]["content"][
+        "application/json"
+    ]["examples"].pop("image"),
+    "fits no schema": lambda d: paths(d)[0]["requestBody"]["content"]["application/json"][
         "examples"
-    ].pop("image"),
-    "fits no schema": lambda d: paths(d)[0]["requestBody"]["content"]["application/json"]["examples"].update(
-        odd={"value": {}}
-    ),
-    "has no named schema": lambda d: paths(d)[0]["requestBody"]["content"]["application/json"].update(schema={}),
-    "which createClip does not take": lambda d: paths(d)[0]["requestBody"]["content"]["application/json"][
-        "schema"
-    ].update(oneOf=[{"$ref": "#/components/schemas/TextClip"}]),
+    ].update(odd={"value": {}}),
+    "has no named schema": lambda d: paths(d)[0]["requestBody"]["content"][
+        "application/json"
+    ].update(schema={}),
+    "which createClip does not take": lambda d: paths(d)[0]["requestBody"]["content"][
+        "application/json"
+    ]["schema"].update(oneOf=[{"$ref": "#/components/schemas/TextClip"}]),
     "has not the role create": lambda d: paths(d)[0].update({"x-polyreel-role": "upload"}),
-    "to do: openapi.json /info/title: a better one": lambda d: d["info"].update(title="TODO: a better one"),
+    "to do: openapi.json /info/title: a better one": lambda d: d["info"].update(
+        title="TODO: a better one"
+    ),
 }
 
 

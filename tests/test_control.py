@@ -18,11 +18,12 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from polyreel import loopback, webhooks
 from polyreel.drivers import RealClock
 from polyreel.flows import Answer, Reply
-from polyreel.provider import Provider
+from polyreel.providers.base import webhooks
+from polyreel.providers.base.provider import Provider
 from polyreel.simulator import FAULTS, RunningClock, Simulator, calling, control, server
+from polyreel.simulator import http as loopback
 from support.server import KEY, PROVIDERS, START, example, new_simulator, path_of, status_query
 from support.webhooks import HOOKED, SECRET, SIGNED
 
@@ -30,7 +31,13 @@ TOKEN = "a-token-that-nobody-guesses"
 VENDORS = [provider.id for provider in PROVIDERS]
 BY_ID = {provider.id: provider for provider in PROVIDERS}
 JSON_TYPE = {"Content-Type": "application/json"}
-CHANGES = [("POST", "reset"), ("POST", "advance"), ("POST", "faults"), ("DELETE", "faults"), ("POST", "webhook")]
+CHANGES = [
+    ("POST", "reset"),
+    ("POST", "advance"),
+    ("POST", "faults"),
+    ("DELETE", "faults"),
+    ("POST", "webhook"),
+]
 each_vendor = pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.id)
 
 
@@ -45,7 +52,9 @@ class Desk:
     def ask(self, method: str, name: str, body: Any = None, **options: Any) -> httpx.Response:
         """Call the control API with the token."""
         headers = {"X-Polyreel-Token": TOKEN, **options.pop("headers", {})}
-        return self.client.request(method, f"{self.url}/_polyreel/{name}", json=body, headers=headers, **options)
+        return self.client.request(
+            method, f"{self.url}/_polyreel/{name}", json=body, headers=headers, **options
+        )
 
     def get(self, name: str) -> Any:
         """What a GET shows, without a token."""
@@ -56,7 +65,9 @@ class Desk:
     def refused(self, status: int, method: str, name: str, body: Any = None, **options: Any) -> str:
         """The message of a call that is refused."""
         reply = self.ask(method, name, body, **options)
-        assert (reply.status_code, reply.headers["content-type"]) == (status, "application/json"), reply.text
+        assert (reply.status_code, reply.headers["content-type"]) == (status, "application/json"), (
+            reply.text
+        )
         message: str = reply.json()["message"]
         assert 10 < len(message) < 1000
         return message
@@ -114,7 +125,10 @@ def test_nothing_has_happened_yet(own: Desk) -> None:
     assert (found["now"], found["seed"], found["speed"], found["balance"]) == (START, 1, None, None)
     assert (found["requests"], found["billed"], found["tasks"], found["faults"]) == (0, 0, {}, 0)
     assert own.get("bill")["vendors"] == {vendor: {"count": 0, "total": 0} for vendor in VENDORS}
-    assert (own.get("journal"), own.get("tasks")) == ({"count": 0, "requests": []}, {"count": 0, "tasks": []})
+    assert (own.get("journal"), own.get("tasks")) == (
+        {"count": 0, "requests": []},
+        {"count": 0, "tasks": []},
+    )
     known = own.get("faults")["known"]
     assert sorted(name for names in known.values() for name in names) == sorted(FAULTS)
     assert len(own.get("")["calls"]) == 11
@@ -127,12 +141,22 @@ def test_a_job_is_on_the_bill_and_in_the_journal(own: Desk, provider: Provider) 
     job = own.job(provider)
     (task,) = own.get("tasks")["tasks"]
     bill, journal = own.get("bill"), own.get("journal")
-    assert (task["vendor"], task["id"], task["status"], task["created"]) == (provider.id, job, "queued", START)
-    assert bill["charges"] == [{"vendor": provider.id, "task": job, "credits": task["credits"], "at": START}]
+    assert (task["vendor"], task["id"], task["status"], task["created"]) == (
+        provider.id,
+        job,
+        "queued",
+        START,
+    )
+    assert bill["charges"] == [
+        {"vendor": provider.id, "task": job, "credits": task["credits"], "at": START}
+    ]
     assert bill["vendors"][provider.id] == {"count": 1, "total": task["credits"]}
     assert (bill["count"], bill["total"]) == (1, own.simulator.bill.total())
     (request,) = journal["requests"]
-    path = server.mounts()[provider.id].removeprefix(f"/{provider.id}") + example(provider).operation.path
+    path = (
+        server.mounts()[provider.id].removeprefix(f"/{provider.id}")
+        + example(provider).operation.path
+    )
     assert request == {"vendor": provider.id, "method": "POST", "path": path, "at": START}
     shown = json.dumps([own.get(name) for name in ("status", "bill", "journal", "tasks", "faults")])
     assert "any-key" not in shown
@@ -201,7 +225,12 @@ def test_reset_forgets_everything_but_the_clock(own: Desk) -> None:
     own.simulator.inject("lost-reset", times=None, share=0.0)
     first = own.job(provider)
     shown = own.ask("POST", "reset").json()
-    assert (shown["billed"], shown["requests"], shown["faults"], shown["now"]) == (0, 0, 0, START + 10)
+    assert (shown["billed"], shown["requests"], shown["faults"], shown["now"]) == (
+        0,
+        0,
+        0,
+        START + 10,
+    )
     assert own.state(provider, first) == "unknown"
     assert own.job(provider) == first
     assert own.ask("POST", "reset", {"seed": 2}).json()["seed"] == 2
@@ -217,8 +246,13 @@ def test_faults_come_and_go(own: Desk) -> None:
     assert own.submit(provider).status_code == 503
     assert own.submit(other).status_code == 200
     shown = own.get("faults")
-    assert (shown["active"][0]["left"], shown["fired"]) == (1, [{"vendor": provider.id, "name": "503"}])
-    assert own.ask("POST", "faults", {"name": "500", "times": "always", "share": 0.5}).json()["active"][1] == {
+    assert (shown["active"][0]["left"], shown["fired"]) == (
+        1,
+        [{"vendor": provider.id, "name": "503"}],
+    )
+    assert own.ask("POST", "faults", {"name": "500", "times": "always", "share": 0.5}).json()[
+        "active"
+    ][1] == {
         "name": "500",
         "vendor": None,
         "share": 0.5,
@@ -242,7 +276,10 @@ def test_looking_and_working_at_once(own: Desk) -> None:
 
     def work(number: int) -> set[int]:
         name = ["bill", "journal", "tasks", "faults"][number % 4]
-        return {own.submit(PROVIDERS[0]).status_code, own.client.get(f"{own.url}/_polyreel/{name}").status_code}
+        return {
+            own.submit(PROVIDERS[0]).status_code,
+            own.client.get(f"{own.url}/_polyreel/{name}").status_code,
+        }
 
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(work, range(40)))
@@ -259,8 +296,14 @@ def test_changing_needs_the_token(shared: Desk, method: str, name: str) -> None:
     """Nobody else, and in both of its headers; a wrong one is wrong whatever it is made of."""
     url = f"{shared.url}/_polyreel/{name}"
     wrong = ["x", TOKEN[:-1], f"{TOKEN}x", TOKEN.upper(), "é" * 30, "x" * 10_000]
-    attempts: list[dict[str, str]] = [{}, {"Authorization": TOKEN}, {"Authorization": f"Basic {TOKEN}"}]
-    attempts += [{"X-Polyreel-Token": token} for token in wrong] + [{"Authorization": f"Bearer {t}"} for t in wrong]
+    attempts: list[dict[str, str]] = [
+        {},
+        {"Authorization": TOKEN},
+        {"Authorization": f"Basic {TOKEN}"},
+    ]
+    attempts += [{"X-Polyreel-Token": token} for token in wrong] + [
+        {"Authorization": f"Bearer {t}"} for t in wrong
+    ]
     for headers in attempts:
         encoded = {key.encode(): value.encode("latin-1") for key, value in headers.items()}
         reply = shared.client.request(method, url, headers=encoded)
@@ -282,8 +325,16 @@ def test_a_foreign_page_is_refused(shared: Desk) -> None:
 def test_unknown_calls_and_methods(shared: Desk) -> None:
     """404 lists what there is, 405 what a call takes."""
     assert "/_polyreel/bill" in shared.refused(404, "GET", "bills")
-    assert shared.ask("GET", "status/x").status_code == shared.ask("POST", "%73tatus").status_code == 404
-    for method, name, allowed in (("POST", "bill", "GET"), ("GET", "reset", "POST"), ("PUT", "faults", "GET, POST")):
+    assert (
+        shared.ask("GET", "status/x").status_code
+        == shared.ask("POST", "%73tatus").status_code
+        == 404
+    )
+    for method, name, allowed in (
+        ("POST", "bill", "GET"),
+        ("GET", "reset", "POST"),
+        ("PUT", "faults", "GET, POST"),
+    ):
         reply = shared.ask(method, name)
         assert (reply.status_code, reply.headers["allow"].startswith(allowed)) == (405, True)
 
@@ -294,7 +345,16 @@ def test_bodies_are_json_and_small(shared: Desk, method: str, name: str) -> None
     plain = {"Content-Type": "text/plain"}
     assert "application/json" in shared.refused(415, method, name, content=b"{}", headers=plain)
     assert "65536" in shared.refused(413, method, name, content=b" " * 65_537, headers=JSON_TYPE)
-    for odd in (b"{", b"[]", b"7", b"\xff", b"[" * 60_000, b'{"seconds": NaN}', b'{"seconds": Infinity}', b" "):
+    for odd in (
+        b"{",
+        b"[]",
+        b"7",
+        b"\xff",
+        b"[" * 60_000,
+        b'{"seconds": NaN}',
+        b'{"seconds": Infinity}',
+        b" ",
+    ):
         assert "JSON" in shared.refused(400, method, name, content=odd, headers=JSON_TYPE)
     assert "there are " in shared.refused(400, method, name, {"nonsense": 1})
 
@@ -312,12 +372,20 @@ WRONG: list[tuple[str, Any, str]] = [
     ("faults", {}, "name: which fault? There are lost-reset"),
     ("faults", {"name": "nonesuch"}, "name: there is no fault 'nonesuch'; there are lost-reset"),
     ("faults", {"name": ["500"]}, "name: "),
-    ("faults", {"name": "500", "vendor": "nonesuch"}, f"vendor: there is no vendor 'nonesuch'; there are {VENDORS[0]}"),
+    (
+        "faults",
+        {"name": "500", "vendor": "nonesuch"},
+        f"vendor: there is no vendor 'nonesuch'; there are {VENDORS[0]}",
+    ),
     ("faults", {"name": "500", "share": 1.1}, "share: must be a number from 0 to 1, not 1.1"),
     ("faults", {"name": "500", "share": "all"}, "share: "),
     ("faults", {"name": "500", "times": 0}, 'times: must be a whole number from 1 on, or "always"'),
     ("faults", {"name": "500", "times": 1.0}, "times: "),
-    ("faults", {"name": "500", "time": 1}, "time: there is no such field; there are name, vendor, share, times"),
+    (
+        "faults",
+        {"name": "500", "time": 1},
+        "time: there is no such field; there are name, vendor, share, times",
+    ),
     ("webhook", {}, "vendor: is missing"),
     ("webhook", {"vendor": VENDORS[0]}, "task: is missing"),
     ("webhook", {"vendor": VENDORS[0], "task": "x"}, "url: is missing"),
@@ -367,7 +435,9 @@ URLS = [
 @pytest.mark.parametrize("url", URLS)
 def test_webhooks_stay_on_this_machine(shared: Desk, url: str) -> None:
     """By any spelling; what is no URL is told too."""
-    assert "url: must " in shared.refused(400, "POST", "webhook", {"vendor": VENDORS[0], "task": "x", "url": url})
+    assert "url: must " in shared.refused(
+        400, "POST", "webhook", {"vendor": VENDORS[0], "task": "x", "url": url}
+    )
 
 
 def test_other_machines_may_be_called_on_request() -> None:
@@ -380,14 +450,36 @@ def test_other_machines_may_be_called_on_request() -> None:
 
 names = st.sampled_from(["reset", "advance", "faults", "webhook"])
 keys = st.sampled_from(
-    ["seed", "seconds", "name", "vendor", "share", "times", "task", "url", "secret", "duplicate", "delay", "x"]
+    [
+        "seed",
+        "seconds",
+        "name",
+        "vendor",
+        "share",
+        "times",
+        "task",
+        "url",
+        "secret",
+        "duplicate",
+        "delay",
+        "x",
+    ]
 )
 scalars = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([*VENDORS, *FAULTS, "always"])
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from([*VENDORS, *FAULTS, "always"])
 )
-values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5
+)
 bodies = (
-    st.dictionaries(keys, values).map(json.dumps).map(str.encode) | st.binary() | values.map(json.dumps).map(str.encode)
+    st.dictionaries(keys, values).map(json.dumps).map(str.encode)
+    | st.binary()
+    | values.map(json.dumps).map(str.encode)
 )
 
 
@@ -396,16 +488,23 @@ def test_no_body_is_an_internal_error(name: str, body: bytes) -> None:
     """Whatever comes, it is done or refused with a message."""
     made = control.Control(new_simulator(), server.mounts(), TOKEN)
     headers = {"x-polyreel-token": TOKEN, "content-type": "application/json"}
-    reply = made.answer(loopback.Request("POST", f"/_polyreel/{name}", headers, body, "http://localhost"))
+    reply = made.answer(
+        loopback.HttpRequest("POST", f"/_polyreel/{name}", headers, body, "http://localhost")
+    )
     assert reply.status in {200, 400, 404}
     assert isinstance(json.loads(reply.content), dict)
 
 
-@given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E)), st.sampled_from(["GET", "POST", "DELETE", "X"]))
+@given(
+    st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E)),
+    st.sampled_from(["GET", "POST", "DELETE", "X"]),
+)
 def test_no_path_is_an_internal_error(rest: str, method: str) -> None:
     """Below the prefix everything is answered with JSON."""
     made = control.Control(new_simulator(), server.mounts(), TOKEN)
-    reply = made.answer(loopback.Request(method, f"/_polyreel/{rest}", {}, b"", "http://localhost"))
+    reply = made.answer(
+        loopback.HttpRequest(method, f"/_polyreel/{rest}", {}, b"", "http://localhost")
+    )
     assert reply.status in {200, 401, 404, 405}
     assert isinstance(json.loads(reply.content), dict)
 
@@ -417,11 +516,11 @@ class Receiver:
     """A receiver of webhooks that keeps what it gets."""
 
     def __init__(self) -> None:
-        self.got: list[loopback.Request] = []
+        self.got: list[loopback.HttpRequest] = []
         self.url = ""
         self.status = 200
 
-    def __call__(self, request: loopback.Request) -> Answer:
+    def __call__(self, request: loopback.HttpRequest) -> Answer:
         self.got.append(request)
         return Answer(self.status, {"location": "/elsewhere"}, b"{}")
 
@@ -471,7 +570,9 @@ def test_webhooks_can_make_trouble(own: Desk, receiver: Receiver, vendor: str) -
     receiver.got.clear()
     begin = time.monotonic()
     own.ask("POST", "webhook", {**asked, "duplicate": True, "shuffle": True, "delay": 0.05})
-    assert [one.content for one in receiver.got] == [one for one in reversed(plain) for _ in range(2)]
+    assert [one.content for one in receiver.got] == [
+        one for one in reversed(plain) for _ in range(2)
+    ]
     assert time.monotonic() - begin > 0.05 * len(receiver.got)
 
 
@@ -481,12 +582,18 @@ def test_what_is_signed_needs_a_secret(own: Desk, receiver: Receiver, vendor: st
     asked = ended(own, vendor, receiver)
     del asked["secret"]
     assert "a secret is needed" in own.refused(400, "POST", "webhook", asked)
-    assert "no task 'x'" in own.refused(404, "POST", "webhook", {**asked, "task": "x", "secret": SECRET})
+    assert "no task 'x'" in own.refused(
+        404, "POST", "webhook", {**asked, "task": "x", "secret": SECRET}
+    )
     assert receiver.got == []
 
 
-@pytest.mark.parametrize("provider", [provider for provider in PROVIDERS if provider.id not in SIGNED])
-def test_a_vendor_that_calls_nobody_says_so(own: Desk, receiver: Receiver, provider: Provider) -> None:
+@pytest.mark.parametrize(
+    "provider", [provider for provider in PROVIDERS if provider.id not in SIGNED]
+)
+def test_a_vendor_that_calls_nobody_says_so(
+    own: Desk, receiver: Receiver, provider: Provider
+) -> None:
     """Where its contract has no webhooks, or the job is not as far."""
     asked = {"vendor": provider.id, "task": own.job(provider), "url": receiver.url}
     reply = own.ask("POST", "webhook", asked).json()
@@ -502,7 +609,9 @@ def test_a_receiver_that_fails_is_told_of(
     monkeypatch.setattr(calling, "SECONDS", 0.3)
     for status in (302, 500):
         receiver.status = status
-        assert {one["status"] for one in own.ask("POST", "webhook", asked).json()["deliveries"]} == {status}
+        assert {
+            one["status"] for one in own.ask("POST", "webhook", asked).json()["deliveries"]
+        } == {status}
     assert {one.target for one in receiver.got} == {"/hook?who=me"}
     with server.listen(0) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -570,7 +679,13 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.append(tag)
-        assert not {name for name, _ in attrs} - {"lang", "charset", "http-equiv", "content", "href"}
+        assert not {name for name, _ in attrs} - {
+            "lang",
+            "charset",
+            "http-equiv",
+            "content",
+            "href",
+        }
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -650,11 +765,15 @@ def test_only_the_chosen_vendors_answer() -> None:
                 404,
                 f"{vendor} does not answer here, only {chosen}",
             )
-            assert "there is no vendor" in own.refused(400, "POST", "faults", {"name": "500", "vendor": vendor})
+            assert "there is no vendor" in own.refused(
+                400, "POST", "faults", {"name": "500", "vendor": vendor}
+            )
         assert list(own.client.get(own.url).json()["vendors"]) == [chosen]
         assert list(own.get("status")["vendors"]) == list(own.get("bill")["vendors"]) == [chosen]
         assert own.get("journal")["count"] == 1
-        assert others[0] not in re.sub(r"<style>.*</style>", "", own.client.get(own.url, headers=BROWSER).text)
+        assert others[0] not in re.sub(
+            r"<style>.*</style>", "", own.client.get(own.url, headers=BROWSER).text
+        )
 
 
 def test_answers_are_late() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from polyreel.errors import PolyreelError
-from polyreel.provider import Provider
-from polyreel.registry import get_provider
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import RunningClock, Simulator, server
 from support.crash import REFERENCE, REQUEST, SPEED, client
 from support.faults import Kind, every_kind, every_vendor
@@ -19,11 +19,15 @@ STEPS = ("Find", "Intend", "Submit", "Settle", "Poll", "Keep", "Fetch", "KeepFil
 POINTS = [f"{moment} {step}" for step in STEPS for moment in ("before", "after")]
 
 
-def crash(url: str, vendor: str, kind: Kind, folder: Path, at: str) -> subprocess.CompletedProcess[str]:
+def crash(
+    url: str, vendor: str, kind: Kind, folder: Path, at: str
+) -> subprocess.CompletedProcess[str]:
     """Generate a clip in a process that dies at a point."""
     command = [sys.executable, "-m", "support.crash", url, vendor, kind, str(folder), at]
     here = Path(__file__).parent
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=here, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, cwd=here, check=False
+    )
 
 
 def picture(simulator: Simulator, vendor: str) -> bytes:
@@ -43,13 +47,17 @@ def test_every_point_is_known(tmp_path: Path, vendor: str, kind: Kind) -> None:
     assert list(dict.fromkeys(done.stdout.splitlines())) == POINTS
 
 
-BY_KIND = [("blocking", at) for at in POINTS] + [("awaiting", at) for at in POINTS if at.endswith(("Submit", "Settle"))]
+BY_KIND = [("blocking", at) for at in POINTS] + [
+    ("awaiting", at) for at in POINTS if at.endswith(("Submit", "Settle"))
+]
 """Both kinds pass the same points, by the test above: the awaiting one is killed where money hangs on it."""
 
 
 @every_vendor
 @pytest.mark.parametrize(("kind", "at"), BY_KIND)
-def test_a_process_killed_anywhere_costs_nothing(tmp_path: Path, vendor: str, kind: Kind, at: str) -> None:
+def test_a_process_killed_anywhere_costs_nothing(
+    tmp_path: Path, vendor: str, kind: Kind, at: str
+) -> None:
     """Afterwards the same command, reconcile and resume bring the clip home, or say that it is ambiguous."""
     simulator = Simulator(clock=RunningClock(SPEED), seed=1)
     with server.running(simulator) as url:
@@ -77,6 +85,8 @@ def test_a_process_killed_anywhere_costs_nothing(tmp_path: Path, vendor: str, ki
             assert Path(output.path or "").read_bytes() == picture(simulator, vendor)
             before = list(simulator.journal)
             again = made.resume(made.jobs()[0].id)
-            assert again == made.generate(REQUEST, vendor, output=tmp_path, reference=REFERENCE) == job
+            assert (
+                again == made.generate(REQUEST, vendor, output=tmp_path, reference=REFERENCE) == job
+            )
             assert simulator.journal == before
     assert not list(tmp_path.glob("*.part"))

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from polyreel import Client, Simulator, webhooks
+from polyreel import Client, Simulator
 from polyreel.errors import WebhookError
-from polyreel.ledger import Ledger
-from polyreel.provider import FINAL
+from polyreel.ledger.sqlite import Ledger
+from polyreel.providers.base import webhooks
+from polyreel.providers.base.facts import FINAL
 from polyreel.simulator import VirtualClock
 from polyreel.simulator.webhooks import Delivery, deliveries
 from support.webhooks import HOOKED, OTHER_SECRET, SECRET, SIGNED, UNSIGNED
@@ -25,7 +26,8 @@ ENDS = ("succeeded", "failed", "canceled")
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Client]:
     with Client(
-        simulator=Simulator(clock=VirtualClock(time.time() - 3600), seed=1), ledger=tmp_path / "ledger.sqlite3"
+        simulator=Simulator(clock=VirtualClock(time.time() - 3600), seed=1),
+        ledger=tmp_path / "ledger.sqlite3",
     ) as made:
         yield made
 
@@ -54,7 +56,9 @@ def deliver(client: Client, vendor: str, delivery: Delivery, secret: str = SECRE
 
 @pytest.mark.parametrize("vendor", SIGNED)
 @pytest.mark.parametrize("end", ENDS)
-def test_signed_webhooks_tell_a_jobs_life(client: Client, vendor: str, end: str, tmp_path: Path) -> None:
+def test_signed_webhooks_tell_a_jobs_life(
+    client: Client, vendor: str, end: str, tmp_path: Path
+) -> None:
     """They move the job on, and a poll finishes it: where the files are is not told by every webhook."""
     assert client.ledger
     task = submit(client, vendor, end)
@@ -103,9 +107,13 @@ def test_ten_thousand_shuffled_deliveries_have_one_effect_each(client: Client) -
     sent = [(vendor, call) for vendor, task, _ in made for call in calls(client, vendor, task)]
     shuffled = [chance.choice(sent) for _ in range(DELIVERIES - len(sent))] + sent
     chance.shuffle(shuffled)
-    effects = Counter((vendor, effect) for vendor, call in shuffled for effect in [deliver(client, vendor, call)])
+    effects = Counter(
+        (vendor, effect) for vendor, call in shuffled for effect in [deliver(client, vendor, call)]
+    )
     assert sum(effects.values()) == DELIVERIES
-    assert sum(count for (_, effect), count in effects.items() if effect == "duplicate") == DELIVERIES - len(sent)
+    assert sum(
+        count for (_, effect), count in effects.items() if effect == "duplicate"
+    ) == DELIVERIES - len(sent)
     entries = {(entry.vendor, entry.job.id): entry for entry in client.jobs() if entry.job}
     for vendor, task, end in made:
         assert entries[vendor, task].state == (end if vendor in SIGNED else "accepted")
@@ -118,8 +126,14 @@ def test_an_end_is_never_taken_back(client: Client) -> None:
     vendor = SIGNED[0]
     task = submit(client, vendor)
     queued, running, done = calls(client, vendor, task)
-    assert [deliver(client, vendor, call) for call in (done, queued, running)] == ["applied", "unchanged", "unchanged"]
-    other = evolve(done, body=done.body.replace(b"succeeded", b"failed").replace(b"COMPLETED", b"FAILED"))
+    assert [deliver(client, vendor, call) for call in (done, queued, running)] == [
+        "applied",
+        "unchanged",
+        "unchanged",
+    ]
+    other = evolve(
+        done, body=done.body.replace(b"succeeded", b"failed").replace(b"COMPLETED", b"FAILED")
+    )
     with pytest.raises(WebhookError):
         deliver(client, vendor, other)
     assert client.jobs()[0].state == "succeeded"

@@ -65,7 +65,9 @@ def test_one_call_is_billed_at_most_once(
         assert simulator.bill.count() == 1
         assert isinstance(result, AmbiguousError)
         assert result.billed == "maybe"
-    elif fault in CALM and not (fault == "refused" and "keys" in settings):  # a port cannot refuse one call
+    elif fault in CALM and not (
+        fault == "refused" and "keys" in settings
+    ):  # a port cannot refuse one call
         assert simulator.bill.count() == 1
         assert isinstance(result, Job)
     else:

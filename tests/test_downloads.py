@@ -127,7 +127,10 @@ def handler_for(host: Host) -> type[BaseHTTPRequestHandler]:
             """Send the head; the body that is to follow."""
             content = host.content if way.content is None else way.content
             etag = host.etag if way.etag is None else way.etag
-            fresh = not way.checks or self.headers.get("if-range") in {etag, way.headers.get("Last-Modified")}
+            fresh = not way.checks or self.headers.get("if-range") in {
+                etag,
+                way.headers.get("Last-Modified"),
+            }
             first = int(asked[6:-1]) if asked and way.ranges and fresh and way.status is None else 0
             body = content[first:]
             headers = {"ETag": etag, "Content-Length": str(len(body)), "Connection": "close"}
@@ -183,7 +186,9 @@ def step(host: Host, folder: Path, **options: Any) -> Flow[Saved]:
     return saved
 
 
-def fetch(kind: Kind, host: Host, folder: Path, own: drivers.Wire | None = None, **options: Any) -> Saved:
+def fetch(
+    kind: Kind, host: Host, folder: Path, own: drivers.Wire | None = None, **options: Any
+) -> Saved:
     own = own or wire()
     if kind == "blocking":
         return drivers.run(step(host, folder, **options), own)
@@ -192,7 +197,9 @@ def fetch(kind: Kind, host: Host, folder: Path, own: drivers.Wire | None = None,
 
 def whole(folder: Path, content: bytes = FILM) -> None:
     """The file is there, byte for byte, and nothing else is."""
-    assert {path.name: path.read_bytes() == content for path in folder.iterdir()} == {"clip-1.mp4": True}
+    assert {path.name: path.read_bytes() == content for path in folder.iterdir()} == {
+        "clip-1.mp4": True
+    }
 
 
 def part(folder: Path, content: bytes = FILM, etag: str = '"v1"') -> Path:
@@ -210,11 +217,17 @@ every_end = pytest.mark.parametrize("end", ENDS)
 @every_kind
 @every_end
 @pytest.mark.parametrize("position", POSITIONS)
-def test_what_breaks_off_is_continued(host: Host, position: str, end: End, kind: Kind, tmp_path: Path) -> None:
+def test_what_breaks_off_is_continued(
+    host: Host, position: str, end: End, kind: Kind, tmp_path: Path
+) -> None:
     """From the byte that is missing; what is here does not come twice."""
     host.play(Way(stop=POSITIONS[position], end=end))
     saved = fetch(kind, host, tmp_path)
-    assert (saved.size, saved.content_type, saved.path.name) == (len(FILM), "video/mp4", "clip-1.mp4")
+    assert (saved.size, saved.content_type, saved.path.name) == (
+        len(FILM),
+        "video/mp4",
+        "clip-1.mp4",
+    )
     whole(tmp_path)
     begun = POSITIONS[position] > 0
     assert [bool(asked) for asked in host.asked] == [False, begun]
@@ -236,7 +249,9 @@ def test_a_download_that_breaks_off_often_goes_on(host: Host, kind: Kind, tmp_pa
 @every_kind
 @every_end
 @pytest.mark.parametrize("position", [1, HALF, LAST])
-@pytest.mark.parametrize("validator", ["", 'W/"v1"', "v1", '"v\u00e9"'], ids=["none", "weak", "bare", "foreign"])
+@pytest.mark.parametrize(
+    "validator", ["", 'W/"v1"', "v1", '"v\u00e9"'], ids=["none", "weak", "bare", "foreign"]
+)
 def test_what_cannot_be_told_apart_is_begun_again(
     host: Host, validator: str, position: int, end: End, kind: Kind, tmp_path: Path
 ) -> None:
@@ -261,8 +276,12 @@ RESTS: Final[dict[str, Way]] = {
     "other-etag": Way(etag='"v2"', content=OTHER, checks=False),
     "no-etag": Way(without=("ETag",)),
     "weak-etag": Way(headers={"ETag": 'W/"v1"'}),
-    "not-satisfiable": Way(status=416, content=b"", headers={"Content-Range": f"bytes */{len(FILM)}"}),
-    "multipart": Way(headers={"Content-Range": "", "Content-Type": "multipart/byteranges; boundary=x"}),
+    "not-satisfiable": Way(
+        status=416, content=b"", headers={"Content-Range": f"bytes */{len(FILM)}"}
+    ),
+    "multipart": Way(
+        headers={"Content-Range": "", "Content-Type": "multipart/byteranges; boundary=x"}
+    ),
 }
 
 
@@ -302,7 +321,9 @@ def test_a_file_that_changes_is_the_new_one(
 
 @every_kind
 @pytest.mark.parametrize("aged", [True, False])
-def test_a_date_is_a_validator_where_it_is_old(host: Host, aged: bool, kind: Kind, tmp_path: Path) -> None:
+def test_a_date_is_a_validator_where_it_is_old(
+    host: Host, aged: bool, kind: Kind, tmp_path: Path
+) -> None:
     """Two versions within one second have the same."""
     now = formatdate(time.time(), usegmt=True)
     dates = {"ETag": "", "Last-Modified": YESTERDAY if aged else now, "Date": now}
@@ -315,10 +336,16 @@ def test_a_date_is_a_validator_where_it_is_old(host: Host, aged: bool, kind: Kin
 @every_kind
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 @pytest.mark.parametrize("begun", [False, True])
-def test_what_passes_by_itself_is_waited_for(host: Host, begun: bool, status: int, kind: Kind, tmp_path: Path) -> None:
+def test_what_passes_by_itself_is_waited_for(
+    host: Host, begun: bool, status: int, kind: Kind, tmp_path: Path
+) -> None:
     """With growing pauses, or the one that the server asks for; what is here stays."""
     trouble = Way(status=status, content=b"busy")
-    host.play(*[Way(stop=HALF)] * begun, trouble, Way(status=status, content=b"", headers={"Retry-After": "7"}))
+    host.play(
+        *[Way(stop=HALF)] * begun,
+        trouble,
+        Way(status=status, content=b"", headers={"Retry-After": "7"}),
+    )
     own, clock = wire(), Hasty()
     own.clock = clock
     fetch(kind, host, tmp_path, own)
@@ -334,7 +361,9 @@ def test_what_passes_by_itself_is_waited_for(host: Host, begun: bool, status: in
 @every_kind
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451])
 @pytest.mark.parametrize("begun", [False, True])
-def test_a_link_that_has_expired_ends_at_once(host: Host, begun: bool, status: int, kind: Kind, tmp_path: Path) -> None:
+def test_a_link_that_has_expired_ends_at_once(
+    host: Host, begun: bool, status: int, kind: Kind, tmp_path: Path
+) -> None:
     """A fresh link is for somebody else to find; with that, the same file is continued."""
     host.play(*[Way(stop=HALF)] * begun, Way(status=status, content=b"<html>"))
     with pytest.raises(DownloadError) as caught:
@@ -350,7 +379,9 @@ def test_a_link_that_has_expired_ends_at_once(host: Host, begun: bool, status: i
 NO_FILMS: Final = {
     "zero-bytes": Way(content=b""),
     "one-byte": Way(content=b"\x00"),
-    "html": Way(content=b"<html>please log in</html>" * 9000, headers={"Content-Type": "video/mp4"}),
+    "html": Way(
+        content=b"<html>please log in</html>" * 9000, headers={"Content-Type": "video/mp4"}
+    ),
     "json": Way(content=b'{"error": "expired"}'),
     "picture": Way(content=b"\x89PNG\r\n\x1a\n" + bytes(99)),
     "compressed": Way(headers={"Content-Encoding": "gzip"}),
@@ -378,9 +409,13 @@ def test_what_is_no_film_is_not_kept(
 @every_kind
 @every_end
 @pytest.mark.parametrize("position", POSITIONS.values(), ids=POSITIONS)
-def test_tries_end(host: Host, position: int, end: End, kind: Kind, tmp_path: Path, monkeypatch: Any) -> None:
+def test_tries_end(
+    host: Host, position: int, end: End, kind: Kind, tmp_path: Path, monkeypatch: Any
+) -> None:
     """Where nothing new arrives; what is here stays for the next time, under no name of a file."""
-    monkeypatch.setattr(downloads, "STALLED_SECONDS", 0.05)  # however loaded the machine is, tries end
+    monkeypatch.setattr(
+        downloads, "STALLED_SECONDS", 0.05
+    )  # however loaded the machine is, tries end
     host.play(*[Way(stop=position, end=end)] * 20)
     with pytest.raises(DownloadError):
         fetch(kind, host, tmp_path)
@@ -393,8 +428,12 @@ def test_tries_end(host: Host, position: int, end: End, kind: Kind, tmp_path: Pa
 
 
 @every_kind
-@pytest.mark.parametrize("way", [Way(stop=HALF, end="stall"), Way(drip=0.05), Way(stop=-1, end="stall")])
-def test_the_deadline_is_for_all_tries_together(host: Host, way: Way, kind: Kind, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "way", [Way(stop=HALF, end="stall"), Way(drip=0.05), Way(stop=-1, end="stall")]
+)
+def test_the_deadline_is_for_all_tries_together(
+    host: Host, way: Way, kind: Kind, tmp_path: Path
+) -> None:
     """However many there are."""
     host.play(*[way] * 20)
     with stopwatch() as seconds:
@@ -419,9 +458,13 @@ def test_a_pause_beyond_the_deadline_is_not_begun(host: Host, kind: Kind, tmp_pa
 
 
 @every_kind
-def test_an_answer_that_is_no_file_ends_what_was_begun(host: Host, kind: Kind, tmp_path: Path) -> None:
+def test_an_answer_that_is_no_file_ends_what_was_begun(
+    host: Host, kind: Kind, tmp_path: Path
+) -> None:
     """A page in the place of the rest is neither appended nor saved."""
-    host.play(Way(stop=HALF), Way(ranges=False, etag="", content=b"<html>please log in</html>" * 9000))
+    host.play(
+        Way(stop=HALF), Way(ranges=False, etag="", content=b"<html>please log in</html>" * 9000)
+    )
     with pytest.raises(DownloadError, match="not video"):
         fetch(kind, host, tmp_path)
     assert host.asked == [None, f"bytes={HALF}-"]
@@ -441,7 +484,9 @@ def test_a_later_process_goes_on(host: Host, size: int, kind: Kind, tmp_path: Pa
 
 @every_kind
 @pytest.mark.parametrize("rest", RESTS)
-def test_a_later_process_appends_no_wrong_rest(host: Host, rest: str, kind: Kind, tmp_path: Path) -> None:
+def test_a_later_process_appends_no_wrong_rest(
+    host: Host, rest: str, kind: Kind, tmp_path: Path
+) -> None:
     """As in one process."""
     part(tmp_path).write_bytes(FILM[:HALF])
     host.play(GOOD, RESTS[rest])
@@ -470,7 +515,9 @@ def test_parts_of_other_versions_go(host: Host, kind: Kind, tmp_path: Path) -> N
 
 @every_kind
 @pytest.mark.parametrize("etag", ['"v1"', '"v0"'], ids=["the-same", "another"])
-def test_a_part_that_somebody_holds_is_left_alone(host: Host, etag: str, kind: Kind, tmp_path: Path) -> None:
+def test_a_part_that_somebody_holds_is_left_alone(
+    host: Host, etag: str, kind: Kind, tmp_path: Path
+) -> None:
     """The file comes home beside it, in a part of its own."""
     with part(tmp_path, etag=etag).open("wb") as held:
         held.write(b"precious")
@@ -540,10 +587,14 @@ def test_a_disk_that_refuses_is_told(
 
 def test_downloads_of_one_file_in_threads(host: Host, tmp_path: Path) -> None:
     """One holds the part that lasts, the others have their own; all bring the whole file."""
-    host.play(*[Way(stop=stop, drip=0.002) for stop in range(20_000, 200_000, 20_000)], *[Way(drip=0.002)] * 20)
+    host.play(
+        *[Way(stop=stop, drip=0.002) for stop in range(20_000, 200_000, 20_000)],
+        *[Way(drip=0.002)] * 20,
+    )
     outcomes: list[Any] = []
     threads = [
-        threading.Thread(target=lambda: outcomes.append(fetch("blocking", host, tmp_path).size)) for _ in range(8)
+        threading.Thread(target=lambda: outcomes.append(fetch("blocking", host, tmp_path).size))
+        for _ in range(8)
     ]
     for thread in threads:
         thread.start()

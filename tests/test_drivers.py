@@ -13,10 +13,16 @@ from typing import Any
 import pytest
 from attrs import evolve
 from polyreel import AsyncClient, drivers
-from polyreel.errors import AmbiguousError, NeverSentError, PolyreelError, RejectedError, TransportError
+from polyreel.errors import (
+    AmbiguousError,
+    NeverSentError,
+    PolyreelError,
+    RejectedError,
+    TransportError,
+)
 from polyreel.flows import Part, Reply, Send, Sleep, send
-from polyreel.planning import Plan
-from polyreel.registry import get_provider
+from polyreel.plans.planning import Plan
+from polyreel.providers.base.registry import get_provider
 from support.faults import (
     CANARIES,
     CLOSE,
@@ -97,7 +103,9 @@ STATUSES = [
     ),
     *(530, 598, 599),
 ]
-REFUSAL = encoded({"error": {"code": "no", "message": "refused"}, "code": "no", "message": "refused"})
+REFUSAL = encoded(
+    {"error": {"code": "no", "message": "refused"}, "code": "no", "message": "refused"}
+)
 # What arrives after the request was, or may have been, read: whether it was accepted is not known.
 UNCLEAR: dict[str, Answer] = {
     "reset-on-first-byte": RESET_EARLY,
@@ -108,7 +116,9 @@ UNCLEAR: dict[str, Answer] = {
     "truncated-body": raw(HEAD + b'Content-Length: 100\r\n\r\n{"id": "task-1"}'),
     "truncated-body-reset": raw(HEAD + b'Content-Length: 100\r\n\r\n{"id": "task-1"', then="reset"),
     "truncated-chunk": raw(HEAD + b'Transfer-Encoding: chunked\r\n\r\n40\r\n{"id": "task-1"}'),
-    "bad-chunk": raw(HEAD + b'Transfer-Encoding: chunked\r\n\r\nzz\r\n{"id": "task-1"}\r\n0\r\n\r\n'),
+    "bad-chunk": raw(
+        HEAD + b'Transfer-Encoding: chunked\r\n\r\nzz\r\n{"id": "task-1"}\r\n0\r\n\r\n'
+    ),
     "garbage-status-line": raw(b"\x16\x03\x01 hello\r\n\r\n"),
     "not-http": raw(b"SSH-2.0-OpenSSH_9.6\r\n"),
     "huge-header": raw(HEAD + b"X-Large: " + b"x" * 200_000 + b"\r\n\r\n{}"),
@@ -191,7 +201,9 @@ def test_what_proves_nothing_is_ambiguous(
 
 @every_kind
 @every_vendor
-@pytest.mark.parametrize("answer", [RESET_AT_ONCE, CLOSE_AT_ONCE], ids=["reset-on-accept", "close-on-accept"])
+@pytest.mark.parametrize(
+    "answer", [RESET_AT_ONCE, CLOSE_AT_ONCE], ids=["reset-on-accept", "close-on-accept"]
+)
 def test_a_server_that_hangs_up_at_once_gets_nothing_twice(
     clients: Clients, server: FaultServer, answer: Answer, vendor: str, kind: Kind
 ) -> None:
@@ -204,7 +216,9 @@ def test_a_server_that_hangs_up_at_once_gets_nothing_twice(
 
 @every_kind
 @every_vendor
-def test_only_listed_statuses_are_refusals(clients: Clients, server: FaultServer, vendor: str, kind: Kind) -> None:
+def test_only_listed_statuses_are_refusals(
+    clients: Clients, server: FaultServer, vendor: str, kind: Kind
+) -> None:
     """The contract lists the statuses that prove a refusal; every other one is ambiguous. None is sent again."""
     made = any_plan(clients, vendor)
     assert made.route is not None
@@ -215,7 +229,9 @@ def test_only_listed_statuses_are_refusals(clients: Clients, server: FaultServer
         error = failure(clients, kind, made)
         outcomes[status] = (type(error), error.billed, error.status, server.posts)
     assert outcomes == {
-        status: (RejectedError, "no", status, 1) if status in listed else (AmbiguousError, "maybe", status, 1)
+        status: (RejectedError, "no", status, 1)
+        if status in listed
+        else (AmbiguousError, "maybe", status, 1)
         for status in STATUSES
     }
     assert all(400 <= status < 500 for status in listed)
@@ -225,7 +241,12 @@ def test_only_listed_statuses_are_refusals(clients: Clients, server: FaultServer
 @every_vendor
 @pytest.mark.parametrize("fault", ENDLESS)
 def test_the_deadline_holds(
-    clients: Clients, server: FaultServer, fault: str, vendor: str, kind: Kind, monkeypatch: pytest.MonkeyPatch
+    clients: Clients,
+    server: FaultServer,
+    fault: str,
+    vendor: str,
+    kind: Kind,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A call ends at its deadline, whatever drips."""
     hurry(monkeypatch, 0.4)
@@ -241,14 +262,28 @@ def test_the_deadline_holds(
 
 @every_kind
 @every_vendor
-def test_an_accepted_job_has_its_id(clients: Clients, server: FaultServer, vendor: str, kind: Kind) -> None:
+def test_an_accepted_job_has_its_id(
+    clients: Clients, server: FaultServer, vendor: str, kind: Kind
+) -> None:
     """The vendor's documented answers are read, at any 2xx status, in any transfer coding; every call is fresh."""
     made = any_plan(clients, vendor)
     body = accepted(vendor, made)
-    chunked = b"Transfer-Encoding: chunked\r\n\r\n" + f"{len(body):x}".encode() + b"\r\n" + body + b"\r\n0\r\n\r\n"
+    chunked = (
+        b"Transfer-Encoding: chunked\r\n\r\n"
+        + f"{len(body):x}".encode()
+        + b"\r\n"
+        + body
+        + b"\r\n0\r\n\r\n"
+    )
     expected = made.provider.read(Reply(200, {}, body)).id
     assert expected
-    answers = [http(200, body), http(201, body), http(202, body), raw(HEAD + chunked), raw(HEAD + b"\r\n" + body)]
+    answers = [
+        http(200, body),
+        http(201, body),
+        http(202, body),
+        raw(HEAD + chunked),
+        raw(HEAD + b"\r\n" + body),
+    ]
     server.play(*answers)
     for number in range(len(answers)):
         job = clients.do(kind, "submit", made)
@@ -258,13 +293,19 @@ def test_an_accepted_job_has_its_id(clients: Clients, server: FaultServer, vendo
 
 @every_kind
 @every_vendor
-def test_the_paid_call_is_the_plan(clients: Clients, server: FaultServer, vendor: str, kind: Kind) -> None:
+def test_the_paid_call_is_the_plan(
+    clients: Clients, server: FaultServer, vendor: str, kind: Kind
+) -> None:
     """The plan's bytes, the key in its one header, and nothing that invites compressed answers."""
     made = any_plan(clients, vendor)
     server.play(http(200, accepted(vendor, made)))
     clients.do(kind, "submit", made)
     (request,) = server.requests
-    assert (request.method, server.url + request.target, request.body) == (made.method, made.url, made.content)
+    assert (request.method, server.url + request.target, request.body) == (
+        made.method,
+        made.url,
+        made.content,
+    )
     assert request.headers["authorization"] == f"Bearer {CANARIES[vendor]}"
     assert request.headers["accept-encoding"] == "identity"
     assert str(request.headers).count(CANARIES[vendor]) == 1
@@ -295,7 +336,9 @@ def test_what_fails_before_the_first_byte_was_never_sent(
     if trouble == "no-such-host":
         monkeypatch.setattr(socket, "getaddrinfo", no_such_host)
     server.play(raw(b"no TLS here\r\n", early=True))
-    with Clients(keys=CANARIES, base_urls={vendor: UNREACHABLE[trouble].format(port=server.port)}) as pair:
+    with Clients(
+        keys=CANARIES, base_urls={vendor: UNREACHABLE[trouble].format(port=server.port)}
+    ) as pair:
         error = failure(pair, kind, any_plan(pair, vendor))
     assert type(error) is NeverSentError
     assert (error.billed, error.vendor) == ("no", vendor)
@@ -318,7 +361,9 @@ def test_a_handshake_that_never_ends_was_never_sent(
 
 
 @every_kind
-def test_a_connection_that_is_never_made_was_never_sent(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_is_never_made_was_never_sent(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A host that drops packets: a listener whose queue is full looks like one."""
     hurry(monkeypatch, 0.4)
     with socket.socket() as listener:
@@ -341,7 +386,9 @@ def test_waiting_for_a_connection_sends_nothing(clients: Clients, server: FaultS
     wire = clients.by_kind["awaiting"].wire
 
     def call(deadline: float) -> Any:
-        return drivers.arun(send(Send(VENDORS[0], "POST", server.url, deadline=deadline, paid=True)), wire)
+        return drivers.arun(
+            send(Send(VENDORS[0], "POST", server.url, deadline=deadline, paid=True)), wire
+        )
 
     async def crowd() -> list[Any]:
         return await asyncio.gather(*map(call, [0.6] * 16 + [0.2] * 4), return_exceptions=True)
@@ -372,16 +419,24 @@ def perform(clients: Clients, kind: Kind, step: Send) -> TransportError:
     """What one step fails with."""
     wire = clients.by_kind[kind].wire
     with pytest.raises(TransportError) as caught:
-        _ = clients.runner.run(drivers.arun(send(step), wire)) if kind == "awaiting" else drivers.run(send(step), wire)
+        _ = (
+            clients.runner.run(drivers.arun(send(step), wire))
+            if kind == "awaiting"
+            else drivers.run(send(step), wire)
+        )
     return caught.value
 
 
 @every_kind
-def test_a_body_that_is_not_taken_ends_at_the_deadline(clients: Clients, server: FaultServer, kind: Kind) -> None:
+def test_a_body_that_is_not_taken_ends_at_the_deadline(
+    clients: Clients, server: FaultServer, kind: Kind
+) -> None:
     """A server that stops reading holds a call no longer than one that stops writing."""
     server.play(Answer(SILENCE.act, early=True))
     with stopwatch() as seconds:
-        step = Send(VENDORS[0], "POST", server.url, content=b"x" * 30_000_000, deadline=1.0, paid=True)
+        step = Send(
+            VENDORS[0], "POST", server.url, content=b"x" * 30_000_000, deadline=1.0, paid=True
+        )
         assert perform(clients, kind, step).sent
         assert seconds() < 3.0
 
@@ -398,10 +453,18 @@ class Broken(type(Path())):  # type: ignore[misc]
 
 
 @every_kind
-def test_a_file_that_fails_is_told(clients: Clients, server: FaultServer, tmp_path: Path, kind: Kind) -> None:
+def test_a_file_that_fails_is_told(
+    clients: Clients, server: FaultServer, tmp_path: Path, kind: Kind
+) -> None:
     """A file that is gone stops a call before it; one that breaks off in the middle leaves it in doubt."""
     server.play(http(200))
-    gone = Send(VENDORS[0], "POST", server.url, parts=(Part("image", path=tmp_path / "gone.png"),), paid=True)
+    gone = Send(
+        VENDORS[0],
+        "POST",
+        server.url,
+        parts=(Part("image", path=tmp_path / "gone.png"),),
+        paid=True,
+    )
     error = perform(clients, kind, gone)
     assert (error.sent, server.connections) == (False, 0)
     assert "gone.png cannot be read: No such file" in str(error)

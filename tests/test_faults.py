@@ -14,14 +14,15 @@ from attrs import define, field
 from hypothesis import example as also
 from hypothesis import given
 from hypothesis import strategies as st
-from polyreel.contract import Json, Operation
 from polyreel.errors import UnknownNameError
 from polyreel.flows import Answer, Reply
-from polyreel.media import file_suffix
-from polyreel.provider import Provider
+from polyreel.mapping.media import file_suffix
+from polyreel.places import JsonObject
+from polyreel.providers.base.contract import Operation
+from polyreel.providers.base.provider import Provider
+from polyreel.serving.shapes import Picture
 from polyreel.simulator import FAULTS, Simulator, VirtualClock
-from polyreel.simulator.outputs import File
-from polyreel.simulator.shapes import Picture
+from polyreel.simulator.outputs import OutputFile
 from polyreel.simulator.tasks import Task
 from polyreel.simulator.transport import SimulatedTransport
 from polyreel.simulator.webhooks import deliveries
@@ -98,7 +99,11 @@ POLLS: Final[dict[str, Seen]] = {
     "no-output": 200,
 }
 LISTS: Final[dict[str, Seen]] = {"list-500": 500, "list-empty": 200}
-UPLOADS: Final[dict[str, Seen]] = {"upload-500": 500, "upload-reset": httpx.ReadError, "upload-html": 200}
+UPLOADS: Final[dict[str, Seen]] = {
+    "upload-500": 500,
+    "upload-reset": httpx.ReadError,
+    "upload-html": 200,
+}
 DOWNLOADS: Final[dict[str, Seen]] = {
     "link-403": 403,
     "link-404": 404,
@@ -143,7 +148,9 @@ class Browser:
             if self.kind == "awaiting":
                 return asyncio.run(self._await(method, url, options))
             with httpx.Client(transport=SimulatedTransport(self.simulator), timeout=30) as client:
-                return client.request(method, url, extensions={"trace": self._see, "timeout": {"read": 30}}, **options)
+                return client.request(
+                    method, url, extensions={"trace": self._see, "timeout": {"read": 30}}, **options
+                )
         except httpx.HTTPError as error:
             return error
 
@@ -191,7 +198,11 @@ def ended(simulator: Simulator, provider: Provider) -> Task:
     return simulator.tasks[provider.id, str(task.id)]
 
 
-SMALL: Final = {one.provider.id: one for one in reversed(BODIES) if one.reading.route.workflow == "generate-image"}
+SMALL: Final = {
+    one.provider.id: one
+    for one in reversed(BODIES)
+    if one.reading.route.workflow == "generate-image"
+}
 """Pictures are rendered faster than videos."""
 
 
@@ -257,7 +268,9 @@ def test_retry_after_comes_in_every_form(name: str, provider: Provider, kind: Ki
     seen = post(Browser(simulator, kind), example(provider))
     assert isinstance(seen, httpx.Response)
     if name == "rate-limited-date":
-        date, later = (parsedate_to_datetime(seen.headers[header]) for header in ("date", "retry-after"))
+        date, later = (
+            parsedate_to_datetime(seen.headers[header]) for header in ("date", "retry-after")
+        )
         assert date.timestamp() == START
         assert (later - date).total_seconds() == 2
     else:
@@ -300,12 +313,21 @@ def test_scripts_mix_faults_with_errors_and_ends(provider: Provider) -> None:
     seen = [status_of(post(browser, one)) for _ in range(4)]
     assert seen == [500, 500, httpx.ReadError, 429]
     assert [status_of(post(browser, one)) for _ in range(3)] == [httpx.ConnectError, 200, 200]
-    assert [task.end for task in simulator.tasks.values()] == ["succeeded", "succeeded", "failed", "succeeded"]
+    assert [task.end for task in simulator.tasks.values()] == [
+        "succeeded",
+        "succeeded",
+        "failed",
+        "succeeded",
+    ]
 
 
 def replays() -> list[Submit]:
     """Documented bodies of calls whose vendor knows idempotency keys."""
-    policies = [(p, o) for p, o in CREATES if o.spec.get("x-polyreel-idempotency", {}).get("mode") == "replay"]
+    policies = [
+        (p, o)
+        for p, o in CREATES
+        if o.spec.get("x-polyreel-idempotency", {}).get("mode") == "replay"
+    ]
     return [example(provider, operation) for provider, operation in policies]
 
 
@@ -326,7 +348,12 @@ def test_a_lost_submit_can_be_repeated_with_its_key(one: Submit) -> None:
 @each_kind
 def test_silence_takes_the_time_that_the_client_gives_it(kind: Kind) -> None:
     """A virtual clock moves by the read timeout; other faults take no time."""
-    for name, seconds in (("lost-silence", 30), ("lost-drip", 30), ("unheard-silence", 30), ("lost-reset", 0)):
+    for name, seconds in (
+        ("lost-silence", 30),
+        ("lost-drip", 30),
+        ("unheard-silence", 30),
+        ("lost-reset", 0),
+    ):
         simulator = new_simulator()
         simulator.inject(name)
         post(Browser(simulator, kind), example(PROVIDERS[0]))
@@ -340,7 +367,10 @@ def test_a_trace_that_fails_keeps_the_request() -> None:
         raise KeyboardInterrupt
 
     simulator, one = new_simulator(), example(PROVIDERS[0])
-    with httpx.Client(transport=SimulatedTransport(simulator)) as client, pytest.raises(KeyboardInterrupt):
+    with (
+        httpx.Client(transport=SimulatedTransport(simulator)) as client,
+        pytest.raises(KeyboardInterrupt),
+    ):
         client.post(address(one.operation), json=one.body, headers=KEY, extensions={"trace": die})
     assert (simulator.bill.count(), simulator.journal) == (0, [])
     assert SimulatedTransport.traces
@@ -353,7 +383,8 @@ def test_without_a_socket_to_refuse_it_is_reset() -> None:
     simulator.script(one.provider.id, "refused")
     content = json.dumps(one.body).encode()
     answers = [
-        simulator.handle(one.provider.id, "POST", path_of(one.operation, ""), KEY, content).ending for _ in range(3)
+        simulator.handle(one.provider.id, "POST", path_of(one.operation, ""), KEY, content).ending
+        for _ in range(3)
     ]
     assert answers == ["reset", "reset", "whole"]
     assert simulator.bill.count() == 1
@@ -400,7 +431,11 @@ def test_refusals_keep_their_place_and_share() -> None:
     browser = Browser(simulator, "blocking")
     simulator.inject("unheard-reset")
     simulator.inject("refused")
-    assert [status_of(post(browser, one)) for _ in range(3)] == [httpx.ReadError, httpx.ConnectError, 200]
+    assert [status_of(post(browser, one)) for _ in range(3)] == [
+        httpx.ReadError,
+        httpx.ConnectError,
+        200,
+    ]
     simulator.inject("refused", share=0.5, times=None)
     refused = [status_of(post(browser, one)) is httpx.ConnectError for _ in range(100)]
     assert 30 < sum(refused) < 70
@@ -450,9 +485,15 @@ def test_a_poll_can_go_wrong(name: str, provider: Provider, kind: Kind) -> None:
     simulator.inject(name)
     seen = browser.ask("GET", url)
     assert status_of(seen) == POLLS[name]
-    if isinstance(seen, httpx.Response) and seen.headers["content-type"] == "application/json" and seen.is_success:
+    if (
+        isinstance(seen, httpx.Response)
+        and seen.headers["content-type"] == "application/json"
+        and seen.is_success
+    ):
         facts = provider.read(Reply(200, {}, seen.content))
-        assert facts.status == {"regressing-status": "running", "no-output": "succeeded"}.get(name, "unknown")
+        assert facts.status == {"regressing-status": "running", "no-output": "succeeded"}.get(
+            name, "unknown"
+        )
         assert facts.word == (None if name in {"poll-empty", "missing-status"} else facts.word)
         assert facts.id == (None if name == "poll-empty" else task.id)
         assert bool(facts.urls) == (name in {"unknown-status", "missing-status"})
@@ -496,7 +537,9 @@ LISTED: Final = calls("list", "list-running")
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.parametrize(("provider", "operation"), LISTED, ids=named)
 @each_kind
-def test_a_list_can_go_wrong(name: str, provider: Provider, operation: Operation, kind: Kind) -> None:
+def test_a_list_can_go_wrong(
+    name: str, provider: Provider, operation: Operation, kind: Kind
+) -> None:
     """It fails, or shows nothing of what is there."""
     simulator = new_simulator()
     browser, task = Browser(simulator, kind), submit(simulator, example(provider))
@@ -511,7 +554,9 @@ def test_a_list_can_go_wrong(name: str, provider: Provider, operation: Operation
 @pytest.mark.parametrize("name", UPLOADS)
 @pytest.mark.parametrize(("provider", "operation"), calls("upload"), ids=named)
 @each_kind
-def test_an_upload_can_go_wrong(name: str, provider: Provider, operation: Operation, kind: Kind) -> None:
+def test_an_upload_can_go_wrong(
+    name: str, provider: Provider, operation: Operation, kind: Kind
+) -> None:
     """Once, and free of charge."""
     simulator = new_simulator()
     browser = Browser(simulator, kind)
@@ -562,7 +607,10 @@ def check_file(name: str, seen: httpx.Response, whole: httpx.Response) -> None:
         assert (not seen.content) == (name == "file-empty")
         assert seen.headers["content-type"] != whole.headers["content-type"]
     if name == "range-wrong":
-        assert seen.headers["content-range"] == f"bytes 99-{len(whole.content) - 1}/{len(whole.content)}"
+        assert (
+            seen.headers["content-range"]
+            == f"bytes 99-{len(whole.content) - 1}/{len(whole.content)}"
+        )
         assert seen.content == whole.content[99:]
     if name == "range-refused":
         assert seen.headers["content-range"] == f"bytes */{len(whole.content)}"
@@ -579,7 +627,10 @@ def run(blocking: Any, awaiting: Any, kind: Kind, *arguments: Any) -> Any:
 
 def pieces(simulator: Simulator, url: str, into: bytearray, length: int) -> None:
     """Fetch a file, blocking, and keep what comes."""
-    with httpx.Client(transport=SimulatedTransport(simulator)) as client, client.stream("GET", url) as response:
+    with (
+        httpx.Client(transport=SimulatedTransport(simulator)) as client,
+        client.stream("GET", url) as response,
+    ):
         assert response.headers["content-length"] == str(length)
         for chunk in response.iter_bytes():
             into += chunk
@@ -588,7 +639,10 @@ def pieces(simulator: Simulator, url: str, into: bytearray, length: int) -> None
 async def apieces(simulator: Simulator, url: str, into: bytearray, length: int) -> None:
     """Fetch a file, awaiting, and keep what comes."""
     transport = SimulatedTransport(simulator)
-    async with httpx.AsyncClient(transport=transport) as client, client.stream("GET", url) as response:
+    async with (
+        httpx.AsyncClient(transport=transport) as client,
+        client.stream("GET", url) as response,
+    ):
         assert response.headers["content-length"] == str(length)
         async for chunk in response.aiter_bytes():
             into += chunk
@@ -634,7 +688,10 @@ def test_links_expire_and_are_signed_again(provider: Provider) -> None:
 def test_links_are_those_of_one_simulator() -> None:
     """Another one signs with another secret; without a limit nothing is signed."""
     for seeds, same in (((1, 1), True), ((1, 2), False), ((None, None), False)):
-        made = [Simulator(seed=seed, link_seconds=1).links("somebody").url("task", "1.mp4", START) for seed in seeds]
+        made = [
+            Simulator(seed=seed, link_seconds=1).links("somebody").url("task", "1.mp4", START)
+            for seed in seeds
+        ]
         assert (made[0] == made[1]) == same
     assert Simulator().links("somebody").url("task", "1.mp4", START).endswith("/outputs/task/1.mp4")
 
@@ -646,7 +703,7 @@ TINY: Final = Picture(0, 8, 8, False, "", ())
 
 def fetch(headers: dict[str, str] | None = None, method: str = "GET") -> Reply:
     """A small picture."""
-    return File(TINY, 1, START, method, headers or {}).reply()
+    return OutputFile(TINY, 1, START, method, headers or {}).reply()
 
 
 BYTES: Final = fetch().content
@@ -667,7 +724,11 @@ def test_a_range_is_a_slice(start: int, end: int | None) -> None:
         assert (reply.status, reply.headers["content-range"]) == (416, f"bytes */{len(BYTES)}")
     else:
         told = f"bytes {start}-{start + len(expected) - 1}/{len(BYTES)}"
-        assert (reply.status, reply.content, reply.headers["content-range"]) == (206, expected, told)
+        assert (reply.status, reply.content, reply.headers["content-range"]) == (
+            206,
+            expected,
+            told,
+        )
     assert reply.headers["accept-ranges"] == "bytes"
 
 
@@ -741,7 +802,9 @@ def test_webhooks_tell_every_state_and_are_signed(vendor: str, end: str) -> None
         assert [fact.status for fact in facts] == ["queued", "running", end][:count]
         assert {fact.id for fact in facts} == {task}
         again = deliveries(simulator, vendor, task, SECRET, now + 1)
-        assert [one.headers["webhook-id"] for one in again] == [one.headers["webhook-id"] for one in made]
+        assert [one.headers["webhook-id"] for one in again] == [
+            one.headers["webhook-id"] for one in made
+        ]
         assert len({one.headers["webhook-id"] for one in made}) == count
     for one in deliveries(simulator, vendor, task, SECRET, time.time()):
         headers = dict(one.headers)
@@ -757,14 +820,16 @@ def test_webhooks_tell_every_state_and_are_signed(vendor: str, end: str) -> None
 def test_callbacks_tell_the_end_and_prove_nothing(vendor: str) -> None:
     """The ended job once, in the shape of the status query, without a signature."""
     provider = next(provider for provider in PROVIDERS if provider.id == vendor)
-    seen = [deliveries(simulator, vendor, task, None, now) for simulator, task, now in hooked(vendor)]
+    seen = [
+        deliveries(simulator, vendor, task, None, now) for simulator, task, now in hooked(vendor)
+    ]
     assert [len(made) for made in seen] == [0, 0, 1]
     facts = provider.read(Reply(200, {}, seen[-1][0].body))
     assert (facts.status, bool(facts.urls)) == ("succeeded", True)
     assert set(seen[-1][0].headers) == {"content-type"}
     schema = provider.contract.reply_schema(status_query(provider), 200)
     assert schema is not None
-    body: Json = json.loads(seen[-1][0].body)
+    body: JsonObject = json.loads(seen[-1][0].body)
     assert provider.contract.fits(schema, body) == []
 
 
@@ -775,7 +840,10 @@ def test_vendors_that_do_not_call_deliver_nothing(provider: Provider) -> None:
     with pytest.raises(UnknownNameError):
         deliveries(simulator, provider.id, "none", SECRET, START)
     if provider.webhook is None:
-        assert deliveries(simulator, provider.id, ended(simulator, provider).id, SECRET, START + 5000) == []
+        assert (
+            deliveries(simulator, provider.id, ended(simulator, provider).id, SECRET, START + 5000)
+            == []
+        )
 
 
 def test_every_answer_is_one_that_a_server_can_give() -> None:

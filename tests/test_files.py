@@ -16,14 +16,14 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polyreel import media
-from polyreel.attachments import Attachments
 from polyreel.drivers import downloads
 from polyreel.errors import DownloadError, NeverSentError, PolyreelError
 from polyreel.flows import Fetch
-from polyreel.mapping import Problem, Report
-from polyreel.planning import Plan, plan
-from polyreel.registry import get_provider
+from polyreel.mapping import media
+from polyreel.mapping.reports import MappingReport, Problem
+from polyreel.plans.attachments import Attachments
+from polyreel.plans.planning import Plan, plan
+from polyreel.providers.base.registry import get_provider
 from polyreel_generated.shared import Job
 from support.faults import (
     CANARIES,
@@ -58,10 +58,15 @@ def inputs(vendor: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def with_input(request: Mapping[str, Any], field: str, value: str) -> dict[str, Any]:
     """The request with another input in one field."""
-    return {**request, field: [value, *request[field][1:]] if isinstance(request[field], list) else value}
+    return {
+        **request,
+        field: [value, *request[field][1:]] if isinstance(request[field], list) else value,
+    }
 
 
-CASES = [(vendor, name, field, request) for vendor in VENDORS for name, field, request in inputs(vendor)]
+CASES = [
+    (vendor, name, field, request) for vendor in VENDORS for name, field, request in inputs(vendor)
+]
 every_input = pytest.mark.parametrize(
     ("vendor", "field", "request_"),
     [(vendor, field, request) for vendor, _, field, request in CASES],
@@ -208,7 +213,9 @@ NAMES = [
 @every_kind
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 @pytest.mark.parametrize("vendor", TAKERS)
-def test_the_name_of_a_file_stays_at_home(vendor: str, name: str, kind: Kind, tmp_path: Path) -> None:
+def test_the_name_of_a_file_stays_at_home(
+    vendor: str, name: str, kind: Kind, tmp_path: Path
+) -> None:
     """Whatever a file is called, nothing of it gets into headers, and the vendor does not learn it."""
     path = save(tmp_path, "image/png", name)
     made = plan({"prompt": "it moves", "first_frame": str(path)}, vendor).check()
@@ -220,14 +227,19 @@ def test_the_name_of_a_file_stays_at_home(vendor: str, name: str, kind: Kind, tm
 
 @every_kind
 @pytest.mark.parametrize("vendor", TAKERS)
-def test_home_and_relative_paths(vendor: str, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_and_relative_paths(
+    vendor: str, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`~` is the home folder; a plain name is in the current one."""
     path = save(tmp_path, "image/jpeg", "x")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     for spelled in (f"~/{path.name}", path.name, f"./{path.name}", str(path)):
         check_sent(
-            plan({"prompt": "x", "first_frame": spelled}, vendor).check(), FILES["image/jpeg"], "image/jpeg", kind
+            plan({"prompt": "x", "first_frame": spelled}, vendor).check(),
+            FILES["image/jpeg"],
+            "image/jpeg",
+            kind,
         )
 
 
@@ -252,7 +264,10 @@ BAD_INPUTS: dict[str, tuple[str | Callable[[Path], Path], str]] = {
     "empty-file": (lambda folder: _write(folder, b""), "is empty"),
     "text": (lambda folder: _write(folder, b"hello, world"), "is not a JPEG, PNG or WebP image"),
     "short": (lambda folder: _write(folder, b"\x89PN"), "is not a JPEG"),
-    "heic": (lambda folder: _write(folder, b"\x00\x00\x00\x18ftypheic" + b"x" * 99), "is not a JPEG"),
+    "heic": (
+        lambda folder: _write(folder, b"\x00\x00\x00\x18ftypheic" + b"x" * 99),
+        "is not a JPEG",
+    ),
     "wrong-kind": (lambda folder: save(folder, "video/mp4"), "is not a JPEG, PNG or WebP image"),
     "pipe": (_pipe, "not a file"),
     "windows": ("C:\\x.png", "no such file: C:\\x.png"),
@@ -318,7 +333,10 @@ def test_an_unreadable_input_is_one_clear_problem(
 def test_several_bad_inputs_are_told_at_once(vendor: str) -> None:
     """In the order of the fields, on every run."""
     request = {"prompt": "x", "first_frame": "one.png", "last_frame": "two.png"}
-    assert [violation.field for violation in plan(request, vendor).violations] == ["first_frame", "last_frame"]
+    assert [violation.field for violation in plan(request, vendor).violations] == [
+        "first_frame",
+        "last_frame",
+    ]
 
 
 @every_vendor
@@ -326,8 +344,10 @@ def test_a_field_that_cannot_be_written_is_told_once(vendor: str) -> None:
     """What is wrong with its file does not matter any more."""
     provider = get_provider(vendor)
     route = next(route for route in provider.routes if "first_frame" in route.by_name)
-    report = Report(problems=[Problem("first_frame", "/first_frame", "not offered")])
-    Attachments(provider, route, {"first_frame": "missing.png", "last_frame": "missing.png"}, report)
+    report = MappingReport(problems=[Problem("first_frame", "/first_frame", "not offered")])
+    Attachments(
+        provider, route, {"first_frame": "missing.png", "last_frame": "missing.png"}, report
+    )
     assert [problem.field for problem in report.problems] == ["first_frame", "last_frame"]
 
 
@@ -335,7 +355,9 @@ def test_a_field_that_cannot_be_written_is_told_once(vendor: str) -> None:
     value=st.one_of(
         st.text(max_size=40),
         st.builds(
-            "{}{}".format, st.sampled_from(["http://", "https://[", "~", "data:", "C:\\", "//"]), st.text(max_size=20)
+            "{}{}".format,
+            st.sampled_from(["http://", "https://[", "~", "data:", "C:\\", "//"]),
+            st.text(max_size=20),
         ),
         st.text(st.characters(categories=["Cs", "Cc", "Cn"]), max_size=5),
     ),
@@ -376,7 +398,9 @@ def test_types_are_seen_from_the_bytes(head: bytes, found: str | None) -> None:
 
 @every_kind
 @pytest.mark.parametrize("vendor", TAKERS)
-def test_a_file_that_is_gone_at_the_submit_costs_nothing(vendor: str, kind: Kind, tmp_path: Path) -> None:
+def test_a_file_that_is_gone_at_the_submit_costs_nothing(
+    vendor: str, kind: Kind, tmp_path: Path
+) -> None:
     """It was there when the plan was made."""
     path = save(tmp_path, "image/png")
     with Clients() as pair:
@@ -392,13 +416,21 @@ def test_a_file_that_is_gone_at_the_submit_costs_nothing(vendor: str, kind: Kind
 
 @every_kind
 @pytest.mark.parametrize("status", [200, 400, 401, 413, 500])
-@pytest.mark.parametrize("vendor", [vendor for vendor in TAKERS if get_provider(vendor).files == "upload"])
-def test_a_failed_upload_costs_nothing(vendor: str, status: int, kind: Kind, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "vendor", [vendor for vendor in TAKERS if get_provider(vendor).files == "upload"]
+)
+def test_a_failed_upload_costs_nothing(
+    vendor: str, status: int, kind: Kind, tmp_path: Path
+) -> None:
     """The job was not submitted, and the error says so in its type."""
     with Clients() as pair:
         client = pair.by_kind[kind]
-        client.wire.transport = httpx.MockTransport(lambda request: httpx.Response(status, content=b"oops"))
-        made = client.plan({"prompt": "it moves", "first_frame": str(save(tmp_path, "image/png"))}, vendor).check()
+        client.wire.transport = httpx.MockTransport(
+            lambda request: httpx.Response(status, content=b"oops")
+        )
+        made = client.plan(
+            {"prompt": "it moves", "first_frame": str(save(tmp_path, "image/png"))}, vendor
+        ).check()
         with pytest.raises(NeverSentError, match="not submitted") as caught:
             pair.do(kind, "submit", made)
         assert (caught.value.billed, caught.value.vendor) == ("no", vendor)
@@ -425,7 +457,13 @@ def clients(server: FaultServer) -> Iterator[Clients]:
 
 def finished(url: str, vendor: str = KEYED, **own: Any) -> Job:
     """A finished job with one file."""
-    facts = {"vendor": vendor, "model": "m", "workflow": "text-to-video", "id": "task-1", "simulated": False}
+    facts = {
+        "vendor": vendor,
+        "model": "m",
+        "workflow": "text-to-video",
+        "id": "task-1",
+        "simulated": False,
+    }
     return Job.model_validate({**facts, "status": "succeeded", "outputs": [{"url": url}], **own})
 
 
@@ -476,7 +514,9 @@ def test_a_bad_download_leaves_nothing(
     with pytest.raises(DownloadError) as caught:
         clients.do(kind, "download", job, tmp_path / "clips")
     assert (caught.value.vendor, caught.value.job, caught.value.billed) == (KEYED, job, "yes")
-    assert caught.value.status == (int(name[5:]) if name.startswith("http-") else caught.value.status)
+    assert caught.value.status == (
+        int(name[5:]) if name.startswith("http-") else caught.value.status
+    )
     # Whether the vendor is asked for a fresh link is not the download's business.
     asked = [request for request in server.requests if request.target in {"/x.mp4", "/again"}]
     assert len(asked) == TRIES.get(name, 1)
@@ -488,10 +528,27 @@ def test_a_bad_download_leaves_nothing(
     "answer",
     [
         film(),
-        film(headers={"Content-Type": "text/html", "Content-Disposition": 'attachment; filename="../../evil.sh"'}),
+        film(
+            headers={
+                "Content-Type": "text/html",
+                "Content-Disposition": 'attachment; filename="../../evil.sh"',
+            }
+        ),
         raw(OK + b"\r\n" + MP4),
-        raw(OK + b"Transfer-Encoding: chunked\r\n\r\n" + f"{len(MP4):x}".encode() + b"\r\n" + MP4 + b"\r\n0\r\n\r\n"),
-        raw(OK + f"Content-Length: {len(MP4)}\r\n\r\n".encode() + MP4 + b"and more than was promised"),
+        raw(
+            OK
+            + b"Transfer-Encoding: chunked\r\n\r\n"
+            + f"{len(MP4):x}".encode()
+            + b"\r\n"
+            + MP4
+            + b"\r\n0\r\n\r\n"
+        ),
+        raw(
+            OK
+            + f"Content-Length: {len(MP4)}\r\n\r\n".encode()
+            + MP4
+            + b"and more than was promised"
+        ),
     ],
     ids=["plain", "lying-headers", "to-the-end", "chunked", "more-than-promised"],
 )
@@ -509,13 +566,17 @@ def test_a_good_download_is_the_file(
         assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == [Path(output.path).name]
 
 
-def test_downloads_of_one_job_do_not_meet(clients: Clients, server: FaultServer, tmp_path: Path) -> None:
+def test_downloads_of_one_job_do_not_meet(
+    clients: Clients, server: FaultServer, tmp_path: Path
+) -> None:
     """Each has a part of its own; all end with the whole file."""
     server.play(*[http(200, MP4 * 2000)] * 8)
     client: Any = clients.by_kind["awaiting"]
 
     async def crowd() -> list[Any]:
-        return await asyncio.gather(*(client.download(finished(server.url), tmp_path) for _ in range(8)))
+        return await asyncio.gather(
+            *(client.download(finished(server.url), tmp_path) for _ in range(8))
+        )
 
     paths = {done.outputs[0].path for done in clients.runner.run(crowd())}
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [MP4 * 2000]
@@ -536,11 +597,15 @@ def test_a_failed_download_leaves_the_old_file(
 
 
 @every_kind
-def test_the_kind_of_file_is_the_jobs(clients: Clients, server: FaultServer, kind: Kind, tmp_path: Path) -> None:
+def test_the_kind_of_file_is_the_jobs(
+    clients: Clients, server: FaultServer, kind: Kind, tmp_path: Path
+) -> None:
     """Pictures for picture jobs, in the format of their bytes."""
     for content_type in ("image/png", "image/jpeg", "image/webp"):
         server.play(http(200, FILES[content_type], {"Content-Type": "application/octet-stream"}))
-        job = clients.do(kind, "download", finished(server.url, workflow="generate-image"), tmp_path)
+        job = clients.do(
+            kind, "download", finished(server.url, workflow="generate-image"), tmp_path
+        )
         assert Path(job.outputs[0].path).suffix == media.SUFFIXES[content_type]
     server.play(film())
     with pytest.raises(DownloadError, match="not image"):
@@ -549,13 +614,19 @@ def test_the_kind_of_file_is_the_jobs(clients: Clients, server: FaultServer, kin
 
 @every_kind
 @pytest.mark.parametrize(
-    "start", [b"", OK + b"X-Drip: ", OK + b"\r\n" + MP4, OK + b"Content-Length: 9999999\r\n\r\n" + MP4]
+    "start",
+    [b"", OK + b"X-Drip: ", OK + b"\r\n" + MP4, OK + b"Content-Length: 9999999\r\n\r\n" + MP4],
 )
 def test_a_download_that_drips_ends(
-    clients: Clients, server: FaultServer, start: bytes, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clients: Clients,
+    server: FaultServer,
+    start: bytes,
+    kind: Kind,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """At its deadline, without a file."""
-    monkeypatch.setattr("polyreel.lifecycle.Fetch", partial(Fetch, deadline=0.2))
+    monkeypatch.setattr("polyreel.jobs.submitting.Fetch", partial(Fetch, deadline=0.2))
     server.play(drip(start))
     with stopwatch() as seconds:
         with pytest.raises(DownloadError, match="in time"):
@@ -566,7 +637,11 @@ def test_a_download_that_drips_ends(
 
 @every_kind
 def test_a_download_has_a_limit(
-    clients: Clients, server: FaultServer, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clients: Clients,
+    server: FaultServer,
+    kind: Kind,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No server fills the disk."""
     monkeypatch.setattr(downloads, "MAX_FILE_BYTES", 100)
@@ -579,7 +654,12 @@ def test_a_download_has_a_limit(
 @every_kind
 @pytest.mark.parametrize("trouble", ["a-file", "nul", "too-long", "disk-full", "taken"])
 def test_a_folder_that_cannot_be_written_is_told(
-    clients: Clients, server: FaultServer, trouble: str, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clients: Clients,
+    server: FaultServer,
+    trouble: str,
+    kind: Kind,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One error, with the reason; the job is safe."""
     server.play(film())
@@ -633,14 +713,20 @@ def test_no_job_id_leaves_the_folder(
 HOME = get_provider(KEYED).base_url
 
 
-def journey(kind: Kind, start: str, hops: Mapping[str, str], folder: Path) -> tuple[list[tuple[str, bool]], Any]:
+def journey(
+    kind: Kind, start: str, hops: Mapping[str, str], folder: Path
+) -> tuple[list[tuple[str, bool]], Any]:
     """Every URL that was asked for and whether it got a key, and the job or what the download failed with."""
     asked = []
 
     def handler(request: httpx.Request) -> httpx.Response:
         asked.append((str(request.url), CANARIES[KEYED] in str(request.headers.raw)))
         target = hops.get(str(request.url))
-        return httpx.Response(302, headers={"Location": target}) if target else httpx.Response(200, content=MP4)
+        return (
+            httpx.Response(302, headers={"Location": target})
+            if target
+            else httpx.Response(200, content=MP4)
+        )
 
     with Clients(keys=CANARIES) as pair:
         pair.by_kind[kind].wire.transport = httpx.MockTransport(handler)
@@ -666,7 +752,9 @@ def journey(kind: Kind, start: str, hops: Mapping[str, str], folder: Path) -> tu
         (f"{get_provider(VENDORS[-1]).base_url}/x", False),
     ],
 )
-def test_a_key_goes_to_its_own_host_only(kind: Kind, start: str, keyed: bool, tmp_path: Path) -> None:
+def test_a_key_goes_to_its_own_host_only(
+    kind: Kind, start: str, keyed: bool, tmp_path: Path
+) -> None:
     """The same scheme, host and port, or no key; another vendor's host is as foreign as any."""
     asked, job = journey(kind, start, {}, tmp_path)
     assert isinstance(job, Job)
@@ -685,14 +773,17 @@ def test_a_redirect_is_followed_without_the_key(kind: Kind, tmp_path: Path) -> N
     asked, job = journey(kind, f"{HOME}/x", hops, tmp_path)
     assert isinstance(job, Job)
     assert [has_key for _, has_key in asked] == [True, False, False, False, True]
-    asked, job = journey(kind, "http://cdn.example/x", {"http://cdn.example/x": "https://cdn.example/x"}, tmp_path)
+    asked, job = journey(
+        kind, "http://cdn.example/x", {"http://cdn.example/x": "https://cdn.example/x"}, tmp_path
+    )
     assert isinstance(job, Job)
     assert [url for url, _ in asked] == ["http://cdn.example/x", "https://cdn.example/x"]
 
 
 @every_kind
 @pytest.mark.parametrize(
-    "target", ["http://cdn.example/x", "http://127.0.0.1/x", "ftp://cdn.example/x", "file:///x", "data:,x"]
+    "target",
+    ["http://cdn.example/x", "http://127.0.0.1/x", "ftp://cdn.example/x", "file:///x", "data:,x"],
 )
 def test_a_redirect_never_leaves_tls(kind: Kind, target: str, tmp_path: Path) -> None:
     """A file that was to come over TLS does not come in the open."""
@@ -707,7 +798,9 @@ def test_a_length_that_no_transport_checked_is_checked(kind: Kind, tmp_path: Pat
     """A file is whole by its own count."""
     with Clients(keys=CANARIES).hurry() as pair:
         headers = {"Content-Length": "99999"}
-        transport = httpx.MockTransport(lambda request: httpx.Response(200, headers=headers, content=MP4))
+        transport = httpx.MockTransport(
+            lambda request: httpx.Response(200, headers=headers, content=MP4)
+        )
         pair.by_kind[kind].wire.transport = transport
         with pytest.raises(DownloadError, match="of 99999 bytes"):
             pair.do(kind, "download", finished(f"{HOME}/x"), tmp_path)
@@ -728,7 +821,9 @@ def test_redirects_end(kind: Kind, length: int, tmp_path: Path) -> None:
     "url", ["https://[", "https://" + "a" * 64 + ".example/x", "nonsense", "", "ftp://x.example/y"]
 )
 @every_kind
-def test_a_link_that_is_none_is_a_failed_download(clients: Clients, url: str, kind: Kind, tmp_path: Path) -> None:
+def test_a_link_that_is_none_is_a_failed_download(
+    clients: Clients, url: str, kind: Kind, tmp_path: Path
+) -> None:
     """A vendor's word for a link, whatever it is, raises nothing foreign."""
     with pytest.raises(DownloadError):
         clients.do(kind, "download", finished(url), tmp_path)

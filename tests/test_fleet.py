@@ -22,7 +22,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polyreel import AsyncClient, Simulator
-from polyreel.drivers import Crew, Wire, run, wire
+from polyreel.drivers import ManyJobsDriver, Wire, run, wire
 from polyreel.errors import (
     KeyMissingError,
     LedgerError,
@@ -31,15 +31,15 @@ from polyreel.errors import (
     TransportError,
     VendorError,
 )
-from polyreel.fleet import AT_ONCE, Completed, Fleet, Flight
 from polyreel.flows import Flow, Now, Part, Paused, Reply, Send, Sleep, Step, at_once
-from polyreel.ledger import Ledger
-from polyreel.provider import FINAL
-from polyreel.records import Heard, Keep
-from polyreel.registry import get_provider
+from polyreel.jobs.many import AT_ONCE, Completed, ManyJobs, PendingJob
+from polyreel.jobs.waiting import EMPTY_POLLS
+from polyreel.ledger.events import Keep, ReadNews
+from polyreel.ledger.sqlite import Ledger
+from polyreel.providers.base.facts import FINAL
+from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import RunningClock, VirtualClock, server
 from polyreel.simulator.faults import FAULTS
-from polyreel.waiting import EMPTY_POLLS
 from polyreel_generated.shared import Job
 from support.faults import (
     CANARIES,
@@ -149,7 +149,10 @@ def test_the_end_is_that_of_waiting_alone(vendor: str, kind: Kind) -> None:
         assert sorted(end.job.status for end in ends) == sorted([*ends_of(vendor), "succeeded"])
         for end in ends:
             alone = world.do("wait", next(job for job in jobs if job.id == end.job.id))
-            assert {**alone.model_dump(), "outputs": None} == {**end.job.model_dump(), "outputs": None}
+            assert {**alone.model_dump(), "outputs": None} == {
+                **end.job.model_dump(),
+                "outputs": None,
+            }
             assert outcome(alone) == outcome(end.job)
 
 
@@ -255,7 +258,10 @@ def test_a_job_that_goes_on_comes_out_when_its_time_is_up(vendor: str, kind: Kin
     with World(kind) as world:
         short, long = world.submit(vendor, 3, duration=3), world.submit(vendor, 3, duration=15)
         ends = world.complete([*long, *short], timeout=60.0)
-        over, late = [end for end in ends if end.error is None], [end for end in ends if end.error is not None]
+        over, late = (
+            [end for end in ends if end.error is None],
+            [end for end in ends if end.error is not None],
+        )
         assert ids(over) == ids(short)
         assert [end.job.status for end in over] == ["succeeded"] * 3
         assert ids(late) == ids(long)
@@ -291,7 +297,9 @@ def test_the_deadline_holds_while_nothing_answers(vendor: str, kind: Kind, troub
     def down(_: Call) -> httpx.Response | None:
         if trouble == "reset":
             raise httpx.ReadError("[Errno 104] Connection reset by peer")
-        return refusal(int(trouble), retry_after="110") if trouble == "429" else refusal(int(trouble))
+        return (
+            refusal(int(trouble), retry_after="110") if trouble == "429" else refusal(int(trouble))
+        )
 
     with World(kind) as world:
         jobs = world.submit(vendor, 24)
@@ -327,7 +335,9 @@ def test_a_job_that_nobody_knows_comes_out_after_some_tries(vendor: str, kind: K
     with World(kind) as world:
         jobs = world.submit(vendor, 5)
         lost = [job.model_copy(update={"id": job.id[:-1] + "~"}) for job in jobs[:2]]
-        lost = [Job.model_validate({**one.model_dump(), "id": one.id.replace("~", "0")}) for one in lost]
+        lost = [
+            Job.model_validate({**one.model_dump(), "id": one.id.replace("~", "0")}) for one in lost
+        ]
         assert not {job.id for job in lost} & {job.id for job in jobs}
         ends = world.complete([*lost, *jobs])
         assert ids(ends) == ids([*lost, *jobs])
@@ -336,7 +346,9 @@ def test_a_job_that_nobody_knows_comes_out_after_some_tries(vendor: str, kind: K
         for end in errors.values():
             assert isinstance(end.error, TaskNotFoundError)
             assert end.error.job == end.job
-            asked = [call for call in world.calls(vendor, single=True) if call.tasks == [end.job.id]]
+            asked = [
+                call for call in world.calls(vendor, single=True) if call.tasks == [end.job.id]
+            ]
             assert len(asked) == EMPTY_POLLS + 1
 
 
@@ -352,14 +364,18 @@ def test_a_job_is_lost_only_where_it_is_unknown_again_and_again(vendor: str, kin
                 world.simulator.inject("poll-not-found", vendor)
 
         world.line.meddle = forget
-        (end,) = world.complete([job.model_copy(update={"estimated_seconds": 20.0})], timeout=math.inf)
+        (end,) = world.complete(
+            [job.model_copy(update={"estimated_seconds": 20.0})], timeout=math.inf
+        )
         assert (end.job.status, end.error) == ("succeeded", None)
 
 
 @every_kind
 @every_vendor
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_is_not_accepted_ends_all_waiting_there(vendor: str, kind: Kind, status: int) -> None:
+def test_a_key_that_is_not_accepted_ends_all_waiting_there(
+    vendor: str, kind: Kind, status: int
+) -> None:
     """Each job has an error of its own, with itself on it; other vendors' jobs go on."""
     with World(kind) as world:
         jobs = world.submit(vendor, 5)
@@ -377,7 +393,9 @@ def test_a_key_that_is_not_accepted_ends_all_waiting_there(vendor: str, kind: Ki
             assert end.error.job == end.job
             assert end.error.job.id == end.job.id
             assert world.moments[end.job.id] < 30
-        assert len(world.calls(vendor)) <= 5 + 1  # one about several, which may be refused for reasons of its own
+        assert (
+            len(world.calls(vendor)) <= 5 + 1
+        )  # one about several, which may be refused for reasons of its own
 
 
 @every_kind
@@ -385,7 +403,9 @@ def test_a_vendor_without_a_key_stops_no_other(kind: Kind) -> None:
     """What goes wrong with one job stops none of the others."""
     with World(kind) as world:
         jobs = {vendor: world.submit(vendor, 2) for vendor in VENDORS}
-        world.wire.keys = {vendor: key for vendor, key in world.wire.keys.items() if vendor != VENDORS[0]}
+        world.wire.keys = {
+            vendor: key for vendor, key in world.wire.keys.items() if vendor != VENDORS[0]
+        }
         ends = world.complete([job for found in jobs.values() for job in found])
         for vendor in VENDORS[1:]:
             assert [end.error for end in by_vendor(ends, vendor)] == [None, None]
@@ -444,7 +464,10 @@ def test_a_list_that_cannot_hold_all_is_not_asked_for(vendor: str, kind: Kind) -
     """Where more run than it lists, it is no help; it is when enough of them have ended."""
     most = SURVEYS[vendor].size
     with World(kind) as world:
-        few, many = world.submit(vendor, 30, duration=15), world.submit(vendor, most - 29, duration=3)
+        few, many = (
+            world.submit(vendor, 30, duration=15),
+            world.submit(vendor, most - 29, duration=3),
+        )
         left = len(few) + len(many)
         listed: list[int] = []
 
@@ -479,7 +502,9 @@ def test_one_job_alone_is_asked_about_alone(vendor: str, kind: Kind) -> None:
 @every_kind
 @by_survey
 @pytest.mark.parametrize("fault", ["list-500", "list-empty"])
-def test_a_query_about_several_that_is_out_of_order_holds_up_nobody(vendor: str, kind: Kind, fault: str) -> None:
+def test_a_query_about_several_that_is_out_of_order_holds_up_nobody(
+    vendor: str, kind: Kind, fault: str
+) -> None:
     """It says nothing about each, and the query about one may well work: jobs end as in waiting for each alone."""
     with World(kind) as world:
         jobs = world.submit(vendor, 10)
@@ -494,13 +519,24 @@ def test_a_query_about_several_that_is_out_of_order_holds_up_nobody(vendor: str,
 @by_survey
 @pytest.mark.parametrize(
     "content",
-    [b"<html>", b"[]", b"{}", b"null", b'{"data": {}}', b'{"data": [null, [], {"id": []}]}', b'[{"id": 1}]', b""],
+    [
+        b"<html>",
+        b"[]",
+        b"{}",
+        b"null",
+        b'{"data": {}}',
+        b'{"data": [null, [], {"id": []}]}',
+        b'[{"id": 1}]',
+        b"",
+    ],
 )
 def test_nonsense_about_several_holds_up_nobody(vendor: str, kind: Kind, content: bytes) -> None:
     """They are asked about one by one."""
     with World(kind) as world:
         jobs = world.submit(vendor, 4)
-        world.line.meddle = lambda call: None if call.single else httpx.Response(200, content=content)
+        world.line.meddle = lambda call: (
+            None if call.single else httpx.Response(200, content=content)
+        )
         ends = world.complete(jobs)
         assert ids(ends) == ids(jobs)
         assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
@@ -530,7 +566,11 @@ def test_no_task_is_asked_about_faster_than_the_vendor_likes(vendor: str, kind: 
     number = 1 if vendor in SURVEYS else 30
     for share in (0.0, 0.05):
         with World(kind) as world:
-            jobs = [job for duration in (3, 15) for job in world.submit(vendor, number, duration=duration)]
+            jobs = [
+                job
+                for duration in (3, 15)
+                for job in world.submit(vendor, number, duration=duration)
+            ]
             for name in STATUS_FAULTS:
                 world.simulator.inject(name, share=share, times=None)
             for job in jobs if number == 1 else [None]:
@@ -628,7 +668,9 @@ def test_the_end_is_written_down_when_it_comes_out(kind: Kind, tmp_path: Path) -
 
 
 @every_kind
-def test_a_ledger_that_refuses_one_stops_no_other(kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ledger_that_refuses_one_stops_no_other(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The job comes out as it ended, with the error beside it."""
     write = Ledger.write
     with World(kind, ledger=tmp_path / "ledger.sqlite3") as world:
@@ -662,7 +704,7 @@ def test_a_ledger_that_cannot_be_read_for_a_moment_loses_nothing(
         jobs = [job for vendor in VENDORS for job in world.submit(vendor, 4)]
 
         def reluctant(ledger: Ledger, event: Any, owner: str, now: float) -> Any:
-            if isinstance(event, Heard) and 5 < world.seconds < 20:
+            if isinstance(event, ReadNews) and 5 < world.seconds < 20:
                 raise LedgerError("the database is locked")
             return write(ledger, event, owner, now)
 
@@ -670,15 +712,17 @@ def test_a_ledger_that_cannot_be_read_for_a_moment_loses_nothing(
         ends = world.complete(jobs)
         assert ids(ends) == ids(jobs)
         for end in ends:
-            assert end.error is None or (isinstance(end.error, LedgerError) and end.error.job == end.job)
+            assert end.error is None or (
+                isinstance(end.error, LedgerError) and end.error.job == end.job
+            )
 
 
 # --- the crew -------------------------------------------------------------------------------------
 
 
-def crew_of(world: World) -> Crew:
+def crew_of(world: World) -> ManyJobsDriver:
     """A crew with nothing to do yet."""
-    return Crew(world.wire, Fleet(True, world.wire.randomness))
+    return ManyJobsDriver(world.wire, ManyJobs(True, world.wire.randomness))
 
 
 def test_breaking_out_ends_the_workers() -> None:
@@ -733,7 +777,7 @@ def test_jobs_join_a_crew_while_it_works() -> None:
             assert [end async for end in crew] == [Completed(over)]
             return ends
 
-    async def join(crew: Crew, jobs: list[Job]) -> None:
+    async def join(crew: ManyJobsDriver, jobs: list[Job]) -> None:
         for job in jobs:
             await asyncio.sleep(2)
             await crew.enrol(job, timeout=5.0)
@@ -906,7 +950,7 @@ def test_a_flight_is_small(vendor: str, estimates: bool) -> None:
     with World("blocking") as world:
         (job,) = world.submit(vendor)
         document = job.model_dump()
-        fleet = Fleet(True, random.Random(1))
+        fleet = ManyJobs(True, random.Random(1))
 
         def enrol(index: int) -> None:
             own = {"estimated_seconds": 60 + index / 100} if estimates else {}
@@ -933,7 +977,7 @@ def test_nothing_is_left_of_a_flight_that_is_over() -> None:
         jobs = [job for vendor in VENDORS for job in world.submit(vendor, 5)]
         world.complete(jobs)
         gc.collect()
-        assert [found for found in gc.get_objects() if isinstance(found, Flight)] == []
+        assert [found for found in gc.get_objects() if isinstance(found, PendingJob)] == []
 
 
 # --- over real connections ------------------------------------------------------------------------
@@ -950,7 +994,9 @@ def connections(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("installed", [True, False])
-def test_the_extra_is_used_where_it_is_installed(installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_extra_is_used_where_it_is_installed(
+    installed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """For calls that cost nothing and have no files, to the vendor's own origins."""
     monkeypatch.setattr(wire, "_fast", wire._fast.__wrapped__)  # asks anew
     if not installed:
@@ -958,7 +1004,10 @@ def test_the_extra_is_used_where_it_is_installed(installed: bool, monkeypatch: p
         monkeypatch.delitem(sys.modules, "polyreel.drivers.fast", raising=False)
     free = Send("acme", "GET", "https://acme.example/v1/tasks/1")
     others = [evolve(free, paid=True), evolve(free, parts=(Part("x", "y"),))]
-    others += [evolve(free, url=url) for url in ("https://other.example/v1", "https://ACME.example/v1", "https:/x", "")]
+    others += [
+        evolve(free, url=url)
+        for url in ("https://other.example/v1", "https://ACME.example/v1", "https:/x", "")
+    ]
 
     async def take() -> list[bool]:
         made = Wire(hosts={"acme": frozenset({"https://acme.example"})})
@@ -977,14 +1026,25 @@ def at(url: str, **options: Any) -> AsyncClient:
     return client
 
 
-def test_many_jobs_complete_over_real_connections(connections: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_jobs_complete_over_real_connections(
+    connections: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the key of each vendor for that vendor alone, and several asked about with one call."""
     simulator = Simulator(seed=1, clock=RunningClock(SPEED))
     seen: list[tuple[str, str | None]] = []
     handle = Simulator.handle
 
-    def heard(own: Simulator, vendor: str, method: str, target: str, headers: Mapping[str, str], *rest: Any) -> Any:
-        seen.append((vendor, {name.lower(): value for name, value in headers.items()}.get("authorization")))
+    def heard(
+        own: Simulator,
+        vendor: str,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        *rest: Any,
+    ) -> Any:
+        seen.append(
+            (vendor, {name.lower(): value for name, value in headers.items()}.get("authorization"))
+        )
         return handle(own, vendor, method, target, headers, *rest)
 
     monkeypatch.setattr(Simulator, "handle", heard)
@@ -1000,14 +1060,19 @@ def test_many_jobs_complete_over_real_connections(connections: str, monkeypatch:
     assert ids(ends) == ids(jobs)
     assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
     assert set(seen) == {(vendor, f"Bearer {CANARIES[vendor]}") for vendor in VENDORS}
-    assert Counter(method for vendor, method, _ in simulator.journal if vendor == BY_ID[0])["POST"] > 10
+    assert (
+        Counter(method for vendor, method, _ in simulator.journal if vendor == BY_ID[0])["POST"]
+        > 10
+    )
 
 
 def query(base: str, vendor: str = VENDORS[0], **options: Any) -> Callable[[], Any]:
     """One awaited status query at an address."""
 
     async def ask() -> Any:
-        async with AsyncClient(keys=CANARIES, base_urls={vendor: base}, retries=0, **options) as client:
+        async with AsyncClient(
+            keys=CANARIES, base_urls={vendor: base}, retries=0, **options
+        ) as client:
             client.wire.clock = VirtualClock(START)
             return await client.get(job_of(vendor))
 
@@ -1031,7 +1096,9 @@ def test_a_redirect_does_not_take_the_key_along(vendor: str, connections: str) -
             query(own.url, vendor)()
         assert caught.value.status == 302
         assert other.connections == 0
-        assert [one.headers["authorization"] for one in own.requests] == [f"Bearer {CANARIES[vendor]}"]
+        assert [one.headers["authorization"] for one in own.requests] == [
+            f"Bearer {CANARIES[vendor]}"
+        ]
         assert not {"cookie", "proxy-authorization"} & own.requests[0].headers.keys()
 
 
@@ -1068,10 +1135,16 @@ def test_both_kinds_of_connections_send_the_same(monkeypatch: pytest.MonkeyPatch
             asyncio.run(ask(own.url, vendor))
             host, key = own.url.removeprefix("http://"), CANARIES[vendor]
             headers = [
-                {name: value.replace(host, "host").replace(key, "key") for name, value in one.headers.items()}
+                {
+                    name: value.replace(host, "host").replace(key, "key")
+                    for name, value in one.headers.items()
+                }
                 for one in own.requests
             ]
-            told = [(one.target, one.method, one.body, found) for one, found in zip(own.requests, headers, strict=True)]
+            told = [
+                (one.target, one.method, one.body, found)
+                for one, found in zip(own.requests, headers, strict=True)
+            ]
             return sorted(told, key=str)  # two that are under way at once may arrive in any order
 
     for vendor in VENDORS:
@@ -1137,13 +1210,21 @@ def test_garbage_from_one_vendor_stops_no_other(connections: str) -> None:
     provider = get_provider(second)
     status = provider.contract.operation("get")
     assert status is not None
-    body = next(body for code, _, name, body in provider.contract.replies(status) if name == "failed" and code == 200)
+    body = next(
+        body
+        for code, _, name, body in provider.contract.replies(status)
+        if name == "failed" and code == 200
+    )
 
     async def work(bad: str, good: str) -> list[Completed]:
-        async with AsyncClient(keys=CANARIES, base_urls={first: bad, second: good}, retries=0) as client:
+        async with AsyncClient(
+            keys=CANARIES, base_urls={first: bad, second: good}, retries=0
+        ) as client:
             client.wire.clock = RunningClock(SPEED)
             async with asyncio.timeout(10):
-                return await _listed(client.as_completed([job_of(first), job_of(second)], timeout=100.0))
+                return await _listed(
+                    client.as_completed([job_of(first), job_of(second)], timeout=100.0)
+                )
 
     with FaultServer() as bad, FaultServer() as good:
         bad.play(raw(GARBAGE["no-http"]))

@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
-from polyreel.contract import Operation
-from polyreel.provider import Provider
-from polyreel.registry import all_providers
+from polyreel.providers.base.contract import Operation
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import Simulator
 from polyreel.simulator.transport import SimulatedTransport
 
@@ -18,7 +18,13 @@ FORMS = [
     for operation in provider.contract.operations.values()
     if operation.role == "create" and operation.takes_files
 ]
-WRONG = [("duration", "-58800"), ("duration", "soon"), ("aspect_ratio", "1:17"), ("quality", "best"), ("n", "99")]
+WRONG = [
+    ("duration", "-58800"),
+    ("duration", "soon"),
+    ("aspect_ratio", "1:17"),
+    ("quality", "best"),
+    ("n", "99"),
+]
 
 
 def test_some_vendor_takes_forms() -> None:
@@ -26,14 +32,22 @@ def test_some_vendor_takes_forms() -> None:
     assert FORMS
 
 
-@pytest.mark.parametrize(("provider", "operation"), FORMS, ids=[operation.id for _, operation in FORMS])
+@pytest.mark.parametrize(
+    ("provider", "operation"), FORMS, ids=[operation.id for _, operation in FORMS]
+)
 def test_a_form_is_checked_like_json(provider: Provider, operation: Operation) -> None:
     """What the schema of the body refuses is refused in a form too, and costs nothing; what it takes is billed."""
     simulator, url = Simulator(seed=1), operation.server + operation.path
-    known = {name for schema in operation.request_schemas for name in provider.contract.properties(schema)}
+    known = {
+        name
+        for schema in operation.request_schemas
+        for name in provider.contract.properties(schema)
+    }
     wrong = [(name, value) for name, value in WRONG if name in known]
     assert len(wrong) >= 2
-    with httpx.Client(transport=SimulatedTransport(simulator), headers={"Authorization": "Bearer x"}) as client:
+    with httpx.Client(
+        transport=SimulatedTransport(simulator), headers={"Authorization": "Bearer x"}
+    ) as client:
         for name, value in wrong:
             answer = client.post(url, files={"prompt": (None, "a cat"), name: (None, value)})
             assert 400 <= answer.status_code < 500, (name, value, answer.text)
@@ -50,7 +64,9 @@ UPLOADS = [
 ]
 
 
-@pytest.mark.parametrize(("provider", "operation"), UPLOADS, ids=[operation.id for _, operation in UPLOADS])
+@pytest.mark.parametrize(
+    ("provider", "operation"), UPLOADS, ids=[operation.id for _, operation in UPLOADS]
+)
 def test_a_strangers_field_is_not_told_back(provider: Provider, operation: Operation) -> None:
     """An upload's answer keeps to its schema, whatever else a form holds. (Schemathesis found it, 2026-11-21.)"""
     form: dict[str, Any] = {
@@ -58,7 +74,9 @@ def test_a_strangers_field_is_not_told_back(provider: Provider, operation: Opera
         "code": (None, "zero"),
         "success": (None, "maybe"),
     }
-    with httpx.Client(transport=SimulatedTransport(Simulator()), headers={"Authorization": "Bearer x"}) as client:
+    with httpx.Client(
+        transport=SimulatedTransport(Simulator()), headers={"Authorization": "Bearer x"}
+    ) as client:
         answer = client.post(operation.server + operation.path, files=form)
     schema = provider.contract.reply_schema(operation, 200)
     assert schema
@@ -73,10 +91,18 @@ LISTS = [
 ]
 
 
-@pytest.mark.parametrize(("provider", "operation"), LISTS, ids=[operation.id for _, operation in LISTS])
+@pytest.mark.parametrize(
+    ("provider", "operation"), LISTS, ids=[operation.id for _, operation in LISTS]
+)
 @pytest.mark.parametrize("page", [10**20, -(10**20), 10**60])
-def test_a_number_beyond_all_pages_is_a_number(provider: Provider, operation: Operation, page: int) -> None:
+def test_a_number_beyond_all_pages_is_a_number(
+    provider: Provider, operation: Operation, page: int
+) -> None:
     """However many digits it has. (Schemathesis found it, 2026-11-21.)"""
-    with httpx.Client(transport=SimulatedTransport(Simulator()), headers={"Authorization": "Bearer x"}) as client:
-        answer = client.get(operation.server + operation.path, params={"page": page, "page_size": abs(page)})
+    with httpx.Client(
+        transport=SimulatedTransport(Simulator()), headers={"Authorization": "Bearer x"}
+    ) as client:
+        answer = client.get(
+            operation.server + operation.path, params={"page": page, "page_size": abs(page)}
+        )
     assert answer.status_code == 200

@@ -20,7 +20,9 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polyreel.contract import SCHEMAS, Contract, Json, Operation
+from polyreel.places import JsonObject
+from polyreel.providers.base.contract import Contract, Operation
+from polyreel.providers.base.schemas import SCHEMAS
 from support.specs import NAMES, ROOT, SHARED, chosen, json_body, parse, text
 
 if TYPE_CHECKING:
@@ -56,7 +58,11 @@ class Endpoint(NamedTuple):
     def operation(self) -> Operation:
         """What the contract says about it."""
         place = (self.module.METHOD, self.module.PATH)
-        found = [one for one in shipped(self.client).operations.values() if (one.method, one.path) == place]
+        found = [
+            one
+            for one in shipped(self.client).operations.values()
+            if (one.method, one.path) == place
+        ]
         assert len(found) == 1, f"{place} is in the contract {len(found)} times"
         return found[0]
 
@@ -65,9 +71,13 @@ class Endpoint(NamedTuple):
         """Its documented example replies: status, content type, name, body."""
         return list(shipped(self.client).replies(self.operation))
 
-    def reply(self, name: str) -> tuple[int, Json]:
+    def reply(self, name: str) -> tuple[int, JsonObject]:
         """One successful JSON example by its name."""
-        return next((status, body) for status, _, other, body in self.replies if other == name and status < 300)
+        return next(
+            (status, body)
+            for status, _, other, body in self.replies
+            if other == name and status < 300
+        )
 
     def documented_type(self, status: int) -> str | None:
         """The JSON type that a status is documented with: object, array or none."""
@@ -82,7 +92,9 @@ class Endpoint(NamedTuple):
     def arguments(self) -> dict[str, Any]:
         """Values for what the call needs beside its body."""
         needed = inspect.signature(self.module.build_request).parameters.values()
-        return {one.name: "an id/1" for one in needed if one.default is one.empty and one.name != "body"}
+        return {
+            one.name: "an id/1" for one in needed if one.default is one.empty and one.name != "body"
+        }
 
 
 ENDPOINTS: Final = [
@@ -92,7 +104,8 @@ ENDPOINTS: Final = [
     if path.name != "__init__.py"
 ]
 each_endpoint = pytest.mark.parametrize(
-    "endpoint", [pytest.param(one, id=f"{one.client}-{one.name.rpartition('.')[2]}") for one in ENDPOINTS]
+    "endpoint",
+    [pytest.param(one, id=f"{one.client}-{one.name.rpartition('.')[2]}") for one in ENDPOINTS],
 )
 
 
@@ -134,7 +147,9 @@ def digest(paths: list[Path]) -> str:
 def test_provenance_is_true() -> None:
     """The noted hashes are those of the specs and templates, the noted versions those installed."""
     noted = json.loads((GENERATED / "PROVENANCE.json").read_bytes())
-    templates = sorted(path for path in (ROOT / "scripts" / "templates").rglob("*") if path.is_file())
+    templates = sorted(
+        path for path in (ROOT / "scripts" / "templates").rglob("*") if path.is_file()
+    )
     generators = ("openapi-python-client", "datamodel-code-generator", "ruff")
     assert noted == {
         "specs": {name: digest([ROOT / "specs" / f"{name}.yaml"]) for name in NAMES},
@@ -211,7 +226,9 @@ def test_signature_says_what_is_required(endpoint: Endpoint) -> None:
     """The annotations of the pure builder mean something, and a required body cannot be forgotten."""
     parameters = inspect.signature(endpoint.module.build_request, eval_str=True).parameters
     required = endpoint.operation.spec.get("requestBody", {}).get("required", False)
-    assert required == ("body" in parameters and parameters["body"].default is inspect.Parameter.empty)
+    assert required == (
+        "body" in parameters and parameters["body"].default is inspect.Parameter.empty
+    )
 
 
 @each_endpoint
@@ -222,13 +239,18 @@ def test_request_goes_where_the_contract_says(endpoint: Endpoint) -> None:
     request = endpoint.module.build_request(**endpoint.arguments())
     url = re.sub(r"\{\w+\}", "an%20id%2F1", endpoint.operation.path)
     assert (request["method"].upper(), request["url"]) == (endpoint.operation.method, url)
-    options = [shipped(endpoint.client).resolve(one) for one in endpoint.operation.spec.get("parameters", ())]
-    defaults = {one["name"]: one["schema"]["default"] for one in options if "default" in one["schema"]}
+    options = [
+        shipped(endpoint.client).resolve(one)
+        for one in endpoint.operation.spec.get("parameters", ())
+    ]
+    defaults = {
+        one["name"]: one["schema"]["default"] for one in options if "default" in one["schema"]
+    }
     assert request.get("params", {}) == defaults
     assert request.keys() <= {"method", "url", "params"}
 
 
-def bodies(endpoint: Endpoint) -> Iterator[tuple[str, str, Json]]:
+def bodies(endpoint: Endpoint) -> Iterator[tuple[str, str, JsonObject]]:
     """The JSON request examples of an endpoint: name, schema, body."""
     for name, body in endpoint.operation.request_examples.items():
         for schema in chosen(shipped(endpoint.client), endpoint.operation, body):
@@ -243,7 +265,10 @@ def test_request_examples_survive_the_models(endpoint: Endpoint) -> None:
         model = endpoint.model(schema).from_dict(body)
         assert model.to_dict() == body, name
         request = endpoint.module.build_request(body=model)
-        assert (request["method"].upper(), request["url"]) == (endpoint.operation.method, endpoint.operation.path)
+        assert (request["method"].upper(), request["url"]) == (
+            endpoint.operation.method,
+            endpoint.operation.path,
+        )
         assert request["json"] == body, name
         assert request["headers"] == {"Content-Type": "application/json"}
         read += 1
@@ -324,14 +349,22 @@ def test_an_undocumented_status_is_kept(endpoint: Endpoint, status: int) -> None
 
 JSON: Final = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 
 
 def spoil(draw: st.DrawFn, value: Any) -> Any:
     """A JSON value with one part of any depth removed or replaced."""
-    inner = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    inner = (
+        list(value)
+        if isinstance(value, dict)
+        else list(range(len(value)))
+        if isinstance(value, list)
+        else []
+    )
     if not inner or draw(st.booleans()):
         return draw(JSON)
     key = draw(st.sampled_from(inner))
@@ -354,7 +387,9 @@ def hostile_replies(endpoint: Endpoint) -> st.SearchStrategy[tuple[int, bytes]]:
     documented = [int(status) for status in endpoint.operation.spec["responses"]]
     statuses = st.sampled_from(documented) | st.integers(0, 999)
     contents = (
-        st.binary() | st.sampled_from(list(HOSTILE.values())) | JSON.map(lambda value: json.dumps(value).encode())
+        st.binary()
+        | st.sampled_from(list(HOSTILE.values()))
+        | JSON.map(lambda value: json.dumps(value).encode())
     )
     return st.tuples(statuses, contents) | spoiled_replies(endpoint)
 
@@ -374,7 +409,9 @@ def test_no_reply_is_ever_lost(endpoint: Endpoint) -> None:
 def with_status(value: Any, word: str) -> Any:
     """A body in which every `status` is another word."""
     if isinstance(value, dict):
-        return {key: word if key == "status" else with_status(item, word) for key, item in value.items()}
+        return {
+            key: word if key == "status" else with_status(item, word) for key, item in value.items()
+        }
     return [with_status(item, word) for item in value] if isinstance(value, list) else value
 
 
@@ -418,9 +455,9 @@ class Exchange(NamedTuple):
     endpoint: Endpoint
     arguments: dict[str, Any]
     url: str
-    sent: Json | None
+    sent: JsonObject | None
     status: int
-    answer: Json
+    answer: JsonObject
 
     def client(self) -> Any:
         """The generated client over a transport that knows only this call."""
@@ -433,7 +470,11 @@ class Exchange(NamedTuple):
 
         made = import_module(f"{PACKAGE}.{self.endpoint.client}").AuthenticatedClient
         transport = httpx.MockTransport(answer)
-        return made(base_url=self.endpoint.operation.server, token="a key", httpx_args={"transport": transport})
+        return made(
+            base_url=self.endpoint.operation.server,
+            token="a key",
+            httpx_args={"transport": transport},
+        )
 
     def check(self, typed: Any) -> None:
         """The reply is the model that the contract names, whole."""
@@ -480,7 +521,9 @@ def test_async_call(client: str, role: str) -> None:
     async def call() -> None:
         async with case.client() as connected:
             case.check(await case.endpoint.module.asyncio(client=connected, **case.arguments))
-            case.check_detailed(await case.endpoint.module.asyncio_detailed(client=connected, **case.arguments))
+            case.check_detailed(
+                await case.endpoint.module.asyncio_detailed(client=connected, **case.arguments)
+            )
 
     asyncio.run(call())
 
@@ -498,7 +541,9 @@ def check_generated(root: Path) -> subprocess.CompletedProcess[str]:
 def copied(tmp_path: Path) -> Path:
     """A copy of what the generate script reads and writes."""
     for folder in ("specs", "scripts", "generated"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
@@ -550,7 +595,9 @@ def test_check_refuses_changed_specs(copied: Path) -> None:
         pytest.param(b"a\r\nb\r\n", b"a\nb\n", id="line-ends-changed"),
     ],
 )
-def test_check_sees_every_byte(tmp_path: Path, committed: bytes | None, fresh: bytes | None) -> None:
+def test_check_sees_every_byte(
+    tmp_path: Path, committed: bytes | None, fresh: bytes | None
+) -> None:
     """Trees that are not byte for byte the same differ, also where no line of text does."""
     script = runpy.run_path(str(ROOT / "scripts" / "generate"))
     trees = []

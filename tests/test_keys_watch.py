@@ -25,7 +25,9 @@ def test_a_shown_key_fails_the_test(
     conftest = (request.config.rootpath / "tests" / "conftest.py").read_text(encoding="utf-8")
     pytester.makeconftest(conftest)
     pytester.makepyfile(WATCHED)
-    found = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-o", "log_level=DEBUG", "-rA", "--tb=short")
+    found = pytester.runpytest_subprocess(
+        "-p", "no:cacheprovider", "-o", "log_level=DEBUG", "-rA", "--tb=short"
+    )
     # What a stream or a log has shown is shown again when the test is torn down; the file is found at the very end.
     found.assert_outcomes(passed=1, failed=4, errors=4)
     found.stdout.fnmatch_lines(["*a key was shown during*"])

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from polyreel.mapping import Fate, Report, has_work
-from polyreel.planning import plan
-from polyreel.provider import Provider, Route
+from polyreel.mapping.reports import Fate, MappingReport
+from polyreel.mapping.rows import has_work
+from polyreel.plans.planning import plan
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.routes import Route
 from polyreel.testing import laws
 from polyreel.testing.bodies import bodies, malformed
 from polyreel.testing.requests import requests_for
@@ -35,7 +37,9 @@ def test_what_is_read_writes_back(provider: Provider, route: Route, data: st.Dat
 
 @every_route
 @given(data=st.data())
-def test_every_leaf_has_exactly_one_verdict(provider: Provider, route: Route, data: st.DataObject) -> None:
+def test_every_leaf_has_exactly_one_verdict(
+    provider: Provider, route: Route, data: st.DataObject
+) -> None:
     """Law 3, for shared requests."""
     laws.every_leaf_told(data.draw(requests_for(route)), provider, route)
 
@@ -81,21 +85,27 @@ def test_a_detour_loses_no_less(
 
 @every_route
 @given(data=st.data(), target=others)
-def test_there_and_back_is_the_same(provider: Provider, route: Route, data: st.DataObject, target: Provider) -> None:
+def test_there_and_back_is_the_same(
+    provider: Provider, route: Route, data: st.DataObject, target: Provider
+) -> None:
     """A -> B -> A."""
     laws.there_and_back(data.draw(bodies(provider, route)), provider, route, target)
 
 
 @every_route
 @given(data=st.data(), target=others)
-def test_every_body_is_accounted_for(provider: Provider, route: Route, data: st.DataObject, target: Provider) -> None:
+def test_every_body_is_accounted_for(
+    provider: Provider, route: Route, data: st.DataObject, target: Provider
+) -> None:
     """Law 3, for native bodies, however malformed: a clear refusal or a report, never an exception or a silent loss."""
     laws.accounted(data.draw(malformed(provider, route)), provider, target)
     laws.accounted(data.draw(bodies(provider, route)), provider, target)
 
 
 @pytest.mark.parametrize("provider", vendors(), ids=lambda provider: provider.id)
-def test_examples_mean_what_they_are_on_record_to_mean(provider: Provider, pytestconfig: pytest.Config) -> None:
+def test_examples_mean_what_they_are_on_record_to_mean(
+    provider: Provider, pytestconfig: pytest.Config
+) -> None:
     """Law 0, the anchor: tables that are wrong in both directions at once are wrong here."""
     if pytestconfig.getoption("--update-plans"):
         READINGS.mkdir(exist_ok=True)
@@ -106,12 +116,18 @@ def test_examples_mean_what_they_are_on_record_to_mean(provider: Provider, pytes
 
 @every_route
 @given(data=st.data())
-def test_what_may_be_dropped_is_dropped_and_told(provider: Provider, route: Route, data: st.DataObject) -> None:
+def test_what_may_be_dropped_is_dropped_and_told(
+    provider: Provider, route: Route, data: st.DataObject
+) -> None:
     """With every loss allowed, only what is needed and not there can refuse a plan, and no leaf is refused."""
     request = data.draw(requests_for(route))
     loose = plan(request, provider, allow=dict.fromkeys(request, "drop"))
     if not loose.refused:
-        assert {v.verdict for v in loose.verdicts if v.source} <= {Fate.EXACT, Fate.CONVERTED, Fate.DROPPED}
+        assert {v.verdict for v in loose.verdicts if v.source} <= {
+            Fate.EXACT,
+            Fate.CONVERTED,
+            Fate.DROPPED,
+        }
 
 
 @every_route
@@ -123,10 +139,10 @@ def test_rows_that_planning_leaves_out_have_nothing_to_say(
     request = data.draw(requests_for(route))
     for row in route.rows:
         body: dict[str, Any] = {}
-        report = Report()
+        report = MappingReport()
         if not has_work(row, request):
             row.write(request, body, {}, report)
-        assert (body, report) == ({}, Report())
+        assert (body, report) == ({}, MappingReport())
 
 
 @every_route
@@ -136,4 +152,6 @@ def test_no_broken_rule_is_left_out(provider: Provider, route: Route, data: st.D
     contract = provider.contract
     body = laws.planned(data.draw(requests_for(route)), provider, route).body
     told = contract.accepts(route.schema, body)
-    assert all(breach in told for _, breach in contract.broken_rules(contract.schema(route.schema), body))
+    assert all(
+        breach in told for _, breach in contract.broken_rules(contract.schema(route.schema), body)
+    )

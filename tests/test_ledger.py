@@ -14,16 +14,20 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from polyreel import schema
 from polyreel.errors import ClaimedError, LedgerError, PolyreelError, UnknownNameError
-from polyreel.ledger import Ledger
-from polyreel.records import Claim, Entry, Find, Intend, Keep, Known, Settle, State
+from polyreel.ledger import schema
+from polyreel.ledger.events import Claim, Find, Intend, Keep, Known, Settle
+from polyreel.ledger.records import LedgerEntry, State
+from polyreel.ledger.sqlite import Ledger
 from support.ledgers import NOW, ROUNDS, VENDOR, WORKERS, compete, hold, job, submission
 
 
 def outputs(*paths: str | None) -> list[dict[str, str]]:
     """Outputs, saved where they have a path."""
-    return [{"url": f"https://x.example/{n}"} | ({"path": path} if path else {}) for n, path in enumerate(paths)]
+    return [
+        {"url": f"https://x.example/{n}"} | ({"path": path} if path else {})
+        for n, path in enumerate(paths)
+    ]
 
 
 @pytest.fixture
@@ -65,7 +69,10 @@ def test_the_file_is_private_and_durable(ledger: Ledger, path: Path) -> None:
     assert {file.suffix for file in files} >= {".sqlite3", ".sqlite3-wal"}
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    pragmas = [ledger._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+    pragmas = [
+        ledger._connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous")
+    ]
     assert pragmas == ["wal", 2]
 
 
@@ -76,7 +83,9 @@ def test_what_is_written_is_read(ledger: Ledger, path: Path) -> None:
     entry = ledger.write(Intend(sent), owner, NOW)
     ledger.write(
         Settle(
-            entry, "accepted", job=job(usage={"credits": 2**70, "text": "\ud800".encode("utf-8", "replace").decode()})
+            entry,
+            "accepted",
+            job=job(usage={"credits": 2**70, "text": "\ud800".encode("utf-8", "replace").decode()}),
         ),
         owner,
         NOW + 1,
@@ -85,7 +94,12 @@ def test_what_is_written_is_read(ledger: Ledger, path: Path) -> None:
         found = other.entry(entry)
     assert found.submission == sent
     assert found.submission.body == sent.body
-    assert (found.state, found.created_at, found.updated_at, found.attempts) == ("accepted", NOW, NOW + 1, 1)
+    assert (found.state, found.created_at, found.updated_at, found.attempts) == (
+        "accepted",
+        NOW,
+        NOW + 1,
+        1,
+    )
     assert found.job is not None
     assert (found.job.ledger_id, found.job.usage) == (entry, {"credits": 2**70, "text": "?"})
 
@@ -100,7 +114,9 @@ def test_an_older_file_is_brought_up(path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.undo()
         with Ledger(file) as new:
             assert new.entry(entry).state == "accepted"
-            assert new._connection.execute("PRAGMA user_version").fetchone()[0] == len(schema.MIGRATIONS)
+            assert new._connection.execute("PRAGMA user_version").fetchone()[0] == len(
+                schema.MIGRATIONS
+            )
             assert new._connection.execute("SELECT count(*) FROM deliveries").fetchone()[0] == 0
 
 
@@ -117,7 +133,8 @@ def test_a_newer_file_is_left_alone(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"not a database, whatever it was before" * 99, b"SQLite format 3\x00" + bytes(4080)]
+    "content",
+    [b"not a database, whatever it was before" * 99, b"SQLite format 3\x00" + bytes(4080)],
 )
 def test_a_broken_file_is_an_error_with_advice(path: Path, content: bytes) -> None:
     """It is kept as it is, for whoever can still read it."""
@@ -266,7 +283,11 @@ STATES = [
 def test_final_states_absorb(ledger: Ledger, states: tuple[dict[str, Any], ...]) -> None:
     """Whatever comes in whatever order, the first final state stays, and its time with it."""
     entry = accepted(ledger)
-    finals = [state["status"] for state in states if state["status"] in {"succeeded", "failed", "canceled"}]
+    finals = [
+        state["status"]
+        for state in states
+        if state["status"] in {"succeeded", "failed", "canceled"}
+    ]
     for seconds, state in enumerate(states):
         kept = ledger.write(Keep(job(**state)), "nobody", NOW + seconds)
     assert kept.ledger_id == entry
@@ -285,7 +306,9 @@ def test_saved_files_are_not_forgotten(ledger: Ledger) -> None:
     found = ledger.entry(entry)
     assert found.finished_at == NOW + 60  # when it ended, not when its files were saved
     assert found.state == "saved"
-    assert [output.path for output in found.job.outputs or ()] == ["/a", "/b"] if found.job else False
+    assert (
+        [output.path for output in found.job.outputs or ()] == ["/a", "/b"] if found.job else False
+    )
 
 
 def test_a_resubmitted_entry_comes_back_where_its_successor_was_not_paid(ledger: Ledger) -> None:
@@ -322,8 +345,8 @@ def test_one_owner_at_a_time(ledger: Ledger, path: Path) -> None:
     entry = accepted(ledger)
     with Ledger(path) as other:
         mine, theirs = ledger.new_owner(), other.new_owner()
-        assert isinstance(ledger.write(Claim(entry), mine, NOW), Entry)
-        assert isinstance(ledger.write(Claim(entry), mine, NOW), Entry)
+        assert isinstance(ledger.write(Claim(entry), mine, NOW), LedgerEntry)
+        assert isinstance(ledger.write(Claim(entry), mine, NOW), LedgerEntry)
         for owner, where in ((theirs, other), (ledger.new_owner(), ledger)):
             with pytest.raises(ClaimedError, match="looks after"):
                 where.write(Claim(entry), owner, NOW)
@@ -360,7 +383,9 @@ def test_many_workers_one_owner(ledger: Ledger, path: Path) -> None:
     entries = [accepted(ledger, f"t{number}") for number in range(3)]
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
-    processes = [context.Process(target=compete, args=(path, entries, results)) for _ in range(WORKERS)]
+    processes = [
+        context.Process(target=compete, args=(path, entries, results)) for _ in range(WORKERS)
+    ]
     for process in processes:
         process.start()
     wins = [win for _ in processes for win in results.get(timeout=60)]

@@ -12,7 +12,6 @@ import pytest
 from attrs import astuple, evolve
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from polyreel import jobs, lifecycle, waiting
 from polyreel.errors import (
     AmbiguousError,
     BadReplyError,
@@ -27,20 +26,23 @@ from polyreel.errors import (
 from polyreel.flows import (
     Fetch,
     Flow,
+    Notify,
     Now,
     Reply,
     Saved,
     Send,
     Sleep,
     Step,
-    Tell,
     retry_after,
     send_patiently,
     until,
 )
-from polyreel.mapping import get, put
-from polyreel.provider import FINAL, Facts
-from polyreel.registry import get_provider
+from polyreel.jobs import submitting as lifecycle
+from polyreel.jobs import waiting
+from polyreel.ledger import states
+from polyreel.places import get, put
+from polyreel.providers.base.facts import FINAL, Facts
+from polyreel.providers.base.registry import get_provider
 from polyreel_generated.shared import Job
 from support.faults import VENDORS, accepted, encoded, plans
 
@@ -58,7 +60,9 @@ class Stage:
         self.calls: list[Send] = []
         self.pauses: list[float] = []
         self.told: list[Any] = []
-        self.fetch: Callable[[Fetch], Saved] = lambda step: Saved(step.path.with_suffix(".mp4"), "video/mp4", 1)
+        self.fetch: Callable[[Fetch], Saved] = lambda step: Saved(
+            step.path.with_suffix(".mp4"), "video/mp4", 1
+        )
 
     @property
     def elapsed(self) -> float:
@@ -68,7 +72,11 @@ class Stage:
         outcome: Any = None
         while True:
             try:
-                step = flow.throw(outcome) if isinstance(outcome, PolyreelError) else flow.send(outcome)
+                step = (
+                    flow.throw(outcome)
+                    if isinstance(outcome, PolyreelError)
+                    else flow.send(outcome)
+                )
             except StopIteration as stop:
                 return stop.value
             try:
@@ -87,7 +95,7 @@ class Stage:
             assert step.seconds >= 0
             self.pauses.append(step.seconds)
             self.clock += step.seconds
-        elif isinstance(step, Tell):
+        elif isinstance(step, Notify):
             self.told.append(step.event)
         elif isinstance(step, Fetch):
             return self.fetch(step)
@@ -99,7 +107,9 @@ def reply(vendor: str, status: str = "running", word: Any = None, code: int = 20
     provider = get_provider(vendor)
     query = provider.contract.operation("get")
     assert query is not None
-    found = {name: body for number, _, name, body in provider.contract.replies(query) if number == code}
+    found = {
+        name: body for number, _, name, body in provider.contract.replies(query) if number == code
+    }
     body = json.loads(json.dumps(found.get(status) or found["running"]))
     if status == "canceled" and status not in found:
         word = next(word for word, meaning in provider.statuses.items() if meaning == "canceled")
@@ -112,7 +122,11 @@ def error_reply(vendor: str, name: str) -> Reply:
     """One of the vendor's documented errors of a status query."""
     query = get_provider(vendor).contract.operation("get")
     assert query is not None
-    found = ((code, body) for code, _, label, body in get_provider(vendor).contract.replies(query) if label == name)
+    found = (
+        (code, body)
+        for code, _, label, body in get_provider(vendor).contract.replies(query)
+        if label == name
+    )
     code, body = next(found)
     return Reply(code, {}, encoded(body))
 
@@ -189,7 +203,9 @@ def test_no_time_is_no_time(vendor: str, timeout: float) -> None:
 
 @every_vendor
 @pytest.mark.parametrize("patience", ["120", "119.5", "1000000"])
-def test_a_vendor_that_asks_for_patience_gets_no_more_than_there_is(vendor: str, patience: str) -> None:
+def test_a_vendor_that_asks_for_patience_gets_no_more_than_there_is(
+    vendor: str, patience: str
+) -> None:
     """Retry-After is followed, and does not move the deadline."""
     stage = Stage(repeat(Reply(429, {"Retry-After": patience}, b"{}")))
     with pytest.raises(StillRunningError, match="last trouble") as caught:
@@ -202,7 +218,11 @@ def test_a_vendor_that_asks_for_patience_gets_no_more_than_there_is(vendor: str,
 @every_vendor
 @pytest.mark.parametrize(
     "trouble",
-    [LOST, *(Reply(code, {}, b"oops") for code in (429, 500, 502, 503, 504, 520)), Reply(200, {}, b"<html>")],
+    [
+        LOST,
+        *(Reply(code, {}, b"oops") for code in (429, 500, 502, 503, 504, 520)),
+        Reply(200, {}, b"<html>"),
+    ],
     ids=lambda trouble: str(getattr(trouble, "status", trouble) or trouble),
 )
 def test_trouble_with_asking_is_no_trouble_of_the_job(vendor: str, trouble: Answer) -> None:
@@ -212,7 +232,9 @@ def test_trouble_with_asking_is_no_trouble_of_the_job(vendor: str, trouble: Answ
 
 
 @every_vendor
-@pytest.mark.parametrize("trouble", [LOST, Reply(503, {}, b""), Reply(400, {}, b"{}")], ids=["lost", "503", "400"])
+@pytest.mark.parametrize(
+    "trouble", [LOST, Reply(503, {}, b""), Reply(400, {}, b"{}")], ids=["lost", "503", "400"]
+)
 def test_a_vendor_that_is_down_is_not_asked_for_ever(vendor: str, trouble: Answer) -> None:
     """The deadline holds while nothing answers, and the error says what the trouble was."""
     stage = Stage(repeat(trouble))
@@ -249,7 +271,18 @@ def test_a_job_may_take_a_moment_to_be_known(vendor: str) -> None:
 WORDS = st.one_of(
     st.text(max_size=12),
     st.sampled_from(
-        ["DONE", "finished", "ok", "ready", "error", "\uff23ompleted", "succeeded!", "cancel", "\ufb01nished", "true"]
+        [
+            "DONE",
+            "finished",
+            "ok",
+            "ready",
+            "error",
+            "\uff23ompleted",
+            "succeeded!",
+            "cancel",
+            "\ufb01nished",
+            "true",
+        ]
     ),
     st.none(),
     st.booleans(),
@@ -266,13 +299,17 @@ def test_odd_words_are_never_final(vendor: str, word: Any) -> None:
     """Only documented words end a job, in any case; every other word, or none, is waited on."""
     provider = get_provider(vendor)
     place = provider.reads.status[0]
-    body = {"id": "task-1", "video_url": "https://example.com/a.mp4", "results": ["https://example.com/a.mp4"]}
+    body = {
+        "id": "task-1",
+        "video_url": "https://example.com/a.mp4",
+        "results": ["https://example.com/a.mp4"],
+    }
     put(body, place, word)
     facts = provider.read(Reply(200, {}, encoded(body)))
     if isinstance(word, str) and word.strip().lower() in provider.statuses:
         return
     assert facts.status == "unknown"
-    assert jobs.advance(JOBS[vendor], facts, START).status == "unknown"
+    assert states.advance(JOBS[vendor], facts, START).status == "unknown"
 
 
 @every_vendor
@@ -298,29 +335,34 @@ def facts(status: Any, urls: tuple[str, ...] = (), **own: Any) -> Facts:
     empty: dict[str, Any] = dict.fromkeys(
         ("progress", "usage", "estimated_seconds", "error_code", "error_message"), None
     )
-    return Facts(**{**empty, "id": "x", "status": status, "word": status, "urls": urls, "raw": {}, **own})
+    return Facts(
+        **{**empty, "id": "x", "status": status, "word": status, "urls": urls, "raw": {}, **own}
+    )
 
 
 @every_vendor
 @pytest.mark.parametrize(
-    ("final", "late"), list(product(sorted(FINAL), ["queued", "running", "succeeded", "failed", "canceled", "unknown"]))
+    ("final", "late"),
+    list(
+        product(sorted(FINAL), ["queued", "running", "succeeded", "failed", "canceled", "unknown"])
+    ),
 )
 def test_final_states_absorb(vendor: str, final: str, late: str) -> None:
     """A late, stale or empty answer takes nothing back: not the state, not the files, not where they are."""
     links = ("https://example.com/1.mp4",) if final == "succeeded" else ()
-    job = jobs.advance(JOBS[vendor], facts(final, links), START)
+    job = states.advance(JOBS[vendor], facts(final, links), START)
     assert job.status == final
     for urls in ((), links):
-        assert jobs.advance(job, facts(late, urls), START + 1e6) == job
+        assert states.advance(job, facts(late, urls), START + 1e6) == job
     if late != final:
-        assert jobs.advance(job, facts(late, ("https://example.com/2.mp4",)), START + 1e6) == job
+        assert states.advance(job, facts(late, ("https://example.com/2.mp4",)), START + 1e6) == job
 
 
 @every_vendor
 def test_a_link_that_is_signed_anew_replaces_the_old_one(vendor: str) -> None:
     """Asking a finished job again brings the vendor's newest links."""
-    job = jobs.advance(JOBS[vendor], facts("succeeded", ("https://example.com/1?sig=a",)), START)
-    again = jobs.advance(job, facts("succeeded", ("https://example.com/1?sig=b",)), START + 60)
+    job = states.advance(JOBS[vendor], facts("succeeded", ("https://example.com/1?sig=a",)), START)
+    again = states.advance(job, facts("succeeded", ("https://example.com/1?sig=b",)), START + 60)
     assert [output.url for output in again.outputs or ()] == ["https://example.com/1?sig=b"]
 
 
@@ -340,7 +382,9 @@ def without_outputs(vendor: str) -> Reply:
 def test_a_success_without_a_file_is_asked_again_and_then_failed(vendor: str) -> None:
     """Some vendors say they are done a moment before the link is there; some never give one."""
     empty = without_outputs(vendor)
-    done = wait(Stage([*repeat(empty, waiting.EMPTY_POLLS), reply(vendor, "succeeded")]), submit(vendor))
+    done = wait(
+        Stage([*repeat(empty, waiting.EMPTY_POLLS), reply(vendor, "succeeded")]), submit(vendor)
+    )
     assert done.status == "succeeded"
     assert done.outputs
     stage = Stage(repeat(empty))
@@ -389,7 +433,7 @@ def test_no_error_after_the_submit_loses_the_job(vendor: str, tmp_path: Path) ->
 def test_files_that_are_home_stay_known_when_one_is_not(vendor: str, tmp_path: Path) -> None:
     """Of several files the third fails: the error's job has the paths of the first two."""
     links = tuple(f"https://example.com/{number}.mp4" for number in range(4))
-    job = jobs.advance(JOBS[vendor], facts("succeeded", links), START)
+    job = states.advance(JOBS[vendor], facts("succeeded", links), START)
 
     def fetch(step: Fetch) -> Saved:
         if step.url == links[2]:
@@ -401,7 +445,12 @@ def test_files_that_are_home_stay_known_when_one_is_not(vendor: str, tmp_path: P
     with pytest.raises(DownloadError) as caught:
         stage.run(lifecycle.download(job, tmp_path))
     assert caught.value.job is not None
-    assert [bool(output.path) for output in caught.value.job.outputs or ()] == [True, True, False, False]
+    assert [bool(output.path) for output in caught.value.job.outputs or ()] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 @every_vendor
@@ -420,18 +469,70 @@ DATE = "Wed, 18 Nov 2026 10:00:00 GMT"
 PATIENCE: list[tuple[str | None, float | None]] = [
     *(
         (text, None)
-        for text in (None, "", " ", "soon", "-1", "-0", "+5", "1e9", "1e999", "NaN", "nan", "inf", "Infinity")
+        for text in (
+            None,
+            "",
+            " ",
+            "soon",
+            "-1",
+            "-0",
+            "+5",
+            "1e9",
+            "1e999",
+            "NaN",
+            "nan",
+            "inf",
+            "Infinity",
+        )
     ),
     *(
         (text, None)
-        for text in ("²", "٣", "½", "\uff11", "0x10", "1_0", "1,5", "1.2.3", ".", "--", "5s", "5 6", "\x00", "5;q=1")
+        for text in (
+            "²",
+            "٣",
+            "½",
+            "\uff11",
+            "0x10",
+            "1_0",
+            "1,5",
+            "1.2.3",
+            ".",
+            "--",
+            "5s",
+            "5 6",
+            "\x00",
+            "5;q=1",
+        )
     ),
-    *(("0", 0.0), ("0.0", 0.0), ("1", 1.0), (" 7 ", 7.0), ("2.5", 2.5), (".5", 0.5), ("1.", 1.0), ("007", 7.0)),
+    *(
+        ("0", 0.0),
+        ("0.0", 0.0),
+        ("1", 1.0),
+        (" 7 ", 7.0),
+        ("2.5", 2.5),
+        (".5", 0.5),
+        ("1.", 1.0),
+        ("007", 7.0),
+    ),
     *(("120", 120.0), ("121", 120.0), ("1000000000", 120.0), ("9" * 5000, 120.0)),
     *(("Wed, 18 Nov 2026 10:00:30 GMT", 30.0), ("Wed, 18 Nov 2026 12:00:30 GMT", 120.0)),
     *(("Wed, 18 Nov 2026 09:59:59 GMT", None), ("Wednesday, 18-Nov-26 10:00:30 GMT", 30.0)),
-    *((text, None) for text in ("Wed, 99 Nov 2026 10:00:30 GMT", "Wed, 18 Nov 99999 10:00:00 GMT", "Wed, 18 Nov 2026")),
-    *((text, None) for text in ("18 Nov", "Mon, 01 Jan 0000 00:00:00 GMT", "Wed, 18 Nov 2026 10:00:30 +9999999999")),
+    *(
+        (text, None)
+        for text in (
+            "Wed, 99 Nov 2026 10:00:30 GMT",
+            "Wed, 18 Nov 99999 10:00:00 GMT",
+            "Wed, 18 Nov 2026",
+        )
+    ),
+    *(
+        (text, None)
+        for text in (
+            "18 Nov",
+            "Mon, 01 Jan 0000 00:00:00 GMT",
+            "Wed, 18 Nov 2026 10:00:30 +9999999999",
+        )
+    ),
 ]
 
 
@@ -458,7 +559,12 @@ def test_a_date_without_the_servers_own_is_left_to_backoff() -> None:
 def test_free_calls_are_made_again_with_growing_pauses() -> None:
     """Four tries at most, the vendor's own pause where it gives one, and the last answer as it is."""
     step = Send(VENDORS[0], "GET", "https://example.com")
-    answers: list[Answer] = [LOST, Reply(429, {"Retry-After": "30"}, b""), Reply(500, {}, b""), Reply(503, {}, b"")]
+    answers: list[Answer] = [
+        LOST,
+        Reply(429, {"Retry-After": "30"}, b""),
+        Reply(500, {}, b""),
+        Reply(503, {}, b""),
+    ]
     stage = Stage(answers)
     assert stage.run(send_patiently(step)).status == 503
     assert stage.pauses == [1.0, 30.0, 4.0]
@@ -474,7 +580,9 @@ def test_a_call_near_the_deadline_is_short() -> None:
     """A query that hangs does not outlast the wait by a minute."""
     stage = Stage(repeat(LOST))
     with pytest.raises(TransportError):
-        stage.run(until(START + 2.5, send_patiently(Send(VENDORS[0], "GET", "https://example.com"))))
+        stage.run(
+            until(START + 2.5, send_patiently(Send(VENDORS[0], "GET", "https://example.com")))
+        )
     assert stage.elapsed == 2.5
     assert [call.deadline for call in stage.calls] == [10.0, 10.0]
 
@@ -560,9 +668,32 @@ def test_an_odd_value_does_not_lose_the_id(vendor: str) -> None:
     made = next(iter(plans(vendor).values()))
     body = json.loads(accepted(vendor, made))
     expected = submit(vendor).id
-    for name in ("usage", "code", "message", "error", "progress", "status", "task_info", "data", "created", "extra"):
+    for name in (
+        "usage",
+        "code",
+        "message",
+        "error",
+        "progress",
+        "status",
+        "task_info",
+        "data",
+        "created",
+        "extra",
+    ):
         odd: Any
-        for odd in (math.nan, math.inf, 10**400, -1, "\ud800", [], {}, [{}], {"a": {"b": [None]}}, "x" * 10_000, True):
+        for odd in (
+            math.nan,
+            math.inf,
+            10**400,
+            -1,
+            "\ud800",
+            [],
+            {},
+            [{}],
+            {"a": {"b": [None]}},
+            "x" * 10_000,
+            True,
+        ):
             if name == "status" or name in body or name == "extra":
                 content = json.dumps({**body, name: odd}).encode()
                 job = submit(vendor, Reply(200, {}, content))
@@ -576,15 +707,31 @@ def places(vendor: str) -> set[str]:
     return {place for group in astuple(reads) for place in group}
 
 
-NAMES = sorted({part for vendor in VENDORS for place in places(vendor) for part in place.split(".")} | {"msg"})
+NAMES = sorted(
+    {part for vendor in VENDORS for place in places(vendor) for part in place.split(".")} | {"msg"}
+)
 TEXTS = st.one_of(
-    st.sampled_from(["task-1", "completed", "failed", "Success", "https://example.com/a.mp4", "42%", "", "\ud800"]),
+    st.sampled_from(
+        [
+            "task-1",
+            "completed",
+            "failed",
+            "Success",
+            "https://example.com/a.mp4",
+            "42%",
+            "",
+            "\ud800",
+        ]
+    ),
     st.text(max_size=8),
 )
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS)
 VALUES = st.recursive(
     LEAVES,
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(NAMES) | TEXTS, inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(NAMES) | TEXTS, inner, max_size=3)
+    ),
     max_leaves=5,
 )
 REPLIES = st.one_of(
@@ -603,7 +750,9 @@ def at(raw: Any, names: tuple[str, ...]) -> list[Any]:
 @every_vendor
 @given(content=REPLIES, code=st.sampled_from([200, 400, 404, 500]))
 @example(content=b'{"id": "task-1", "code": {}, "error": {"code": []}}', code=200)
-@example(content=b'{"id": "task-1", "progress": 1e308, "task_info": {"estimated_time": 1e308}}', code=200)
+@example(
+    content=b'{"id": "task-1", "progress": 1e308, "task_info": {"estimated_time": 1e308}}', code=200
+)
 @FUZZ
 def test_reading_a_reply_never_goes_wrong(vendor: str, content: bytes, code: int) -> None:
     """Facts or BadReplyError; an id, an end or a file only where the reply says so in as many words."""
@@ -623,9 +772,11 @@ def test_reading_a_reply_never_goes_wrong(vendor: str, content: bytes, code: int
         assert read.word in at(raw, reads.status)
     assert all(url in json.dumps(raw, ensure_ascii=False) for url in read.urls)
     assert read.progress is None or 0 <= read.progress <= 1
-    job = jobs.advance(JOBS[vendor], read, START)
+    job = states.advance(JOBS[vendor], read, START)
     assert Job.model_validate_json(job.model_dump_json()).status == job.status == read.status
-    assert job.status != "succeeded" or [output.url for output in job.outputs or ()] == list(read.urls)
+    assert job.status != "succeeded" or [output.url for output in job.outputs or ()] == list(
+        read.urls
+    )
 
 
 @every_vendor
@@ -661,9 +812,15 @@ def test_every_workflow_has_its_estimate_on_the_job(vendor: str) -> None:
     """That of its plan, from the submit to the end, with the charge that the vendor's last answer tells."""
     told = "x-polyreel-usage" in get_provider(vendor).contract.document
     for made in plans(vendor).values():
-        answers = [Reply(200, {}, accepted(vendor, made)), reply(vendor), reply(vendor, "succeeded")]
+        answers = [
+            Reply(200, {}, accepted(vendor, made)),
+            reply(vendor),
+            reply(vendor, "succeeded"),
+        ]
         stage = Stage(answers)
-        submitting = lifecycle.submit(evolve(made, uploads=()), simulated=False, idempotency_key="key")
+        submitting = lifecycle.submit(
+            evolve(made, uploads=()), simulated=False, idempotency_key="key"
+        )
         job = stage.run(submitting)
         assert (job.estimate, job.charge) == (made.cost.document(), None)
         done = wait(stage, job)

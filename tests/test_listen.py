@@ -16,13 +16,13 @@ from typing import Any
 
 import httpx
 import pytest
-from polyreel import Client, Simulator, loopback
+from polyreel import Client, Simulator
 from polyreel.errors import LedgerError
-from polyreel.ledger import Ledger
-from polyreel.loopback import Limits
-from polyreel.receiver import LIMITS, Receiver
-from polyreel.registry import all_providers
-from polyreel.simulator import VirtualClock
+from polyreel.gateway.receiver import LIMITS, WebhookReceiver
+from polyreel.ledger.sqlite import Ledger
+from polyreel.providers.base.registry import all_providers
+from polyreel.simulator import VirtualClock, http
+from polyreel.simulator.http import Limits
 from polyreel.simulator.webhooks import deliveries
 from support.cli import LEDGER, environment, process
 from support.webhooks import HOOKED, OTHER_SECRET, SECRET, SIGNED, UNSIGNED, signed
@@ -47,8 +47,10 @@ def heard() -> list[tuple[str, str]]:
 def url(client: Client, heard: list[tuple[str, str]]) -> Iterator[str]:
     """A receiver's address."""
     with (
-        Receiver(client, SECRETS, lambda event, done: heard.append((event.task_id, done.effect))) as receiver,
-        loopback.running(receiver.handle, limits=LIMITS) as address,
+        WebhookReceiver(
+            client, SECRETS, lambda event, done: heard.append((event.task_id, done.effect))
+        ) as receiver,
+        http.running(receiver.handle, limits=LIMITS) as address,
     ):
         yield address
 
@@ -71,7 +73,9 @@ def eventually(question: Callable[[], Any], seconds: float = 5.0) -> Any:
 
 
 @pytest.mark.parametrize("vendor", SIGNED)
-def test_signed_webhooks_are_taken(client: Client, url: str, heard: list[tuple[str, str]], vendor: str) -> None:
+def test_signed_webhooks_are_taken(
+    client: Client, url: str, heard: list[tuple[str, str]], vendor: str
+) -> None:
     """Each once; a repetition is answered like the first, so that the vendor stops."""
     for task, headers, body in jobs(client, vendor):
         for effect in ("applied", "duplicate"):
@@ -109,7 +113,9 @@ BAD: dict[str, tuple[dict[str, Any], int]] = {
 
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("vendor", SIGNED)
-def test_forgeries_do_nothing(client: Client, url: str, heard: list[Any], vendor: str, name: str) -> None:
+def test_forgeries_do_nothing(
+    client: Client, url: str, heard: list[Any], vendor: str, name: str
+) -> None:
     """Refused, and nothing is changed or remembered."""
     request, status = BAD[name]
     client.submit(client.plan(REQUEST, vendor))
@@ -120,7 +126,9 @@ def test_forgeries_do_nothing(client: Client, url: str, heard: list[Any], vendor
 
 def test_there_is_nothing_else_here(client: Client, url: str) -> None:
     """Not for vendors without webhooks, not for strangers, not to be read."""
-    silent = next(vendor for vendor, provider in all_providers().items() if provider.webhook is None)
+    silent = next(
+        vendor for vendor, provider in all_providers().items() if provider.webhook is None
+    )
     for path in ("", silent, "nonesuch", "a/b", "%2e%2e", "x" * 3000):
         assert httpx.post(f"{url}/{path}", content=b"{}").status_code == 404
     assert httpx.get(f"{url}/{HOOKED[0]}").status_code == 405
@@ -152,7 +160,7 @@ def test_a_ledger_in_trouble_asks_to_come_again(client: Client, url: str, vendor
 
 def test_a_receiver_needs_a_ledger() -> None:
     with Client() as client, pytest.raises(LedgerError):
-        Receiver(client, {})
+        WebhookReceiver(client, {})
 
 
 HALVES = [b"", b"POST / HT", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx"]
@@ -164,8 +172,8 @@ def test_it_stays_responsive_under_attack(client: Client) -> None:
     good = [job for _ in range(10) for job in jobs(client, vendor)]
     limits = Limits(body=LIMITS.body, head_seconds=2.0, body_seconds=2.0)
     with (
-        Receiver(client, SECRETS) as receiver,
-        loopback.running(receiver.handle, limits=limits) as url,
+        WebhookReceiver(client, SECRETS) as receiver,
+        http.running(receiver.handle, limits=limits) as url,
         ExitStack() as stack,
         ThreadPoolExecutor(4) as pool,
     ):
@@ -173,9 +181,15 @@ def test_it_stays_responsive_under_attack(client: Client) -> None:
         for number in range(300):
             guest = stack.enter_context(create_connection(("127.0.0.1", port)))
             guest.sendall(
-                [b"", b"POST / HT", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx"][number % 3]
+                [
+                    b"",
+                    b"POST / HT",
+                    b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx",
+                ][number % 3]
             )
-        big = [pool.submit(httpx.post, f"{url}/{vendor}", content=b"x" * 10_000_000) for _ in range(4)]
+        big = [
+            pool.submit(httpx.post, f"{url}/{vendor}", content=b"x" * 10_000_000) for _ in range(4)
+        ]
         waits = []
         for _, headers, body in good:
             started = time.monotonic()
@@ -186,7 +200,9 @@ def test_it_stays_responsive_under_attack(client: Client) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_takes_webhooks_until_it_is_stopped(tmp_path: Path, number: signal.Signals) -> None:
+def test_the_command_takes_webhooks_until_it_is_stopped(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     """In a process of its own: addresses as a document, the ledger of the command line, and a polite end."""
     vendor = SIGNED[0]
     webhook = all_providers()[vendor].webhook
@@ -195,10 +211,16 @@ def test_the_command_takes_webhooks_until_it_is_stopped(tmp_path: Path, number: 
     with Ledger(tmp_path / LEDGER) as ledger:
         job = ledger.entries()[0].job
         assert job
-        body = json.dumps({"prediction": {"id": job.id, "state": "failed", "status": "FAILED"}}).encode()
+        body = json.dumps(
+            {"prediction": {"id": job.id, "state": "failed", "status": "FAILED"}}
+        ).encode()
         env = environment(**{webhook.secret_variable or "": f"{OTHER_SECRET} {SECRET}"})
         command = [sys.executable, "-m", "polyreel", "listen", "--port", "0", "--json"]
-        streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        streams: dict[str, Any] = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+        }
         with subprocess.Popen(command, cwd=tmp_path, env=env, **streams) as listening:
             assert listening.stdout
             assert listening.stderr
@@ -206,7 +228,10 @@ def test_the_command_takes_webhooks_until_it_is_stopped(tmp_path: Path, number: 
             while not text.endswith("}\n") or text.count("{") != text.count("}"):
                 text += listening.stdout.readline()
             address = json.loads(text)["vendors"][vendor]
-            assert httpx.post(address, headers=signed(body, OTHER_SECRET), content=body).status_code == 200
+            assert (
+                httpx.post(address, headers=signed(body, OTHER_SECRET), content=body).status_code
+                == 200
+            )
             listening.send_signal(number)
             err = listening.stderr.read()
             assert listening.wait(20) == 0
@@ -218,7 +243,9 @@ def test_the_command_takes_webhooks_until_it_is_stopped(tmp_path: Path, number: 
 def test_a_missing_secret_is_told(tmp_path: Path) -> None:
     """Before the first webhook is turned away."""
     command = [sys.executable, "-m", "polyreel", "listen", "--port", "0"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True) as listening:
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+    ) as listening:
         assert listening.stderr
         lines = [listening.stderr.readline() for _ in range(len(HOOKED) + len(SIGNED))]
         listening.send_signal(signal.SIGINT)

@@ -20,10 +20,10 @@ from typing import Any, Final
 import httpx
 import pytest
 from attrs import define
-from polyreel import loopback
 from polyreel.flows import Answer, Ending
-from polyreel.loopback import Limits, Request, guests, plain
-from polyreel.loopback import server as house
+from polyreel.simulator import http
+from polyreel.simulator.http import HttpRequest, Limits, connections, plain
+from polyreel.simulator.http import server as house
 
 TEXT: Final = b"0123456789" * 10
 GET: Final = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -36,11 +36,13 @@ class Server:
     """A server in a thread, which answers as its requests ask, and keeps them."""
 
     url: str
-    seen: list[Request]
+    seen: list[HttpRequest]
 
     def connect(self, sent: bytes = b"", timeout: float = 5) -> socket.socket:
         """A bare connection that has sent this."""
-        guest = socket.create_connection(("127.0.0.1", httpx.URL(self.url).port or 0), timeout=timeout)
+        guest = socket.create_connection(
+            ("127.0.0.1", httpx.URL(self.url).port or 0), timeout=timeout
+        )
         guest.sendall(sent)
         return guest
 
@@ -70,9 +72,9 @@ def ending(name: str, method: str = "GET") -> bytes:
 @contextmanager
 def served(limits: Limits | None = None) -> Iterator[Server]:
     """`/<ending>` ends so, `/empty/<ending>` has no body; `/fail`, `/bad...` and `/slow` do what they say."""
-    seen: list[Request] = []
+    seen: list[HttpRequest] = []
 
-    def handler(request: Request) -> Answer:
+    def handler(request: HttpRequest) -> Answer:
         seen.append(request)
         first, _, second = request.target.strip("/").partition("/")
         if first == "fail":
@@ -81,12 +83,14 @@ def served(limits: Limits | None = None) -> Iterator[Server]:
             time.sleep(float(second))
         if first == "status":
             return Answer(int(second), {}, b"")
-        headers = {"X-Odd": "a\r\nb: c"} if first == "bad-header" else {"Content-Type": "text/plain"}
+        headers = (
+            {"X-Odd": "a\r\nb: c"} if first == "bad-header" else {"Content-Type": "text/plain"}
+        )
         known: Any = {*ENDINGS} & {first, second}
         content = b"" if first == "empty" else request.content or TEXT
         return Answer(299 if first == "odd" else 200, headers, content, *known)
 
-    with loopback.running(handler, limits=limits or Limits()) as url:
+    with http.running(handler, limits=limits or Limits()) as url:
         yield Server(url, seen)
 
 
@@ -111,13 +115,22 @@ def _calm(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 def test_a_request_arrives_as_it_was_sent(shared: Server) -> None:
     """Method, quoted target, lower-case headers, content, and the address that the guest knows."""
     url = f"{shared.url.replace('127.0.0.1', 'localhost')}/a%2Fb/%ff?x=%20&x=2"
-    reply = httpx.put(url, content=b"abc\0", headers=[(b"X-One", b"1"), (b"x-one", b"2"), (b"X-Two", b"caf\xe9")])
-    assert (reply.status_code, reply.content, reply.headers["content-type"]) == (200, b"abc\0", "text/plain")
+    reply = httpx.put(
+        url, content=b"abc\0", headers=[(b"X-One", b"1"), (b"x-one", b"2"), (b"X-Two", b"caf\xe9")]
+    )
+    assert (reply.status_code, reply.content, reply.headers["content-type"]) == (
+        200,
+        b"abc\0",
+        "text/plain",
+    )
     assert "date" in reply.headers
     request = shared.seen[-1]
     assert (request.method, request.target) == ("PUT", "/a%2Fb/%ff?x=%20&x=2")
     assert (request.headers["x-one"], request.headers["x-two"]) == ("1, 2", "caf\xe9")
-    assert (request.content, request.base) == (b"abc\0", f"http://localhost:{httpx.URL(shared.url).port}")
+    assert (request.content, request.base) == (
+        b"abc\0",
+        f"http://localhost:{httpx.URL(shared.url).port}",
+    )
 
 
 def test_many_requests_come_over_one_connection(shared: Server) -> None:
@@ -126,8 +139,13 @@ def test_many_requests_come_over_one_connection(shared: Server) -> None:
         begin = time.monotonic()
         assert all(client.post(shared.url, content=str(n)).text == str(n) for n in range(200))
         assert time.monotonic() - begin < 4
-    many = [f"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n{n}".encode() for n in range(100, 200)]
-    with shared.connect(b"".join(many) + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")) as guest:
+    many = [
+        f"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n{n}".encode()
+        for n in range(100, 200)
+    ]
+    with shared.connect(
+        b"".join(many) + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    ) as guest:
         answers = rest(guest).split(b"HTTP/1.1 200 OK\r\n")
     assert [answer.partition(b"\r\n\r\n")[2] for answer in answers[1:]] == [
         str(n).encode() for n in range(100, 200)
@@ -147,14 +165,14 @@ def test_chunks_and_trailers_are_taken(shared: Server) -> None:
     pieces = [b"x" * size for size in (1, 70_000, 3)]
     assert httpx.post(shared.url, content=iter(pieces)).content == b"".join(pieces)
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert shared.talk(head + b"1\r\nx\r\n" * 500 + b"0\r\nX-Sum: 1\r\n\r\n").endswith(b"\r\n\r\n" + b"x" * 500)
+    assert shared.talk(head + b"1\r\nx\r\n" * 500 + b"0\r\nX-Sum: 1\r\n\r\n").endswith(
+        b"\r\n\r\n" + b"x" * 500
+    )
 
 
 def test_the_body_is_asked_for(shared: Server) -> None:
     """A guest that waits for 100 Continue hears it; it does not where the body will not be taken."""
-    head = (
-        b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-    )
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
     with shared.connect(head % 5) as guest:
         assert guest.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         guest.sendall(b"hello")
@@ -178,7 +196,9 @@ def test_head_and_empty_answers_have_no_body(shared: Server) -> None:
 
 
 @pytest.mark.parametrize("path", ["fail", "bad-header", "status/99", "status/100", "status/x"])
-def test_a_handler_that_fails_is_a_500(shared: Server, path: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_handler_that_fails_is_a_500(
+    shared: Server, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """The guest learns nothing, the log the place without the request; the server goes on."""
     with httpx.Client() as client:
         reply = client.post(f"{shared.url}/{path}", content=b"canary")
@@ -202,13 +222,16 @@ def test_endings_as_a_socket_sees_them(shared: Server, path: str) -> None:
     assert shared.talk(ending(path.format("close"))) == b""
     with pytest.raises(ConnectionResetError):
         shared.talk(ending(path.format("reset")))
-    with shared.connect(ending(path.format("silence")), timeout=0.5) as guest, pytest.raises(TimeoutError):
+    with (
+        shared.connect(ending(path.format("silence")), timeout=0.5) as guest,
+        pytest.raises(TimeoutError),
+    ):
         guest.recv(1)
 
 
 def test_a_drip_never_ends(shared: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """One byte after the other, and the last never comes; a guest that goes away is let go."""
-    monkeypatch.setattr(guests, "DRIP_SECONDS", 0.002)
+    monkeypatch.setattr(connections, "DRIP_SECONDS", 0.002)
     with shared.connect(ending("drip"), timeout=1) as guest:
         head, _, content = heard(guest).partition(b"\r\n\r\n")
     assert (content, b"content-length: 100" in head) == (TEXT[:-1], True)
@@ -247,7 +270,7 @@ def test_endings_as_httpx_sees_them(shared: Server, name: str, error: type[Excep
 @pytest.mark.parametrize("name", ["drip", "silence"])
 def test_what_never_ends_ends_in_the_end(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A guest that stays is shown out."""
-    monkeypatch.setattr(guests, "LONGEST", 0.5)
+    monkeypatch.setattr(connections, "LONGEST", 0.5)
     with served() as server, server.connect(ending(name)) as guest:
         begin = time.monotonic()
         rest(guest)
@@ -257,17 +280,41 @@ def test_what_never_ends_ends_in_the_end(name: str, monkeypatch: pytest.MonkeyPa
 # -- who may ask -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:1", "localhost", "LocalHost:65535", "[::1]", "[::1]:80"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.0.0.1:1", "localhost", "LocalHost:65535", "[::1]", "[::1]:80"]
+)
 def test_loopback_has_three_names(shared: Server, host: str) -> None:
     """With any port, and pages from there may ask too."""
     for scheme in ("http", "https"):
-        assert httpx.get(shared.url, headers={"Host": host, "Origin": f"{scheme}://{host}"}).status_code == 200
+        assert (
+            httpx.get(
+                shared.url, headers={"Host": host, "Origin": f"{scheme}://{host}"}
+            ).status_code
+            == 200
+        )
     assert shared.seen[-1].base == f"http://{host}"
 
 
 STRANGERS: Final = [
-    *("", "evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "localhost@evil.example", "127.0.0.2"),
-    *("0.0.0.0", "[::]", "::1", "127.1", "2130706433", "localhost.", "localhost:", "localhost:80:80", "localhost:8e1"),
+    *(
+        "",
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "localhost@evil.example",
+        "127.0.0.2",
+    ),
+    *(
+        "0.0.0.0",
+        "[::]",
+        "::1",
+        "127.1",
+        "2130706433",
+        "localhost.",
+        "localhost:",
+        "localhost:80:80",
+        "localhost:8e1",
+    ),
     *("localhost, evil.example", "localhost/x", "xlocalhost", "[::1]x", "localhost:999999"),
 ]
 
@@ -277,7 +324,12 @@ def test_other_names_are_refused(shared: Server, host: str) -> None:
     """A page's own name that resolves to loopback gets a 400, a page from elsewhere a 403; no handler hears of it."""
     before = len(shared.seen)
     assert httpx.get(shared.url, headers={"Host": host}).status_code == 400
-    assert httpx.post(shared.url, headers={"Origin": f"http://{host}"}, content=b"x" * 200_000).status_code == 403
+    assert (
+        httpx.post(
+            shared.url, headers={"Origin": f"http://{host}"}, content=b"x" * 200_000
+        ).status_code
+        == 403
+    )
     assert httpx.get(shared.url, headers={"Origin": host or "null"}).status_code == 403
     assert len(shared.seen) == before
 
@@ -295,7 +347,10 @@ def test_other_names_are_refused(shared: Server, host: str) -> None:
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            400,
+        ),
         (b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
         (b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         (b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
@@ -306,7 +361,9 @@ def test_other_names_are_refused(shared: Server, host: str) -> None:
 def test_nonsense_is_refused(shared: Server, sent: bytes, status: int) -> None:
     """With a status that fits, in JSON, and the connection is closed."""
     before = len(shared.seen)
-    head, _, content = shared.talk(sent).partition(b"\r\n\r\n") if status != 405 else refused(shared, sent)
+    head, _, content = (
+        shared.talk(sent).partition(b"\r\n\r\n") if status != 405 else refused(shared, sent)
+    )
     assert int(head.split()[1]) == status
     assert b"connection: close" in head.lower()
     assert list(json.loads(content)) == ["message"]
@@ -390,7 +447,11 @@ def test_who_says_nothing_hears_nothing() -> None:
 
 def test_the_oldest_idler_makes_room() -> None:
     """Where there are too many connections, good guests are served; only those that wait for us stay."""
-    with served(Limits(connections=10)) as server, ThreadPoolExecutor(4) as pool, ExitStack() as stack:
+    with (
+        served(Limits(connections=10)) as server,
+        ThreadPoolExecutor(4) as pool,
+        ExitStack() as stack,
+    ):
         busy = [pool.submit(httpx.get, f"{server.url}/slow/1") for _ in range(4)]
         time.sleep(0.3)
         silent = stack.enter_context(server.connect(ending("silence")))
@@ -428,7 +489,10 @@ def test_where_all_are_busy_new_guests_are_not_welcome() -> None:
 
 def test_good_guests_are_served_among_bad_ones(shared: Server) -> None:
     """300 half-open connections, drips, silence, crumbs, bodies of 10 MB, and 50 requests of less than a second."""
-    crumbs = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 20_000
+    crumbs = (
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + b"1\r\nx\r\n" * 20_000
+    )
     seconds = []
     with ThreadPoolExecutor(2) as pool, ExitStack() as stack:
         for half in [*HALVES * 75, *[ending("drip"), ending("silence")] * 20]:
@@ -461,7 +525,7 @@ def test_guests_that_run_away_are_no_trouble(shared: Server) -> None:
 
 def test_a_guest_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that fills all buffers is kept for a while only."""
-    monkeypatch.setattr(guests, "LONGEST", 0.3)
+    monkeypatch.setattr(connections, "LONGEST", 0.3)
     with served(Limits(body=20_000_000)) as server:
         head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n\r\n"
         with server.connect(head + b"x" * 20_000_000) as guest:
@@ -477,7 +541,14 @@ def test_the_server_stops_with_guests_in_the_house() -> None:
     before = set(threading.enumerate())
     with ExitStack() as stack:
         with served() as server:
-            inside = [*HALVES, b"", GET, ending("drip"), ending("silence"), b"GET /\0 HTTP/1.1\r\n\r\n"] * 20
+            inside = [
+                *HALVES,
+                b"",
+                GET,
+                ending("drip"),
+                ending("silence"),
+                b"GET /\0 HTTP/1.1\r\n\r\n",
+            ] * 20
             kept = [stack.enter_context(server.connect(start)) for start in inside]
             assert httpx.get(server.url).status_code == 200
             begin = time.monotonic()
@@ -495,7 +566,9 @@ def test_answers_under_way_are_finished() -> None:
     before = set(threading.enumerate())
     with ThreadPoolExecutor(2) as pool:
         with served() as server:
-            quick, slow = (pool.submit(httpx.get, f"{server.url}/slow/{seconds}") for seconds in (0.5, 2.5))
+            quick, slow = (
+                pool.submit(httpx.get, f"{server.url}/slow/{seconds}") for seconds in (0.5, 2.5)
+            )
             time.sleep(0.3)
             begin = time.monotonic()
         assert time.monotonic() - begin < 2
@@ -511,10 +584,13 @@ def test_a_server_that_nobody_visits_stops_at_once() -> None:
     """And the port can be taken again and again; a taken one is an error that leaves nothing behind."""
     with served() as server:
         port = httpx.URL(server.url).port or 0
-        with pytest.raises(OSError, match="in use"), loopback.running(lambda _: Answer(200, {}, b""), port):
+        with (
+            pytest.raises(OSError, match="in use"),
+            http.running(lambda _: Answer(200, {}, b""), port),
+        ):
             pass
     for _ in range(5):
-        with loopback.running(lambda _: Answer(200, {}, b"again"), port) as url:
+        with http.running(lambda _: Answer(200, {}, b"again"), port) as url:
             assert httpx.get(url).text == "again"
 
 
@@ -543,7 +619,9 @@ def test_a_process_ends_when_it_is_told(number: signal.Signals) -> None:
     """The answer under way is finished, other guests are not waited for, and not a word is said."""
     command = [sys.executable, "-W", "error", "-X", "dev", "-c", SERVE.format(path=sys.path)]
     with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process,
         ThreadPoolExecutor(1) as pool,
         ExitStack() as stack,
     ):
@@ -579,7 +657,7 @@ def test_no_connection_is_left_open(gone: bool) -> None:
     before, sys.unraisablehook = sys.unraisablehook, lambda found: left.append(found.exc_value)
     try:
         for _ in range(8):
-            with loopback.running(lambda _: plain(200, "x")) as url:
+            with http.running(lambda _: plain(200, "x")) as url:
                 guest = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
                 if gone:
                     guest.close()

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from polyreel.contract import Json
+from polyreel.places import JsonObject
 from polyreel.simulator import Simulator, VirtualClock
-from polyreel.simulator.engine import scriptable
 from polyreel.simulator.memory import SECONDS_KEPT, remember
+from polyreel.simulator.scripting import scriptable
 from support.server import (
     BODIES,
     KEY,
@@ -34,7 +34,7 @@ from support.server import (
 )
 
 if TYPE_CHECKING:
-    from polyreel.provider import Provider
+    from polyreel.providers.base.provider import Provider
 
 each_vendor = pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.id)
 
@@ -74,7 +74,11 @@ def test_jobs_go_on_in_another_process(path: Path) -> None:
 def test_age_counts_from_the_start(provider: Provider, path: Path) -> None:
     """A job runs on while nobody looks, and one from a clock that was ahead waits."""
     task = submit(remembering(path), example(provider))
-    for start, status in ((START - 500, "queued"), (START + 6, "running"), (START + 1000, "succeeded")):
+    for start, status in (
+        (START - 500, "queued"),
+        (START + 6, "running"),
+        (START + 1000, "succeeded"),
+    ):
         simulator = remembering(path, start)
         assert poll(simulator, provider, task.id).status == status
         assert simulator.bill.count() == 1
@@ -88,7 +92,9 @@ def test_bad_ends_are_remembered(provider: Provider, path: Path) -> None:
     first.script(provider.id, *ends, "lost-500", "500")
     for _ in range(len(ends) + 2):
         one = example(provider)
-        first.handle(provider.id, "POST", path_of(one.operation, ""), KEY, json.dumps(one.body).encode())
+        first.handle(
+            provider.id, "POST", path_of(one.operation, ""), KEY, json.dumps(one.body).encode()
+        )
     second = remembering(path)
     finish(second)
     assert [poll(second, provider, task).status for _, task in first.tasks] == [*ends, "succeeded"]
@@ -105,7 +111,10 @@ def test_idempotency_keys_are_remembered(provider: Provider, path: Path) -> None
     headers = {policy["header"]: "0123456789abcdef"}
     task = submit(remembering(path), one, **headers)
     second = remembering(path)
-    assert provider.read(send(second, provider, one.operation, one.body, headers=headers)).id == task.id
+    assert (
+        provider.read(send(second, provider, one.operation, one.body, headers=headers)).id
+        == task.id
+    )
     assert second.bill.count() == 1
     assert remembering(path).bill.count() == 1
 
@@ -118,7 +127,7 @@ def test_a_missing_file_is_made_when_there_is_something_to_keep(path: Path) -> N
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def damaged(good: Json) -> list[bytes]:
+def damaged(good: JsonObject) -> list[bytes]:
     """Lines that are no jobs."""
     wrong: list[Any] = [
         {**good, "vendor": "nobody"},
@@ -192,7 +201,9 @@ def test_processes_share_a_file(path: Path) -> None:
     command, pipe = [sys.executable, "-c", WORKER, str(path)], subprocess.PIPE
     with ExitStack() as stack:
         workers = [
-            stack.enter_context(subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True))
+            stack.enter_context(
+                subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True)
+            )
             for _ in range(3)
         ]
         for worker in workers:
@@ -204,7 +215,9 @@ def test_processes_share_a_file(path: Path) -> None:
     assert remembering(path, time.time()).bill.count() == 150
 
 
-def test_a_disk_that_refuses_does_not_refuse_the_job(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disk_that_refuses_does_not_refuse_the_job(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """The job is accepted, and the log says that it will not be remembered; a link is not followed."""
     target = tmp_path / "precious"
     target.write_text("mine", encoding="utf-8")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from polyreel.planning import plan
-from polyreel.provider import WORKFLOWS
-from polyreel.registry import all_providers
+from polyreel.mapping.workflows import WORKFLOWS
+from polyreel.plans.planning import plan
+from polyreel.providers.base.registry import all_providers
 from support.requests import EXAMPLES
 
 RECORDS = Path(__file__).parent / "plans"
@@ -17,7 +17,10 @@ def summary(request: dict[str, Any], vendor: str) -> dict[str, Any]:
     """What a plan says, as it is recorded."""
     made = plan(request, vendor)
     if made.refused:
-        return {"workflow": made.workflow, "refused": [violation.message for violation in made.violations]}
+        return {
+            "workflow": made.workflow,
+            "refused": [violation.message for violation in made.violations],
+        }
     verdicts = [f"{v.source or '-'} -> {v.target or '-'}: {v.verdict}" for v in made.verdicts]
     return {
         "model": made.model,
@@ -41,7 +44,11 @@ def test_plans_are_as_recorded(vendor: str, pytestconfig: pytest.Config) -> None
 
 def test_examples_cover_every_workflow_at_every_vendor_that_serves_it() -> None:
     """For each vendor and workflow there is an example that it accepts."""
-    served = {(vendor, route.workflow) for vendor, provider in all_providers().items() for route in provider.routes}
+    served = {
+        (vendor, route.workflow)
+        for vendor, provider in all_providers().items()
+        for route in provider.routes
+    }
     shown = set()
     for request in EXAMPLES.values():
         for vendor in all_providers():
@@ -54,5 +61,10 @@ def test_examples_cover_every_workflow_at_every_vendor_that_serves_it() -> None:
 def test_every_video_workflow_has_two_vendors() -> None:
     """Nobody is married to one vendor."""
     for workflow in WORKFLOWS:
-        vendors = {vendor for vendor, p in all_providers().items() for route in p.routes if route.workflow == workflow}
+        vendors = {
+            vendor
+            for vendor, p in all_providers().items()
+            for route in p.routes
+            if route.workflow == workflow
+        }
         assert len(vendors) >= (1 if workflow == "generate-image" else 2)

@@ -115,8 +115,12 @@ def test_fixtures_markers_and_options_are_documented(run: Run) -> None:
     found = run("", "--fixtures")
     for name in ("simulator", "client", "async_client", "transport", "server"):
         found.stdout.re_match_lines([rf"polyreel_{name}\b.*"])
-    assert "no docstring available" not in found.stdout.str().partition("polyreel.testing.plugin")[2]
-    run("", "--markers").stdout.fnmatch_lines(["@pytest.mark.polyreel(seed=0*", "@pytest.mark.polyreel_live*"])
+    assert (
+        "no docstring available" not in found.stdout.str().partition("polyreel.testing.plugin")[2]
+    )
+    run("", "--markers").stdout.fnmatch_lines(
+        ["@pytest.mark.polyreel(seed=0*", "@pytest.mark.polyreel_live*"]
+    )
     run("", "--help").stdout.fnmatch_lines(
         ["*--polyreel-live*", "*--polyreel-allow-network*", "*polyreel_block_network*"]
     )
@@ -172,9 +176,13 @@ def test_a_marker_that_says_nonsense_is_an_error(run: Run, arguments: str, told:
         ("vendor='nobody'", "no vendor is called 'nobody'"),
     ],
 )
-def test_a_marker_that_names_what_is_not_there_is_an_error(run: Run, arguments: str, told: str) -> None:
+def test_a_marker_that_names_what_is_not_there_is_an_error(
+    run: Run, arguments: str, told: str
+) -> None:
     """The message lists what there is."""
-    found = run(f"@pytest.mark.polyreel({arguments})\ndef test_it(polyreel_simulator): ...", errors=1)
+    found = run(
+        f"@pytest.mark.polyreel({arguments})\ndef test_it(polyreel_simulator): ...", errors=1
+    )
     found.stdout.fnmatch_lines([f"*{told}*"])
 
 
@@ -186,8 +194,12 @@ def test_live(polyreel_client):
     with contextlib.suppress(OSError):
         reach()
 """
-    run(code, "-rs", skipped=1).stdout.fnmatch_lines(["*it calls a real vendor and may cost money*--polyreel-live*"])
-    run(code, "--polyreel-live", passed=1).stdout.fnmatch_lines(["polyreel: live tests call real vendors"])
+    run(code, "-rs", skipped=1).stdout.fnmatch_lines(
+        ["*it calls a real vendor and may cost money*--polyreel-live*"]
+    )
+    run(code, "--polyreel-live", passed=1).stdout.fnmatch_lines(
+        ["polyreel: live tests call real vendors"]
+    )
 
 
 # -- the guard ---------------------------------------------------------------------------------------
@@ -214,7 +226,9 @@ def test_a_test_that_leaves_loopback_fails(run: Run, way: str) -> None:
     found = run(f"def test_it(polyreel_simulator):\n    {WAYS[way]}", failed=1)
     address = "example.com port *" if "example" in WAYS[way] else "192.0.2.1 port 9"
     told = f"E *NetworkBlockedError: this test tried to reach {address} (socket.*)"
-    found.stdout.fnmatch_lines([told, "*the test uses polyreel_simulator.", "*network=True*--polyreel-allow-network*"])
+    found.stdout.fnmatch_lines(
+        [told, "*the test uses polyreel_simulator.", "*network=True*--polyreel-allow-network*"]
+    )
     assert "Captured network" not in found.stdout.str()
 
 
@@ -274,7 +288,9 @@ def test_guarded(polyreel_simulator):
 
 
 @pytest.mark.parametrize(
-    "allowed", [["--polyreel-allow-network"], ["-o", "polyreel_block_network=off"]], ids=["option", "setting"]
+    "allowed",
+    [["--polyreel-allow-network"], ["-o", "polyreel_block_network=off"]],
+    ids=["option", "setting"],
 )
 def test_the_network_can_be_allowed_for_a_run(run: Run, allowed: list[str]) -> None:
     """By an option or a setting."""

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polyreel import Client
-from polyreel.polling import EARLY, LONGEST, SHORTEST, Durations, Timetable, learned
-from polyreel.records import Past
-from polyreel.registry import all_providers
+from polyreel.jobs.timetable import EARLY, LONGEST, SHORTEST, Durations, Timetable, learned
+from polyreel.ledger.events import Past
+from polyreel.providers.base.registry import all_providers
 from support.faults import every_vendor
 
 MEDIAN, SPREAD = 90.0, 0.5
@@ -29,7 +29,10 @@ JOBS = [CHANCE.lognormvariate(math.log(MEDIAN), SPREAD) for _ in range(5000)]
 def moments(durations: Durations) -> list[float]:
     """When a job is asked about; without the early polls, which are there for refusals."""
     return list(
-        takewhile(lambda age: age < 10_000, accumulate(Timetable(durations, floor=SHORTEST, early=()).pauses()))
+        takewhile(
+            lambda age: age < 10_000,
+            accumulate(Timetable(durations, floor=SHORTEST, early=()).pauses()),
+        )
     )
 
 
@@ -69,7 +72,11 @@ def test_a_wrong_median_is_still_better_than_a_fixed_pace(wrong: float) -> None:
 ESTIMATES = st.one_of(st.none(), st.floats(), st.integers(-5, 10**9).map(float))
 
 
-@given(estimate=ESTIMATES, past=st.lists(st.floats(allow_nan=True), max_size=30), floor=st.floats(0.5, 60))
+@given(
+    estimate=ESTIMATES,
+    past=st.lists(st.floats(allow_nan=True), max_size=30),
+    floor=st.floats(0.5, 60),
+)
 @settings(max_examples=100, deadline=None)
 def test_pauses_are_bounded(estimate: float | None, past: list[float], floor: float) -> None:
     """Never below the vendor's floor, never above a minute (or the floor), whatever anybody says about durations."""
@@ -79,7 +86,9 @@ def test_pauses_are_bounded(estimate: float | None, past: list[float], floor: fl
 
 def test_two_early_polls_catch_a_quick_refusal() -> None:
     """However long such jobs usually take."""
-    assert list(islice(accumulate(Timetable(learned([], 1000), floor=1).pauses()), 2)) == list(EARLY)
+    assert list(islice(accumulate(Timetable(learned([], 1000), floor=1).pauses()), 2)) == list(
+        EARLY
+    )
 
 
 def test_a_job_of_before_is_asked_about_at_once() -> None:
@@ -94,7 +103,10 @@ def test_the_ledger_teaches(vendor: str, tmp_path: Path) -> None:
     """It knows how long jobs of a kind took, and nothing of other kinds."""
     with Client(ledger=tmp_path / "ledger.sqlite3", vendors=[vendor]) as client:
         assert client.ledger
-        jobs = [client.generate({"prompt": "a cat", "duration": 10}, vendor, output=tmp_path) for _ in range(4)]
+        jobs = [
+            client.generate({"prompt": "a cat", "duration": 10}, vendor, output=tmp_path)
+            for _ in range(4)
+        ]
         took = client.ledger.write(Past(jobs[0]), "nobody", 0.0)
         assert len(took) == 4
         assert all(40 < seconds < 150 for seconds in took)
@@ -107,5 +119,6 @@ def test_no_vendor_is_asked_faster_than_its_own_clients_do() -> None:
     """Each has a floor of its own."""
     for provider in all_providers().values():
         assert (
-            min(islice(Timetable(Durations(0.0, 0.1), floor=provider.poll_floor).pauses(), 50)) >= provider.poll_floor
+            min(islice(Timetable(Durations(0.0, 0.1), floor=provider.poll_floor).pauses(), 50))
+            >= provider.poll_floor
         )

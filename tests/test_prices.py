@@ -16,24 +16,19 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from polyreel import Client, Simulator, plan, webhooks
+from polyreel import Client, Simulator, plan
 from polyreel.errors import AmbiguousError, RequestError
-from polyreel.mapping import get, put
-from polyreel.planning import Plan
-from polyreel.prices import (
-    LARGEST,
-    UNKNOWN,
-    Charge,
-    Cost,
-    PriceBook,
-    Rate,
-    charged,
-    read_prices,
-    with_charge,
-)
-from polyreel.provider import FINAL, Provider, Route
-from polyreel.records import Submission
-from polyreel.registry import all_providers
+from polyreel.ledger.records import Submission
+from polyreel.money.amounts import LARGEST, UNKNOWN, Charge, Cost
+from polyreel.money.book import PriceBook, Rate, read_prices
+from polyreel.money.charged import charged, with_charge
+from polyreel.places import get, put
+from polyreel.plans.planning import Plan
+from polyreel.providers.base import webhooks
+from polyreel.providers.base.facts import FINAL
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.routes import Route
 from polyreel.simulator import VirtualClock
 from polyreel.simulator.webhooks import deliveries
 from polyreel_generated.shared import Job
@@ -71,7 +66,11 @@ def test_there_are_enough_cases() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: json.dumps(case["body"])[:80])
 def test_estimates_are_exact(case: dict[str, Any]) -> None:
     """To the vendor's smallest unit, at either price of a credit."""
-    for as_of, dollars in ((None, "usd_2026_10"), ("2026-11-01", "usd_2026_10"), ("2026-03-15", "usd_2026_02")):
+    for as_of, dollars in (
+        (None, "usd_2026_10"),
+        ("2026-11-01", "usd_2026_10"),
+        ("2026-03-15", "usd_2026_02"),
+    ):
         found = cost(case["body"], as_of)
         assert (found.confidence, found.credits, found.usd) == (
             "exact",
@@ -82,7 +81,11 @@ def test_estimates_are_exact(case: dict[str, Any]) -> None:
 
 def test_the_pages_own_figures() -> None:
     """Those that the pages print: 8.1 credits, $0.1125 a second; 5 s in 1080p are 54.027 credits, 3 s are 24.3."""
-    body = {"model": "kling-o3-reference-to-video", "prompt": "x", "video_url": "https://e.com/a.mp4"}
+    body = {
+        "model": "kling-o3-reference-to-video",
+        "prompt": "x",
+        "video_url": "https://e.com/a.mp4",
+    }
     assert cost({**body, "duration": 5}, "2026-03-01").usd == Decimal("0.5625")
     assert cost({**body, "duration": 5, "quality": "1080p"}).credits == Decimal("54.027")
     assert cost({**body, "duration": 10, "quality": "1080p"}).credits == Decimal("108.054")
@@ -116,8 +119,14 @@ def test_what_depends_on_a_file_is_bounded(orientation: str, most: int) -> None:
 def test_what_has_no_upper_limit_is_unknown_but_not_free() -> None:
     """The least is told."""
     route = next(route for _, route in PRICED if route.workflow == "edit-video")
-    found = PriceBook().cost(SELLER, route, {}, {"model": route.constants[0].value, "quality": "720p"})
-    assert (found.confidence, found.credits, found.at_least_credits) == ("unknown", None, Decimal("24.3"))
+    found = PriceBook().cost(
+        SELLER, route, {}, {"model": route.constants[0].value, "quality": "720p"}
+    )
+    assert (found.confidence, found.credits, found.at_least_credits) == (
+        "unknown",
+        None,
+        Decimal("24.3"),
+    )
     assert "at least $0.3574" in str(found)
 
 
@@ -184,7 +193,9 @@ def test_a_minimum_is_charged() -> None:
 
 def test_a_rate_without_a_duration_says_nothing() -> None:
     """What is not known stays unknown."""
-    vendor = next(vendor for vendor in UNPRICED if "duration" not in _defaults(all_providers()[vendor]))
+    vendor = next(
+        vendor for vendor in UNPRICED if "duration" not in _defaults(all_providers()[vendor])
+    )
     request = {"prompt": "a cat"}
     book = PriceBook((Rate(vendor, Decimal("0.1")),))
     made = plan(request, vendor)
@@ -217,16 +228,25 @@ BAD: list[tuple[Any, str]] = [
     ({"price": [{}]}, "vendor: one of"),
     ({"price": [{"vendor": "x", "usd_per_second": 1}]}, "vendor: one of"),
     ({"price": [{"vendor": UNPRICED[0]}]}, "exactly one of"),
-    ({"price": [{"vendor": UNPRICED[0], "usd_per_second": 1, "usd_per_file": 1}]}, "exactly one of"),
+    (
+        {"price": [{"vendor": UNPRICED[0], "usd_per_second": 1, "usd_per_file": 1}]},
+        "exactly one of",
+    ),
     ({"price": [{"vendor": UNPRICED[0], "usd_per_second": -1}]}, "not a price"),
     ({"price": [{"vendor": UNPRICED[0], "usd_per_second": "NaN"}]}, "not a price"),
     ({"price": [{"vendor": UNPRICED[0], "usd_per_second": float("inf")}]}, "not a price"),
     ({"price": [{"vendor": UNPRICED[0], "usd_per_second": True}]}, "not a price"),
     ({"price": [{"vendor": UNPRICED[0], "usd_per_second": "1,5"}]}, "not a price"),
-    ({"price": [{"vendor": UNPRICED[0], "usd_per_second": 1, "minimum_seconds": 1.5}]}, "minimum_seconds"),
+    (
+        {"price": [{"vendor": UNPRICED[0], "usd_per_second": 1, "minimum_seconds": 1.5}]},
+        "minimum_seconds",
+    ),
     ({"price": [{"vendor": UNPRICED[0], "usd_per_second": 1, "when": "x"}]}, "when"),
     ({"price": [{"vendor": UNPRICED[0], "usd_per_second": 1, "model": 3}]}, "model: a text"),
-    ({"price": [{"vendor": UNPRICED[0], "usd_per_second": 1, "currency": "EUR"}]}, "unknown field 'currency'"),
+    (
+        {"price": [{"vendor": UNPRICED[0], "usd_per_second": 1, "currency": "EUR"}]},
+        "unknown field 'currency'",
+    ),
 ]
 
 
@@ -254,8 +274,16 @@ MARCH = NOVEMBER - 250 * 86_400
 
 def job(vendor: str, usage: Any, status: str = "succeeded", **more: Any) -> Job:
     """A job whose vendor says this of its usage."""
-    fixed = {"vendor": vendor, "model": "m", "workflow": "text-to-video", "id": "task", "simulated": False}
-    return Job.model_validate({**fixed, "created_at": NOVEMBER, "status": status, "usage": usage, **more})
+    fixed = {
+        "vendor": vendor,
+        "model": "m",
+        "workflow": "text-to-video",
+        "id": "task",
+        "simulated": False,
+    }
+    return Job.model_validate(
+        {**fixed, "created_at": NOVEMBER, "status": status, "usage": usage, **more}
+    )
 
 
 def finished(vendor: str) -> Any:
@@ -263,7 +291,11 @@ def finished(vendor: str) -> Any:
     provider = all_providers()[vendor]
     query = provider.contract.operation("get")
     assert query is not None
-    body = next(body for code, _, name, body in provider.contract.replies(query) if (code, name) == (200, "succeeded"))
+    body = next(
+        body
+        for code, _, name, body in provider.contract.replies(query)
+        if (code, name) == (200, "succeeded")
+    )
     return provider.facts(body).usage
 
 
@@ -281,7 +313,11 @@ def test_a_charge_is_read_where_the_vendor_documents_it(vendor: str) -> None:
     assert rule["source"]
     assert set(rule["settled"]) <= FINAL
     assert set(rule) <= {"credits", "usd", "settled", "source"}
-    told = {name: Decimal(repr(get(usage, rule[name][0]))) for name in ("credits", "usd") if name in rule}
+    told = {
+        name: Decimal(repr(get(usage, rule[name][0])))
+        for name in ("credits", "usd")
+        if name in rule
+    }
     found = charged(job(vendor, usage))
     assert found == Charge(told["credits"], told.get("usd"))
     document = found.document()
@@ -345,7 +381,22 @@ def test_simulated_credits_are_nobodys_money(vendor: str) -> None:
     assert found.usd is None
 
 
-ODD: list[Any] = [None, True, False, "5", "", [], {}, -1, -0.1, float("nan"), float("inf"), 10**9, 10**400, 1e300]
+ODD: list[Any] = [
+    None,
+    True,
+    False,
+    "5",
+    "",
+    [],
+    {},
+    -1,
+    -0.1,
+    float("nan"),
+    float("inf"),
+    10**9,
+    10**400,
+    1e300,
+]
 VALUES = st.one_of(
     st.sampled_from(ODD),
     st.floats(),
@@ -366,7 +417,10 @@ def test_an_odd_value_is_no_charge(vendor: str, value: Any) -> None:
 
 @given(
     usage=st.dictionaries(
-        st.sampled_from([place.split(".")[0] for rule in SAYING.values() for place in rule["credits"]]) | st.text(),
+        st.sampled_from(
+            [place.split(".")[0] for rule in SAYING.values() for place in rule["credits"]]
+        )
+        | st.text(),
         VALUES,
         max_size=4,
     ),
@@ -417,8 +471,11 @@ def test_an_estimate_is_read_as_it_was_written(name: str) -> None:
 
 @given(
     document=st.dictionaries(
-        st.sampled_from(["confidence", "credits", "usd", "at_least_usd", "as_of", "source"]) | st.text(),
-        st.none() | st.text() | st.sampled_from(["exact", "bounded", "unknown", "NaN", "-1", "1e99", "0.5"]),
+        st.sampled_from(["confidence", "credits", "usd", "at_least_usd", "as_of", "source"])
+        | st.text(),
+        st.none()
+        | st.text()
+        | st.sampled_from(["exact", "bounded", "unknown", "NaN", "-1", "1e99", "0.5"]),
     )
 )
 def test_an_odd_estimate_is_unknown(document: dict[str, str | None]) -> None:
@@ -440,7 +497,8 @@ def test_a_price_book_of_other_types_does_no_harm() -> None:
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Client]:
     with Client(
-        simulator=Simulator(clock=VirtualClock(time.time() - 3600), seed=1), ledger=tmp_path / "ledger.sqlite3"
+        simulator=Simulator(clock=VirtualClock(time.time() - 3600), seed=1),
+        ledger=tmp_path / "ledger.sqlite3",
     ) as made:
         yield made
 
@@ -465,7 +523,9 @@ def of_ledger(client: Client, name: str | None) -> Job:
 
 @pytest.mark.parametrize("vendor", list(all_providers()))
 @pytest.mark.parametrize("known", [True, False])
-def test_the_estimate_stays_with_the_job(client: Client, vendor: str, known: bool, tmp_path: Path) -> None:
+def test_the_estimate_stays_with_the_job(
+    client: Client, vendor: str, known: bool, tmp_path: Path
+) -> None:
     """From the plan to the saved files, in the ledger, and where it is asked for or gone on with later."""
     client.prices = PriceBook((Rate(vendor, Decimal("0.07"), as_of="2026-11-01"),) if known else ())
     made = client.plan(REQUEST, vendor)
@@ -484,7 +544,9 @@ def test_the_estimate_stays_with_the_job(client: Client, vendor: str, known: boo
 
 
 @pytest.mark.parametrize("vendor", list(all_providers()))
-def test_the_estimate_stays_with_a_job_that_was_lost(client: Client, vendor: str, tmp_path: Path) -> None:
+def test_the_estimate_stays_with_a_job_that_was_lost(
+    client: Client, vendor: str, tmp_path: Path
+) -> None:
     """Until it is adopted, found by the vendor's word, or paid for anew."""
     assert client.ledger
     assert client.simulator
@@ -502,14 +564,19 @@ def test_the_estimate_stays_with_a_job_that_was_lost(client: Client, vendor: str
 
 
 @pytest.mark.parametrize("vendor", SAYING)
-def test_a_job_that_has_ended_before_it_was_found_has_its_charge(client: Client, vendor: str) -> None:
+def test_a_job_that_has_ended_before_it_was_found_has_its_charge(
+    client: Client, vendor: str
+) -> None:
     """It is known at once then."""
     assert client.simulator
     lost = lose(client, client.plan(REQUEST, vendor))
     ((_, task),) = client.simulator.tasks
     client.wire.clock.advance(3000)  # type: ignore[attr-defined]
     found = client.adopt(lost, task)
-    assert (found.status, found.charge) == ("succeeded", {"credits": "5", "usd": None, "as_of": None})
+    assert (found.status, found.charge) == (
+        "succeeded",
+        {"credits": "5", "usd": None, "as_of": None},
+    )
     assert of_ledger(client, lost).charge == found.charge
 
 
@@ -567,7 +634,15 @@ def test_a_submission_keeps_its_estimate_as_text() -> None:
             continue
         sent = Submission.of(made, idempotency_key="0123456789abcdef", simulated=True)
         assert sent.estimate == made.cost.document()
-        names = ("vendor", "model", "workflow", "idempotency_key", "folder", "reference", "simulated")
+        names = (
+            "vendor",
+            "model",
+            "workflow",
+            "idempotency_key",
+            "folder",
+            "reference",
+            "simulated",
+        )
         columns = {name: getattr(sent, name) for name in names}
         assert Submission.load(sent.dump(), **columns).estimate == sent.estimate
         assert sent.again("another").estimate == sent.estimate

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from polyreel.cli import show
-from polyreel.registry import all_providers
+from polyreel.providers.base.registry import all_providers
 from polyreel_generated.shared import Job
 from support.cli import LEDGER, VENDORS, Command, stranger
 
@@ -15,13 +15,17 @@ CLIP = ("a cat", "--duration", "5", "--resolution", "1080p", "--no-audio")
 PRICED = [
     vendor
     for vendor, provider in all_providers().items()
-    if any("x-polyreel-price" in provider.contract.schema(route.schema) for route in provider.routes)
+    if any(
+        "x-polyreel-price" in provider.contract.schema(route.schema) for route in provider.routes
+    )
 ]
 UNPRICED = [vendor for vendor in VENDORS if vendor not in PRICED]
 
 
 @pytest.fixture
-def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+def cli(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Command:
     return stranger(capsys, monkeypatch, tmp_path)
 
 
@@ -57,7 +61,9 @@ def test_a_price_file_fills_what_is_unknown(cli: Command, tmp_path: Path) -> Non
     assert f"{UNPRICED[0]}: taken" in made.err
 
 
-@pytest.mark.parametrize("content", [b"", b"[[price]]\n", b"not toml", b"\xff\xfe", b"[[price]]\nvendor = 'x'\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[[price]]\n", b"not toml", b"\xff\xfe", b"[[price]]\nvendor = 'x'\n"]
+)
 def test_a_wrong_price_file_is_refused(cli: Command, tmp_path: Path, content: bytes) -> None:
     """With one message that names it."""
     (tmp_path / "prices.toml").write_bytes(content)
@@ -91,7 +97,11 @@ def test_a_job_is_told_with_its_estimate(cli: Command, vendor: str) -> None:
     estimate = cli("plan", *CLIP, "--vendor", vendor, "--json").document["cost"]
     found = cli("generate", *CLIP, "--vendor", vendor)
     (line,) = (line for line in found.err.splitlines() if line.startswith("cost: "))
-    known = "estimated 36.018 credits = $0.5297 (prices of 2026-10-10)" if vendor in PRICED else "estimate unknown"
+    known = (
+        "estimated 36.018 credits = $0.5297 (prices of 2026-10-10)"
+        if vendor in PRICED
+        else "estimate unknown"
+    )
     assert line == f"cost: {known}; charged nothing, as it was simulated"
     assert "cost" not in found.out
     made = cli("generate", *CLIP, "--vendor", vendor, "--json").document
@@ -99,7 +109,11 @@ def test_a_job_is_told_with_its_estimate(cli: Command, vendor: str) -> None:
     assert Job.model_validate(made).estimate == estimate
     assert made.get("charge", {}).get("usd") is None
     rows = cli("jobs", "--json").document
-    assert [row["estimate"] for row in rows] == [row["job"]["estimate"] for row in rows] == [estimate] * 2
+    assert (
+        [row["estimate"] for row in rows]
+        == [row["job"]["estimate"] for row in rows]
+        == [estimate] * 2
+    )
     assert ("estimated $0.5297" in cli("jobs").out) == (vendor in PRICED)
 
 
@@ -115,20 +129,44 @@ def test_what_was_lost_has_its_estimate(cli: Command) -> None:
 
 def finished(vendor: str, usage: object = None, **more: object) -> Job:
     """A live job that is over."""
-    fixed = {"vendor": vendor, "model": "m", "workflow": "text-to-video", "id": "task", "simulated": False}
-    return Job.model_validate({**fixed, "status": "succeeded", "created_at": 1_795_000_000.0, "usage": usage, **more})
+    fixed = {
+        "vendor": vendor,
+        "model": "m",
+        "workflow": "text-to-video",
+        "id": "task",
+        "simulated": False,
+    }
+    return Job.model_validate(
+        {**fixed, "status": "succeeded", "created_at": 1_795_000_000.0, "usage": usage, **more}
+    )
 
 
 def test_what_a_live_job_cost_is_told_in_words() -> None:
     """The vendor's dollars, or those that its credits are; what nobody said is not made up."""
     vendor = PRICED[0]
-    estimate = {"confidence": "bounded", "credits": "40.5000", "usd": "0.595588", "as_of": "2026-10-10"}
-    told = show.cost_text(finished(vendor, {"credits_used": 40.5, "cost": {"usd": 0.596}}, estimate=estimate))
+    estimate = {
+        "confidence": "bounded",
+        "credits": "40.5000",
+        "usd": "0.595588",
+        "as_of": "2026-10-10",
+    }
+    told = show.cost_text(
+        finished(vendor, {"credits_used": 40.5, "cost": {"usd": 0.596}}, estimate=estimate)
+    )
     before = "cost: estimated at most 40.5 credits = $0.5956 (prices of 2026-10-10)"
     assert told == f"{before}; charged 40.5 credits = $0.5960"
     assert show.cost_text(finished(vendor, estimate=estimate)) == f"{before}; charged not told"
-    own = {"confidence": "exact", "credits": None, "usd": "0.35", "as_of": None, "source": "your price file"}
-    assert show.cost_text(finished(vendor, estimate=own)) == "cost: estimated $0.3500; charged not told"
+    own = {
+        "confidence": "exact",
+        "credits": None,
+        "usd": "0.35",
+        "as_of": None,
+        "source": "your price file",
+    }
+    assert (
+        show.cost_text(finished(vendor, estimate=own))
+        == "cost: estimated $0.3500; charged not told"
+    )
     old = show.cost_text(finished(vendor, {"credits_used": 13.5}))
     assert old == "cost: not estimated; charged 13.5 credits = $0.1985 (prices of 2026-10-10)"
     assert show.cost_text(finished(vendor)) is None
@@ -142,7 +180,9 @@ def test_an_old_job_is_shown_with_its_charge(cli: Command) -> None:
         job = Job.model_validate_json(file.execute("SELECT job FROM jobs").fetchone()[0])
         usage = {"credits_used": 36.018, "cost": {"usd": 0.53}}
         old = job.model_copy(update={"simulated": False, "usage": usage, "charge": None})
-        file.execute("UPDATE jobs SET simulated = 0, job = ?", (old.model_dump_json(exclude_none=True),))
+        file.execute(
+            "UPDATE jobs SET simulated = 0, job = ?", (old.model_dump_json(exclude_none=True),)
+        )
     file.close()
     (row,) = cli("jobs", "--json").document
     assert row["job"]["charge"] == {"credits": "36.018", "usd": "0.53", "as_of": None}

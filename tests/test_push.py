@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from polyreel import AsyncClient, Client, Simulator, webhooks
-from polyreel.ledger import Ledger
-from polyreel.provider import FINAL
+from polyreel import AsyncClient, Client, Simulator
+from polyreel.jobs.waiting import CALLED_BACK_SECONDS, LISTEN_SECONDS
+from polyreel.ledger.sqlite import Ledger
+from polyreel.providers.base import webhooks
+from polyreel.providers.base.facts import FINAL
 from polyreel.simulator import VirtualClock
 from polyreel.simulator.webhooks import Delivery, deliveries
-from polyreel.waiting import CALLED_BACK_SECONDS, LISTEN_SECONDS
 from polyreel_generated.shared import Job
 from support.webhooks import HOOKED, SECRET, SIGNED
 
@@ -44,7 +45,9 @@ class Caller(VirtualClock):
                 self.take(job, delivery)
 
     def sent(self, job: Job) -> list[Delivery]:
-        return deliveries(self.simulator, job.vendor, job.id, SECRET if job.vendor in SIGNED else None, self.now())
+        return deliveries(
+            self.simulator, job.vendor, job.id, SECRET if job.vendor in SIGNED else None, self.now()
+        )
 
     def take(self, job: Job, delivery: Delivery) -> None:
         event = webhooks.parse(job.vendor, delivery.headers, delivery.body, SECRET)
@@ -91,7 +94,9 @@ def test_who_calls_back_is_hardly_asked(caller: Caller, vendor: str, wait: Wait)
     jobs = caller.submit(vendor, 4)
     caller.advance(LISTEN_SECONDS)  # the first calls: so it is known that the vendor makes any
     if vendor not in SIGNED:  # calls once, at the end: another job has shown that it does
-        caller.take(jobs[0], Delivery({}, b'{"id": "%s", "status": "pending"}' % jobs[0].id.encode()))
+        caller.take(
+            jobs[0], Delivery({}, b'{"id": "%s", "status": "pending"}' % jobs[0].id.encode())
+        )
     before = caller.asked()
     done = wait(caller, jobs)
     assert sorted(job.id for job in done) == sorted(job.id for job in jobs)
@@ -116,7 +121,9 @@ def test_a_call_that_is_lost_is_made_up_for(caller: Caller, vendor: str, wait: W
 
 @every_way
 @pytest.mark.parametrize("vendor", HOOKED)
-def test_an_end_that_another_process_saw_is_not_asked_for(caller: Caller, vendor: str, wait: Wait) -> None:
+def test_an_end_that_another_process_saw_is_not_asked_for(
+    caller: Caller, vendor: str, wait: Wait
+) -> None:
     """The ledger has it: no call at all."""
     jobs = caller.submit(vendor, 2)
     caller.calling = False

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from PIL import Image
 from polyreel.cli import EXIT_CODES, INTERNAL, SOME_FAILED
-from polyreel.registry import all_providers
+from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import Simulator
 from polyreel.simulator.transport import SimulatedTransport
 from support.cli import Command, process, stranger, streams
@@ -33,13 +33,16 @@ def recorded() -> str:
     provider = next(iter(all_providers().values()))
     with httpx.Client(transport=recorder) as client:
         client.get(
-            f"{provider.base_url}{provider.get_request('nonesuch')['url']}", headers={"Authorization": "Bearer x"}
+            f"{provider.base_url}{provider.get_request('nonesuch')['url']}",
+            headers={"Authorization": "Bearer x"},
         )
     return "\n".join(map(json.dumps, recorder.lines))
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+def cli(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Command:
     """Command lines in a folder with the files that the README's examples name."""
     Image.new("RGB", (640, 360)).save(tmp_path / "cat.png")
     shutil.copy(ROOT / "tests" / "requests" / "text_to_video.json", tmp_path / "request.json")
@@ -70,7 +73,9 @@ ELSEWHERE = {"simulate", "listen", "torture"}
 """Commands that do not end by themselves, or not soon."""
 
 
-@pytest.mark.parametrize("arguments", [words for words in COMMANDS if words[0] not in ELSEWHERE], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [words for words in COMMANDS if words[0] not in ELSEWHERE], ids=" ".join
+)
 def test_every_command_works(cli: Command, arguments: list[str]) -> None:
     """Every `$ polyreel` line ends as it should; those that serve or take long have tests of their own."""
     found = cli(*arguments)
@@ -92,4 +97,6 @@ def test_the_python_code_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def test_the_exit_codes_are_the_codes() -> None:
     """Every exit code of the program is in the table, and no other."""
     rows = re.findall(r"^\| (\d+) \| (.+) \|$", README, re.MULTILINE)
-    assert [int(code) for code, _ in rows] == sorted({0, INTERNAL, SOME_FAILED, *(code for _, code in EXIT_CODES)})
+    assert [int(code) for code, _ in rows] == sorted(
+        {0, INTERNAL, SOME_FAILED, *(code for _, code in EXIT_CODES)}
+    )

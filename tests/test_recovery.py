@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from polyreel import AmbiguousError, Client, DownloadError, JobFailedError, RejectedError, Simulator, StillRunningError
+from polyreel import (
+    AmbiguousError,
+    Client,
+    DownloadError,
+    JobFailedError,
+    RejectedError,
+    Simulator,
+    StillRunningError,
+)
 from polyreel.errors import (
     BadReplyError,
     ClaimedError,
@@ -17,11 +25,11 @@ from polyreel.errors import (
     TaskNotFoundError,
     UnknownNameError,
 )
-from polyreel.ledger import Ledger
-from polyreel.provider import Provider
-from polyreel.records import Claim
-from polyreel.recovery import REPLAY_SECONDS
-from polyreel.registry import all_providers, get_provider
+from polyreel.jobs.recovery import REPLAY_SECONDS
+from polyreel.ledger.events import Claim
+from polyreel.ledger.sqlite import Ledger
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import VirtualClock
 from support.faults import VENDORS, Clients, Kind, every_kind, every_vendor
 
@@ -29,7 +37,8 @@ REQUEST = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": Fals
 REPLAYING = [
     vendor
     for vendor, provider in all_providers().items()
-    if provider.operation(provider.routes[0]).spec.get("x-polyreel-idempotency", {}).get("mode") == "replay"
+    if provider.operation(provider.routes[0]).spec.get("x-polyreel-idempotency", {}).get("mode")
+    == "replay"
 ]
 LISTING = [vendor for vendor in VENDORS if type(get_provider(vendor)).recent is not Provider.recent]
 UNFINDABLE = [vendor for vendor in VENDORS if vendor not in {*REPLAYING, *LISTING}]
@@ -78,7 +87,9 @@ def state(client: Client, name: str) -> str:
 
 @every_kind
 @every_vendor
-def test_patience_that_runs_out_costs_nothing(pair: Clients, vendor: str, kind: Kind, tmp_path: Path) -> None:
+def test_patience_that_runs_out_costs_nothing(
+    pair: Clients, vendor: str, kind: Kind, tmp_path: Path
+) -> None:
     """The job is resumed where it was left, and its files land where they were wanted at first."""
     client = pair.by_kind[kind]
     assert client.simulator
@@ -137,7 +148,12 @@ def test_a_job_of_the_other_kind_is_refused(client: Client, tmp_path: Path) -> N
     assert client.ledger
     with Client(keys=dict.fromkeys(VENDORS, "k" * 20), ledger=client.ledger) as live:
         assert live.jobs() == []
-        for action in (live.resume, live.resubmit, lambda name: live.adopt(name, "x"), live.reconcile):
+        for action in (
+            live.resume,
+            live.resubmit,
+            lambda name: live.adopt(name, "x"),
+            live.reconcile,
+        ):
             with pytest.raises(UnknownNameError, match="simulated job"):
                 action(lost)
 
@@ -145,7 +161,11 @@ def test_a_job_of_the_other_kind_is_refused(client: Client, tmp_path: Path) -> N
 def test_a_client_without_a_ledger_says_so() -> None:
     """Whatever needs one."""
     with Client() as client:
-        actions: list[Callable[[], object]] = [client.jobs, lambda: client.resume("x"), client.reconcile]
+        actions: list[Callable[[], object]] = [
+            client.jobs,
+            lambda: client.resume("x"),
+            client.reconcile,
+        ]
         for action in actions:
             with pytest.raises(LedgerError, match="ledger="):
                 action()
@@ -167,7 +187,9 @@ def test_a_link_that_died_is_asked_for_again(client: Client, vendor: str, tmp_pa
 
 @every_vendor
 @pytest.mark.parametrize("fault", ["link-403", "link-404", "link-410"])
-def test_a_link_that_stays_dead_is_told(client: Client, vendor: str, fault: str, tmp_path: Path) -> None:
+def test_a_link_that_stays_dead_is_told(
+    client: Client, vendor: str, fault: str, tmp_path: Path
+) -> None:
     """With the job, which stays where it can be resumed from."""
     assert client.simulator
     job = client.wait(client.submit(client.plan(REQUEST, vendor)))
@@ -190,7 +212,10 @@ def test_a_reference_is_paid_once(pair: Clients, vendor: str, kind: Kind, tmp_pa
     """Asked for again, the same job comes back; submitting it again is refused."""
     client = pair.by_kind[kind]
     assert client.simulator
-    jobs = [pair.do(kind, "generate", REQUEST, vendor, output=tmp_path, reference="row 1") for _ in range(3)]
+    jobs = [
+        pair.do(kind, "generate", REQUEST, vendor, output=tmp_path, reference="row 1")
+        for _ in range(3)
+    ]
     assert jobs[0] == jobs[1] == jobs[2]
     assert client.simulator.bill.count() == 1
     with pytest.raises(ClaimedError, match="has a job already"):
@@ -201,7 +226,9 @@ def test_a_reference_is_paid_once(pair: Clients, vendor: str, kind: Kind, tmp_pa
 
 
 @every_vendor
-def test_a_reference_is_free_again_where_nothing_was_paid(client: Client, vendor: str, tmp_path: Path) -> None:
+def test_a_reference_is_free_again_where_nothing_was_paid(
+    client: Client, vendor: str, tmp_path: Path
+) -> None:
     """After a refusal the same command may try again; after a lost answer it may not."""
     assert client.simulator
     client.simulator.inject("rate-limited-none", vendor)
@@ -220,8 +247,12 @@ def test_a_reference_is_free_again_where_nothing_was_paid(client: Client, vendor
 
 @every_kind
 @pytest.mark.parametrize("vendor", [*dict.fromkeys(REPLAYING + LISTING)])
-@pytest.mark.parametrize("fault", ["lost-reset", "lost-silence", "lost-html", "lost-empty", "lost-502", "lost-cut"])
-def test_a_lost_job_is_found(pair: Clients, vendor: str, fault: str, kind: Kind, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "fault", ["lost-reset", "lost-silence", "lost-html", "lost-empty", "lost-502", "lost-cut"]
+)
+def test_a_lost_job_is_found(
+    pair: Clients, vendor: str, fault: str, kind: Kind, tmp_path: Path
+) -> None:
     """By the vendor's key or list; it is billed once, and finished like any other."""
     client = pair.by_kind["blocking"]
     assert isinstance(client, Client)
@@ -306,7 +337,10 @@ def test_a_vendor_with_nothing_to_ask_is_told(client: Client, vendor: str) -> No
     """Plainly, with what the user can do."""
     lost = lose(client, vendor)
     (finding,) = client.reconcile(lost)
-    assert (finding.result, finding.text) == ("unsolved", f"{vendor} documents no list of tasks: look at its dashboard")
+    assert (finding.result, finding.text) == (
+        "unsolved",
+        f"{vendor} documents no list of tasks: look at its dashboard",
+    )
     assert state(client, lost) == "ambiguous"
 
 
@@ -374,7 +408,9 @@ def test_one_task_is_not_adopted_twice(client: Client, vendor: str) -> None:
 
 @every_kind
 @every_vendor
-def test_resubmitting_needs_the_users_word(pair: Clients, vendor: str, kind: Kind, tmp_path: Path) -> None:
+def test_resubmitting_needs_the_users_word(
+    pair: Clients, vendor: str, kind: Kind, tmp_path: Path
+) -> None:
     """Then it is a new entry and a new job, under a new key; the old entry says what became of it."""
     client = pair.by_kind["blocking"]
     assert isinstance(client, Client)
@@ -387,7 +423,12 @@ def test_resubmitting_needs_the_users_word(pair: Clients, vendor: str, kind: Kin
     job = pair.do(kind, "resubmit", lost, accept_double_billing=True, output=tmp_path)
     assert client.simulator.bill.count() == 2
     old, new = client.ledger.entries()
-    assert (old.state, new.state, new.follows, new.id) == ("resubmitted", "saved", lost, job.ledger_id)
+    assert (old.state, new.state, new.follows, new.id) == (
+        "resubmitted",
+        "saved",
+        lost,
+        job.ledger_id,
+    )
     assert old.submission.idempotency_key != new.submission.idempotency_key
     assert pair.do(kind, "generate", REQUEST, vendor, output=tmp_path, reference="r") == job
     with pytest.raises(ClaimedError, match="not ambiguous"):
@@ -419,7 +460,9 @@ class Stop(BaseException):
 @every_kind
 @every_vendor
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_an_interruption_is_written_down(pair: Clients, vendor: str, kind: Kind, moment: str) -> None:
+def test_an_interruption_is_written_down(
+    pair: Clients, vendor: str, kind: Kind, moment: str
+) -> None:
     """Before the paid call it cost nothing; from its first byte on it may have."""
     client = pair.by_kind[kind]
     assert client.simulator
@@ -433,7 +476,9 @@ def test_an_interruption_is_written_down(pair: Clients, vendor: str, kind: Kind,
     with pytest.raises(Stop):
         pair.do(kind, "submit", client.plan(REQUEST, vendor))
     (entry,) = client.jobs()
-    assert (entry.state, client.simulator.bill.count()) == (("unsent", 0) if moment == "before" else ("ambiguous", 1))
+    assert (entry.state, client.simulator.bill.count()) == (
+        ("unsent", 0) if moment == "before" else ("ambiguous", 1)
+    )
     assert not entry.owned
     assert "interrupted" in (entry.reason or "")
 
@@ -468,6 +513,8 @@ def test_a_ledger_that_fails_afterwards_loses_no_task(client: Client, vendor: st
     assert (caught.value.job.id, caught.value.billed) == (task, "yes")
     client.simulator.inject("lost-reset", vendor)
     connection.execute("PRAGMA query_only = 0")
-    with pytest.raises(AmbiguousError):  # what happened to the money matters more than what happened to the file
+    with pytest.raises(
+        AmbiguousError
+    ):  # what happened to the money matters more than what happened to the file
         client.submit(client.plan(REQUEST, vendor))
     connection.execute("PRAGMA query_only = 0")

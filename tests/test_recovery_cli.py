@@ -12,19 +12,33 @@ import time
 from pathlib import Path
 
 import pytest
-from polyreel.ledger import Ledger
-from polyreel.provider import Provider
-from polyreel.registry import all_providers
+from polyreel.ledger.sqlite import Ledger
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import RunningClock, Simulator, server
-from support.cli import CANARY, FIRST, LEDGER, VENDORS, Command, Outcome, environment, process, stranger
+from support.cli import (
+    CANARY,
+    FIRST,
+    LEDGER,
+    VENDORS,
+    Command,
+    Outcome,
+    environment,
+    process,
+    stranger,
+)
 
 CLIP = ("generate", "a cat", "--duration", "3", "--resolution", "720p", "--no-audio")
-UNFINDABLE = next(vendor for vendor, one in all_providers().items() if type(one).recent is Provider.recent)
+UNFINDABLE = next(
+    vendor for vendor, one in all_providers().items() if type(one).recent is Provider.recent
+)
 MOVABLE = next(vendor for vendor, one in all_providers().items() if one.base_url_variable)
 
 
 @pytest.fixture
-def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+def cli(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Command:
     return stranger(capsys, monkeypatch, tmp_path)
 
 
@@ -38,7 +52,9 @@ def entry_of(found: Outcome) -> str:
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_running_out_of_patience_and_resuming(vendor: str, tmp_path: Path) -> None:
     """Exit 8 names the next command, which finishes the job in another process; once more, it does nothing."""
-    waiting = process(*CLIP, "--vendor", vendor, "--timeout", "1", "--output", "there", cwd=tmp_path)
+    waiting = process(
+        *CLIP, "--vendor", vendor, "--timeout", "1", "--output", "there", cwd=tmp_path
+    )
     assert waiting.code == 8
     command = waiting.last_line.removeprefix("next: polyreel ").split()
     assert command[0] == "resume"
@@ -61,11 +77,19 @@ def test_a_lost_answer_and_the_way_out(vendor: str, tmp_path: Path) -> None:
     found = process("reconcile", name, "--json", cwd=tmp_path)
     (finding,) = found.document
     if vendor != UNFINDABLE:
-        assert (found.code, finding["result"], found.last_line) == (0, "found", f"next: polyreel resume {name}")
+        assert (found.code, finding["result"], found.last_line) == (
+            0,
+            "found",
+            f"next: polyreel resume {name}",
+        )
         assert process("resume", cwd=tmp_path).code == 0
         return
     assert (found.code, finding["result"]) == (6, "unsolved")
-    for step in (f"adopt {name} TASK", f"resubmit {name} --accept-double-billing", f"abandon {name}"):
+    for step in (
+        f"adopt {name} TASK",
+        f"resubmit {name} --accept-double-billing",
+        f"abandon {name}",
+    ):
         assert f"polyreel {step}" in found.err
     assert process("resume", name, cwd=tmp_path).code == 6
     assert process("resubmit", name, cwd=tmp_path).code == 2
@@ -119,7 +143,10 @@ def test_several_jobs_are_resumed_together(cli: Command) -> None:
     names = [entry["id"] for entry in cli("jobs", "--json").document]
     assert cli("resume", names[0], "zzzz").code == 2
     found = cli("resume", "--json")
-    assert (found.code, [job["status"] for job in found.document]) == (0, ["succeeded"] * len(VENDORS))
+    assert (found.code, [job["status"] for job in found.document]) == (
+        0,
+        ["succeeded"] * len(VENDORS),
+    )
     lost = entry_of(cli(*CLIP, "--fault", "lost-empty", "--json"))
     some = cli("resume", names[0], lost, "--json")
     assert (some.code, [one["status"] for one in some.document]) == (5, ["succeeded", "error"])
@@ -175,7 +202,9 @@ def test_a_live_job_is_resumed_live(tmp_path: Path) -> None:
         assert process("resume", cwd=tmp_path, env=env).last_line == "nothing to resume"
         done = process("resume", name, "--live", cwd=tmp_path, env=env)
         assert done.code == 0, done.err
-    assert CANARY.encode() not in b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert CANARY.encode() not in b"".join(
+        file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()
+    )
 
 
 def test_a_lost_answer_of_a_live_job_names_a_live_command(tmp_path: Path) -> None:
@@ -187,7 +216,9 @@ def test_a_lost_answer_of_a_live_job_names_a_live_command(tmp_path: Path) -> Non
         lost = process(*CLIP, "--live", "--vendor", MOVABLE, "--json", cwd=tmp_path, env=env)
         assert lost.code == 6
         assert lost.last_line == f"next: polyreel reconcile {entry_of(lost)} --live"
-        found = process(*lost.last_line.removeprefix("next: polyreel ").split(), "--json", cwd=tmp_path, env=env)
+        found = process(
+            *lost.last_line.removeprefix("next: polyreel ").split(), "--json", cwd=tmp_path, env=env
+        )
         assert [finding["id"] for finding in found.document] == [entry_of(lost)]
 
 
@@ -195,9 +226,13 @@ def test_a_lost_answer_of_a_live_job_names_a_live_command(tmp_path: Path) -> Non
 def test_an_interrupted_command_loses_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C exits 130, SIGTERM 143; both say what to type next, and that finishes the job."""
     with server.running(Simulator(clock=RunningClock(1))) as url:
-        env = environment(**{all_providers()[MOVABLE].base_url_variable or "": url + server.mounts()[MOVABLE]})
+        env = environment(
+            **{all_providers()[MOVABLE].base_url_variable or "": url + server.mounts()[MOVABLE]}
+        )
         command = [sys.executable, "-m", "polyreel", *CLIP, "--live", "--vendor", MOVABLE]
-        running = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+        running = subprocess.Popen(
+            command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True
+        )
         assert running.stderr
         assert "queued" in running.stderr.readline()
         running.send_signal(number)

@@ -41,7 +41,9 @@ def frames(file: bytes) -> list[av.VideoFrame]:
 
 
 def still(caption: Sequence[str]) -> Image.Image:
-    return Image.open(BytesIO(render_image(width=640, height=360, output_format="png", caption=caption)))
+    return Image.open(
+        BytesIO(render_image(width=640, height=360, output_format="png", caption=caption))
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,9 @@ def still(caption: Sequence[str]) -> Image.Image:
         (15, 320, 180, True),
     ],
 )
-def test_a_video_has_the_asked_duration_size_and_sound(seconds: int, width: int, height: int, audio: bool) -> None:
+def test_a_video_has_the_asked_duration_size_and_sound(
+    seconds: int, width: int, height: int, audio: bool
+) -> None:
     file = render_video(seconds=seconds, width=width, height=height, audio=audio, caption=CAPTION)
     with av.open(BytesIO(file), "r") as container:
         assert container.duration is not None
@@ -69,14 +73,24 @@ def test_a_video_has_the_asked_duration_size_and_sound(seconds: int, width: int,
         assert (video.codec_context.name, video.average_rate) == ("h264", Fraction(24))
         decoded = list(container.decode(video))
     assert len(decoded) == 24 * seconds
-    assert {(frame.width, frame.height, frame.format.name) for frame in decoded} == {(width, height, "yuv420p")}
-    assert [frame.time for frame in decoded] == pytest.approx([number / 24 for number in range(24 * seconds)], abs=1e-3)
+    assert {(frame.width, frame.height, frame.format.name) for frame in decoded} == {
+        (width, height, "yuv420p")
+    }
+    assert [frame.time for frame in decoded] == pytest.approx(
+        [number / 24 for number in range(24 * seconds)], abs=1e-3
+    )
 
 
 def test_the_sound_is_a_quiet_stereo_tone_of_the_videos_length() -> None:
-    with av.open(BytesIO(render_video(seconds=3, width=64, height=64, audio=True, caption=CAPTION)), "r") as container:
+    with av.open(
+        BytesIO(render_video(seconds=3, width=64, height=64, audio=True, caption=CAPTION)), "r"
+    ) as container:
         (sound,) = container.streams.audio
-        assert (sound.codec_context.name, sound.sample_rate, sound.layout.name) == ("aac", 48_000, "stereo")
+        assert (sound.codec_context.name, sound.sample_rate, sound.layout.name) == (
+            "aac",
+            48_000,
+            "stereo",
+        )
         decoded = list(container.decode(sound))
     assert sum(frame.samples for frame in decoded) == pytest.approx(3 * 48_000, abs=4_800)
     for plane in decoded[len(decoded) // 2].planes:
@@ -109,7 +123,9 @@ def test_a_video_can_start_before_it_is_downloaded() -> None:
 
 @pytest.mark.parametrize("output_format", FORMATS)
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (333, 77), (1024, 1536)])
-def test_an_image_has_the_asked_format_and_size(output_format: ImageFormat, width: int, height: int) -> None:
+def test_an_image_has_the_asked_format_and_size(
+    output_format: ImageFormat, width: int, height: int
+) -> None:
     file = render_image(width=width, height=height, output_format=output_format, caption=CAPTION)
     with Image.open(BytesIO(file)) as picture:
         picture.load()
@@ -119,15 +135,28 @@ def test_an_image_has_the_asked_format_and_size(output_format: ImageFormat, widt
 @pytest.mark.parametrize("caption", NASTY_CAPTIONS.values(), ids=list(NASTY_CAPTIONS))
 @pytest.mark.parametrize(("width", "height"), [(2, 2), (2, 426), (24, 426), (240, 426)])
 def test_any_caption_can_be_drawn(caption: Sequence[str], width: int, height: int) -> None:
-    assert len(frames(render_video(seconds=1, width=width, height=height, audio=False, caption=caption))) == 24
+    assert (
+        len(
+            frames(
+                render_video(seconds=1, width=width, height=height, audio=False, caption=caption)
+            )
+        )
+        == 24
+    )
     assert render_image(width=width, height=height, output_format="png", caption=caption)
 
 
 def test_equal_arguments_give_equal_bytes() -> None:
-    films = {render_video(seconds=2, width=640, height=360, audio=True, caption=CAPTION) for _ in range(3)}
+    films = {
+        render_video(seconds=2, width=640, height=360, audio=True, caption=CAPTION)
+        for _ in range(3)
+    }
     assert len(films) == 1
     for output_format in FORMATS:
-        images = {render_image(width=99, height=99, output_format=output_format, caption=CAPTION) for _ in range(2)}
+        images = {
+            render_image(width=99, height=99, output_format=output_format, caption=CAPTION)
+            for _ in range(2)
+        }
         assert len(images) == 1
 
 
@@ -144,14 +173,20 @@ def test_equal_arguments_give_equal_bytes_in_another_process_on_one_core() -> No
 
 def test_importing_the_module_loads_no_media_library() -> None:
     program = "import sys, polyreel.simulator.rendering; print({'av', 'PIL'} & sys.modules.keys())"
-    printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout
     assert printed.strip() == "set()"
 
 
 @pytest.mark.parametrize("module", ["av", "PIL"])
-def test_a_missing_library_is_named_with_its_cure(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_named_with_its_cure(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtraError, match=r"needs the simulator extra: pip install 'polyreel\[simulator\]'"):
+    with pytest.raises(
+        MissingExtraError, match=r"needs the simulator extra: pip install 'polyreel\[simulator\]'"
+    ):
         render_video(seconds=1, width=16, height=16, audio=False, caption=CAPTION)
 
 

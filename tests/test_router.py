@@ -10,14 +10,27 @@ from typing import Any
 
 import pytest
 from polyreel import Job, PlanRefusedError, Simulator
-from polyreel.errors import AmbiguousError, NeverSentError, PolyreelError, RejectedError, RequestError
-from polyreel.planning import Plan
-from polyreel.prices import PriceBook, Rate
-from polyreel.provider import UNKNOWN_MODEL
-from polyreel.registry import get_provider
-from polyreel.router import FAILURES_IN_A_ROW, FIRST_REST, LONGEST_REST, Health, goes_elsewhere, ranked
-from polyreel.simulator.engine import scriptable
+from polyreel.errors import (
+    AmbiguousError,
+    NeverSentError,
+    PolyreelError,
+    RejectedError,
+    RequestError,
+)
+from polyreel.jobs.routing import (
+    FAILURES_IN_A_ROW,
+    FIRST_REST,
+    LONGEST_REST,
+    Health,
+    goes_elsewhere,
+    ranked,
+)
+from polyreel.money.book import PriceBook, Rate
+from polyreel.plans.planning import Plan
+from polyreel.providers.base.provider import UNKNOWN_MODEL
+from polyreel.providers.base.registry import get_provider
 from polyreel.simulator.faults import FAULTS
+from polyreel.simulator.scripting import scriptable
 from support.faults import VENDORS, Clients, Kind, every_kind, every_vendor
 
 REQUEST = {"prompt": "a cat", "duration": 5, "resolution": "720p", "audio": False}
@@ -55,7 +68,9 @@ def routed(pair: Clients, kind: Kind, vendors: list[str], **options: Any) -> Job
 @every_kind
 @every_vendor
 @pytest.mark.parametrize("fault", SUBMITS)
-def test_no_fault_is_paid_twice(pair: Clients, simulator: Simulator, vendor: str, kind: Kind, fault: str) -> None:
+def test_no_fault_is_paid_twice(
+    pair: Clients, simulator: Simulator, vendor: str, kind: Kind, fault: str
+) -> None:
     """Every fault at the first vendor: the next is asked where it is proved unpaid, and nobody where it is not."""
     simulator.inject(fault, vendor, times=None)
     result = routed(pair, kind, order(vendor))
@@ -89,7 +104,9 @@ def test_documented_errors_go_elsewhere_as_the_table_says(vendor: str, kind: Kin
             simulator.script(vendor, event)
             result = routed(pair, kind, order(vendor))
         names_the_model = alone.status in {400, 404} and event in UNKNOWN_MODEL
-        elsewhere = isinstance(alone, RejectedError) and (alone.status in {402, 429} or names_the_model)
+        elsewhere = isinstance(alone, RejectedError) and (
+            alone.status in {402, 429} or names_the_model
+        )
         assert isinstance(result, Job) == elsewhere, event
         assert simulator.bill.count() == elsewhere
         told += elsewhere
@@ -97,7 +114,9 @@ def test_documented_errors_go_elsewhere_as_the_table_says(vendor: str, kind: Kin
 
 
 @every_vendor
-def test_several_failures_end_in_the_last_one(pair: Clients, simulator: Simulator, vendor: str) -> None:
+def test_several_failures_end_in_the_last_one(
+    pair: Clients, simulator: Simulator, vendor: str
+) -> None:
     """Each vendor is asked once and its retries; nothing is billed."""
     simulator.inject("refused", times=None)
     result = routed(pair, "blocking", order(vendor))
@@ -121,7 +140,12 @@ def test_what_nobody_can_express_is_refused(pair: Clients, simulator: Simulator)
 def test_refused_plans_are_told_not_tried(pair: Clients, vendors: tuple[str, ...]) -> None:
     """None is refused silently: the job tells why."""
     client = pair.by_kind["blocking"]
-    request = {**REQUEST, "source_video": "https://example.com/a.mp4", "duration": None, "audio": None}
+    request = {
+        **REQUEST,
+        "source_video": "https://example.com/a.mp4",
+        "duration": None,
+        "audio": None,
+    }
     request = {name: value for name, value in request.items() if value is not None}
     plans = client.plans(request, vendors)
     job = pair.do("blocking", "submit", plans)
@@ -132,7 +156,9 @@ def test_refused_plans_are_told_not_tried(pair: Clients, vendors: tuple[str, ...
 
 
 @every_kind
-def test_the_decision_is_on_file(pair: Clients, kind: Kind, simulator: Simulator, tmp_path: Path) -> None:
+def test_the_decision_is_on_file(
+    pair: Clients, kind: Kind, simulator: Simulator, tmp_path: Path
+) -> None:
     """With the reasons, on the job and in the ledger, until the files are saved."""
     simulator.inject("refused", VENDORS[0], times=None)
     client = pair.by_kind[kind]
@@ -150,7 +176,9 @@ def test_the_decision_is_on_file(pair: Clients, kind: Kind, simulator: Simulator
 
 def plans(prices: Mapping[str, str | None]) -> list[Plan]:
     """Plans of all vendors with these prices a second; None is unknown."""
-    rates = tuple(Rate(vendor, Decimal(price)) for vendor, price in prices.items() if price is not None)
+    rates = tuple(
+        Rate(vendor, Decimal(price)) for vendor, price in prices.items() if price is not None
+    )
     with Clients(prices=PriceBook(rates)) as pair:
         return pair.by_kind["blocking"].plans(REQUEST, list(prices))
 
@@ -159,7 +187,10 @@ def plans(prices: Mapping[str, str | None]) -> list[Plan]:
 def test_cheapest_first(vendors: tuple[str, ...]) -> None:
     """By what is known; among equals in the caller's order."""
     cheap, dear, dearest = vendors
-    known = {vendor: "0.000001" if vendor == cheap else "1" if vendor == dear else "2" for vendor in VENDORS}
+    known = {
+        vendor: "0.000001" if vendor == cheap else "1" if vendor == dear else "2"
+        for vendor in VENDORS
+    }
     assert [plan.vendor for plan in ranked(plans(known), "cheapest")] == [cheap, dear, dearest]
     equal = dict.fromkeys(vendors, "1")
     assert [plan.vendor for plan in ranked(plans(equal), "cheapest")] == list(vendors)
@@ -171,7 +202,9 @@ def test_an_unknown_price_is_never_cheap() -> None:
     unknown = [vendor for vendor in VENDORS if plans({vendor: None})[0].cost.usd is None]
     assert unknown
     for vendor in unknown:
-        prices: dict[str, str | None] = {name: None if name == vendor else "999999" for name in order(vendor)}
+        prices: dict[str, str | None] = {
+            name: None if name == vendor else "999999" for name in order(vendor)
+        }
         assert [plan.vendor for plan in ranked(plans(prices), "cheapest")][-1] == vendor
 
 
@@ -248,5 +281,7 @@ def test_doubt_never_goes_elsewhere(vendor: str) -> None:
     """Whatever its status or code says."""
     plan = plans({vendor: None})[0]
     for status in (None, 200, 402, 404, 429, 500, 503):
-        error = AmbiguousError("x", status=status, code=next(iter(plan.provider.unknown_model_codes), None))
+        error = AmbiguousError(
+            "x", status=status, code=next(iter(plan.provider.unknown_model_codes), None)
+        )
         assert not goes_elsewhere(plan, error)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from polyreel.cli import main
-from polyreel.codecs import Json
-from polyreel.contract import Contract
-from polyreel.registry import all_providers
+from polyreel.places import JsonObject
+from polyreel.providers.base.contract import Contract
+from polyreel.providers.base.registry import all_providers
 from polyreel.scaffold import package
 from polyreel.scaffold.document import drafted, sample
 from polyreel.scaffold.tables import row_of
@@ -24,13 +24,17 @@ ACME = Path(__file__).parents[1] / "docs" / "example-vendor" / "acme_video" / "o
 def without_ours(node: Any) -> Any:
     """A contract as a vendor would publish it: none of polyreel's keys."""
     if isinstance(node, dict):
-        return {key: without_ours(value) for key, value in node.items() if not key.startswith("x-polyreel")}
+        return {
+            key: without_ours(value)
+            for key, value in node.items()
+            if not key.startswith("x-polyreel")
+        }
     return [without_ours(item) for item in node] if isinstance(node, list) else node
 
 
-def published(document: Json) -> Json:
+def published(document: JsonObject) -> JsonObject:
     """Without examples of replies too, and with a closed list of status words."""
-    plain: Json = without_ours(document)
+    plain: JsonObject = without_ours(document)
     for item in plain["paths"].values():
         for operation in item.values():
             for reply in operation["responses"].values():
@@ -40,10 +44,12 @@ def published(document: Json) -> Json:
 
 
 @pytest.fixture
-def spec() -> Json:
+def spec() -> JsonObject:
     """A vendor's own document."""
     document = published(json.loads(ACME.read_bytes()))
-    phase = document["components"]["schemas"]["ClipReply"]["properties"]["clip"]["properties"]["phase"]
+    phase = document["components"]["schemas"]["ClipReply"]["properties"]["clip"]["properties"][
+        "phase"
+    ]
     phase["enum"] = phase.pop("examples")
     return document
 
@@ -62,11 +68,13 @@ def imported(folder: Path, module: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     importlib.invalidate_caches()
     found = importlib.import_module(module)
     del sys.modules[module]
-    return next(one for one in vars(found).values() if isinstance(one, type) and one.__module__ == module)
+    return next(
+        one for one in vars(found).values() if isinstance(one, type) and one.__module__ == module
+    )
 
 
 def test_a_package_is_written_and_its_suite_tells_what_is_left(
-    spec: Json, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spec: JsonObject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The tables are matched, the simulator runs, and only the test of the contract fails, with a list."""
     source, folder = tmp_path / "spec.json", tmp_path / "fresh"
@@ -75,17 +83,39 @@ def test_a_package_is_written_and_its_suite_tells_what_is_left(
     assert (code, len(out.splitlines())) == (0, 4)
     assert "left out of the contract: GET /v2/clips" in err
     path = os.pathsep.join([str(folder), *sys.path])
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        "--no-header",
+    ]
     narrow = ["-k", "contract or facts or law_4 or status_words or runs_to_its_end or task_ids"]
     environment = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run([*command, *narrow], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *narrow],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "1 failed" in done.stdout, done.stdout + done.stderr
-    assert "- to do: TextClip options.seed: no shared field was found for: The same seed gives" in done.stdout
+    assert (
+        "- to do: TextClip options.seed: no shared field was found for: The same seed gives"
+        in done.stdout
+    )
     assert "does a repeat with this header give the first task" in done.stdout
 
 
 @pytest.mark.parametrize("vendor", list(all_providers()))
-def test_known_vendors_are_recognised(vendor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_vendors_are_recognised(
+    vendor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From a real vendor's document most of its own table comes out again."""
     provider = all_providers()[vendor]
     made = package("fresh-one", without_ours(provider.contract.document))
@@ -95,7 +125,12 @@ def test_known_vendors_are_recognised(vendor: str, tmp_path: Path, monkeypatch: 
         path.write_text(text, encoding="utf-8")
     fresh = imported(tmp_path, "fresh_one", monkeypatch)()
     wanted, found = (
-        {(name, row.places[0]) for route in one.routes for name, row in route.by_name.items() if row.places}
+        {
+            (name, row.places[0])
+            for route in one.routes
+            for name, row in route.by_name.items()
+            if row.places
+        }
         for one in (provider, fresh)
     )
     assert len(wanted & found) >= len(wanted) * 0.6, wanted - found
@@ -105,14 +140,18 @@ def test_known_vendors_are_recognised(vendor: str, tmp_path: Path, monkeypatch: 
     assert all(len(line) <= 140 for line in made.files["fresh_one/__init__.py"].splitlines())
 
 
-def test_what_a_document_says_is_never_code(spec: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_document_says_is_never_code(
+    spec: JsonObject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Names and words with quotes, line ends and what not come through as they are."""
     odd = 'it\'s "odd"\n\\ \u2028", __import__("os").abort(), "'
     schema = spec["components"]["schemas"]["TextClip"]["properties"]
     schema[odd] = {"type": "string", "description": odd}
     schema["kind"]["const"] = odd
     schema["shape"]["enum"].append(odd)
-    spec["components"]["schemas"]["ClipReply"]["properties"]["clip"]["properties"]["phase"]["enum"].append(odd)
+    spec["components"]["schemas"]["ClipReply"]["properties"]["clip"]["properties"]["phase"][
+        "enum"
+    ].append(odd)
     for place, text in package("fresh-odd", spec).files.items():
         path = tmp_path / place
         path.parent.mkdir(exist_ok=True)
@@ -122,23 +161,33 @@ def test_what_a_document_says_is_never_code(spec: Json, tmp_path: Path, monkeypa
     assert odd in {row.value for row in fresh.routes[0].constants}
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_cannot_be_written_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As what it is."""
     (tmp_path / "file").write_text("")
-    code, out, err = run(capsys, "fresh", "--from", str(ACME), "--output", str(tmp_path / "file" / "below"))
+    code, out, err = run(
+        capsys, "fresh", "--from", str(ACME), "--output", str(tmp_path / "file" / "below")
+    )
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "Not a directory" in err
 
 
-@pytest.mark.parametrize("name", ["Acme", "acme_video", "-x", "x-", "", "class", "json", *all_providers()])
-def test_a_bad_name_is_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "name", ["Acme", "acme_video", "-x", "x-", "", "class", "json", *all_providers()]
+)
+def test_a_bad_name_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With one message, and nothing is written."""
     code, out, err = run(capsys, "--from", str(ACME), "--output", str(tmp_path / "new"), "--", name)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert not (tmp_path / "new").exists()
 
 
-def test_a_folder_that_is_there_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_there_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An empty one is taken."""
     (tmp_path / "mine.txt").write_text("mine")
     code, _, err = run(capsys, "fresh", "--from", str(ACME), "--output", str(tmp_path))
@@ -146,7 +195,10 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path, capsys: pytest.Cap
     assert "there already" in err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     (tmp_path / "empty").mkdir()
-    assert run(capsys, "fresh", "--from", str(ACME), "--output", str(tmp_path / "empty"), "--json")[0] == 0
+    assert (
+        run(capsys, "fresh", "--from", str(ACME), "--output", str(tmp_path / "empty"), "--json")[0]
+        == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,12 +208,20 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path, capsys: pytest.Cap
         ('{"openapi": "3.1.0", "paths": {}}', "not an OpenAPI document"),
         ('{"swagger": "2.0", "paths": {"/x": {}}}', "OpenAPI 2.0"),
         ('{"openapi": "3.1.0", "paths": {"/x": {"get": {}}}}', "no POST"),
-        ('{"openapi": "3.1.0", "paths": {"/x": {"post": {"$ref": "other.yaml#/x"}}}}', "outside the file"),
-        ('{"openapi": "3.1.0", "paths": {"/x": {"post": {"requestBody": {"$ref": "#/none"}}}}}', "cannot be read"),
+        (
+            '{"openapi": "3.1.0", "paths": {"/x": {"post": {"$ref": "other.yaml#/x"}}}}',
+            "outside the file",
+        ),
+        (
+            '{"openapi": "3.1.0", "paths": {"/x": {"post": {"requestBody": {"$ref": "#/none"}}}}}',
+            "cannot be read",
+        ),
         ("{", "not a JSON"),
     ],
 )
-def test_a_spec_of_no_use_is_refused(text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_spec_of_no_use_is_refused(
+    text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With the reason."""
     source = tmp_path / "spec.json"
     source.write_text(text)
@@ -171,7 +231,7 @@ def test_a_spec_of_no_use_is_refused(text: str, told: str, tmp_path: Path, capsy
     assert not (tmp_path / "new").exists()
 
 
-def test_a_document_without_a_status_query_is_refused(spec: Json) -> None:
+def test_a_document_without_a_status_query_is_refused(spec: JsonObject) -> None:
     """Nothing could be polled."""
     del spec["paths"]["/v2/clips/{ref}"]
     with pytest.raises(ValueError, match="no GET has one id"):
@@ -216,16 +276,23 @@ def test_yaml_of_an_older_version_is_read(
     """YAML 1.2, OpenAPI 3.0, a body in parts, paths without ids, no server: all of it becomes a contract."""
     source = tmp_path / "spec.yaml"
     source.write_text(YAML)
-    assert run(capsys, "fresh-yaml", "--from", str(source), "--output", str(tmp_path / "new"))[0] == 0
+    assert (
+        run(capsys, "fresh-yaml", "--from", str(source), "--output", str(tmp_path / "new"))[0] == 0
+    )
     fresh = imported(tmp_path / "new", "fresh_yaml", monkeypatch)()
     (route,) = fresh.routes
-    assert (route.workflow, set(route.by_name)) == ("generate-image", {"prompt", "aspect_ratio", "count"})
+    assert (route.workflow, set(route.by_name)) == (
+        "generate-image",
+        {"prompt", "aspect_ratio", "count"},
+    )
     assert fresh.contract.property(route.schema, "mode")["enum"] == ["on", "off"]
     assert fresh.contract.property(route.schema, "n")["anyOf"][0]["exclusiveMinimum"] == 0
     paid = fresh.contract.operation("create").spec
     assert paid["x-polyreel-idempotency"]["header"] == "X-Idempotency-Key"
     assert fresh.statuses == {"new": "queued", "done": "succeeded"}
-    assert 'what does "gone" mean' in (tmp_path / "new" / "fresh_yaml" / "__init__.py").read_text(encoding="utf-8")
+    assert 'what does "gone" mean' in (tmp_path / "new" / "fresh_yaml" / "__init__.py").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_yaml_needs_a_parser(
@@ -263,7 +330,7 @@ def test_yaml_needs_a_parser(
         ("audio", {"type": "boolean"}, 'Field("audio", "x")'),
     ],
 )
-def test_rows_are_proposed_where_types_fit(field: str, node: Json, row: str | None) -> None:
+def test_rows_are_proposed_where_types_fit(field: str, node: JsonObject, row: str | None) -> None:
     """Words are translated, and doubts are told."""
     target = Contract.load("polyreel").property("VideoRequest", field)
     assert target
@@ -271,12 +338,14 @@ def test_rows_are_proposed_where_types_fit(field: str, node: Json, row: str | No
     assert made == row if row is None else row in (made or "")
 
 
-def test_samples_fit_their_schemas(spec: Json) -> None:
+def test_samples_fit_their_schemas(spec: JsonObject) -> None:
     """Whatever a schema asks for; one that contains itself ends."""
     made = drafted(spec).contract
     for name, schema in made.document["components"]["schemas"].items():
         assert made.fits({"$ref": f"#/components/schemas/{name}"}, sample(made, schema)) == [], name
-    endless = Contract({"components": {"schemas": {"A": {"type": "object", "properties": {"a": {"$ref": "#/x"}}}}}})
+    endless = Contract(
+        {"components": {"schemas": {"A": {"type": "object", "properties": {"a": {"$ref": "#/x"}}}}}}
+    )
     endless.document["x"] = endless.document["components"]["schemas"]["A"]
     assert sample(endless, {"$ref": "#/x"})
     assert sample(endless, {"type": ["null", "string"]}) is None

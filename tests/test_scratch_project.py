@@ -12,7 +12,9 @@ import pytest
 PAGE = (Path(__file__).parents[1] / "docs" / "testing.md").read_text(encoding="utf-8")
 BLOCKS = {
     title: body
-    for title, body in re.findall(r"^```(?:python\n# |)([^\n]*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    for title, body in re.findall(
+        r"^```(?:python\n# |)([^\n]*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL
+    )
     if title.startswith(("app.py", "test_app.py"))
 }
 PRINTED = re.findall(r"^```text\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -22,7 +24,9 @@ LOADED = ("-p", "no:polyreel", "-p", "polyreel.testing.plugin")
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """pytest in a folder, as a user calls it."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *LOADED, *options]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 def told(output: str) -> list[str]:
@@ -59,7 +63,9 @@ def test_the_app_with_a_loop_fails_readably(project: Path) -> None:
     found = told(done.stdout)
     assert found[0].endswith("billed 2 jobs, expected 1")
     assert sum("the same body as job 1" in line for line in found) == 1
-    assert any("the connection was reset (fault lost-reset), billed as job 1" in line for line in found)
+    assert any(
+        "the connection was reset (fault lost-reset), billed as job 1" in line for line in found
+    )
     assert any("do not send a submit again by yourself" in line for line in found)
     assert found == told(PRINTED[0])
 

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from polyreel.contract import Operation
 from polyreel.flows import Reply
-from polyreel.provider import Provider
+from polyreel.providers.base.contract import Operation
+from polyreel.providers.base.provider import Provider
+from polyreel.serving.calls import full_path
 from polyreel.simulator import Simulator, VirtualClock, server
-from polyreel.simulator.intake import full_path
 from support.server import (
     BODIES,
     KEY,
@@ -145,9 +145,16 @@ def package(provider: Provider) -> ModuleType:
 def endpoint(provider: Provider, operation: Operation) -> Any:
     """The generated module of a call."""
     api = importlib.import_module(f"{package(provider).__name__}.api")
-    modules = (importlib.import_module(found.name) for found in walk_packages(api.__path__, f"{api.__name__}."))
+    modules = (
+        importlib.import_module(found.name)
+        for found in walk_packages(api.__path__, f"{api.__name__}.")
+    )
     place = (operation.method, operation.path)
-    return next(module for module in modules if (getattr(module, "METHOD", ""), getattr(module, "PATH", "")) == place)
+    return next(
+        module
+        for module in modules
+        if (getattr(module, "METHOD", ""), getattr(module, "PATH", "")) == place
+    )
 
 
 def typed_body(one: Submit) -> Any:
@@ -158,10 +165,15 @@ def typed_body(one: Submit) -> Any:
 @pytest.mark.parametrize("one", BODIES, ids=str)
 def test_the_generated_clients_are_served(shared: Running, one: Submit) -> None:
     """Create and query come back typed, for the blocking and for the awaiting functions."""
-    create, query = endpoint(one.provider, one.operation), endpoint(one.provider, status_query(one.provider))
+    create, query = (
+        endpoint(one.provider, one.operation),
+        endpoint(one.provider, status_query(one.provider)),
+    )
 
     def client() -> Any:
-        return package(one.provider).AuthenticatedClient(base_url=shared.base(one.provider), token="any-key")
+        return package(one.provider).AuthenticatedClient(
+            base_url=shared.base(one.provider), token="any-key"
+        )
 
     with client() as blocking:
         made = create.sync_detailed(client=blocking, body=typed_body(one))
@@ -190,7 +202,9 @@ def test_the_generated_clients_read_refusals(shared: Running, provider: Provider
     one = example(provider)
     body = typed_body(one)
     body.additional_properties["more"] = "x" * 5_000_000
-    with package(provider).AuthenticatedClient(base_url=shared.base(provider), token="any-key") as client:
+    with package(provider).AuthenticatedClient(
+        base_url=shared.base(provider), token="any-key"
+    ) as client:
         made = endpoint(provider, one.operation).sync_detailed(client=client, body=body)
     assert made.status_code in {400, 413}
     assert made.parse_error is None
@@ -212,15 +226,26 @@ def test_a_job_can_be_followed_to_its_file(fresh: Running, provider: Provider) -
     assert link.startswith(f"{fresh.url}/{provider.id}/outputs/")
     file, head = httpx.get(link), httpx.head(link)
     assert (file.status_code, head.status_code) == (200, 200)
-    assert int(file.headers["content-length"]) == len(file.content) == int(head.headers["content-length"])
+    assert (
+        int(file.headers["content-length"])
+        == len(file.content)
+        == int(head.headers["content-length"])
+    )
     assert file.headers["content-type"] == "video/mp4"
 
 
 @pytest.mark.parametrize(("provider", "operation"), calls("stream"), ids=lambda value: value.id)
-def test_streams_arrive_as_streams(fresh: Running, provider: Provider, operation: Operation) -> None:
+def test_streams_arrive_as_streams(
+    fresh: Running, provider: Provider, operation: Operation
+) -> None:
     """Events come one below the other, with the media type of event streams."""
-    body, url = next(iter(operation.request_examples.values())), f"{fresh.url}/{provider.id}{full_path(operation)}"
-    with httpx.stream("POST", url, json=body, headers={**KEY, "Accept": "text/event-stream"}) as stream:
+    body, url = (
+        next(iter(operation.request_examples.values())),
+        f"{fresh.url}/{provider.id}{full_path(operation)}",
+    )
+    with httpx.stream(
+        "POST", url, json=body, headers={**KEY, "Accept": "text/event-stream"}
+    ) as stream:
         assert stream.headers["content-type"].partition(";")[0] == "text/event-stream"
         lines = [line for line in stream.iter_lines() if line]
     assert len(lines) == 3
@@ -236,7 +261,10 @@ def test_streams_arrive_as_streams(fresh: Running, provider: Provider, operation
 def test_eight_threads_are_counted_exactly(fresh: Running, provider: Provider) -> None:
     """400 submits at once: 400 tasks with ids of their own, 400 charges, and one Idempotency-Key makes one job."""
     one = example(provider)
-    url, policy = fresh.base(provider) + one.operation.path, one.operation.spec["x-polyreel-idempotency"]
+    url, policy = (
+        fresh.base(provider) + one.operation.path,
+        one.operation.spec["x-polyreel-idempotency"],
+    )
 
     def client(number: int) -> list[str]:
         with httpx.Client(headers=KEY) as own:
@@ -251,7 +279,9 @@ def test_eight_threads_are_counted_exactly(fresh: Running, provider: Provider) -
     if policy["mode"] == "replay":
         key = {**KEY, policy["header"]: "0123456789abcdef"}
         with ThreadPoolExecutor(8) as pool:
-            replies = list(pool.map(lambda _: httpx.post(url, json=one.body, headers=key), range(8)))
+            replies = list(
+                pool.map(lambda _: httpx.post(url, json=one.body, headers=key), range(8))
+            )
         assert len({reply.content for reply in replies}) == 1
         assert fresh.simulator.bill.count() == 401
 
@@ -266,9 +296,18 @@ def test_the_index_shows_the_way(fresh: Running) -> None:
     assert shown["billed"] == 0
     for provider in PROVIDERS:
         one = example(provider)
-        assert httpx.post(fresh.base(provider) + one.operation.path, json=one.body, headers=KEY).status_code == 200
+        assert (
+            httpx.post(
+                fresh.base(provider) + one.operation.path, json=one.body, headers=KEY
+            ).status_code
+            == 200
+        )
     assert httpx.get(fresh.url).json()["billed"] == len(PROVIDERS)
-    assert httpx.get(f"{fresh.url}/nobody").status_code == httpx.get(f"{fresh.url}/nobody/v1").status_code == 404
+    assert (
+        httpx.get(f"{fresh.url}/nobody").status_code
+        == httpx.get(f"{fresh.url}/nobody/v1").status_code
+        == 404
+    )
 
 
 @pytest.mark.parametrize(
@@ -287,7 +326,12 @@ def test_a_foreign_host_name_is_refused(fresh: Running, host: str) -> None:
     one = example(PROVIDERS[0])
     headers = {**KEY, "Host": host.format(port=fresh.port)}
     assert httpx.get(fresh.url, headers=headers).status_code == 400
-    assert httpx.post(fresh.base(PROVIDERS[0]) + one.operation.path, json=one.body, headers=headers).status_code == 400
+    assert (
+        httpx.post(
+            fresh.base(PROVIDERS[0]) + one.operation.path, json=one.body, headers=headers
+        ).status_code
+        == 400
+    )
     assert httpx.get(fresh.url, headers={"Host": f"localhost:{fresh.port}"}).status_code == 200
     assert fresh.simulator.bill.count() == 0
     assert fresh.simulator.journal == []
@@ -329,17 +373,30 @@ def test_a_body_over_the_limit_is_a_413(monkeypatch: pytest.MonkeyPatch) -> None
             head = f"{line}\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
             guest.sendall(head.encode() + b"x" * 200_000)
             assert guest.recv(4096).startswith(b"HTTP/1.1 413 ")
-        assert httpx.post(url, json={**one.body, "more": "x" * 200_000}, headers=KEY).status_code == 413
-        assert httpx.post(url, json={**one.body, "more": "x" * 50_000}, headers=KEY).status_code == 200
+        assert (
+            httpx.post(url, json={**one.body, "more": "x" * 200_000}, headers=KEY).status_code
+            == 413
+        )
+        assert (
+            httpx.post(url, json={**one.body, "more": "x" * 50_000}, headers=KEY).status_code == 200
+        )
     assert simulator.bill.count() == 1
 
 
-def test_slow_and_silent_guests_do_not_block_others(fresh: Running, caplog: pytest.LogCaptureFixture) -> None:
+def test_slow_and_silent_guests_do_not_block_others(
+    fresh: Running, caplog: pytest.LogCaptureFixture
+) -> None:
     """Ten that say nothing, half a head or half a body: others are served at once, and no error is logged."""
     one = example(PROVIDERS[0])
     path = httpx.URL(fresh.base(PROVIDERS[0]) + one.operation.path).path
     body = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer k\r\nContent-Length: 500\r\n\r\n{{"
-    starts = [b"", b"POST ", f"POST {path} HTTP/1.1\r\nHost: loc".encode(), body.encode(), b"\x16\x03\x01\x02"]
+    starts = [
+        b"",
+        b"POST ",
+        f"POST {path} HTTP/1.1\r\nHost: loc".encode(),
+        body.encode(),
+        b"\x16\x03\x01\x02",
+    ]
     with ExitStack() as stack:
         for start in starts * 2:
             stack.enter_context(fresh.connect()).sendall(start)
@@ -349,7 +406,11 @@ def test_slow_and_silent_guests_do_not_block_others(fresh: Running, caplog: pyte
         assert time.monotonic() - begin < 3
     time.sleep(0.1)
     assert httpx.get(fresh.url).json()["billed"] == 1
-    assert [record.getMessage() for record in caplog.records if record.levelname in {"ERROR", "CRITICAL"}] == []
+    assert [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelname in {"ERROR", "CRITICAL"}
+    ] == []
 
 
 def test_answers_come_at_once(shared: Running) -> None:
@@ -396,7 +457,9 @@ def test_the_server_stops_quickly(caplog: pytest.LogCaptureFixture) -> None:
         ("unheard-close", httpx.RemoteProtocolError, 0),
     ],
 )
-def test_answers_get_lost_over_a_port_too(fresh: Running, fault: str, error: type[Exception], billed: int) -> None:
+def test_answers_get_lost_over_a_port_too(
+    fresh: Running, fault: str, error: type[Exception], billed: int
+) -> None:
     """What is injected ends connections for real; the next submit arrives."""
     one = example(PROVIDERS[0])
     url = fresh.base(PROVIDERS[0]) + one.operation.path
@@ -417,7 +480,9 @@ def test_quoted_paths_stay_quoted(fresh: Running, provider: Provider) -> None:
     for task in ("a%2Fb", "a%3Fb=1", "%2e%2e", "%00", "caf%C3%A9", "%ff"):
         with fresh.connect() as guest:
             line = f"GET /{provider.id}{path_of(query, task)} HTTP/1.1"
-            guest.sendall(f"{line}\r\nHost: localhost\r\nAuthorization: Bearer k\r\nConnection: close\r\n\r\n".encode())
+            guest.sendall(
+                f"{line}\r\nHost: localhost\r\nAuthorization: Bearer k\r\nConnection: close\r\n\r\n".encode()
+            )
             answer = b"".join(iter(lambda: guest.recv(65536), b""))
         head, _, content = answer.partition(b"\r\n\r\n")
         assert (int(head.split()[1]), content) == (expected.status, expected.content)
@@ -437,11 +502,15 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize(("number", "last"), [(signal.SIGINT, "interrupted\n"), (signal.SIGTERM, "")])
+@pytest.mark.parametrize(
+    ("number", "last"), [(signal.SIGINT, "interrupted\n"), (signal.SIGTERM, "")]
+)
 def test_a_process_serves_until_it_is_interrupted(number: int, last: str) -> None:
     """`serve` runs jobs on the machine's clock, sped up, and ends on Ctrl-C or when it is told to without a word."""
     command = [sys.executable, "-W", "error", "-c", SERVE.format(path=sys.path, speed=1000)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         url = f"http://127.0.0.1:{process.stdout.readline().strip()}"
         provider = PROVIDERS[0]
@@ -452,7 +521,9 @@ def test_a_process_serves_until_it_is_interrupted(number: int, last: str) -> Non
         deadline = time.monotonic() + 10
         while facts.status != "succeeded" and time.monotonic() < deadline:
             time.sleep(0.05)
-            facts = provider.read(Reply(200, {}, httpx.get(f"{url}/{provider.id}{path}", headers=KEY).content))
+            facts = provider.read(
+                Reply(200, {}, httpx.get(f"{url}/{provider.id}{path}", headers=KEY).content)
+            )
         process.send_signal(number)
         out, said = process.communicate(timeout=10)
     assert facts.status == "succeeded"

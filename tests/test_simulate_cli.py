@@ -20,10 +20,9 @@ import httpx
 import polyreel
 import pytest
 from attrs import frozen
-from polyreel import loopback
 from polyreel.flows import Answer, Reply
-from polyreel.provider import Provider
-from polyreel.simulator import FAULTS, Simulator, VirtualClock, faultfile
+from polyreel.providers.base.provider import Provider
+from polyreel.simulator import FAULTS, Simulator, VirtualClock, faultfile, http
 from standardwebhooks import Webhook
 from support.cli import Command, environment, stranger
 from support.server import KEY, PROVIDERS, example, path_of, status_query
@@ -67,7 +66,9 @@ class Process:
     def submit(self, provider: Provider, **options: Any) -> httpx.Response:
         """Submit a documented body."""
         one = example(provider)
-        return httpx.post(self.base(provider) + one.operation.path, json=one.body, **{"headers": KEY, **options})
+        return httpx.post(
+            self.base(provider) + one.operation.path, json=one.body, **{"headers": KEY, **options}
+        )
 
     def job(self, provider: Provider) -> str:
         """The id of a new job."""
@@ -84,9 +85,22 @@ class Process:
 @contextmanager
 def simulating(folder: Path, *options: str) -> Iterator[Process]:
     """The command, until it is told to stop; then it has said so, and nothing else has gone wrong."""
-    command = [sys.executable, "-W", "error", "-m", "polyreel", "simulate", "--port", "0", "--json", *options]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "polyreel",
+        "simulate",
+        "--port",
+        "0",
+        "--json",
+        *options,
+    ]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=folder, env=environment(), stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(), stdout=pipe, stderr=pipe, text=True
+    ) as process:
         assert process.stdout is not None
         printed = "".join(iter(process.stdout.readline, "}\n"))
         try:
@@ -131,7 +145,9 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 
 @each_vendor
-def test_a_fault_file_is_played_over_a_port(played: Process, provider: Provider, tmp_path: Path) -> None:
+def test_a_fault_file_is_played_over_a_port(
+    played: Process, provider: Provider, tmp_path: Path
+) -> None:
     """polyreel's own client meets what the file says: an ambiguous submit, then a job; the bill has both."""
     urls, vendor = {provider.id: played.base(provider)}, provider.id
     with polyreel.Client(keys={vendor: "the-right-key"}, base_urls=urls) as client:
@@ -159,8 +175,15 @@ def test_a_file_sets_up_the_vendors(played: Process, provider: Provider) -> None
     """Keys, seed, balance and links are as it says."""
     assert played.submit(provider).status_code == 401
     found = played.look("status")
-    assert (found["seed"], found["balance"], found["link_seconds"], found["speed"]) == (7, 100000, 3600, 2000)
-    assert "the-right-key" not in json.dumps([played.look(name) for name in ("status", "journal", "tasks", "faults")])
+    assert (found["seed"], found["balance"], found["link_seconds"], found["speed"]) == (
+        7,
+        100000,
+        3600,
+        2000,
+    )
+    assert "the-right-key" not in json.dumps(
+        [played.look(name) for name in ("status", "journal", "tasks", "faults")]
+    )
 
 
 # -- options -----------------------------------------------------------------------------------------
@@ -168,7 +191,9 @@ def test_a_file_sets_up_the_vendors(played: Process, provider: Provider) -> None
 
 def test_vendor_latency_and_seed(tmp_path: Path) -> None:
     """One vendor answers, late, with the ids of the seed; options go before the file."""
-    (tmp_path / "f.toml").write_text(f'seed = 1\nlatency = 20\nvendors = ["{OTHER}"]\n', encoding="utf-8")
+    (tmp_path / "f.toml").write_text(
+        f'seed = 1\nlatency = 20\nvendors = ["{OTHER}"]\n', encoding="utf-8"
+    )
     options = ("--faults", "f.toml", "--vendor", FIRST, "--latency", "0.3-0.4", "--seed", "5")
     with simulating(tmp_path, *options) as one:
         assert list(one.document["vendors"]) == [FIRST]
@@ -176,7 +201,10 @@ def test_vendor_latency_and_seed(tmp_path: Path) -> None:
         job = one.job(BY_ID[FIRST])
         assert 0.3 < time.monotonic() - begin < 3
         reply = httpx.get(f"{one.url}/{OTHER}/v1")
-        assert (reply.status_code, reply.json()["message"]) == (404, f"{OTHER} does not answer here, only {FIRST}")
+        assert (reply.status_code, reply.json()["message"]) == (
+            404,
+            f"{OTHER} does not answer here, only {FIRST}",
+        )
         assert one.look("status")["seed"] == 5
         page = httpx.get(one.url, headers={"Accept": "text/html"})
         assert (job in page.text, one.document["token"] in page.text) == (True, False)
@@ -200,9 +228,9 @@ def test_jobs_are_remembered(tmp_path: Path) -> None:
 @pytest.mark.parametrize("vendor", SIGNED)
 def test_signed_webhooks_reach_a_receiver(played: Process, vendor: str) -> None:
     """The reference library believes them, though simulated time is hours ahead."""
-    got: list[loopback.Request] = []
+    got: list[http.HttpRequest] = []
 
-    def receive(request: loopback.Request) -> Answer:
+    def receive(request: http.HttpRequest) -> Answer:
         got.append(request)
         return Answer(204, {}, b"")
 
@@ -211,8 +239,14 @@ def test_signed_webhooks_reach_a_receiver(played: Process, vendor: str) -> None:
     reply = played.submit(BY_ID[vendor], headers=key)
     job = BY_ID[vendor].read(Reply(200, {}, reply.content)).id
     played.change("advance", {"seconds": 50_000})
-    with loopback.running(receive) as url:
-        asked = {"vendor": vendor, "task": job, "url": f"{url}/hook", "secret": SECRET, "duplicate": True}
+    with http.running(receive) as url:
+        asked = {
+            "vendor": vendor,
+            "task": job,
+            "url": f"{url}/hook",
+            "secret": SECRET,
+            "duplicate": True,
+        }
         made = played.change("webhook", asked)["deliveries"]
     assert [one["status"] for one in made] == [204] * len(got)
     assert len({one["id"] for one in made}) * 2 == len(made) > 0
@@ -224,10 +258,15 @@ def test_signed_webhooks_reach_a_receiver(played: Process, vendor: str) -> None:
 def test_it_stops_when_told(tmp_path: Path, number: signal.Signals) -> None:
     """At once, with guests in the house and a late answer under way; the exit code is 0."""
     command = [sys.executable, "-m", "polyreel", "simulate", "--port", "0", "--latency", "60"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr is not None
         lines = list(
-            iter(process.stderr.readline, "Any bearer token is a valid key. Nothing is paid. Stop with Ctrl-C.\n")
+            iter(
+                process.stderr.readline,
+                "Any bearer token is a valid key. Nothing is paid. Stop with Ctrl-C.\n",
+            )
         )
         told = dict(line.strip().split(": ", 1) for line in lines)
         assert [*told] == [*VENDORS, "control", "token"]
@@ -260,11 +299,15 @@ def test_the_commands_of_the_documentation_work(tmp_path: Path) -> None:
     with simulating(tmp_path) as one:
         known = {"URL": one.url, "TOKEN": str(one.document["token"]), "CURL_HOME": str(tmp_path)}
         shell = ["sh", "-euc", "\necho\n".join(commands)]
-        done = subprocess.run(shell, env={**environment(), **known}, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            shell, env={**environment(), **known}, capture_output=True, text=True, check=False
+        )
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert done.stdout.count('"billed": 1') == 1
     assert '"deliveries": [{"id": null, "status": ' in done.stdout
-    assert re.search(r'"name": "lost-reset", "vendor": "[^"]+", "share": 1.0, "left": 2', done.stdout)
+    assert re.search(
+        r'"name": "lost-reset", "vendor": "[^"]+", "share": 1.0, "left": 2', done.stdout
+    )
 
 
 # -- broken fault files ------------------------------------------------------------------------------
@@ -279,13 +322,22 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "deep": ("keys = " + "[" * 5000, "nested too deeply"),
     "large": ("# " + "x" * 1_000_001, "larger than 1000000 bytes"),
     "huge-number": ("seed = " + "9" * 5000, "is not TOML: "),
-    "unknown-field": ("\nsede = 1", "line 2: sede: there is no such field; there are fault, vendors, seed, balance"),
+    "unknown-field": (
+        "\nsede = 1",
+        "line 2: sede: there is no such field; there are fault, vendors, seed, balance",
+    ),
     "unknown-table": ("[server]\nport = 1", "line 1: server: there is no such field"),
-    "one-bracket": ('[fault]\nname = "500"', "line 1: fault: must be tables, each below a line [[fault]]"),
+    "one-bracket": (
+        '[fault]\nname = "500"',
+        "line 1: fault: must be tables, each below a line [[fault]]",
+    ),
     "fault-text": ('fault = "500"', "line 1: fault: must be tables"),
     "seed-text": ('seed = "7"', "line 1: seed: must be a whole number of at most 63 bits, not '7'"),
     "seed-true": ("seed = true", "seed: must be a whole number"),
-    "balance-negative": ("balance = -1", "line 1: balance: must be a number of credits, 0 or more, not -1"),
+    "balance-negative": (
+        "balance = -1",
+        "line 1: balance: must be a number of credits, 0 or more, not -1",
+    ),
     "balance-nan": ("balance = nan", "balance: must be a number of credits"),
     "link-text": ("link_seconds = 'x'", "link_seconds: must be a number of seconds"),
     "keys-text": ("keys = 'k'", "keys: must be a list of texts"),
@@ -294,30 +346,50 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "latency-negative": ("latency = -1", "latency: must be seconds"),
     "latency-endless": ("latency = inf", "latency: must be seconds"),
     "vendors-text": (f"vendors = '{FIRST}'", "vendors: must be a list of at least one vendor"),
-    "vendors-unknown": ("vendors = ['nonesuch']", f"there is no vendor 'nonesuch'; there are {', '.join(VENDORS)}"),
-    "fault-nameless": ("seed = 1\n[[fault]]\nshare = 1", "line 2: fault 1, name: which fault? There are lost-reset"),
+    "vendors-unknown": (
+        "vendors = ['nonesuch']",
+        f"there is no vendor 'nonesuch'; there are {', '.join(VENDORS)}",
+    ),
+    "fault-nameless": (
+        "seed = 1\n[[fault]]\nshare = 1",
+        "line 2: fault 1, name: which fault? There are lost-reset",
+    ),
     "fault-unknown": (
         '[[fault]]\nname = "lost"',
         "line 2: fault 1, name: there is no fault 'lost'; there are lost-reset",
     ),
-    "second-fault": (FAULT + "\n" + FAULT + "share = 2", "line 6: fault 2, share: must be a number from 0 to 1, not 2"),
+    "second-fault": (
+        FAULT + "\n" + FAULT + "share = 2",
+        "line 6: fault 2, share: must be a number from 0 to 1, not 2",
+    ),
     "fault-field": (
         FAULT + "chance = 1",
         "line 3: fault 1, chance: there is no such field; there are name, vendor, share",
     ),
-    "fault-vendor": (FAULT + "vendor = 'nonesuch'", "line 3: fault 1, vendor: there is no vendor 'nonesuch'"),
+    "fault-vendor": (
+        FAULT + "vendor = 'nonesuch'",
+        "line 3: fault 1, vendor: there is no vendor 'nonesuch'",
+    ),
     "fault-elsewhere": (
         f"vendors = ['{FIRST}']\n{FAULT}vendor = '{OTHER}'",
         f"line 4: fault 1, vendor: there is no vendor '{OTHER}'; there are {FIRST}",
     ),
-    "times-zero": (FAULT + "times = 0", 'line 3: fault 1, times: must be a whole number from 1 on, or "always"'),
+    "times-zero": (
+        FAULT + "times = 0",
+        'line 3: fault 1, times: must be a whole number from 1 on, or "always"',
+    ),
     "times-fraction": (FAULT + "times = 1.5", "fault 1, times: "),
-    "share-true": (FAULT + "share = true", "fault 1, share: must be a number from 0 to 1, not True"),
+    "share-true": (
+        FAULT + "share = true",
+        "fault 1, share: must be a number from 0 to 1, not True",
+    ),
 }
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+def cli(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Command:
     return stranger(capsys, monkeypatch, tmp_path)
 
 
@@ -342,7 +414,10 @@ def test_a_broken_fault_file_is_one_clear_message(cli: Command, name: str) -> No
         (("--latency", "601"), "--latency"),
         (("--latency", "1-"), "--latency"),
         (("--latency", "nan"), "--latency"),
-        (("--vendor", "nonesuch"), f"no vendor is called 'nonesuch'; there are {', '.join(VENDORS)}"),
+        (
+            ("--vendor", "nonesuch"),
+            f"no vendor is called 'nonesuch'; there are {', '.join(VENDORS)}",
+        ),
         (("--remember", "."), "is a folder"),
         (("--seed", "x"), "--seed"),
     ],
@@ -355,7 +430,9 @@ def test_wrong_options_are_told(cli: Command, arguments: tuple[str, ...], needle
 def test_a_fault_at_a_vendor_that_does_not_answer(cli: Command) -> None:
     """The option decides who answers, so it decides what the file may say."""
     Path("f.toml").write_text(f"{FAULT}vendor = '{OTHER}'", encoding="utf-8")
-    cli.fails(2, ("simulate", "--faults", "f.toml", "--vendor", FIRST), f"there is no vendor '{OTHER}'")
+    cli.fails(
+        2, ("simulate", "--faults", "f.toml", "--vendor", FIRST), f"there is no vendor '{OTHER}'"
+    )
 
 
 def test_a_good_file_is_read_whole(tmp_path: Path) -> None:
@@ -366,7 +443,12 @@ def test_a_good_file_is_read_whole(tmp_path: Path) -> None:
     file.write_bytes("\r\n".join([head, *lines]).encode())
     setup = faultfile.read(file, VENDORS)
     assert [fault.name for fault in setup.faults] == list(FAULTS)
-    assert (setup.seed, setup.balance, setup.keys, setup.latency) == (-3, float("inf"), frozenset(), (0.1, 0.2))
+    assert (setup.seed, setup.balance, setup.keys, setup.latency) == (
+        -3,
+        float("inf"),
+        frozenset(),
+        (0.1, 0.2),
+    )
     assert (setup.vendors, setup.link_seconds) == ((FIRST,), None)
     simulator = Simulator(clock=VirtualClock(), seed=1)
     for fault in setup.faults:
@@ -399,7 +481,9 @@ def test_good_guests_are_served_among_bad_ones(tmp_path: Path) -> None:
         port = httpx.URL(running.url).port or 0
         path = httpx.URL(running.base(provider)).path + one.operation.path
         heads = [b"", b"POS", f"POST {path} HTTP/1.1\r\nHost: loc".encode()]
-        heads += [f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n{{".encode()]
+        heads += [
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n{{".encode()
+        ]
         guests = []
         for head in heads * 75:
             guest = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
@@ -407,9 +491,15 @@ def test_good_guests_are_served_among_bad_ones(tmp_path: Path) -> None:
             guests.append(guest)
         slow = pool.submit(crumbs, guests[::10], lambda: done)
         large = b'{"prompt": "' + b"x" * 10_000_000 + b'"}'
-        token = {**KEY, "X-Polyreel-Token": running.document["token"], "Content-Type": "application/json"}
+        token = {
+            **KEY,
+            "X-Polyreel-Token": running.document["token"],
+            "Content-Type": "application/json",
+        }
         urls = [running.url + path, f"{running.url}/_polyreel/reset"]
-        bodies = [pool.submit(httpx.post, url, content=large, headers=token, timeout=60) for url in urls]
+        bodies = [
+            pool.submit(httpx.post, url, content=large, headers=token, timeout=60) for url in urls
+        ]
         seconds = []
         for _ in range(25):
             for ask in (lambda: running.submit(provider), lambda: running.look("bill")):

@@ -15,17 +15,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from polyreel.contract import Contract, Json, Operation
 from polyreel.errors import UnknownNameError
 from polyreel.flows import Reply
-from polyreel.mapping import Field, put
-from polyreel.provider import Provider
-from polyreel.simulator import RunningClock, Simulator, VirtualClock, answers, engine, intake
-from polyreel.simulator.answers import errors
-from polyreel.simulator.answers import submits as paid_calls
-from polyreel.simulator.engine import scriptable
-from polyreel.simulator.intake import creating, full_path
-from polyreel.simulator.shapes import picture_of
+from polyreel.mapping.rows import Field
+from polyreel.places import JsonObject, put
+from polyreel.providers.base.contract import Contract, Operation
+from polyreel.providers.base.provider import Provider
+from polyreel.serving import answers
+from polyreel.serving import calls as intake
+from polyreel.serving.answers import errors
+from polyreel.serving.answers import submits as paid_calls
+from polyreel.serving.calls import creating, full_path
+from polyreel.serving.shapes import picture_of
+from polyreel.simulator import RunningClock, Simulator, VirtualClock, engine
+from polyreel.simulator.scripting import scriptable
 from polyreel.simulator.transport import SimulatedTransport
 from support.server import (
     BODIES,
@@ -62,7 +65,9 @@ each_vendor = pytest.mark.parametrize("provider", PROVIDERS, ids=named)
 each_body = pytest.mark.parametrize("one", BODIES, ids=named)
 each_create = pytest.mark.parametrize(("provider", "operation"), CREATES, ids=named)
 each_call = pytest.mark.parametrize(
-    ("provider", "operation"), [(p, o) for p in PROVIDERS for o in p.contract.operations.values()], ids=named
+    ("provider", "operation"),
+    [(p, o) for p in PROVIDERS for o in p.contract.operations.values()],
+    ids=named,
 )
 
 
@@ -86,7 +91,9 @@ def test_every_documented_body_is_accepted_and_lives(one: Submit) -> None:
     (made,) = simulator.tasks.values()
     asked, picture = asked_for(one), made.picture
     assert len(facts.urls) == picture.count == asked.get("count", 1)
-    assert picture.seconds == (0 if one.reading.route.workflow == "generate-image" else asked.get("duration", 5))
+    assert picture.seconds == (
+        0 if one.reading.route.workflow == "generate-image" else asked.get("duration", 5)
+    )
     assert picture.width / picture.height == pytest.approx(ratio(asked), rel=0.02)
     assert picture.audio == has_sound(asked)
 
@@ -102,7 +109,9 @@ def test_the_files_are_what_was_asked_for(one: Submit) -> None:
     assert {file.status for file in files} == {200}
     assert len(files) == asked.get("count", 1)
     for file in files:
-        (assert_image if one.reading.route.workflow == "generate-image" else assert_video)(file, asked)
+        (assert_image if one.reading.route.workflow == "generate-image" else assert_video)(
+            file, asked
+        )
 
 
 IMAGES: Final = [one for one in BODIES if "output_format" in one.reading.route.by_name]
@@ -123,23 +132,30 @@ def test_images_come_in_the_asked_format_and_number(one: Submit) -> None:
         for url in facts.urls:
             assert url.endswith(f".{form}")
             assert_image(download(simulator, url), {**asked_for(one), "output_format": form})
-        _, sample = answers.example(one.provider, status_query(one.provider), "succeeded_image", "succeeded")
-        assert {name for name, _ in members(facts.raw)} >= {name for name, _ in members(sample)} - {*one.body, "n"}
-        assert '"video' not in json.dumps({name: value for name, value in facts.raw.items() if name != "input"})
+        _, sample = answers.example(
+            one.provider, status_query(one.provider), "succeeded_image", "succeeded"
+        )
+        assert {name for name, _ in members(facts.raw)} >= {name for name, _ in members(sample)} - {
+            *one.body,
+            "n",
+        }
+        assert '"video' not in json.dumps(
+            {name: value for name, value in facts.raw.items() if name != "input"}
+        )
 
 
-def asked_for(one: Submit) -> Json:
+def asked_for(one: Submit) -> JsonObject:
     """What a body asks for, with the vendor's documented defaults where it says nothing."""
     return {**one.provider.defaults(one.reading.route), **one.reading.request}
 
 
-def ratio(asked: Json) -> float:
+def ratio(asked: JsonObject) -> float:
     """Width by height."""
     across, down = map(int, asked.get("aspect_ratio", "16:9").split(":"))
     return across / down
 
 
-def has_sound(asked: Json) -> bool:
+def has_sound(asked: JsonObject) -> bool:
     """A clip made from a video has that one's sound, or none; others have the sound that is asked for."""
     follows = any(name in asked for name in ("source_video", "reference_video", "motion_video"))
     return bool(asked["keep_source_audio"] if follows else asked.get("audio"))
@@ -151,22 +167,29 @@ def download(simulator: Simulator, url: str) -> Reply:
     return simulator.handle(vendor, "GET", "/" + path, {})
 
 
-def assert_image(file: Reply, asked: Json) -> None:
+def assert_image(file: Reply, asked: JsonObject) -> None:
     picture = Image.open(BytesIO(file.content))
-    assert file.headers["content-type"] == f"image/{asked['output_format']}" == Image.MIME[str(picture.format)]
+    assert (
+        file.headers["content-type"]
+        == f"image/{asked['output_format']}"
+        == Image.MIME[str(picture.format)]
+    )
     assert picture.width / picture.height == pytest.approx(ratio(asked), rel=0.02)
     side = {"1K": 1024, "2K": 2048}[asked["resolution"]]
     assert picture.width * picture.height == pytest.approx(side * side, rel=0.02)
 
 
-def assert_video(file: Reply, asked: Json) -> None:
+def assert_video(file: Reply, asked: JsonObject) -> None:
     short = {"720p": 720, "1080p": 1080}[asked.get("resolution", "720p")]
     with av.open(BytesIO(file.content), "r") as container:
         stream = container.streams.video[0]
         assert file.headers["content-type"] == "video/mp4"
         assert container.duration is not None
         assert container.duration / av.time_base == pytest.approx(asked.get("duration", 5), abs=0.1)
-        assert (min(stream.width, stream.height), stream.width / stream.height) == (short, ratio(asked))
+        assert (min(stream.width, stream.height), stream.width / stream.height) == (
+            short,
+            ratio(asked),
+        )
         assert bool(container.streams.audio) == has_sound(asked)
         assert next(container.decode(video=0)).width == stream.width
 
@@ -174,12 +197,18 @@ def assert_video(file: Reply, asked: Json) -> None:
 @pytest.mark.parametrize("one", STREAMS, ids=named)
 def test_a_stream_tells_a_whole_life(one: Submit) -> None:
     """The twin that streams bills one job, its events are those documented, and it ends as the last one says."""
-    for end in [end for end in ("succeeded", "failed", "canceled") if end in {*scriptable(one.provider), "succeeded"}]:
+    for end in [
+        end
+        for end in ("succeeded", "failed", "canceled")
+        if end in {*scriptable(one.provider), "succeeded"}
+    ]:
         simulator = new_simulator()
         if end != "succeeded":
             simulator.script(one.provider.id, end)
         reply = send(simulator, one.provider, one.operation, one.body)
-        media = one.provider.contract.resolve(one.operation.spec["responses"]["200"])["content"]["text/event-stream"]
+        media = one.provider.contract.resolve(one.operation.spec["responses"]["200"])["content"][
+            "text/event-stream"
+        ]
         schema = {"$ref": media["schema"]["x-polyreel-event"]}
         seen = []
         for block in reply.content.decode().removesuffix("\n\n").split("\n\n"):
@@ -223,8 +252,13 @@ def test_answers_hold_the_facts_of_the_task(one: Submit) -> None:
         assert raw.get("model", one.body.get("model")) == one.body.get("model")
         assert raw.get("input", one.body) == one.body
         assert {raw.get(name, int(START)) for name in ("created", "created_at")} == {int(START)}
-    assert all(url.startswith(f"https://simulator.invalid/{one.provider.id}/outputs/") for url in facts.urls)
-    assert "example" not in json.dumps({name: value for name, value in facts.raw.items() if name != "input"})
+    assert all(
+        url.startswith(f"https://simulator.invalid/{one.provider.id}/outputs/")
+        for url in facts.urls
+    )
+    assert "example" not in json.dumps(
+        {name: value for name, value in facts.raw.items() if name != "input"}
+    )
 
 
 @each_vendor
@@ -237,7 +271,15 @@ def test_an_unfinished_job_has_no_file(provider: Provider) -> None:
     assert simulator.handle(provider.id, "GET", f"{place}/1{suffix}", {}).status == 404
     finish(simulator)
     assert simulator.handle(provider.id, "GET", f"{place}/1{suffix}", {}).status == 200
-    for wrong in (f"/0{suffix}", f"/2{suffix}", f"/{'9' * 5000}{suffix}", "/1.exe", "/1", f"/../1{suffix}", ""):
+    for wrong in (
+        f"/0{suffix}",
+        f"/2{suffix}",
+        f"/{'9' * 5000}{suffix}",
+        "/1.exe",
+        "/1",
+        f"/../1{suffix}",
+        "",
+    ):
         assert simulator.handle(provider.id, "GET", place + wrong, {}).status == 404
     assert simulator.handle(provider.id, "POST", f"{place}/1{suffix}", KEY).status == 404
 
@@ -245,7 +287,7 @@ def test_an_unfinished_job_has_no_file(provider: Provider) -> None:
 # -- refusals ----------------------------------------------------------------------------------------
 
 
-def wrong_values(schema: Json) -> Iterator[Any]:
+def wrong_values(schema: JsonObject) -> Iterator[Any]:
     """Values that a schema cannot mean."""
     kinds = {option.get("type") for option in schema.get("anyOf", [schema])} - {None}
     if not kinds:
@@ -260,7 +302,10 @@ def wrong_values(schema: Json) -> Iterator[Any]:
         yield 4.5
     if "enum" in schema or "const" in schema:
         yield "no-such-word"
-    for name, value in (("minimum", schema.get("minimum", 0) - 1), ("maximum", schema.get("maximum", 0) + 1)):
+    for name, value in (
+        ("minimum", schema.get("minimum", 0) - 1),
+        ("maximum", schema.get("maximum", 0) + 1),
+    ):
         if name in schema:
             yield value
     for option in schema.get("anyOf", [schema]):
@@ -270,7 +315,9 @@ def wrong_values(schema: Json) -> Iterator[Any]:
             yield ["https://example.com/a.png"] * (option["maxItems"] + 1)
 
 
-def wrong_bodies(contract: Contract, operation: Operation, body: Json, schema: str) -> Iterator[tuple[str, Json]]:
+def wrong_bodies(
+    contract: Contract, operation: Operation, body: JsonObject, schema: str
+) -> Iterator[tuple[str, JsonObject]]:
     """A good body with one thing wrong, each with what it is."""
     for place in contract.properties(schema):
         for value in wrong_values(contract.property(schema, place) or {}):
@@ -314,20 +361,25 @@ def test_an_unknown_workflow_or_model_is_refused(one: Submit) -> None:
     assert simulator.bill.count() == 0
 
 
-def spellings() -> Iterator[tuple[Submit, Json, Json, Json]]:
+def spellings() -> Iterator[tuple[Submit, JsonObject, JsonObject, JsonObject]]:
     """Documented bodies with another spelling of a field: alone, beside the field, and beside another value of it."""
     for one in BODIES:
         for row in (row for row in one.reading.route.rows if isinstance(row, Field)):
             for alias in row.aliases if row.shared in one.reading.request else ():
                 value = one.reading.request[row.shared]
                 other = (
-                    ["https://example.com/other.png"] if isinstance(value, list) else "https://example.com/other.mp4"
+                    ["https://example.com/other.png"]
+                    if isinstance(value, list)
+                    else "https://example.com/other.mp4"
                 )
                 codec, bare = alias.codec or row.codec, dict(one.body)
                 for place in row.places:
                     bare.pop(place, None)
                 both = {**bare, row.native: row.codec.encode(value, {})}
-                alone, wrong = {alias.native: codec.encode(value, {})}, {alias.native: codec.encode(other, {})}
+                alone, wrong = (
+                    {alias.native: codec.encode(value, {})},
+                    {alias.native: codec.encode(other, {})},
+                )
                 yield one, {**bare, **alone}, {**both, **alone}, {**both, **wrong}
 
 
@@ -352,11 +404,18 @@ def test_refusals_say_what_is_wrong_as_documented(provider: Provider, operation:
     documented = {name: (status, told) for status, _, name, told in errors(provider, operation)}
     tries: list[tuple[tuple[str, ...], Any]] = [(intake.MALFORMED, b"{"), (intake.MALFORMED, [])]
     if "model" in body:
-        tries += [(intake.UNKNOWN_MODEL, {**body, "model": "none"}), (intake.MALFORMED, {**body, "model": 5})]
-        tries += [(intake.NO_MODEL, {name: value for name, value in body.items() if name != "model"})]
+        tries += [
+            (intake.UNKNOWN_MODEL, {**body, "model": "none"}),
+            (intake.MALFORMED, {**body, "model": 5}),
+        ]
+        tries += [
+            (intake.NO_MODEL, {name: value for name, value in body.items() if name != "model"})
+        ]
     for names, content in tries:
         status, told = next(documented[name] for name in names if name in documented)
-        reply = send(simulator, provider, operation, content, headers={"content-type": "application/json"})
+        reply = send(
+            simulator, provider, operation, content, headers={"content-type": "application/json"}
+        )
         expected = Reply(status, {}, json.dumps(told).encode())
         assert (reply.status, json.loads(reply.content).keys()) == (status, told.keys())
         assert provider.read_error(reply)[0] == provider.read_error(expected)[0]
@@ -391,13 +450,21 @@ NOT_VALUES: Final = {
 
 @each_create
 @pytest.mark.parametrize("kind", [*NOT_JSON, *NOT_VALUES])
-def test_what_is_no_json_object_is_refused(provider: Provider, operation: Operation, kind: str) -> None:
+def test_what_is_no_json_object_is_refused(
+    provider: Provider, operation: Operation, kind: str
+) -> None:
     """Bytes that mean nothing get the vendor's own error, also beside an otherwise good body."""
     simulator = new_simulator()
     good = json.dumps(example(provider, operation).body).encode()
-    content = NOT_JSON.get(kind) if kind in NOT_JSON else good[:-1] + b', "more": ' + NOT_VALUES[kind] + b"}"
+    content = (
+        NOT_JSON.get(kind)
+        if kind in NOT_JSON
+        else good[:-1] + b', "more": ' + NOT_VALUES[kind] + b"}"
+    )
     assert content is not None
-    reply = send(simulator, provider, operation, content, headers={"content-type": "application/json"})
+    reply = send(
+        simulator, provider, operation, content, headers={"content-type": "application/json"}
+    )
     assert reply.status in ({400, 413} if "letters" in kind else {400})
     assert len(reply.content) < 2000
     assert simulator.bill.count() == 0
@@ -406,13 +473,23 @@ def test_what_is_no_json_object_is_refused(provider: Provider, operation: Operat
 @each_create
 @pytest.mark.parametrize(
     "kind",
-    ["text/plain", "application/x-www-form-urlencoded", "application/xml", "multipart/form-data; boundary=x", "json"],
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/xml",
+        "multipart/form-data; boundary=x",
+        "json",
+    ],
 )
-def test_another_content_type_is_refused(provider: Provider, operation: Operation, kind: str) -> None:
+def test_another_content_type_is_refused(
+    provider: Provider, operation: Operation, kind: str
+) -> None:
     """JSON under another name is not read."""
     simulator = new_simulator()
     content = json.dumps(example(provider, operation).body).encode()
-    assert send(simulator, provider, operation, content, headers={"content-type": kind}).status == 400
+    assert (
+        send(simulator, provider, operation, content, headers={"content-type": kind}).status == 400
+    )
     for good in ("application/json", "application/json; charset=utf-8", "Application/JSON"):
         assert send(simulator, provider, operation, content, headers={"content-type": good}).ok
     assert simulator.bill.count() == 3
@@ -424,15 +501,33 @@ JSON: Final = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(max_size=5)
-    | st.sampled_from(["9" * 5000, "\ud800", "https://example.com/a.png", "https://[", "http://10.0.0.1/", "-1", "0"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    | st.sampled_from(
+        [
+            "9" * 5000,
+            "\ud800",
+            "https://example.com/a.png",
+            "https://[",
+            "http://10.0.0.1/",
+            "-1",
+            "0",
+        ]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 
 
 def spoil(draw: st.DrawFn, value: Any) -> Any:
     """A JSON value with one part of any depth removed or replaced."""
-    inner = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    inner = (
+        list(value)
+        if isinstance(value, dict)
+        else list(range(len(value)))
+        if isinstance(value, list)
+        else []
+    )
     if not inner or draw(st.integers(0, 3)) == 0:
         return draw(JSON)
     key = draw(st.sampled_from(inner))
@@ -446,7 +541,11 @@ def spoil(draw: st.DrawFn, value: Any) -> Any:
 def bodies(draw: st.DrawFn, provider: Provider, operation: Operation) -> Any:
     """Documented bodies, spoiled ones, ones with strange members, and anything else."""
     body = draw(st.sampled_from(list(operation.request_examples.values())))
-    names = [name for schema in operation.request_schemas for name in provider.contract.schema(schema)["properties"]]
+    names = [
+        name
+        for schema in operation.request_schemas
+        for name in provider.contract.schema(schema)["properties"]
+    ]
     members = st.dictionaries(st.sampled_from(names) | st.text(max_size=5), JSON, max_size=3)
     kind = draw(st.integers(0, 4))
     if kind <= 1:
@@ -469,9 +568,15 @@ FORM_PIECES: Final = [
 @each_create
 def test_any_body_gets_a_documented_answer(provider: Provider, operation: Operation) -> None:
     """Whatever arrives: a status and a body that the contract documents, and the bill holds what was accepted."""
-    types = st.sampled_from(["application/json", "application/json", "text/plain", "multipart/form-data; boundary=a"])
+    types = st.sampled_from(
+        ["application/json", "application/json", "text/plain", "multipart/form-data; boundary=a"]
+    )
     pieces = st.lists(st.sampled_from(FORM_PIECES), max_size=12).map(b"".join)
-    contents = bodies(provider, operation).map(lambda body: json.dumps(body).encode()) | st.binary() | pieces
+    contents = (
+        bodies(provider, operation).map(lambda body: json.dumps(body).encode())
+        | st.binary()
+        | pieces
+    )
     simulator = new_simulator()
     accepted = 0
 
@@ -489,7 +594,16 @@ def test_any_body_gets_a_documented_answer(provider: Provider, operation: Operat
 
 # -- keys, money, limits -----------------------------------------------------------------------------
 
-NO_KEYS: Final = ["", "Bearer", "Bearer ", "Bearer    ", "Basic dXNlcjpwYXNz", "any-key", "Bearerany-key", "Token x"]
+NO_KEYS: Final = [
+    "",
+    "Bearer",
+    "Bearer ",
+    "Bearer    ",
+    "Basic dXNlcjpwYXNz",
+    "any-key",
+    "Bearerany-key",
+    "Token x",
+]
 
 
 @each_call
@@ -499,12 +613,28 @@ def test_every_call_wants_a_key(provider: Provider, operation: Operation) -> Non
     content = next(iter(operation.request_examples.values()), b"")
     for value in NO_KEYS:
         assert (
-            send(simulator, provider, operation, content, headers={"Authorization": value}, task="none").status == 401
+            send(
+                simulator,
+                provider,
+                operation,
+                content,
+                headers={"Authorization": value},
+                task="none",
+            ).status
+            == 401
         )
-    assert simulator.handle(provider.id, operation.method, path_of(operation, "none"), {}).status == 401
+    assert (
+        simulator.handle(provider.id, operation.method, path_of(operation, "none"), {}).status
+        == 401
+    )
     assert send(strict, provider, operation, content, task="none").status == 401
     for value in ("Bearer good-key", "bearer good-key", " Bearer  good-key "):
-        assert send(strict, provider, operation, content, headers={"Authorization": value}, task="none").status != 401
+        assert (
+            send(
+                strict, provider, operation, content, headers={"Authorization": value}, task="none"
+            ).status
+            != 401
+        )
     assert simulator.bill.count() == 0
 
 
@@ -515,7 +645,9 @@ def test_an_empty_account_is_told_so(provider: Provider, operation: Operation) -
     replies = [send(simulator, provider, operation, one.body) for _ in range(13)]
     reply = replies[-1]
     assert (reply.status, json.loads(reply.content)) in [
-        (status, body) for status, _, name, body in errors(provider, operation) if name == "insufficient_credits"
+        (status, body)
+        for status, _, name, body in errors(provider, operation)
+        if name == "insufficient_credits"
     ]
     cost = simulator.bill.charges[0].credits
     assert simulator.bill.count() == 11.5 // cost
@@ -536,13 +668,17 @@ def test_every_documented_error_can_be_scripted(provider: Provider, operation: O
     assert len({name for _, _, name, _ in documented}) == len(documented)
     for status, content_type, name, body in documented:
         simulator.script(provider.id, name)
-        reply = send(simulator, provider, operation, next(iter(operation.request_examples.values())))
+        reply = send(
+            simulator, provider, operation, next(iter(operation.request_examples.values()))
+        )
         assert (reply.status, reply.headers["content-type"]) == (status, content_type)
         assert json.loads(reply.content) == body
         answer = provider.contract.resolve(operation.spec["responses"][str(status)])
         headers = {header.lower() for header in answer.get("headers", {})}
         assert (reply.header("retry-after") is not None) == ("retry-after" in headers)
-        assert (provider.request_id(reply) is not None) == any(header.endswith("request-id") for header in headers)
+        assert (provider.request_id(reply) is not None) == any(
+            header.endswith("request-id") for header in headers
+        )
     assert {status for status, _, _, _ in documented} >= {400, 401, 429, 500}
     assert simulator.bill.count() == 0
     assert send(simulator, provider, operation, next(iter(operation.request_examples.values()))).ok
@@ -569,14 +705,30 @@ def test_scripts_are_checked_and_kept_apart(provider: Provider) -> None:
 
 # -- what does not exist -----------------------------------------------------------------------------
 
-STRANGE_IDS: Final = ["none", "task_0", "..", "%2F", "%3F", "a%20b", "%00", "%ff", "x" * 3000, "{id}", "\u00e9"]
+STRANGE_IDS: Final = [
+    "none",
+    "task_0",
+    "..",
+    "%2F",
+    "%3F",
+    "a%20b",
+    "%00",
+    "%ff",
+    "x" * 3000,
+    "{id}",
+    "\u00e9",
+]
 
 
-@pytest.mark.parametrize(("provider", "operation"), calls("get", "get-fallback", "content"), ids=named)
+@pytest.mark.parametrize(
+    ("provider", "operation"), calls("get", "get-fallback", "content"), ids=named
+)
 def test_an_unknown_task_is_named_so(provider: Provider, operation: Operation) -> None:
     """In the vendor's own way, whatever the id looks like; other vendors' tasks are unknown too."""
     simulator = new_simulator()
-    strangers = [str(submit(simulator, example(other)).id) for other in PROVIDERS if other is not provider]
+    strangers = [
+        str(submit(simulator, example(other)).id) for other in PROVIDERS if other is not provider
+    ]
     for task in [*STRANGE_IDS, *strangers]:
         reply = send(simulator, provider, operation, task=task)
         code, message = provider.read_error(reply)
@@ -639,19 +791,23 @@ def crowd(simulator: Simulator, provider: Provider) -> dict[str, str]:
     return known
 
 
-def items(provider: Provider, reply: Reply) -> list[Json]:
+def items(provider: Provider, reply: Reply) -> list[JsonObject]:
     """The items of a page."""
     page = json.loads(reply.content)
-    found = page if isinstance(page, list) else next(value for value in page.values() if isinstance(value, list))
+    found = (
+        page
+        if isinstance(page, list)
+        else next(value for value in page.values() if isinstance(value, list))
+    )
     assert all(isinstance(item, dict) for item in found)
     return list(found)
 
 
-def identities(provider: Provider, listed: list[Json]) -> list[str]:
+def identities(provider: Provider, listed: list[JsonObject]) -> list[str]:
     return [item[provider.reads.id[0]] for item in listed]
 
 
-def query_parameters(provider: Provider, operation: Operation) -> dict[str, Json]:
+def query_parameters(provider: Provider, operation: Operation) -> dict[str, JsonObject]:
     """The schemas of a call's query parameters."""
     found = [provider.contract.resolve(one) for one in operation.spec.get("parameters", ())]
     return {one["name"]: one["schema"] for one in found if one["in"] == "query"}
@@ -665,7 +821,11 @@ def test_lists_hold_the_vendors_own_tasks(provider: Provider, operation: Operati
     known = crowd(simulator, provider)
     listed = items(provider, send(simulator, provider, operation))
     running = operation.role == "list-running"
-    wanted = {task: state for task, state in known.items() if not running or state in {"queued", "running"}}
+    wanted = {
+        task: state
+        for task, state in known.items()
+        if not running or state in {"queued", "running"}
+    }
     assert identities(provider, listed) == list(wanted)[::-1]
     for item in listed:
         word = provider.statuses[item["status"].lower()]
@@ -695,7 +855,9 @@ def test_lists_come_in_pages(provider: Provider, operation: Operation) -> None:
     assert seen == list(known)[::-1]
 
 
-def send_freely(simulator: Simulator, provider: Provider, operation: Operation, query: str) -> Reply:
+def send_freely(
+    simulator: Simulator, provider: Provider, operation: Operation, query: str
+) -> Reply:
     """A call with any query; what it answers need not be documented."""
     return simulator.handle(provider.id, operation.method, f"{full_path(operation)}?{query}", KEY)
 
@@ -708,7 +870,9 @@ def test_lists_can_be_filtered(provider: Provider, operation: Operation) -> None
     parameters = query_parameters(provider, operation)
     found: list[str] = []
     for word in parameters["status"]["enum"]:
-        part = identities(provider, items(provider, send(simulator, provider, operation, query={"status": word})))
+        part = identities(
+            provider, items(provider, send(simulator, provider, operation, query={"status": word}))
+        )
         states = {known[task] for task in part}
         assert provider.statuses[word] in states
         assert states <= {provider.statuses[word], "queued"}
@@ -719,7 +883,10 @@ def test_lists_can_be_filtered(provider: Provider, operation: Operation) -> None
     for name in parameters.keys() & every[0].keys() - {"status"}:
         own = {name: str(every[0][name])}
         assert items(provider, send(simulator, provider, operation, query=own)) == every
-        other = next((word for word in parameters[name].get("enum", ["other"]) if word != every[0][name]), "other")
+        other = next(
+            (word for word in parameters[name].get("enum", ["other"]) if word != every[0][name]),
+            "other",
+        )
         assert items(provider, send(simulator, provider, operation, query={name: other})) == []
 
 
@@ -730,7 +897,9 @@ def test_a_batch_holds_the_tasks_that_exist(provider: Provider, operation: Opera
     known = crowd(simulator, provider)
     stranger = next(task for vendor, task in simulator.tasks if vendor != provider.id)
     (name,) = next(iter(operation.request_examples.values()))
-    listed = items(provider, send(simulator, provider, operation, {name: ["none", stranger, *known, *known]}))
+    listed = items(
+        provider, send(simulator, provider, operation, {name: ["none", stranger, *known, *known]})
+    )
     assert listed == [poll(simulator, provider, task).raw for task in known]
     assert items(provider, send(simulator, provider, operation, {name: []})) == []
     wrong: tuple[Any, ...] = (
@@ -745,7 +914,9 @@ def test_a_batch_holds_the_tasks_that_exist(provider: Provider, operation: Opera
     for bad in wrong:
         headers = {**KEY, "content-type": "application/json"}
         content = json.dumps(bad).encode()
-        reply = simulator.handle(provider.id, operation.method, full_path(operation), headers, content)
+        reply = simulator.handle(
+            provider.id, operation.method, full_path(operation), headers, content
+        )
         assert reply.status == 400
         check(provider, example(provider).operation, 400, reply.content)
 
@@ -766,7 +937,10 @@ def test_the_content_call_hands_out_the_file(provider: Provider, operation: Oper
     assert send(simulator, provider, operation, task=good).status == 400
     finish(simulator)
     facts = poll(simulator, provider, good)
-    assert send(simulator, provider, operation, task=good).content == download(simulator, facts.urls[0]).content
+    assert (
+        send(simulator, provider, operation, task=good).content
+        == download(simulator, facts.urls[0]).content
+    )
     assert send(simulator, provider, operation, task=failed).status == 400
 
 
@@ -796,18 +970,33 @@ def test_a_repeated_key_makes_no_second_job(provider: Provider, operation: Opera
     first = send(simulator, provider, operation, one.body, headers=key)
     assert first.header(policy["replayed-header"]) is None
     finish(simulator)
-    again = send(simulator, provider, operation, one.body, headers={policy["header"].upper(): "0123456789abcdef"})
+    again = send(
+        simulator,
+        provider,
+        operation,
+        one.body,
+        headers={policy["header"].upper(): "0123456789abcdef"},
+    )
     assert (again.status, again.content) == (first.status, first.content)
     assert again.header(policy["replayed-header"]) == "true"
-    other = send(simulator, provider, operation, {**one.body, "prompt": "something else"}, headers=key)
-    (conflict,) = [body for status, _, name, body in errors(provider, operation) if name == "conflict"]
+    other = send(
+        simulator, provider, operation, {**one.body, "prompt": "something else"}, headers=key
+    )
+    (conflict,) = [
+        body for status, _, name, body in errors(provider, operation) if name == "conflict"
+    ]
     assert (other.status, json.loads(other.content)) == (409, conflict)
     assert simulator.bill.count() == len(simulator.tasks) == 1
-    assert send(simulator, provider, operation, one.body, headers={policy["header"]: "fedcba9876543210"}).ok
+    assert send(
+        simulator, provider, operation, one.body, headers={policy["header"]: "fedcba9876543210"}
+    ).ok
     assert send(simulator, provider, operation, one.body).ok
     assert simulator.bill.count() == 3
     for bad in ("short", "x" * 97, "0123456789abcde f"):
-        assert send(simulator, provider, operation, one.body, headers={policy["header"]: bad}).status == 400
+        assert (
+            send(simulator, provider, operation, one.body, headers={policy["header"]: bad}).status
+            == 400
+        )
 
 
 @each_create
@@ -815,7 +1004,9 @@ def test_without_such_keys_every_submit_is_a_job(provider: Provider, operation: 
     """A header that the vendor does not know changes nothing: a repeated submit is billed again."""
     simulator, one = new_simulator(), example(provider, operation)
     if operation.spec["x-polyreel-idempotency"]["mode"] == "none":
-        tasks = {submit(simulator, one, **{"Idempotency-Key": "0123456789abcdef"}).id for _ in range(3)}
+        tasks = {
+            submit(simulator, one, **{"Idempotency-Key": "0123456789abcdef"}).id for _ in range(3)
+        }
         assert len(tasks) == simulator.bill.count() == 3
 
 
@@ -845,7 +1036,9 @@ def form(parts: list[tuple[str, Any]]) -> tuple[bytes, dict[str, str]]:
 
 def media_places(provider: Provider, schema: str) -> set[str]:
     return {
-        name for name, child in provider.contract.schema(schema)["properties"].items() if "x-polyreel-media" in child
+        name
+        for name, child in provider.contract.schema(schema)["properties"].items()
+        if "x-polyreel-media" in child
     }
 
 
@@ -884,7 +1077,9 @@ def test_local_files_travel_in_a_form(one: Submit, file: bytes) -> None:
             assert task.body[name] == value
 
 
-@pytest.mark.parametrize(("provider", "operation"), [pair for pair in CREATES if pair[1].takes_files], ids=named)
+@pytest.mark.parametrize(
+    ("provider", "operation"), [pair for pair in CREATES if pair[1].takes_files], ids=named
+)
 def test_a_broken_form_is_refused(provider: Provider, operation: Operation) -> None:
     """Cut off, without boundary or names, text that is no text, two values for one field: the vendor's own error."""
     simulator, one = new_simulator(), example(provider, operation)
@@ -892,14 +1087,35 @@ def test_a_broken_form_is_refused(provider: Provider, operation: Operation) -> N
     assert send(simulator, provider, operation, content, headers=headers).ok
     twice, _ = form([*as_parts(one, b"file"), ("prompt", (None, "another"))])
     crowded, _ = form([*as_parts(one, b"file"), *[("more", (None, "x"))] * 1001])
-    deep, _ = form([("prompt", (None, "x")), ("duration", (None, "[" * 100_000)), ("n", (None, "[" * 100_000))])
+    deep, _ = form(
+        [("prompt", (None, "x")), ("duration", (None, "[" * 100_000)), ("n", (None, "[" * 100_000))]
+    )
     name, cut = f'name="{next(iter(one.body))}"'.encode(), len(content) // 2
-    broken = [b"", content[:cut], content[:-4], content.replace(name, b""), content.replace(b"\r\n\r\n", b"\r\n")]
-    broken += [content.replace(b"\r\n\r\n", b"\r\n\r\n\xff"), twice, crowded, deep, b"--polyreel-boundary--\r\n"]
+    broken = [
+        b"",
+        content[:cut],
+        content[:-4],
+        content.replace(name, b""),
+        content.replace(b"\r\n\r\n", b"\r\n"),
+    ]
+    broken += [
+        content.replace(b"\r\n\r\n", b"\r\n\r\n\xff"),
+        twice,
+        crowded,
+        deep,
+        b"--polyreel-boundary--\r\n",
+    ]
     for index, bad in enumerate(broken):
         assert send(simulator, provider, operation, bad, headers=headers).status == 400, index
-    for kind in ("multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=other"):
-        assert send(simulator, provider, operation, content, headers={"content-type": kind}).status == 400
+    for kind in (
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "multipart/form-data; boundary=other",
+    ):
+        assert (
+            send(simulator, provider, operation, content, headers={"content-type": kind}).status
+            == 400
+        )
     assert simulator.bill.count() == 1
 
 
@@ -910,7 +1126,12 @@ def uploading(provider: Provider, operation: Operation) -> tuple[Any, dict[str, 
     """Content and headers of a documented upload."""
     if operation.request_examples:
         return next(iter(operation.request_examples.values())), {}
-    return form([("file", ("cat.png", b"\x89PNG\r\n" + b"\x00" * 94, "image/png")), ("upload_path", (None, "cats"))])
+    return form(
+        [
+            ("file", ("cat.png", b"\x89PNG\r\n" + b"\x00" * 94, "image/png")),
+            ("upload_path", (None, "cats")),
+        ]
+    )
 
 
 @pytest.mark.parametrize(("provider", "operation"), UPLOADS, ids=named)
@@ -920,11 +1141,17 @@ def test_an_uploaded_file_can_be_used(provider: Provider, operation: Operation) 
     content, headers = uploading(provider, operation)
     replies = [send(simulator, provider, operation, content, headers=headers) for _ in range(2)]
     told = [members(json.loads(reply.content)) for reply in replies]
-    links = [sorted({value for _, value in one if str(value).startswith("https://")}) for one in told]
+    links = [
+        sorted({value for _, value in one if str(value).startswith("https://")}) for one in told
+    ]
     assert [reply.status for reply in replies] == [200, 200]
     assert len(links[0]) == len(links[1]) == 1
     assert links[0] != links[1]
-    one = next(one for one in BODIES if one.provider is provider and "reference_images" in one.reading.request)
+    one = next(
+        one
+        for one in BODIES
+        if one.provider is provider and "reference_images" in one.reading.request
+    )
     place = one.reading.route.by_name["reference_images"].places[0]
     assert send(simulator, provider, one.operation, {**one.body, place: links[0]}).ok
     assert simulator.bill.count() == 1
@@ -944,8 +1171,12 @@ def test_an_upload_tells_what_arrived(provider: Provider, operation: Operation) 
     """Name, type and size are the file's; what is no file is refused in the file host's own shape."""
     simulator = new_simulator()
     content, headers = uploading(provider, operation)
-    told = dict(members(json.loads(send(simulator, provider, operation, content, headers=headers).content)))
-    given = content if isinstance(content, dict) else {"file_name": "cat.png", "upload_path": "cats"}
+    told = dict(
+        members(json.loads(send(simulator, provider, operation, content, headers=headers).content))
+    )
+    given = (
+        content if isinstance(content, dict) else {"file_name": "cat.png", "upload_path": "cats"}
+    )
     for name in ("file_name", "upload_path"):
         assert told[name] == given[name]
     assert told["mime_type"] == "image/png"
@@ -979,8 +1210,15 @@ def story(simulator: Simulator) -> list[Reply]:
         told.append(send(simulator, one.provider, one.operation, {}))
         assert isinstance(simulator.clock, VirtualClock)
         simulator.clock.advance(7)
-        told += [send(simulator, provider, operation) for provider, operation in calls("list", "list-running")]
-    told += [send(simulator, p, status_query(p), task=task) for p in PROVIDERS for vendor, task in simulator.tasks]
+        told += [
+            send(simulator, provider, operation)
+            for provider, operation in calls("list", "list-running")
+        ]
+    told += [
+        send(simulator, p, status_query(p), task=task)
+        for p in PROVIDERS
+        for vendor, task in simulator.tasks
+    ]
     return told
 
 
@@ -1026,7 +1264,8 @@ def test_threads_may_share_a_simulator(provider: Provider, operation: Operation)
     def client(number: int) -> list[str]:
         key = {policy["header"]: "0123456789abcdef"} if policy["mode"] == "replay" else {}
         replies = [
-            send(simulator, provider, operation, one.body, headers=key if turn == 0 else {}) for turn in range(20)
+            send(simulator, provider, operation, one.body, headers=key if turn == 0 else {})
+            for turn in range(20)
         ]
         return [str(provider.read(reply).id) for reply in replies if reply.ok]
 
@@ -1052,7 +1291,9 @@ def test_the_transport_serves_the_documented_addresses(one: Submit) -> None:
         assert client.get(host + path_of(query, str(facts.id))).status_code == 200
 
     async def again() -> httpx.Response:
-        async with httpx.AsyncClient(transport=SimulatedTransport(simulator), headers=KEY) as awaiting:
+        async with httpx.AsyncClient(
+            transport=SimulatedTransport(simulator), headers=KEY
+        ) as awaiting:
             return await awaiting.post(url, json=one.body)
 
     assert asyncio.run(again()).status_code == made.status_code
@@ -1060,7 +1301,9 @@ def test_the_transport_serves_the_documented_addresses(one: Submit) -> None:
 
 
 @each_vendor
-@pytest.mark.parametrize("base", ["https://gateway.example", "https://gateway.example:8443/some/path"])
+@pytest.mark.parametrize(
+    "base", ["https://gateway.example", "https://gateway.example:8443/some/path"]
+)
 def test_the_transport_serves_other_base_urls(provider: Provider, base: str) -> None:
     """Another base URL stands for the documented one; the rest of that host is nobody's."""
     simulator, one = new_simulator(), example(provider)
@@ -1070,7 +1313,12 @@ def test_the_transport_serves_other_base_urls(provider: Provider, base: str) -> 
         assert client.post(provider.base_url + one.operation.path, json=one.body).status_code == 200
         assert client.get(base + "/none?x=%2F").status_code == 404
         if base.endswith("/path"):
-            assert client.post("https://gateway.example:8443" + one.operation.path, json=one.body).status_code == 404
+            assert (
+                client.post(
+                    "https://gateway.example:8443" + one.operation.path, json=one.body
+                ).status_code
+                == 404
+            )
     assert simulator.bill.count(provider.id) == 2
 
 
@@ -1078,7 +1326,11 @@ def test_the_transport_connects_to_nobody_else() -> None:
     """A host that is no vendor's is a connection error: nothing ever leaves."""
     simulator = new_simulator()
     with httpx.Client(transport=SimulatedTransport(simulator), headers=KEY) as client:
-        for url in ("https://example.com/", "http://127.0.0.1:1/", "https://simulator.invalid.example/"):
+        for url in (
+            "https://example.com/",
+            "http://127.0.0.1:1/",
+            "https://simulator.invalid.example/",
+        ):
             with pytest.raises(httpx.ConnectError):
                 client.post(url)
         for provider in PROVIDERS:
@@ -1091,12 +1343,16 @@ def test_the_transport_connects_to_nobody_else() -> None:
 
 
 @each_vendor
-def test_a_vendor_that_documents_no_errors_still_refuses(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vendor_that_documents_no_errors_still_refuses(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A sparse spec, as a third party may have, makes plain answers and no crash."""
     document = json.loads(json.dumps(provider.contract.document))
     for item in document["paths"].values():
         for operation in item.values():
-            operation["responses"] = {code: told for code, told in operation["responses"].items() if code < "300"}
+            operation["responses"] = {
+                code: told for code, told in operation["responses"].items() if code < "300"
+            }
     sparse = type(provider)()
     sparse.__dict__["contract"] = Contract(document)
     monkeypatch.setattr(engine, "all_providers", lambda: {provider.id: sparse})
@@ -1107,7 +1363,10 @@ def test_a_vendor_that_documents_no_errors_still_refuses(provider: Provider, mon
         for headers, content in (({}, good), (KEY, b""), (KEY, b"{}"), (KEY, good))
     ]
     assert seen == [401, 400, 400, 402]
-    assert simulator.handle(provider.id, "GET", path_of(status_query(provider), "none"), KEY).status == 404
+    assert (
+        simulator.handle(provider.id, "GET", path_of(status_query(provider), "none"), KEY).status
+        == 404
+    )
     assert simulator.handle(provider.id, "GET", "/none", KEY).status == 404
     assert simulator.bill.count() == 0
 

@@ -5,10 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from polyreel.contract import Contract
-from polyreel.provider import Reads, SimulatedTask
-from polyreel.registry import all_providers
-from polyreel.specified import OutsideContractError, SpecifiedProvider, body, filled_in, load, operation, snake
+from polyreel.providers.base.contract import Contract
+from polyreel.providers.base.facts import Reads, SimulatedTask
+from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.specified import (
+    OutsideContractError,
+    SpecifiedProvider,
+    body,
+    filled_in,
+    load,
+    operation,
+    snake,
+)
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "example-vendor" / "acme_video" / "openapi.json"
 CONTRACT = Contract(json.loads(DOCUMENT.read_bytes()))
@@ -16,7 +24,10 @@ CONTRACT = Contract(json.loads(DOCUMENT.read_bytes()))
 
 def test_a_request_is_built_from_the_contract() -> None:
     """Paths are quoted, parameters go where the contract has them, under either spelling of their names."""
-    assert operation(CONTRACT, "getClip").build_request("a/b") == {"method": "get", "url": "/v2/clips/a%2Fb"}
+    assert operation(CONTRACT, "getClip").build_request("a/b") == {
+        "method": "get",
+        "url": "/v2/clips/a%2Fb",
+    }
     listed = operation(CONTRACT, "listClips")
     assert listed.build_request(page_size=3) == listed.build_request(pageSize=3)
     assert listed.build_request(page_size=3)["params"] == {"pageSize": 3}
@@ -27,9 +38,12 @@ def test_a_request_is_built_from_the_contract() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "path", "options"), [("getClip", (), {}), ("getClip", ("a", "b"), {}), ("listClips", (), {"pages": 1})]
+    ("call", "path", "options"),
+    [("getClip", (), {}), ("getClip", ("a", "b"), {}), ("listClips", (), {"pages": 1})],
 )
-def test_a_request_that_the_contract_does_not_have_is_refused(call: str, path: Any, options: Any) -> None:
+def test_a_request_that_the_contract_does_not_have_is_refused(
+    call: str, path: Any, options: Any
+) -> None:
     """As a generated function refuses arguments it does not have."""
     with pytest.raises(TypeError):
         operation(CONTRACT, call).build_request(*path, **options)
@@ -57,7 +71,9 @@ def test_replies_are_never_lost() -> None:
     call = operation(CONTRACT, "getClip")
     for _, _, _, value in CONTRACT.replies(call.described):
         assert call.parse_response(200, json.dumps(value).encode(), {}).content
-    good = next(value for _, _, name, value in CONTRACT.replies(call.described) if name == "running")
+    good = next(
+        value for _, _, name, value in CONTRACT.replies(call.described) if name == "running"
+    )
     assert call.parse_response(200, json.dumps(good).encode(), {}).parsed == good
     bad = call.parse_response(200, b'{"clip": {}}', {})
     assert isinstance(bad.parse_error, OutsideContractError)
@@ -67,7 +83,9 @@ def test_replies_are_never_lost() -> None:
     assert call.parse_response(418, b"tea", {}).parse_error is None
 
 
-@pytest.mark.parametrize(("provider", "route"), [(p, r) for p in all_providers().values() for r in p.routes])
+@pytest.mark.parametrize(
+    ("provider", "route"), [(p, r) for p in all_providers().values() for r in p.routes]
+)
 def test_it_builds_what_the_generated_client_builds(provider: Any, route: Any) -> None:
     """For every paid call and every status query of the vendors that have a generated client."""
     described = provider.operation(route)
@@ -80,8 +98,23 @@ def test_it_builds_what_the_generated_client_builds(provider: Any, route: Any) -
 
 def _task(status: Any) -> SimulatedTask:
     urls = ("https://x.example/1.png", "https://x.example/2.png")
-    facts: dict[str, Any] = {"id": "task_1", "status": status, "model": "m", "created": 1, "elapsed": 2, "progress": 7}
-    facts |= {"duration": 5, "width": 1, "height": 1, "prompt": "p", "credits": 5.0, "body": {}, "urls": urls}
+    facts: dict[str, Any] = {
+        "id": "task_1",
+        "status": status,
+        "model": "m",
+        "created": 1,
+        "elapsed": 2,
+        "progress": 7,
+    }
+    facts |= {
+        "duration": 5,
+        "width": 1,
+        "height": 1,
+        "prompt": "p",
+        "credits": 5.0,
+        "body": {},
+        "urls": urls,
+    }
     return SimulatedTask(**facts, content_type="image/png")
 
 
@@ -90,7 +123,10 @@ def _task(status: Any) -> SimulatedTask:
     [
         ("https://old.example", "https://x.example/1.png"),
         (["a"], ["https://x.example/1.png", "https://x.example/2.png"]),
-        ([{"url": "a", "kind": "png"}], [{"url": f"https://x.example/{n}.png", "kind": "png"} for n in (1, 2)]),
+        (
+            [{"url": "a", "kind": "png"}],
+            [{"url": f"https://x.example/{n}.png", "kind": "png"} for n in (1, 2)],
+        ),
         ({"url": "a"}, {"url": "https://x.example/1.png"}),
     ],
 )

@@ -16,7 +16,9 @@ import pytest
 import yaml
 from openapi_python_client.strings import snake_case
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from polyreel.contract import SCHEMAS, Contract, Json, Operation
+from polyreel.places import JsonObject
+from polyreel.providers.base.contract import Contract, Operation
+from polyreel.providers.base.schemas import SCHEMAS
 from support.specs import (
     NAMES,
     SHARED,
@@ -54,28 +56,36 @@ def law(*broken: str) -> Callable[[Callable[[str], Complaints]], None]:
     return register
 
 
-def schema_law(*broken: str) -> Callable[[Callable[[Json], Complaints]], None]:
+def schema_law(*broken: str) -> Callable[[Callable[[JsonObject], Complaints]], None]:
     """Register a check of every single schema of a spec."""
 
-    def register(check: Callable[[Json], Complaints]) -> None:
+    def register(check: Callable[[JsonObject], Complaints]) -> None:
         def everywhere(source: str) -> Complaints:
-            return (f"{at}: {complaint}" for at, schema in schemas(parse(source)) for complaint in check(schema))
+            return (
+                f"{at}: {complaint}"
+                for at, schema in schemas(parse(source))
+                for complaint in check(schema)
+            )
 
-        LAWS[check.__name__] = Law(everywhere, tuple(f"components: {{schemas: {{Bad: {one}}}}}" for one in broken))
+        LAWS[check.__name__] = Law(
+            everywhere, tuple(f"components: {{schemas: {{Bad: {one}}}}}" for one in broken)
+        )
 
     return register
 
 
-def operation_law(*broken: str) -> Callable[[Callable[[Contract, Json], Complaints]], None]:
+def operation_law(*broken: str) -> Callable[[Callable[[Contract, JsonObject], Complaints]], None]:
     """Register a check of every operation of a spec."""
 
-    def register(check: Callable[[Contract, Json], Complaints]) -> None:
+    def register(check: Callable[[Contract, JsonObject], Complaints]) -> None:
         def everywhere(source: str) -> Complaints:
             reader = Contract(parse(source))
             for at, operation in operations(reader.document):
                 yield from (f"{at}: {complaint}" for complaint in check(reader, operation))
 
-        LAWS[check.__name__] = Law(everywhere, tuple(f"paths: {{/x: {{post: {one}}}}}" for one in broken))
+        LAWS[check.__name__] = Law(
+            everywhere, tuple(f"paths: {{/x: {{post: {one}}}}}" for one in broken)
+        )
 
     return register
 
@@ -98,7 +108,14 @@ def invalid_document(source: str) -> Complaints:
     return (error.message for error in OpenAPIV31SpecValidator(parse(source)).iter_errors())
 
 
-@law("ratio: 16:9", "switch: off", "switch: [yes]", "date: 2026-11-20", "'200': {200: {}}", "number: .nan")
+@law(
+    "ratio: 16:9",
+    "switch: off",
+    "switch: [yes]",
+    "date: 2026-11-20",
+    "'200': {200: {}}",
+    "number: .nan",
+)
 def unquoted(source: str) -> Complaints:
     """YAML 1.1 and 1.2 agree, and on JSON's types only."""
     data = parse(source)
@@ -120,7 +137,9 @@ def _not_json(value: object) -> Complaints:
 @law("{a: &x {b: 1}}", "[&x 1, *x]", "{a: {<<: {b: 1}}}")
 def anchor(source: str) -> Complaints:
     for event in yaml.parse(source):
-        if getattr(event, "anchor", None) or (isinstance(event, yaml.ScalarEvent) and event.value == "<<"):
+        if getattr(event, "anchor", None) or (
+            isinstance(event, yaml.ScalarEvent) and event.value == "<<"
+        ):
             yield f"anchor, alias or merge key {event.start_mark}"
 
 
@@ -137,7 +156,9 @@ def reference_out_of_the_file(source: str) -> Complaints:
     targets = [(at, node["$ref"]) for at, node in places if isinstance(node.get("$ref"), str)]
     targets += [(at, node["x-polyreel-event"]) for at, node in places if "x-polyreel-event" in node]
     for at, node in schemas(document):
-        targets += [(at, target) for target in node.get("discriminator", {}).get("mapping", {}).values()]
+        targets += [
+            (at, target) for target in node.get("discriminator", {}).get("mapping", {}).values()
+        ]
     for at, target in targets:
         if not target.startswith("#/"):
             yield f"{at}: {target} is outside"
@@ -151,12 +172,16 @@ def reference_out_of_the_file(source: str) -> Complaints:
 @law("components: {schemas: {ClipO3: {}, Clip_O3: {}}}", "components: {schemas: {AB: {}, Ab: {}}}")
 def clashing_names(source: str) -> Complaints:
     """Each schema becomes a module of its snake-cased name."""
-    modules = Counter(snake_case(name) for name in parse(source).get("components", {}).get("schemas", {}))
+    modules = Counter(
+        snake_case(name) for name in parse(source).get("components", {}).get("schemas", {})
+    )
     yield from (module for module, count in modules.items() if count > 1)
 
 
 @law(
-    "components: {schemas: {Error: {}}}", "components: {schemas: {lower_case: {}}}", "components: {schemas: {A-B: {}}}"
+    "components: {schemas: {Error: {}}}",
+    "components: {schemas: {lower_case: {}}}",
+    "components: {schemas: {A-B: {}}}",
 )
 def clumsy_class_name(source: str) -> Complaints:
     for name in parse(source).get("components", {}).get("schemas", {}):
@@ -173,49 +198,53 @@ SHADOWED: Final = {"d", "cls", "field_dict", "additional_properties", "to_dict",
     *(f"{{properties: {{{name}: {{type: string}}}}}}" for name in sorted(SHADOWED)),
     "{items: {allOf: [{properties: {toDict: {}}}]}}",
 )
-def shadowed_property(schema: Json) -> Complaints:
+def shadowed_property(schema: JsonObject) -> Complaints:
     """The generated model has a variable or method of that name."""
     yield from (name for name in schema.get("properties", {}) if snake_case(name) in SHADOWED)
 
 
-@schema_law("{const: true}", "{if: {properties: {a: {const: 1}}}}", "{properties: {a: {const: word}}}")
-def untyped_const(schema: Json) -> Complaints:
+@schema_law(
+    "{const: true}", "{if: {properties: {a: {const: 1}}}}", "{properties: {a: {const: word}}}"
+)
+def untyped_const(schema: JsonObject) -> Complaints:
     if "const" in schema and "type" not in schema:
         yield f"const {schema['const']!r} without a type"
 
 
 @schema_law("{enum: [1, a]}", "{properties: {a: {enum: [true, 1]}}}", "{enum: [a, null]}")
-def mixed_enum(schema: Json) -> Complaints:
+def mixed_enum(schema: JsonObject) -> Complaints:
     """The whole schema, and every body that uses it, would be dropped."""
     if len({type(value) for value in schema.get("enum", ())}) > 1:
         yield f"enum {schema['enum']}"
 
 
 @schema_law("{type: [string, 'null'], enum: [a, null]}", "{type: [string, 'null'], enum: [a]}")
-def nullable_enum(schema: Json) -> Complaints:
+def nullable_enum(schema: JsonObject) -> Complaints:
     if isinstance(schema.get("type"), list) and "enum" in schema:
         yield "a type list beside an enum: write anyOf with null"
 
 
 @schema_law("{properties: {a: {$ref: '#/components/schemas/Bad', default: x}}}")
-def default_beside_reference(schema: Json) -> Complaints:
+def default_beside_reference(schema: JsonObject) -> Complaints:
     if "$ref" in schema and "default" in schema:
         yield "the default would be lost"
 
 
 @schema_law("{type: number, multipleOf: 0.1}", "{items: {multipleOf: 2}}")
-def multiple_of(schema: Json) -> Complaints:
+def multiple_of(schema: JsonObject) -> Complaints:
     if "multipleOf" in schema:
         yield "validators disagree on multipleOf"
 
 
 @schema_law("{properties: {a: true}}", "{then: {properties: {a: false}}}")
-def boolean_property(schema: Json) -> Complaints:
-    yield from (name for name, child in schema.get("properties", {}).items() if isinstance(child, bool))
+def boolean_property(schema: JsonObject) -> Complaints:
+    yield from (
+        name for name, child in schema.get("properties", {}).items() if isinstance(child, bool)
+    )
 
 
 @schema_law("{additionalProperties: false}", "{properties: {a: {unevaluatedProperties: false}}}")
-def closed_object(schema: Json) -> Complaints:
+def closed_object(schema: JsonObject) -> Complaints:
     """Vendors add fields without notice; polyreel closes request schemas itself before it sends."""
     if schema.get("additionalProperties") is False or schema.get("unevaluatedProperties") is False:
         yield "an object closed for good"
@@ -227,7 +256,7 @@ def closed_object(schema: Json) -> Complaints:
     "{properties: {a: {x-polyreel-accept-only: why}}, required: [a]}",
     "{x-polyreel-send-required: a}",
 )
-def unsendable_requirement(schema: Json) -> Complaints:
+def unsendable_requirement(schema: JsonObject) -> Complaints:
     """What must be sent is declared, and is not something that is only accepted."""
     declared = schema.get("properties", {})
     names = schema.get("x-polyreel-send-required", [])
@@ -249,7 +278,9 @@ RULE_FORMS: Final = (
     {"total", "equals", "default", "source"},
     {"public_https", "source"},
 )
-RULED: Final = "properties: {a: {type: array, items: {properties: {s: {}}}}, n: {}}, x-polyreel-rules:"
+RULED: Final = (
+    "properties: {a: {type: array, items: {properties: {s: {}}}}, n: {}}, x-polyreel-rules:"
+)
 
 
 @law(
@@ -278,7 +309,7 @@ def wrong_rule(source: str) -> Complaints:
             yield from (f"{at}: {complaint}" for complaint in _about_rule(reader, schema, rule))
 
 
-def _about_rule(reader: Contract, schema: Json, rule: Json) -> Complaints:
+def _about_rule(reader: Contract, schema: JsonObject, rule: JsonObject) -> Complaints:
     if set(rule) not in RULE_FORMS or not isinstance(rule["source"], str) or not rule["source"]:
         yield f"{rule} has none of the forms"
         return
@@ -288,12 +319,16 @@ def _about_rule(reader: Contract, schema: Json, rule: Json) -> Complaints:
     if not all(isinstance(one, list) for one in lists):
         yield f"{lists} should be lists of pointers"
         return
-    for pointer in [*lists[0], *lists[1], *(rule[key] for key in ("total", "equals", "public_https") if key in rule)]:
+    for pointer in [
+        *lists[0],
+        *lists[1],
+        *(rule[key] for key in ("total", "equals", "public_https") if key in rule),
+    ]:
         if not _declared(reader, schema, pointer):
             yield f"{pointer} is not declared"
 
 
-def _declared(reader: Contract, schema: Json, pointer: str) -> bool:
+def _declared(reader: Contract, schema: JsonObject, pointer: str) -> bool:
     start, *parts = pointer.split("/")
     node: Any = schema
     for part in parts:
@@ -313,7 +348,11 @@ def _declared(reader: Contract, schema: Json, pointer: str) -> bool:
 def rule_that_nobody_reads(source: str) -> Complaints:
     """Rules are checked where they stand on a request schema itself, and nowhere else."""
     reader = Contract(parse(source))
-    read = {SCHEMAS + name for operation in reader.operations.values() for name in operation.request_schemas}
+    read = {
+        SCHEMAS + name
+        for operation in reader.operations.values()
+        for name in operation.request_schemas
+    }
     for at, schema in schemas(reader.document):
         if "x-polyreel-rules" in schema and at not in read:
             yield at
@@ -351,10 +390,15 @@ DESCRIBED: Final = "operationId: x, tags: [tasks], summary: s, x-polyreel-role: 
     f"{{{DESCRIBED.replace('summary: s', 'summary: ')}}}",
     f"{{{DESCRIBED.replace('get', 'fetch')}}}",
 )
-def undescribed(_: Contract, operation: Json) -> Complaints:
+def undescribed(_: Contract, operation: JsonObject) -> Complaints:
     if not re.fullmatch(r"[a-z][A-Za-z0-9]*", operation.get("operationId", "")):
         yield "no operationId"
-    if len(operation.get("tags", ())) != 1 or operation["tags"][0] not in {"generation", "tasks", "files", "account"}:
+    if len(operation.get("tags", ())) != 1 or operation["tags"][0] not in {
+        "generation",
+        "tasks",
+        "files",
+        "account",
+    }:
         yield "not exactly one known tag"
     if not operation.get("summary"):
         yield "no summary"
@@ -375,7 +419,7 @@ PAID: Final = "x-polyreel-role: create, x-polyreel-idempotency: {mode: none, sou
     f"{{{PAID.replace('[400]', '[408]')}}}",
     f"{{{PAID.replace('create', 'stream').replace('[400]', '[503]')}}}",
 )
-def billing_left_open(_: Contract, operation: Json) -> Complaints:
+def billing_left_open(_: Contract, operation: JsonObject) -> Complaints:
     """A paid call says whether a repeat pays again, and which statuses prove that nothing was accepted."""
     if operation["x-polyreel-role"] not in {"create", "stream"}:
         return
@@ -389,8 +433,10 @@ def billing_left_open(_: Contract, operation: Json) -> Complaints:
         yield f"{proof} does not prove non-acceptance"
 
 
-@operation_law("{responses: {4XX: {}}}", "{responses: {200: {}}}", "{responses: {default: {}}}", "{summary: s}")
-def status_range(_: Contract, operation: Json) -> Complaints:
+@operation_law(
+    "{responses: {4XX: {}}}", "{responses: {200: {}}}", "{responses: {default: {}}}", "{summary: s}"
+)
+def status_range(_: Contract, operation: JsonObject) -> Complaints:
     """Every reply is documented under one HTTP status, quoted."""
     if not operation.get("responses"):
         yield "no responses"
@@ -404,11 +450,15 @@ def _answering(status: int, media: str, more: str = "") -> str:
 
 
 @operation_law(_answering(400, ""), _answering(500, ", examples: {}"))
-def error_without_example(reader: Contract, operation: Json) -> Complaints:
+def error_without_example(reader: Contract, operation: JsonObject) -> Complaints:
     """The simulator and the conformance kit answer with documented bodies; no content means an empty one."""
     for status, reply in operation["responses"].items():
         content = reader.resolve(reply).get("content", {})
-        if int(status) >= 400 and content and not any(media.get("examples") for media in content.values()):
+        if (
+            int(status) >= 400
+            and content
+            and not any(media.get("examples") for media in content.values())
+        ):
             yield status
 
 
@@ -418,13 +468,21 @@ def error_without_example(reader: Contract, operation: Json) -> Complaints:
     _answering(200, "", ", x-polyreel-role: list"),
     "{x-polyreel-role: get, responses: {'200': {description: nothing}}}",
 )
-def state_without_example(reader: Contract, operation: Json) -> Complaints:
+def state_without_example(reader: Contract, operation: JsonObject) -> Complaints:
     wanted = ROLES[operation["x-polyreel-role"]]
-    replies = [reader.resolve(reply) for status, reply in operation["responses"].items() if status.startswith("2")]
+    replies = [
+        reader.resolve(reply)
+        for status, reply in operation["responses"].items()
+        if status.startswith("2")
+    ]
     bodies = [reply.get("content", {}).get("application/json", {}) for reply in replies]
     if wanted and not bodies:
         yield "no success"
-    yield from (f"no example {name}" for body in bodies for name in sorted(wanted - body.get("examples", {}).keys()))
+    yield from (
+        f"no example {name}"
+        for body in bodies
+        for name in sorted(wanted - body.get("examples", {}).keys())
+    )
 
 
 def _replying(schema: str) -> str:
@@ -435,7 +493,8 @@ def _replying(schema: str) -> str:
     _replying("{properties: {status: {type: string, enum: [a]}}}"),
     _replying("{properties: {status: {type: string, const: a}}}"),
     _replying("{properties: {status: {anyOf: [{type: string, enum: [a]}, {type: 'null'}]}}}"),
-    _replying("{items: {$ref: '#/components/schemas/A'}}") + "\ncomponents: {schemas: {A: {properties: "
+    _replying("{items: {$ref: '#/components/schemas/A'}}")
+    + "\ncomponents: {schemas: {A: {properties: "
     "{status: {$ref: '#/components/schemas/S'}}}, S: {enum: [a]}}}",
     _replying("{type: string, x-polyreel-event: '#/components/schemas/A'}")
     + "\ncomponents: {schemas: {A: {properties: {status: {enum: [a]}}}}}",
@@ -594,7 +653,9 @@ def test_request_examples_fit(reader: Contract, operation: Operation) -> None:
 def test_every_workflow_has_an_example(reader: Contract, operation: Operation) -> None:
     """Each request schema is chosen by an example, and by one that polyreel itself may send."""
     workflows = set(operation.request_schemas)
-    examples = [(chosen(reader, operation, body)[0], body) for body in operation.request_examples.values()]
+    examples = [
+        (chosen(reader, operation, body)[0], body) for body in operation.request_examples.values()
+    ]
     assert {name for name, _ in examples} == workflows
     assert {name for name, body in examples if not reader.sends(name, body)} == workflows
     assert workflows or operation.role not in {"create", "stream"}
@@ -606,7 +667,9 @@ def test_discriminator_names_every_workflow(reader: Contract, operation: Operati
     discriminator = (json_body(operation) or {}).get("schema", {}).get("discriminator")
     if discriminator is None:
         return
-    mapping = {word: target.removeprefix(SCHEMAS) for word, target in discriminator["mapping"].items()}
+    mapping = {
+        word: target.removeprefix(SCHEMAS) for word, target in discriminator["mapping"].items()
+    }
     assert sorted(mapping.values()) == sorted(operation.request_schemas)
     for word, name in mapping.items():
         choice = reader.property(name, discriminator["propertyName"])
@@ -629,11 +692,19 @@ def test_reply_examples_fit(reader: Contract, operation: Operation) -> None:
 @each_operation
 def test_event_examples_fit(reader: Contract, operation: Operation) -> None:
     """Each `data:` line of a stream's example has the shape of the stream's events."""
-    streams = [(status, name, value) for status, kind, name, value in reader.replies(operation) if "event" in kind]
+    streams = [
+        (status, name, value)
+        for status, kind, name, value in reader.replies(operation)
+        if "event" in kind
+    ]
     for status, name, value in streams:
         reply = reader.resolve(operation.spec["responses"][str(status)])
         event = {"$ref": reply["content"]["text/event-stream"]["schema"]["x-polyreel-event"]}
-        events = [json.loads(line.removeprefix("data:")) for line in value.splitlines() if line.startswith("data:")]
+        events = [
+            json.loads(line.removeprefix("data:"))
+            for line in value.splitlines()
+            if line.startswith("data:")
+        ]
         assert events, name
         assert [reader.fits(event, one) for one in events] == [[]] * len(events), name
     assert streams or operation.role != "stream"

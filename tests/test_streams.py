@@ -19,16 +19,34 @@ import pytest
 from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
-from polyreel import AsyncClient, Client, Job, Simulator, drivers, plan, waiting
+from polyreel import AsyncClient, Client, Job, Simulator, drivers, plan
 from polyreel.drivers import streams
 from polyreel.drivers.streams import Events
-from polyreel.errors import AmbiguousError, NeverSentError, PlanRefusedError, PolyreelError, RejectedError, SubmitError
-from polyreel.flows import EVENT_STREAM, MAX_JSON_BYTES, Flow, Hear, Now, Reply, Send, Step, Tell
-from polyreel.jobs import started
-from polyreel.ledger import Ledger
-from polyreel.planning import Plan
-from polyreel.provider import Provider
-from polyreel.registry import all_providers, get_provider
+from polyreel.errors import (
+    AmbiguousError,
+    NeverSentError,
+    PlanRefusedError,
+    PolyreelError,
+    RejectedError,
+    SubmitError,
+)
+from polyreel.flows import (
+    EVENT_STREAM,
+    MAX_JSON_BYTES,
+    Flow,
+    NextEvent,
+    Notify,
+    Now,
+    Reply,
+    Send,
+    Step,
+)
+from polyreel.jobs import waiting
+from polyreel.ledger.sqlite import Ledger
+from polyreel.ledger.states import started
+from polyreel.plans.planning import Plan
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import FAULTS, RunningClock, VirtualClock, server
 from support.faults import (
     CANARIES,
@@ -66,8 +84,14 @@ def events_of(vendor: str, end: str = "succeeded") -> list[bytes]:
     """The documented events of a stream."""
     contract = get_provider(vendor).contract
     operation = next(iter(contract.streams.values()))
-    text = next(b for _, kind, name, b in contract.replies(operation) if (kind, name) == (EVENT_STREAM, end))
-    return [line.removeprefix("data:").strip().encode() for line in text.splitlines() if line.startswith("data:")]
+    text = next(
+        b for _, kind, name, b in contract.replies(operation) if (kind, name) == (EVENT_STREAM, end)
+    )
+    return [
+        line.removeprefix("data:").strip().encode()
+        for line in text.splitlines()
+        if line.startswith("data:")
+    ]
 
 
 def said(*events: bytes) -> bytes:
@@ -78,7 +102,9 @@ def said(*events: bytes) -> bytes:
 
 WORDS = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=12)
 ENDS = st.sampled_from(["\n", "\r\n", "\r"])
-OTHER = st.builds("{}{}".format, st.sampled_from([":", ": ", "event:", "id: ", "retry: ", "datum: ", "x"]), WORDS)
+OTHER = st.builds(
+    "{}{}".format, st.sampled_from([":", ": ", "event:", "id: ", "retry: ", "datum: ", "x"]), WORDS
+)
 EVENT = st.lists(WORDS.filter(lambda word: not word.startswith(" ")), min_size=1, max_size=3)
 
 
@@ -103,7 +129,9 @@ def told(pieces: list[bytes]) -> list[bytes]:
 
 @given(stories(), st.lists(st.integers(0, 400), max_size=12))
 @example((b"data: \xe2\x82\xac\r\n\r\n", [b"\xe2\x82\xac"]), list(range(12)))
-def test_it_does_not_matter_how_the_bytes_are_cut(story: tuple[bytes, list[bytes]], cuts: list[int]) -> None:
+def test_it_does_not_matter_how_the_bytes_are_cut(
+    story: tuple[bytes, list[bytes]], cuts: list[int]
+) -> None:
     """In the middle of a character, of a line end, or not at all: the same events."""
     text, events = story
     at = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
@@ -125,7 +153,9 @@ def test_the_last_event_needs_no_empty_line() -> None:
     assert list(parser.rest()) == []
 
 
-@pytest.mark.parametrize("piece", [b"data: " + b"x" * 60_000, b"data: " + b"x" * 60_000 + b"\n", b":" + b"x" * 60_000])
+@pytest.mark.parametrize(
+    "piece", [b"data: " + b"x" * 60_000, b"data: " + b"x" * 60_000 + b"\n", b":" + b"x" * 60_000]
+)
 def test_events_have_a_size(piece: bytes) -> None:
     """Of one line, or of many; a comment that never ends is not kept either."""
     most = MAX_JSON_BYTES // 60_000 + 1
@@ -181,7 +211,9 @@ def test_local_files_do_not_go_with_a_stream(vendor: str, tmp_path: Path) -> Non
 def test_every_stream_names_its_twin(provider: Provider) -> None:
     """A create with the same bodies; no stream is left out."""
     contract = provider.contract
-    assert set(contract.streams.values()) == {one for one in contract.operations.values() if one.role == "stream"}
+    assert set(contract.streams.values()) == {
+        one for one in contract.operations.values() if one.role == "stream"
+    }
     for plain, one in contract.streams.items():
         assert contract.operations[plain].role == "create"
         assert contract.operations[plain].request_schemas == one.request_schemas
@@ -245,7 +277,12 @@ UNTOLD: Final[dict[str, Answer]] = {
 @every_streamer
 @pytest.mark.parametrize("name", UNTOLD)
 def test_a_stream_that_names_no_task_is_ambiguous(
-    clients: Clients, loopback: FaultServer, monkeypatch: pytest.MonkeyPatch, vendor: str, kind: Kind, name: str
+    clients: Clients,
+    loopback: FaultServer,
+    monkeypatch: pytest.MonkeyPatch,
+    vendor: str,
+    kind: Kind,
+    name: str,
 ) -> None:
     """However it fails; in time, and without a second call."""
     hurry(monkeypatch, 0.3)
@@ -274,7 +311,10 @@ def test_other_answers_are_what_they_always_are(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     lost = evolve(made, base_url=f"http://127.0.0.1:{port}")
-    with Clients(keys=CANARIES, base_urls={vendor: lost.base_url}) as nowhere, pytest.raises(NeverSentError):
+    with (
+        Clients(keys=CANARIES, base_urls={vendor: lost.base_url}) as nowhere,
+        pytest.raises(NeverSentError),
+    ):
         nowhere.do(kind, "submit", lost)
 
 
@@ -294,7 +334,9 @@ def test_the_first_event_with_an_id_is_the_answer(
 
     first = events_of(vendor)[0]
     pieces = [b": hello\n\n", said(NAMELESS), said(first)]
-    sent = pieces if framing is HEAD else [b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces]
+    sent = (
+        pieces if framing is HEAD else [b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces]
+    )
     loopback.play(slowly((0, framing), *((0.03, piece) for piece in sent), then=Answer(listen)))
     job = clients.do(kind, "submit", streaming(clients, vendor))
     assert (job.id, job.status) == (json.loads(first)["id"], "queued")
@@ -304,7 +346,9 @@ def test_the_first_event_with_an_id_is_the_answer(
 
 @every_kind
 @every_streamer
-def test_no_text_shows_the_key(clients: Clients, loopback: FaultServer, vendor: str, kind: Kind) -> None:
+def test_no_text_shows_the_key(
+    clients: Clients, loopback: FaultServer, vendor: str, kind: Kind
+) -> None:
     """A vendor that repeats it in an event does not get it into stored jobs, nor into errors."""
     seen = {"authorization": f"Bearer {CANARIES[vendor]}"}
     event = encoded({**json.loads(events_of(vendor)[0]), "seen": seen})
@@ -329,7 +373,9 @@ def _frames(error: BaseException) -> Iterator[str]:
 # -- listening -----------------------------------------------------------------------------------------
 
 
-def listened(clients: Clients, kind: Kind, made: Plan, *steps: Hear, deadline: float = 0.3) -> list[bytes | None]:
+def listened(
+    clients: Clients, kind: Kind, made: Plan, *steps: NextEvent, deadline: float = 0.3
+) -> list[bytes | None]:
     """What a flow gets that opens a stream and hears this often."""
 
     def flow() -> Flow[list[bytes | None]]:
@@ -346,10 +392,12 @@ def listened(clients: Clients, kind: Kind, made: Plan, *steps: Hear, deadline: f
 
 @every_kind
 @every_streamer
-def test_a_stream_outlives_the_first_deadline(clients: Clients, loopback: FaultServer, vendor: str, kind: Kind) -> None:
+def test_a_stream_outlives_the_first_deadline(
+    clients: Clients, loopback: FaultServer, vendor: str, kind: Kind
+) -> None:
     """Its later events come when they come; the end of the stream is None, as often as it is asked for."""
     loopback.play(slowly((0, HEAD + said(b"1", b"2")), (0.4, said(b"3") + b"data: 4"), then=CLOSE))
-    heard = listened(clients, kind, streaming(clients, vendor), *[Hear(5)] * 5)
+    heard = listened(clients, kind, streaming(clients, vendor), *[NextEvent(5)] * 5)
     assert heard == [b"1", b"2", b"3", b"4", None, None]
 
 
@@ -358,18 +406,38 @@ def test_a_stream_outlives_the_first_deadline(clients: Clients, loopback: FaultS
 @pytest.mark.parametrize(
     ("answer", "step", "expected", "most"),
     [
-        (slowly((0, HEAD + said(b"1"))), Hear(9, quiet=0.12), [b"1", None, None], 0.6),
-        (slowly((0, HEAD + said(b"1"))), Hear(0.12), [b"1", None, None], 0.6),
-        (slowly((0, HEAD + said(b"1")), *[(0.02, b"x")] * 200), Hear(0.12), [b"1", None, None], 0.6),
+        (slowly((0, HEAD + said(b"1"))), NextEvent(9, quiet=0.12), [b"1", None, None], 0.6),
+        (slowly((0, HEAD + said(b"1"))), NextEvent(0.12), [b"1", None, None], 0.6),
+        (
+            slowly((0, HEAD + said(b"1")), *[(0.02, b"x")] * 200),
+            NextEvent(0.12),
+            [b"1", None, None],
+            0.6,
+        ),
         (
             slowly((0, CHUNKED + b"9\r\n" + said(b"1")), *[(0.02, b"0")] * 99),
-            Hear(9, quiet=0.12),
+            NextEvent(9, quiet=0.12),
             [b"1", None, None],
             1,
         ),
-        (slowly((0, HEAD + said(b"1")), *[(0.02, b":\n")] * 200), Hear(9, quiet=0.12), [b"1", b"", b""], 0.8),
-        (slowly((0, HEAD + said(b"1") + b"data: 2"), then=RESET), Hear(9), [b"1", None, None], 0.6),
-        (raw(HEAD + said(b"1") + b"data: " + b"x" * (MAX_JSON_BYTES + 1)), Hear(9), [b"1", None, None], 1.5),
+        (
+            slowly((0, HEAD + said(b"1")), *[(0.02, b":\n")] * 200),
+            NextEvent(9, quiet=0.12),
+            [b"1", b"", b""],
+            0.8,
+        ),
+        (
+            slowly((0, HEAD + said(b"1") + b"data: 2"), then=RESET),
+            NextEvent(9),
+            [b"1", None, None],
+            0.6,
+        ),
+        (
+            raw(HEAD + said(b"1") + b"data: " + b"x" * (MAX_JSON_BYTES + 1)),
+            NextEvent(9),
+            [b"1", None, None],
+            1.5,
+        ),
     ],
     ids=["silence", "no time left", "drip", "dripping frame", "comments", "reset", "too large"],
 )
@@ -379,7 +447,7 @@ def test_a_stream_holds_nobody(
     vendor: str,
     kind: Kind,
     answer: Answer,
-    step: Hear,
+    step: NextEvent,
     expected: list[bytes | None],
     most: float,
 ) -> None:
@@ -392,21 +460,27 @@ def test_a_stream_holds_nobody(
 
 @every_kind
 @every_streamer
-def test_no_stream_is_no_news(clients: Clients, loopback: FaultServer, vendor: str, kind: Kind) -> None:
+def test_no_stream_is_no_news(
+    clients: Clients, loopback: FaultServer, vendor: str, kind: Kind
+) -> None:
     """After a refusal there is nothing to hear, and a second call takes the place of the first stream."""
     made = streaming(clients, vendor)
     loopback.play(http(400, b"{}"))
-    assert listened(clients, kind, made, Hear(5)) == [b"{}", None]
+    assert listened(clients, kind, made, NextEvent(5)) == [b"{}", None]
     loopback.play(slowly((0, HEAD + said(b"1"))), slowly((0, HEAD + said(b"2"))))
 
     def flow() -> Flow[list[Any]]:
         replies = []
-        for step in (made.step(), made.step(), Hear(0.1)):
+        for step in (made.step(), made.step(), NextEvent(0.1)):
             replies.append((yield step))  # noqa: PERF401
         return [reply and reply.content for reply in replies]
 
     wire = clients.by_kind[kind].wire
-    run = drivers.run(flow(), wire) if kind == "blocking" else clients.runner.run(drivers.arun(flow(), wire))
+    run = (
+        drivers.run(flow(), wire)
+        if kind == "blocking"
+        else clients.runner.run(drivers.arun(flow(), wire))
+    )
     assert run == [b"1", b"2", None]
 
 
@@ -443,7 +517,11 @@ class Scene:
     """A simulated vendor, both clients, a ledger, and what they heard."""
 
     def __init__(self, path: Path, url: str | None, simulator: Simulator) -> None:
-        self.simulator, self.ledger, self.heard = simulator, Ledger(path / "ledger.sqlite3"), list[Job]()
+        self.simulator, self.ledger, self.heard = (
+            simulator,
+            Ledger(path / "ledger.sqlite3"),
+            list[Job](),
+        )
         settings: dict[str, Any] = {"ledger": self.ledger, "listener": self.heard.append}
         if url is None:
             settings["simulator"] = simulator
@@ -463,7 +541,9 @@ class Scene:
     @property
     def calls(self) -> list[str]:
         """All but downloads."""
-        return [method for _, method, path in self.simulator.journal if not path.startswith("/outputs/")]
+        return [
+            method for _, method, path in self.simulator.journal if not path.startswith("/outputs/")
+        ]
 
     def __enter__(self) -> Self:
         self.clients.__enter__()
@@ -518,11 +598,16 @@ def test_nobody_is_asked(scene: Scene, vendor: str, kind: Kind, tmp_path: Path) 
 @every_streamer
 @pytest.mark.parametrize("fault", STREAM_FAULTS)
 def test_a_stream_that_breaks_is_made_up_for(
-    scene: Scene, vendor: str, kind: Kind, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scene: Scene,
+    vendor: str,
+    kind: Kind,
+    fault: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The job is asked about as ever, and ends the same; it was paid once."""
     if isinstance(scene.simulator.clock, RunningClock):
-        monkeypatch.setattr(waiting, "Hear", lambda seconds: Hear(seconds, quiet=0.1))
+        monkeypatch.setattr(waiting, "Hear", lambda seconds: NextEvent(seconds, quiet=0.1))
     scene.simulator.inject(fault)
     job = scene.generate(kind, vendor, tmp_path / "clips")
     assert (job.status, scene.simulator.fired) == ("succeeded", [(vendor, fault)])
@@ -581,13 +666,17 @@ def test_thirty_streams_do_not_keep_each_other_waiting(vendor: str, tmp_path: Pa
         base_urls = {one: url + mount for one, mount in server.mounts().items()}
         async with AsyncClient(keys=CANARIES, base_urls=base_urls) as client:
             client.wire.clock = RunningClock(SPEED)
-            submits = (client.generate(REQUEST, vendor, stream=True, output=tmp_path) for _ in range(30))
+            submits = (
+                client.generate(REQUEST, vendor, stream=True, output=tmp_path) for _ in range(30)
+            )
             return await asyncio.gather(*submits)
 
     with server.running(simulator) as url:
         done = asyncio.run(scene(url))
     assert {job.status for job in done} == {"succeeded"}
-    assert [method for _, method, path in simulator.journal if "/outputs/" not in path] == ["POST"] * 30
+    assert [method for _, method, path in simulator.journal if "/outputs/" not in path] == [
+        "POST"
+    ] * 30
     assert simulator.bill.count() == len({job.id for job in done}) == 30
 
 
@@ -652,7 +741,9 @@ def test_a_process_that_dies_has_written_the_id_down(
 ) -> None:
     """Right after the first event: another process goes on with the job, and pays for nothing."""
     command = [sys.executable, "-c", PROGRAM, vendor, kind, str(tmp_path), at]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parent, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parent, check=False
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr
     with Client(ledger=tmp_path / "ledger") as client:
         (entry,) = client.jobs()
@@ -669,7 +760,9 @@ def test_a_process_that_dies_has_written_the_id_down(
 # -- the reducer ---------------------------------------------------------------------------------------
 
 
-def stage(job: Job, events: list[bytes | None], answers: Callable[[Send], Reply]) -> tuple[Job, list[Step]]:
+def stage(
+    job: Job, events: list[bytes | None], answers: Callable[[Send], Reply]
+) -> tuple[Job, list[Step]]:
     """Wait for a job whose stream says this, without I/O."""
     told, steps, clock = iter(events), list[Step](), 1000.0
     outcome: Any = None
@@ -683,7 +776,7 @@ def stage(job: Job, events: list[bytes | None], answers: Callable[[Send], Reply]
         outcome = None
         if isinstance(step, Now):
             outcome = clock
-        elif isinstance(step, Hear):
+        elif isinstance(step, NextEvent):
             event = next(told, None)
             outcome = None if event is None else Reply(200, {}, event)
         elif isinstance(step, Send):
@@ -697,23 +790,38 @@ def test_what_makes_no_sense_tells_nothing(vendor: str) -> None:
     """Other tasks' events, nonsense, odd words and late events change nothing; an empty one asks once."""
     first, second, last = events_of(vendor)
     facts = get_provider(vendor).facts(json.loads(first))
-    job = started(facts, vendor=vendor, model="m", workflow="text-to-video", simulated=True, seconds=0.0)
+    job = started(
+        facts, vendor=vendor, model="m", workflow="text-to-video", simulated=True, seconds=0.0
+    )
     other = encoded({**json.loads(last), "id": "another"})
     odd = encoded({**json.loads(first), "status": "PONDERING"})
-    events = [other, b"[DONE]", b"{}", b"[]", b"\xff", b'{"id": 7}', NAMELESS, second, b"", first, last, other]
+    events = [
+        other,
+        b"[DONE]",
+        b"{}",
+        b"[]",
+        b"\xff",
+        b'{"id": 7}',
+        NAMELESS,
+        second,
+        b"",
+        first,
+        last,
+        other,
+    ]
     done, steps = stage(job, list(events), lambda _: Reply(200, {}, second))
     assert done.status == "succeeded"
     assert done.outputs
     assert sum(isinstance(step, Send) for step in steps) == 1
-    assert sum(isinstance(step, Hear) for step in steps) == len(events) - 1
-    assert [step.event.id for step in steps if isinstance(step, Tell)] == [job.id] * 4
+    assert sum(isinstance(step, NextEvent) for step in steps) == len(events) - 1
+    assert [step.event.id for step in steps if isinstance(step, Notify)] == [job.id] * 4
     done, steps = stage(job, [odd, None], lambda _: Reply(200, {}, last))
     assert done.status == "succeeded"
-    assert [type(step) for step in steps].count(Hear) == 2
+    assert [type(step) for step in steps].count(NextEvent) == 2
     assert [type(step) for step in steps].count(Send) == 1
 
 
 def test_the_limits_are_those_of_the_vendors_own_client() -> None:
     """120 seconds of silence (Mar 2026); and streams take connections that nobody waits for."""
-    assert Hear(1).quiet == 120
+    assert NextEvent(1).quiet == 120
     assert streams.USE == "download"

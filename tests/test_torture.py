@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from polyreel.errors import RequestError, UnknownNameError
-from polyreel.registry import all_providers
+from polyreel.providers.base.registry import all_providers
 from polyreel.simulator.faults import FAULTS
-from polyreel.torture import KEY, SUBMIT_FAULTS, Report, Torture
+from polyreel.testing.torture import KEY, SUBMIT_FAULTS, Torture, TortureReport
 from support.cli import CANARY, VENDORS, process
 from support.server import example
 
@@ -41,7 +41,7 @@ def written(folder: Path, code: str, name: str = "app.py") -> str:
 ONCE = 'submit(os.environ["POLYREEL_TORTURE_URL"], os.environ["POLYREEL_TORTURE_KEY"])\n'
 
 
-def tortured(command: str, *faults: str, **options: Any) -> Report:
+def tortured(command: str, *faults: str, **options: Any) -> TortureReport:
     """The table of a program at the first vendor."""
     return Torture(command, [FIRST], faults, **options).run()
 
@@ -54,10 +54,17 @@ def test_the_faults_are_all_faults_of_submits() -> None:
 def test_a_plain_retry_loop_is_billed_twice(tmp_path: Path) -> None:
     """Exit code 1; the table and the summary name the worst, and the program's last words are shown."""
     script = f"{sys.executable} {SCRIPTS / 'httpx_retries.py'}"
-    found = process("torture", script, *(f"--fault={name}" for name in FEW), "--jobs=4", "--json", cwd=tmp_path)
+    found = process(
+        "torture", script, *(f"--fault={name}" for name in FEW), "--jobs=4", "--json", cwd=tmp_path
+    )
     assert found.code == 1, found.err
-    cells = {(cell["vendor"], cell["fault"], cell["stays"]): cell["billed"] for cell in found.document["cells"]}
-    assert {(vendor, name) for vendor, name, _ in cells} == {(vendor, name) for vendor in VENDORS for name in FEW}
+    cells = {
+        (cell["vendor"], cell["fault"], cell["stays"]): cell["billed"]
+        for cell in found.document["cells"]
+    }
+    assert {(vendor, name) for vendor, name, _ in cells} == {
+        (vendor, name) for vendor in VENDORS for name in FEW
+    }
     for vendor in VENDORS:
         assert [cells[vendor, "lost-reset", stays] for stays in (False, True)] == [2, 4]
         assert cells[vendor, "unheard-close", True] == 0
@@ -70,14 +77,18 @@ def test_a_plain_retry_loop_is_billed_twice(tmp_path: Path) -> None:
 def test_polyreels_own_client_is_never_billed_twice(tmp_path: Path) -> None:
     """At most one in every cell, for every vendor; exit code 0."""
     script = f"{sys.executable} {SCRIPTS / 'polyreel_client.py'}"
-    found = process("torture", script, *(f"--fault={name}" for name in FEW), "--jobs=4", cwd=tmp_path)
+    found = process(
+        "torture", script, *(f"--fault={name}" for name in FEW), "--jobs=4", cwd=tmp_path
+    )
     assert found.code == 0, found.err
     assert "!" not in found.out
     assert all(vendor in found.out for vendor in VENDORS)
     assert f"no run of {len(FEW) * len(VENDORS) * 2} was billed more than 1" in found.err
 
 
-def test_a_callable_is_called_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_callable_is_called_in_a_process_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By `module:function` with the base URL and the key; what it returns may be awaited."""
     again = "async def later(url, key):\n    for _ in range(2):\n        submit(url, key)\n"
     written(tmp_path, again, "tortured_app.py")
@@ -86,10 +97,14 @@ def test_a_callable_is_called_in_a_process_of_its_own(tmp_path: Path, monkeypatc
     assert [run.billed for run in tortured("tortured_app:later", "503", calls=2).cells] == [0, 0]
 
 
-@pytest.mark.parametrize(("code", "reason"), [("", "did not reach"), (ONCE * 2, "its own doing"), ("1/0", "ZeroDiv")])
+@pytest.mark.parametrize(
+    ("code", "reason"), [("", "did not reach"), (ONCE * 2, "its own doing"), ("1/0", "ZeroDiv")]
+)
 def test_a_program_that_cannot_be_judged_is_named(tmp_path: Path, code: str, reason: str) -> None:
     """Nothing billed without a fault, or too much: exit code 2, with the variables that it should read."""
-    found = process("torture", written(tmp_path, code), f"--vendor={FIRST}", "--fault=503", cwd=tmp_path)
+    found = process(
+        "torture", written(tmp_path, code), f"--vendor={FIRST}", "--fault=503", cwd=tmp_path
+    )
     assert found.code == 2
     assert reason in found.err
     assert "POLYREEL_TORTURE_URL" in found.err
@@ -110,10 +125,10 @@ def test_other_settings_are_filled_in(tmp_path: Path, monkeypatch: pytest.Monkey
     """Any client's own variables can be used; real keys do not reach the program."""
     for provider in all_providers().values():
         monkeypatch.setenv(provider.key_variable, CANARY)
-    others = [provider.key_variable for vendor, provider in all_providers().items() if vendor != FIRST]
-    honest = (
-        f"assert not os.environ.keys() & {set(others)!r}\nkey = os.environ[{all_providers()[FIRST].key_variable!r}]\n"
-    )
+    others = [
+        provider.key_variable for vendor, provider in all_providers().items() if vendor != FIRST
+    ]
+    honest = f"assert not os.environ.keys() & {set(others)!r}\nkey = os.environ[{all_providers()[FIRST].key_variable!r}]\n"
     code = f"{honest}assert key == os.environ['WITH']\nassert os.environ['MINE'] == {'{' + FIRST + '}'!r}\n"
     code += "submit(os.environ['AT'], key)\n"
     templates = {"MINE": "{{vendor}}", "AT": "{url}", "WITH": "{key}"}
@@ -124,15 +139,15 @@ def test_other_settings_are_filled_in(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_program_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     """After its time, and the bill is read when all of them are dead."""
     child = "import subprocess\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
-    code = (
-        f"{ONCE}{child}open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpgid(0)))\nimport time\ntime.sleep(600)\n"
-    )
+    code = f"{ONCE}{child}open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpgid(0)))\nimport time\ntime.sleep(600)\n"
     started = time.monotonic()
     (run,) = tortured(written(tmp_path, code), timeout=8).baselines
     assert time.monotonic() - started < 30
     assert (run.billed, run.exit_code) == (1, None)
     group = (tmp_path / "pid").read_text()
-    living = subprocess.run(["ps", "-o", "stat=", "-g", group], capture_output=True, text=True, check=False).stdout
+    living = subprocess.run(
+        ["ps", "-o", "stat=", "-g", group], capture_output=True, text=True, check=False
+    ).stdout
     assert all(state.startswith("Z") for state in living.split())
 
 
@@ -162,7 +177,9 @@ def test_unknown_names_are_named(tmp_path: Path) -> None:
 
 def test_the_report_is_data(tmp_path: Path) -> None:
     """With --json, one document with every run."""
-    found = process("torture", written(tmp_path, ONCE), "--vendor", FIRST, "--fault=503", "--json", cwd=tmp_path)
+    found = process(
+        "torture", written(tmp_path, ONCE), "--vendor", FIRST, "--fault=503", "--json", cwd=tmp_path
+    )
     assert found.code == 0, found.err
     assert json.loads(found.out)["exceeding"] == 0
     assert [cell["met"] for cell in found.document["cells"]] == [1, 1]

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from polyreel.mapping import Fate
-from polyreel.planning import plan
-from polyreel.provider import Provider
-from polyreel.registry import all_providers
-from polyreel.translation import translate
+from polyreel.mapping.reports import Fate
+from polyreel.plans.planning import plan
+from polyreel.plans.translation import translate
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import all_providers
 from support.requests import EXAMPLES
 
 PROVIDERS = list(all_providers().values())
@@ -21,7 +21,8 @@ def vendor_with(model: str, workflow: str, **defaults: Any) -> Provider:
         provider
         for provider in PROVIDERS
         for route in provider.routes
-        if (route.model, route.workflow) == (model, workflow) and defaults.items() <= provider.defaults(route).items()
+        if (route.model, route.workflow) == (model, workflow)
+        and defaults.items() <= provider.defaults(route).items()
     )
 
 
@@ -40,13 +41,19 @@ def test_other_defaults_are_asked_for_explicitly() -> None:
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS, ids=PAIR_IDS)
-def test_every_example_translates_or_is_refused_for_a_reason(source: Provider, target: Provider) -> None:
+def test_every_example_translates_or_is_refused_for_a_reason(
+    source: Provider, target: Provider
+) -> None:
     """All examples of a spec, the seed pages' own among them, go everywhere or say why not."""
     for operation in source.contract.operations.values():
         if operation.role == "create":
             for name, body in operation.request_examples.items():
-                model = next((r.model for r in source.routes if operation.path == r.operation.PATH), None)
-                done = translate(body, source, target, source_model=model if "model" not in body else None)
+                model = next(
+                    (r.model for r in source.routes if operation.path == r.operation.PATH), None
+                )
+                done = translate(
+                    body, source, target, source_model=model if "model" not in body else None
+                )
                 assert done.refused == bool(done.violations), name
                 assert done.refused or (done.plan is not None and done.plan.body), name
 
@@ -64,7 +71,9 @@ def test_another_model_family_is_never_chosen_silently(source: Provider, target:
             assert done.refused
             assert {other.model for other in done.alternatives} == sold
             for other in done.alternatives:
-                again = translate(made.body, source, target, source_model=made.model, target_model=other.model)
+                again = translate(
+                    made.body, source, target, source_model=made.model, target_model=other.model
+                )
                 assert again.refused == other.refused
                 assert again.plan is not None
                 assert again.plan.model == other.model
@@ -75,7 +84,9 @@ def test_another_model_family_is_never_chosen_silently(source: Provider, target:
 def test_unknown_native_fields_are_refused_unless_dropping_is_allowed() -> None:
     """A field the shared model has no word for is not lost silently."""
     source = vendor_with("kling-o3", "text-to-video", audio=True)
-    target = next(p for p in PROVIDERS if p is not source and any(r.model == "kling-o3" for r in p.routes))
+    target = next(
+        p for p in PROVIDERS if p is not source and any(r.model == "kling-o3" for r in p.routes)
+    )
     body = {"prompt": "x", "mystery": {"a": [1]}}
     strict = translate(body, source, target)
     assert [violation.field for violation in strict.violations] == ["extra"]
@@ -95,10 +106,14 @@ def test_spellings_that_disagree_are_a_conflict() -> None:
             for row in route.rows:
                 aliases = getattr(row, "aliases", ())
                 if aliases:
-                    body = plan({**EXAMPLES_OF[route.workflow], "model": route.model}, provider).body
+                    body = plan(
+                        {**EXAMPLES_OF[route.workflow], "model": route.model}, provider
+                    ).body
                     place, other = row.places[0], row.places[1]
                     wrong = (
-                        ["https://example.com/other"] if isinstance(body.get(place), list) else "https://example.com/o"
+                        ["https://example.com/other"]
+                        if isinstance(body.get(place), list)
+                        else "https://example.com/o"
                     )
                     done = translate({**body, other: wrong}, provider, provider)
                     assert done.refused
@@ -124,7 +139,9 @@ EXAMPLES_OF = {
         ("aspect_ratio", {"prompt": "x", "aspect_ratio": "4:3"}, "drop", Fate.DROPPED),
     ],
 )
-def test_policies_do_what_they_say_and_tell(field: str, request_: dict[str, Any], policy: Any, fate: Fate) -> None:
+def test_policies_do_what_they_say_and_tell(
+    field: str, request_: dict[str, Any], policy: Any, fate: Fate
+) -> None:
     """What drop and nearest did is in the verdicts, and the body fits the contract."""
     for provider in PROVIDERS:
         made = plan(request_, provider, allow={field: policy})
@@ -133,7 +150,9 @@ def test_policies_do_what_they_say_and_tell(field: str, request_: dict[str, Any]
             assert {v.field: v.verdict for v in made.verdicts if v.source}[field] is fate
             assert made.route is not None
             assert provider.contract.sends(made.route.schema, made.body) == []
-    assert any(not plan(request_, provider, allow={field: policy}).refused for provider in PROVIDERS)
+    assert any(
+        not plan(request_, provider, allow={field: policy}).refused for provider in PROVIDERS
+    )
 
 
 @pytest.mark.parametrize("body", [None, 5, "x", [], [{}], True, {}, {"model": None}, {"model": {}}])

@@ -14,12 +14,20 @@ from random import Random
 from typing import Any, Final
 
 import pytest
-from polyreel import lifecycle
-from polyreel.errors import AmbiguousError, BadReplyError, PolyreelError, RejectedError, VendorError, WebhookError
+from polyreel.errors import (
+    AmbiguousError,
+    BadReplyError,
+    PolyreelError,
+    RejectedError,
+    VendorError,
+    WebhookError,
+)
 from polyreel.flows import Flow, Now, Reply, Send
-from polyreel.provider import FINAL, Facts, Listed, Listing, Provider, Reads, Status
-from polyreel.registry import get_provider
-from polyreel.webhooks import Event, parse
+from polyreel.jobs import submitting
+from polyreel.providers.base.facts import FINAL, Facts, Listed, Listing, Reads, Status
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import get_provider
+from polyreel.providers.base.webhooks import Event, parse
 from polyreel_generated.shared import Job
 from support.faults import VENDORS, encoded, every_vendor, plans
 from support.webhooks import HOOKED, SECRET, SIGNED, UNSIGNED, deliveries, signed, webhook
@@ -32,7 +40,9 @@ TASK_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,200}")
 
 def of_role(*roles: str) -> list[str]:
     """The vendors that document a call with one of these roles."""
-    return [vendor for vendor in VENDORS if any(map(get_provider(vendor).contract.operation, roles))]
+    return [
+        vendor for vendor in VENDORS if any(map(get_provider(vendor).contract.operation, roles))
+    ]
 
 
 LISTING: Final = of_role("list", "list-running")
@@ -46,7 +56,9 @@ def drive(flow: Flow[Any], reply: Reply) -> Any:
             step = flow.send(outcome)
         except StopIteration as stop:
             return stop.value
-        outcome = reply if isinstance(step, Send) else 1_800_000_000.0 if isinstance(step, Now) else None
+        outcome = (
+            reply if isinstance(step, Send) else 1_800_000_000.0 if isinstance(step, Now) else None
+        )
 
 
 # --- mutations ------------------------------------------------------------------------------------
@@ -59,7 +71,15 @@ NaN -Infinity 1e999 -1e999 1e308 -0 0 1 42 1.5 null true [] {} [[]] [{}] [null] 
 """
 TOKENS: Final = (
     *ODD_VALUES.split(),
-    *('" "', '"COMPLETED "', '"not completed"', "9" * 25, "9" * 5000, '"' + "x" * 300 + '"', "[" * 70 + "]" * 70),
+    *(
+        '" "',
+        '"COMPLETED "',
+        '"not completed"',
+        "9" * 25,
+        "9" * 5000,
+        '"' + "x" * 300 + '"',
+        "[" * 70 + "]" * 70,
+    ),
 )
 """Values that a vendor could send in any place, as they stand in the text."""
 MARK: Final = "@here@"
@@ -72,13 +92,26 @@ KINDS: Final = """
 application/json application/json; application/jsonl application/xml application/problem+json JSON text/json
 text/html text/event-stream text/plain application/octet-stream image/png video/mp4 multipart/form-data */* a/b/c
 """
-TYPES: Final = (*KINDS.split(), "", "\x00", "é", "application/json; charset=utf-16", "text/plain; charset=latin-1")
+TYPES: Final = (
+    *KINDS.split(),
+    "",
+    "\x00",
+    "é",
+    "application/json; charset=utf-16",
+    "text/plain; charset=latin-1",
+)
 CODECS: Final = ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "utf-7", "cp037")
 
 
 def spots(value: Any) -> Iterator[tuple[Any, Any]]:
     """Every place in a body: the object or list it stands in, and its name or index there."""
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    pairs = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for name, item in list(pairs):
         yield value, name
         yield from spots(item)
@@ -133,13 +166,20 @@ def cut(random: Random, body: Any) -> bytes:
     """The end, the start, or something in between is missing."""
     content = encoded(body)
     start, end = sorted(random.choices(range(len(content) + 1), k=2))
-    return random.choice([content[:start], content[end:], content[:start] + content[end:], content[start:end]])
+    return random.choice(
+        [content[:start], content[end:], content[:start] + content[end:], content[start:end]]
+    )
 
 
 def filled(random: Random, body: Any) -> bytes:
     """Bytes or values in between, before or after."""
-    content, noise = encoded(body), bytes(random.randrange(256) for _ in range(random.randrange(1, 12)))
-    piece = random.choice([noise, random.choice(TOKENS).encode(), b"\x00", b"\xef\xbb\xbf", b"{", b"]", b'"', content])
+    content, noise = (
+        encoded(body),
+        bytes(random.randrange(256) for _ in range(random.randrange(1, 12))),
+    )
+    piece = random.choice(
+        [noise, random.choice(TOKENS).encode(), b"\x00", b"\xef\xbb\xbf", b"{", b"]", b'"', content]
+    )
     at = random.choice([0, len(content), random.randrange(len(content) + 1)])
     return content[:at] + piece + content[at:]
 
@@ -172,7 +212,10 @@ def mutated(random: Random, bodies: list[Any]) -> bytes:
 
 def answers(random: Random, bodies: list[Any], codes: list[int]) -> Reply:
     """A mutated reply with any content type."""
-    headers = {"content-type": random.choice(TYPES), "retry-after": random.choice(["", "1", "nan", "-1", "9" * 400])}
+    headers = {
+        "content-type": random.choice(TYPES),
+        "retry-after": random.choice(["", "1", "nan", "-1", "9" * 400]),
+    }
     return Reply(random.choice(codes), headers, mutated(random, bodies))
 
 
@@ -181,7 +224,9 @@ def answers(random: Random, bodies: list[Any], codes: list[int]) -> Reply:
 
 def oracle(content: bytes) -> Any:
     """The JSON of some bytes, with halves of characters as polyreel shows them; ValueError where it is none."""
-    return whole(json.loads(content, parse_int=lambda text: int(text) if len(text) <= 20 else float(text)))
+    return whole(
+        json.loads(content, parse_int=lambda text: int(text) if len(text) <= 20 else float(text))
+    )
 
 
 def whole(value: Any) -> Any:
@@ -218,7 +263,9 @@ def check_status(status: str, word: Any, table: dict[str, Status]) -> None:
     """A state that is told, above all a final one, is what the table says of the very word."""
     if status in FINAL:
         assert isinstance(word, str)
-    assert status == (table.get(word.strip().lower(), "unknown") if isinstance(word, str) else "unknown")
+    assert status == (
+        table.get(word.strip().lower(), "unknown") if isinstance(word, str) else "unknown"
+    )
 
 
 def check_facts(facts: Facts, raw: Any, reads: Reads, table: dict[str, Status]) -> None:
@@ -240,7 +287,24 @@ def bodies_of(provider: Provider, *roles: str) -> list[Any]:
 
 
 OKAY: Final = [200, 200, 200, 200, 200, 201, 202, 206]
-ALL_CODES: Final = [*OKAY, *OKAY, 204, 302, 400, 401, 402, 404, 409, 418, 422, 429, 500, 502, 503, 504]
+ALL_CODES: Final = [
+    *OKAY,
+    *OKAY,
+    204,
+    302,
+    400,
+    401,
+    402,
+    404,
+    409,
+    418,
+    422,
+    429,
+    500,
+    502,
+    503,
+    504,
+]
 
 
 def outcome(act: Callable[..., Any], *arguments: Any) -> Any:
@@ -261,11 +325,15 @@ def test_no_submit_is_taken_for_what_it_is_not(vendor: str) -> None:
     provider, made = get_provider(vendor), next(iter(plans(vendor).values()))
     assert made.route is not None
     operation = provider.operation(made.route)
-    bodies = [body for code, _, _, body in provider.contract.replies(operation) for _ in range(4 if code < 300 else 1)]
-    proofs = operation.spec.get("x-polyreel-not-accepted", lifecycle.NOT_ACCEPTED)
+    bodies = [
+        body
+        for code, _, _, body in provider.contract.replies(operation)
+        for _ in range(4 if code < 300 else 1)
+    ]
+    proofs = operation.spec.get("x-polyreel-not-accepted", submitting.NOT_ACCEPTED)
     for _ in range(COUNT):
         reply = answers(random, bodies, ALL_CODES)
-        flow = lifecycle.submit(made, simulated=False, idempotency_key="key")
+        flow = submitting.submit(made, simulated=False, idempotency_key="key")
         found = outcome(drive, flow, reply)
         counts[type(found)] += 1
         if isinstance(found, Job):
@@ -340,7 +408,9 @@ def test_a_vendor_without_a_list_lists_nothing(vendor: str) -> None:
 
 def documented_list(provider: Provider) -> Any:
     """The contract's example of a list."""
-    return next(body for body in bodies_of(provider, "list", "list-running") if items_of(body) is not None)
+    return next(
+        body for body in bodies_of(provider, "list", "list-running") if items_of(body) is not None
+    )
 
 
 def items_of(raw: Any) -> list[Any] | None:
@@ -367,7 +437,11 @@ def is_item(task: Listed, item: Any, provider: Provider) -> bool:
     if leading(item, provider.reads.id) != task.id:
         return False
     word = leading(item, provider.reads.status)
-    status = provider.statuses.get(word.strip().lower(), "unknown") if isinstance(word, str) else "unknown"
+    status = (
+        provider.statuses.get(word.strip().lower(), "unknown")
+        if isinstance(word, str)
+        else "unknown"
+    )
     told = [fact for fact in (task.model, task.body, task.created) if fact is not None]
     return task.status == status and all(fact in item.values() for fact in told)
 
@@ -403,11 +477,16 @@ def listed(provider: Provider, page: Callable[[dict[str, Any]], Any]) -> tuple[i
 
 def tasks_of(vendor: str, count: int) -> list[Any]:
     """Items of a list."""
-    return [{**(items_of(documented_list(get_provider(vendor))) or [])[0], "id": f"task-{n}"} for n in range(count)]
+    return [
+        {**(items_of(documented_list(get_provider(vendor))) or [])[0], "id": f"task-{n}"}
+        for n in range(count)
+    ]
 
 
 @pytest.mark.parametrize("vendor", of_role("list-running"))
-@pytest.mark.parametrize(("count", "complete"), [(0, True), (1, True), (99, True), (100, False), (150, False)])
+@pytest.mark.parametrize(
+    ("count", "complete"), [(0, True), (1, True), (99, True), (100, False), (150, False)]
+)
 def test_a_list_that_is_full_is_not_complete(vendor: str, count: int, complete: bool) -> None:
     """There may be more than the longest list that can be asked for."""
     items = tasks_of(vendor, count)
@@ -429,7 +508,13 @@ def test_a_list_that_is_full_is_not_complete(vendor: str, count: int, complete: 
         (51, 50, True, True, (51, True, 2)),
         (200, 50, True, True, (200, True, 4)),
         (201, 50, True, True, (200, False, 4)),
-        (45, 20, True, True, (45, True, 3)),  # a server that gives shorter pages than it is asked for
+        (
+            45,
+            20,
+            True,
+            True,
+            (45, True, 3),
+        ),  # a server that gives shorter pages than it is asked for
         (0, 50, False, True, (0, True, 1)),
         (60, 50, False, True, (60, True, 3)),
         (170, 50, False, True, (170, False, 4)),
@@ -540,21 +625,34 @@ def states(vendor: str, word: str) -> list[tuple[str, str]]:
     """What a poll, a submit, a list and a webhook make of a word, each with the parser's name."""
     provider, made = get_provider(vendor), next(iter(plans(vendor).values()))
     assert made.route is not None
-    created = next(body for code, _, _, body in provider.contract.replies(provider.operation(made.route)) if code < 300)
+    created = next(
+        body
+        for code, _, _, body in provider.contract.replies(provider.operation(made.route))
+        if code < 300
+    )
     query = provider.contract.operation("get")
     assert query is not None
-    done = {name: body for code, _, name, body in provider.contract.replies(query) if code == 200}["succeeded"]
-    submit = lifecycle.submit(made, simulated=False, idempotency_key="key")
+    done = {name: body for code, _, name, body in provider.contract.replies(query) if code == 200}[
+        "succeeded"
+    ]
+    submit = submitting.submit(made, simulated=False, idempotency_key="key")
     found = [
         ("submit", drive(submit, Reply(200, {}, with_word(created, provider.reads, word))).status),
-        ("poll", drive(provider.get("task-1"), Reply(200, {}, with_word(done, provider.reads, word))).status),
+        (
+            "poll",
+            drive(
+                provider.get("task-1"), Reply(200, {}, with_word(done, provider.reads, word))
+            ).status,
+        ),
     ]
     if vendor in LISTING:
         raw = documented_list(provider)
         text = encoded(raw)
         for item in items_of(raw) or []:
             text = text.replace(encoded(item["status"]), encoded(word))
-        found += [("list", task.status) for task in drive(provider.recent(), Reply(200, {}, text)).tasks]
+        found += [
+            ("list", task.status) for task in drive(provider.recent(), Reply(200, {}, text)).tasks
+        ]
     if vendor in HOOKED:
         content = with_word(deliveries(provider)["succeeded"], webhook(vendor).reads, word)
         found.append(("webhook", parse(vendor, signed(content), content, SECRET).facts.status))

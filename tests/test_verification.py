@@ -10,27 +10,33 @@ from typing import Any
 
 import pytest
 from attrs import frozen
-from polyreel.codecs import Json
 from polyreel.errors import MissingExtraError, PolyreelError, RequestError
-from polyreel.provider import Provider
+from polyreel.places import JsonObject, PlaceError, find, parsed, written
+from polyreel.providers.base.provider import Provider
 from polyreel.simulator import Simulator
+from polyreel.verification.patches import patched
 from polyreel.verification.recordings import read_recording
 from polyreel.verification.redaction import Redactor, redactor_of
-from polyreel.verification.reports import Report, verify, with_document
-from polyreel.verification.spec import PatchError, find, parsed, patched, written
+from polyreel.verification.reports import VerificationReport, verify, with_document
 from support.recordings import FORMS, KEY, as_cassette, as_har, as_json_lines, recorded, vendors
 
 PROVIDERS = vendors()
 TRAFFIC = {provider.id: recorded(provider) for provider in PROVIDERS}
 STREAMING = [
-    provider for provider in PROVIDERS if any(o.role == "stream" for o in provider.contract.operations.values())
+    provider
+    for provider in PROVIDERS
+    if any(o.role == "stream" for o in provider.contract.operations.values())
 ]
 each_vendor = pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.id)
 
 
-def checked(lines: Sequence[Json], *providers: Provider, **options: Any) -> Report:
+def checked(
+    lines: Sequence[JsonObject], *providers: Provider, **options: Any
+) -> VerificationReport:
     """What verify says of lines of our own form."""
-    return verify(read_recording(as_json_lines(lines), "traffic"), providers or PROVIDERS, **options)
+    return verify(
+        read_recording(as_json_lines(lines), "traffic"), providers or PROVIDERS, **options
+    )
 
 
 # -- what fits -----------------------------------------------------------------------------------
@@ -51,11 +57,17 @@ def test_traffic_from_the_simulator_fits(provider: Provider, form: str) -> None:
 @each_vendor
 def test_every_form_reads_the_same(provider: Provider) -> None:
     """Method, URL, bodies and status do not depend on the recorder."""
-    lines = [one for one in TRAFFIC[provider.id] if "encoding" not in {**one["request"], **one["response"]}]
+    lines = [
+        one
+        for one in TRAFFIC[provider.id]
+        if "encoding" not in {**one["request"], **one["response"]}
+    ]
     facts = []
     for form, write in FORMS.items():
         found = read_recording(write(lines), form)
-        facts.append([(x.number, x.method, x.url, x.request_body, x.status, x.response_body) for x in found])
+        facts.append(
+            [(x.number, x.method, x.url, x.request_body, x.status, x.response_body) for x in found]
+        )
     assert facts == [facts[0]] * len(FORMS)
 
 
@@ -66,7 +78,9 @@ def test_documented_errors_are_agreement(provider: Provider) -> None:
     lines = recorded(provider, simulator)[:1]
     refused = copy.deepcopy(lines[0])
     name, (status, example) = next(
-        (name, (status, body)) for status, _, name, body in provider.contract.replies(submit(provider)) if status == 400
+        (name, (status, body))
+        for status, _, name, body in provider.contract.replies(submit(provider))
+        if status == 400
     )
     assert name
     refused["response"] = {"status": status, "headers": JSON, "body": json.dumps(example)}
@@ -93,14 +107,14 @@ class Case:
     """A submit, and a query of its end, to plant something in."""
 
     provider: Provider
-    lines: list[Json]
+    lines: list[JsonObject]
 
-    def side(self, name: str) -> Json:
+    def side(self, name: str) -> JsonObject:
         """The request of the submit, or the response of the query."""
-        found: Json = self.lines[0 if name == "request" else 1][name]
+        found: JsonObject = self.lines[0 if name == "request" else 1][name]
         return found
 
-    def change(self, name: str, change: Callable[[Json], Any]) -> None:
+    def change(self, name: str, change: Callable[[JsonObject], Any]) -> None:
         """Change a JSON body."""
         side = self.side(name)
         body = json.loads(side["body"])
@@ -119,7 +133,7 @@ def case_of(provider: Provider) -> Case:
     return Case(provider, [lines[start], gets[-1]])
 
 
-def plain_submit(one: Json) -> bool:
+def plain_submit(one: JsonObject) -> bool:
     """Text alone, with a length and a shape."""
     if one["method"] != "POST":
         return False
@@ -184,7 +198,10 @@ def required_not_sent(case: Case) -> list[Expected]:
 @plant
 def renamed_sent(case: Case) -> list[Expected]:
     case.change("request", lambda body: body.update(text=body.pop("prompt")))
-    return [("required", "/request/body/prompt", "/required"), ("member", "/request/body/text", "/properties")]
+    return [
+        ("required", "/request/body/prompt", "/required"),
+        ("member", "/request/body/text", "/properties"),
+    ]
 
 
 @plant
@@ -281,13 +298,19 @@ def missing_required(case: Case) -> list[Expected] | None:
 def renamed(case: Case) -> list[Expected]:
     case.change("response", lambda body: body.update(state=body.pop("status")))
     found = [("member", "/response/body/state", "/properties")]
-    return found if not required(case, "status") else [("required", "/response/body/status", "/required"), *found]
+    return (
+        found
+        if not required(case, "status")
+        else [("required", "/response/body/status", "/required"), *found]
+    )
 
 
 def required(case: Case, name: str) -> bool:
     query = case.provider.contract.operation("get")
     assert query is not None
-    return name in case.provider.contract.resolve(case.provider.contract.reply_schema(query, 200)).get("required", ())
+    return name in case.provider.contract.resolve(
+        case.provider.contract.reply_schema(query, 200)
+    ).get("required", ())
 
 
 @plant
@@ -309,7 +332,9 @@ def undocumented_status(case: Case) -> list[Expected]:
 
 @plant
 def page_in_the_place_of_an_error(case: Case) -> list[Expected]:
-    case.side("response").update(status=500, headers={"content-type": "text/html; charset=utf-8"}, body="<html>")
+    case.side("response").update(
+        status=500, headers={"content-type": "text/html; charset=utf-8"}, body="<html>"
+    )
     return [("content type", "/response/headers/content-type", "/content")]
 
 
@@ -341,8 +366,14 @@ def error_without_its_envelope(case: Case) -> list[Expected]:
 @plant
 def undocumented_call(case: Case) -> list[Expected]:
     url = case.provider.base_url + "/novel-voices"
-    answer = {"status": 200, "headers": JSON, "body": '{"voices": [{"id": 1}, {"id": "x", "name": "y"}]}'}
-    case.lines.append({"method": "GET", "url": url, "request": {"headers": {}, "body": None}, "response": answer})
+    answer = {
+        "status": 200,
+        "headers": JSON,
+        "body": '{"voices": [{"id": 1}, {"id": "x", "name": "y"}]}',
+    }
+    case.lines.append(
+        {"method": "GET", "url": url, "request": {"headers": {}, "body": None}, "response": answer}
+    )
     return [("call", "/request", "/paths")]
 
 
@@ -358,14 +389,24 @@ def novel_event(case: Case) -> list[Expected] | None:
 
 @plant
 def event_with_a_new_word(case: Case) -> list[Expected] | None:
-    return in_stream(case, lambda event: event.update(status="napping"), ("status word", "/status", "/status/examples"))
+    return in_stream(
+        case,
+        lambda event: event.update(status="napping"),
+        ("status word", "/status", "/status/examples"),
+    )
 
 
-def in_stream(case: Case, change: Callable[[Json], Any], found: Expected) -> list[Expected] | None:
+def in_stream(
+    case: Case, change: Callable[[JsonObject], Any], found: Expected
+) -> list[Expected] | None:
     if case.provider not in STREAMING:
         return None
     line = copy.deepcopy(next(one for one in TRAFFIC[case.provider.id] if "/sse/" in one["url"]))
-    events = [json.loads(text.removeprefix("data: ")) for text in line["response"]["body"].split("\n\n") if text]
+    events = [
+        json.loads(text.removeprefix("data: "))
+        for text in line["response"]["body"].split("\n\n")
+        if text
+    ]
     change(events[1])
     line["response"]["body"] = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
     case.lines.append(line)
@@ -382,7 +423,9 @@ def test_a_planted_deviation_is_found_and_healed(provider: Provider, name: str) 
     if expected is None:
         pytest.skip("this vendor cannot deviate so")
     report = checked(case.lines)
-    assert sorted((one.kind, one.traffic) for one in report.differences) == sorted(one[:2] for one in expected)
+    assert sorted((one.kind, one.traffic) for one in report.differences) == sorted(
+        one[:2] for one in expected
+    )
     ends = {place: spec for _, place, spec in expected}
     for one in report.differences:
         assert one.spec.endswith(ends[one.traffic])
@@ -393,7 +436,9 @@ def test_a_planted_deviation_is_found_and_healed(provider: Provider, name: str) 
     assert_healed(provider, case.lines, report)
 
 
-def assert_healed(provider: Provider, lines: Sequence[Json], report: Report) -> None:
+def assert_healed(
+    provider: Provider, lines: Sequence[JsonObject], report: VerificationReport
+) -> None:
     document = patched(provider.contract.document, report.patches[provider.id])
     again = checked(lines, with_document(provider, document))
     assert again.differences == ()
@@ -404,7 +449,7 @@ def assert_healed(provider: Provider, lines: Sequence[Json], report: Report) -> 
 @each_vendor
 def test_all_deviations_at_once_are_healed_by_one_patch(provider: Provider) -> None:
     """Where one hides or contradicts another, the patch still makes all of the traffic fit."""
-    lines: list[Json] = []
+    lines: list[JsonObject] = []
     for planted in PLANTS.values():
         case = case_of(provider)
         planted(case)
@@ -416,7 +461,8 @@ def test_all_deviations_at_once_are_healed_by_one_patch(provider: Provider) -> N
 
 
 @pytest.mark.parametrize(
-    ("body", "kind"), [("", "empty"), ('{"id": "x', "unreadable"), ("[" * 2000, "unreadable"), ("NaN", "unreadable")]
+    ("body", "kind"),
+    [("", "empty"), ('{"id": "x', "unreadable"), ("[" * 2000, "unreadable"), ("NaN", "unreadable")],
 )
 @each_vendor
 def test_what_no_spec_can_say_has_no_patch(provider: Provider, body: str, kind: str) -> None:
@@ -424,7 +470,9 @@ def test_what_no_spec_can_say_has_no_patch(provider: Provider, body: str, kind: 
     case = case_of(provider)
     case.side("response")["body"] = body
     report = checked(case.lines)
-    assert [(one.kind, one.severity, one.patch) for one in report.differences] == [(kind, "breaks", ())]
+    assert [(one.kind, one.severity, one.patch) for one in report.differences] == [
+        (kind, "breaks", ())
+    ]
     assert report.patches == {}
     assert report.unhealed == report.differences
 
@@ -449,8 +497,8 @@ def test_notes_are_no_differences(provider: Provider) -> None:
 
 # -- every rule of a schema ----------------------------------------------------------------------
 
-OPEN: Json = {"type": "object", "properties": {"a": {}, "b": {}}}
-SCHEMAS: dict[str, tuple[Json, Any, str]] = {
+OPEN: JsonObject = {"type": "object", "properties": {"a": {}, "b": {}}}
+SCHEMAS: dict[str, tuple[JsonObject, Any, str]] = {
     "const": ({"const": "x"}, "y", "/const"),
     "typed-const": ({"type": "string", "const": "x"}, 5, "/type"),
     "integer": ({"type": "integer"}, 1.5, "/type"),
@@ -463,11 +511,23 @@ SCHEMAS: dict[str, tuple[Json, Any, str]] = {
     "multiple": ({"type": "integer", "multipleOf": 5}, 7, "/multipleOf"),
     "exclusive": ({"type": "number", "exclusiveMinimum": 0}, 0, "/exclusiveMinimum"),
     "closed": ({**OPEN, "additionalProperties": False}, {"z": 1}, "/properties"),
-    "closed-and-empty": ({"type": "object", "additionalProperties": False}, {"z": 1}, "/additionalProperties"),
+    "closed-and-empty": (
+        {"type": "object", "additionalProperties": False},
+        {"z": 1},
+        "/additionalProperties",
+    ),
     "not": ({**OPEN, "not": {"required": ["a"]}}, {"a": 1}, "/not"),
-    "then": ({**OPEN, "if": {"required": ["a"]}, "then": {"required": ["b"]}}, {"a": 1}, "/then/required"),
+    "then": (
+        {**OPEN, "if": {"required": ["a"]}, "then": {"required": ["b"]}},
+        {"a": 1},
+        "/then/required",
+    ),
     "dependent": ({**OPEN, "dependentRequired": {"a": ["b"]}}, {"a": 1}, "/dependentRequired"),
-    "nullable": ({"anyOf": [{"type": "integer", "maximum": 3}, {"type": "null"}]}, 4, "/anyOf/0/maximum"),
+    "nullable": (
+        {"anyOf": [{"type": "integer", "maximum": 3}, {"type": "null"}]},
+        4,
+        "/anyOf/0/maximum",
+    ),
     "no-option": ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, "x", "/anyOf"),
     "no-one-option": ({"oneOf": [{"type": "integer"}, {"type": "null"}]}, "x", "/oneOf"),
     "two-options": ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, 1, "/oneOf"),
@@ -487,12 +547,20 @@ SCHEMAS: dict[str, tuple[Json, Any, str]] = {
         {"a": "http://localhost/x"},
         "/x-polyreel-rules/0",
     ),
-    "listed-objects": ({"type": "array", "items": OPEN}, [{"c": 1}, {"c": "x"}, {"c": {"d": []}}], "/items/properties"),
-    "all-of": ({"allOf": [OPEN, {"properties": {"c": {"type": "string"}}}]}, {"c": 1}, "/allOf/1/properties/c/type"),
+    "listed-objects": (
+        {"type": "array", "items": OPEN},
+        [{"c": 1}, {"c": "x"}, {"c": {"d": []}}],
+        "/items/properties",
+    ),
+    "all-of": (
+        {"allOf": [OPEN, {"properties": {"c": {"type": "string"}}}]},
+        {"c": 1},
+        "/allOf/1/properties/c/type",
+    ),
 }
 
 
-def custom(schema: Json) -> Provider:
+def custom(schema: JsonObject) -> Provider:
     """A vendor whose credits have this schema."""
     provider = PROVIDERS[0]
     media = {"application/json": {"schema": {"$ref": "#/components/schemas/S"}}}
@@ -505,7 +573,7 @@ def custom(schema: Json) -> Provider:
     return with_document(provider, document)
 
 
-def reading(value: Any) -> Json:
+def reading(value: Any) -> JsonObject:
     """An exchange with that answer."""
     answer = {"status": 200, "headers": JSON, "body": json.dumps(value)}
     return {"method": "GET", "url": "https://api.example.com/s", "request": {}, "response": answer}
@@ -539,7 +607,9 @@ def test_halves_of_characters_are_no_accident() -> None:
     line = reading({})
     line["response"]["body"] = '{"a": "\\ud800", "\\udfff": 1}'
     report = checked([line], provider)
-    assert [(one.kind, one.traffic) for one in report.differences] == [("member", "/response/body/?")]
+    assert [(one.kind, one.traffic) for one in report.differences] == [
+        ("member", "/response/body/?")
+    ]
 
 
 @each_vendor
@@ -548,9 +618,14 @@ def test_requests_that_cannot_be_read_are_told(provider: Provider) -> None:
     case = case_of(provider)
     case.side("request")["body"] = '{"prompt": '
     found = checked(case.lines).differences
-    assert [(one.kind, one.direction, one.patch) for one in found] == [("unreadable", "request", ())]
+    assert [(one.kind, one.direction, one.patch) for one in found] == [
+        ("unreadable", "request", ())
+    ]
     upload = next((o for o in provider.contract.operations.values() if o.takes_files), None)
-    bodies = {"multipart/form-data": "x", "multipart/form-data; boundary=b": "--b\r\n\r\nx\r\n--b--\r\n"}
+    bodies = {
+        "multipart/form-data": "x",
+        "multipart/form-data; boundary=b": "--b\r\n\r\nx\r\n--b--\r\n",
+    }
     for kind, body in bodies.items() if upload else ():
         asked = {"headers": {"content-type": kind}, "body": body}
         line = {"method": "POST", "url": upload.server + upload.path, "request": asked}  # type: ignore[union-attr]
@@ -560,7 +635,12 @@ def test_requests_that_cannot_be_read_are_told(provider: Provider) -> None:
 def test_documented_parameters_are_checked() -> None:
     """Required ones, their types and limits, wherever they stand; and the headers of answers."""
     provider = custom({"type": "object"})
-    limit = {"name": "limit", "in": "query", "required": True, "schema": {"type": "integer", "maximum": 9}}
+    limit = {
+        "name": "limit",
+        "in": "query",
+        "required": True,
+        "schema": {"type": "integer", "maximum": 9},
+    }
     trace = {"name": "X-Trace", "in": "header", "required": True, "schema": {"type": "string"}}
     document = json.loads(json.dumps(provider.contract.document))
     document["paths"]["/s"]["parameters"] = [limit]
@@ -588,12 +668,16 @@ def test_ranges_of_statuses_and_answers_without_a_body() -> None:
     provider = custom({"type": "object"})
     document = json.loads(json.dumps(provider.contract.document))
     call = document["paths"]["/s"]["get"]
-    call["responses"] |= {"4XX": {"description": ""}, "204": {"description": ""}, "503": call["responses"]["200"]}
+    call["responses"] |= {
+        "4XX": {"description": ""},
+        "204": {"description": ""},
+        "503": call["responses"]["200"],
+    }
     call["responses"]["201"] = {"description": ""}
     document["paths"]["/s"]["head"] = {**call, "operationId": "head"}
     loose = with_document(provider, document)
 
-    def lines(status: int, body: str, **more: Any) -> Report:
+    def lines(status: int, body: str, **more: Any) -> VerificationReport:
         answer = {"status": status, "headers": {}, "body": body}
         return checked([{**reading({}), "response": answer, **more}], loose)
 
@@ -603,7 +687,10 @@ def test_ranges_of_statuses_and_answers_without_a_body() -> None:
     assert [one.kind for one in lines(201, "plain").differences] == ["content type"]
     assert lines(201, "plain").unhealed == ()
     unread = har(
-        {"request": {"method": "GET", "url": reading({})["url"]}, "response": {"status": 200, "content": {"size": 5}}}
+        {
+            "request": {"method": "GET", "url": reading({})["url"]},
+            "response": {"status": 200, "content": {"size": 5}},
+        }
     )
     assert verify(read_recording(unread, "x"), [loose]).differences == ()
 
@@ -641,10 +728,16 @@ def test_a_mount_is_found_by_its_end(provider: Provider) -> None:
 def test_what_both_sides_do_not_know_is_only_listed(provider: Provider) -> None:
     """A 404 for a path that the spec does not have, and hosts that are nobody's."""
     answer = {"status": 404, "headers": JSON, "body": "{}"}
-    urls = [provider.base_url + "/nonesuch/x/y/z", "https://cdn.example.com/a.mp4?X-Amz-Signature=abc"]
+    urls = [
+        provider.base_url + "/nonesuch/x/y/z",
+        "https://cdn.example.com/a.mp4?X-Amz-Signature=abc",
+    ]
     lines = [{"method": "GET", "url": url, "request": {}, "response": answer} for url in urls]
     report = checked(lines)
-    assert [one.reason for one in report.unmatched] == ["no such call in the spec", "no vendor's host"]
+    assert [one.reason for one in report.unmatched] == [
+        "no such call in the spec",
+        "no vendor's host",
+    ]
     assert "abc" not in report.unmatched[1].url
     assert report.differences == ()
 
@@ -674,15 +767,23 @@ def test_no_secret_is_shown(provider: Provider) -> None:
     }
     first["request"]["headers"].update(headers)
     first["url"] += f"?api_key={CANARIES['query']}&novel={CANARIES['header']}"
-    case.change("request", lambda body: body.update(client_secret=CANARIES["member"], aspect_ratio=CANARIES["query"]))
+    case.change(
+        "request",
+        lambda body: body.update(client_secret=CANARIES["member"], aspect_ratio=CANARIES["query"]),
+    )
     told: dict[str, Any] = {
         "id": {"echo": CANARIES["bearer"]},
         "status": CANARIES["header"],
         "link": CANARIES["signed"],
     }
-    case.change("response", lambda body: body.update({**told, CANARIES["name"]: CANARIES["member"]}))
+    case.change(
+        "response", lambda body: body.update({**told, CANARIES["name"]: CANARIES["member"]})
+    )
     second["response"]["headers"]["set-cookie"] = CANARIES["cookie"]
-    elsewhere = {"method": "GET", "url": f"https://u:{CANARIES['query']}@nobody.example/x?sig=canary0000000008"}
+    elsewhere = {
+        "method": "GET",
+        "url": f"https://u:{CANARIES['query']}@nobody.example/x?sig=canary0000000008",
+    }
     report = checked([first, second, {**elsewhere, "request": {}, "response": {}}])
     shown = repr(report)
     assert "canary" not in shown.replace("canary_", "")
@@ -693,7 +794,12 @@ def test_no_secret_is_shown(provider: Provider) -> None:
 def test_redaction_keeps_what_is_no_secret() -> None:
     """Words stay words."""
     plain = Redactor()
-    texts = ["skills are needed", "Invalid token (request id: 1)", "https://example.com/a.png", "task-unified-1-abc"]
+    texts = [
+        "skills are needed",
+        "Invalid token (request id: 1)",
+        "https://example.com/a.png",
+        "task-unified-1-abc",
+    ]
     assert [plain.text(text) for text in texts] == texts
     assert plain.shown({"total_tokens": 5, "key": "x", "nested": [{"password": "y"}]}) == (
         '{"total_tokens": 5, "key": "****", "nested": [{"password": "****"}]}'
@@ -704,7 +810,10 @@ def test_redaction_keeps_what_is_no_secret() -> None:
 
 def test_a_form_field_is_a_secret_by_its_name() -> None:
     """Also where a form was recorded as fields."""
-    post = {"mimeType": "multipart/form-data", "params": [{"name": "api_key", "value": "canary-form-1"}]}
+    post = {
+        "mimeType": "multipart/form-data",
+        "params": [{"name": "api_key", "value": "canary-form-1"}],
+    }
     request = {"method": "POST", "url": "https://example.com/", "headers": [], "postData": post}
     har = json.dumps({"log": {"entries": [{"request": request}]}}).encode()
     assert "canary-form-1" in redactor_of(read_recording(har, "x")).known
@@ -724,7 +833,8 @@ def tape(*interactions: Any) -> bytes:
 GOOD = {"method": "GET", "url": "https://example.com/"}
 GOOD_LINE = json.dumps(GOOD).encode()
 BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
-    f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n".encode() for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n".encode()
+    for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
 BROKEN: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "nothing in it"),
@@ -740,18 +850,34 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "empty-har": (har(), "no call is recorded"),
     "empty-cassette": (tape(), "no call is recorded"),
     "entry-is-text": (har("x"), "entry 1: the entry is not an object"),
-    "second-entry-without-request": (har({"request": {**GOOD}}, {}), "entry 2: the entry has no request"),
+    "second-entry-without-request": (
+        har({"request": {**GOOD}}, {}),
+        "entry 2: the entry has no request",
+    ),
     "no-method": (har({"request": {"url": "https://x.example/"}}), "entry 1: it has no method"),
     "no-url": (tape({"request": {"method": "GET"}}), "entry 1: it has no URL"),
-    "url-of-a-file": (har({"request": {**GOOD, "url": "file:///etc/passwd"}}), "entry 1: its URL is not"),
+    "url-of-a-file": (
+        har({"request": {**GOOD, "url": "file:///etc/passwd"}}),
+        "entry 1: its URL is not",
+    ),
     "url-broken": (har({"request": {**GOOD, "url": "https://[::1/a"}}), "entry 1: its URL is not"),
     "url-is-a-number": (har({"request": {**GOOD, "url": 5}}), "entry 1: url is not text"),
     "base64": (
-        har({"request": GOOD, "response": {"status": 200, "content": {"text": "!!", "encoding": "base64"}}}),
+        har(
+            {
+                "request": GOOD,
+                "response": {"status": 200, "content": {"text": "!!", "encoding": "base64"}},
+            }
+        ),
         "entry 1: content is not base64",
     ),
     "encoding": (
-        har({"request": GOOD, "response": {"status": 200, "content": {"text": "x", "encoding": "rot13"}}}),
+        har(
+            {
+                "request": GOOD,
+                "response": {"status": 200, "content": {"text": "x", "encoding": "rot13"}},
+            }
+        ),
         "entry 1: content has an encoding",
     ),
     "status-word": (har({"request": GOOD, "response": {"status": "OK"}}), "entry 1: the status"),
@@ -759,13 +885,28 @@ BROKEN: dict[str, tuple[bytes, str]] = {
         tape({"request": {"method": "GET", "uri": GOOD["url"]}, "response": {"status": 999}}),
         "entry 1: the status",
     ),
-    "headers-text": (har({"request": {**GOOD, "headers": "x"}}), "entry 1: headers is not an object"),
-    "header-object": (har({"request": {**GOOD, "headers": [{"name": "a", "value": {}}]}}), "entry 1: a header is not"),
-    "params": (har({"request": {**GOOD, "postData": {"params": "x"}}}), "entry 1: params is not a list"),
+    "headers-text": (
+        har({"request": {**GOOD, "headers": "x"}}),
+        "entry 1: headers is not an object",
+    ),
+    "header-object": (
+        har({"request": {**GOOD, "headers": [{"name": "a", "value": {}}]}}),
+        "entry 1: a header is not",
+    ),
+    "params": (
+        har({"request": {**GOOD, "postData": {"params": "x"}}}),
+        "entry 1: params is not a list",
+    ),
     "line-broken": (GOOD_LINE + b"\n{oops\n", "entry 2: not JSON"),
-    "line-a-list": (GOOD_LINE + b"\n" + GOOD_LINE + b"\n[]\n", "entry 3: the line is not an object"),
+    "line-a-list": (
+        GOOD_LINE + b"\n" + GOOD_LINE + b"\n[]\n",
+        "entry 3: the line is not an object",
+    ),
     "line-without-url": (b'{"method": "GET"}', "entry 1: it has no URL"),
-    "not-a-number": (b'{"method": "GET", "url": "https://x.example/", "response": NaN}', "not JSON"),
+    "not-a-number": (
+        b'{"method": "GET", "url": "https://x.example/", "response": NaN}',
+        "not JSON",
+    ),
     "huge-number": (GOOD_LINE + b'\n{"status": ' + b"9" * 5000 + b"}", "entry 2: not JSON"),
     "deep-json": (b'{"log": ' + b"[" * 100_000, "nested too deeply"),
     "rather-deep-json": (b'{"log": ' + b"[" * 200 + b"]" * 200 + b"}", "nested too deeply"),
@@ -773,11 +914,17 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "alias-bomb": (BOMB + b"interactions: [*i]", "too much in it"),
     "endless": (b"interactions: &a [*a]", "nested too deeply"),
     "merge-bomb": (b"a: &a {x: 1}\ninteractions:\n- {<<: [*a, *a]}\n", "not YAML that can be read"),
-    "python-object": (b"interactions: !!python/object/apply:os.system ['true']\n", "not YAML that can be read"),
+    "python-object": (
+        b"interactions: !!python/object/apply:os.system ['true']\n",
+        "not YAML that can be read",
+    ),
     "undefined-alias": (b"interactions: *secret\n", "not YAML that can be read at line 1"),
     "date": (b"interactions: 2026-99-99\n", "not YAML that can be read"),
     "interactions-text": (b"interactions: x\n", "interactions is not a list"),
-    "body-number": (tape({"request": {"method": "GET", "uri": GOOD["url"], "body": 5}}), "entry 1: the text of body"),
+    "body-number": (
+        tape({"request": {"method": "GET", "uri": GOOD["url"], "body": 5}}),
+        "entry 1: the text of body",
+    ),
     "too-long": (b" " * 50_000_001, "too many"),
 }
 
@@ -802,7 +949,11 @@ def test_changed_recordings_end_in_a_report_or_one_error(provider: Provider) -> 
     for write in (as_json_lines, as_har, as_cassette):
         whole = write(case_of(provider).lines)
         for at in range(0, len(whole), max(1, len(whole) // 60)):
-            for content in (whole[:at], whole[:at] + b"\x07" + whole[at + 1 :], whole[:at] + b'"' + whole[at:]):
+            for content in (
+                whole[:at],
+                whole[:at] + b"\x07" + whole[at + 1 :],
+                whole[:at] + b'"' + whole[at:],
+            ):
                 try:
                     verify(read_recording(content, "x"), PROVIDERS)
                 except PolyreelError as error:
@@ -819,20 +970,32 @@ def test_compressed_bodies_are_unpacked() -> None:
     }
     for encoding, content in packed.items():
         headers = {"content-encoding": encoding, "content-type": "application/json"}
-        side = {"status": 200, "headers": headers, "body": base64.b64encode(content).decode(), "encoding": "base64"}
+        side = {
+            "status": 200,
+            "headers": headers,
+            "body": base64.b64encode(content).decode(),
+            "encoding": "base64",
+        }
         found = read_recording(as_json_lines([{**GOOD, "response": side}]), "x")[0]
         assert found.response_body == (b'{"a": 1}' if encoding == "gzip" else None)
 
 
 def test_har_forms_and_old_cassettes_are_read() -> None:
     """Fields of forms, bodies in base64 below `base64_string`, responses that never came."""
-    post = {"mimeType": "multipart/form-data", "params": [{"name": "a", "value": "1"}, {"name": "f", "fileName": "x"}]}
-    found = read_recording(har({"request": {**GOOD, "postData": post}, "response": {"status": 0}}), "x")[0]
+    post = {
+        "mimeType": "multipart/form-data",
+        "params": [{"name": "a", "value": "1"}, {"name": "f", "fileName": "x"}],
+    }
+    found = read_recording(
+        har({"request": {**GOOD, "postData": post}, "response": {"status": 0}}), "x"
+    )[0]
     assert found.status is None
     assert [(field.name, field.text) for field in found.form or ()] == [("a", "1"), ("f", None)]
     old = {"body": {"base64_string": "aGk="}, "headers": None, "status": {"code": 200}}
     request = {"method": "post", "uri": GOOD["url"]}
-    assert read_recording(tape({"request": request, "response": old}), "x")[0].response_body == b"hi"
+    assert (
+        read_recording(tape({"request": request, "response": old}), "x")[0].response_body == b"hi"
+    )
 
 
 def test_yaml_without_pyyaml_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -853,11 +1016,16 @@ def test_yaml_without_pyyaml_says_what_to_install(monkeypatch: pytest.MonkeyPatc
         ([{"op": "add", "path": "/a/0", "value": 0}], {"a": [0, 1, 2]}),
         ([{"op": "add", "path": "/b~1c~0d", "value": {}}], {"a": [1, 2], "b/c~d": {}}),
         ([{"op": "replace", "path": "/a/1", "value": 9}], {"a": [1, 9]}),
-        ([{"op": "test", "path": "/a/0", "value": 1}, {"op": "remove", "path": "/a/0"}], {"a": [2]}),
+        (
+            [{"op": "test", "path": "/a/0", "value": 1}, {"op": "remove", "path": "/a/0"}],
+            {"a": [2]},
+        ),
         ([{"op": "move", "from": "/a", "path": "/b"}], {"b": [1, 2]}),
     ],
 )
-def test_patches_are_applied_as_rfc_6902_has_it(patch: list[Json], result: Json) -> None:
+def test_patches_are_applied_as_rfc_6902_has_it(
+    patch: list[JsonObject], result: JsonObject
+) -> None:
     document = {"a": [1, 2]}
     assert patched(document, patch) == result
     assert document == {"a": [1, 2]}
@@ -876,8 +1044,8 @@ def test_patches_are_applied_as_rfc_6902_has_it(patch: list[Json], result: Json)
         {"op": "copy", "from": "/a", "path": "/b"},
     ],
 )
-def test_a_patch_that_does_not_fit_is_refused(patch: Json) -> None:
-    with pytest.raises(PatchError):
+def test_a_patch_that_does_not_fit_is_refused(patch: JsonObject) -> None:
+    with pytest.raises(PlaceError):
         patched({"a": [1, 2]}, [patch])
 
 
@@ -888,4 +1056,6 @@ def test_pointers_come_back() -> None:
 
 def test_the_key_of_the_tests_is_a_key() -> None:
     """So that the recordings hold one to hide."""
-    assert all(KEY in json.dumps(one["request"]["headers"]) for lines in TRAFFIC.values() for one in lines)
+    assert all(
+        KEY in json.dumps(one["request"]["headers"]) for lines in TRAFFIC.values() for one in lines
+    )

@@ -7,12 +7,12 @@ from pathlib import Path
 import httpx
 import pytest
 from polyreel.cli import exit_code
-from polyreel.codecs import Json
 from polyreel.errors import VendorError
 from polyreel.flows import Reply
-from polyreel.provider import Provider
+from polyreel.places import JsonObject
+from polyreel.providers.base.provider import Provider
+from polyreel.verification.patches import patched
 from polyreel.verification.probing import ask_all, questions
-from polyreel.verification.spec import patched
 from support.cli import CANARY, Command, stranger
 from support.recordings import FORMS, PLANTED, recorded, save, vendors
 
@@ -24,13 +24,15 @@ SILENT = [p for p in PROVIDERS if p not in ASKED]
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+def cli(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Command:
     return stranger(capsys, monkeypatch, tmp_path)
 
 
-def broken(lines: Sequence[Json]) -> list[Json]:
+def broken(lines: Sequence[JsonObject]) -> list[JsonObject]:
     """Lines with a novel member in the first answer, which holds a secret too."""
-    found: list[Json] = json.loads(json.dumps(lines))
+    found: list[JsonObject] = json.loads(json.dumps(lines))
     body = json.loads(found[0]["response"]["body"])
     found[0]["response"]["body"] = json.dumps({**body, "novel": CANARY})
     return found
@@ -61,7 +63,14 @@ def test_what_differs_exits_5(provider: Provider, cli: Command, tmp_path: Path) 
     assert asked.code == 5
     (difference,) = asked.document["differences"]
     facts = ("entry", "vendor", "direction", "kind", "severity", "actual")
-    assert [difference[name] for name in facts] == [1, provider.id, "response", "member", "news", '"****"']
+    assert [difference[name] for name in facts] == [
+        1,
+        provider.id,
+        "response",
+        "member",
+        "news",
+        '"****"',
+    ]
     steps = json.loads(Path("p.json").read_text(encoding="utf-8"))
     assert steps == difference["patch"] == asked.document["patches"][provider.id]
 
@@ -86,7 +95,9 @@ def test_traffic_of_several_vendors_has_a_patch_for_each(cli: Command, tmp_path:
     """By vendor in the file."""
     lines = [line for provider in PROVIDERS for line in broken(recorded(provider)[:2])]
     assert cli("verify", save(tmp_path, lines), "--patch", "p.json").code == 5
-    assert set(json.loads(Path("p.json").read_text(encoding="utf-8"))) == {provider.id for provider in PROVIDERS}
+    assert set(json.loads(Path("p.json").read_text(encoding="utf-8"))) == {
+        provider.id for provider in PROVIDERS
+    }
 
 
 @each_vendor
@@ -95,7 +106,10 @@ def test_another_host_is_named(provider: Provider, cli: Command, tmp_path: Path)
     text = json.dumps(recorded(provider)[:4]).replace(provider.base_url, "http://127.0.0.1:1/here")
     file = save(tmp_path, json.loads(text))
     cli.fails(2, ("verify", file), "--vendor")
-    assert cli("verify", file, "--vendor", provider.id, "--base-url", "http://127.0.0.1:1/here").code == 0
+    assert (
+        cli("verify", file, "--vendor", provider.id, "--base-url", "http://127.0.0.1:1/here").code
+        == 0
+    )
 
 
 def test_unusable_input_exits_2(cli: Command, tmp_path: Path) -> None:
@@ -139,7 +153,9 @@ def test_live_against_the_simulator(provider: Provider, cli: Command) -> None:
     """The same calls, answered by the simulator: all fit."""
     outcome = cli("verify", "--live", provider.id, "--simulated", "--json")
     assert outcome.code == 0
-    reads = [o for o in provider.contract.operations.values() if o.role in READS and o.method == "GET"]
+    reads = [
+        o for o in provider.contract.operations.values() if o.role in READS and o.method == "GET"
+    ]
     assert outcome.document["matched"] == len(reads) + 1
     assert cli("verify", "--live", provider.id, "--simulated", "--task", "nonesuch").code == 0
 

@@ -12,9 +12,18 @@ import pytest
 import standardwebhooks
 import standardwebhooks.webhooks
 from polyreel.errors import PolyreelError, UnknownNameError, WebhookError
-from polyreel.registry import all_providers, get_provider
-from polyreel.webhooks import MAX_BODY, Event, parse
-from support.webhooks import HOOKED, OTHER_SECRET, SECRET, SIGNED, UNSIGNED, deliveries, signed, webhook
+from polyreel.providers.base.registry import all_providers, get_provider
+from polyreel.providers.base.webhooks import MAX_BODY, Event, parse
+from support.webhooks import (
+    HOOKED,
+    OTHER_SECRET,
+    SECRET,
+    SIGNED,
+    UNSIGNED,
+    deliveries,
+    signed,
+    webhook,
+)
 
 NOW = 1_800_000_000
 BODIES = {vendor: deliveries(get_provider(vendor)) for vendor in HOOKED}
@@ -63,7 +72,9 @@ def keeps_secrets(error: BaseException, secrets: list[str]) -> None:
     """No secret is in an error's text or fields, nor in an error before it."""
     assert error.__context__ is None
     assert error.__cause__ is None
-    shown = "".join([str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)])
+    shown = "".join(
+        [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
+    )
     for secret in [*secrets, SECRET, OTHER_SECRET]:
         plain = secret.strip().removeprefix("whsec_")
         assert len(plain) < 8 or plain not in shown
@@ -90,7 +101,10 @@ def test_a_signed_delivery_is_known_by_its_id(vendor: str) -> None:
     """A repeat has the same id, whatever the header's case; another has another."""
     body = content(vendor)
     first = parse(vendor, headers(body, identity="msg_a"), body, SECRET)
-    loud = {name.upper(): value for name, value in headers(body, identity="msg_a", timestamp=NOW + 60).items()}
+    loud = {
+        name.upper(): value
+        for name, value in headers(body, identity="msg_a", timestamp=NOW + 60).items()
+    }
     assert first.id == parse(vendor, loud, body, SECRET).id == "msg_a"
     assert parse(vendor, headers(body, identity="msg_b"), body, SECRET).id == "msg_b"
 
@@ -147,7 +161,8 @@ def test_a_body_with_one_other_byte_is_refused(vendor: str) -> None:
 
 @every_signed
 @pytest.mark.parametrize(
-    ("skew", "fine"), [(0, True), (299, True), (-299, True), (300, True), (-300, True), (301, False), (-301, False)]
+    ("skew", "fine"),
+    [(0, True), (299, True), (-299, True), (300, True), (-300, True), (301, False), (-301, False)],
 )
 def test_the_clocks_may_differ_by_five_minutes(vendor: str, skew: int, fine: bool) -> None:
     """Either way, and no more: an old delivery could be a replay."""
@@ -164,11 +179,17 @@ def test_secrets_are_rotated(vendor: str) -> None:
     """Both the old and the new secret verify, in any order and beside unusable ones; blanks around are no matter."""
     body = content(vendor)
     for secret in (SECRET, OTHER_SECRET):
-        for secrets in ([SECRET, OTHER_SECRET], (OTHER_SECRET, SECRET), ["whsec_", "é", "a", SECRET, OTHER_SECRET]):
+        for secrets in (
+            [SECRET, OTHER_SECRET],
+            (OTHER_SECRET, SECRET),
+            ["whsec_", "é", "a", SECRET, OTHER_SECRET],
+        ):
             assert parse(vendor, headers(body, secret), body, secrets).verified
     both = {
         **headers(body),
-        "webhook-signature": " ".join(headers(body, each)["webhook-signature"] for each in (OTHER_SECRET, SECRET)),
+        "webhook-signature": " ".join(
+            headers(body, each)["webhook-signature"] for each in (OTHER_SECRET, SECRET)
+        ),
     }
     assert parse(vendor, both, body, f" {SECRET}\n").verified
     versions = f"v1a,AAAA {headers(body)['webhook-signature']}"
@@ -180,12 +201,15 @@ def test_secrets_are_rotated(vendor: str) -> None:
 def test_without_a_secret_nothing_is_believed(vendor: str, secret: Any) -> None:
     """The message says which variable to set."""
     body = content(vendor)
-    assert str(webhook(vendor).secret_variable) in refused(vendor, headers(body, "whsec_"), body, secret)
+    assert str(webhook(vendor).secret_variable) in refused(
+        vendor, headers(body, "whsec_"), body, secret
+    )
 
 
 @every_signed
 @pytest.mark.parametrize(
-    "secret", ["whsec_", "whsec_é", "whsec_a", "!!!!", "not base64 at all", "\ud800", "=", "a" * 9999]
+    "secret",
+    ["whsec_", "whsec_é", "whsec_a", "!!!!", "not base64 at all", "\ud800", "=", "a" * 9999],
 )
 def test_an_unusable_secret_verifies_nothing(vendor: str, secret: str) -> None:
     """Least of all what is signed with an empty key."""
@@ -216,7 +240,9 @@ ODD_HEADERS: dict[str, dict[str, Any]] = {
     "time-signed": {"webhook-timestamp": f"+{NOW}"},
     "time-grouped": {"webhook-timestamp": "1_800_000_000"},
     "time-exponent": {"webhook-timestamp": "18e8"},
-    "time-wide-digits": {"webhook-timestamp": "".join(chr(0xFF10 + int(digit)) for digit in str(NOW))},
+    "time-wide-digits": {
+        "webhook-timestamp": "".join(chr(0xFF10 + int(digit)) for digit in str(NOW))
+    },
     "time-huge": {"webhook-timestamp": "9" * 400},
     "time-milliseconds": {"webhook-timestamp": f"{NOW}000"},
     "time-iso": {"webhook-timestamp": "2027-01-15T08:00:00Z"},
@@ -245,7 +271,24 @@ def test_bodies_are_bounded(vendor: str) -> None:
 @every_hooked
 @pytest.mark.parametrize(
     "task_id",
-    ["", "..", "a..b", "a/b", "../a", "a b", "a\n", "é", "x" * 201, "\x00", "%2e", None, 5, ["a"], {"a": 1}, True],
+    [
+        "",
+        "..",
+        "a..b",
+        "a/b",
+        "../a",
+        "a b",
+        "a\n",
+        "é",
+        "x" * 201,
+        "\x00",
+        "%2e",
+        None,
+        5,
+        ["a"],
+        {"a": 1},
+        True,
+    ],
 )
 def test_a_task_id_that_is_none_is_refused(vendor: str, task_id: Any) -> None:
     """It would go into paths and file names."""
@@ -261,7 +304,8 @@ def _id(vendor: str) -> str:
 
 @every_hooked
 @pytest.mark.parametrize(
-    "body", [b"", b"null", b"[]", b"5", b'"x"', b"{", b"\xff", b"[" * 60_000, b"<html>", b'{"a": ' * 70]
+    "body",
+    [b"", b"null", b"[]", b"5", b'"x"', b"{", b"\xff", b"[" * 60_000, b"<html>", b'{"a": ' * 70],
 )
 def test_a_body_that_is_no_object_is_refused(vendor: str, body: bytes) -> None:
     """Signed or not."""
@@ -290,8 +334,12 @@ def odd_inputs(seed: int, count: int, vendor: str) -> Iterator[tuple[dict[Any, A
     ]
     for _ in range(count):
         noise = bytes(random.randrange(256) for _ in range(random.randrange(40)))
-        changed = random.choice([noise, body[: random.randrange(len(body))], body + noise, noise + body])
-        given: dict[Any, Any] = headers(random.choice([body, changed]), random.choice([SECRET, OTHER_SECRET]))
+        changed = random.choice(
+            [noise, body[: random.randrange(len(body))], body + noise, noise + body]
+        )
+        given: dict[Any, Any] = headers(
+            random.choice([body, changed]), random.choice([SECRET, OTHER_SECRET])
+        )
         odd = [*texts, noise.decode("latin-1"), base64.b64encode(noise).decode(), None, 7, noise]
         for name in random.sample([*given, "Webhook-ID", "x"], random.randrange(1, 4)):
             given[name] = random.choice(odd)
@@ -321,7 +369,9 @@ def test_odd_input_has_one_error(vendor: str) -> None:
 
 
 @every_signed
-def test_whatever_the_package_raises_is_one_error(vendor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_the_package_raises_is_one_error(
+    vendor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An error of verifying that holds the secret takes it nowhere."""
     body = content(vendor)
 

@@ -28,28 +28,28 @@ if TYPE_CHECKING:
         VendorError,
         WebhookError,
     )
-    from .fleet import Completed
-    from .ledger import Ledger
-    from .planning import Plan, plan
-    from .registry import all_providers, get_provider
+    from .jobs.many import Completed
+    from .ledger.sqlite import Ledger
+    from .plans.planning import Plan, plan
+    from .plans.translation import Translation, translate
+    from .providers.base.registry import all_providers, get_provider
     from .simulator import Simulator
-    from .translation import Translation, translate
 
 _HOMES = {
     "AmbiguousError": ".errors",
     "AsyncClient": ".client",
     "ClaimedError": ".errors",
     "Client": ".client",
-    "Completed": ".fleet",
+    "Completed": ".jobs.many",
     "DownloadError": ".errors",
     "ImageRequest": "polyreel_generated.shared",
     "Job": "polyreel_generated.shared",
     "JobFailedError": ".errors",
     "KeyMissingError": ".errors",
-    "Ledger": ".ledger",
+    "Ledger": ".ledger.sqlite",
     "LedgerError": ".errors",
     "NeverSentError": ".errors",
-    "Plan": ".planning",
+    "Plan": ".plans.planning",
     "PlanRefusedError": ".errors",
     "PolyreelError": ".errors",
     "RejectedError": ".errors",
@@ -57,14 +57,14 @@ _HOMES = {
     "Shot": "polyreel_generated.shared",
     "Simulator": ".simulator",
     "StillRunningError": ".errors",
-    "Translation": ".translation",
+    "Translation": ".plans.translation",
     "VendorError": ".errors",
     "VideoRequest": "polyreel_generated.shared",
     "WebhookError": ".errors",
-    "all_providers": ".registry",
-    "get_provider": ".registry",
-    "plan": ".planning",
-    "translate": ".translation",
+    "all_providers": ".providers.base.registry",
+    "get_provider": ".providers.base.registry",
+    "plan": ".plans.planning",
+    "translate": ".plans.translation",
 }
 
 __all__ = [

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from attrs import evolve
 
-from . import lifecycle, media, recovery, router, waiting
-from .drivers import Crew, RealClock, Wire, arun, completed, origin, run
+from .drivers import ManyJobsDriver, RealClock, Wire, arun, completed, origin, run
 from .errors import LedgerError, RequestError, UnknownNameError
-from .fleet import Completed, Fleet
 from .flows import Flow
+from .jobs import recovery, routing, submitting, waiting
+from .jobs.many import Completed, ManyJobs
+from .jobs.recovery import Finding
+from .jobs.routing import Health, Preference, ranked
 from .keys import Secret
-from .ledger import Ledger
-from .mapping import Allowance
-from .planning import Plan, choose
-from .prices import PriceBook
-from .records import Entry, State
-from .recovery import Finding
-from .registry import all_providers, get_provider, ordered
-from .router import Health, Preference, ranked
+from .ledger.records import LedgerEntry, State
+from .ledger.sqlite import Ledger
+from .mapping import media
+from .mapping.reports import Allowance
+from .money.book import PriceBook
+from .plans.planning import Plan, choose
+from .providers.base.registry import all_providers, get_provider, ordered
 from .simulator import Simulator
 from .simulator.clock import VirtualClock
 
@@ -69,7 +70,9 @@ class _Settings:
         self.vendors = list(vendors or keys or ()) or None
         for vendor in (*(vendors or ()), *(base_urls or ()), *(keys or ())):
             get_provider(vendor)
-        self.base_urls = {vendor: _base_url(vendor, url) for vendor, url in (base_urls or {}).items()}
+        self.base_urls = {
+            vendor: _base_url(vendor, url) for vendor, url in (base_urls or {}).items()
+        }
         self.retries = retries
         self.prices = prices or PriceBook()
         self.health = Health()
@@ -78,15 +81,27 @@ class _Settings:
         self.simulator = None if keys else simulator or self._simulator()
         hosts = {vendor: self._hosts(vendor) for vendor in all_providers()}
         if self.simulator is None:
-            secrets = {vendor: Secret.check(key, f"the key for {vendor}") for vendor, key in (keys or {}).items()}
-            self.wire = Wire(secrets, hosts, clock=RealClock(), listener=listener, ledger=self.ledger)
+            secrets = {
+                vendor: Secret.check(key, f"the key for {vendor}")
+                for vendor, key in (keys or {}).items()
+            }
+            self.wire = Wire(
+                secrets, hosts, clock=RealClock(), listener=listener, ledger=self.ledger
+            )
         else:
             from .simulator.transport import SimulatedTransport  # noqa: PLC0415
 
             transport = SimulatedTransport(self.simulator, self.base_urls)
             secrets = dict.fromkeys(all_providers(), Secret("simulated"))
             clock: Any = self.simulator.clock
-            self.wire = Wire(secrets, hosts, transport=transport, clock=clock, listener=listener, ledger=self.ledger)
+            self.wire = Wire(
+                secrets,
+                hosts,
+                transport=transport,
+                clock=clock,
+                listener=listener,
+                ledger=self.ledger,
+            )
         self.wire.call_seconds = call_timeout
 
     def _simulator(self) -> Simulator:
@@ -125,8 +140,15 @@ class _Settings:
         `stream` the vendor tells of the job over the connection of the submit; where it cannot, the plan is refused.
         """
         candidates = ordered([vendor] if vendor else self.vendors)
-        options: dict[str, Any] = {"allow": allow, "preferences": preferences, "override": override, "stream": stream}
-        return evolve(choose(request, candidates, base_urls=self.base_urls, **options), prices=self.prices)
+        options: dict[str, Any] = {
+            "allow": allow,
+            "preferences": preferences,
+            "override": override,
+            "stream": stream,
+        }
+        return evolve(
+            choose(request, candidates, base_urls=self.base_urls, **options), prices=self.prices
+        )
 
     def plans(
         self,
@@ -141,7 +163,10 @@ class _Settings:
         `submit` and `generate` take the list: the next vendor is asked where the one before it is proved unpaid.
         Refused plans are among them, so that the job can tell why. `options` are those of `plan`.
         """
-        made = [self.plan(request, provider.id, **options) for provider in ordered(vendors or self.vendors)]
+        made = [
+            self.plan(request, provider.id, **options)
+            for provider in ordered(vendors or self.vendors)
+        ]
         return ranked(made, prefer)
 
     def _here(self, plan: Plan) -> Plan:
@@ -151,19 +176,32 @@ class _Settings:
         own host instead: that could be billed.
         """
         own = self.base_urls.get(plan.vendor)
-        return evolve(plan, base_url=own) if own and plan.base_url == plan.provider.base_url else plan
+        return (
+            evolve(plan, base_url=own) if own and plan.base_url == plan.provider.base_url else plan
+        )
 
-    def _submission(self, plans: Plan | Sequence[Plan], reference: str | None, output: str | Path | None) -> Flow[Job]:
+    def _submission(
+        self, plans: Plan | Sequence[Plan], reference: str | None, output: str | Path | None
+    ) -> Flow[Job]:
         self._needs_ledger(reference)
         folder = None if output is None else str(Path(output).absolute())
-        options: dict[str, Any] = {"simulated": self.simulated, "idempotency_key": str(uuid.uuid4())}
+        options: dict[str, Any] = {
+            "simulated": self.simulated,
+            "idempotency_key": str(uuid.uuid4()),
+        }
         options |= {"reference": reference, "folder": folder, "retries": self.retries}
         if isinstance(plans, Plan):
-            return lifecycle.submit(self._here(plans), **options)
-        return router.submit_somewhere([self._here(plan) for plan in plans], self.health, **options)
+            return submitting.submit(self._here(plans), **options)
+        return routing.submit_somewhere(
+            [self._here(plan) for plan in plans], self.health, **options
+        )
 
     def _generation(
-        self, plans: Plan | Sequence[Plan], output: str | Path, timeout: float, reference: str | None
+        self,
+        plans: Plan | Sequence[Plan],
+        output: str | Path,
+        timeout: float,
+        reference: str | None,
     ) -> Flow[Job]:
         folder = Path(output).absolute()
         chosen = [plans] if isinstance(plans, Plan) else plans
@@ -177,7 +215,12 @@ class _Settings:
             stream=any(plan.stream for plan in chosen),
         )
 
-    def _plans(self, request: Request | Plan | Sequence[Plan], vendor: str | None, options: Mapping[str, Any]) -> Any:
+    def _plans(
+        self,
+        request: Request | Plan | Sequence[Plan],
+        vendor: str | None,
+        options: Mapping[str, Any],
+    ) -> Any:
         if isinstance(request, Plan) or (
             isinstance(request, Sequence) and all(isinstance(one, Plan) for one in request)
         ):
@@ -186,20 +229,30 @@ class _Settings:
 
     def _needs_ledger(self, reference: str | None) -> None:
         if reference is not None and self.ledger is None:
-            raise RequestError(["reference: it is kept in a ledger, and this client has none: pass ledger="])
+            raise RequestError(
+                ["reference: it is kept in a ledger, and this client has none: pass ledger="]
+            )
 
     def _resumption(self, name: str, output: str | Path | None, timeout: float) -> Flow[Job]:
-        return recovery.resume(self._entry(name).id, folder=Path(output) if output else None, timeout=timeout)
+        return recovery.resume(
+            self._entry(name).id, folder=Path(output) if output else None, timeout=timeout
+        )
 
     def _reconciliation(self, names: tuple[str, ...]) -> Flow[list[Finding]]:
-        found = [self._entry(name).id for name in names] or [entry.id for entry in self.jobs(["ambiguous"])]
+        found = [self._entry(name).id for name in names] or [
+            entry.id for entry in self.jobs(["ambiguous"])
+        ]
         return recovery.reconcile(found)
 
-    def _resubmission(self, name: str, accepted: bool, output: str | Path | None, timeout: float) -> Flow[Job]:
+    def _resubmission(
+        self, name: str, accepted: bool, output: str | Path | None, timeout: float
+    ) -> Flow[Job]:
         entry, folder = self._entry(name).id, Path(output) if output else None
-        return recovery.resubmit(entry, accept_double_billing=accepted, folder=folder, timeout=timeout)
+        return recovery.resubmit(
+            entry, accept_double_billing=accepted, folder=folder, timeout=timeout
+        )
 
-    def _entry(self, name: str) -> Entry:
+    def _entry(self, name: str) -> LedgerEntry:
         entry = self._kept().entry(name)
         self._refuse_other_kind(entry.id, entry.submission.simulated, ledger_id=entry.id)
         return entry
@@ -209,7 +262,7 @@ class _Settings:
             raise LedgerError("this client keeps no ledger: give it one with ledger=")
         return self.ledger
 
-    def jobs(self, states: Iterable[State] | None = None) -> list[Entry]:
+    def jobs(self, states: Iterable[State] | None = None) -> list[LedgerEntry]:
         """The ledger's entries that this client can do something about, oldest first: all, or those in some states."""
         return self._kept().entries(states, simulated=self.simulated)
 
@@ -221,7 +274,9 @@ class _Settings:
         """A live client leaves simulated jobs alone, and the other way round."""
         if simulated != self.simulated:
             kind = "simulated" if simulated else "live"
-            raise UnknownNameError(f"{name} is a {kind} job, and this client is not {kind}", **facts)
+            raise UnknownNameError(
+                f"{name} is a {kind} job, and this client is not {kind}", **facts
+            )
 
     def __reduce__(self) -> str:
         raise TypeError("a client is not pickled: it holds keys and connections")
@@ -234,7 +289,9 @@ class _Settings:
 def _base_url(vendor: str, url: str) -> str:
     # The value is not shown: it may hold a password.
     trouble = "not an http(s) URL" if media.is_local(url) else media.url_problem(url)
-    if trouble := trouble or ("it has a user name, query or fragment" if set("@?#") & set(url) else None):
+    if trouble := trouble or (
+        "it has a user name, query or fragment" if set("@?#") & set(url) else None
+    ):
         raise RequestError([f"the base URL of {vendor}: {trouble}"])
     return url.rstrip("/")
 
@@ -251,7 +308,11 @@ class Client(_Settings):
     """Plans, submits, waits and downloads, blocking. Usable from one thread at a time."""
 
     def submit(
-        self, plan: Plan | Sequence[Plan], *, reference: str | None = None, output: str | Path | None = None
+        self,
+        plan: Plan | Sequence[Plan],
+        *,
+        reference: str | None = None,
+        output: str | Path | None = None,
     ) -> Job:
         """Send the plan's bytes, once. Raises PlanRefusedError, or a SubmitError that tells what it may have cost.
 
@@ -268,7 +329,9 @@ class Client(_Settings):
 
     def wait(self, job: Job, timeout: float = TIMEOUT) -> Job:
         """Wait until the job is final; StillRunningError after `timeout` seconds, and the job goes on."""
-        flow = waiting.wait(self._known(job), timeout=timeout, base_url=self.base_urls.get(job.vendor))
+        flow = waiting.wait(
+            self._known(job), timeout=timeout, base_url=self.base_urls.get(job.vendor)
+        )
         return run(flow, self.wire)
 
     def as_completed(self, jobs: Iterable[Job], timeout: float = TIMEOUT) -> Iterator[Completed]:
@@ -277,15 +340,20 @@ class Client(_Settings):
         What goes wrong with one job stops none of the others: it is in `Completed.error`. Several jobs of a vendor are
         asked about with one call where it has such a call.
         """
-        fleet = Fleet(self.simulated, self.wire.randomness)
+        fleet = ManyJobs(self.simulated, self.wire.randomness)
         for job in _each_once(jobs):
             base_url = self.base_urls.get(job.vendor)
-            yield from run(fleet.enrol(self._known(job), timeout=timeout, base_url=base_url), self.wire)
+            yield from run(
+                fleet.enrol(self._known(job), timeout=timeout, base_url=base_url), self.wire
+            )
         yield from completed(fleet, self.wire)
 
     def download(self, job: Job, output: str | Path) -> Job:
         """Save the outputs in a folder; returns the job with their paths."""
-        return run(lifecycle.download(self._known(job), Path(output), self.base_urls.get(job.vendor)), self.wire)
+        return run(
+            submitting.download(self._known(job), Path(output), self.base_urls.get(job.vendor)),
+            self.wire,
+        )
 
     def generate(
         self,
@@ -304,7 +372,9 @@ class Client(_Settings):
         plans = self._plans(request, vendor, options)
         return run(self._generation(plans, output, timeout, reference), self.wire)
 
-    def resume(self, name: str, *, output: str | Path | None = None, timeout: float = TIMEOUT) -> Job:
+    def resume(
+        self, name: str, *, output: str | Path | None = None, timeout: float = TIMEOUT
+    ) -> Job:
         """Finish the job of a ledger entry: wait, download. Does nothing where nothing is left to do."""
         return run(self._resumption(name, output, timeout), self.wire)
 
@@ -337,7 +407,10 @@ class Client(_Settings):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -346,7 +419,11 @@ class AsyncClient(_Settings):
     """Plans, submits, waits and downloads, awaiting. The same flows as Client, so the same bytes in the same order."""
 
     async def submit(
-        self, plan: Plan | Sequence[Plan], *, reference: str | None = None, output: str | Path | None = None
+        self,
+        plan: Plan | Sequence[Plan],
+        *,
+        reference: str | None = None,
+        output: str | Path | None = None,
     ) -> Job:
         """Send the plan's bytes, once. Raises PlanRefusedError, or a SubmitError that tells what it may have cost.
 
@@ -363,17 +440,23 @@ class AsyncClient(_Settings):
 
     async def wait(self, job: Job, timeout: float = TIMEOUT) -> Job:
         """Wait until the job is final; StillRunningError after `timeout` seconds, and the job goes on."""
-        flow = waiting.wait(self._known(job), timeout=timeout, base_url=self.base_urls.get(job.vendor))
+        flow = waiting.wait(
+            self._known(job), timeout=timeout, base_url=self.base_urls.get(job.vendor)
+        )
         return await arun(flow, self.wire)
 
-    async def as_completed(self, jobs: Iterable[Job], timeout: float = TIMEOUT) -> AsyncIterator[Completed]:
+    async def as_completed(
+        self, jobs: Iterable[Job], timeout: float = TIMEOUT
+    ) -> AsyncIterator[Completed]:
         """Wait for many jobs at once; each comes out once, as it ends, or after `timeout` seconds as one that goes on.
 
         Ten thousand are no problem: there is no task and no connection for each. What goes wrong with one job stops
         none of the others: it is in `Completed.error`. Several jobs of a vendor are asked about with one call where it
         has such a call.
         """
-        async with Crew(self.wire, Fleet(self.simulated, self.wire.randomness)) as crew:
+        async with ManyJobsDriver(
+            self.wire, ManyJobs(self.simulated, self.wire.randomness)
+        ) as crew:
             for job in _each_once(jobs):
                 base_url = self.base_urls.get(job.vendor)
                 await crew.enrol(self._known(job), timeout=timeout, base_url=base_url)
@@ -382,7 +465,10 @@ class AsyncClient(_Settings):
 
     async def download(self, job: Job, output: str | Path) -> Job:
         """Save the outputs in a folder; returns the job with their paths."""
-        return await arun(lifecycle.download(self._known(job), Path(output), self.base_urls.get(job.vendor)), self.wire)
+        return await arun(
+            submitting.download(self._known(job), Path(output), self.base_urls.get(job.vendor)),
+            self.wire,
+        )
 
     async def generate(
         self,
@@ -401,7 +487,9 @@ class AsyncClient(_Settings):
         plans = self._plans(request, vendor, options)
         return await arun(self._generation(plans, output, timeout, reference), self.wire)
 
-    async def resume(self, name: str, *, output: str | Path | None = None, timeout: float = TIMEOUT) -> Job:
+    async def resume(
+        self, name: str, *, output: str | Path | None = None, timeout: float = TIMEOUT
+    ) -> Job:
         """Finish the job of a ledger entry: wait, download. Does nothing where nothing is left to do."""
         return await arun(self._resumption(name, output, timeout), self.wire)
 
@@ -434,6 +522,9 @@ class AsyncClient(_Settings):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.close()

@@ -12,7 +12,7 @@ import platformdirs
 
 from .errors import KeyMissingError, RequestError, UnknownNameError
 from .keys import Secret
-from .registry import all_providers, get_provider, ordered
+from .providers.base.registry import all_providers, get_provider, ordered
 
 ORDER_VARIABLE: Final = "POLYREEL_VENDORS"
 LEDGER_VARIABLE: Final = "POLYREEL_LEDGER"
@@ -22,7 +22,9 @@ SHORTEST_KEY: Final = 8
 
 def vendor_order(environment: Mapping[str, str] = os.environ) -> list[str]:
     """The vendors to try where none is named: POLYREEL_VENDORS (ids with commas between), or all, alphabetically."""
-    names = [name.strip() for name in environment.get(ORDER_VARIABLE, "").split(",") if name.strip()]
+    names = [
+        name.strip() for name in environment.get(ORDER_VARIABLE, "").split(",") if name.strip()
+    ]
     try:
         return [provider.id for provider in ordered(names)]
     except UnknownNameError as error:
@@ -37,8 +39,14 @@ def ledger_path(environment: Mapping[str, str] = os.environ) -> Path:
 
 def webhook_secrets(environment: Mapping[str, str] = os.environ) -> dict[str, list[str]]:
     """The secrets of vendors that sign their webhooks, as far as they are set: several with blanks between."""
-    variables = {name: one.webhook.secret_variable for name, one in all_providers().items() if one.webhook}
-    return {name: environment.get(variable, "").split() for name, variable in variables.items() if variable}
+    variables = {
+        name: one.webhook.secret_variable for name, one in all_providers().items() if one.webhook
+    }
+    return {
+        name: environment.get(variable, "").split()
+        for name, variable in variables.items()
+        if variable
+    }
 
 
 def keys(vendors: Sequence[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -47,7 +55,9 @@ def keys(vendors: Sequence[str], environment: Mapping[str, str] = os.environ) ->
     found = {vendor: environment.get(variable, "") for vendor, variable in variables.items()}
     found = {vendor: key for vendor, key in found.items() if key.strip()}
     if not found:
-        raise KeyMissingError(f"a live call needs an API key: set {' or '.join(variables.values())}")
+        raise KeyMissingError(
+            f"a live call needs an API key: set {' or '.join(variables.values())}"
+        )
     return {vendor: Secret.check(key, variables[vendor]).reveal() for vendor, key in found.items()}
 
 
@@ -94,7 +104,9 @@ def without_keys(text: str, environment: Mapping[str, str] = os.environ) -> str:
         key = environment.get(provider.key_variable, "").strip()
         if len(key) >= SHORTEST_KEY:
             text = text.replace(key, "****")
-    for secret in (secret for secrets in webhook_secrets(environment).values() for secret in secrets):
+    for secret in (
+        secret for secrets in webhook_secrets(environment).values() for secret in secrets
+    ):
         if len(secret) >= SHORTEST_KEY:
             text = text.replace(secret, "****")
     return text

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
     from polyreel_generated.shared import Job
 
-    from .planning import Plan, Violation
+    from .plans.planning import Plan
+    from .plans.verdicts import Violation
 
 Billed = Literal["no", "maybe", "yes"]
 Error = TypeVar("Error", bound=Exception)
@@ -83,7 +84,9 @@ class PlanRefusedError(PolyreelError, ValueError):
 
     def __init__(self, plan: Plan, violations: Sequence[Violation]) -> None:
         lines = "\n".join(f"- {violation.message}" for violation in violations)
-        super().__init__(f"{plan.vendor} cannot take this request as it is:\n{lines}", vendor=plan.vendor)
+        super().__init__(
+            f"{plan.vendor} cannot take this request as it is:\n{lines}", vendor=plan.vendor
+        )
         self.plan = plan
         self.violations = tuple(violations)
 
@@ -165,7 +168,9 @@ class DownloadError(PolyreelError, OSError):
 
 def alike(error: Error) -> Error:
     """Another error of the same kind that tells the same: where several jobs meet one trouble, each needs its own."""
-    made = type(error).__new__(type(error), *error.args)  # without __init__, whose arguments nobody has kept
+    made = type(error).__new__(
+        type(error), *error.args
+    )  # without __init__, whose arguments nobody has kept
     made.args = error.args
     made.__dict__.update(error.__dict__)
     return made

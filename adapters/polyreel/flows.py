@@ -62,7 +62,7 @@ class Send:
 
 
 @frozen
-class Hear:
+class NextEvent:
     """Wait for the next event of the stream that is open.
 
     The result is a Reply with the event's data, or without content where the stream has been alive for `quiet`
@@ -100,7 +100,7 @@ class Fetch:
 
 
 @frozen
-class Tell:
+class Notify:
     """Tell whoever listens how a job is doing; `event` is any object the listener knows."""
 
     event: Any
@@ -108,7 +108,7 @@ class Tell:
 
 @frozen
 class Record:
-    """Write an event (see `polyreel.records`) to the ledger, durably, before anything else happens.
+    """Write an event (see `polyreel.ledger.records`) to the ledger, durably, before anything else happens.
 
     The result is the ledger's; where no ledger is kept, None.
     """
@@ -116,7 +116,7 @@ class Record:
     event: Any
 
 
-Step = Send | Hear | Sleep | Now | Fetch | Tell | Record
+Step = Send | NextEvent | Sleep | Now | Fetch | Notify | Record
 
 
 @frozen
@@ -139,16 +139,21 @@ class Reply:
         """
         if len(self.content) > MAX_JSON_BYTES:
             raise BadReplyError(
-                f"the answer has {len(self.content)} bytes, more than {MAX_JSON_BYTES}", status=self.status
+                f"the answer has {len(self.content)} bytes, more than {MAX_JSON_BYTES}",
+                status=self.status,
             )
         try:
             return _read(self.content)
         except (ValueError, RecursionError):
-            raise BadReplyError(f"the answer (HTTP {self.status}) is not usable JSON", status=self.status) from None
+            raise BadReplyError(
+                f"the answer (HTTP {self.status}) is not usable JSON", status=self.status
+            ) from None
 
     def header(self, name: str) -> str | None:
         """A header, in any case."""
-        return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
+        return next(
+            (value for key, value in self.headers.items() if key.lower() == name.lower()), None
+        )
 
 
 Ending = Literal["whole", "cut", "drip", "close", "reset", "silence"]
@@ -211,14 +216,18 @@ def _finite(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-_DECODER: Final = json.JSONDecoder(parse_int=_integer, parse_float=_finite, parse_constant=lambda _: None)
+_DECODER: Final = json.JSONDecoder(
+    parse_int=_integer, parse_float=_finite, parse_constant=lambda _: None
+)
 
 
 def _read(content: bytes) -> Any:
     """Any JSON in any of its encodings, made sane; that of most answers, flat and in ASCII, at once."""
     text = content.decode(json.detect_encoding(content), "surrogatepass")
     value = _DECODER.decode(text.removeprefix("\ufeff"))
-    plain = text.isascii() and "\\u" not in text and text.count("{") + text.count("[") <= MAX_JSON_DEPTH
+    plain = (
+        text.isascii() and "\\u" not in text and text.count("{") + text.count("[") <= MAX_JSON_DEPTH
+    )
     return value if plain else _sane(value, MAX_JSON_DEPTH)
 
 
@@ -308,8 +317,14 @@ def until(end: float, flow: Flow[T]) -> Flow[T]:
         left = end - (yield from now())
         if isinstance(step, Sleep) and step.seconds > left:
             yield Sleep(left)
-            raise TransportError("the last query failed, and there was no time for another", sent=True)
-        return evolve(step, deadline=min(step.deadline, max(left, LAST_CALL))) if isinstance(step, Send) else step
+            raise TransportError(
+                "the last query failed, and there was no time for another", sent=True
+            )
+        return (
+            evolve(step, deadline=min(step.deadline, max(left, LAST_CALL)))
+            if isinstance(step, Send)
+            else step
+        )
 
     return _altered(flow, hurried)
 

@@ -29,7 +29,9 @@ class Secret:
         for position, character in enumerate(value, 1):
             if not 0x21 <= ord(character) <= 0x7E:
                 name = f"U+{ord(character):04X}"
-                raise KeyMissingError(f"{origin} has a character no key can have: {name} at position {position}")
+                raise KeyMissingError(
+                    f"{origin} has a character no key can have: {name} at position {position}"
+                )
         return cls(value)
 
     def reveal(self) -> str:
@@ -38,7 +40,11 @@ class Secret:
 
     def redact(self, content: bytes) -> bytes:
         """An answer without the key, which some servers repeat in their errors."""
-        return content.replace(self._value.encode(), b"****") if len(self._value) >= SHORTEST_REDACTED else content
+        return (
+            content.replace(self._value.encode(), b"****")
+            if len(self._value) >= SHORTEST_REDACTED
+            else content
+        )
 
     def redact_text(self, text: str) -> str:
         """A text without the key, which headers and errors can quote."""

@@ -7,9 +7,15 @@ import httpx
 
 PROMPT = "a cat walking through neon rain"
 SUBMITS = {
-    "evolink": ("/v1/videos/generations", {"model": "kling-o3-text-to-video", "prompt": PROMPT, "duration": 5}),
+    "evolink": (
+        "/v1/videos/generations",
+        {"model": "kling-o3-text-to-video", "prompt": PROMPT, "duration": 5},
+    ),
     "skills-video": ("/generation/kling-ai/o3/video", {"prompt": PROMPT, "duration": 5}),
-    "uniall": ("/v1/video/generations", {"model": "kling-v3-std-silent", "prompt": PROMPT, "duration": 5}),
+    "uniall": (
+        "/v1/video/generations",
+        {"model": "kling-v3-std-silent", "prompt": PROMPT, "duration": 5},
+    ),
 }
 TRIES = 4
 
@@ -20,7 +26,9 @@ def submit() -> httpx.Response:
     headers = {"Authorization": f"Bearer {os.environ['POLYREEL_TORTURE_KEY']}"}
     for attempt in range(TRIES):
         try:
-            reply = httpx.post(os.environ["POLYREEL_TORTURE_URL"] + path, json=body, headers=headers, timeout=1)
+            reply = httpx.post(
+                os.environ["POLYREEL_TORTURE_URL"] + path, json=body, headers=headers, timeout=1
+            )
             reply.raise_for_status()
             reply.json()["id"]
         except (httpx.HTTPError, ValueError, KeyError):

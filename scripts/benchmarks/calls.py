@@ -28,7 +28,10 @@ def importing(peers: Peers) -> Iterator[Row]:
 def importing_alone(name: str) -> float:
     """Seconds."""
     code = f"import time; start = time.perf_counter(); import {name}; print(time.perf_counter() - start)"
-    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, check=True) for _ in range(9)]
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        for _ in range(9)
+    ]
     return median(float(one.stdout) for one in runs)
 
 
@@ -52,8 +55,13 @@ def submitting(peers: Peers) -> Iterator[Row]:
     """A submit over httpx with a mock transport, beside the same POST by hand."""
     made = plan(REQUEST, VENDOR)
     target = httpx.URL(made.url).raw_path.decode()
-    answer = Simulator(seed=1).handle(VENDOR, "POST", target, {"authorization": "Bearer x"}, made.content)
-    reply: dict[str, Any] = {"headers": {"content-type": "application/json"}, "content": answer.content}
+    answer = Simulator(seed=1).handle(
+        VENDOR, "POST", target, {"authorization": "Bearer x"}, made.content
+    )
+    reply: dict[str, Any] = {
+        "headers": {"content-type": "application/json"},
+        "content": answer.content,
+    }
     transport = httpx.MockTransport(lambda _: httpx.Response(200, **reply))
     with httpx.Client(transport=transport) as raw, Client() as client:
         client.wire.transport = transport
@@ -61,6 +69,12 @@ def submitting(peers: Peers) -> Iterator[Row]:
         peer = best(lambda: raw.post(made.url, content=made.content, headers=headers).json(), 300)
         own = best(lambda: client.submit(made), 300)
     told = f"{own * 1e6:.0f} us"
-    yield Row("submit, mock transport", told, f"httpx.Client.post, {peer * 1e6:.0f} us", own / peer, "<= 1.25")
+    yield Row(
+        "submit, mock transport",
+        told,
+        f"httpx.Client.post, {peer * 1e6:.0f} us",
+        own / peer,
+        "<= 1.25",
+    )
     for name, seconds in peers.figures("submit").items():
         yield Row("submit, mock transport", told, f"{name}, {seconds * 1e6:.0f} us", own / seconds)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 import httpx
-from polyreel import loopback
 from polyreel.drivers import Wire, run
 from polyreel.flows import Answer, Fetch, Flow, Saved
+from polyreel.simulator import http
 
 from .measuring import VENDOR, Peers, Row, serving, timed
 
@@ -24,7 +24,7 @@ def serve() -> NoReturn:
     """Serve the file until killed."""
     clip = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00" + bytes(SIZE - 16)
     answer = Answer(200, {"content-type": "video/mp4", "etag": '"film"'}, clip)
-    with loopback.running(lambda _: answer) as url:
+    with http.running(lambda _: answer) as url:
         print(url, flush=True)
         while True:
             time.sleep(60)
@@ -34,21 +34,32 @@ def downloading(peers: Peers) -> Iterator[Row]:
     """Beside plain httpx; and how much more memory the process had at its peak."""
     with serving(sys.argv[0], "--serve") as url, tempfile.TemporaryDirectory() as name:
         folder, wire = Path(name), Wire(private_downloads=True)
-        for _ in range(2):  # what is loaded only once does not count, nor does what the disk's cache begins with
+        for _ in range(
+            2
+        ):  # what is loaded only once does not count, nor does what the disk's cache begins with
             fetched(url, folder, wire)
             plainly(url, folder)
         before = peak()
         alone = [fetched(url, folder, wire) for _ in range(3)]
         extra = peak() - before
-        own, peer = zip(*((fetched(url, folder, wire), plainly(url, folder)) for _ in range(8)), strict=True)
+        own, peer = zip(
+            *((fetched(url, folder, wire), plainly(url, folder)) for _ in range(8)), strict=True
+        )
         theirs = peers.figures("download", "--download-url", url, only=("openai", "litellm"))
     best = min(*alone, *own)
     told = speed(best)
-    yield Row("download 200 MB", told, f"httpx to a file, {speed(min(peer))}", min(peer) / best, ">= 0.9")
+    yield Row(
+        "download 200 MB", told, f"httpx to a file, {speed(min(peer))}", min(peer) / best, ">= 0.9"
+    )
     yield Row("download 200 MB, more memory", f"{extra:.1f} MiB", "4 MiB", extra / 4, "<= 1")
     for who, figures in theirs.items():
         rate, more = figures["megabytes_per_second"], figures["extra_memory_mib"]
-        yield Row("download 200 MB", told, f"{who}, {rate:.0f} MB/s, {more:.0f} MiB more", SIZE / 1e6 / best / rate)
+        yield Row(
+            "download 200 MB",
+            told,
+            f"{who}, {rate:.0f} MB/s, {more:.0f} MiB more",
+            SIZE / 1e6 / best / rate,
+        )
 
 
 def peak() -> float:

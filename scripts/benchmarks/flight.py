@@ -18,8 +18,8 @@ from typing import Any, Final
 from attrs import Factory, define
 from polyreel import AsyncClient, Client
 from polyreel.flows import Send
-from polyreel.provider import Provider
-from polyreel.registry import all_providers
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import Simulator
 from polyreel_generated.shared import Job
 
@@ -76,7 +76,13 @@ def flying(peers: Peers) -> Iterator[Row]:
         found = asyncio.run(fly(bases, papers))
     assert found.ended == Counter({"succeeded": JOBS}), found.ended
     requests = found.requests.total()
-    yield Row(f"in flight: {JOBS:,} jobs, all of them finished", f"{found.wall:.0f} s", f"{JOBS:,}", 1.0, "= 1")
+    yield Row(
+        f"in flight: {JOBS:,} jobs, all of them finished",
+        f"{found.wall:.0f} s",
+        f"{JOBS:,}",
+        1.0,
+        "= 1",
+    )
     for kind, number in (("poll (one job's state)", found.polls), ("status query", requests)):
         each = found.cpu / number * 1e6
         what, told = f"in flight: CPU for a {kind}", f"{each:.0f} us"
@@ -85,9 +91,17 @@ def flying(peers: Peers) -> Iterator[Row]:
             cpu = figures["cpu_seconds_per_request"] * 1e6
             yield Row(what, told, f"{who}, {cpu:.0f} us", each / cpu)
     per_job = f"{requests / JOBS:.2f}"
-    for who, seconds in (("openai, every second", OPENAI_SECONDS), ("litellm's examples, every 10 s", LITELLM_SECONDS)):
+    for who, seconds in (
+        ("openai, every second", OPENAI_SECONDS),
+        ("litellm's examples, every 10 s", LITELLM_SECONDS),
+    ):
         polls = sum(age / seconds for age in found.ages) / len(found.ages)
-        yield Row("in flight: status queries for a job", per_job, f"{who}, {polls:.1f}", requests / JOBS / polls)
+        yield Row(
+            "in flight: status queries for a job",
+            per_job,
+            f"{who}, {polls:.1f}",
+            requests / JOBS / polls,
+        )
     yield Row(
         "in flight: memory for a job",
         f"{found.bytes_per_job / 1024:.2f} KiB",
@@ -106,8 +120,20 @@ def flying(peers: Peers) -> Iterator[Row]:
 @contextmanager
 def vendors() -> Iterator[Mapping[str, str]]:
     """The base URLs of `polyreel simulate`, in a process of its own."""
-    command = [sys.executable, "-m", "polyreel", "simulate", "--port", "0", "--speed", "1", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+    command = [
+        sys.executable,
+        "-m",
+        "polyreel",
+        "simulate",
+        "--port",
+        "0",
+        "--speed",
+        "1",
+        "--json",
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
         assert server.stdout
         told = "".join(iter(server.stdout.readline, "}\n"))  # to the end of one JSON document
         try:
@@ -175,13 +201,21 @@ async def warm_up(one: AsyncClient, papers: Path) -> None:
 
 def asked(peers: Peers, bases: Mapping[str, str], papers: Path, folder: Path) -> Mapping[str, Any]:
     """What the peers need to ask about jobs of a vendor whose status query is that of OpenAI."""
-    vendor = next(name for name, one in all_providers().items() if path_of(one).endswith("/v1/videos/{id}"))
-    jobs = [job for job in map(json.loads, papers.read_text(encoding="utf-8").splitlines()) if job["vendor"] == vendor]
+    vendor = next(
+        name for name, one in all_providers().items() if path_of(one).endswith("/v1/videos/{id}")
+    )
+    jobs = [
+        job
+        for job in map(json.loads, papers.read_text(encoding="utf-8").splitlines())
+        if job["vendor"] == vendor
+    ]
     ids = folder / "ids"
     ids.write_text("\n".join(job["id"] for job in jobs[:ASKED]), encoding="utf-8")
     relay = Path(__file__).parents[1] / "peers" / "gateway.py"  # says what LiteLLM wants to hear
     with serving(str(relay), "--base-url", f"{bases[vendor]}/v1") as url:
-        return peers.figures("polling", "--base-url", url, "--ids", str(ids), only=("openai", "litellm"))
+        return peers.figures(
+            "polling", "--base-url", url, "--ids", str(ids), only=("openai", "litellm")
+        )
 
 
 def path_of(provider: Provider) -> str:
@@ -196,7 +230,9 @@ def counted(provider: Provider, *, together: bool) -> int:
     for number in range(1 if together else ALONE):
         with Client(simulator=Simulator(seed=number)) as one:
             one.wire.observer = count.see
-            jobs = [one.submit(one.plan(LONG, provider.id)) for _ in range(ALONE if together else 1)]
+            jobs = [
+                one.submit(one.plan(LONG, provider.id)) for _ in range(ALONE if together else 1)
+            ]
             if together:
                 assert all(end.error is None for end in one.as_completed(jobs))
             else:

@@ -12,12 +12,17 @@ from typing import Any, Final, NamedTuple
 
 from peers.environments import PROGRAMS, measured
 from peers.measuring import best
-from polyreel.registry import all_providers
+from polyreel.providers.base.registry import all_providers
 
 __all__ = ["REQUEST", "VENDOR", "Peers", "Row", "best", "serving", "timed"]
 
 VENDOR: Final = next(iter(all_providers()))
-REQUEST: Final = {"prompt": "a cat walking through neon rain", "duration": 5, "aspect_ratio": "9:16", "audio": True}
+REQUEST: Final = {
+    "prompt": "a cat walking through neon rain",
+    "duration": 5,
+    "aspect_ratio": "9:16",
+    "audio": True,
+}
 
 
 class Row(NamedTuple):
@@ -37,11 +42,17 @@ class Peers:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
-    def figures(self, name: str, *arguments: str, only: tuple[str, ...] = tuple(PROGRAMS)) -> Mapping[str, Any]:
+    def figures(
+        self, name: str, *arguments: str, only: tuple[str, ...] = tuple(PROGRAMS)
+    ) -> Mapping[str, Any]:
         """One figure of every peer that has it."""
         if self._folder is None:
             return {}
-        found = {peer: measured(peer, self._folder, [name, *arguments]) for peer in PROGRAMS if peer in only}
+        found = {
+            peer: measured(peer, self._folder, [name, *arguments])
+            for peer in PROGRAMS
+            if peer in only
+        }
         return {f"{peer} {one['version']}": one["figures"][name] for peer, one in found.items()}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, takewhile
 from typing import Final
 
-from polyreel.polling import SHORTEST, Durations, Timetable, learned
+from polyreel.jobs.timetable import SHORTEST, Durations, Timetable, learned
 
 from .measuring import Peers, Row
 
@@ -26,10 +26,19 @@ def polling(_: Peers, jobs: int = 200_000) -> Iterator[Row]:
     yield Row("polling every 10 s", "latency at equal polls", "the optimum", fixed)
     for number in (0, 3, 5, 10, 20):
         few = ends[: max(1000, jobs // 20)]
-        pasts = [[chance.lognormvariate(math.log(MEDIAN), SPREAD) for _ in range(number)] for _ in range(20)]
+        pasts = [
+            [chance.lognormvariate(math.log(MEDIAN), SPREAD) for _ in range(number)]
+            for _ in range(20)
+        ]
         ratio = sum(over_the_best(moments(learned(past)), few) for past in pasts) / len(pasts)
         target = "<= 1.10" if number == 20 else "-"
-        yield Row(f"polling, learned from {number} past jobs", "latency at equal polls", "the optimum", ratio, target)
+        yield Row(
+            f"polling, learned from {number} past jobs",
+            "latency at equal polls",
+            "the optimum",
+            ratio,
+            target,
+        )
     for wrong in (0.6, 0.8, 1.0, 1.25, 1.5):
         ratio = over_the_best(moments(Durations(math.log(MEDIAN * wrong), SPREAD)), ends)
         what = f"polling, median wrong by x{wrong:g}"

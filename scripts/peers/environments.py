@@ -14,7 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-PROGRAMS: Final = {"openai": "openai_peer.py", "litellm": "litellm_peer.py", "fal-client": "fal_peer.py"}
+PROGRAMS: Final = {
+    "openai": "openai_peer.py",
+    "litellm": "litellm_peer.py",
+    "fal-client": "fal_peer.py",
+}
 """Each peer, by the name of its package, and the program that measures it."""
 
 
@@ -27,19 +31,34 @@ def python_of(peer: str, folder: Path) -> Path:
     try:
         version_of(peer, python)
     except RuntimeError:
-        _output([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade", peer])
+        _output(
+            [
+                str(python),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--upgrade",
+                peer,
+            ]
+        )
     return python
 
 
 def version_of(peer: str, python: Path) -> str:
     """The version that is installed there; a RuntimeError if none is."""
-    return _output([str(python), "-c", f"from importlib.metadata import version; print(version({peer!r}))"]).strip()
+    return _output(
+        [str(python), "-c", f"from importlib.metadata import version; print(version({peer!r}))"]
+    ).strip()
 
 
 def measured(peer: str, folder: Path, arguments: Sequence[str] = ()) -> dict[str, Any]:
     """What the peer's program prints: peer, version and figures."""
     program = Path(__file__).with_name(PROGRAMS[peer])
-    found: dict[str, Any] = json.loads(_output([str(python_of(peer, folder)), str(program), *arguments]))
+    found: dict[str, Any] = json.loads(
+        _output([str(python_of(peer, folder)), str(program), *arguments])
+    )
     return found
 
 
@@ -48,7 +67,9 @@ def _output(command: list[str]) -> str:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
     if done.returncode:
-        lines = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()
+        lines = (
+            done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
+        ).splitlines()
         raise RuntimeError(lines[-1])
     return done.stdout
 

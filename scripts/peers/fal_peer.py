@@ -15,8 +15,16 @@ from typing import Final
 import measuring
 from measuring import KEY, NOWHERE, PROMPT, best
 
-ARGUMENTS: Final = {"prompt": PROMPT, "duration": "5", "aspect_ratio": "9:16", "generate_audio": True}
-ANSWER: Final = {"request_id": "1", **{f"{name}_url": f"{NOWHERE}/{name}" for name in ("response", "status", "cancel")}}
+ARGUMENTS: Final = {
+    "prompt": PROMPT,
+    "duration": "5",
+    "aspect_ratio": "9:16",
+    "generate_audio": True,
+}
+ANSWER: Final = {
+    "request_id": "1",
+    **{f"{name}_url": f"{NOWHERE}/{name}" for name in ("response", "status", "cancel")},
+}
 
 
 def submit(_: argparse.Namespace) -> float:
@@ -26,11 +34,17 @@ def submit(_: argparse.Namespace) -> float:
     """
     os.environ["FAL_RUN_HOST"] = "simulated.invalid"
     fal, http = import_module("fal_client.client"), import_module("httpx")
-    reply = {"headers": {"content-type": "application/json"}, "content": json.dumps(ANSWER).encode()}
+    reply = {
+        "headers": {"content-type": "application/json"},
+        "content": json.dumps(ANSWER).encode(),
+    }
     mocked = http.MockTransport(lambda _: http.Response(200, **reply))
     client = fal.SyncClient(key=KEY)
     client._client._transport = fal.BackupDomainTransport(transport=mocked)
-    assert client.submit("simulated/text-to-video", arguments=ARGUMENTS).request_id == ANSWER["request_id"]
+    assert (
+        client.submit("simulated/text-to-video", arguments=ARGUMENTS).request_id
+        == ANSWER["request_id"]
+    )
     return best(lambda: client.submit("simulated/text-to-video", arguments=ARGUMENTS), 100)
 
 

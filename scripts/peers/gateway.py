@@ -41,7 +41,9 @@ def relayed(base_url: str) -> type[BaseHTTPRequestHandler]:
 
         def asked(self) -> tuple[int, dict[str, Any]]:
             if not hasattr(KEPT, "connection"):
-                KEPT.connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
+                KEPT.connection = http.client.HTTPConnection(
+                    address.hostname or "", address.port, timeout=30
+                )
             headers = {"Authorization": self.headers.get("Authorization", "")}
             KEPT.connection.request("GET", address.path.rstrip("/") + self.path, headers=headers)
             response = KEPT.connection.getresponse()
@@ -54,7 +56,9 @@ def relayed(base_url: str) -> type[BaseHTTPRequestHandler]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--base-url", required=True)
     options = parser.parse_args()
     with Server(("127.0.0.1", 0), relayed(options.base_url)) as server:

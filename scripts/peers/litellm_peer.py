@@ -24,8 +24,13 @@ def submit(_: argparse.Namespace) -> float:
     """Seconds for one `video_generation`, over a transport that answers at once."""
     litellm, http = import_module("litellm"), import_module("httpx")
     handler = import_module("litellm.llms.custom_httpx.http_handler").HTTPHandler
-    reply = {"headers": {"content-type": "application/json"}, "content": json.dumps(QUEUED).encode()}
-    client = handler(client=http.Client(transport=http.MockTransport(lambda _: http.Response(200, **reply))))
+    reply = {
+        "headers": {"content-type": "application/json"},
+        "content": json.dumps(QUEUED).encode(),
+    }
+    client = handler(
+        client=http.Client(transport=http.MockTransport(lambda _: http.Response(200, **reply)))
+    )
     request: dict[str, Any] = {**REQUEST, "model": f"openai/{REQUEST['model']}"}
 
     def work() -> Any:
@@ -39,7 +44,9 @@ def content(_: argparse.Namespace) -> float:
     """Seconds to make a JSON body of a request, as `video_generation` does before it sends it."""
     manager = import_module("litellm.utils").ProviderConfigManager
     provider = import_module("litellm").LlmProviders.RUNWAYML
-    optional = import_module("litellm.videos.utils").VideoGenerationRequestUtils.get_optional_params_video_generation
+    optional = import_module(
+        "litellm.videos.utils"
+    ).VideoGenerationRequestUtils.get_optional_params_video_generation
     general = import_module("litellm.types.router").GenericLiteLLMParams()
 
     def work() -> bytes:
@@ -59,7 +66,12 @@ def content(_: argparse.Namespace) -> float:
         )
         return json.dumps(body).encode()
 
-    assert json.loads(work()) == {"model": "gen4.5", "promptText": PROMPT, "ratio": "720:1280", "duration": 5}
+    assert json.loads(work()) == {
+        "model": "gen4.5",
+        "promptText": PROMPT,
+        "ratio": "720:1280",
+        "duration": 5,
+    }
     return best(work, 2000)
 
 
@@ -82,7 +94,9 @@ def download(options: argparse.Namespace) -> dict[str, float]:
     litellm = import_module("litellm")
 
     def fetch(url: str, path: Path) -> None:
-        path.write_bytes(litellm.video_content("film", custom_llm_provider="openai", api_key=KEY, api_base=url))
+        path.write_bytes(
+            litellm.video_content("film", custom_llm_provider="openai", api_key=KEY, api_base=url)
+        )
 
     return measuring.download(fetch, options)
 

@@ -29,30 +29,54 @@ KEY: Final = "simulated"
 NOWHERE: Final = "http://simulated.invalid/v1"
 PROMPT: Final = "a cat walking through neon rain"
 REQUEST: Final = {"prompt": PROMPT, "model": "sora-2", "seconds": "4", "size": "720x1280"}
-QUEUED: Final = {"id": "video_1", "object": "video", "status": "queued", "progress": 0, "created_at": 1, **REQUEST}
+QUEUED: Final = {
+    "id": "video_1",
+    "object": "video",
+    "status": "queued",
+    "progress": 0,
+    "created_at": 1,
+    **REQUEST,
+}
 """What a gateway in OpenAI's shape answers to the request."""
 
 Figure = Callable[[argparse.Namespace], Any]
-NEEDS: Final[dict[str, tuple[str, ...]]] = {"polling": ("base_url", "ids"), "download": ("download_url",)}
+NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "polling": ("base_url", "ids"),
+    "download": ("download_url",),
+}
 """Options without which a figure cannot be measured."""
 
 
 def report(package: str, module: str, figures: dict[str, Figure]) -> None:
     """Measure what the command line asks for and print one JSON object."""
     figures = {"import": lambda _: importing_alone(module), **figures}
-    parser = argparse.ArgumentParser(description=f"Measure {package}; run it with the Python of its own environment.")
-    parser.add_argument("figures", nargs="*", help=f"some of {', '.join(figures)}; else all that the options allow")
+    parser = argparse.ArgumentParser(
+        description=f"Measure {package}; run it with the Python of its own environment."
+    )
+    parser.add_argument(
+        "figures", nargs="*", help=f"some of {', '.join(figures)}; else all that the options allow"
+    )
     parser.add_argument("--base-url", help="polling: status queries go to {base}/videos/{id}")
     parser.add_argument("--ids", type=Path, help="polling: file of job ids, one a line")
-    parser.add_argument("--concurrency", type=int, default=50, help="polling: so many queries at a time")
-    parser.add_argument("--download-url", help="download: the file is at {base}/videos/{id}/content")
+    parser.add_argument(
+        "--concurrency", type=int, default=50, help="polling: so many queries at a time"
+    )
+    parser.add_argument(
+        "--download-url", help="download: the file is at {base}/videos/{id}/content"
+    )
     options = parser.parse_args()
-    lacking = {name: [need for need in NEEDS.get(name, ()) if getattr(options, need) is None] for name in figures}
+    lacking = {
+        name: [need for need in NEEDS.get(name, ()) if getattr(options, need) is None]
+        for name in figures
+    }
     for name in options.figures:
         if name not in figures:
             parser.error(f"{package} has no figure {name!r}; there are {', '.join(figures)}")
         if lacking[name]:
-            parser.error(f"{name} needs " + " and ".join("--" + need.replace("_", "-") for need in lacking[name]))
+            parser.error(
+                f"{name} needs "
+                + " and ".join("--" + need.replace("_", "-") for need in lacking[name])
+            )
     os.environ["NO_PROXY"] = "*"  # every address is on loopback
     warnings.simplefilter("ignore", DeprecationWarning)
     chosen = options.figures or [name for name in figures if not lacking[name]]
@@ -64,7 +88,10 @@ def report(package: str, module: str, figures: dict[str, Figure]) -> None:
 def importing_alone(module: str) -> float:
     """Seconds in which a fresh interpreter imports it."""
     code = f"import time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
-    runs = [subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=True) for _ in range(5)]
+    runs = [
+        subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=True)
+        for _ in range(5)
+    ]
     return median(float(one.stdout.split()[-1]) for one in runs)
 
 
@@ -79,14 +106,18 @@ def best(work: Callable[[], Any], rounds: int, repeats: int = 7) -> float:
     return min(times)
 
 
-async def polling(ask: Callable[[str], Awaitable[Any]], options: argparse.Namespace) -> dict[str, float]:
+async def polling(
+    ask: Callable[[str], Awaitable[Any]], options: argparse.Namespace
+) -> dict[str, float]:
     """One status query for each job, so many at a time; `ask` may make one request only, and raises if it fails."""
     ids = options.ids.read_text(encoding="utf-8").split()
     await _all(ask, ids[: 2 * options.concurrency], options.concurrency)
     cpu, wall = time.process_time(), time.perf_counter()
     await _all(ask, ids, options.concurrency)
     wall = time.perf_counter() - wall
-    await asyncio.sleep(0.5)  # what the library does afterwards, in tasks and threads of its own, is its work too
+    await asyncio.sleep(
+        0.5
+    )  # what the library does afterwards, in tasks and threads of its own, is its work too
     used = time.process_time() - cpu
     return {"requests": len(ids), "cpu_seconds_per_request": used / len(ids), "wall_seconds": wall}
 
@@ -117,7 +148,11 @@ def download(fetch: Callable[[str, Path], Any], options: argparse.Namespace) -> 
             fetch(options.download_url, path)
             times.append(time.perf_counter() - start)
         extra, size = _peak() - before, path.stat().st_size
-    return {"bytes": size, "megabytes_per_second": size / min(times) / 1e6, "extra_memory_mib": extra}
+    return {
+        "bytes": size,
+        "megabytes_per_second": size / min(times) / 1e6,
+        "extra_memory_mib": extra,
+    }
 
 
 def _peak() -> float:

@@ -20,10 +20,17 @@ from measuring import KEY, NOWHERE, QUEUED, REQUEST, best
 
 def submit(_: argparse.Namespace) -> float:
     """Seconds for one `videos.create`, over a transport that answers at once."""
-    http = import_module("httpx2" if find_spec("httpx2") else "httpx")  # as the SDK has it from 3.0, and before
-    reply = {"headers": {"content-type": "application/json"}, "content": json.dumps(QUEUED).encode()}
+    http = import_module(
+        "httpx2" if find_spec("httpx2") else "httpx"
+    )  # as the SDK has it from 3.0, and before
+    reply = {
+        "headers": {"content-type": "application/json"},
+        "content": json.dumps(QUEUED).encode(),
+    }
     mocked = http.Client(transport=http.MockTransport(lambda _: http.Response(200, **reply)))
-    with import_module("openai").OpenAI(api_key=KEY, base_url=NOWHERE, http_client=mocked) as client:
+    with import_module("openai").OpenAI(
+        api_key=KEY, base_url=NOWHERE, http_client=mocked
+    ) as client:
         assert client.videos.create(**REQUEST).id == QUEUED["id"]
         return best(lambda: client.videos.create(**REQUEST), 100)
 
@@ -33,7 +40,9 @@ def polling(options: argparse.Namespace) -> dict[str, float]:
 
     async def poll() -> dict[str, float]:
         openai = import_module("openai")
-        async with openai.AsyncOpenAI(api_key=KEY, base_url=options.base_url, max_retries=0) as client:
+        async with openai.AsyncOpenAI(
+            api_key=KEY, base_url=options.base_url, max_retries=0
+        ) as client:
 
             async def ask(job: str) -> None:
                 assert (await client.videos.retrieve(job)).id == job
@@ -57,4 +66,6 @@ def download(options: argparse.Namespace) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    measuring.report("openai", "openai", {"submit": submit, "polling": polling, "download": download})
+    measuring.report(
+        "openai", "openai", {"submit": submit, "polling": polling, "download": download}
+    )

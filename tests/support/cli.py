@@ -16,7 +16,7 @@ import polyreel
 import pytest
 from attrs import frozen
 from polyreel.cli import app
-from polyreel.registry import all_providers
+from polyreel.providers.base.registry import all_providers
 
 CANARY = "sk-canary-0123456789abcdef"
 """The value of every key in the environment; it is shown nowhere."""
@@ -38,7 +38,9 @@ def seller(workflow: str, model: str | None = None) -> str:
     return next(
         vendor
         for vendor, provider in all_providers().items()
-        if any(route.workflow == workflow and model in {None, route.model} for route in provider.routes)
+        if any(
+            route.workflow == workflow and model in {None, route.model} for route in provider.routes
+        )
     )
 
 
@@ -73,14 +75,18 @@ class Outcome:
 class Command:
     """Runs command lines in this process."""
 
-    def __init__(self, capture: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, capture: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self.capture = capture
         self.monkeypatch = monkeypatch
         self.seen: list[str] = []
         """Everything that was shown so far."""
 
     def __call__(self, *arguments: str, stdin: bytes = b"") -> Outcome:
-        self.monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="ascii"))
+        self.monkeypatch.setattr(
+            sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="ascii")
+        )
         self.capture.readouterr()
         code = app.run(list(arguments))
         outcome = Outcome(code, *self.capture.readouterr()).check()
@@ -93,7 +99,9 @@ class Command:
         assert (plain.code, asked.code) == (code, code), plain.err
         assert plain.out == ""
         for found in (plain, asked):
-            assert re.findall(r"^(error|internal error|interrupted)", found.err, re.MULTILINE) == ["error"], found.err
+            assert re.findall(r"^(error|internal error|interrupted)", found.err, re.MULTILINE) == [
+                "error"
+            ], found.err
             assert needle in found.err
         document = asked.document
         assert document["status"] == "error"
@@ -112,7 +120,9 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", sent)
 
 
-def stranger(capture: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path) -> Command:
+def stranger(
+    capture: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> Command:
     """Command lines in a folder, with a key for every vendor and no way out to the network."""
     monkeypatch.chdir(folder)
     for provider in all_providers().values():
@@ -134,13 +144,23 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def process(
-    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, stdin: bytes = b"", **options: Any
+    *arguments: str,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    **options: Any,
 ) -> Outcome:
     """Run a command line as a process of its own."""
     command = [sys.executable, "-m", "polyreel", *arguments]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     done = subprocess.run(
-        command, cwd=cwd, env=environment(**(env or {})), input=stdin, timeout=60, check=False, **streams
+        command,
+        cwd=cwd,
+        env=environment(**(env or {})),
+        input=stdin,
+        timeout=60,
+        check=False,
+        **streams,
     )
     out, err = ((text or b"").decode("utf-8", "replace") for text in (done.stdout, done.stderr))
     return Outcome(done.returncode, out, err).check()
@@ -212,7 +232,10 @@ FLAGS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "url-no-host": (("a", "--first-frame", "https://"), "first_frame"),
     "url-broken": (("a", "--first-frame", "https://[::1/a.png"), "first_frame"),
     "callback": (("a", "--callback-url", "http://10.0.0.1/x"), "callback_url"),
-    "image-and-video": (("a", "--count", "2", "--source-video", "https://example.com/a.mp4"), "source_video"),
+    "image-and-video": (
+        ("a", "--count", "2", "--source-video", "https://example.com/a.mp4"),
+        "source_video",
+    ),
     "image-and-seconds": (("a", "--output-format", "webp", "--duration", "5"), "duration"),
 }
 REQUESTS: Mapping[str, tuple[bytes, str]] = {
@@ -242,7 +265,10 @@ REQUESTS: Mapping[str, tuple[bytes, str]] = {
 }
 REFUSED: dict[str, tuple[tuple[str, ...], bytes, str]] = {
     **{name: (flags, b"", needle) for name, (flags, needle) in FLAGS.items()},
-    **{name: (("--request", "r.json"), content, needle) for name, (content, needle) in REQUESTS.items()},
+    **{
+        name: (("--request", "r.json"), content, needle)
+        for name, (content, needle) in REQUESTS.items()
+    },
     "taken": (("--request", "r.json", "--vendor", FIRST), TAKEN, "extra"),
     "stray": (("--request", "r.json", "--vendor", FIRST), STRAY, "extra"),
     "request-missing": (("--request", "none.json"), b"", "--request none.json"),

@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 from polyreel import AsyncClient, Client
 from polyreel.errors import PolyreelError
 from polyreel.flows import Fetch, Record, Send, Step
-from polyreel.jobs import is_saved
-from polyreel.records import Heard, Keep, Past
+from polyreel.ledger.events import Keep, Past, ReadNews
+from polyreel.ledger.states import is_saved
 from polyreel.simulator import RunningClock, server
 
 SPEED: Final = 80.0
@@ -26,7 +26,12 @@ REFERENCE: Final = "the clip"
 def settings(url: str, ledger: Path) -> dict[str, Any]:
     """A client of a simulator at an address, with a ledger."""
     addresses = {vendor: url + mount for vendor, mount in server.mounts().items()}
-    return {"keys": dict.fromkeys(addresses, KEY), "base_urls": addresses, "ledger": ledger, "call_timeout": 5.0}
+    return {
+        "keys": dict.fromkeys(addresses, KEY),
+        "base_urls": addresses,
+        "ledger": ledger,
+        "call_timeout": 5.0,
+    }
 
 
 def client(url: str, ledger: Path) -> Client:
@@ -45,7 +50,7 @@ class Killer:
 
     def __call__(self, moment: Literal["before", "after"], step: Step) -> None:
         if not isinstance(step, Record | Send | Fetch) or (
-            isinstance(step, Record) and isinstance(step.event, Past | Heard)
+            isinstance(step, Record) and isinstance(step.event, Past | ReadNews)
         ):
             return  # of the ledger's reads only the first is a point: it tells whether anything is sent at all
         self.points.append(f"{moment} {self._name(step)}")
@@ -80,7 +85,9 @@ def main() -> None:
     made.wire.observer = killer
     try:
         if isinstance(made, Client):
-            made.generate(REQUEST, options.vendor, output=options.folder, reference=REFERENCE, timeout=600)
+            made.generate(
+                REQUEST, options.vendor, output=options.folder, reference=REFERENCE, timeout=600
+            )
         else:
             asyncio.run(generate(made, options.vendor, options.folder))
     except PolyreelError as error:

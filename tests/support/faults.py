@@ -18,9 +18,9 @@ import pytest
 from attrs import Factory, define, evolve, frozen
 from polyreel import AsyncClient, Client
 from polyreel.drivers import RealClock
-from polyreel.media import SUFFIXES
-from polyreel.planning import Plan, plan
-from polyreel.registry import all_providers
+from polyreel.mapping.media import SUFFIXES
+from polyreel.plans.planning import Plan, plan
+from polyreel.providers.base.registry import all_providers
 
 from .requests import EXAMPLES
 
@@ -29,7 +29,9 @@ KINDS: Final[tuple[Kind, ...]] = ("blocking", "awaiting")
 VENDORS: Final = list(all_providers())
 every_vendor = pytest.mark.parametrize("vendor", VENDORS)
 every_kind = pytest.mark.parametrize("kind", KINDS)
-CANARIES: Final = {vendor: f"sk-CANARY-{number:04}-0123456789abcdef" for number, vendor in enumerate(VENDORS)}
+CANARIES: Final = {
+    vendor: f"sk-CANARY-{number:04}-0123456789abcdef" for number, vendor in enumerate(VENDORS)
+}
 """A key for each vendor, to be found nowhere."""
 
 
@@ -137,7 +139,9 @@ class Answer:
     early: bool = False
 
 
-def raw(content: bytes, *, then: Literal["close", "reset", "stay"] = "close", early: bool = False) -> Answer:
+def raw(
+    content: bytes, *, then: Literal["close", "reset", "stay"] = "close", early: bool = False
+) -> Answer:
     """These very bytes."""
 
     def act(connection: socket.socket, stop: threading.Event) -> None:
@@ -153,8 +157,14 @@ def raw(content: bytes, *, then: Literal["close", "reset", "stay"] = "close", ea
 
 def http(status: int, body: bytes = b"{}", headers: Mapping[str, str] | None = None) -> Answer:
     """A well-formed answer; the connection stays open for more."""
-    lines = {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})}
-    head = f"HTTP/1.1 {status} Word\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    lines = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        **(headers or {}),
+    }
+    head = f"HTTP/1.1 {status} Word\r\n" + "".join(
+        f"{name}: {value}\r\n" for name, value in lines.items()
+    )
     return raw(head.encode("latin-1") + b"\r\n" + body, then="stay")
 
 
@@ -278,7 +288,9 @@ class FaultServer:
                     continue
                 connection.settimeout(5)
                 with self._lock:
-                    thread = threading.Thread(target=self._serve, args=(connection, self._stop), daemon=True)
+                    thread = threading.Thread(
+                        target=self._serve, args=(connection, self._stop), daemon=True
+                    )
                     thread.start()
                     self._served.append((connection, thread))
 
@@ -305,7 +317,10 @@ class FaultServer:
     def _read(self, connection: socket.socket, buffer: bytearray) -> None:
         head = _until(connection, buffer, b"\r\n\r\n").decode("latin-1").split("\r\n")
         method, target, _ = head[0].split(" ")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in head[1:] if line)
+        }
         body = _exactly(connection, buffer, int(headers.get("content-length", "0")))
         with self._lock:
             self.requests.append(Request(method, target, headers, body))

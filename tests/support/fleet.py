@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Final, Self, TypeVar
 import httpx
 from attrs import define, frozen
 from polyreel import AsyncClient, Client, Simulator
-from polyreel.fleet import Completed
-from polyreel.registry import all_providers
+from polyreel.jobs.many import Completed
+from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import VirtualClock
 from polyreel.simulator.scripting import scriptable
 from polyreel_generated.shared import Job
@@ -26,7 +26,9 @@ from .faults import VENDORS, Kind
 T = TypeVar("T")
 START: Final = 1_800_000_000.0
 CLIP: Final = {"prompt": "a cat", "duration": 5}
-SURVEYS: Final = {vendor: provider.survey for vendor, provider in all_providers().items() if provider.survey}
+SURVEYS: Final = {
+    vendor: provider.survey for vendor, provider in all_providers().items() if provider.survey
+}
 BY_ID: Final = [vendor for vendor, survey in SURVEYS.items() if not survey.running_only]
 """Vendors that are asked about several tasks with one call."""
 BY_LIST: Final = [vendor for vendor, survey in SURVEYS.items() if survey.running_only]
@@ -157,13 +159,19 @@ class Line(httpx.BaseTransport, httpx.AsyncBaseTransport):
         try:
             if seconds := self.delay(call):
                 await self.clock.asleep(seconds)
-            return self.meddle(call) or self._edited(call, await self.inner.handle_async_request(request))
+            return self.meddle(call) or self._edited(
+                call, await self.inner.handle_async_request(request)
+            )
         finally:
             call.ended = self.clock.now()
 
     def _begun(self, request: httpx.Request, content: bytes) -> Call:
         host = request.url.host
-        vendor = next(v for v, p in all_providers().items() if host in {httpx.URL(url).host for url in p.servers})
+        vendor = next(
+            v
+            for v, p in all_providers().items()
+            if host in {httpx.URL(url).host for url in p.servers}
+        )
         call = Call(vendor, request.method, request.url.path, content, self.clock.now())
         self.calls.append(call)
         return call
@@ -172,7 +180,9 @@ class Line(httpx.BaseTransport, httpx.AsyncBaseTransport):
         if not hasattr(response, "_content"):
             return response  # one that is cut off
         content = self.edit(call, response.content)
-        headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+        headers = {
+            name: value for name, value in response.headers.items() if name != "content-length"
+        }
         return httpx.Response(response.status_code, headers=headers, content=content)
 
 
@@ -207,7 +217,9 @@ def refusal(status: int, **headers: str) -> httpx.Response:
 class World:
     """Simulated vendors, one client of either kind, and what came out of waiting when."""
 
-    def __init__(self, kind: Kind, seed: int = 1, simulator: dict[str, Any] | None = None, **options: Any) -> None:
+    def __init__(
+        self, kind: Kind, seed: int = 1, simulator: dict[str, Any] | None = None, **options: Any
+    ) -> None:
         self.kind = kind
         self.loop = JumpingLoop() if kind == "awaiting" else None
         self.clock: Any = LoopClock(self.loop) if self.loop else VirtualClock(START)
@@ -243,7 +255,10 @@ class World:
         return jobs
 
     def complete(
-        self, jobs: Iterable[Job], look: Callable[[Completed], None] = lambda _: None, **options: Any
+        self,
+        jobs: Iterable[Job],
+        look: Callable[[Completed], None] = lambda _: None,
+        **options: Any,
     ) -> list[Completed]:
         """What comes out of waiting for all jobs; `look` sees each as it comes."""
         ends: list[Completed] = []
@@ -266,7 +281,11 @@ class World:
 
     def calls(self, vendor: str, *, single: bool | None = None) -> list[Call]:
         """The calls to a vendor: all, those about one task, or those about several."""
-        return [call for call in self.line.calls if call.vendor == vendor and single in {None, call.single}]
+        return [
+            call
+            for call in self.line.calls
+            if call.vendor == vendor and single in {None, call.single}
+        ]
 
     def pauses(self, vendor: str) -> list[float]:
         """The seconds between two queries about one task, for all tasks."""
@@ -302,7 +321,9 @@ def ends_of(vendor: str) -> list[str]:
 
 def busiest(calls: Iterable[Call]) -> int:
     """How many of the calls were under way at one time, at most."""
-    edges: Iterator[tuple[float, int]] = (edge for call in calls for edge in ((call.began, 1), (call.ended, -1)))
+    edges: Iterator[tuple[float, int]] = (
+        edge for call in calls for edge in ((call.began, 1), (call.ended, -1))
+    )
     most = now = 0
     for _, change in sorted(edges):
         now += change

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from polyreel.provider import Provider
-from polyreel.reading import read
-from polyreel.registry import all_providers
+from polyreel.plans.reading import read
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import all_providers
 
 READINGS = Path(__file__).parents[1] / "readings"
 
@@ -19,7 +19,10 @@ def readings(provider: Provider) -> dict[str, Any]:
             for name, body in operation.request_examples.items():
                 reading = read(body, provider, operation.path)
                 said = {**provider.defaults(reading.route), **reading.request}
-                found[f"{operation.id} {name}"] = {"workflow": reading.route.workflow, "asked": said}
+                found[f"{operation.id} {name}"] = {
+                    "workflow": reading.route.workflow,
+                    "asked": said,
+                }
     return found
 
 

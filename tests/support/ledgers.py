@@ -10,8 +10,9 @@ from typing import Any, Final
 from attrs import evolve
 from polyreel import Job
 from polyreel.errors import ClaimedError
-from polyreel.ledger import Ledger
-from polyreel.records import Claim, Intend, Submission
+from polyreel.ledger.events import Claim, Intend
+from polyreel.ledger.records import Submission
+from polyreel.ledger.sqlite import Ledger
 
 from .faults import VENDORS, plans
 

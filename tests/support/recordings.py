@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx
 import yaml
-from polyreel.codecs import Json
-from polyreel.contract import Operation
 from polyreel.errors import PolyreelError
 from polyreel.flows import Reply
-from polyreel.planning import Plan, plan
-from polyreel.provider import Provider
-from polyreel.registry import all_providers
+from polyreel.places import JsonObject
+from polyreel.plans.planning import Plan, plan
+from polyreel.providers.base.contract import Operation
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import Simulator
 from polyreel.simulator.transport import SimulatedTransport
 
@@ -32,7 +32,7 @@ class Recorder(httpx.BaseTransport):
 
     def __init__(self, inner: httpx.BaseTransport) -> None:
         self.inner = inner
-        self.lines: list[Json] = []
+        self.lines: list[JsonObject] = []
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         sent = request.read()
@@ -42,14 +42,16 @@ class Recorder(httpx.BaseTransport):
         return response
 
 
-def line(request: httpx.Request, sent: bytes, response: httpx.Response, answered: bytes) -> Json:
+def line(
+    request: httpx.Request, sent: bytes, response: httpx.Response, answered: bytes
+) -> JsonObject:
     """One exchange in polyreel's own form."""
     asked = {"headers": dict(request.headers), **_body(sent)}
     answer = {"status": response.status_code, "headers": dict(response.headers), **_body(answered)}
     return {"method": request.method, "url": str(request.url), "request": asked, "response": answer}
 
 
-def _body(content: bytes) -> Json:
+def _body(content: bytes) -> JsonObject:
     try:
         return {"body": content.decode()}
     except UnicodeDecodeError:
@@ -59,61 +61,95 @@ def _body(content: bytes) -> Json:
 # -- the three forms -----------------------------------------------------------------------------
 
 
-def as_json_lines(lines: Sequence[Json]) -> bytes:
+def as_json_lines(lines: Sequence[JsonObject]) -> bytes:
     """Our own form."""
     return "".join(json.dumps(one) + "\n" for one in lines).encode()
 
 
-def as_har(lines: Sequence[Json]) -> bytes:
+def as_har(lines: Sequence[JsonObject]) -> bytes:
     """What browsers and proxies write."""
-    entries = [{"startedDateTime": START, "time": 1, "cache": {}, "timings": {}, **_har_entry(one)} for one in lines]
+    entries = [
+        {"startedDateTime": START, "time": 1, "cache": {}, "timings": {}, **_har_entry(one)}
+        for one in lines
+    ]
     creator = {"name": "test", "version": "1"}
     return json.dumps({"log": {"version": "1.2", "creator": creator, "entries": entries}}).encode()
 
 
-def _har_entry(one: Json) -> Json:
+def _har_entry(one: JsonObject) -> JsonObject:
     asked, answer = one["request"], one["response"]
-    request = {"method": one["method"], "url": one["url"], "httpVersion": "HTTP/1.1", "headers": _pairs(asked)}
+    request = {
+        "method": one["method"],
+        "url": one["url"],
+        "httpVersion": "HTTP/1.1",
+        "headers": _pairs(asked),
+    }
     if asked["body"]:
-        request["postData"] = {"mimeType": asked["headers"].get("content-type", ""), **_har_text(asked)}
-    content = {"size": len(answer["body"]), "mimeType": answer["headers"].get("content-type", ""), **_har_text(answer)}
-    response = {"status": answer["status"], "statusText": "", "headers": _pairs(answer), "content": content}
+        request["postData"] = {
+            "mimeType": asked["headers"].get("content-type", ""),
+            **_har_text(asked),
+        }
+    content = {
+        "size": len(answer["body"]),
+        "mimeType": answer["headers"].get("content-type", ""),
+        **_har_text(answer),
+    }
+    response = {
+        "status": answer["status"],
+        "statusText": "",
+        "headers": _pairs(answer),
+        "content": content,
+    }
     return {"request": request, "response": response}
 
 
-def _pairs(side: Json) -> list[Json]:
+def _pairs(side: JsonObject) -> list[JsonObject]:
     return [{"name": name.title(), "value": value} for name, value in side["headers"].items()]
 
 
-def _har_text(side: Json) -> Json:
+def _har_text(side: JsonObject) -> JsonObject:
     found = {"text": side["body"]}
     return {**found, "encoding": side["encoding"]} if "encoding" in side else found
 
 
-def as_cassette(lines: Sequence[Json]) -> bytes:
+def as_cassette(lines: Sequence[JsonObject]) -> bytes:
     """What vcrpy writes, in YAML."""
-    return yaml.safe_dump({"interactions": [_interaction(one) for one in lines], "version": 1}).encode()
+    return yaml.safe_dump(
+        {"interactions": [_interaction(one) for one in lines], "version": 1}
+    ).encode()
 
 
-def as_json_cassette(lines: Sequence[Json]) -> bytes:
+def as_json_cassette(lines: Sequence[JsonObject]) -> bytes:
     """What vcrpy writes with its JSON serializer."""
     texts = [one for one in lines if not {"encoding"} & {*one["request"], *one["response"]}]
-    return json.dumps({"interactions": [_interaction(one) for one in texts], "version": 1}, indent=4).encode()
+    return json.dumps(
+        {"interactions": [_interaction(one) for one in texts], "version": 1}, indent=4
+    ).encode()
 
 
-def _interaction(one: Json) -> Json:
+def _interaction(one: JsonObject) -> JsonObject:
     asked, answer = one["request"], one["response"]
-    headers = [{name: [value] for name, value in side["headers"].items()} for side in (asked, answer)]
-    request = {"method": one["method"], "uri": one["url"], "headers": headers[0], "body": _raw(asked) or None}
+    headers = [
+        {name: [value] for name, value in side["headers"].items()} for side in (asked, answer)
+    ]
+    request = {
+        "method": one["method"],
+        "uri": one["url"],
+        "headers": headers[0],
+        "body": _raw(asked) or None,
+    }
     status = {"code": answer["status"], "message": ""}
-    return {"request": request, "response": {"status": status, "headers": headers[1], "body": {"string": _raw(answer)}}}
+    return {
+        "request": request,
+        "response": {"status": status, "headers": headers[1], "body": {"string": _raw(answer)}},
+    }
 
 
-def _raw(side: Json) -> str | bytes:
+def _raw(side: JsonObject) -> str | bytes:
     return base64.b64decode(side["body"]) if "encoding" in side else side["body"]
 
 
-FORMS: Mapping[str, Callable[[Sequence[Json]], bytes]] = {
+FORMS: Mapping[str, Callable[[Sequence[JsonObject]], bytes]] = {
     "json-lines": as_json_lines,
     "har": as_har,
     "cassette": as_cassette,
@@ -124,11 +160,13 @@ FORMS: Mapping[str, Callable[[Sequence[Json]], bytes]] = {
 # -- traffic -------------------------------------------------------------------------------------
 
 
-def recorded(provider: Provider, simulator: Simulator | None = None) -> list[Json]:
+def recorded(provider: Provider, simulator: Simulator | None = None) -> list[JsonObject]:
     """Everything that a vendor's simulator can be asked: every example request, queried to its end, and all reads."""
     simulator = simulator or Simulator(seed=1)
     recorder = Recorder(SimulatedTransport(simulator))
-    with httpx.Client(transport=recorder, headers={"Authorization": f"Bearer {KEY}"}, timeout=None) as http:
+    with httpx.Client(
+        transport=recorder, headers={"Authorization": f"Bearer {KEY}"}, timeout=None
+    ) as http:
         for made in plans(provider):
             identity = _submitted(http, provider, made)
             for seconds in (0, 30, 1000):
@@ -169,7 +207,9 @@ def _url(provider: Provider, path: str) -> str:
 def _reads(http: httpx.Client, provider: Provider, identity: str) -> None:
     """Every call that needs no more than a task id, a stream of each kind, and an unknown task."""
     for operation in provider.contract.operations.values():
-        url = operation.server + operation.path.replace("{id}", identity).replace("{task_id}", identity)
+        url = operation.server + operation.path.replace("{id}", identity).replace(
+            "{task_id}", identity
+        )
         if operation.method == "GET":
             http.get(url)
         elif operation.role in {"stream", "batch-get", "upload-url", "upload-base64"}:
@@ -179,7 +219,11 @@ def _reads(http: httpx.Client, provider: Provider, identity: str) -> None:
         elif operation.takes_files:
             body = next(iter(operation.request_examples.values()))
             plain = {name: value for name, value in body.items() if isinstance(value, str | int)}
-            fields = {name: (None, str(value).lower()) for name, value in plain.items() if "url" not in name}
+            fields = {
+                name: (None, str(value).lower())
+                for name, value in plain.items()
+                if "url" not in name
+            }
             http.post(url, files=fields)
     http.get(_url(provider, provider.get_request("nonesuch")["url"]))
 
@@ -187,12 +231,14 @@ def _reads(http: httpx.Client, provider: Provider, identity: str) -> None:
 def _example(provider: Provider, operation: Operation, identity: str) -> Any:
     if operation.role == "batch-get":
         schema = provider.contract.schema(operation.request_schemas[0])
-        name = next(name for name, member in schema["properties"].items() if member.get("type") == "array")
+        name = next(
+            name for name, member in schema["properties"].items() if member.get("type") == "array"
+        )
         return {name: [identity]}
     return next(iter(operation.request_examples.values()))
 
 
-def save(folder: Path, lines: Sequence[Json], form: str = "json-lines") -> str:
+def save(folder: Path, lines: Sequence[JsonObject], form: str = "json-lines") -> str:
     """A recording in a file. It holds keys, as recordings do: under another name than the one no file may hold."""
     path = folder / f"{form}.recording"
     path.write_bytes(FORMS[form](lines).replace(b"sk-" + b"canary", PLANTED))

@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from polyreel.registry import all_providers
+from polyreel.providers.base.registry import all_providers
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     path.stem: json.loads(path.read_text(encoding="utf-8"))
     for path in sorted((Path(__file__).parents[1] / "requests").glob("*.json"))
 }
 ROUTES = [(provider, route) for provider in all_providers().values() for route in provider.routes]
-ROUTE_IDS = [f"{provider.id}-{route.model}-{route.body.__name__}-{route.workflow}" for provider, route in ROUTES]
+ROUTE_IDS = [
+    f"{provider.id}-{route.model}-{route.body.__name__}-{route.workflow}"
+    for provider, route in ROUTES
+]

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from polyreel.contract import Json, Operation
 from polyreel.flows import Reply
-from polyreel.provider import Facts, Provider
-from polyreel.reading import Reading, read
-from polyreel.registry import all_providers
+from polyreel.places import JsonObject
+from polyreel.plans.reading import Reading, read
+from polyreel.providers.base.contract import Operation
+from polyreel.providers.base.facts import Facts
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import all_providers
+from polyreel.serving.calls import creating, full_path
 from polyreel.simulator import Simulator, VirtualClock
-from polyreel.simulator.intake import creating, full_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,7 +34,7 @@ class Submit(NamedTuple):
     provider: Provider
     operation: Operation
     name: str
-    body: Json
+    body: JsonObject
 
     def __str__(self) -> str:
         return f"{self.provider.id}-{self.operation.id}-{self.name}"
@@ -50,7 +52,11 @@ def calls(*roles: str) -> list[tuple[Provider, Operation]]:
 
 def submits(*roles: str) -> list[Submit]:
     """Every documented body of the calls with one of these roles."""
-    return [Submit(p, o, name, body) for p, o in calls(*roles) for name, body in o.request_examples.items()]
+    return [
+        Submit(p, o, name, body)
+        for p, o in calls(*roles)
+        for name, body in o.request_examples.items()
+    ]
 
 
 CREATES: Final = calls("create")
@@ -64,7 +70,9 @@ def new_simulator(**options: Any) -> Simulator:
 
 def example(provider: Provider, operation: Operation | None = None) -> Submit:
     """The first documented body of a create of a vendor."""
-    return next(one for one in BODIES if one.provider is provider and operation in (None, one.operation))
+    return next(
+        one for one in BODIES if one.provider is provider and operation in (None, one.operation)
+    )
 
 
 # -- in process --------------------------------------------------------------------------------------
@@ -72,7 +80,9 @@ def example(provider: Provider, operation: Operation | None = None) -> Submit:
 
 def path_of(operation: Operation, task: str) -> str:
     """The path of a call, about a task where it is about one."""
-    return "/".join(task if part.startswith("{") else part for part in full_path(operation).split("/"))
+    return "/".join(
+        task if part.startswith("{") else part for part in full_path(operation).split("/")
+    )
 
 
 def send(
@@ -89,7 +99,11 @@ def send(
     path = path_of(operation, task)
     if query:
         path += "?" + "&".join(f"{name}={value}" for name, value in query.items())
-    own = {**KEY, **({} if isinstance(content, bytes) else {"Content-Type": "application/json"}), **(headers or {})}
+    own = {
+        **KEY,
+        **({} if isinstance(content, bytes) else {"Content-Type": "application/json"}),
+        **(headers or {}),
+    }
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
     reply = simulator.handle(provider.id, operation.method, path, own, data)
     check(provider, operation, reply.status, reply.content, reply.header("content-type"))
@@ -97,16 +111,27 @@ def send(
 
 
 def check(
-    provider: Provider, operation: Operation, status: int, content: bytes, content_type: str | None = "application/json"
+    provider: Provider,
+    operation: Operation,
+    status: int,
+    content: bytes,
+    content_type: str | None = "application/json",
 ) -> None:
     """Assert that an answer is one that the contract documents."""
     assert str(status) in operation.spec["responses"], (operation.id, status, content[:500])
     if content_type != "application/json":
-        assert content_type in provider.contract.resolve(operation.spec["responses"][str(status)])["content"]
+        assert (
+            content_type
+            in provider.contract.resolve(operation.spec["responses"][str(status)])["content"]
+        )
         return
     schema = provider.contract.reply_schema(operation, status)
     assert schema is not None, (operation.id, status)
-    assert provider.contract.fits(schema, json.loads(content)) == [], (operation.id, status, content[:500])
+    assert provider.contract.fits(schema, json.loads(content)) == [], (
+        operation.id,
+        status,
+        content[:500],
+    )
 
 
 def submit(simulator: Simulator, one: Submit, **headers: str) -> Facts:
@@ -197,4 +222,6 @@ def _vendor_of(address: str) -> str:
     if address.startswith("{"):
         return next(p.id for p in PROVIDERS if p.base_url_variable)
     host = urlsplit(address).hostname
-    return next(p.id for p in PROVIDERS if host in {urlsplit(server).hostname for server in p.servers})
+    return next(
+        p.id for p in PROVIDERS if host in {urlsplit(server).hostname for server in p.servers}
+    )

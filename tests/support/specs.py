@@ -6,7 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from polyreel.contract import SCHEMAS, Contract, Json, Operation
+from polyreel.places import JsonObject
+from polyreel.providers.base.contract import Contract, Operation
+from polyreel.providers.base.schemas import SCHEMAS
 from ruamel.yaml import YAML
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def text(name: str) -> str:
 
 
 @cache
-def parse(source: str) -> Json:
+def parse(source: str) -> JsonObject:
     """A YAML 1.2 text as plain data; callers must not change it."""
     document = YAML(typ="safe", pure=True).load(source)
     assert isinstance(document, dict)
@@ -50,7 +52,7 @@ def contract(name: str) -> Contract:
     return Contract(parse(text(name)))
 
 
-def operations(document: Json) -> Iterator[tuple[str, Json]]:
+def operations(document: JsonObject) -> Iterator[tuple[str, JsonObject]]:
     """Every operation below `paths`, with its pointer."""
     for path, item in document.get("paths", {}).items():
         for method in METHODS:
@@ -58,12 +60,14 @@ def operations(document: Json) -> Iterator[tuple[str, Json]]:
                 yield f"{method.upper()} {path}", item[method]
 
 
-def nodes(node: Any, at: str = "#") -> Iterator[tuple[str, Json]]:
+def nodes(node: Any, at: str = "#") -> Iterator[tuple[str, JsonObject]]:
     """Every mapping of a document outside schemas, extensions and example values, with its pointer."""
     if isinstance(node, dict):
         yield at, node
         for key, child in node.items():
-            if key not in {"schema", "schemas", "value", "example"} and not str(key).startswith("x-"):
+            if key not in {"schema", "schemas", "value", "example"} and not str(key).startswith(
+                "x-"
+            ):
                 yield from nodes(child, f"{at}/{key}")
     elif isinstance(node, list):
         for index, child in enumerate(node):
@@ -86,9 +90,12 @@ def below(schema: Any, at: str) -> Iterator[tuple[str, Any]]:
             yield from below(schema[key], f"{at}/{key}")
 
 
-def schemas(document: Json) -> Iterator[tuple[str, Json]]:
+def schemas(document: JsonObject) -> Iterator[tuple[str, JsonObject]]:
     """Every schema of a document that is an object, however deep, with its pointer."""
-    roots = [(SCHEMAS + name, schema) for name, schema in document.get("components", {}).get("schemas", {}).items()]
+    roots = [
+        (SCHEMAS + name, schema)
+        for name, schema in document.get("components", {}).get("schemas", {}).items()
+    ]
     roots += [(f"{at}/schema", node["schema"]) for at, node in nodes(document) if "schema" in node]
     for at, root in roots:
         for place, schema in below(root, at):
@@ -96,13 +103,14 @@ def schemas(document: Json) -> Iterator[tuple[str, Json]]:
                 yield place, schema
 
 
-def received(document: Json) -> Iterator[tuple[str, Json]]:
+def received(document: JsonObject) -> Iterator[tuple[str, JsonObject]]:
     """Every schema of what a vendor sends (replies, stream events, callbacks, webhooks), references followed."""
     reader, seen = Contract(document), set[str]()
     waiting = [
         (at, node["schema"])
         for at, node in nodes(document)
-        if "schema" in node and ("/responses/" in at or "/callbacks/" in at or at.startswith("#/webhooks/"))
+        if "schema" in node
+        and ("/responses/" in at or "/callbacks/" in at or at.startswith("#/webhooks/"))
     ]
     # The list grows while it is walked: what a reference names is read once, after what names it.
     for at, root in waiting:
@@ -116,13 +124,15 @@ def received(document: Json) -> Iterator[tuple[str, Json]]:
                     waiting.append((target, reader.resolve({"$ref": target})))
 
 
-def json_body(operation: Operation) -> Json | None:
+def json_body(operation: Operation) -> JsonObject | None:
     """The media type object of an operation's JSON body."""
-    found: Json | None = operation.spec.get("requestBody", {}).get("content", {}).get("application/json")
+    found: JsonObject | None = (
+        operation.spec.get("requestBody", {}).get("content", {}).get("application/json")
+    )
     return found
 
 
-def chosen(reader: Contract, operation: Operation, body: Json) -> list[str]:
+def chosen(reader: Contract, operation: Operation, body: JsonObject) -> list[str]:
     """The request schemas that a body chooses: by its discriminator, else those that accept it."""
     media = json_body(operation)
     assert media

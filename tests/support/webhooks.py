@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from polyreel.provider import Provider, Webhook
-from polyreel.registry import all_providers
+from polyreel.providers.base.facts import Webhook
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import all_providers
 
 SECRET: Final = "whsec_" + base64.b64encode(b"CANARY-secret-of-the-first-kind.").decode()
 OTHER_SECRET: Final = "whsec_" + base64.b64encode(b"CANARY-secret-of-another-sort...").decode()
@@ -36,7 +37,11 @@ def signed(
     key = base64.b64decode(secret.removeprefix("whsec_"))
     digest = hmac.new(key, f"{identity}.{moment}.".encode() + body, hashlib.sha256).digest()
     signature = "v1," + base64.b64encode(digest).decode()
-    return {"webhook-id": identity, "webhook-timestamp": str(moment), "webhook-signature": signature}
+    return {
+        "webhook-id": identity,
+        "webhook-timestamp": str(moment),
+        "webhook-signature": signature,
+    }
 
 
 def deliveries(provider: Provider) -> dict[str, Any]:

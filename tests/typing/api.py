@@ -7,12 +7,15 @@ from typing import Any, assert_type
 import polyreel
 from polyreel import AsyncClient, Client, Job, Plan, Simulator, VideoRequest
 from polyreel.errors import Billed, RejectedError
-from polyreel.planning import PORTABLE, Verdict, Violation
-from polyreel.provider import Provider
+from polyreel.plans.planning import PORTABLE
+from polyreel.plans.verdicts import Verdict, Violation
+from polyreel.providers.base.provider import Provider
 
 
 def requests() -> None:
-    request = VideoRequest(prompt="a cat", duration=5, audio=True, shots=[polyreel.Shot(prompt="it sits", duration=2)])
+    request = VideoRequest(
+        prompt="a cat", duration=5, audio=True, shots=[polyreel.Shot(prompt="it sits", duration=2)]
+    )
     assert_type(request.prompt, str | None)
     assert_type(request.duration, int | None)
     assert_type(request.audio, bool | None)
@@ -40,11 +43,15 @@ def plans(request: VideoRequest) -> None:
 
 
 def blocking(request: VideoRequest, heard: list[Job]) -> None:
-    with Client(keys={"acme": "sk-..."}, vendors=["acme"], base_urls={"acme": "https://..."}) as client:
+    with Client(
+        keys={"acme": "sk-..."}, vendors=["acme"], base_urls={"acme": "https://..."}
+    ) as client:
         assert_type(client, Client)
         assert_type(client.plan(request), Plan)
         assert_type(client.submit(client.plan(request, "acme")), Job)
-        job = client.generate(request, "acme", output=Path("clips"), timeout=60, allow={"watermark": "nearest"})
+        job = client.generate(
+            request, "acme", output=Path("clips"), timeout=60, allow={"watermark": "nearest"}
+        )
         assert_type(job, Job)
         assert_type(client.generate({"prompt": "a cat"}), Job)
         assert_type(client.generate(client.plan(request)), Job)

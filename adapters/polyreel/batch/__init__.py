@@ -12,16 +12,16 @@ Each row has its own reference in the ledger, so that the same batch run again g
 
 from .costs import Bound, Budget, Summary
 from .results import Result, tally
-from .rows import Mistake, Row, Scan, read, refuse, scan
+from .rows import Row, RowProblem, Scan, read, refuse, scan
 from .running import Batch
 
 __all__ = [
     "Batch",
     "Bound",
     "Budget",
-    "Mistake",
     "Result",
     "Row",
+    "RowProblem",
     "Scan",
     "Summary",
     "read",

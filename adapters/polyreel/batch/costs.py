@@ -9,9 +9,9 @@ from typing import Any
 
 from attrs import define, frozen
 
-from ..codecs import Json
-from ..planning import Plan
-from ..prices import Cost
+from ..money.amounts import Cost
+from ..places import JsonObject
+from ..plans.planning import Plan
 
 NOTHING = Decimal(0)
 
@@ -36,14 +36,18 @@ class Bound:
         bounds = [cls.of(plan.cost) for plan in plans]
         most = [bound.most for bound in bounds]
         known = [one for one in most if one is not None]
-        return cls(min(bound.least for bound in bounds), max(known) if len(known) == len(most) else None)
+        return cls(
+            min(bound.least for bound in bounds), max(known) if len(known) == len(most) else None
+        )
 
 
 def total(bounds: Iterable[Bound]) -> tuple[Bound, int]:
     """The sum of what is known, and how many have no upper bound, which is not in it."""
     found = list(bounds)
     known = [bound.most for bound in found if bound.most is not None]
-    return Bound(sum((bound.least for bound in found), NOTHING), sum(known, NOTHING)), len(found) - len(known)
+    return Bound(sum((bound.least for bound in found), NOTHING), sum(known, NOTHING)), len(
+        found
+    ) - len(known)
 
 
 @frozen
@@ -73,10 +77,13 @@ class Summary:
         rest = f"{self.unknown} row(s) of unknown price"
         return f"{rest}, and {known} for at most ${self.at_most:f}" if known else rest
 
-    def document(self) -> Json:
+    def document(self) -> JsonObject:
         """As JSON, with decimals as text."""
         limit = None if self.max_cost is None else format(self.max_cost, "f")
-        money = {"at_least_usd": format(self.at_least, "f"), "at_most_usd": format(self.at_most, "f")}
+        money = {
+            "at_least_usd": format(self.at_least, "f"),
+            "at_most_usd": format(self.at_most, "f"),
+        }
         counts = {"rows": self.rows, "paid_before": self.paid_before, "unknown": self.unknown}
         return {**counts, **money, "max_cost_usd": limit, "vendors": dict(self.vendors)}
 
@@ -87,9 +94,16 @@ class Summary:
 
     def _repr_html_(self) -> str:
         """As a table in a notebook."""
-        facts: dict[str, Any] = {"rows": self.rows, "paid before": self.paid_before, "cost": self.money}
+        facts: dict[str, Any] = {
+            "rows": self.rows,
+            "paid before": self.paid_before,
+            "cost": self.money,
+        }
         facts |= {f"at {vendor}": count for vendor, count in self.vendors.items()}
-        cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(str(one))}</td></tr>" for name, one in facts.items())
+        cells = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(str(one))}</td></tr>"
+            for name, one in facts.items()
+        )
         return f"<table>{cells}</table>"
 
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final, Literal, TextIO
 
 from attrs import define, field, frozen
 
-from ..codecs import Json
 from ..errors import Billed, DownloadError, PolyreelError
-from ..prices import Cost, charged
-from ..records import PROVED_UNPAID, Entry, State
+from ..ledger.records import PROVED_UNPAID, LedgerEntry, State
+from ..money.amounts import Cost
+from ..money.charged import charged
+from ..places import JsonObject
 from .rows import Row
 
 if TYPE_CHECKING:
@@ -53,21 +54,37 @@ class Result:
         """The files that were saved."""
         return [output.path for output in (self.job and self.job.outputs) or () if output.path]
 
-    def document(self) -> Json:
+    def document(self) -> JsonObject:
         """As a line of `results.jsonl`."""
-        facts = {"row": self.row.number, "line": self.row.line, "reference": self.row.reference, "state": self.state}
+        facts = {
+            "row": self.row.number,
+            "line": self.row.line,
+            "reference": self.row.reference,
+            "state": self.state,
+        }
         job = None if self.job is None else self.job.id
         money = {"cost": self.cost.document(), "billed": self.billed, **self._charge()}
-        return {**facts, "vendor": self.vendor, "job": job, "files": self.files, **money, **self._trouble()}
+        return {
+            **facts,
+            "vendor": self.vendor,
+            "job": job,
+            "files": self.files,
+            **money,
+            **self._trouble(),
+        }
 
-    def _charge(self) -> Json:
+    def _charge(self) -> JsonObject:
         """What the vendor says that it charged: in its own words, and in numbers."""
         found = None if self.job is None else charged(self.job)
         usage, simulated = (self.job.usage, self.job.simulated) if self.job else (None, None)
         return {"charged": usage, "charge": found and found.document(), "simulated": simulated}
 
-    def _trouble(self) -> Json:
-        error = None if self.error is None else {"type": type(self.error).__name__, "message": _message(self.error)}
+    def _trouble(self) -> JsonObject:
+        error = (
+            None
+            if self.error is None
+            else {"type": type(self.error).__name__, "message": _message(self.error)}
+        )
         return {"ledger_id": self.ledger_id, "error": error}
 
 
@@ -76,7 +93,7 @@ def _message(error: Exception) -> str:
     return str(error) if isinstance(error, PolyreelError) else "internal error; please report it"
 
 
-def known(row: Row, entry: Entry, cost: Cost, error: Exception | None = None) -> Result:
+def known(row: Row, entry: LedgerEntry, cost: Cost, error: Exception | None = None) -> Result:
     """The result of a row that the ledger has an entry of."""
     return Result(row, entry.state, entry.vendor, cost, entry.job, error, entry.id)
 
@@ -108,7 +125,9 @@ class ResultsFile:
             self._replace(before)
             self._file = self.path.open("a", encoding="utf-8")
         except OSError as error:
-            raise DownloadError(f"{self.path}: {error.strerror or error}; nothing was sent") from None
+            raise DownloadError(
+                f"{self.path}: {error.strerror or error}; nothing was sent"
+            ) from None
 
     def add(self, result: Result) -> None:
         """One more row is over. That the file cannot be written stops nobody: it is made anew at the end."""
@@ -133,7 +152,9 @@ class ResultsFile:
     def _replace(self, results: Iterable[Result]) -> None:
         part = self.path.with_name(f"{FILE}.part")
         with part.open("w", encoding="utf-8") as file:
-            file.writelines(_line(result) for result in sorted(results, key=lambda result: result.row.number))
+            file.writelines(
+                _line(result) for result in sorted(results, key=lambda result: result.row.number)
+            )
             file.flush()
             os.fsync(file.fileno())
         part.replace(self.path)

@@ -15,11 +15,11 @@ from typing import Any, Final, NoReturn
 
 from attrs import frozen
 
-from ..codecs import Json
-from ..contract import Contract
 from ..errors import RequestError
-from ..registry import all_providers
-from ..requests import normalize
+from ..places import JsonObject
+from ..plans.requests import normalize
+from ..providers.base.contract import Contract
+from ..providers.base.registry import all_providers
 
 MAX_BYTES: Final = 200_000_000
 MAX_ROWS: Final = 100_000
@@ -32,7 +32,7 @@ OWN: Final = ("reference", "vendor", "vendors")
 
 
 @frozen(order=True)
-class Mistake:
+class RowProblem:
     """What is wrong with a line of the file."""
 
     line: int
@@ -52,7 +52,7 @@ class Row:
     """Where it begins in the file, from 1."""
     reference: str
     """What the ledger knows it by: the name of the batch, and its own name or number."""
-    request: Json
+    request: JsonObject
     """The shared request, checked."""
     vendors: tuple[str, ...] = ()
     """Who is to make it, in this order; nobody named: whoever the batch is for."""
@@ -63,7 +63,7 @@ class Scan:
     """What a file holds, and what is wrong with it."""
 
     rows: tuple[Row, ...]
-    mistakes: tuple[Mistake, ...]
+    mistakes: tuple[RowProblem, ...]
 
 
 def read(path: str | Path, *, name: str | None = None) -> tuple[Row, ...]:
@@ -85,17 +85,19 @@ def scan(path: str | Path, *, name: str | None = None) -> Scan:
     for line, found in lines(content):
         reader.take(line, found)
     if not reader.count and not reader.mistakes:
-        reader.mistakes.append(Mistake(1, "there are no rows"))
+        reader.mistakes.append(RowProblem(1, "there are no rows"))
     return Scan(tuple(reader.rows), tuple(reader.mistakes))
 
 
-def refuse(path: str | Path, mistakes: Iterable[Mistake]) -> NoReturn:
+def refuse(path: str | Path, mistakes: Iterable[RowProblem]) -> NoReturn:
     """Raise the mistakes as one RequestError, the first of them in words."""
     told = [str(mistake) for mistake in sorted(mistakes)]
     more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
     error = RequestError([*told[:SHOWN], *more])
     # One below the other: a table of mistakes is unreadable in one line.
-    error.args = ("\n- ".join([f"{path}: nothing was sent, for {len(told)} mistake(s):", *error.problems]),)
+    error.args = (
+        "\n- ".join([f"{path}: nothing was sent, for {len(told)} mistake(s):", *error.problems]),
+    )
     raise error
 
 
@@ -106,28 +108,34 @@ class _Reader:
         self.batch = batch
         self.count = 0
         self.rows: list[Row] = []
-        self.mistakes: list[Mistake] = []
+        self.mistakes: list[RowProblem] = []
         self._lines: dict[str, int] = {}
 
     def take(self, line: int, found: Any) -> None:
         """One line: a row, or the problems with it."""
         self.count += 1
         if self.count == MAX_ROWS + 1:
-            self.mistakes.append(Mistake(line, f"more than {MAX_ROWS} rows are too many for one batch"))
+            self.mistakes.append(
+                RowProblem(line, f"more than {MAX_ROWS} rows are too many for one batch")
+            )
         problems = list(found) if isinstance(found, _Wrong) else []
         if not problems and not isinstance(found, dict):
-            problems = [f"a row is a JSON object, not {'null' if found is None else type(found).__name__}"]
+            problems = [
+                f"a row is a JSON object, not {'null' if found is None else type(found).__name__}"
+            ]
         if not problems and self.count <= MAX_ROWS:
             problems = self._row(line, found)
-        self.mistakes += [Mistake(line, problem) for problem in problems]
+        self.mistakes += [RowProblem(line, problem) for problem in problems]
 
-    def _row(self, line: int, found: Json) -> list[str]:
+    def _row(self, line: int, found: JsonObject) -> list[str]:
         """Keep a row; or what is wrong with it."""
-        own: Json = {name: found[name] for name in OWN if name in found}
+        own: JsonObject = {name: found[name] for name in OWN if name in found}
         problems = [*_reference_problems(own), *_vendor_problems(own)]
-        request: Json = {}
+        request: JsonObject = {}
         try:
-            request, _ = normalize({name: value for name, value in found.items() if name not in OWN})
+            request, _ = normalize(
+                {name: value for name, value in found.items() if name not in OWN}
+            )
             if not request:
                 problems.append("prompt: nothing is asked for")
         except RequestError as error:
@@ -138,7 +146,13 @@ class _Reader:
         if name in self._lines:
             return [f"reference: {name!r} is that of line {self._lines[name]} already"]
         self._lines[name] = line
-        vendors = tuple(own["vendors"]) if "vendors" in own else (own["vendor"],) if "vendor" in own else ()
+        vendors = (
+            tuple(own["vendors"])
+            if "vendors" in own
+            else (own["vendor"],)
+            if "vendor" in own
+            else ()
+        )
         self.rows.append(Row(self.count, line, f"{self.batch}/{name}", request, vendors))
         return []
 
@@ -229,10 +243,12 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def _members(pairs: Sequence[tuple[str, Any]]) -> Json:
+def _members(pairs: Sequence[tuple[str, Any]]) -> JsonObject:
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+        raise ValueError(
+            f"{next(name for name in names if names.count(name) > 1)!r} is there twice"
+        )
     return dict(pairs)
 
 
@@ -288,7 +304,7 @@ def _record(header: Sequence[str], record: Sequence[str]) -> Any:
     """The row of a record: empty cells are not set, others become what the shared schema says."""
     if len(record) != len(header):
         return _Wrong([f"{len(record)} cells, where the header has {len(header)}"])
-    values: Json = {}
+    values: JsonObject = {}
     problems = []
     for name, cell in zip(header, record, strict=True):
         if not cell:

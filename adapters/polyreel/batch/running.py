@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, field
 
 from ..client import TIMEOUT, AsyncClient
-from ..drivers import Crew
+from ..drivers import ManyJobsDriver
 from ..errors import BudgetError, LedgerError, PolyreelError, RequestError
-from ..fleet import Fleet
-from ..ledger import Ledger
-from ..lifecycle import failed
-from ..records import SUPERSEDED, Entry, Find
-from ..router import Preference
+from ..jobs.many import ManyJobs
+from ..jobs.routing import Preference
+from ..jobs.submitting import failed
+from ..ledger.events import Find
+from ..ledger.records import SUPERSEDED, LedgerEntry
+from ..ledger.sqlite import Ledger
 from .costs import Bound, Budget, Summary, total
 from .results import Result, ResultsFile, known
-from .rows import Mistake, Row, refuse
-from .tasks import Task
+from .rows import Row, RowProblem, refuse
+from .tasks import RowTask
 from .working import Work
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ class Batch:
 
     def __attrs_post_init__(self) -> None:
         if self.concurrency < 1 or (self.rate is not None and not self.rate > 0):
-            raise RequestError(["a batch begins at least one row at a time, and more than none a minute"])
+            raise RequestError(
+                ["a batch begins at least one row at a time, and more than none a minute"]
+            )
         if self.max_cost is not None and not (self.max_cost.is_finite() and self.max_cost >= 0):
             raise RequestError(["max_cost: dollars, not less than 0"])
         self.file = ResultsFile(self.output)
@@ -75,7 +78,7 @@ class Batch:
     # -- before anything is paid -----------------------------------------------------------------
 
     @cached_property
-    def _prepared(self) -> tuple[tuple[Task, ...], tuple[Mistake, ...]]:
+    def _prepared(self) -> tuple[tuple[RowTask, ...], tuple[RowProblem, ...]]:
         """All rows with their plans, and what is wrong with them."""
         tasks, mistakes = [], []
         entries = self._entries()
@@ -83,22 +86,22 @@ class Batch:
             try:
                 task = self._task(row, entries.get(row.reference, ()))
             except PolyreelError as error:
-                mistakes.append(Mistake(row.line, str(error)))
+                mistakes.append(RowProblem(row.line, str(error)))
                 continue
             tasks.append(task)
-            mistakes += [Mistake(row.line, problem) for problem in self._problems(task)]
+            mistakes += [RowProblem(row.line, problem) for problem in self._problems(task)]
         return tuple(tasks), tuple(mistakes)
 
-    def _entries(self) -> Mapping[str, Sequence[Entry]]:
+    def _entries(self) -> Mapping[str, Sequence[LedgerEntry]]:
         """What the ledger has of the rows."""
         self.ledger.recover()
-        wanted, found = {row.reference for row in self.rows}, dict[str, list[Entry]]()
+        wanted, found = {row.reference for row in self.rows}, dict[str, list[LedgerEntry]]()
         for entry in self.client.jobs():
             if entry.submission.reference in wanted:
                 found.setdefault(str(entry.submission.reference), []).append(entry)
         return found
 
-    def _task(self, row: Row, entries: Sequence[Entry]) -> Task:
+    def _task(self, row: Row, entries: Sequence[LedgerEntry]) -> RowTask:
         asked = list(row.vendors or self.vendors)
         routed = self.prefer == "cheapest" or len(asked) > 1
         if routed:
@@ -108,11 +111,13 @@ class Batch:
         own = next((entry for entry in entries if entry.state not in SUPERSEDED), None)
         lost = tuple(entry for entry in entries if entry.state in {"abandoned", "resubmitted"})
         planned = {plan.vendor for plan in plans}
-        strangers = dict.fromkeys(entry.vendor for entry in (own, *lost) if entry and entry.vendor not in planned)
+        strangers = dict.fromkeys(
+            entry.vendor for entry in (own, *lost) if entry and entry.vendor not in planned
+        )
         others = tuple(self.client.plan(row.request, vendor) for vendor in strangers)
-        return Task(row, tuple(plans), routed, own, lost, others)
+        return RowTask(row, tuple(plans), routed, own, lost, others)
 
-    def _problems(self, task: Task) -> Iterator[str]:
+    def _problems(self, task: RowTask) -> Iterator[str]:
         """Why a row cannot be begun, or not be gone on with."""
         if task.entry is not None:
             yield from _another(task, task.entry)
@@ -124,7 +129,7 @@ class Batch:
             yield from (f"{plan.vendor}: {violation.message}" for violation in plan.violations)
 
     @property
-    def mistakes(self) -> tuple[Mistake, ...]:
+    def mistakes(self) -> tuple[RowProblem, ...]:
         """Why rows cannot be begun. Sends nothing."""
         return self._prepared[1]
 
@@ -141,7 +146,15 @@ class Batch:
         bound, unknown = total(task.bound for task in tasks)
         before = sum(task.entry is not None for task in tasks)
         vendors = Counter(task.vendor for task in tasks)
-        return Summary(len(tasks), before, bound.least, bound.most or Decimal(0), unknown, dict(vendors), self.max_cost)
+        return Summary(
+            len(tasks),
+            before,
+            bound.least,
+            bound.most or Decimal(0),
+            unknown,
+            dict(vendors),
+            self.max_cost,
+        )
 
     def check(self) -> None:
         """Make the budget; BudgetError where `max_cost` could be exceeded, or nobody can tell. Sends nothing."""
@@ -174,11 +187,19 @@ class Batch:
         self.file.begin(self._results.values())
         try:
             wire = self.client.wire
-            async with Crew(wire, Fleet(self.client.simulated, wire.randomness)) as crew:
-                await Work(self, crew).do([task for task in tasks if task.row.number not in self._results])
+            async with ManyJobsDriver(
+                wire, ManyJobs(self.client.simulated, wire.randomness)
+            ) as crew:
+                await Work(self, crew).do(
+                    [task for task in tasks if task.row.number not in self._results]
+                )
         finally:
-            done = tuple(self._results.get(task.row.number) or self.result_of(task) for task in tasks)
-            self.__dict__.pop("_prepared", None)  # the next run begins with what the ledger has then
+            done = tuple(
+                self._results.get(task.row.number) or self.result_of(task) for task in tasks
+            )
+            self.__dict__.pop(
+                "_prepared", None
+            )  # the next run begins with what the ledger has then
             self.file.finish(done)
         return done
 
@@ -189,7 +210,9 @@ class Batch:
         if self.listener is not None:
             self.listener(result)
 
-    def result_of(self, task: Task, job: Job | None = None, error: Exception | None = None) -> Result:
+    def result_of(
+        self, task: RowTask, job: Job | None = None, error: Exception | None = None
+    ) -> Result:
         """What became of a row, by the ledger."""
         about = getattr(error, "ledger_id", None) if job is None else job.ledger_id
         entry = None
@@ -201,12 +224,14 @@ class Batch:
         state = "saved" if job else "not-started" if billed == "no" else "ambiguous"
         return Result(task.row, state, vendor, task.cost(vendor), job, error, about)  # type: ignore[arg-type]
 
-    def _found(self, reference: str) -> Entry | None:
-        found: Entry | None = self.ledger.write(Find(reference, self.client.simulated), "", 0.0)
+    def _found(self, reference: str) -> LedgerEntry | None:
+        found: LedgerEntry | None = self.ledger.write(
+            Find(reference, self.client.simulated), "", 0.0
+        )
         return found
 
 
-def _another(task: Task, entry: Entry) -> Iterator[str]:
+def _another(task: RowTask, entry: LedgerEntry) -> Iterator[str]:
     """Whether the ledger has another request under a row's reference: its files would be taken for the row's."""
     plan = next(plan for plan in (*task.plans, *task.others) if plan.vendor == entry.vendor)
     if plan.refused or plan.parts or plan.uploads:
@@ -216,27 +241,31 @@ def _another(task: Task, entry: Entry) -> Iterator[str]:
         yield f"{text}; give the row another reference, or the batch another name"
 
 
-def _spent(task: Task) -> Iterator[Bound]:
+def _spent(task: RowTask) -> Iterator[Bound]:
     """What may have been paid for a row before."""
     for entry in (task.entry, *task.lost):
         if entry is not None:
             yield Bound.of(task.cost(entry.vendor))
 
 
-def _over(task: Task) -> Result | None:
+def _over(task: RowTask) -> Result | None:
     """The result of a row about which nothing is left to do."""
     entry = task.entry
     if entry is None or entry.job is None or entry.state not in {"saved", "failed", "canceled"}:
         return None
-    if entry.state == "saved" and not all(Path(output.path or "").exists() for output in entry.job.outputs or ()):
+    if entry.state == "saved" and not all(
+        Path(output.path or "").exists() for output in entry.job.outputs or ()
+    ):
         return None
     told = None if entry.state == "saved" else failed(entry.job)
     return known(task.row, entry, task.cost(entry.vendor), told)
 
 
-def _unknown(tasks: Sequence[Task]) -> str:
+def _unknown(tasks: Sequence[RowTask]) -> str:
     """Which prices are missing, and what to do about it."""
-    rows = [task for task in tasks if task.bound.most is None] or [task for task in tasks if task.lost]
+    rows = [task for task in tasks if task.bound.most is None] or [
+        task for task in tasks if task.lost
+    ]
     named = ", ".join(f"line {task.row.line} at {task.vendor}" for task in rows[:TOLD])
     more = f" and {len(rows) - TOLD} more" if len(rows) > TOLD else ""
     advice = "give the prices in a price file, or leave the limit out"

@@ -8,22 +8,22 @@ from functools import cached_property
 
 from attrs import Factory, frozen
 
-from ..planning import Plan
-from ..prices import Cost
-from ..records import Entry
+from ..ledger.records import LedgerEntry
+from ..money.amounts import Cost
+from ..plans.planning import Plan
 from .costs import Bound
 from .rows import Row
 
 
 @frozen(eq=False)
-class Task:
+class RowTask:
     """A row with its plans, and what the ledger had of it when the batch began."""
 
     row: Row
     plans: tuple[Plan, ...]
     routed: bool
-    entry: Entry | None
-    lost: tuple[Entry, ...]
+    entry: LedgerEntry | None
+    lost: tuple[LedgerEntry, ...]
     """Entries that were given up, but may have been billed."""
     others: tuple[Plan, ...] = ()
     """What vendors were sent in earlier runs that are not asked any more: only their prices count."""
@@ -47,12 +47,19 @@ class Task:
 
     def cost(self, vendor: str) -> Cost:
         """What it costs at a vendor, as far as a plan tells."""
-        return next((plan.cost for plan in (*self.plans, *self.others) if plan.vendor == vendor), Cost("unknown"))
+        return next(
+            (plan.cost for plan in (*self.plans, *self.others) if plan.vendor == vendor),
+            Cost("unknown"),
+        )
 
     @property
     def bound(self) -> Bound:
         """What the row costs, or has cost."""
-        return Bound.of(self.cost(self.entry.vendor)) if self.entry else Bound.any_of(self.usable or self.plans)
+        return (
+            Bound.of(self.cost(self.entry.vendor))
+            if self.entry
+            else Bound.any_of(self.usable or self.plans)
+        )
 
     @property
     def contents(self) -> Iterator[bytes]:

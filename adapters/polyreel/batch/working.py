@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import Factory, define, field, frozen
 
-from ..drivers import Crew
+from ..drivers import ManyJobsDriver
 from ..errors import BudgetError
-from ..fleet import Completed
-from ..lifecycle import failed
+from ..jobs.many import Completed
+from ..jobs.submitting import failed
 from .costs import Bound
 from .results import Result
-from .tasks import Task
+from .tasks import RowTask
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
@@ -46,14 +46,14 @@ class Queue:
 
     free: asyncio.Semaphore
     pace: _Pace
-    waiting: deque[Task] = Factory(deque)
+    waiting: deque[RowTask] = Factory(deque)
 
 
 @frozen
 class Flying:
     """A row whose job is in flight."""
 
-    task: Task
+    task: RowTask
     queue: Queue
 
 
@@ -62,15 +62,15 @@ class Work:
     """One run of a batch."""
 
     batch: Batch
-    crew: Crew
+    crew: ManyJobsDriver
     _left: int = field(default=0, init=False)
     _over: asyncio.Event = field(factory=asyncio.Event, init=False)
     _flying: dict[tuple[str, str], Flying] = field(factory=dict, init=False)
-    _later: list[tuple[Task, Result]] = field(factory=list, init=False)
+    _later: list[tuple[RowTask, Result]] = field(factory=list, init=False)
     _shared: frozenset[bytes] = field(default=frozenset(), init=False)
     """What more than one row sends."""
 
-    async def do(self, tasks: Sequence[Task]) -> None:
+    async def do(self, tasks: Sequence[RowTask]) -> None:
         """Do all rows; what becomes of each is told to the batch."""
         counts = Counter(content for task in tasks for content in task.contents)
         self._shared = frozenset(content for content, count in counts.items() if count > 1)
@@ -87,7 +87,7 @@ class Work:
         while self._later:
             await self._look_for(*self._later.pop())
 
-    def _queues(self, tasks: Sequence[Task]) -> Iterable[Queue]:
+    def _queues(self, tasks: Sequence[RowTask]) -> Iterable[Queue]:
         queues: dict[str, Queue] = {}
         for task in tasks:
             if task.vendor not in queues:
@@ -110,7 +110,7 @@ class Work:
             if over is not None:
                 await self._done(task, queue, over)
 
-    async def _started(self, task: Task, queue: Queue) -> Result | None:
+    async def _started(self, task: RowTask, queue: Queue) -> Result | None:
         """Begin a row, or go on with it; None where its job is in flight now."""
         entry = task.entry
         try:
@@ -118,7 +118,10 @@ class Work:
                 job = await self._submitted(task, queue)
                 base_url = self.batch.client.base_urls.get(job.vendor)
             elif entry.state == "accepted" and entry.job is not None:
-                job, base_url = entry.job.model_copy(update={"ledger_id": entry.id}), entry.submission.base_url
+                job, base_url = (
+                    entry.job.model_copy(update={"ledger_id": entry.id}),
+                    entry.submission.base_url,
+                )
             else:
                 return await self._generated(task)
             self._flying[job.vendor, job.id] = Flying(task, queue)
@@ -127,7 +130,7 @@ class Work:
             return self.batch.result_of(task, error=error)
         return None
 
-    async def _submitted(self, task: Task, queue: Queue) -> Job:
+    async def _submitted(self, task: RowTask, queue: Queue) -> Job:
         clock, batch = self.batch.client.wire.clock, self.batch
         await self._rested(task)
         if (pause := queue.pace.wait(clock.now())) > 0:
@@ -135,12 +138,17 @@ class Work:
         if not batch.budget.reserve(task.bound):
             raise BudgetError("the budget is used up; the row was not sent")
         task.reserved.append(task.bound)
-        return await batch.client.submit(task.asked, reference=task.row.reference, output=batch.output)
+        return await batch.client.submit(
+            task.asked, reference=task.row.reference, output=batch.output
+        )
 
-    async def _rested(self, task: Task) -> None:
+    async def _rested(self, task: RowTask) -> None:
         """Wait as long as all vendors of a row rest: it would only be sent to nobody."""
         clock, health = self.batch.client.wire.clock, self.batch.client.health
-        while task.routed and (pause := min(health.rests(plan.vendor, clock.now()) for plan in task.usable)) > 0:
+        while (
+            task.routed
+            and (pause := min(health.rests(plan.vendor, clock.now()) for plan in task.usable)) > 0
+        ):
             await clock.asleep(pause)
 
     # -- coming home -----------------------------------------------------------------------------
@@ -152,26 +160,32 @@ class Work:
             flying = self._flying.pop((end.job.vendor, end.job.id))
             await self._done(flying.task, flying.queue, await self._landed(flying.task, end))
 
-    async def _landed(self, task: Task, end: Completed) -> Result:
+    async def _landed(self, task: RowTask, end: Completed) -> Result:
         if end.error is not None:
             return self.batch.result_of(task, error=end.error)
         if end.job.status != "succeeded":
             return self.batch.result_of(task, error=failed(end.job))
         return await self._generated(task)
 
-    async def _generated(self, task: Task) -> Result:
+    async def _generated(self, task: RowTask) -> Result:
         """Do what is left to do for a row, by its reference."""
         batch = self.batch
-        options = {"output": batch.output, "timeout": batch.timeout, "reference": task.row.reference}
+        options = {
+            "output": batch.output,
+            "timeout": batch.timeout,
+            "reference": task.row.reference,
+        }
         try:
             return batch.result_of(task, await batch.client.generate(task.asked, **options))  # type: ignore[arg-type]
         except Exception as error:  # as above
             return batch.result_of(task, error=error)
 
-    async def _done(self, task: Task, queue: Queue, result: Result) -> None:
+    async def _done(self, task: RowTask, queue: Queue, result: Result) -> None:
         """A row is over, unless its answer was lost: then it is looked for, once."""
         for bound in task.reserved:
-            self.batch.budget.settle(bound, None if result.billed == "no" else Bound.of(result.cost))
+            self.batch.budget.settle(
+                bound, None if result.billed == "no" else Bound.of(result.cost)
+            )
         task.reserved.clear()
         if result.state != "ambiguous":
             self.batch.finished(result)
@@ -186,7 +200,7 @@ class Work:
         if not self._left:
             self._over.set()
 
-    async def _look_for(self, task: Task, result: Result) -> None:
+    async def _look_for(self, task: RowTask, result: Result) -> None:
         """Ask once what became of a submit whose answer was lost, and go on with the job where it is found."""
         try:
             findings = await self.batch.client.reconcile(result.ledger_id or "")

@@ -39,7 +39,10 @@ INTERNAL: Final = 1
 
 def exit_code(error: BaseException) -> int:
     """The exit code that tells what happened."""
-    if isinstance(error, (errors.RejectedError, errors.VendorError)) and error.status in KEY_STATUSES:
+    if (
+        isinstance(error, (errors.RejectedError, errors.VendorError))
+        and error.status in KEY_STATUSES
+    ):
         return 4
     if isinstance(error, errors.LedgerError) and error.billed != "no":
         return 6

@@ -10,13 +10,35 @@ from typing import Annotated, Any
 import typer
 
 from ..client import TIMEOUT, Client
-from ..codecs import Json
-from ..planning import PORTABLE, Plan
-from ..registry import all_providers
-from . import batch, checkup, compare, failures, pricing, recover, serve, show, torture, vendor, verify
+from ..places import JsonObject
+from ..plans.planning import PORTABLE, Plan
+from ..providers.base.registry import all_providers
+from . import (
+    batch,
+    checkup,
+    compare,
+    failures,
+    pricing,
+    recover,
+    serve,
+    show,
+    torture,
+    vendor,
+    verify,
+)
 from .files import prepare
 from .flags import with_request_flags
-from .options import VENDOR_HELP, AsJson, LedgerFile, Live, PricesFile, Timeout, client, kept, prices
+from .options import (
+    VENDOR_HELP,
+    AsJson,
+    LedgerFile,
+    Live,
+    PricesFile,
+    Timeout,
+    client,
+    kept,
+    prices,
+)
 
 app = typer.Typer(
     help="One request, any AI video vendor. Simulated, and free, unless --live is given.",
@@ -41,12 +63,19 @@ def run(arguments: list[str]) -> int:
 
 
 VendorDefaults = Annotated[
-    bool, typer.Option("--vendor-defaults", help="Leave size and sound to the vendor where no flag asks.")
+    bool,
+    typer.Option(
+        "--vendor-defaults", help="Leave size and sound to the vendor where no flag asks."
+    ),
 ]
 
 
 Stream = Annotated[
-    bool, typer.Option("--stream", help="Hear of the job over an event stream instead of asking, where it is offered.")
+    bool,
+    typer.Option(
+        "--stream",
+        help="Hear of the job over an event stream instead of asking, where it is offered.",
+    ),
 ]
 
 
@@ -59,7 +88,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def polyreel(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Options of polyreel itself."""
@@ -68,21 +100,30 @@ def polyreel(
 @app.command()
 @with_request_flags
 def generate(
-    request: Json,
+    request: JsonObject,
     *,
     from_flags: bool,
     vendor: Annotated[list[str] | None, typer.Option(help=VENDOR_HELP, show_default=False)] = None,
-    cheapest: Annotated[bool, typer.Option("--cheapest", help="Ask the cheapest of the vendors first.")] = False,
+    cheapest: Annotated[
+        bool, typer.Option("--cheapest", help="Ask the cheapest of the vendors first.")
+    ] = False,
     prices_file: PricesFile = None,
-    output: Annotated[Path, typer.Option(help="Folder for the files; made where it is missing.")] = Path("clips"),
+    output: Annotated[
+        Path, typer.Option(help="Folder for the files; made where it is missing.")
+    ] = Path("clips"),
     timeout: Timeout = TIMEOUT,
     reference: Annotated[
         str | None,
-        typer.Option(help="Your own name of the job: it is paid once, however often you ask.", show_default=False),
+        typer.Option(
+            help="Your own name of the job: it is paid once, however often you ask.",
+            show_default=False,
+        ),
     ] = None,
     fault: Annotated[
         str | None,
-        typer.Option(help="What goes wrong at the simulated vendor, such as lost-reset.", show_default=False),
+        typer.Option(
+            help="What goes wrong at the simulated vendor, such as lost-reset.", show_default=False
+        ),
     ] = None,
     vendor_defaults: VendorDefaults = False,
     stream: Stream = False,
@@ -95,18 +136,30 @@ def generate(
     The submit is written to the ledger before it is sent, so that nothing paid for is lost: see `polyreel jobs`.
     """
     if fault and live:
-        raise typer.BadParameter("faults are for simulated vendors, not with --live", param_hint="--fault")
+        raise typer.BadParameter(
+            "faults are for simulated vendors, not with --live", param_hint="--fault"
+        )
     with kept(ledger, live=live) as opened, show.Progress(opened) as progress:
-        settings: dict[str, Any] = {"ledger": opened, "listener": progress, "prices": prices(prices_file)}
+        settings: dict[str, Any] = {
+            "ledger": opened,
+            "listener": progress,
+            "prices": prices(prices_file),
+        }
         with client(vendor or (), live=live, **settings) as made:
             preferences = PORTABLE if from_flags and not vendor_defaults else {}
             options = {"preferences": preferences, "stream": stream}
-            plans = _plans(made, request, cheapest=cheapest, several=len(vendor or ()) > 1, options=options)
+            plans = _plans(
+                made, request, cheapest=cheapest, several=len(vendor or ()) > 1, options=options
+            )
             prepare(output)
             if fault and made.simulator:
-                made.simulator.inject(fault, next(plan.vendor for plan in plans if not plan.refused))
+                made.simulator.inject(
+                    fault, next(plan.vendor for plan in plans if not plan.refused)
+                )
             several = cheapest or len(plans) > 1
-            job = made.generate(plans if several else plans[0], output=output, timeout=timeout, reference=reference)
+            job = made.generate(
+                plans if several else plans[0], output=output, timeout=timeout, reference=reference
+            )
     for step in job.routing or ():
         show.note(f"{step.vendor}: {step.result}: {step.reason}")
     if as_json:
@@ -119,7 +172,9 @@ def generate(
     show.closing(job.vendor, simulated=job.simulated)
 
 
-def _plans(made: Client, request: Json, *, cheapest: bool, several: bool, options: Mapping[str, Any]) -> list[Plan]:
+def _plans(
+    made: Client, request: JsonObject, *, cheapest: bool, several: bool, options: Mapping[str, Any]
+) -> list[Plan]:
     """The plans of a new job, at least one of which can be submitted."""
     if not cheapest and not several:
         return [made.plan(request, **options).check()]
@@ -132,7 +187,7 @@ def _plans(made: Client, request: Json, *, cheapest: bool, several: bool, option
 @app.command()
 @with_request_flags
 def plan(
-    request: Json,
+    request: JsonObject,
     *,
     from_flags: bool,
     vendor: Annotated[
@@ -147,11 +202,17 @@ def plan(
     Exits 0 where at least one of the vendors can serve the request, 2 where none can.
     """
     names = vendor or []
-    asked = list(dict.fromkeys(one for name in names for one in (all_providers() if name == "all" else [name])))
+    asked = list(
+        dict.fromkeys(
+            one for name in names for one in (all_providers() if name == "all" else [name])
+        )
+    )
     with client(asked, live=False) as made:
         preferences = PORTABLE if from_flags and not vendor_defaults else {}
         chosen: list[str | None] = [*asked] or [None]
-        plans = [made.plan(request, name, preferences=preferences, stream=stream) for name in chosen]
+        plans = [
+            made.plan(request, name, preferences=preferences, stream=stream) for name in chosen
+        ]
     if as_json:
         documents = [show.plan_document(item) for item in plans]
         show.document(documents if len(names) > 1 or "all" in names else documents[0])
@@ -168,7 +229,12 @@ def plan(
 def models(as_json: AsJson = False) -> None:
     """List what every vendor sells: models and workflows."""
     rows = [
-        {"vendor": vendor, "model": route.model, "workflow": route.workflow, "path": route.operation.PATH}
+        {
+            "vendor": vendor,
+            "model": route.model,
+            "workflow": route.workflow,
+            "path": route.operation.PATH,
+        }
         for vendor, provider in all_providers().items()
         for route in provider.routes
     ]
@@ -186,7 +252,9 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         show.document(facts)
     else:
-        show.table(["what", "value"], [[name, checkup.plain(value)] for name, value in facts.items()])
+        show.table(
+            ["what", "value"], [[name, checkup.plain(value)] for name, value in facts.items()]
+        )
     if facts["missing"]:
         show.note("To simulate: pip install 'polyreel[simulator]'")
 

@@ -13,16 +13,33 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from .. import environment
 from ..client import TIMEOUT, AsyncClient
 from ..errors import BudgetError
-from ..ledger import Ledger
-from ..prices import LARGEST
+from ..ledger.sqlite import Ledger
+from ..money.amounts import LARGEST
 from . import SOME_FAILED, Terminated, exit_code, show
 from .files import prepare
-from .options import AsJson, LedgerFile, Live, PricesFile, Timeout, finite, open_ledger, prices, settings
+from .options import (
+    AsJson,
+    LedgerFile,
+    Live,
+    PricesFile,
+    Timeout,
+    finite,
+    open_ledger,
+    prices,
+    settings,
+)
 
 if TYPE_CHECKING:
     from ..batch import Batch, Result, Row, Summary
@@ -37,27 +54,50 @@ def add_to(app: typer.Typer) -> None:
 
 
 def batch(
-    file: Annotated[Path, typer.Argument(help="Rows as JSON Lines, or CSV with a header.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="Rows as JSON Lines, or CSV with a header.", show_default=False)
+    ],
     *,
-    output: Annotated[Path, typer.Option(help="Folder for the files and results.jsonl.")] = Path("clips"),
+    output: Annotated[Path, typer.Option(help="Folder for the files and results.jsonl.")] = Path(
+        "clips"
+    ),
     name: Annotated[
-        str | None, typer.Option(help="Name of the batch in the ledger; else made of the file's.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Name of the batch in the ledger; else made of the file's.", show_default=False
+        ),
     ] = None,
     vendor: Annotated[list[str] | None, typer.Option(help=VENDOR_HELP, show_default=False)] = None,
-    cheapest: Annotated[bool, typer.Option("--cheapest", help="Ask the cheapest of the vendors first.")] = False,
+    cheapest: Annotated[
+        bool, typer.Option("--cheapest", help="Ask the cheapest of the vendors first.")
+    ] = False,
     prices_file: PricesFile = None,
     max_cost: Annotated[
         str | None,
-        typer.Option(metavar="USD", help="Never spend more; what may have been billed is spent.", show_default=False),
+        typer.Option(
+            metavar="USD",
+            help="Never spend more; what may have been billed is spent.",
+            show_default=False,
+        ),
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=10_000, help="Rows under way at each vendor.")] = 8,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Rows under way at each vendor.")
+    ] = 8,
     rate: Annotated[
         float | None,
-        typer.Option(min=0.001, max=1e6, help="Rows begun at each vendor in a minute, at most.", show_default=False),
+        typer.Option(
+            min=0.001,
+            max=1e6,
+            help="Rows begun at each vendor in a minute, at most.",
+            show_default=False,
+        ),
     ] = None,
     timeout: Timeout = TIMEOUT,
     fault: Annotated[
-        str | None, typer.Option(help="What goes wrong at simulated vendors, such as lost-reset.", show_default=False)
+        str | None,
+        typer.Option(
+            help="What goes wrong at simulated vendors, such as lost-reset.", show_default=False
+        ),
     ] = None,
     fault_share: Annotated[
         float, typer.Option(min=0, max=1, callback=finite, help="In which share of the calls.")
@@ -74,12 +114,21 @@ def batch(
     from ..batch import refuse, scan  # noqa: PLC0415
 
     if fault and live:
-        raise typer.BadParameter("faults are for simulated vendors, not with --live", param_hint="--fault")
+        raise typer.BadParameter(
+            "faults are for simulated vendors, not with --live", param_hint="--fault"
+        )
     limit, found = _dollars(max_cost), scan(file, name=name)
-    options: dict[str, Any] = {"max_cost": limit, "concurrency": concurrency, "rate": rate, "timeout": timeout}
+    options: dict[str, Any] = {
+        "max_cost": limit,
+        "concurrency": concurrency,
+        "rate": rate,
+        "timeout": timeout,
+    }
     options |= {"vendors": vendor or (), "prefer": "cheapest" if cheapest else "order"}
     with open_ledger(ledger) as opened:
-        client = _client(vendor or (), found.rows, live=live, ledger=opened, prices=prices(prices_file))
+        client = _client(
+            vendor or (), found.rows, live=live, ledger=opened, prices=prices(prices_file)
+        )
         made = _batch(client, found.rows, output, options)
         if mistakes := (*found.mistakes, *made.mistakes):
             refuse(file, mistakes)
@@ -94,7 +143,9 @@ def batch(
     _judge(results)
 
 
-def _batch(client: AsyncClient, rows: Sequence[Row], output: Path, options: dict[str, Any]) -> Batch:
+def _batch(
+    client: AsyncClient, rows: Sequence[Row], output: Path, options: dict[str, Any]
+) -> Batch:
     from ..batch import Batch  # noqa: PLC0415
 
     return Batch(client, rows, output, **options)
@@ -108,11 +159,15 @@ def _dollars(text: str | None) -> Decimal | None:
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or not 0 <= amount < LARGEST:
-        raise typer.BadParameter(f"{text[:40]!r} is no amount of dollars, such as 12.50", param_hint="--max-cost")
+        raise typer.BadParameter(
+            f"{text[:40]!r} is no amount of dollars, such as 12.50", param_hint="--max-cost"
+        )
     return amount
 
 
-def _client(vendors: Sequence[str], rows: Sequence[Row], *, live: bool, ledger: Ledger, prices: Any) -> AsyncClient:
+def _client(
+    vendors: Sequence[str], rows: Sequence[Row], *, live: bool, ledger: Ledger, prices: Any
+) -> AsyncClient:
     """A client for the vendors that are asked for, and those that rows name."""
     order = list(vendors) or environment.vendor_order()
     named = dict.fromkeys([*order, *(vendor for row in rows for vendor in row.vendors)])
@@ -170,14 +225,23 @@ def _progress(rows: int) -> Iterator[Callable[[Result], None]]:
     if not sys.stderr.isatty() or not console.is_terminal or console.is_dumb_terminal:
         yield lambda result: show.note(_line(result))
         return
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[states]}"), TimeElapsedColumn())
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[states]}"),
+        TimeElapsedColumn(),
+    )
     counts: dict[str, int] = {}
     with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
         task = bar.add_task("rows", total=rows, states="")
 
         def over(result: Result) -> None:
             counts[result.state] = counts.get(result.state, 0) + 1
-            bar.update(task, advance=1, states=", ".join(f"{state} {count}" for state, count in counts.items()))
+            bar.update(
+                task,
+                advance=1,
+                states=", ".join(f"{state} {count}" for state, count in counts.items()),
+            )
 
         yield over
 
@@ -195,11 +259,17 @@ def _tell(made: Batch, summary: Summary, results: Sequence[Result], *, as_json: 
     if states.get("ambiguous"):
         show.note(f"next: polyreel reconcile{'' if made.client.simulated else ' --live'}")
     elif set(states) != {"saved"}:
-        show.note("next: the same command again goes on with what was not paid, or not saved; failed rows stay so")
+        show.note(
+            "next: the same command again goes on with what was not paid, or not saved; failed rows stay so"
+        )
     if made.client.simulated:
-        show.note("Simulated: nothing was sent or paid. For the real thing: set the vendors' keys and add --live")
+        show.note(
+            "Simulated: nothing was sent or paid. For the real thing: set the vendors' keys and add --live"
+        )
     if as_json:
-        show.document({"cost": summary.document(), "states": states, "results": str(made.file.path)})
+        show.document(
+            {"cost": summary.document(), "states": states, "results": str(made.file.path)}
+        )
     else:
         show.line(str(made.file.path))
 

@@ -9,15 +9,15 @@ from importlib.util import find_spec
 from typing import Any
 
 from .. import environment
-from ..codecs import Json
 from ..errors import PolyreelError
-from ..registry import all_providers
+from ..places import JsonObject
+from ..providers.base.registry import all_providers
 
 PARTS = ("polyreel", "httpx", "attrs", "pydantic", "jsonschema-rs", "typer")
 EXTRA = ("av", "PIL")
 
 
-def facts() -> Json:
+def facts() -> JsonObject:
     """Versions, extras, keys as far as they may be shown, and what the environment sets."""
     missing = [name for name in EXTRA if find_spec(name) is None]
     return {
@@ -25,7 +25,10 @@ def facts() -> Json:
         "versions": {part: installed(part) for part in PARTS},
         "simulator_extra": not missing,
         "missing": missing,
-        "keys": {provider.key_variable: environment.key_state(vendor) for vendor, provider in all_providers().items()},
+        "keys": {
+            provider.key_variable: environment.key_state(vendor)
+            for vendor, provider in all_providers().items()
+        },
         "vendor_order": _told(environment.vendor_order),
         "base_urls": _told(environment.base_urls),
     }

@@ -8,18 +8,30 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ..codecs import Json
-from ..comparison import Advice, Difference, Sheet, advise, cell, difference, drift, matrix
-from ..contract import Contract
 from ..errors import MissingExtraError, RequestError
-from ..mapping import Allowance
-from ..provider import WORKFLOWS, Provider
-from ..registry import all_providers, get_provider
-from ..translation import Translation, translate
+from ..mapping.reports import Allowance
+from ..mapping.workflows import WORKFLOWS
+from ..places import JsonObject
+from ..plans.comparison import (
+    Advice,
+    Sheet,
+    VendorDifference,
+    advise,
+    cell,
+    difference,
+    drift,
+    matrix,
+)
+from ..plans.translation import Translation, translate
+from ..providers.base.contract import Contract
+from ..providers.base.provider import Provider
+from ..providers.base.registry import all_providers, get_provider
 from . import show
 from .files import load, parse, read
 
-Format = Annotated[Literal["text", "markdown", "json"], typer.Option("--format", help="How to print it.")]
+Format = Annotated[
+    Literal["text", "markdown", "json"], typer.Option("--format", help="How to print it.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ALLOW_HELP = "FIELD=drop or FIELD=nearest: what may be lost or approximated. Several times."
 TO_HELP = "Vendor, or vendor/model to accept another model family."
@@ -38,8 +50,15 @@ def add_to(app: typer.Typer) -> None:
 
 
 def translate_command(
-    file: Annotated[str, typer.Argument(help="A vendor's native body as JSON, JSON Lines with one body a line, or -.")],
-    source: Annotated[str, typer.Option("--from", help="Vendor, or vendor/model where the body does not tell.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="A vendor's native body as JSON, JSON Lines with one body a line, or -."
+        ),
+    ],
+    source: Annotated[
+        str, typer.Option("--from", help="Vendor, or vendor/model where the body does not tell.")
+    ],
     target: Annotated[str, typer.Option("--to", help=TO_HELP)],
     allow: Annotated[list[str] | None, typer.Option(help=ALLOW_HELP)] = None,
     as_json: AsJson = False,
@@ -50,7 +69,9 @@ def translate_command(
     refused = False
     bodies, several = _bodies(file)
     for body in bodies:
-        done = translate(body, before, after, source_model=before_model, target_model=after_model, allow=allowed)
+        done = translate(
+            body, before, after, source_model=before_model, target_model=after_model, allow=allowed
+        )
         refused |= done.refused
         if several:
             show.line(json.dumps(_translation_document(done)))
@@ -109,7 +130,7 @@ def _is_document(line: bytes) -> bool:
     return True
 
 
-def _translation_document(done: Translation) -> Json:
+def _translation_document(done: Translation) -> JsonObject:
     plan = show.plan_document(done.plan) if done.plan else {}
     kept = {name: plan.get(name) for name in ("body", "method", "url", "model", "workflow")}
     return {
@@ -137,8 +158,12 @@ def _translation_text(done: Translation) -> None:
 
 
 def matrix_command(
-    workflow: Annotated[str | None, typer.Option(help="Only this workflow.", show_default=False)] = None,
-    vendor: Annotated[list[str] | None, typer.Option(help="Only these vendors.", show_default=False)] = None,
+    workflow: Annotated[
+        str | None, typer.Option(help="Only this workflow.", show_default=False)
+    ] = None,
+    vendor: Annotated[
+        list[str] | None, typer.Option(help="Only these vendors.", show_default=False)
+    ] = None,
     form: Format = "text",
     as_json: AsJson = False,
 ) -> None:
@@ -152,10 +177,14 @@ def matrix_command(
     for sheet in () if as_json or form == "json" else sheets:
         headers = ["field", *(f"{name} {model}" for name, model in sheet.columns)]
         show.line(f"**{sheet.workflow}**\n" if form == "markdown" else sheet.workflow)
-        show.table(headers, [[field, *map(cell, cells)] for field, cells in sheet.rows], markdown=form == "markdown")
+        show.table(
+            headers,
+            [[field, *map(cell, cells)] for field, cells in sheet.rows],
+            markdown=form == "markdown",
+        )
 
 
-def _sheet_document(sheet: Sheet) -> Json:
+def _sheet_document(sheet: Sheet) -> JsonObject:
     columns = [
         {
             "vendor": vendor,
@@ -185,21 +214,29 @@ def diff_command(
     as_json: AsJson = False,
 ) -> None:
     """Show what changes in going from one vendor to another, model by model."""
-    _differences(list(difference(get_provider(before), get_provider(after))), "json" if as_json else form)
+    _differences(
+        list(difference(get_provider(before), get_provider(after))), "json" if as_json else form
+    )
 
 
-def _differences(found: list[Difference], form: str) -> None:
+def _differences(found: list[VendorDifference], form: str) -> None:
     if form == "json":
         show.document([{**_facts(item), "breaking": item.breaking} for item in found])
         return
-    rows = [[item.model, item.workflow, item.field, item.kind, item.before, item.after] for item in found]
+    rows = [
+        [item.model, item.workflow, item.field, item.kind, item.before, item.after]
+        for item in found
+    ]
     headers = ["model", "workflow", "field", "change", "before", "after"]
     show.table(headers, rows, markdown=form == "markdown")
     show.note(f"{len(found)} differences, {sum(item.breaking for item in found)} of them breaking")
 
 
-def _facts(item: Difference) -> Json:
-    return {name: getattr(item, name) for name in ("model", "workflow", "field", "kind", "before", "after")}
+def _facts(item: VendorDifference) -> JsonObject:
+    return {
+        name: getattr(item, name)
+        for name in ("model", "workflow", "field", "kind", "before", "after")
+    }
 
 
 def advise_command(
@@ -211,11 +248,14 @@ def advise_command(
     if as_json:
         show.document([_advice_document(item) for item in found])
         return
-    rows = [[item.vendor, item.model or "-", "refused" if item.refused else "serves it", _why(item)] for item in found]
+    rows = [
+        [item.vendor, item.model or "-", "refused" if item.refused else "serves it", _why(item)]
+        for item in found
+    ]
     show.table(["vendor", "model", "verdict", "why"], rows)
 
 
-def _advice_document(item: Advice) -> Json:
+def _advice_document(item: Advice) -> JsonObject:
     return {
         "vendor": item.vendor,
         "model": item.model,

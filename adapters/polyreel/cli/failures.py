@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import typer
 
-from ..codecs import Json
 from ..errors import PlanRefusedError, PolyreelError
+from ..places import JsonObject
 from . import exit_code, show
 
 USAGE: Final = 2
@@ -38,7 +38,7 @@ def report(error: BaseException, *, as_json: bool) -> int:
     return code
 
 
-def tell(error: PolyreelError) -> Json:
+def tell(error: PolyreelError) -> JsonObject:
     """Tell about one of several failures on stderr; the same as data."""
     message = _message(error)
     show.note(message)
@@ -65,7 +65,9 @@ def _message(error: BaseException) -> str:
     if isinstance(error, PolyreelError):
         return f"error: {error}"
     if isinstance(error, OSError):
-        return f"error: {error.strerror or error}" + (f": {str(error.filename)[:200]}" if error.filename else "")
+        return f"error: {error.strerror or error}" + (
+            f": {str(error.filename)[:200]}" if error.filename else ""
+        )
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
     return f"internal error ({where}); please report it with what you typed"
@@ -76,8 +78,12 @@ def _usage(error: Any) -> str:
     return f"error: {error.format_message().rstrip('.')}. See {command} --help"
 
 
-def _document(error: BaseException, message: str, code: int) -> Json:
-    facts: Json = {"type": type(error).__name__, "message": message.removeprefix("error: "), "exit_code": code}
+def _document(error: BaseException, message: str, code: int) -> JsonObject:
+    facts: JsonObject = {
+        "type": type(error).__name__,
+        "message": message.removeprefix("error: "),
+        "exit_code": code,
+    }
     if isinstance(error, PolyreelError):
         optional = ("billed", "vendor", "status", "code", "request_id", "ledger_id")
         facts |= {name: value for name in optional if (value := getattr(error, name)) is not None}

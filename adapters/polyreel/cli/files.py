@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ..codecs import Json
 from ..errors import DownloadError, RequestError
+from ..places import JsonObject
 
 MAX_BYTES: Final = 8_000_000
 
 
-def load(source: str, option: str = "--request ") -> Json:
+def load(source: str, option: str = "--request ") -> JsonObject:
     """A request from a file or standard input; RequestError where it is not a JSON object."""
     where = f"{option}{source}"
     value = parse(read(source, where), where)
@@ -63,7 +63,7 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def _members(pairs: Sequence[tuple[str, Any]]) -> Json:
+def _members(pairs: Sequence[tuple[str, Any]]) -> JsonObject:
     members = dict(pairs)
     if len(members) < len(pairs):
         names = [name for name, _ in pairs]
@@ -71,7 +71,7 @@ def _members(pairs: Sequence[tuple[str, Any]]) -> Json:
     return members
 
 
-def checked(request: Json) -> Json:
+def checked(request: JsonObject) -> JsonObject:
     """The request itself; RequestError where nothing is asked for."""
     if not request:
         raise RequestError(["nothing is asked for: give a prompt, or a file with --request"])
@@ -85,5 +85,7 @@ def prepare(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        reason = "not a folder" if isinstance(error, FileExistsError) else error.strerror or str(error)
+        reason = (
+            "not a folder" if isinstance(error, FileExistsError) else error.strerror or str(error)
+        )
         raise DownloadError(f"--output {folder}: {reason}; nothing was sent") from None

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from ..codecs import Json
-from ..contract import Contract
-from ..media import FIELDS as MEDIA
+from ..mapping.media import FIELDS as MEDIA
+from ..places import JsonObject
+from ..providers.base.contract import Contract
 from .files import checked, load
 
 ROWS_ONLY: Final = frozenset({"shots", "extra"})
@@ -20,23 +20,33 @@ TYPES: Final = {"string": str, "integer": int, "number": float, "boolean": bool}
 SOURCE_HELP: Final = "JSON file with a shared request, or - for standard input. Flags win over it."
 
 
-def fields() -> Mapping[str, Json]:
+def fields() -> Mapping[str, JsonObject]:
     """Every field of a request with its schema, video first."""
     contract = Contract.load("polyreel")
-    found: dict[str, Json] = {}
+    found: dict[str, JsonObject] = {}
     for name in ("VideoRequest", "ImageRequest"):
         for field, schema in contract.schema(name)["properties"].items():
             merged = {**contract.resolve(schema), **schema}
             if field in found and "enum" in merged:
-                merged = {**merged, "enum": list(dict.fromkeys([*found[field]["enum"], *merged["enum"]]))}
-            found[field] = {**merged, **{k: v for k, v in found.get(field, {}).items() if k != "enum"}}
+                merged = {
+                    **merged,
+                    "enum": list(dict.fromkeys([*found[field]["enum"], *merged["enum"]])),
+                }
+            found[field] = {
+                **merged,
+                **{k: v for k, v in found.get(field, {}).items() if k != "enum"},
+            }
     return {name: schema for name, schema in found.items() if name not in ROWS_ONLY}
 
 
-def _parameter(name: str, schema: Json) -> inspect.Parameter:
+def _parameter(name: str, schema: JsonObject) -> inspect.Parameter:
     flag = "--" + SINGULAR.get(name, name.replace("_", "-"))
     text = schema.get("description", "")
-    shown: Json = {"help": text, "show_default": False, "metavar": "URL|FILE" if name in MEDIA else None}
+    shown: JsonObject = {
+        "help": text,
+        "show_default": False,
+        "metavar": "URL|FILE" if name in MEDIA else None,
+    }
     if name == "prompt":
         annotation: Any = Annotated[str | None, typer.Argument(help=text, show_default=False)]
     elif schema["type"] == "boolean":
@@ -47,7 +57,9 @@ def _parameter(name: str, schema: Json) -> inspect.Parameter:
     else:
         kind: Any = Literal[tuple(schema["enum"])] if "enum" in schema else TYPES[schema["type"]]
         annotation = Annotated[kind | None, typer.Option(flag, **shown)]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
 
 
 def with_request_flags(command: Callable[..., None]) -> Callable[..., None]:
@@ -57,12 +69,18 @@ def with_request_flags(command: Callable[..., None]) -> Callable[..., None]:
     assert first.name == "request"
     schemas = fields()
     flags = [_parameter(name, schema) for name, schema in schemas.items()]
-    source = Annotated[str | None, typer.Option("--request", metavar="FILE", help=SOURCE_HELP, show_default=False)]
-    file = inspect.Parameter("request_file", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=source)
+    source = Annotated[
+        str | None, typer.Option("--request", metavar="FILE", help=SOURCE_HELP, show_default=False)
+    ]
+    file = inspect.Parameter(
+        "request_file", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=source
+    )
 
     def wrapper(**values: Any) -> None:
         given = {name: values.pop(name) for name in schemas}
-        flagged = {name: value for name, value in given.items() if value is not None and value != []}
+        flagged = {
+            name: value for name, value in given.items() if value is not None and value != []
+        }
         source_ = values.pop("request_file")
         loaded = load(source_) if source_ is not None else {}
         command(checked({**loaded, **flagged}), from_flags=source_ is None, **values)

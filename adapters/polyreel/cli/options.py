@@ -15,9 +15,9 @@ from attrs import evolve
 from .. import environment
 from ..client import AsyncClient, Client
 from ..errors import LedgerError, PolyreelError, RequestError
-from ..ledger import Ledger
-from ..prices import PriceBook, read_prices
-from ..registry import all_providers
+from ..ledger.sqlite import Ledger
+from ..money.book import PriceBook, read_prices
+from ..providers.base.registry import all_providers
 from . import show
 from .files import read
 
@@ -31,22 +31,34 @@ def finite(value: float) -> float:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Live = Annotated[
-    bool, typer.Option("--live", help="Call the real vendor, with the key from the environment. Costs money.")
+    bool,
+    typer.Option(
+        "--live", help="Call the real vendor, with the key from the environment. Costs money."
+    ),
 ]
-LiveJobs = Annotated[bool, typer.Option("--live", help="The live jobs, with the keys from the environment.")]
+LiveJobs = Annotated[
+    bool, typer.Option("--live", help="The live jobs, with the keys from the environment.")
+]
 LedgerFile = Annotated[
     Path | None,
     typer.Option(
-        "--ledger", help="The ledger's file; else POLYREEL_LEDGER, or one in your data folder.", show_default=False
+        "--ledger",
+        help="The ledger's file; else POLYREEL_LEDGER, or one in your data folder.",
+        show_default=False,
     ),
 ]
 Timeout = Annotated[
-    float, typer.Option(min=0, callback=finite, help="Seconds to wait; the job itself goes on after that.")
+    float,
+    typer.Option(
+        min=0, callback=finite, help="Seconds to wait; the job itself goes on after that."
+    ),
 ]
 PricesFile = Annotated[
     Path | None,
     typer.Option(
-        "--prices-file", help="TOML file with prices of yours, for vendors that publish none.", show_default=False
+        "--prices-file",
+        help="TOML file with prices of yours, for vendors that publish none.",
+        show_default=False,
     ),
 ]
 VENDOR_HELP: Final = (
@@ -87,24 +99,38 @@ def kept(file: Path | None, *, live: bool) -> Iterator[Ledger | None]:
         except LedgerError as error:
             if live or file is not None:
                 raise
-            show.note(f"{error}. Simulated jobs do without a ledger; --ledger FILE takes another place")
+            show.note(
+                f"{error}. Simulated jobs do without a ledger; --ledger FILE takes another place"
+            )
             ledger = None
         yield ledger
 
 
-def settings(vendors: Sequence[str], *, live: bool, ledger: Ledger | None, **more: Any) -> dict[str, Any]:
+def settings(
+    vendors: Sequence[str], *, live: bool, ledger: Ledger | None, **more: Any
+) -> dict[str, Any]:
     """What a client of a command line is made of."""
     order = list(vendors) or environment.vendor_order()
     keys = environment.keys(order) if live else None
     usable = [vendor for vendor in order if keys is None or vendor in keys]
-    return {"keys": keys, "vendors": usable, "base_urls": environment.base_urls(), "ledger": ledger, **more}
+    return {
+        "keys": keys,
+        "vendors": usable,
+        "base_urls": environment.base_urls(),
+        "ledger": ledger,
+        **more,
+    }
 
 
-def client(vendors: Sequence[str] = (), *, live: bool, ledger: Ledger | None = None, **more: Any) -> Client:
+def client(
+    vendors: Sequence[str] = (), *, live: bool, ledger: Ledger | None = None, **more: Any
+) -> Client:
     """A client for what a command line asks."""
     return Client(**settings(vendors, live=live, ledger=ledger, **more))
 
 
-def async_client(*, live: bool, ledger: Ledger, listener: Callable[[Any], None] | None = None) -> AsyncClient:
+def async_client(
+    *, live: bool, ledger: Ledger, listener: Callable[[Any], None] | None = None
+) -> AsyncClient:
     """A client for many jobs at once."""
     return AsyncClient(**settings((), live=live, ledger=ledger, listener=listener))

@@ -6,17 +6,22 @@ from typing import Annotated
 
 import typer
 
-from ..codecs import Json
-from ..planning import PORTABLE, Plan
-from ..router import ranked
+from ..jobs.routing import ranked
+from ..places import JsonObject
+from ..plans.planning import PORTABLE, Plan
 from . import show
 from .flags import with_request_flags
 from .options import AsJson, PricesFile, client, prices
 
 AsOf = Annotated[
-    str | None, typer.Option(help="The prices of this date, such as 2026-03-01; else the newest.", show_default=False)
+    str | None,
+    typer.Option(
+        help="The prices of this date, such as 2026-03-01; else the newest.", show_default=False
+    ),
 ]
-Vendors = Annotated[list[str] | None, typer.Option(help="Vendor id, several times; else all.", show_default=False)]
+Vendors = Annotated[
+    list[str] | None, typer.Option(help="Vendor id, several times; else all.", show_default=False)
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,7 +30,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def price(
-    request: Json,
+    request: JsonObject,
     *,
     from_flags: bool,
     vendor: Vendors = None,
@@ -41,7 +46,12 @@ def price(
         plans = ranked(made.plans(request, preferences=PORTABLE if from_flags else {}), "cheapest")
     served = [plan for plan in plans if not plan.refused]
     if as_json:
-        show.document([{"vendor": plan.vendor, "model": plan.model, "cost": plan.cost.document()} for plan in served])
+        show.document(
+            [
+                {"vendor": plan.vendor, "model": plan.model, "cost": plan.cost.document()}
+                for plan in served
+            ]
+        )
     else:
         show.table(["vendor", "model", "cost", "source"], [_cells(plan) for plan in served])
     for plan in plans:

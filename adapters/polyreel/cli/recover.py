@@ -11,11 +11,12 @@ from typing import Annotated, Any, get_args
 import typer
 
 from ..client import TIMEOUT, AsyncClient
-from ..codecs import Json
 from ..errors import PolyreelError
-from ..prices import Cost, charged
-from ..records import Entry, State
-from ..recovery import Finding
+from ..jobs.recovery import Finding
+from ..ledger.records import LedgerEntry, State
+from ..money.amounts import Cost
+from ..money.charged import charged
+from ..places import JsonObject
 from . import SOME_FAILED, exit_code, failures, show
 from .files import prepare
 from .options import AsJson, LedgerFile, LiveJobs, Timeout, async_client, client, open_ledger
@@ -23,10 +24,15 @@ from .options import AsJson, LedgerFile, LiveJobs, Timeout, async_client, client
 AT_ONCE = 16
 """How many jobs are looked after at the same time."""
 AMBIGUOUS = 6
-Names = Annotated[list[str] | None, typer.Argument(help="Ledger ids, or their beginnings.", show_default=False)]
+Names = Annotated[
+    list[str] | None, typer.Argument(help="Ledger ids, or their beginnings.", show_default=False)
+]
 Name = Annotated[str, typer.Argument(help="Ledger id, or its beginning.")]
 Output = Annotated[
-    Path | None, typer.Option(help="Folder for the files; left out, the one asked for at first.", show_default=False)
+    Path | None,
+    typer.Option(
+        help="Folder for the files; left out, the one asked for at first.", show_default=False
+    ),
 ]
 
 
@@ -50,7 +56,9 @@ def jobs(
     """List the jobs in the ledger: what was paid for, what may have been, and what is still to be done."""
     for name in state or ():
         if name not in get_args(State):
-            raise typer.BadParameter(f"{name!r} is none of {', '.join(get_args(State))}", param_hint="--state")
+            raise typer.BadParameter(
+                f"{name!r} is none of {', '.join(get_args(State))}", param_hint="--state"
+            )
     with open_ledger(ledger) as opened:
         entries = opened.entries(state or None)[-last:]  # type: ignore[arg-type]
     if as_json:
@@ -63,10 +71,10 @@ def jobs(
             show.note(step)
 
 
-def entry_document(entry: Entry) -> Json:
+def entry_document(entry: LedgerEntry) -> JsonObject:
     """An entry as data."""
     own = entry.submission
-    facts: Json = {
+    facts: JsonObject = {
         "id": entry.id,
         "state": entry.state,
         "vendor": own.vendor,
@@ -88,16 +96,26 @@ def entry_document(entry: Entry) -> Json:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def _cells(entry: Entry) -> list[str]:
+def _cells(entry: LedgerEntry) -> list[str]:
     own, job = entry.submission, entry.job
     vendor = own.vendor + (" (simulated)" if own.simulated else "")
     state = entry.state + (", in use" if entry.owned else "")
     task = job.id if job else "-"
     made = _ago(entry.created_at)
-    return [entry.id, made, vendor, own.workflow, state, _cost(entry), task, _files(entry), entry.reason or ""]
+    return [
+        entry.id,
+        made,
+        vendor,
+        own.workflow,
+        state,
+        _cost(entry),
+        task,
+        _files(entry),
+        entry.reason or "",
+    ]
 
 
-def _cost(entry: Entry) -> str:
+def _cost(entry: LedgerEntry) -> str:
     """What its vendor says that it was charged, else what it was to cost; in dollars where they are known."""
     charge = None if entry.job is None or entry.job.simulated else charged(entry.job)
     estimate = Cost.read(entry.submission.estimate or {})
@@ -108,7 +126,7 @@ def _cost(entry: Entry) -> str:
     return "-" if told.credits is None else f"{kind} {told.credits.normalize():f} credits"
 
 
-def _files(entry: Entry) -> str:
+def _files(entry: LedgerEntry) -> str:
     """Where the files are, or how long they can still be fetched."""
     told = []
     for output in (entry.job and entry.job.outputs) or ():
@@ -165,7 +183,9 @@ def resume(
         raise typer.Exit(SOME_FAILED)
 
 
-async def _resume_all(made: AsyncClient, names: Sequence[str], output: Path | None, timeout: float) -> list[Any]:
+async def _resume_all(
+    made: AsyncClient, names: Sequence[str], output: Path | None, timeout: float
+) -> list[Any]:
     limit = asyncio.Semaphore(AT_ONCE)
 
     async def one(name: str) -> Any:
@@ -216,7 +236,10 @@ def reconcile(
     if as_json:
         show.document([_finding_document(finding) for finding in findings])
     elif findings:
-        show.table(["id", "vendor", "result", "what"], [[f.entry, f.vendor, f.result, f.text] for f in findings])
+        show.table(
+            ["id", "vendor", "result", "what"],
+            [[f.entry, f.vendor, f.result, f.text] for f in findings],
+        )
     else:
         show.note("nothing is ambiguous")
     for entry, finding in zip(entries, findings, strict=True):
@@ -226,7 +249,7 @@ def reconcile(
         raise typer.Exit(AMBIGUOUS)
 
 
-def _steps(entry: Entry, finding: Finding) -> Iterator[str]:
+def _steps(entry: LedgerEntry, finding: Finding) -> Iterator[str]:
     """What can be typed after a finding."""
     if finding.result == "found":
         yield show.next_step(entry) or ""
@@ -239,8 +262,13 @@ def _steps(entry: Entry, finding: Finding) -> Iterator[str]:
     yield f"  polyreel abandon {entry.id}  (leave it at that)"
 
 
-def _finding_document(finding: Finding) -> Json:
-    facts: Json = {"id": finding.entry, "vendor": finding.vendor, "result": finding.result, "text": finding.text}
+def _finding_document(finding: Finding) -> JsonObject:
+    facts: JsonObject = {
+        "id": finding.entry,
+        "vendor": finding.vendor,
+        "result": finding.result,
+        "text": finding.text,
+    }
     if finding.job is not None:
         facts["job"] = show.job_document(finding.job)
     return {**facts, "candidates": list(finding.candidates)}
@@ -269,7 +297,8 @@ def adopt(
 def resubmit(
     name: Name,
     accept: Annotated[
-        bool, typer.Option("--accept-double-billing", help="Your word that paying twice is accepted.")
+        bool,
+        typer.Option("--accept-double-billing", help="Your word that paying twice is accepted."),
     ] = False,
     output: Output = None,
     timeout: Timeout = TIMEOUT,
@@ -288,7 +317,8 @@ def resubmit(
 
 
 def abandon(
-    names: Annotated[list[str], typer.Argument(help="Ledger ids, or their beginnings.")], ledger: LedgerFile = None
+    names: Annotated[list[str], typer.Argument(help="Ledger ids, or their beginnings.")],
+    ledger: LedgerFile = None,
 ) -> None:
     """Stop caring about jobs: they are neither resumed nor reconciled any more. The vendor is not told."""
     with open_ledger(ledger) as opened:

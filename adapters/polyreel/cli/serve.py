@@ -12,9 +12,9 @@ import typer
 from attrs import evolve
 
 from .. import environment
-from ..ledger import Delivered
-from ..registry import all_providers, get_provider
-from ..webhooks import Event
+from ..ledger.sqlite import Delivered
+from ..providers.base.registry import all_providers, get_provider
+from ..providers.base.webhooks import Event
 from . import show
 from .options import AsJson, LedgerFile, LiveJobs, client, finite, open_ledger
 
@@ -32,13 +32,15 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _listen(port: int) -> tuple[socket.socket, str]:
-    from .. import loopback  # noqa: PLC0415
+    from ..simulator import http  # noqa: PLC0415
 
     try:
-        bound = loopback.listen(port)
+        bound = http.listen(port)
     except OSError as error:
-        raise typer.BadParameter(f"{port} cannot be used: {error.strerror}", param_hint="--port") from None
-    return bound, f"http://{loopback.HOST}:{bound.getsockname()[1]}"
+        raise typer.BadParameter(
+            f"{port} cannot be used: {error.strerror}", param_hint="--port"
+        ) from None
+    return bound, f"http://{http.HOST}:{bound.getsockname()[1]}"
 
 
 def _announce(url: str, addresses: dict[str, str], *, as_json: bool, **more: str) -> None:
@@ -85,7 +87,9 @@ def _simulator(setup: Setup, speed: float, seed: int | None, memory: Path | None
             raise typer.BadParameter(f"{memory} is a folder", param_hint="--remember")
         remember(simulator, memory)
         # The clock of the process before may have run ahead: its jobs must not be in the future.
-        clock.advance(max((task.created for task in simulator.tasks.values()), default=0.0) - clock.now())
+        clock.advance(
+            max((task.created for task in simulator.tasks.values()), default=0.0) - clock.now()
+        )
     for fault in setup.faults:
         fault.into(simulator)
     return simulator
@@ -95,29 +99,44 @@ def simulate(
     *,
     port: Port = 8765,
     speed: Annotated[
-        float, typer.Option(min=0.01, max=1e6, callback=finite, help="How many times faster than life jobs run.")
+        float,
+        typer.Option(
+            min=0.01, max=1e6, callback=finite, help="How many times faster than life jobs run."
+        ),
     ] = 10.0,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of ids, durations and chances; 0 if left out.", show_default=False)
+        int | None,
+        typer.Option(help="Seed of ids, durations and chances; 0 if left out.", show_default=False),
     ] = None,
     vendor: Annotated[
         list[str] | None,
-        typer.Option(help="Vendor id, several times: only these answer. Left out: all.", show_default=False),
+        typer.Option(
+            help="Vendor id, several times: only these answer. Left out: all.", show_default=False
+        ),
     ] = None,
     faults: Annotated[
         Path | None,
-        typer.Option(help="TOML file that says what goes wrong; see docs/simulator.md.", show_default=False),
+        typer.Option(
+            help="TOML file that says what goes wrong; see docs/simulator.md.", show_default=False
+        ),
     ] = None,
     latency: Annotated[
         str | None,
-        typer.Option(help="Seconds by which answers are late, such as 0.2 or 0.1-0.5.", show_default=False),
+        typer.Option(
+            help="Seconds by which answers are late, such as 0.2 or 0.1-0.5.", show_default=False
+        ),
     ] = None,
     memory: Annotated[
         Path | None,
-        typer.Option("--remember", help="File to keep jobs and charges in, for the next start.", show_default=False),
+        typer.Option(
+            "--remember",
+            help="File to keep jobs and charges in, for the next start.",
+            show_default=False,
+        ),
     ] = None,
     allow_webhook_hosts: Annotated[
-        bool, typer.Option("--allow-webhook-hosts", help="Let webhooks be sent to other machines too.")
+        bool,
+        typer.Option("--allow-webhook-hosts", help="Let webhooks be sent to other machines too."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -131,38 +150,55 @@ def simulate(
     late = _latency(latency)
     setup = _setup(faults, vendor or [])
     simulator = _simulator(setup, speed, seed, memory)
-    options = server.Options(setup.vendors or (), late or setup.latency or (0.0, 0.0), any_host=allow_webhook_hosts)
+    options = server.Options(
+        setup.vendors or (), late or setup.latency or (0.0, 0.0), any_host=allow_webhook_hosts
+    )
     bound, url = _listen(port)
     with suppress(KeyboardInterrupt), bound:
         addresses = {name: url + mount for name, mount in server.mounts(options.vendors).items()}
-        _announce(url, addresses, as_json=as_json, control=f"{url}{server.PREFIX}/", token=options.token)
-        keys = "Any bearer token is a valid key" if setup.keys is None else "Only the keys of the fault file are valid"
+        _announce(
+            url, addresses, as_json=as_json, control=f"{url}{server.PREFIX}/", token=options.token
+        )
+        keys = (
+            "Any bearer token is a valid key"
+            if setup.keys is None
+            else "Only the keys of the fault file are valid"
+        )
         show.note(f"{keys}. Nothing is paid. Stop with Ctrl-C.")
         server.serve(bound, simulator, options=options)
     show.note("stopped")
 
 
-def listen(port: Port = 8766, live: LiveJobs = False, ledger: LedgerFile = None, as_json: AsJson = False) -> None:
+def listen(
+    port: Port = 8766, live: LiveJobs = False, ledger: LedgerFile = None, as_json: AsJson = False
+) -> None:
     """Take webhooks in on loopback until interrupted, and write what they tell into the ledger.
 
     Put a tunnel or a proxy of yours in front of it. Signed webhooks need their secret in the environment (several,
     with blanks between, while it changes); unsigned ones only make the vendor be asked. A webhook that never comes
     harms nothing: `polyreel resume` asks.
     """
-    from .. import loopback  # noqa: PLC0415
-    from ..receiver import LIMITS, Receiver  # noqa: PLC0415
+    from ..gateway.receiver import LIMITS, WebhookReceiver  # noqa: PLC0415
+    from ..simulator import http  # noqa: PLC0415
 
     def told(event: Event, done: Delivered) -> None:
         show.note(f"{event.vendor} {event.task_id}: {event.facts.status}, {done.effect}")
 
     bound, url = _listen(port)
     takers = [vendor for vendor, provider in all_providers().items() if provider.webhook]
-    with suppress(KeyboardInterrupt), bound, open_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
+    with (
+        suppress(KeyboardInterrupt),
+        bound,
+        open_ledger(ledger) as opened,
+        client(live=live, ledger=opened) as made,
+    ):
         _announce(url, {vendor: f"{url}/{vendor}" for vendor in takers}, as_json=as_json)
         for vendor, secrets in environment.webhook_secrets().items():
             webhook = all_providers()[vendor].webhook
             if not secrets and webhook and webhook.signed:
-                show.note(f"{vendor} signs its webhooks: without {webhook.secret_variable} none is believed")
-        with Receiver(made, environment.webhook_secrets(), told) as receiver:
-            loopback.serve(bound, receiver.handle, LIMITS)
+                show.note(
+                    f"{vendor} signs its webhooks: without {webhook.secret_variable} none is believed"
+                )
+        with WebhookReceiver(made, environment.webhook_secrets(), told) as receiver:
+            http.serve(bound, receiver.handle, LIMITS)
     show.note("stopped")

@@ -15,19 +15,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..answers import printable
 from ..environment import without_keys
 from ..errors import PolyreelError
-from ..planning import Plan, Verdict, Violation
-from ..prices import Cost, charged
-from ..provider import FINAL
-from ..records import Entry
-from ..registry import get_provider
+from ..ledger.records import LedgerEntry
+from ..money.amounts import Cost
+from ..money.charged import charged
+from ..plans.planning import Plan
+from ..plans.verdicts import Verdict, Violation
+from ..providers.base.answers import printable
+from ..providers.base.facts import FINAL
+from ..providers.base.registry import get_provider
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
-    from ..ledger import Ledger
+    from ..ledger.sqlite import Ledger
 
 
 def document(value: Any) -> None:
@@ -52,7 +54,9 @@ def table(headers: list[str], rows: list[list[str]], *, markdown: bool = False) 
     """A table on stdout, as wide as it needs to be where stdout is no terminal."""
     if markdown:
         for cells in (headers, ["---"] * len(headers), *rows):
-            line(f"| {' | '.join(cell.replace('|', '/').replace(chr(10), '; ') for cell in cells)} |")
+            line(
+                f"| {' | '.join(cell.replace('|', '/').replace(chr(10), '; ') for cell in cells)} |"
+            )
         line("")
         return
     terminal = sys.stdout.isatty()
@@ -136,8 +140,18 @@ def cost_text(job: Job) -> str | None:
     if job.estimate is None and charge is None:
         return None
     cost = None if job.estimate is None else Cost.read(job.estimate)
-    before = "not estimated" if cost is None else f"estimate{'' if cost.confidence == 'unknown' else 'd'} {cost}"
-    after = "nothing, as it was simulated" if job.simulated else "not told" if charge is None else str(charge)
+    before = (
+        "not estimated"
+        if cost is None
+        else f"estimate{'' if cost.confidence == 'unknown' else 'd'} {cost}"
+    )
+    after = (
+        "nothing, as it was simulated"
+        if job.simulated
+        else "not told"
+        if charge is None
+        else str(charge)
+    )
     return f"cost: {before}; charged {after}"
 
 
@@ -149,7 +163,9 @@ def closing(vendor: str, *, simulated: bool) -> None:
             f"Simulated: nothing was sent or paid. For the real thing: set {variable} and add --live --vendor {vendor}"
         )
     else:
-        note(f"Live: {vendor} was paid for this job. To see what a request would do first: polyreel plan")
+        note(
+            f"Live: {vendor} was paid for this job. To see what a request would do first: polyreel plan"
+        )
 
 
 class Progress:
@@ -187,7 +203,10 @@ class Progress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._status:
             self._status.stop()
@@ -203,17 +222,23 @@ class Progress:
                 return [step for entry in entries if (step := next_step(entry))]
         if self._job is None or self._job.status in FINAL:
             return []
-        return [f"{self._job.vendor} has accepted {self._job.id}, and may have billed it; its dashboard tells"]
+        return [
+            f"{self._job.vendor} has accepted {self._job.id}, and may have billed it; its dashboard tells"
+        ]
 
 
-def next_step(entry: Entry) -> str | None:
+def next_step(entry: LedgerEntry) -> str | None:
     """What to type about an entry that is not finished."""
     live = "" if entry.submission.simulated else " --live"
     if entry.owned:
         return None
     if entry.state == "ambiguous":
         return f"next: polyreel reconcile {entry.id}{live}"
-    return f"next: polyreel resume {entry.id}{live}" if entry.state in {"accepted", "succeeded"} else None
+    return (
+        f"next: polyreel resume {entry.id}{live}"
+        if entry.state in {"accepted", "succeeded"}
+        else None
+    )
 
 
 def advise(error: PolyreelError, ledger: Ledger) -> None:

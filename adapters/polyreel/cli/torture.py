@@ -13,7 +13,7 @@ from . import show
 from .options import AsJson, finite
 
 if TYPE_CHECKING:
-    from ..torture import Report, Run
+    from ..testing.torture import Run, TortureReport
 
 MARK: Final = "!"
 VARIABLE: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
@@ -25,28 +25,41 @@ def add_to(app: typer.Typer) -> None:
 
 
 def torture(
-    command: Annotated[str, typer.Argument(help="A command line, or package.module:function.", show_default=False)],
+    command: Annotated[
+        str, typer.Argument(help="A command line, or package.module:function.", show_default=False)
+    ],
     *,
     vendor: Annotated[
-        list[str] | None, typer.Option(help="Vendor id, several times; else all.", show_default=False)
+        list[str] | None,
+        typer.Option(help="Vendor id, several times; else all.", show_default=False),
     ] = None,
     fault: Annotated[
-        list[str] | None, typer.Option(help="Fault of submits, several times; else all.", show_default=False)
+        list[str] | None,
+        typer.Option(help="Fault of submits, several times; else all.", show_default=False),
     ] = None,
-    calls: Annotated[int, typer.Option(min=1, help="How many submits the program makes on purpose.")] = 1,
+    calls: Annotated[
+        int, typer.Option(min=1, help="How many submits the program makes on purpose.")
+    ] = 1,
     timeout: Annotated[
         float, typer.Option(min=0.1, callback=finite, help="Seconds for a run; then it is killed.")
     ] = 30,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="How many runs at once.")] = 2,
     speed: Annotated[
-        float, typer.Option(min=0.01, max=1e6, callback=finite, help="How many times faster than life jobs run.")
+        float,
+        typer.Option(
+            min=0.01, max=1e6, callback=finite, help="How many times faster than life jobs run."
+        ),
     ] = 10.0,
     env: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=TEMPLATE with {url}, {key}, {vendor}: your client's own settings.", show_default=False),
+        typer.Option(
+            help="NAME=TEMPLATE with {url}, {key}, {vendor}: your client's own settings.",
+            show_default=False,
+        ),
     ] = None,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Leave vendors out that the program does not reach.")
+        bool,
+        typer.Option("--keep-going", help="Leave vendors out that the program does not reach."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -55,8 +68,8 @@ def torture(
     The program finds the vendor's base URL in POLYREEL_TORTURE_URL, a key in POLYREEL_TORTURE_KEY, and the vendor's
     id in POLYREEL_TORTURE_VENDOR. Nothing is paid. Exits 1 where any call is billed more often than it should be.
     """
-    from ..registry import all_providers  # noqa: PLC0415
-    from ..torture import SUBMIT_FAULTS, Torture  # noqa: PLC0415
+    from ..providers.base.registry import all_providers  # noqa: PLC0415
+    from ..testing.torture import SUBMIT_FAULTS, Torture  # noqa: PLC0415
 
     vendors = list(dict.fromkeys(vendor or all_providers()))
     faults = list(dict.fromkeys(fault or SUBMIT_FAULTS))
@@ -86,7 +99,7 @@ def _progress(run: Run) -> str:
     return f"{run.vendor} {run.fault or 'no fault'}{times}: billed {run.billed} ({end}, {run.seconds:.1f} s)"
 
 
-def _tell(report: Report, faults: Sequence[str]) -> None:
+def _tell(report: TortureReport, faults: Sequence[str]) -> None:
     """The table for people: a row for each fault, and two columns for each vendor that was reached."""
     cells = {(run.fault, run.vendor, run.stays): _cell(run, report.calls) for run in report.cells}
     columns = list(dict.fromkeys((run.vendor, run.stays) for run in report.cells))
@@ -101,9 +114,9 @@ def _cell(run: Run, calls: int) -> str:
     return f"{run.billed}{f' {MARK}' if run.billed > calls else ''}{'' if run.met else ' ?'}"
 
 
-def _judge(report: Report) -> None:
+def _judge(report: TortureReport) -> None:
     """The summary; exits 2 where a vendor was not reached, and 1 where anything was billed too often."""
-    from ..torture import explain  # noqa: PLC0415
+    from ..testing.torture import explain  # noqa: PLC0415
 
     for run in report.exceeding:
         for line in run.complaint.splitlines():
@@ -115,14 +128,16 @@ def _judge(report: Report) -> None:
     if report.exceeding:
         worst = report.exceeding[0]
         counted = f"{len(report.exceeding)} of {len(report.cells)} runs were billed more than {report.calls}"
-        show.note(f"{counted} ({MARK}); the worst is {worst.fault} at {worst.vendor}: {worst.billed} jobs")
+        show.note(
+            f"{counted} ({MARK}); the worst is {worst.fault} at {worst.vendor}: {worst.billed} jobs"
+        )
         raise typer.Exit(1)
     if report.strangers:
         raise typer.Exit(2)
     show.note(f"no run of {len(report.cells)} was billed more than {report.calls}")
 
 
-def _document(report: Report) -> dict[str, Any]:
+def _document(report: TortureReport) -> dict[str, Any]:
     worst = max((run.billed for run in report.cells), default=0)
     return {
         "calls": report.calls,

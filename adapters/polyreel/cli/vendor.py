@@ -32,7 +32,10 @@ def new_vendor(
     name: Annotated[str, typer.Argument(help="Id of the vendor, as acme-video.")],
     source: Annotated[str, typer.Option("--from", help="OpenAPI 3.x file, JSON or YAML.")],
     output: Annotated[
-        Path | None, typer.Option(help="Folder to write to; the vendor's id here, if not given.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Folder to write to; the vendor's id here, if not given.", show_default=False
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -57,7 +60,9 @@ def new_vendor(
     _tell(made.name, folder, list(made.files), made.left_out, as_json=as_json)
 
 
-def _tell(name: str, folder: Path, files: list[str], left_out: tuple[str, ...], *, as_json: bool) -> None:
+def _tell(
+    name: str, folder: Path, files: list[str], left_out: tuple[str, ...], *, as_json: bool
+) -> None:
     paths = [str(folder / file) for file in files]
     if as_json:
         show.document({"vendor": name, "files": paths, "left_out": list(left_out)})
@@ -67,7 +72,9 @@ def _tell(name: str, folder: Path, files: list[str], left_out: tuple[str, ...], 
     if left_out:
         show.note(f"left out of the contract: {', '.join(left_out)}")
     show.note(f"next: cd {folder} && pip install -e '.[test]' && pytest")
-    show.note("The test of the contract lists what is still to be filled in; docs/add-a-vendor.md tells how.")
+    show.note(
+        "The test of the contract lists what is still to be filled in; docs/add-a-vendor.md tells how."
+    )
 
 
 def load(source: str) -> Any:
@@ -91,4 +98,6 @@ def load(source: str) -> Any:
     try:
         return yaml.load(content, Loader)  # noqa: S506
     except (yaml.YAMLError, UnicodeError, RecursionError, ValueError) as error:
-        raise RequestError([f"{where}: not YAML: {str(error).partition(chr(10))[0][:200]}"]) from None
+        raise RequestError(
+            [f"{where}: not YAML: {str(error).partition(chr(10))[0][:200]}"]
+        ) from None

@@ -13,24 +13,28 @@ from attrs import asdict
 
 from .. import environment
 from ..client import Client
-from ..codecs import Json
 from ..drivers import run
 from ..errors import PolyreelError, RequestError
-from ..provider import Provider
-from ..registry import all_providers, get_provider
+from ..places import JsonObject
+from ..providers.base.provider import Provider
+from ..providers.base.registry import all_providers, get_provider
 from ..verification.differences import Difference
 from ..verification.documents import MAX_BYTES
-from ..verification.exchanges import Exchange
+from ..verification.exchanges import RecordedExchange
 from ..verification.probing import ask_all, questions
 from ..verification.recordings import read_recording
-from ..verification.reports import Report, verify, with_document
+from ..verification.reports import VerificationReport, verify, with_document
 from . import show
 from .compare import contract_of
 from .options import AsJson, client
 
 DIFFERENT: Final = 5
-VENDOR_HELP: Final = "The vendor whose traffic it is, whatever its host. Left out: by the hosts of the specs."
-LIVE_HELP: Final = "Ask this vendor now, with the key from the environment: read-only calls, never a paid one."
+VENDOR_HELP: Final = (
+    "The vendor whose traffic it is, whatever its host. Left out: by the hosts of the specs."
+)
+LIVE_HELP: Final = (
+    "Ask this vendor now, with the key from the environment: read-only calls, never a paid one."
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,19 +50,29 @@ def verify_command(
     *,
     vendor: Annotated[str | None, typer.Option(help=VENDOR_HELP, show_default=False)] = None,
     base_url: Annotated[
-        str | None, typer.Option(help="What stands for the vendor's base URL in the traffic.", show_default=False)
+        str | None,
+        typer.Option(
+            help="What stands for the vendor's base URL in the traffic.", show_default=False
+        ),
     ] = None,
     spec: Annotated[
-        Path | None, typer.Option(help="Another spec of the vendor's, JSON or YAML.", show_default=False)
+        Path | None,
+        typer.Option(help="Another spec of the vendor's, JSON or YAML.", show_default=False),
     ] = None,
     patch: Annotated[
-        Path | None, typer.Option(help="Write the JSON Patch that heals everything here.", show_default=False)
+        Path | None,
+        typer.Option(help="Write the JSON Patch that heals everything here.", show_default=False),
     ] = None,
-    live: Annotated[str | None, typer.Option(metavar="VENDOR", help=LIVE_HELP, show_default=False)] = None,
+    live: Annotated[
+        str | None, typer.Option(metavar="VENDOR", help=LIVE_HELP, show_default=False)
+    ] = None,
     task: Annotated[
-        str | None, typer.Option(help="With --live: a task id, to ask for its status too.", show_default=False)
+        str | None,
+        typer.Option(help="With --live: a task id, to ask for its status too.", show_default=False),
     ] = None,
-    simulated: Annotated[bool, typer.Option("--simulated", help="With --live: ask the embedded simulator.")] = False,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="With --live: ask the embedded simulator.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check recorded traffic against a vendor's spec, in both directions, and propose patches of the spec.
@@ -96,14 +110,17 @@ def _check_usage(
 ) -> None:
     if live and (files or vendor or base_url):
         raise typer.BadParameter(
-            "it makes its own traffic: no files, --vendor or --base-url with it", param_hint="--live"
+            "it makes its own traffic: no files, --vendor or --base-url with it",
+            param_hint="--live",
         )
     if not live and not files:
         raise typer.BadParameter("name a recording, or ask a vendor with --live", param_hint="FILE")
     if not live and (task or simulated):
         raise typer.BadParameter("only with --live", param_hint="--task" if task else "--simulated")
     if base_url and not vendor:
-        raise typer.BadParameter("whose is it? Name the vendor with --vendor", param_hint="--base-url")
+        raise typer.BadParameter(
+            "whose is it? Name the vendor with --vendor", param_hint="--base-url"
+        )
 
 
 # -- what is checked, and by what ----------------------------------------------------------------
@@ -115,7 +132,9 @@ def _all(spec: Path | None) -> list[Provider]:
         return list(all_providers().values())
     named = contract_of(spec).document.get("x-polyreel-vendor")
     if not isinstance(named, str) or named not in all_providers():
-        raise typer.BadParameter(f"{spec} names no vendor (x-polyreel-vendor): name it with --vendor")
+        raise typer.BadParameter(
+            f"{spec} names no vendor (x-polyreel-vendor): name it with --vendor"
+        )
     return [all_providers()[named]]
 
 
@@ -148,7 +167,9 @@ def _read(file: Path) -> bytes:
         raise RequestError([f"{file}: {error.strerror or error}"]) from None
 
 
-def _asked(provider: Provider, task: str | None, *, simulated: bool) -> tuple[list[Exchange], Mapping[str, str]]:
+def _asked(
+    provider: Provider, task: str | None, *, simulated: bool
+) -> tuple[list[RecordedExchange], Mapping[str, str]]:
     """What a vendor answers now, and the base URLs it was asked at."""
     bases = {} if simulated else environment.base_urls()
     if not simulated:
@@ -161,21 +182,29 @@ def _asked(provider: Provider, task: str | None, *, simulated: bool) -> tuple[li
 
 def _simulated_task(made: Client, provider: Provider) -> str:
     """A task to ask the simulator for, which bills nobody."""
-    route = next(route for route in provider.routes if route.workflow in {"text-to-video", "generate-image"})
+    route = next(
+        route for route in provider.routes if route.workflow in {"text-to-video", "generate-image"}
+    )
     return made.submit(made.plan({"prompt": "a paper boat", "model": route.model}, provider.id)).id
 
 
-def _check_matched(report: Report, chosen: Provider | None) -> None:
+def _check_matched(report: VerificationReport, chosen: Provider | None) -> None:
     if report.matched:
         return
-    reason = f"no documented call of {chosen.id}" if chosen else "for no vendor's host; name the vendor with --vendor"
-    raise RequestError([f"nothing to check: of {report.exchanges} recorded calls, all are {reason}"])
+    reason = (
+        f"no documented call of {chosen.id}"
+        if chosen
+        else "for no vendor's host; name the vendor with --vendor"
+    )
+    raise RequestError(
+        [f"nothing to check: of {report.exchanges} recorded calls, all are {reason}"]
+    )
 
 
 # -- what is told --------------------------------------------------------------------------------
 
 
-def _save(report: Report, file: Path) -> None:
+def _save(report: VerificationReport, file: Path) -> None:
     """The patch of the one vendor's spec; of several, by vendor."""
     patches = {vendor: list(steps) for vendor, steps in report.patches.items()}
     content: Any = next(iter(patches.values()), []) if len(patches) < 2 else patches
@@ -185,12 +214,15 @@ def _save(report: Report, file: Path) -> None:
         raise RequestError([f"--patch {file}: {error.strerror or error}"]) from None
 
 
-def _print(report: Report, *, as_json: bool) -> None:
+def _print(report: VerificationReport, *, as_json: bool) -> None:
     if as_json:
         show.document(_document(report))
         return
     if report.differences:
-        show.table(["", "what", "where", "spec", "expected", "actual"], [_row(one) for one in report.differences])
+        show.table(
+            ["", "what", "where", "spec", "expected", "actual"],
+            [_row(one) for one in report.differences],
+        )
     for vendor, steps in report.patches.items():
         show.line(f"{vendor}: a JSON Patch of its spec")
         show.line(json.dumps(list(steps), indent=2))
@@ -204,7 +236,7 @@ def _row(one: Difference) -> list[str]:
     return [one.severity, one.kind, where, one.spec, one.expected, one.actual]
 
 
-def _notes(report: Report) -> Iterator[str]:
+def _notes(report: VerificationReport) -> Iterator[str]:
     for one in report.unmatched:
         yield f"not checked: {one.recording} entry {one.entry}, {one.method} {one.url}: {one.reason}"
     for left in report.unhealed:
@@ -214,7 +246,7 @@ def _notes(report: Report) -> Iterator[str]:
     yield f"{report.matched} of {report.exchanges} calls checked, {found or 'no'} differences"
 
 
-def _document(report: Report) -> Json:
+def _document(report: VerificationReport) -> JsonObject:
     return {
         "status": "fits" if report.fits else "differs",
         "exchanges": report.exchanges,
@@ -226,5 +258,5 @@ def _document(report: Report) -> Json:
     }
 
 
-def _facts(one: Difference) -> Json:
+def _facts(one: Difference) -> JsonObject:
     return {**asdict(one), "patch": list(one.patch), "entries": list(one.entries)}

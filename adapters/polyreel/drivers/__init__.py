@@ -1,7 +1,8 @@
 """The drivers: they pump flows, and are the only code that touches sockets, files on arrival and clocks."""
 
-from .crew import Crew, completed
+from .many import ManyJobsDriver, completed
 from .pump import arun, run
-from .wire import Clock, RealClock, Wire, origin
+from .urls import origin
+from .wire import Clock, RealClock, Wire
 
-__all__ = ["Clock", "Crew", "RealClock", "Wire", "arun", "completed", "origin", "run"]
+__all__ = ["Clock", "ManyJobsDriver", "RealClock", "Wire", "arun", "completed", "origin", "run"]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from ..contract import is_public
+from ..hosts import is_public
 
 Resolver = Callable[[str, int], Sequence[str]]
 """The addresses of a host, as text; it may block, and raise OSError or ValueError."""

@@ -7,12 +7,13 @@ from contextlib import AsyncExitStack, ExitStack, aclosing, closing
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from .. import media
 from ..errors import PolyreelError, TransportError
 from ..flows import Fetch, Part, Reply, Saved, Send
+from ..mapping import media
 from .downloads import afetch, fetch
+from .urls import abody_of, body_of, origin, transport_errors
 from .watch import LATE, Watch, trouble
-from .wire import Wire, abody_of, body_of, origin, transport_errors
+from .wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,12 +35,14 @@ async def aexchange(step: Send | Fetch, wire: Wire) -> Reply | Saved:
 
 
 def _send(step: Send, wire: Wire) -> Reply:
-    call = Call(step, wire)
+    call = HttpCall(step, wire)
     try:
         with ExitStack() as stack:
             stack.callback(call.watch.stop)
             connections = wire.connections("paid" if step.paid else "free")
-            response = stack.enter_context(closing(connections.handle_request(call.request(stack, call.watch.see))))
+            response = stack.enter_context(
+                closing(connections.handle_request(call.request(stack, call.watch.see)))
+            )
             call.begin(response.headers)
             for chunk in body_of(response):
                 call.write(chunk)
@@ -51,7 +54,7 @@ def _send(step: Send, wire: Wire) -> Reply:
 
 
 async def _asend(step: Send, wire: Wire) -> Reply:
-    call = Call(step, wire)
+    call = HttpCall(step, wire)
     try:
         if (fast := wire.fast_connections(step)) is not None:
             async with asyncio.timeout(call.watch.left):
@@ -70,7 +73,7 @@ async def _asend(step: Send, wire: Wire) -> Reply:
         raise call.failure(error) from None
 
 
-class Call:
+class HttpCall:
     """One HTTP call to a vendor, as both drivers make it."""
 
     def __init__(self, step: Send, wire: Wire) -> None:
@@ -91,12 +94,16 @@ class Call:
         headers = self.wire.headers(step, origin(url))
         if step.parts:
             files: Any = [(part.name, _file(part, stack)) for part in step.parts]
-            return httpx.Request(step.method, url, headers=headers, files=files, extensions=extensions)
+            return httpx.Request(
+                step.method, url, headers=headers, files=files, extensions=extensions
+            )
         headers["Host"] = url.netloc.decode("ascii")  # with a stream of our own, httpx adds nothing
         if step.content is not None:
             headers["Content-Length"] = str(len(step.content))
         body = httpx.ByteStream(step.content or b"")
-        request = httpx.Request(step.method, url, headers=headers, stream=body, extensions=extensions)
+        request = httpx.Request(
+            step.method, url, headers=headers, stream=body, extensions=extensions
+        )
         request.read()
         return request
 
@@ -114,8 +121,12 @@ class Call:
 
     def finish(self, status: int, headers: Mapping[str, str]) -> Reply:
         """The result of the step."""
-        if self.watch.left <= 0 and not ("content-length" in headers or "transfer-encoding" in headers):
-            raise self.error(LATE)  # where nothing tells its length, a body that was cut off looks whole
+        if self.watch.left <= 0 and not (
+            "content-length" in headers or "transfer-encoding" in headers
+        ):
+            raise self.error(
+                LATE
+            )  # where nothing tells its length, a body that was cut off looks whole
         return self.reply(status, headers, bytes(self._body))
 
     def reply(self, status: int, headers: Mapping[str, str], content: bytes) -> Reply:
@@ -131,7 +142,11 @@ class Call:
 
     def failure(self, error: Exception) -> TransportError:
         """What the step fails with after an exception of the transport."""
-        return self.error(LATE if self.watch.late(error) else self.wire.without_key(self.step.vendor, trouble(error)))
+        return self.error(
+            LATE
+            if self.watch.late(error)
+            else self.wire.without_key(self.step.vendor, trouble(error))
+        )
 
 
 @lru_cache(maxsize=256)

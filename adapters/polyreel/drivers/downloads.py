@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from .. import media
 from ..errors import DownloadError, PolyreelError
 from ..flows import Fetch, Reply, Saved, Sleep, retry_after
+from ..mapping import media
 from .addresses import Refused, aresolve, check_addresses, check_form, check_port, resolve
 from .parts import HEAD_BYTES, Partial, length_of, validator_of
+from .urls import abody_of, body_of, origin, transport_errors
 from .watch import LATE, Watch, trouble
-from .wire import Wire, abody_of, body_of, origin, transport_errors
+from .wire import Wire
 
 if TYPE_CHECKING:
     import httpx
@@ -78,7 +79,11 @@ def fetch(step: Fetch, wire: Wire) -> Saved:
     with closing(download.actions()) as actions:
         while True:
             try:
-                action = actions.throw(outcome) if isinstance(outcome, Exception) else actions.send(outcome)
+                action = (
+                    actions.throw(outcome)
+                    if isinstance(outcome, Exception)
+                    else actions.send(outcome)
+                )
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
             try:
@@ -96,7 +101,11 @@ async def afetch(step: Fetch, wire: Wire) -> Saved:
     with closing(download.actions()) as actions:
         while True:
             try:
-                action = actions.throw(outcome) if isinstance(outcome, Exception) else actions.send(outcome)
+                action = (
+                    actions.throw(outcome)
+                    if isinstance(outcome, Exception)
+                    else actions.send(outcome)
+                )
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
             try:
@@ -115,7 +124,9 @@ def _do(action: Action, download: Download) -> Any:
     if isinstance(action, Resolve):
         return resolve(wire.resolver, action.host, action.port, watch.left)
     try:
-        with closing(wire.connections("download").handle_request(_traced(action, watch.see))) as response:
+        with closing(
+            wire.connections("download").handle_request(_traced(action, watch.see))
+        ) as response:
             if action.begin(response):
                 for chunk in body_of(response):
                     action.write(chunk)
@@ -215,13 +226,21 @@ class Download:
             self._part.restart()
             raise Broken(self.error("the server does not go on where it broke off", status))
         if status in PASSING or status >= 500:
-            raise Broken(self._status(response), retry_after(Reply(status, dict(response.headers), b"")))
+            raise Broken(
+                self._status(response), retry_after(Reply(status, dict(response.headers), b""))
+            )
         raise self._status(response)
 
     def _received(self, response: httpx.Response) -> bool:
         size = self._part.size
-        if self._length is None and self.watch.left <= 0 and "transfer-encoding" not in response.headers:
-            raise self.error(LATE)  # where nothing tells its length, a body that was cut off looks whole
+        if (
+            self._length is None
+            and self.watch.left <= 0
+            and "transfer-encoding" not in response.headers
+        ):
+            raise self.error(
+                LATE
+            )  # where nothing tells its length, a body that was cut off looks whole
         if self._length is not None and size != self._length:
             if size > self._length:
                 self._part.restart()
@@ -254,7 +273,9 @@ class Download:
         host = url.raw_host.decode("ascii")
         try:
             check_form(url.scheme, host, url.userinfo)
-            if self.wire.private_downloads or origin(url) in self.wire.hosts.get(self.step.vendor, ()):
+            if self.wire.private_downloads or origin(url) in self.wire.hosts.get(
+                self.step.vendor, ()
+            ):
                 return (None,)
             port = url.port if url.port is not None else {"http": 80, "https": 443}[url.scheme]
             check_port(port)
@@ -282,12 +303,21 @@ class Download:
             extensions["sni_hostname"] = url.raw_host.decode("ascii").rstrip(".")
             url = url.copy_with(host=address)
         self._receiving = False
-        return Get(httpx.Request("GET", url, headers=headers, extensions=extensions), self._begin, self._write)
+        return Get(
+            httpx.Request("GET", url, headers=headers, extensions=extensions),
+            self._begin,
+            self._write,
+        )
 
     def _range(self) -> dict[str, str]:
         """The headers that ask for the missing bytes of the very file whose first ones are here."""
         part, self._from = self.part, 0
-        if part is None or not part.size or part.validator is None or self._wrong_parts >= WRONG_PARTS:
+        if (
+            part is None
+            or not part.size
+            or part.validator is None
+            or self._wrong_parts >= WRONG_PARTS
+        ):
             return {}
         self._from = part.size
         return {"Range": f"bytes={part.size}-", "If-Range": part.validator}
@@ -327,7 +357,11 @@ class Download:
                 self.part.lasting = False
                 self.part.let_go()
             self.part = Partial(self.step.path, self.step.vendor, validator, self._length)
-        if not self._from and 0 < self._part.size <= (self._length or 0) and self._wrong_parts < WRONG_PARTS:
+        if (
+            not self._from
+            and 0 < self._part.size <= (self._length or 0)
+            and self._wrong_parts < WRONG_PARTS
+        ):
             return False  # the rest is asked for instead
         self._part.restart()
         return True
@@ -364,7 +398,9 @@ class Download:
         found = media.content_type(head, "image") or media.content_type(head, "video") or ""
         if not found or not found.startswith(kind):
             self._part.lasting = False
-            raise self.error(f"what arrived is not {kind or 'media'} (its first bytes say otherwise)")
+            raise self.error(
+                f"what arrived is not {kind or 'media'} (its first bytes say otherwise)"
+            )
         return found
 
     # -- errors ----------------------------------------------------------------------------------
@@ -389,6 +425,8 @@ class Download:
             return self.error(LATE)
         text = self.wire.without_key(self.step.vendor, trouble(error))
         failure = self.error(LATE if self.watch.late(error) else text)
-        hopeless = isinstance(error, httpx.UnsupportedProtocol) or "CERTIFICATE_VERIFY_FAILED" in str(error)
+        hopeless = isinstance(
+            error, httpx.UnsupportedProtocol
+        ) or "CERTIFICATE_VERIFY_FAILED" in str(error)
         passing = isinstance(error, httpx.TransportError | OSError) and not hopeless
         return Broken(failure) if passing else failure

@@ -14,11 +14,11 @@ import httpx
 import yarl
 
 from ..flows import Reply
+from .urls import beginning
 from .watch import CONNECT_SECONDS
-from .wire import beginning
 
 if TYPE_CHECKING:
-    from .calls import Call
+    from .calls import HttpCall
 
 PATIENCE: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
 """Only connecting has a time of its own: the driver holds the call to its deadline."""
@@ -31,10 +31,13 @@ class FastConnections:
         # The same trust in certificates as elsewhere. No cookies, no proxies of the environment.
         connector = aiohttp.TCPConnector(limit=most, ssl=httpx.create_ssl_context(trust_env=False))
         self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
         )
 
-    async def make(self, call: Call) -> Reply:
+    async def make(self, call: HttpCall) -> Reply:
         """Make one call; TransportError where no whole answer arrives."""
         step = call.step
         call.watch.may_have_left = True  # nobody tells
@@ -42,7 +45,12 @@ class FastConnections:
         if step.params:
             url = url.update_query(step.params)
         headers = call.wire.headers(step, beginning(step.url))
-        body: Any = {"data": step.content, "headers": headers, "allow_redirects": False, "timeout": PATIENCE}
+        body: Any = {
+            "data": step.content,
+            "headers": headers,
+            "allow_redirects": False,
+            "timeout": PATIENCE,
+        }
         try:
             async with self._session.request(step.method, url, **body) as response:
                 call.begin(response.headers)

@@ -12,12 +12,14 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import IO, Final
 
-from .. import media
 from ..errors import DownloadError
+from ..mapping import media
 
 try:
     import fcntl
-except ImportError:  # Windows: nothing tells there whether a part is still being written, so none is shared
+except (
+    ImportError
+):  # Windows: nothing tells there whether a part is still being written, so none is shared
     fcntl = None  # type: ignore[assignment]
 
 HEAD_BYTES: Final = 16
@@ -62,7 +64,9 @@ class Partial:
     off. Without, or where somebody else holds that one, it has a random name and is deleted unless finished.
     """
 
-    def __init__(self, target: Path, vendor: str, validator: str | None, length: int | None) -> None:
+    def __init__(
+        self, target: Path, vendor: str, validator: str | None, length: int | None
+    ) -> None:
         self.target, self.vendor, self.validator, self.length = target, vendor, validator, length
         self.lasting = False
         """Whether it stays when the download breaks off."""
@@ -83,7 +87,10 @@ class Partial:
 
     def is_of(self, validator: str | None, length: int | None) -> bool:
         """Whether this part is one of the file with this validator and length."""
-        return None not in {validator, length} and (validator, length) == (self.validator, self.length)
+        return None not in {validator, length} and (validator, length) == (
+            self.validator,
+            self.length,
+        )
 
     def write(self, chunk: bytes) -> None:
         """Append bytes."""
@@ -152,7 +159,9 @@ class Partial:
     def _hold_lasting(self) -> bool:
         if fcntl is None or self.validator is None or self.length is None:
             return False
-        self.path = self.target.with_name(part_name(self.target.name, mark_of(self.validator, self.length)))
+        self.path = self.target.with_name(
+            part_name(self.target.name, mark_of(self.validator, self.length))
+        )
         for _ in range(TRIES):
             self._file = _open(self.path, os.O_CREAT)
             if not (locked := _lock(self._file)):
@@ -181,7 +190,9 @@ class Partial:
             return
         pattern = re.compile(rf"{re.escape(self.target.name)}\.[0-9a-f]{{8}}\.part")
         with suppress(OSError):
-            for path in [path for path in self.target.parent.iterdir() if pattern.fullmatch(path.name)]:
+            for path in [
+                path for path in self.target.parent.iterdir() if pattern.fullmatch(path.name)
+            ]:
                 with suppress(OSError), _open(path) as file:
                     if _lock(file) and _is_at(file, path):
                         path.unlink()

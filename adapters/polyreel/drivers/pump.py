@@ -9,8 +9,8 @@ from typing import Any, Final, Self, TypeVar
 from attrs import evolve
 
 from ..errors import LedgerError, PolyreelError
-from ..flows import Fetch, Flow, Hear, Now, Record, Reply, Send, Sleep, Step, Tell
-from ..records import OWNING
+from ..flows import Fetch, Flow, NextEvent, Notify, Now, Record, Reply, Send, Sleep, Step
+from ..ledger.events import OWNING
 from .calls import aexchange, exchange
 from .streams import aopen_stream, open_stream
 from .wire import Wire
@@ -117,14 +117,14 @@ class _Run:
         reply, self._stream = await aopen_stream(step, self.wire)
         return reply
 
-    def hear(self, step: Hear) -> Reply | None:
+    def hear(self, step: NextEvent) -> Reply | None:
         """The next event of the stream that is open; where there is none, it is let go."""
         reply: Reply | None = self._stream and self._stream.hear(step)
         if reply is None:
             self.let_go()
         return reply
 
-    async def ahear(self, step: Hear) -> Reply | None:
+    async def ahear(self, step: NextEvent) -> Reply | None:
         """The same, awaiting."""
         reply: Reply | None = self._stream and await self._stream.hear(step)
         if reply is None:
@@ -147,7 +147,10 @@ class _Run:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._owner is not None and self.wire.ledger is not None:
             try:
@@ -159,7 +162,7 @@ class _Run:
 def _perform(step: Step, this: _Run) -> Any:
     if isinstance(step, Sleep):
         return this.wire.clock.sleep(this.wire.pause(step))
-    if isinstance(step, Hear):
+    if isinstance(step, NextEvent):
         return this.hear(step)
     if isinstance(step, Send) and step.stream:
         return this.open(step)
@@ -169,16 +172,18 @@ def _perform(step: Step, this: _Run) -> Any:
 async def _aperform(step: Step, this: _Run) -> Any:
     if isinstance(step, Sleep):
         return await this.wire.clock.asleep(this.wire.pause(step))
-    if isinstance(step, Hear):
+    if isinstance(step, NextEvent):
         return await this.ahear(step)
     if isinstance(step, Send) and step.stream:
         return await this.aopen(step)
-    return await aexchange(step, this.wire) if isinstance(step, Send | Fetch) else _simple(step, this)
+    return (
+        await aexchange(step, this.wire) if isinstance(step, Send | Fetch) else _simple(step, this)
+    )
 
 
-def _simple(step: Now | Tell | Record, this: _Run) -> Any:
+def _simple(step: Now | Notify | Record, this: _Run) -> Any:
     if isinstance(step, Record):
         return this.record(step)
-    if isinstance(step, Tell) and this.wire.listener:
+    if isinstance(step, Notify) and this.wire.listener:
         this.wire.listener(step.event)
     return this.wire.clock.now()

@@ -14,10 +14,11 @@ from contextlib import AsyncExitStack, ExitStack, aclosing, closing, suppress
 from typing import TYPE_CHECKING, Final
 
 from ..errors import PolyreelError
-from ..flows import EVENT_STREAM, MAX_JSON_BYTES, QUIET_SECONDS, Hear, Reply, Send
-from .calls import Call
+from ..flows import EVENT_STREAM, MAX_JSON_BYTES, QUIET_SECONDS, NextEvent, Reply, Send
+from .calls import HttpCall
+from .urls import abody_of, body_of, transport_errors
 from .watch import LATE
-from .wire import Wire, abody_of, body_of, transport_errors
+from .wire import Wire
 
 if TYPE_CHECKING:
     import httpx
@@ -83,7 +84,7 @@ class Events:
 class _Told:
     """What both kinds of streams know of the one that is open."""
 
-    def __init__(self, call: Call, response: httpx.Response) -> None:
+    def __init__(self, call: HttpCall, response: httpx.Response) -> None:
         self._call, self._response = call, response
         self._events = Events()
         self._waiting: list[bytes] = []
@@ -118,7 +119,7 @@ class _Told:
 class _Patience:
     """How long a stream is listened to for one event."""
 
-    def __init__(self, step: Hear) -> None:
+    def __init__(self, step: NextEvent) -> None:
         self._began = time.monotonic()
         self._step = step
 
@@ -145,7 +146,7 @@ def is_stream(response: httpx.Response) -> bool:
 class Stream(_Told):
     """A stream that is open, for the blocking driver."""
 
-    def __init__(self, call: Call, response: httpx.Response, stack: ExitStack) -> None:
+    def __init__(self, call: HttpCall, response: httpx.Response, stack: ExitStack) -> None:
         super().__init__(call, response)
         self._body = iter(body_of(response))
         if hasattr(self._body, "close"):
@@ -164,7 +165,7 @@ class Stream(_Told):
         self._stack = self._stack.pop_all()
         return self
 
-    def hear(self, step: Hear) -> Reply | None:
+    def hear(self, step: NextEvent) -> Reply | None:
         """The next event: see `Hear`."""
         patience = _Patience(step)
         with suppress(PolyreelError, *transport_errors()):
@@ -186,12 +187,14 @@ class Stream(_Told):
 
 def open_stream(step: Send, wire: Wire) -> tuple[Reply, Stream | None]:
     """Make a paid call and give its first event, and the stream for the others; or the ordinary answer."""
-    call = Call(step, wire)
+    call = HttpCall(step, wire)
     try:
         with ExitStack() as stack:
             stack.callback(call.watch.stop)
             connections = wire.connections(USE)
-            response = stack.enter_context(closing(connections.handle_request(call.request(stack, call.watch.see))))
+            response = stack.enter_context(
+                closing(connections.handle_request(call.request(stack, call.watch.see)))
+            )
             call.begin(response.headers)
             if is_stream(response):
                 stream = Stream(call, response, stack)
@@ -211,7 +214,7 @@ def open_stream(step: Send, wire: Wire) -> tuple[Reply, Stream | None]:
 class AsyncStream(_Told):
     """A stream that is open, for the awaiting driver."""
 
-    def __init__(self, call: Call, response: httpx.Response, stack: AsyncExitStack) -> None:
+    def __init__(self, call: HttpCall, response: httpx.Response, stack: AsyncExitStack) -> None:
         super().__init__(call, response)
         self._body: AsyncIterator[bytes] = aiter(abody_of(response))
         if hasattr(self._body, "aclose"):
@@ -229,7 +232,7 @@ class AsyncStream(_Told):
         self._stack = self._stack.pop_all()
         return self
 
-    async def hear(self, step: Hear) -> Reply | None:
+    async def hear(self, step: NextEvent) -> Reply | None:
         """The next event: see `Hear`."""
         patience = _Patience(step)
         with suppress(PolyreelError, *transport_errors()):
@@ -251,7 +254,7 @@ class AsyncStream(_Told):
 
 async def aopen_stream(step: Send, wire: Wire) -> tuple[Reply, AsyncStream | None]:
     """The same, awaiting."""
-    call = Call(step, wire)
+    call = HttpCall(step, wire)
     try:
         async with AsyncExitStack() as stack, asyncio.timeout(call.watch.left):
             connections = wire.async_connections(USE)

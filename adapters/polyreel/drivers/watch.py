@@ -37,7 +37,12 @@ class Watch:
         """The timeouts of httpx's transports, each for one wait."""
         left = max(0.0, self.left)
         stalled = min(left, stalled)
-        return {"connect": min(left / 2, CONNECT_SECONDS), "read": stalled, "write": stalled, "pool": left}
+        return {
+            "connect": min(left / 2, CONNECT_SECONDS),
+            "read": stalled,
+            "write": stalled,
+            "pool": left,
+        }
 
     def see(self, event: str, info: Mapping[str, Any]) -> None:
         """Hear an event of a blocking call."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
@@ -15,18 +15,19 @@ from ..errors import KeyMissingError
 from ..flows import Fetch, Send, Sleep, Step
 from ..keys import Secret
 from .addresses import Resolver, look_up
+from .urls import USUAL, beginning
 
 if TYPE_CHECKING:
     import httpx
 
-    from ..ledger import Ledger
+    from ..ledger.sqlite import Ledger
     from .fast import FastConnections
 
-USER_AGENT: Final = "polyreel/0.1"
-USUAL: Final = {"Accept": "*/*", "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-"""The headers of every call. identity: a few compressed bytes could become gigabytes."""
+
 CONNECTIONS: Final = 16
 """How many there are at most to vendors' own hosts."""
+
+
 Use = Literal["free", "paid", "download"]
 """What a connection is for."""
 
@@ -85,7 +86,9 @@ class Wire:
     resolver: Resolver = look_up
     """Finds the addresses of the hosts that files come from."""
     _transports: dict[Use, httpx.BaseTransport] = field(factory=dict, init=False, repr=False)
-    _async_transports: dict[Use, httpx.AsyncBaseTransport] = field(factory=dict, init=False, repr=False)
+    _async_transports: dict[Use, httpx.AsyncBaseTransport] = field(
+        factory=dict, init=False, repr=False
+    )
     _fast: FastConnections | None = field(default=None, init=False, repr=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False, repr=False)
 
@@ -166,7 +169,10 @@ class Wire:
     async def aclose(self) -> None:
         """Close the awaiting connections."""
         if self._loop is asyncio.get_running_loop():
-            for transport in (*self._async_transports.values(), *([self._fast] if self._fast else ())):
+            for transport in (
+                *self._async_transports.values(),
+                *([self._fast] if self._fast else ()),
+            ):
                 await transport.aclose()
         self._async_transports, self._fast = {}, None
 
@@ -176,21 +182,9 @@ def _limits(use: Use, keep_alive: int) -> httpx.Limits:
 
     # Downloads take long: no other call, and no other download, should have to wait for one to end.
     return httpx.Limits(
-        max_connections=None if use == "download" else CONNECTIONS, max_keepalive_connections=keep_alive
+        max_connections=None if use == "download" else CONNECTIONS,
+        max_keepalive_connections=keep_alive,
     )
-
-
-def origin(url: str | httpx.URL) -> str:
-    """Scheme, host and port of a URL."""
-    import httpx  # noqa: PLC0415
-
-    parsed = httpx.URL(url) if isinstance(url, str) else url
-    return f"{parsed.scheme}://{parsed.netloc.decode('ascii', 'replace')}"
-
-
-def beginning(url: str) -> str:
-    """A URL up to its path, as it stands there."""
-    return "/".join(url.split("/", 3)[:3])
 
 
 @cache
@@ -200,23 +194,3 @@ def _fast() -> type[FastConnections] | None:
     except ImportError:
         return None
     return FastConnections
-
-
-def transport_errors() -> tuple[type[Exception], ...]:
-    """What a call can raise while it is on its way."""
-    import httpx  # noqa: PLC0415
-
-    # OSError: files, and asyncio's timeout. ValueError: odd host names.
-    return (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError)
-
-
-def body_of(response: httpx.Response) -> Iterator[bytes]:
-    """The bytes of an answer as they come; nothing of it is compressed."""
-    stream: Any = response.stream
-    return iter(stream)
-
-
-def abody_of(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The same, awaiting."""
-    stream: Any = response.stream
-    return aiter(stream)

@@ -26,13 +26,24 @@ from polyreel_generated.evolink.models import (
     TaskBatchRequest,
 )
 
-from ..answers import first, is_number
-from ..codecs import CannotExpressError, Choice, Default, Items, Json, Only, Prompt, cited_inputs
 from ..errors import VendorError
 from ..flows import Flow, Part, Send, send_patiently
-from ..mapping import Absent, Alias, Constant, Field, Forced, Group, Row
-from ..prompts import ANGLE
-from ..provider import Facts, Listed, Listing, Provider, Reads, Route, SimulatedTask, Status, Survey, Webhook
+from ..mapping.codecs import (
+    CannotExpressError,
+    Choice,
+    Default,
+    Items,
+    Only,
+    Prompt,
+    cited_inputs,
+)
+from ..mapping.marks import ANGLE
+from ..mapping.rows import Absent, Alias, Constant, Field, Forced, Group, Row
+from ..places import JsonObject
+from .base.answers import first, is_number
+from .base.facts import Facts, Listed, Listing, Reads, SimulatedTask, Status, Survey, Webhook
+from .base.provider import Provider
+from .base.routes import Route
 
 LIST_LIMIT: Final = 50
 LIST_PAGES: Final = 4
@@ -45,12 +56,22 @@ SHOT_PROMPT: Final = Field(
     default=Default("", "the field is demanded, and ignored beside shots", when="shots"),
 )
 ELEMENTS: Final = Field("elements", "model_params.element_list", Items("element_id"))
-NO_NEGATIVE: Final = Absent("negative_prompt", reason="EvoLink lists no negative prompt for Kling O3")
+NO_NEGATIVE: Final = Absent(
+    "negative_prompt", reason="EvoLink lists no negative prompt for Kling O3"
+)
 NO_GUIDANCE: Final = Absent("guidance_scale", reason="EvoLink lists no prompt adherence for Kling")
-SILENT: Final = Forced("audio", value=False, reason="sound is forced off where there is a video input")
-NO_SHOTS: Final = Absent("shots", reason="the newer page (Oct 2026) no longer lists multi-shot fields for this model")
+SILENT: Final = Forced(
+    "audio", value=False, reason="sound is forced off where there is a video input"
+)
+NO_SHOTS: Final = Absent(
+    "shots", reason="the newer page (Oct 2026) no longer lists multi-shot fields for this model"
+)
 NO_SHOT_MODE: Final = Absent("shot_mode", reason=NO_SHOTS.reason)
-MULTI_SHOT: Final = ("model_params.multi_shot", "model_params.shot_type", "model_params.multi_prompt")
+MULTI_SHOT: Final = (
+    "model_params.multi_shot",
+    "model_params.shot_type",
+    "model_params.multi_prompt",
+)
 
 
 class MultiShot:
@@ -64,13 +85,19 @@ class MultiShot:
         shots, mode = values.get("shots"), values.get("shot_mode")
         if mode == "automatic":
             if shots is not None:
-                raise CannotExpressError("automatic planning takes no shots of its own", leaves=("/shot_mode",))
+                raise CannotExpressError(
+                    "automatic planning takes no shots of its own", leaves=("/shot_mode",)
+                )
             if self.automatic is None:
-                raise CannotExpressError("automatic is not offered", limit="only custom", leaves=("/shot_mode",))
+                raise CannotExpressError(
+                    "automatic is not offered", limit="only custom", leaves=("/shot_mode",)
+                )
             return {MULTI_SHOT[0]: True, MULTI_SHOT[1]: self.automatic}
         if shots is None:
             raise CannotExpressError("custom planning needs shots", leaves=("/shot_mode",))
-        untimed = tuple(f"/shots/{index}" for index, shot in enumerate(shots) if "duration" not in shot)
+        untimed = tuple(
+            f"/shots/{index}" for index, shot in enumerate(shots) if "duration" not in shot
+        )
         if untimed:
             raise CannotExpressError(
                 "every shot needs a duration", limit="durations that make the total", leaves=untimed
@@ -136,7 +163,8 @@ def motion(*own: Row) -> tuple[Row, ...]:
             "character_orientation",
             "model_params.character_orientation",
             default=Default(
-                "video", "the field is demanded; video takes motion clips of up to 30 s, image of up to 10 s"
+                "video",
+                "the field is demanded; video takes motion clips of up to 30 s, image of up to 10 s",
             ),
         ),
         Field("keep_source_audio", "model_params.keep_sound"),
@@ -148,11 +176,21 @@ FRAMES: Final = (Field("first_frame", "image_start"), Field("last_frame", "image
 REFERENCES: Final = Field("reference_images", "image_urls")
 ASPECT: Final = Field("aspect_ratio", "aspect_ratio")
 KEEP: Final = Field("keep_source_audio", "keep_original_sound")
-O3_IMAGE: Final = rows("kling-o3-image-to-video", *FRAMES, REFERENCES, ELEMENTS, *made(NO_NEGATIVE), ASPECT)
+O3_IMAGE: Final = rows(
+    "kling-o3-image-to-video", *FRAMES, REFERENCES, ELEMENTS, *made(NO_NEGATIVE), ASPECT
+)
 # With a reference image there are three images, and a last frame is not allowed beside more than two in total.
-NO_LAST_FRAME: Final = Absent("last_frame", reason="a last frame is not allowed beside reference images")
+NO_LAST_FRAME: Final = Absent(
+    "last_frame", reason="a last frame is not allowed beside reference images"
+)
 O3_REFERENCE: Final = rows(
-    "kling-o3-image-to-video", FRAMES[0], NO_LAST_FRAME, REFERENCES, ELEMENTS, *made(NO_NEGATIVE), ASPECT
+    "kling-o3-image-to-video",
+    FRAMES[0],
+    NO_LAST_FRAME,
+    REFERENCES,
+    ELEMENTS,
+    *made(NO_NEGATIVE),
+    ASPECT,
 )
 VIDEO_ALIASES: Final = (Alias("video_urls", Only(first=True)), Alias("video", Only(first=True)))
 
@@ -292,17 +330,23 @@ class EvoLink(Provider):
     file_note = "EvoLink's file upload takes images only, and video fields take URLs"
     output_seconds = 24 * 3600
     poll_floor = 8.0  # the pace of the vendor's own client for video tasks
-    survey = Survey(50)  # known from the vendor's official client (read in Oct 2026); no docs page has it
+    survey = Survey(
+        50
+    )  # known from the vendor's official client (read in Oct 2026); no docs page has it
 
     def get_request(self, task_id: str) -> Mapping[str, Any]:
         """`GET /v1/tasks/{task_id}`."""
         return get_task.build_request(task_id)
 
-    def ask_about(self, task_ids: Sequence[str], base_url: str | None = None) -> Flow[Mapping[str, Facts]]:
+    def ask_about(
+        self, task_ids: Sequence[str], base_url: str | None = None
+    ) -> Flow[Mapping[str, Facts]]:
         """`POST /v1/tasks/batch`, whose answer leaves out ids that it does not know."""
         request = batch_get_tasks.build_request(body=TaskBatchRequest(task_ids=list(task_ids)))
         body = (yield from self.ask(request, base_url, "a query for several tasks")).json()
-        return self.facts_of_several(first(body, ("data",)) if isinstance(body, dict) else None, task_ids)
+        return self.facts_of_several(
+            first(body, ("data",)) if isinstance(body, dict) else None, task_ids
+        )
 
     def recent(self, base_url: str | None = None) -> Flow[Listing | None]:
         """`GET /v1/tasks`, newest first, at most four pages: ended tasks too, without their requests.
@@ -332,25 +376,31 @@ class EvoLink(Provider):
         operation = self.contract.operations["uploadFileStream"]
         parts = (Part("file", path=path, content_type=content_type),)
         url = operation.server + upload_file_stream.PATH
-        reply = yield from send_patiently(Send(self.id, upload_file_stream.METHOD, url, parts=parts, deadline=300.0))
+        reply = yield from send_patiently(
+            Send(self.id, upload_file_stream.METHOD, url, parts=parts, deadline=300.0)
+        )
         link = first(reply.json(), ("data.file_url",)) if reply.ok else None
         if not isinstance(link, str):
             _, message = self.read_error(reply)
-            raise VendorError(f"the upload of {path.name} failed: {message}", vendor=self.id, status=reply.status)
+            raise VendorError(
+                f"the upload of {path.name} failed: {message}", vendor=self.id, status=reply.status
+            )
         return link
 
     def is_not_found(self, status: int, code: str | None) -> bool:
         """404, or the 400 for an id that is not one of this vendor's."""
         return status == 404 or code in {"task_not_found", "invalid_task_id"}
 
-    def impersonate(self, example: Json, task: SimulatedTask) -> Json:
+    def impersonate(self, example: JsonObject, task: SimulatedTask) -> JsonObject:
         """A task, or a line of the list, in EvoLink's shape."""
-        facts: Json = {
+        facts: JsonObject = {
             "id": task.id,
             "created": task.created,
             "created_at": task.created,
             "model": task.model,
-            "progress": example.get("progress") if task.status in {"failed", "canceled"} else task.progress,
+            "progress": example.get("progress")
+            if task.status in {"failed", "canceled"}
+            else task.progress,
             "results": list(task.urls),
             "result_data": [{"url": url} for url in task.urls],
             "result_count": len(task.urls),

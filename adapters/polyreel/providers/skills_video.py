@@ -27,11 +27,14 @@ from polyreel_generated.skills_video.models import (
     KlingV26TextImageToVideo,
 )
 
-from ..codecs import Choice, Json, Prompt, cited_inputs
 from ..flows import Flow
-from ..mapping import Absent, Alias, Constant, Field, Row
-from ..prompts import AT
-from ..provider import Facts, Listing, Provider, Reads, Route, SimulatedTask, Status, Survey, Webhook
+from ..mapping.codecs import Choice, Prompt, cited_inputs
+from ..mapping.marks import AT
+from ..mapping.rows import Absent, Alias, Constant, Field, Row
+from ..places import JsonObject
+from .base.facts import Facts, Listing, Reads, SimulatedTask, Status, Survey, Webhook
+from .base.provider import Provider
+from .base.routes import Route
 
 QUALITY: Final = Field("resolution", "quality", Choice({"720p": "standard", "1080p": "pro"}))
 PROMPT: Final = Field("prompt", "prompt", Prompt(AT, cited_inputs))
@@ -39,7 +42,9 @@ AUDIO: Final = Field("audio", "generate_audio")
 DURATION: Final = Field("duration", "duration")
 ASPECT: Final = Field("aspect_ratio", "aspect_ratio")
 NEGATIVE: Final = Field("negative_prompt", "negative_prompt")
-REFERENCES: Final = Field("reference_images", "image_urls", aliases=(Alias("reference_image_urls"),))
+REFERENCES: Final = Field(
+    "reference_images", "image_urls", aliases=(Alias("reference_image_urls"),)
+)
 KEEP: Final = Field("keep_source_audio", "keep_audio")
 LIST_LIMIT: Final = 100
 """The longest list of running generations that can be asked for."""
@@ -84,8 +89,12 @@ V26_TEXT_OR_IMAGE: Final = feature(
 )
 
 ROUTES: Final = (
-    Route("kling-o3", "text-to-video", create_kling_o3_video, KlingO3TextImageToVideo, TEXT_OR_IMAGE),
-    Route("kling-o3", "image-to-video", create_kling_o3_video, KlingO3TextImageToVideo, TEXT_OR_IMAGE),
+    Route(
+        "kling-o3", "text-to-video", create_kling_o3_video, KlingO3TextImageToVideo, TEXT_OR_IMAGE
+    ),
+    Route(
+        "kling-o3", "image-to-video", create_kling_o3_video, KlingO3TextImageToVideo, TEXT_OR_IMAGE
+    ),
     Route(
         "kling-o3",
         "image-to-video",
@@ -152,11 +161,26 @@ ROUTES: Final = (
             DURATION,
             ASPECT,
             QUALITY,
-            Absent("audio", reason="whether this workflow makes sound of its own is not documented: keep_source_audio"),
+            Absent(
+                "audio",
+                reason="whether this workflow makes sound of its own is not documented: keep_source_audio",
+            ),
         ),
     ),
-    Route("kling-v2.6", "text-to-video", create_kling_v26_video, KlingV26TextImageToVideo, V26_TEXT_OR_IMAGE),
-    Route("kling-v2.6", "image-to-video", create_kling_v26_video, KlingV26TextImageToVideo, V26_TEXT_OR_IMAGE),
+    Route(
+        "kling-v2.6",
+        "text-to-video",
+        create_kling_v26_video,
+        KlingV26TextImageToVideo,
+        V26_TEXT_OR_IMAGE,
+    ),
+    Route(
+        "kling-v2.6",
+        "image-to-video",
+        create_kling_v26_video,
+        KlingV26TextImageToVideo,
+        V26_TEXT_OR_IMAGE,
+    ),
     Route(
         "kling-v2.6",
         "motion-control",
@@ -172,7 +196,10 @@ ROUTES: Final = (
             Field("keep_source_audio", "keep_original_sound"),
             Absent("duration", reason="the clip is as long as the motion video"),
             Absent("aspect_ratio", reason="the clip has the frame of its inputs"),
-            Absent("audio", reason="motion control keeps or drops the source's sound: keep_source_audio"),
+            Absent(
+                "audio",
+                reason="motion control keeps or drops the source's sound: keep_source_audio",
+            ),
         ),
     ),
     Route(
@@ -220,7 +247,14 @@ class SkillsVideo(Provider):
     reads = Reads(
         id=("id",),
         status=("status",),
-        outputs=("data.videos", "data.video", "data.images", "data.image", "data.video_url", "data.url"),
+        outputs=(
+            "data.videos",
+            "data.video",
+            "data.images",
+            "data.image",
+            "data.video_url",
+            "data.url",
+        ),
         usage=("usage",),
         error_code=("code",),
         error_message=("message",),
@@ -241,7 +275,9 @@ class SkillsVideo(Provider):
         """`GET /generation/{id}`."""
         return get_generation.build_request(task_id)
 
-    def ask_about(self, task_ids: Sequence[str], base_url: str | None = None) -> Flow[Mapping[str, Facts]]:
+    def ask_about(
+        self, task_ids: Sequence[str], base_url: str | None = None
+    ) -> Flow[Mapping[str, Facts]]:
         """`GET /generations/running`: those that have not ended."""
         request = list_running_generations.build_request(limit=LIST_LIMIT)
         items = (yield from self.ask(request, base_url, "a list query")).json()
@@ -257,10 +293,12 @@ class SkillsVideo(Provider):
         tasks = self.read_list(items, body=("input",))
         return Listing(tasks, complete=len(tasks) == len(items) < LIST_LIMIT, running_only=True)
 
-    def impersonate(self, example: Json, task: SimulatedTask) -> Json:
+    def impersonate(self, example: JsonObject, task: SimulatedTask) -> JsonObject:
         """A generation in skills.video's shape."""
-        facts: Json = {"id": task.id, "input": task.body}
-        if example.get("usage", {}).get("total"):  # zero in the examples of failures and of unfinished events
+        facts: JsonObject = {"id": task.id, "input": task.body}
+        if example.get("usage", {}).get(
+            "total"
+        ):  # zero in the examples of failures and of unfinished events
             facts["usage"] = {"total": task.credits, "subscription": task.credits, "permanent": 0}
         if isinstance(data := example.get("data"), dict):
             single, several = ("image", "images") if "images" in data else ("video", "videos")
@@ -270,7 +308,11 @@ class SkillsVideo(Provider):
                     "url": url,
                     "file_name": url.rpartition("/")[2],
                     "content_type": task.content_type,
-                    **({"width": task.width, "height": task.height} if "width" in data[single] else {}),
+                    **(
+                        {"width": task.width, "height": task.height}
+                        if "width" in data[single]
+                        else {}
+                    ),
                 }
                 for url in task.urls
             ]

@@ -14,11 +14,14 @@ from polyreel_generated.uniall.api.generation import create_video
 from polyreel_generated.uniall.api.tasks import get_video
 from polyreel_generated.uniall.models import KlingV3ImageToVideo, KlingV3TextToVideo
 
-from ..codecs import CannotExpressError, Choice, Default, Json, Names, Prompt, cited_inputs
 from ..flows import Reply
-from ..mapping import Absent, Field, Group, Row
-from ..prompts import AT
-from ..provider import Provider, Reads, Route, SimulatedTask, Status
+from ..mapping.codecs import CannotExpressError, Choice, Default, Names, Prompt, cited_inputs
+from ..mapping.marks import AT
+from ..mapping.rows import Absent, Field, Group, Row
+from ..places import JsonObject
+from .base.facts import Reads, SimulatedTask, Status
+from .base.provider import Provider
+from .base.routes import Route
 
 MODELS: Final = Names(
     "model",
@@ -38,15 +41,19 @@ SHOT_MODES: Final = Choice({"custom": "customize", "automatic": "intelligent"})
 class ShotPrompts:
     """Shots as bare prompts: the documented items have no duration."""
 
-    def encode(self, value: list[Json], shared: Mapping[str, Any]) -> list[Json]:
+    def encode(self, value: list[JsonObject], shared: Mapping[str, Any]) -> list[JsonObject]:
         """Items of one prompt each."""
         bare = [{"prompt": shot["prompt"]} for shot in value]
-        timed = tuple(f"/{index}/duration" for index, shot in enumerate(value) if "duration" in shot)
+        timed = tuple(
+            f"/{index}/duration" for index, shot in enumerate(value) if "duration" in shot
+        )
         if timed:
-            raise CannotExpressError("shots have no duration of their own here", without=bare, leaves=timed)
+            raise CannotExpressError(
+                "shots have no duration of their own here", without=bare, leaves=timed
+            )
         return bare
 
-    def decode(self, value: list[Json], shared: Mapping[str, Any]) -> list[Json]:
+    def decode(self, value: list[JsonObject], shared: Mapping[str, Any]) -> list[JsonObject]:
         """The prompts."""
         if any(set(item) != {"prompt"} for item in value):
             raise ValueError("only items of one prompt each are documented")
@@ -62,7 +69,9 @@ def rows(*own: Row) -> tuple[Row, ...]:
             MODELS,
             defaults={
                 "resolution": Default("720p", "the model name demands a size; 720p is the smaller"),
-                "audio": Default(value=False, reason="the model name demands a choice; silent is the plainer"),
+                "audio": Default(
+                    value=False, reason="the model name demands a choice; silent is the plainer"
+                ),
             },
         ),
         *own,
@@ -70,12 +79,16 @@ def rows(*own: Row) -> tuple[Row, ...]:
         Field(
             "duration",
             "duration",
-            default=Default(5, "left out, a gateway may bill another length than it makes; 5 s is Kling's own default"),
+            default=Default(
+                5,
+                "left out, a gateway may bill another length than it makes; 5 s is Kling's own default",
+            ),
         ),
         Field("negative_prompt", "extra_body.negative_prompt"),
         Field("guidance_scale", "extra_body.cfg_scale"),
         Absent(
-            "elements", reason="UniAll lists extra_body.element_list without saying what its items look like; use extra"
+            "elements",
+            reason="UniAll lists extra_body.element_list without saying what its items look like; use extra",
         ),
         Absent("watermark", reason="UniAll documents no watermark switch"),
         Absent("callback_url", reason="UniAll documents no callback"),
@@ -85,7 +98,9 @@ def rows(*own: Row) -> tuple[Row, ...]:
 IGNORED: Final = {"extra_body.element_list": "the shape of its items is not documented"}
 PROMPT: Final = Field("prompt", "prompt")
 MODE: Final = Field("shot_mode", "extra_body.shot_type", SHOT_MODES)
-SHOT_MODE: Final = evolve(MODE, default=Default("custom", "shots are planned by the request", when="shots"))
+SHOT_MODE: Final = evolve(
+    MODE, default=Default("custom", "shots are planned by the request", when="shots")
+)
 
 ROUTES: Final = (
     Route(
@@ -93,7 +108,11 @@ ROUTES: Final = (
         "text-to-video",
         create_video,
         KlingV3TextToVideo,
-        rows(PROMPT, MODE, Absent("shots", reason="multi_prompt is documented for image-to-video only")),
+        rows(
+            PROMPT,
+            MODE,
+            Absent("shots", reason="multi_prompt is documented for image-to-video only"),
+        ),
         ignored=IGNORED,
     ),
     Route(
@@ -177,11 +196,11 @@ class UniAll(Provider):
         """new-api's own header."""
         return reply.header("x-oneapi-request-id")
 
-    def impersonate(self, example: Json, task: SimulatedTask) -> Json:
+    def impersonate(self, example: JsonObject, task: SimulatedTask) -> JsonObject:
         """A task in UniAll's shape, or in the gateway's envelope."""
         if isinstance(record := example.get("data"), dict):
             return {**example, "data": self._record(record, task)}
-        facts: Json = {
+        facts: JsonObject = {
             "id": task.id,
             "created_at": task.created,
             "model": task.model,
@@ -190,16 +209,27 @@ class UniAll(Provider):
             "video_url": task.urls[0],
             "result": {"outputs": list(task.urls), "video_url": task.urls[0]},
         }
-        if example.get("task_id") == example.get("id"):  # once done, it is another one: the upstream's
+        if example.get("task_id") == example.get(
+            "id"
+        ):  # once done, it is another one: the upstream's
             facts["task_id"] = task.id
         return {**example, **{name: value for name, value in facts.items() if name in example}}
 
-    def _record(self, record: Json, task: SimulatedTask) -> Json:
+    def _record(self, record: JsonObject, task: SimulatedTask) -> JsonObject:
         now = task.created + task.elapsed
-        moments = {"created_at": task.created, "submit_time": task.created, "start_time": task.created}
+        moments = {
+            "created_at": task.created,
+            "submit_time": task.created,
+            "start_time": task.created,
+        }
         moments |= {"updated_at": now, "finish_time": now}
-        facts: Json = {name: moment for name, moment in moments.items() if record.get(name)}  # 0 is not yet
-        facts |= {"task_id": task.id, "action": "generate" if "image" in task.body else "textGenerate"}
+        facts: JsonObject = {
+            name: moment for name, moment in moments.items() if record.get(name)
+        }  # 0 is not yet
+        facts |= {
+            "task_id": task.id,
+            "action": "generate" if "image" in task.body else "textGenerate",
+        }
         if task.status == "succeeded":
             facts["result_url"] = task.urls[0]
         facts["properties"] = {**record["properties"], "origin_model_name": task.model}

@@ -16,7 +16,7 @@ from typing import Any
 from attrs import frozen
 
 from ..errors import RequestError
-from ..registry import all_providers
+from ..providers.base.registry import all_providers
 from . import states, writing
 from .document import Draft, drafted
 from .tables import tables
@@ -57,13 +57,19 @@ def _read(document: Any) -> Draft:
     except RecursionError:
         raise RequestError(["the spec: a schema without an end"]) from None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise RequestError([f"the spec: it cannot be read ({type(error).__name__}: {str(error)[:100]})"]) from None
+        raise RequestError(
+            [f"the spec: it cannot be read ({type(error).__name__}: {str(error)[:100]})"]
+        ) from None
 
 
 def check_name(name: str) -> str:
     """The module's name for a vendor's id; RequestError where the id will not do."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > 40:
-        raise RequestError([f"{name[:60]!r}: a vendor's id is small letters, digits and single hyphens, as acme-video"])
+        raise RequestError(
+            [
+                f"{name[:60]!r}: a vendor's id is small letters, digits and single hyphens, as acme-video"
+            ]
+        )
     module = name.replace("-", "_")
     if name in all_providers():
         raise RequestError([f"{name}: a vendor is called so already"])

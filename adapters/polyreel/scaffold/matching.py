@@ -10,29 +10,59 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 
-from ..codecs import Choice, Json
-from ..mapping import Field
-from ..provider import Status
-from ..registry import all_providers
-from ..specified import snake
+from ..mapping.codecs import Choice
+from ..mapping.rows import Field
+from ..places import JsonObject
+from ..providers.base.facts import Status
+from ..providers.base.registry import all_providers
+from ..providers.base.specified import snake
 
 ENGLISH: Final[Mapping[str, tuple[str, ...]]] = {
     "prompt": ("text", "text_prompt", "input_text", "description", "instruction"),
     "negative_prompt": ("negative", "avoid", "exclude"),
     "first_frame": (
-        *("image", "image_url", "input_image", "init_image", "start_image", "start_image_url", "start_frame"),
+        *(
+            "image",
+            "image_url",
+            "input_image",
+            "init_image",
+            "start_image",
+            "start_image_url",
+            "start_frame",
+        ),
         *("first_frame_image", "first_frame_url", "first_image", "opening_image", "prompt_image"),
     ),
-    "last_frame": ("end_image", "end_image_url", "end_frame", "tail_image", "last_image", "closing_image"),
+    "last_frame": (
+        "end_image",
+        "end_image_url",
+        "end_frame",
+        "tail_image",
+        "last_image",
+        "closing_image",
+    ),
     "reference_images": ("images", "image_urls", "references", "reference_image_urls"),
     "source_video": ("video", "video_url", "input_video", "source"),
     "duration": ("seconds", "length", "duration_seconds", "video_length", "length_seconds"),
     "aspect_ratio": ("ratio", "aspect", "shape", "orientation", "format"),
     "resolution": ("quality", "definition", "size", "video_quality"),
-    "audio": ("sound", "with_audio", "with_sound", "generate_audio", "enable_audio", "audio_enabled"),
+    "audio": (
+        "sound",
+        "with_audio",
+        "with_sound",
+        "generate_audio",
+        "enable_audio",
+        "audio_enabled",
+    ),
     "guidance_scale": ("cfg", "cfg_scale", "guidance", "prompt_strength"),
     "watermark": ("add_watermark", "with_watermark", "watermark_enabled"),
-    "callback_url": ("callback", "webhook", "webhook_url", "notify_url", "hook_url", "notification_url"),
+    "callback_url": (
+        "callback",
+        "webhook",
+        "webhook_url",
+        "notify_url",
+        "hook_url",
+        "notification_url",
+    ),
     "count": ("n", "num_images", "number_of_images", "image_count"),
     "output_format": ("image_format", "file_format"),
 }
@@ -53,9 +83,37 @@ WORDS: Final[Mapping[str, Mapping[Any, tuple[str, ...]]]] = {
 }
 """General words for shared values."""
 STATES: Final[Mapping[Status, tuple[str, ...]]] = {
-    "queued": ("queued", "pending", "waiting", "submitted", "created", "accepted", "scheduled", "new", "enqueued"),
-    "running": ("running", "processing", "in_progress", "started", "generating", "rendering", "working", "active"),
-    "succeeded": ("succeeded", "success", "completed", "complete", "done", "finished", "ready", "ok"),
+    "queued": (
+        "queued",
+        "pending",
+        "waiting",
+        "submitted",
+        "created",
+        "accepted",
+        "scheduled",
+        "new",
+        "enqueued",
+    ),
+    "running": (
+        "running",
+        "processing",
+        "in_progress",
+        "started",
+        "generating",
+        "rendering",
+        "working",
+        "active",
+    ),
+    "succeeded": (
+        "succeeded",
+        "success",
+        "completed",
+        "complete",
+        "done",
+        "finished",
+        "ready",
+        "ok",
+    ),
     "failed": ("failed", "failure", "error", "errored", "broken", "expired", "rejected", "timeout"),
     "canceled": ("canceled", "cancelled", "aborted", "stopped", "deleted"),
 }
@@ -67,7 +125,9 @@ def _known_fields() -> Mapping[str, tuple[str, ...]]:
     """What the vendors that are there call shared fields: native name in snake case to shared fields."""
     found: dict[str, dict[str, None]] = {}
     for provider in all_providers().values():
-        for row in (row for route in provider.routes for row in route.rows if isinstance(row, Field)):
+        for row in (
+            row for route in provider.routes for row in route.rows if isinstance(row, Field)
+        ):
             for place in row.places:
                 found.setdefault(snake(place.rpartition(".")[2]), {})[row.shared] = None
     return {native: tuple(shared) for native, shared in found.items()}
@@ -87,7 +147,9 @@ def _known_words(field: str) -> Mapping[str, Any]:
     fields = [row for row in rows if isinstance(row, Field) and row.shared == field]
     tables = [row.codec.table for row in fields if isinstance(row.codec, Choice)]
     found = {str(native).lower(): shared for table in tables for shared, native in table.items()}
-    return found | {word: shared for shared, words in WORDS.get(field, {}).items() for word in words}
+    return found | {
+        word: shared for shared, words in WORDS.get(field, {}).items() for word in words
+    }
 
 
 def meaning(field: str, native: Any, offered: tuple[Any, ...]) -> Any:
@@ -96,7 +158,9 @@ def meaning(field: str, native: Any, offered: tuple[Any, ...]) -> Any:
     for value in offered:
         if text.lower() == str(value).lower():
             return value
-    if field == "aspect_ratio" and (found := re.fullmatch(r"([0-9]{1,2})[:x_/-]([0-9]{1,2})", text)):
+    if field == "aspect_ratio" and (
+        found := re.fullmatch(r"([0-9]{1,2})[:x_/-]([0-9]{1,2})", text)
+    ):
         return f"{found[1]}:{found[2]}"
     if field == "duration" and (found := re.fullmatch(r"([0-9]{1,3}) ?(s|sec|seconds)?", text)):
         return int(found[1])
@@ -118,7 +182,7 @@ def state(word: str) -> Status | None:
     return _known_states().get(text) or _known_states().get(snake(text))
 
 
-def schema_of(node: Json) -> Json:
+def schema_of(node: JsonObject) -> JsonObject:
     """A property's schema without the `null` beside it."""
     options = [one for one in node.get("anyOf", ()) if one.get("type") != "null"]
     return {**node, **options[0]} if len(options) == 1 else node

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from attrs import Factory, define, frozen
 
-from ..codecs import Json
-from ..contract import Contract, Operation
-from ..provider import WORKFLOWS
+from ..mapping.workflows import WORKFLOWS
+from ..places import JsonObject
+from ..providers.base.contract import Contract, Operation
 from . import matching
 from .document import TODO, Draft
 
@@ -56,9 +56,11 @@ class _Body:
                 self.constants[place] = values
             elif not self._matched(place, node):
                 about = str(node.get("description", "")).strip().partition("\n")[0][:60]
-                self.ignored[place] = f"{TODO}no shared field was found{f' for: {about}' if about else ''}"
+                self.ignored[place] = (
+                    f"{TODO}no shared field was found{f' for: {about}' if about else ''}"
+                )
 
-    def _matched(self, place: str, node: Json) -> bool:
+    def _matched(self, place: str, node: JsonObject) -> bool:
         for field in matching.candidates(place):
             if field in self.fields or field in COMPLEX:
                 continue
@@ -71,21 +73,26 @@ class _Body:
 
     def needed(self, field: str) -> bool:
         """Whether the vendor demands a field."""
-        return self.fields[field][0].partition(".")[0] in self.contract.schema(self.schema).get("required", ())
+        return self.fields[field][0].partition(".")[0] in self.contract.schema(self.schema).get(
+            "required", ()
+        )
 
 
-def _fixed(place: str, node: Json) -> list[str] | None:
+def _fixed(place: str, node: JsonObject) -> list[str] | None:
     """The words of a place that the route itself decides: a model's name, or a single word."""
     if isinstance(node.get("const"), str):
         return [node["const"]]
     words = [word for word in node.get("enum", ()) if isinstance(word, str)]
     if place in MODEL:
-        known = words or [node[key] for key in ("default", "example") if isinstance(node.get(key), str)][:1]
+        known = (
+            words
+            or [node[key] for key in ("default", "example") if isinstance(node.get(key), str)][:1]
+        )
         return known[:MOST_MODELS] or ["TODO"]
     return words if len(words) == 1 and "." not in place else None
 
 
-def row_of(field: str, place: str, node: Json, target: Json) -> str | None:
+def row_of(field: str, place: str, node: JsonObject, target: JsonObject) -> str | None:
     """The source of a row; None where the native type cannot hold the field."""
     if "enum" in node:
         return _chosen(field, place, node["enum"], tuple(target.get("enum", ())))
@@ -110,7 +117,11 @@ def _row(field: str, place: str, codec: str = "", note: str = "") -> str:
 
 def _chosen(field: str, place: str, words: list[Any], offered: tuple[Any, ...]) -> str | None:
     """A row whose words are shared ones, or stand for them."""
-    pairs = {word: matching.meaning(field, word, offered) for word in words if isinstance(word, str | int)}
+    pairs = {
+        word: matching.meaning(field, word, offered)
+        for word in words
+        if isinstance(word, str | int)
+    }
     known = {native: shared for native, shared in pairs.items() if shared is not None}
     if all(type(native) is type(shared) and native == shared for native, shared in pairs.items()):
         return _row(field, place)
@@ -144,11 +155,23 @@ def _is_about_images(call: Operation) -> bool:
 
 def _routes(call: Operation, body: _Body, family: str) -> Iterator[Table]:
     place = next((one for one in MODEL if one in body.constants), None)
-    constants = tuple(_constant(body, other, values[0]) for other, values in body.constants.items() if other != place)
+    constants = tuple(
+        _constant(body, other, values[0])
+        for other, values in body.constants.items()
+        if other != place
+    )
     rows = (*constants, *(row for _, row in body.fields.values()))
     for workflow, model in product(_workflows(body), body.constants[place] if place else [""]):
         own = _constant(body, place, model, ', field="model"') if place else ""
-        yield Table(slug(model) if place else family, workflow, call.id, body.schema, own, rows, body.ignored)
+        yield Table(
+            slug(model) if place else family,
+            workflow,
+            call.id,
+            body.schema,
+            own,
+            rows,
+            body.ignored,
+        )
 
 
 def _constant(body: _Body, place: str, value: str, more: str = "") -> str:
@@ -161,8 +184,12 @@ def _constant(body: _Body, place: str, value: str, more: str = "") -> str:
 def _workflows(body: _Body) -> list[str]:
     if body.shared == "ImageRequest":
         return ["generate-image"]
-    found = [name for name, inputs in WORKFLOWS.items() if any(one in body.fields for one in inputs)]
-    demanded = any(body.needed(one) for inputs in WORKFLOWS.values() for one in inputs if one in body.fields)
+    found = [
+        name for name, inputs in WORKFLOWS.items() if any(one in body.fields for one in inputs)
+    ]
+    demanded = any(
+        body.needed(one) for inputs in WORKFLOWS.values() for one in inputs if one in body.fields
+    )
     return [*([] if demanded else ["text-to-video"]), *reversed(found)]
 
 
@@ -175,7 +202,9 @@ def literal(value: Any) -> str:
 
 def slug(model: str) -> str:
     """A model's name as a shared family name."""
-    return "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in model.lower()).strip("-")
+    return "".join(
+        letter if letter.isalnum() or letter in ".-" else "-" for letter in model.lower()
+    ).strip("-")
 
 
 __all__ = ["Table", "literal", "row_of", "slug", "tables"]

@@ -53,7 +53,7 @@ class Test{title}(ProviderConformance):
 HEAD: Final = '''\
 """{title}. Written by `polyreel new-vendor` from openapi.json: a draft, to be checked line by line."""
 
-{imports}from polyreel.mapping import Constant, Field
+{imports}from polyreel.mapping.rows import Constant, Field
 from polyreel.provider import Reads, Route
 from polyreel.specified import SpecifiedProvider, body, load, operation
 
@@ -76,7 +76,7 @@ class {title}(SpecifiedProvider):
     # Dotted places; the first that is there counts.
     reads = Reads(
 {reads}    )
-    file_note = "{title} takes URLs only"  # TODO: does it take local files? See `files` in polyreel.provider
+    file_note = "{title} takes URLs only"  # TODO: does it take local files? See `files` in polyreel.providers.base.provider
 '''
 
 
@@ -98,8 +98,12 @@ def title(name: str) -> str:
 def provider(name: str, routes: list[Table], states: States) -> str:
     """The provider file."""
     numbers = {shape: number for number, shape in enumerate(dict.fromkeys(map(_shape, routes)), 1)}
-    codecs = [codec for codec in ("Choice", "Only") if any(f"{codec}(" in row for one in routes for row in one.rows)]
-    imports = f"from polyreel.codecs import {', '.join(codecs)}\n" if codecs else ""
+    codecs = [
+        codec
+        for codec in ("Choice", "Only")
+        if any(f"{codec}(" in row for one in routes for row in one.rows)
+    ]
+    imports = f"from polyreel.mapping.codecs import {', '.join(codecs)}\n" if codecs else ""
     text = HEAD.format(title=title(name), imports=imports)
     for (rows, ignored), number in numbers.items():
         text += f"\nROWS_{number} = (\n" + "".join(f"    {row},\n" for row in rows) + ")\n"
@@ -112,7 +116,9 @@ def provider(name: str, routes: list[Table], states: States) -> str:
         name=name,
         variable=variable,
         statuses="".join(_statuses(states)),
-        reads="".join(f"        {fact}={_tuple(places)},\n" for fact, places in states.reads.items()),
+        reads="".join(
+            f"        {fact}={_tuple(places)},\n" for fact, places in states.reads.items()
+        ),
     )
 
 
@@ -128,8 +134,16 @@ def _ignored(ignored: tuple[tuple[str, str], ...]) -> Iterator[str]:
 
 def _route(table: Table, number: int) -> str:
     rows = f"({table.own}, *ROWS_{number})" if table.own else f"ROWS_{number}"
-    parts = [literal(table.model), literal(table.workflow), f"operation(CONTRACT, {literal(table.operation)})"]
-    parts += [f"body(CONTRACT, {literal(table.schema)})", rows, *([f"IGNORED_{number}"] if table.ignored else [])]
+    parts = [
+        literal(table.model),
+        literal(table.workflow),
+        f"operation(CONTRACT, {literal(table.operation)})",
+    ]
+    parts += [
+        f"body(CONTRACT, {literal(table.schema)})",
+        rows,
+        *([f"IGNORED_{number}"] if table.ignored else []),
+    ]
     line = f"    Route({', '.join(parts)}),\n"
     lines = "".join(f"        {part},\n" for part in parts)
     return line if len(line) < TOO_LONG else f"    Route(\n{lines}    ),\n"

@@ -23,7 +23,7 @@ MAX_URL: Final = 2048
 
 
 @frozen
-class Receiver:
+class CallbackTarget:
     """Who is called, and how to make trouble for it."""
 
     url: str
@@ -48,7 +48,9 @@ def checked(url: str, *, any_host: bool) -> str:
     if not usable or parts.username is not None or parts.password is not None:
         raise ValueError("must be a URL such as http://127.0.0.1:8766/hook")
     if not any_host and not _on_loopback(parts.hostname or ""):
-        raise ValueError("must lead to 127.0.0.1, localhost or [::1], unless --allow-webhook-hosts is given")
+        raise ValueError(
+            "must lead to 127.0.0.1, localhost or [::1], unless --allow-webhook-hosts is given"
+        )
     return url
 
 
@@ -59,7 +61,9 @@ def _on_loopback(host: str) -> bool:
         return False
 
 
-def call(simulator: Simulator, vendor: str, task: str, receiver: Receiver, public: str) -> list[dict[str, Any]]:
+def call(
+    simulator: Simulator, vendor: str, task: str, receiver: CallbackTarget, public: str
+) -> list[dict[str, Any]]:
     """Make all calls about a job that are due by now, one after the other; the answers' HTTP statuses.
 
     `public` is the URL below which the output files are found. A call without an answer has an `error` instead of a
@@ -87,12 +91,17 @@ def _signed(delivery: Delivery, secret: str | None) -> dict[str, str]:
     return headers
 
 
-def _result(delivery: Delivery, receiver: Receiver) -> dict[str, Any]:
+def _result(delivery: Delivery, receiver: CallbackTarget) -> dict[str, Any]:
     """What came of one call."""
     time.sleep(receiver.delay)
     facts = {"id": delivery.headers.get("webhook-id")}
     try:
-        return {**facts, "status": _post(urlsplit(receiver.url), _signed(delivery, receiver.secret), delivery.body)}
+        return {
+            **facts,
+            "status": _post(
+                urlsplit(receiver.url), _signed(delivery, receiver.secret), delivery.body
+            ),
+        }
     except TimeoutError:
         error = f"no answer within {SECONDS:.0f} seconds"
     except (OSError, HTTPException, ValueError) as failure:

@@ -16,15 +16,15 @@ from attrs import field, frozen
 
 from ..errors import UnknownNameError
 from ..flows import Answer
-from ..loopback import Request, plain
 from . import faultfile
-from .calling import Receiver, call, checked
+from .calling import CallbackTarget, call, checked
 from .clock import RunningClock
 from .engine import Simulator
 from .faultfile import MistakeError, fields, number, one_of, shown
 from .faults import FAULTS
+from .http import HttpRequest, plain
 from .injection import Rule
-from .tasks import Charge, Task
+from .tasks import BillLine, Task
 
 __all__ = ["PREFIX", "Control", "Seen", "look"]
 
@@ -46,7 +46,7 @@ class Seen:
 
     now: float
     tasks: Sequence[Task]
-    charges: Sequence[Charge]
+    charges: Sequence[BillLine]
     requests: Sequence[tuple[str, str, str]]
     heard: Sequence[float]
     rules: Sequence[Rule]
@@ -67,7 +67,7 @@ def look(simulator: Simulator) -> Seen:
         )
 
 
-class RefusedError(Exception):
+class ControlError(Exception):
     """A request of the control API is refused."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -87,26 +87,26 @@ class Control:
     any_host: bool = False
     """Whether webhooks may go to other machines."""
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: HttpRequest) -> Answer:
         """Answer one request; whatever is wrong with it is told as JSON, with its HTTP status."""
         try:
             return self._answer(request)
-        except RefusedError as error:
+        except ControlError as error:
             return plain(error.status, str(error), error.headers)
         except UnknownNameError as error:
             return plain(404, str(error))
         except ValueError as error:
             return plain(400, str(error))
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: HttpRequest) -> Answer:
         name = request.target.partition("?")[0].removeprefix(PREFIX).strip("/")
         if name not in CALLS:
             known = ", ".join(f"{PREFIX}/{one}" for one in CALLS if one)
-            raise RefusedError(404, f"there is no such call; there are {known}")
+            raise ControlError(404, f"there is no such call; there are {known}")
         method = "GET" if request.method == "HEAD" else request.method
         if method not in CALLS[name]:
             allowed = ", ".join(CALLS[name])
-            raise RefusedError(405, f"{PREFIX}/{name} takes {allowed}", {"allow": allowed})
+            raise ControlError(405, f"{PREFIX}/{name} takes {allowed}", {"allow": allowed})
         if method != "GET":
             self._authorize(request)
         given = _object(request) if method == "POST" else {}
@@ -114,31 +114,33 @@ class Control:
         headers = {"content-type": "application/json", "cache-control": "no-store"}
         return Answer(200, headers, json.dumps(found, allow_nan=False).encode())
 
-    def _authorize(self, request: Request) -> None:
+    def _authorize(self, request: HttpRequest) -> None:
         """Refuse who does not know the token."""
         kind, _, bearer = request.headers.get("authorization", "").partition(" ")
-        given = request.headers.get("x-polyreel-token", bearer if kind.lower() == "bearer" else "").strip()
+        given = request.headers.get(
+            "x-polyreel-token", bearer if kind.lower() == "bearer" else ""
+        ).strip()
         # Bytes: `compare_digest` takes no text beyond ASCII.
         if not hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode()):
             told = "this needs the token that was printed at the start, as Authorization: Bearer or X-Polyreel-Token"
-            raise RefusedError(401, told, {"www-authenticate": 'Bearer realm="polyreel"'})
+            raise ControlError(401, told, {"www-authenticate": 'Bearer realm="polyreel"'})
 
 
-def _object(request: Request) -> Document:
+def _object(request: HttpRequest) -> Document:
     """The JSON object of a body; nothing is an empty one."""
     if len(request.content) > MAX_BODY:
-        raise RefusedError(413, f"the body is larger than {MAX_BODY} bytes")
+        raise ControlError(413, f"the body is larger than {MAX_BODY} bytes")
     if not request.content:
         return {}
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != "application/json":
-        raise RefusedError(415, "the body must be JSON, with Content-Type: application/json")
+        raise ControlError(415, "the body must be JSON, with Content-Type: application/json")
     try:
         found = json.loads(request.content, parse_constant=_no_number)
     except (ValueError, RecursionError):
-        raise RefusedError(400, "the body is not JSON, or nested too deeply") from None
+        raise ControlError(400, "the body is not JSON, or nested too deeply") from None
     if not isinstance(found, dict):
-        raise RefusedError(400, "the body must be a JSON object")
+        raise ControlError(400, "the body must be a JSON object")
     return found
 
 
@@ -149,11 +151,15 @@ def _no_number(name: str) -> float:
 # -- looking ------------------------------------------------------------------------------------------
 
 
-def _index(control: Control, request: Request, _: Document) -> Document:
-    return {"calls": [f"{method} {request.base}{PREFIX}/{name}" for name in CALLS for method in CALLS[name]]}
+def _index(control: Control, request: HttpRequest, _: Document) -> Document:
+    return {
+        "calls": [
+            f"{method} {request.base}{PREFIX}/{name}" for name in CALLS for method in CALLS[name]
+        ]
+    }
 
 
-def status(control: Control, request: Request, _: Document) -> Document:
+def status(control: Control, request: HttpRequest, _: Document) -> Document:
     """How it is set up, and how much has happened."""
     simulator, seen = control.simulator, look(control.simulator)
     clock = simulator.clock
@@ -173,43 +179,61 @@ def status(control: Control, request: Request, _: Document) -> Document:
     }
 
 
-def _bill(control: Control, _: Request, __: Document) -> Document:
+def _bill(control: Control, _: HttpRequest, __: Document) -> Document:
     charges = look(control.simulator).charges
-    vendors = {vendor: _sum([one for one in charges if one.vendor == vendor]) for vendor in control.mounts}
-    shown = [{"vendor": c.vendor, "task": c.task, "credits": c.credits, "at": c.at} for c in charges[-LAST:]]
+    vendors = {
+        vendor: _sum([one for one in charges if one.vendor == vendor]) for vendor in control.mounts
+    }
+    shown = [
+        {"vendor": c.vendor, "task": c.task, "credits": c.credits, "at": c.at}
+        for c in charges[-LAST:]
+    ]
     return {**_sum(charges), "vendors": vendors, "charges": shown}
 
 
-def _sum(charges: Sequence[Charge]) -> Document:
+def _sum(charges: Sequence[BillLine]) -> Document:
     return {"count": len(charges), "total": sum(one.credits for one in charges)}
 
 
-def _journal(control: Control, _: Request, __: Document) -> Document:
+def _journal(control: Control, _: HttpRequest, __: Document) -> Document:
     seen = look(control.simulator)
     pairs = zip(seen.requests[-LAST:], seen.heard[-LAST:], strict=True)
     shown = [{"vendor": one[0], "method": one[1], "path": one[2], "at": at} for one, at in pairs]
     return {"count": len(seen.requests), "requests": shown}
 
 
-def _tasks(control: Control, _: Request, __: Document) -> Document:
+def _tasks(control: Control, _: HttpRequest, __: Document) -> Document:
     seen = look(control.simulator)
-    return {"count": len(seen.tasks), "tasks": [_task(task, seen.now) for task in seen.tasks[-LAST:]]}
+    return {
+        "count": len(seen.tasks),
+        "tasks": [_task(task, seen.now) for task in seen.tasks[-LAST:]],
+    }
 
 
 def _task(task: Task, now: float) -> Document:
     """What may be shown of a job: not what it was asked for."""
-    facts = {"vendor": task.vendor, "id": task.id, "status": task.status(now), "credits": task.picture.credits}
+    facts = {
+        "vendor": task.vendor,
+        "id": task.id,
+        "status": task.status(now),
+        "credits": task.picture.credits,
+    }
     facts |= {"model": task.route.model, "workflow": task.route.workflow}
     return {**facts, "created": task.created, "ends": task.created + task.seconds}
 
 
-def _faults(control: Control, _: Request, __: Document) -> Document:
+def _faults(control: Control, _: HttpRequest, __: Document) -> Document:
     seen = look(control.simulator)
     known: dict[str, list[str]] = {}
     for fault in FAULTS.values():
         known.setdefault(fault.call, []).append(fault.name)
     fired = [{"vendor": vendor, "name": name} for vendor, name in seen.fired[-LAST:]]
-    return {"known": known, "active": [_rule(rule) for rule in seen.rules], "fired": fired, "count": len(seen.fired)}
+    return {
+        "known": known,
+        "active": [_rule(rule) for rule in seen.rules],
+        "fired": fired,
+        "count": len(seen.fired),
+    }
 
 
 def _rule(rule: Rule) -> Document:
@@ -219,13 +243,13 @@ def _rule(rule: Rule) -> Document:
 # -- changing -----------------------------------------------------------------------------------------
 
 
-def _reset(control: Control, request: Request, given: Document) -> Document:
+def _reset(control: Control, request: HttpRequest, given: Document) -> Document:
     seed = fields(given, {"seed": lambda value: None if value is None else faultfile.seed(value)})
     control.simulator.reset(**seed)
     return status(control, request, {})
 
 
-def _advance(control: Control, _: Request, given: Document) -> Document:
+def _advance(control: Control, _: HttpRequest, given: Document) -> Document:
     readers = {"seconds": number(0, MAX_JUMP, f"a number of seconds from 0 to {MAX_JUMP:.0f}")}
     seconds, clock = _needed(fields(given, readers), "seconds"), control.simulator.clock
     jump: Callable[[float], None] | None = getattr(clock, "advance", None)
@@ -238,17 +262,17 @@ def _advance(control: Control, _: Request, given: Document) -> Document:
         return {"now": clock.now()}
 
 
-def _inject(control: Control, _: Request, given: Document) -> Document:
+def _inject(control: Control, _: HttpRequest, given: Document) -> Document:
     faultfile.injection(given, list(control.mounts)).into(control.simulator)
     return {"active": [_rule(rule) for rule in look(control.simulator).rules]}
 
 
-def _calm(control: Control, _: Request, __: Document) -> Document:
+def _calm(control: Control, _: HttpRequest, __: Document) -> Document:
     control.simulator.calm()
     return {"active": []}
 
 
-def _webhook(control: Control, request: Request, given: Document) -> Document:
+def _webhook(control: Control, request: HttpRequest, given: Document) -> Document:
     readers: dict[str, Callable[[Any], Any]] = {
         "vendor": one_of(list(control.mounts), "vendor"),
         "task": _text,
@@ -261,9 +285,14 @@ def _webhook(control: Control, request: Request, given: Document) -> Document:
     found = fields(given, readers)
     vendor, task = (_needed(found, name) for name in ("vendor", "task"))
     _needed(found, "url")
-    receiver = Receiver(**{name: value for name, value in found.items() if name not in {"vendor", "task"}})
+    receiver = CallbackTarget(
+        **{name: value for name, value in found.items() if name not in {"vendor", "task"}}
+    )
     made = call(control.simulator, vendor, task, receiver, f"{request.base}/{vendor}")
-    return {"deliveries": made, **({} if made else {"message": f"{vendor} calls nobody about this job by now"})}
+    return {
+        "deliveries": made,
+        **({} if made else {"message": f"{vendor} calls nobody about this job by now"}),
+    }
 
 
 def _needed(given: Document, name: str) -> Any:
@@ -297,7 +326,7 @@ def _flag(value: Any) -> bool:
     return value
 
 
-Act = Callable[[Control, Request, Document], Document]
+Act = Callable[[Control, HttpRequest, Document], Document]
 CALLS: Final[Mapping[str, Mapping[str, Act]]] = {
     "": {"GET": _index},
     "status": {"GET": status},

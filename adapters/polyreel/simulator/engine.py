@@ -18,21 +18,32 @@ from urllib.parse import parse_qs, unquote
 
 from attrs import define, field
 
-from ..codecs import Json
 from ..flows import Answer, Pace, Reply
-from ..provider import FINAL, Route
-from ..registry import all_providers, get_provider
-from . import answers, intake, pages, uploads
+from ..places import JsonObject
+from ..providers.base.facts import FINAL
+from ..providers.base.registry import all_providers, get_provider
+from ..providers.base.routes import Route
+from ..serving import answers, calls
+from ..serving.calls import INVALID, Call, CallRefusedError, IncomingRequest
+from ..serving.links import Links
+from ..serving.shapes import Picture, picture_of
+from . import pages, uploads
 from .clock import VirtualClock
+from .corruption import Scene, spoil, spoiled_file, whole
 from .faults import CALL_KINDS, CallKind, Fault, When, fault_named
 from .injection import Rule, Rules
-from .intake import INVALID, Call, RefusedError, Request
-from .links import Links
-from .outputs import File
+from .outputs import OutputFile
 from .scripting import ENDS, scriptable, scripted
-from .shapes import Picture, picture_of
-from .spoiling import Scene, spoil, spoiled_file, whole
-from .tasks import QUEUED_SECONDS, SECONDS_PER_SECOND, Bill, Charge, End, Task
+from .tasks import (
+    QUEUED_SECONDS,
+    SECONDS_PER_SECOND,
+    Bill,
+    BillLine,
+    End,
+    Task,
+    task_state,
+    task_stream,
+)
 
 __all__ = ["HOST", "Simulator", "scriptable"]
 
@@ -40,7 +51,7 @@ HOST: Final = "simulator.invalid"
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 NO_FILE: Final = Reply(404, MappingProxyType({"content-type": "text/plain"}), b"no such file")
 
-Outcome = Reply | File
+Outcome = Reply | OutputFile
 """An answer, or a file that is still to be rendered."""
 Slow = Callable[[], Answer]
 """What is slow, to be done when the lock is free again."""
@@ -69,14 +80,18 @@ class Simulator:
     """When each request of the journal came, by the clock."""
     fired: list[tuple[str, str]] = field(factory=list, init=False, repr=False)
     """Every fault that has happened as vendor and fault, in order."""
-    on_accept: Callable[[Task, str | None], None] | None = field(default=None, init=False, repr=False)
+    on_accept: Callable[[Task, str | None], None] | None = field(
+        default=None, init=False, repr=False
+    )
     """Hears of every job that is accepted, with its idempotency key if it has one, before the answer is given.
     It must not call the simulator.
     """
     _rules: Rules = field(init=False, repr=False)
     _link_secret: bytes = field(init=False, repr=False)
     _scripted: dict[str, list[str | Fault]] = field(factory=dict, init=False, repr=False)
-    _replays: dict[tuple[str, str], tuple[Json, str]] = field(factory=dict, init=False, repr=False)
+    _replays: dict[tuple[str, str], tuple[JsonObject, str]] = field(
+        factory=dict, init=False, repr=False
+    )
     _random: random.Random = field(init=False, repr=False)
     lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
     """Held while a call is served. Who holds it sees everything at one moment, and must make no call."""
@@ -114,7 +129,9 @@ class Simulator:
         with self.lock:
             self._scripted.setdefault(vendor, []).extend(named)
 
-    def inject(self, fault: str, vendor: str | None = None, *, share: float = 1.0, times: int | None = 1) -> None:
+    def inject(
+        self, fault: str, vendor: str | None = None, *, share: float = 1.0, times: int | None = 1
+    ) -> None:
         """Let a fault happen to the next calls that it fits, of one vendor or of all: to this share of them, and
         at most so many times (None: always). Faults happen one to a call, those injected first before others.
 
@@ -141,7 +158,7 @@ class Simulator:
     def connect(self, vendor: str, method: str, target: str) -> bool:
         """Whether a connection for a request is accepted. Who asks passes `connected=True` to `handle` then."""
         provider = all_providers().get(vendor)
-        found = intake.match(provider, method, target.partition("?")[0]) if provider else None
+        found = calls.match(provider, method, target.partition("?")[0]) if provider else None
         kind = CALL_KINDS.get(found[0].role) if found else None
         if kind is None:
             return True
@@ -168,9 +185,13 @@ class Simulator:
         is the URL below which output files are to be found; `connected` says that `connect` was asked before.
         """
         path, _, query = target.partition("?")
-        first = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
+        first = {
+            name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()
+        }
         lower = {name.lower(): value for name, value in headers.items()}
-        request = Request(vendor, method, path, first, lower, content, self.links(vendor, public), connected)
+        request = IncomingRequest(
+            vendor, method, path, first, lower, content, self.links(vendor, public), connected
+        )
         with self.lock:
             self.journal.append((vendor, method, path))
             self.heard.append(self.clock.now())
@@ -181,7 +202,7 @@ class Simulator:
         """The links to a vendor's outputs."""
         return Links(public or f"https://{HOST}/{vendor}", self.link_seconds, self._link_secret)
 
-    def _outcome(self, request: Request) -> Answer | Slow:
+    def _outcome(self, request: IncomingRequest) -> Answer | Slow:
         vendor, method, path = request.vendor, request.method, request.path
         provider = all_providers().get(vendor)
         if provider is None:
@@ -190,15 +211,21 @@ class Simulator:
             scene = Scene(None, None, self.clock.now())
             kind: CallKind | None = "download" if method == "GET" else None
             return self._met(request, kind, scene, partial(self._output, request))
-        found = intake.match(provider, method, path)
+        found = calls.match(provider, method, path)
         if found is None:
             return whole(answers.unknown_route(provider, method, path))
-        call = intake.call_of(request, provider, *found, len(self.journal))
+        call = calls.call_of(request, provider, *found, len(self.journal))
         scene = Scene(call, self.tasks.get((vendor, call.task_id)), self.clock.now())
-        return self._met(request, CALL_KINDS.get(call.operation.role), scene, partial(self._served, call))
+        return self._met(
+            request, CALL_KINDS.get(call.operation.role), scene, partial(self._served, call)
+        )
 
     def _met(
-        self, request: Request, kind: CallKind | None, scene: Scene, serve: Callable[[], Outcome]
+        self,
+        request: IncomingRequest,
+        kind: CallKind | None,
+        scene: Scene,
+        serve: Callable[[], Outcome],
     ) -> Answer | Slow:
         """What a request meets: a fault in the place of everything, or the vendor, and perhaps a fault behind it."""
         rule = self._rule(request, kind, scene) if kind else None
@@ -209,11 +236,11 @@ class Simulator:
         if rule is None or (isinstance(outcome, Reply) and not outcome.ok):
             return whole(outcome) if isinstance(outcome, Reply) else partial(_rendered, outcome)
         self._happened(request.vendor, rule)
-        if isinstance(outcome, File):
+        if isinstance(outcome, OutputFile):
             return partial(spoiled_file, rule.fault, scene, outcome)
         return spoil(rule.fault, scene, outcome)
 
-    def _rule(self, request: Request, kind: CallKind, scene: Scene) -> Rule | None:
+    def _rule(self, request: IncomingRequest, kind: CallKind, scene: Scene) -> Rule | None:
         """What goes wrong with a call: what is scripted for it, else what was injected."""
         if (scripted := self._scripted_fault(request.vendor, kind)) is not None:
             return scripted
@@ -241,13 +268,17 @@ class Simulator:
     def _served(self, call: Call) -> Outcome:
         try:
             return self._serve(call)
-        except RefusedError as error:
+        except CallRefusedError as error:
             return answers.error(call, *error.names, message=error.message)
 
     def _serve(self, call: Call) -> Outcome:
         kind, _, token = call.headers.get("authorization", "").strip().partition(" ")
-        if kind.lower() != "bearer" or not token.strip() or (self.keys is not None and token.strip() not in self.keys):
-            raise RefusedError("unauthorized")
+        if (
+            kind.lower() != "bearer"
+            or not token.strip()
+            or (self.keys is not None and token.strip() not in self.keys)
+        ):
+            raise CallRefusedError("unauthorized")
         roles: dict[str, Callable[[Call], Outcome]] = {
             "create": self._create,
             "stream": self._stream,
@@ -267,24 +298,24 @@ class Simulator:
         task, replayed = self._accept(call)
         header = call.operation.spec.get("x-polyreel-idempotency", {}).get("replayed-header", "")
         extra = {header.lower(): "true"} if replayed and header else {}
-        body = answers.state(call, task, "queued", task.created, call.operation)
+        body = task_state(call, task, "queued", task.created, call.operation)
         return answers.reply(call, 200, body, extra)
 
     def _stream(self, call: Call) -> Reply:
         task, _ = self._accept(call)
-        return answers.stream(call, task, self.clock)
+        return task_stream(call, task, self.clock)
 
     def _accept(self, call: Call) -> tuple[Task, bool]:
         """Check a submit and bill it; or find the task of an earlier one that it repeats."""
         end = self._scripted_end(call)
-        intake.documented(call, "header")
-        body = intake.body(call)
+        calls.documented(call, "header")
+        body = calls.body(call)
         if (earlier := self._replayed(call, body)) is not None:
             return earlier, True
-        reading = intake.understand(call, body)
+        reading = calls.understand(call, body)
         picture = picture_of(reading)
         if isfinite(self.balance) and self.bill.total(call.vendor) + picture.credits > self.balance:
-            raise RefusedError("insufficient_credits")
+            raise CallRefusedError("insufficient_credits")
         return self._bill(call, reading.route, body, picture, end), False
 
     def _scripted_end(self, call: Call) -> End:
@@ -296,12 +327,17 @@ class Simulator:
         for end in ("succeeded", *ENDS):
             if event == end:
                 return end
-        raise RefusedError(event)
+        raise CallRefusedError(event)
 
-    def _bill(self, call: Call, route: Route, body: Json, picture: Picture, end: End) -> Task:
+    def _bill(self, call: Call, route: Route, body: JsonObject, picture: Picture, end: End) -> Task:
         now = self.clock.now()
-        seconds = QUEUED_SECONDS + SECONDS_PER_SECOND * picture.credits * self._random.uniform(0.8, 1.2)
-        task, key = Task(call.vendor, self._new_id(call, now), route, body, picture, now, seconds, end), _key(call)
+        seconds = QUEUED_SECONDS + SECONDS_PER_SECOND * picture.credits * self._random.uniform(
+            0.8, 1.2
+        )
+        task, key = (
+            Task(call.vendor, self._new_id(call, now), route, body, picture, now, seconds, end),
+            _key(call),
+        )
         self._keep(task, key)
         if self.on_accept is not None:
             self.on_accept(task, key)
@@ -323,18 +359,18 @@ class Simulator:
 
     def _keep(self, task: Task, key: str | None) -> None:
         self.tasks[task.vendor, task.id] = task
-        self.bill.charges.append(Charge(task.vendor, task.id, task.picture.credits, task.created))
+        self.bill.charges.append(BillLine(task.vendor, task.id, task.picture.credits, task.created))
         if key is not None:
             self._replays[task.vendor, key] = (task.body, task.id)
 
-    def _replayed(self, call: Call, body: Json) -> Task | None:
+    def _replayed(self, call: Call, body: JsonObject) -> Task | None:
         """The task of an earlier submit with the same idempotency key, where the vendor knows such keys."""
         key = _key(call)
         if key is None or (call.vendor, key) not in self._replays:
             return None
         earlier, identity = self._replays[call.vendor, key]
         if earlier != body:
-            raise RefusedError("conflict")
+            raise CallRefusedError("conflict")
         return self.tasks[call.vendor, identity]
 
     # -- queries ---------------------------------------------------------------------------------
@@ -342,37 +378,50 @@ class Simulator:
     def _task(self, call: Call) -> Task:
         task = self.tasks.get((call.vendor, call.task_id))
         if task is None:
-            raise RefusedError("not_found")
+            raise CallRefusedError("not_found")
         return task
 
     def _get(self, call: Call) -> Reply:
         task, now = self._task(call), self.clock.now()
-        return answers.reply(call, 200, answers.state(call, task, task.status(now), now, call.operation))
+        return answers.reply(
+            call, 200, task_state(call, task, task.status(now), now, call.operation)
+        )
 
     def _list(self, call: Call) -> Reply:
         now = self.clock.now()
-        tasks = [task for (vendor, _), task in reversed(self.tasks.items()) if vendor == call.vendor]
+        tasks = [
+            task for (vendor, _), task in reversed(self.tasks.items()) if vendor == call.vendor
+        ]
         if call.operation.role == "list-running":
             tasks = [task for task in tasks if task.status(now) in {"queued", "running"}]
         return pages.page(call, tasks, now)
 
     def _batch(self, call: Call) -> Reply:
-        body, schema = intake.body(call), call.operation.request_schemas[0]
-        intake.check(call, schema, body)
+        body, schema = calls.body(call), call.operation.request_schemas[0]
+        calls.check(call, schema, body)
         properties = call.provider.contract.schema(schema)["properties"]
         name = next(name for name, member in properties.items() if member.get("type") == "array")
         wanted = dict.fromkeys(body.get(name, []))
-        found = [self.tasks[call.vendor, identity] for identity in wanted if (call.vendor, identity) in self.tasks]
+        found = [
+            self.tasks[call.vendor, identity]
+            for identity in wanted
+            if (call.vendor, identity) in self.tasks
+        ]
         return pages.page(call, found, self.clock.now())
 
-    def _content(self, call: Call) -> File:
+    def _content(self, call: Call) -> OutputFile:
         task = self._task(call)
         if task.status(self.clock.now()) != "succeeded":
-            raise RefusedError("not_completed", *INVALID)
-        return File(task.picture, 1, task.created + task.seconds, call.operation.method, call.headers)
+            raise CallRefusedError("not_completed", *INVALID)
+        return OutputFile(
+            task.picture, 1, task.created + task.seconds, call.operation.method, call.headers
+        )
 
-    def _output(self, request: Request) -> Outcome:
-        found, now = re.fullmatch(r"/outputs/([^/]+)/([0-9]{1,3})(\.[a-z0-9]+)", request.path), self.clock.now()
+    def _output(self, request: IncomingRequest) -> Outcome:
+        found, now = (
+            re.fullmatch(r"/outputs/([^/]+)/([0-9]{1,3})(\.[a-z0-9]+)", request.path),
+            self.clock.now(),
+        )
         task = self.tasks.get((request.vendor, unquote(found[1]))) if found else None
         if not found or not task or task.status(now) != "succeeded":
             return NO_FILE
@@ -380,7 +429,13 @@ class Simulator:
             return NO_FILE
         if (status := request.links.refusal(unquote(request.path), request.query, now)) is not None:
             return Reply(status, {"content-type": "text/plain"}, b"this link does not work")
-        return File(task.picture, int(found[2]), task.created + task.seconds, request.method, request.headers)
+        return OutputFile(
+            task.picture,
+            int(found[2]),
+            task.created + task.seconds,
+            request.method,
+            request.headers,
+        )
 
 
 def _key(call: Call) -> str | None:
@@ -389,5 +444,5 @@ def _key(call: Call) -> str | None:
     return call.headers.get(policy["header"].lower()) if policy.get("mode") == "replay" else None
 
 
-def _rendered(file: File) -> Answer:
+def _rendered(file: OutputFile) -> Answer:
     return whole(file.reply())

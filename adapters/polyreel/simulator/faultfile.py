@@ -77,7 +77,11 @@ def number(least: float, most: float, words: str) -> Callable[[Any], float]:
 
     def read(value: Any) -> float:
         # Compared first: an integer of hundreds of digits is no float.
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not least <= value <= most
+        ):
             raise ValueError(f"must be {words}, not {shown(value)}")
         return float(value)
 
@@ -127,7 +131,9 @@ def _times(value: Any) -> int | None:
 
 def _keys(value: Any) -> frozenset[str]:
     # The values are not shown: somebody will put a real key here.
-    if not isinstance(value, list) or not all(isinstance(key, str) and key.strip() == key != "" for key in value):
+    if not isinstance(value, list) or not all(
+        isinstance(key, str) and key.strip() == key != "" for key in value
+    ):
         raise ValueError("must be a list of texts without blanks around them, such as ['test-key']")
     return frozenset(value)
 
@@ -153,7 +159,9 @@ def fields(table: Mapping[str, Any], readers: Mapping[str, Callable[[Any], Any]]
     found: dict[str, Any] = {}
     for name, value in table.items():
         if name not in readers:
-            raise MistakeError(shown(name).strip("'"), f"there is no such field; there are {', '.join(readers)}")
+            raise MistakeError(
+                shown(name).strip("'"), f"there is no such field; there are {', '.join(readers)}"
+            )
         try:
             found[name] = readers[name](value)
         except ValueError as error:
@@ -238,7 +246,9 @@ class _Place:
         return start
 
 
-def _setup(document: Mapping[str, Any], place: _Place, vendors: Sequence[str], chosen: Sequence[str]) -> Setup:
+def _setup(
+    document: Mapping[str, Any], place: _Place, vendors: Sequence[str], chosen: Sequence[str]
+) -> Setup:
     """The setup of a document; ValueError where something in it cannot be meant."""
     readers: dict[str, Callable[[Any], Any]] = {
         "fault": _tables,
@@ -265,5 +275,7 @@ def _setup(document: Mapping[str, Any], place: _Place, vendors: Sequence[str], c
 
 def _tables(value: Any) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
-        raise ValueError('must be tables, each below a line [[fault]] with two brackets, such as name = "lost-reset"')
+        raise ValueError(
+            'must be tables, each below a line [[fault]] with two brackets, such as name = "lost-reset"'
+        )
     return value

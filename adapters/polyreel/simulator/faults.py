@@ -83,7 +83,9 @@ def _lost_submits() -> Iterator[Fault]:
     yield from (Fault(f"lost-{ending}", "submit", True, ending=ending) for ending in endings)
     yield Fault("lost-html", "submit", True, content=HTML, headers=_TYPE_HTML)
     yield Fault("lost-empty", "submit", True, content=b"{}", headers=_TYPE_JSON)
-    yield from (Fault(f"lost-{status}", "submit", True, error=status) for status in (500, 502, 503, 504))
+    yield from (
+        Fault(f"lost-{status}", "submit", True, error=status) for status in (500, 502, 503, 504)
+    )
 
 
 RETRY_AFTER: Final[Mapping[str, Mapping[str, str]]] = {
@@ -108,13 +110,22 @@ def _unaccepted_submits() -> Iterator[Fault]:
     for name, headers in RETRY_AFTER.items():
         yield Fault(f"rate-limited-{name}", "submit", error="rate_limited", headers=headers)
     for status in (301, 302, 303, 307, 308):
-        yield Fault(f"redirect-{status}", "submit", content=b"", status=status, headers={"location": "/moved/here"})
+        yield Fault(
+            f"redirect-{status}",
+            "submit",
+            content=b"",
+            status=status,
+            headers={"location": "/moved/here"},
+        )
 
 
 def _streams() -> Iterator[Fault]:
     """Event streams that tell of the job once, and then no more."""
     endings: tuple[Ending, ...] = ("cut", "reset", "silence")
-    yield from (Fault(f"stream-{ending}", "stream", True, change="first-event", ending=ending) for ending in endings)
+    yield from (
+        Fault(f"stream-{ending}", "stream", True, change="first-event", ending=ending)
+        for ending in endings
+    )
     yield Fault("stream-end", "stream", True, change="first-event")
 
 
@@ -147,7 +158,13 @@ def _downloads() -> Iterator[Fault]:
     yield Fault("file-cut", "download", True, ending="cut")
     yield Fault("file-reset", "download", ending="reset")
     yield Fault("file-html", "download", True, content=HTML, headers=_TYPE_HTML)
-    yield Fault("file-empty", "download", True, content=b"", headers={"content-type": "application/octet-stream"})
+    yield Fault(
+        "file-empty",
+        "download",
+        True,
+        content=b"",
+        headers={"content-type": "application/octet-stream"},
+    )
     yield Fault("file-500", "download", error=500)
     yield Fault("range-ignored", "download", True, "ranged", change="whole-file")
     yield Fault("range-wrong", "download", True, "ranged", change="other-part")

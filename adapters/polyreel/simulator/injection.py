@@ -25,7 +25,12 @@ class Rule:
     def fits(self, vendor: str, kind: CallKind, facts: AbstractSet[When]) -> bool:
         """Whether it may happen to a call."""
         fault = self.fault
-        return self.left != 0 and self.vendor in {None, vendor} and fault.call == kind and fault.when in facts
+        return (
+            self.left != 0
+            and self.vendor in {None, vendor}
+            and fault.call == kind
+            and fault.when in facts
+        )
 
     def strikes(self) -> bool:
         """Whether it happens this time."""
@@ -50,7 +55,11 @@ class Rules:
         if not 0 <= share <= 1 or (times is not None and times < 0):
             raise ValueError("a share is between 0 and 1, and times are not negative")
         self._made += 1
-        chance = random.Random() if self.seed is None else random.Random(f"fault {self._made} of {self.seed}")
+        chance = (
+            random.Random()
+            if self.seed is None
+            else random.Random(f"fault {self._made} of {self.seed}")
+        )
         self._rules.append(Rule(fault, vendor, share, times, chance))
 
     def clear(self) -> None:
@@ -68,7 +77,9 @@ class Rules:
                 return None
         return None
 
-    def pick(self, vendor: str, kind: CallKind, facts: AbstractSet[When], *, connected: bool) -> Rule | None:
+    def pick(
+        self, vendor: str, kind: CallKind, facts: AbstractSet[When], *, connected: bool
+    ) -> Rule | None:
         """The first rule that strikes a call; where a connection was made, it is not refused any more."""
         for rule in self._rules:
             if connected and rule.fault.refuses:

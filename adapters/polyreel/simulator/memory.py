@@ -9,10 +9,10 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from ..reading import read
-from ..registry import all_providers
+from ..plans.reading import read
+from ..providers.base.registry import all_providers
+from ..serving.shapes import picture_of
 from .engine import Simulator
-from .shapes import picture_of
 from .tasks import Task
 
 ENDS: Final = ("succeeded", "failed", "canceled")
@@ -43,8 +43,18 @@ def _lines(path: Path) -> list[bytes]:
 
 def _line(task: Task, key: str | None) -> bytes:
     """What cannot be found out again from the request and the vendor's tables."""
-    facts: dict[str, Any] = {"vendor": task.vendor, "id": task.id, "path": task.route.operation.PATH}
-    facts |= {"body": task.body, "created": task.created, "seconds": task.seconds, "end": task.end, "key": key}
+    facts: dict[str, Any] = {
+        "vendor": task.vendor,
+        "id": task.id,
+        "path": task.route.operation.PATH,
+    }
+    facts |= {
+        "body": task.body,
+        "created": task.created,
+        "seconds": task.seconds,
+        "end": task.end,
+        "key": key,
+    }
     return json.dumps(facts).encode()
 
 
@@ -58,7 +68,11 @@ def _read(line: bytes) -> tuple[Task, str | None] | None:
         picture = picture_of(reading)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-    if not isinstance(identity, str) or end not in ENDS or not (math.isfinite(created) and 0 <= seconds < math.inf):
+    if (
+        not isinstance(identity, str)
+        or end not in ENDS
+        or not (math.isfinite(created) and 0 <= seconds < math.inf)
+    ):
         return None
     task = Task(vendor, identity, reading.route, body, picture, created, seconds, end)
     return task, key if isinstance(key, str) else None
@@ -66,7 +80,13 @@ def _read(line: bytes) -> tuple[Task, str | None] | None:
 
 def _append(path: Path, line: bytes) -> None:
     """Add a line with one write, so that the lines of several processes never mix."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    flags = (
+        os.O_WRONLY
+        | os.O_CREAT
+        | os.O_APPEND
+        | getattr(os, "O_BINARY", 0)
+        | getattr(os, "O_NOFOLLOW", 0)
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, flags, 0o600)

@@ -12,15 +12,15 @@ from typing import Final
 from attrs import evolve, frozen
 
 from ..flows import Reply
+from ..serving.shapes import Picture
 from . import rendering
 from .faults import Change
-from .shapes import Picture
 
 _RANGE: Final = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})?", re.IGNORECASE)
 
 
 @frozen
-class File:
+class OutputFile:
     """One output of a job that has succeeded. Rendering is slow: it is done when the engine's lock is free again."""
 
     picture: Picture
@@ -66,7 +66,10 @@ def _asked(headers: Mapping[str, str], about: Mapping[str, str]) -> tuple[int, i
     Other units, several ranges and nonsense are ignored, as RFC 9110 allows; so is a range of another version.
     """
     found = _RANGE.fullmatch(headers.get("range", "").strip())
-    if found is None or headers.get("if-range", about["etag"]) not in {about["etag"], about["last-modified"]}:
+    if found is None or headers.get("if-range", about["etag"]) not in {
+        about["etag"],
+        about["last-modified"],
+    }:
         return None
     start, end = int(found[1]), int(found[2] or 10**18)
     return (start, end) if start <= end else None
@@ -74,10 +77,16 @@ def _asked(headers: Mapping[str, str], about: Mapping[str, str]) -> tuple[int, i
 
 @lru_cache(maxsize=16)
 def _render(picture: Picture, number: int) -> bytes:
-    caption = [*picture.caption, f"{number} of {picture.count}"] if picture.count > 1 else [*picture.caption]
+    caption = (
+        [*picture.caption, f"{number} of {picture.count}"]
+        if picture.count > 1
+        else [*picture.caption]
+    )
     width, height = picture.width, picture.height
     if picture.seconds == 0:
-        return rendering.render_image(width=width, height=height, output_format=picture.image_format, caption=caption)
+        return rendering.render_image(
+            width=width, height=height, output_format=picture.image_format, caption=caption
+        )
     return rendering.render_video(
         seconds=picture.seconds, width=width, height=height, audio=picture.audio, caption=caption
     )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..codecs import Json
 from ..flows import Reply
-from ..mapping import get
-from ..provider import Status
-from .answers import example, impersonated, meaning, query, reply, state
-from .intake import Call, documented
-from .tasks import Task
+from ..places import JsonObject, get
+from ..providers.base.facts import Status
+from ..serving.answers import example, meaning, query, reply
+from ..serving.calls import Call, documented
+from .tasks import Task, impersonated, task_state
 
 SIZE: Final = 50
 LARGEST: Final = 100
@@ -30,16 +29,20 @@ def page(call: Call, tasks: list[Task], now: float) -> Reply:
     if not place:
         return reply(call, status, shown)
     facts = {place: shown, "total": len(wanted), "page": number, "page_size": size}
-    return reply(call, status, {**members, **{name: value for name, value in facts.items() if name in members}})
+    return reply(
+        call,
+        status,
+        {**members, **{name: value for name, value in facts.items() if name in members}},
+    )
 
 
-def _item(call: Call, task: Task, now: float, samples: list[Json]) -> Json:
+def _item(call: Call, task: Task, now: float, samples: list[JsonObject]) -> JsonObject:
     """One task of a page: whole, where that is documented, else with the members of a sample in the same state."""
     provider, status = call.provider, task.status(now)
     whole = provider.contract.resolve(provider.contract.reply_schema(query(provider), 200))
     schema = _item_schema(call)
     if schema is whole:
-        return state(call, task, status, now)
+        return task_state(call, task, status, now)
     word = provider.reads.status[0]
     same = [sample for sample in samples if meaning(provider, sample) == status]
     sample = (same or samples)[0]
@@ -51,16 +54,16 @@ def _item(call: Call, task: Task, now: float, samples: list[Json]) -> Json:
     return {name: value for name, value in shown.items() if name in sample}
 
 
-def _item_schema(call: Call) -> Json:
+def _item_schema(call: Call) -> JsonObject:
     contract = call.provider.contract
     schema = contract.resolve(contract.reply_schema(call.operation, 200))
     parts = (contract.resolve(part) for part in schema.get("properties", {}).values())
     lists = schema if "items" in schema else next((part for part in parts if "items" in part), {})
-    found: Json = contract.resolve(lists.get("items", {}))
+    found: JsonObject = contract.resolve(lists.get("items", {}))
     return found
 
 
-def _word(call: Call, status: Status, schema: Json) -> str:
+def _word(call: Call, status: Status, schema: JsonObject) -> str:
     """The status word that the items of a page have; one without a word for waiting calls it running."""
     provider = call.provider
     words = schema.get("properties", {}).get(provider.reads.status[0], {}).get("examples", [])
@@ -71,9 +74,13 @@ def _word(call: Call, status: Status, schema: Json) -> str:
     return str(get(example(provider, query(provider), status)[1], provider.reads.status[0]))
 
 
-def _is_wanted(call: Call, item: Json, asked: Json) -> bool:
+def _is_wanted(call: Call, item: JsonObject, asked: JsonObject) -> bool:
     """Whether an item has what the query asks for: a state in the vendor's words, or a value of its own."""
     word = call.provider.reads.status[0]
-    if word in asked and meaning(call.provider, {word: asked[word]}) != meaning(call.provider, item):
+    if word in asked and meaning(call.provider, {word: asked[word]}) != meaning(
+        call.provider, item
+    ):
         return False
-    return all(item[name] == value for name, value in asked.items() if name in item and name != word)
+    return all(
+        item[name] == value for name, value in asked.items() if name in item and name != word
+    )

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from polyreel.errors import MissingExtraError
+from ..errors import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +40,13 @@ _LINES_PER_ENTRY = 4
 
 # Chosen for speed, not for size: a 4K video has to be ready before its test times out. The number of threads is fixed
 # because x264's output depends on it.
-_H264_OPTIONS = {"preset": "ultrafast", "crf": "28", "g": "48", "threads": "4", "flags": "+bitexact"}
+_H264_OPTIONS = {
+    "preset": "ultrafast",
+    "crf": "28",
+    "g": "48",
+    "threads": "4",
+    "flags": "+bitexact",
+}
 _AAC_OPTIONS = {"b": "64k", "flags": "+bitexact"}
 _MP4_OPTIONS = {"movflags": "+faststart", "fflags": "+bitexact"}
 _IMAGE_OPTIONS: dict[ImageFormat, dict[str, Any]] = {
@@ -50,7 +56,9 @@ _IMAGE_OPTIONS: dict[ImageFormat, dict[str, Any]] = {
 }
 
 
-def render_video(*, seconds: int, width: int, height: int, audio: bool, caption: Sequence[str]) -> bytes:
+def render_video(
+    *, seconds: int, width: int, height: int, audio: bool, caption: Sequence[str]
+) -> bytes:
     """Render an MP4 (H.264, 24 frames per second) that shows the caption, a clock and a growing bar.
 
     `width` and `height` are even. `audio` adds a quiet stereo tone (AAC) of the same length; without it there is no
@@ -68,7 +76,9 @@ def render_video(*, seconds: int, width: int, height: int, audio: bool, caption:
         return path.read_bytes()
 
 
-def render_image(*, width: int, height: int, output_format: ImageFormat, caption: Sequence[str]) -> bytes:
+def render_image(
+    *, width: int, height: int, output_format: ImageFormat, caption: Sequence[str]
+) -> bytes:
     """Render a picture that shows the caption."""
     _require("PIL")
     file = BytesIO()
@@ -88,10 +98,16 @@ def _require(*modules: str) -> None:
 def _encode(container: OutputContainer, picture: Image, seconds: int, *, audio: bool) -> None:
     video = container.add_stream("libx264", _FRAMES_PER_SECOND, options=_H264_OPTIONS)
     video.width, video.height = picture.size
-    sound = container.add_stream("aac", _SAMPLES_PER_SECOND, options=_AAC_OPTIONS, layout="stereo") if audio else None
+    sound = (
+        container.add_stream("aac", _SAMPLES_PER_SECOND, options=_AAC_OPTIONS, layout="stereo")
+        if audio
+        else None
+    )
     tone = _second_of_tone()
     for second in range(seconds):
-        for number, frame in enumerate(_second_of_video(picture, second, seconds), second * _FRAMES_PER_SECOND):
+        for number, frame in enumerate(
+            _second_of_video(picture, second, seconds), second * _FRAMES_PER_SECOND
+        ):
             frame.pts = number
             container.mux(video.encode(frame))
         if sound:
@@ -110,7 +126,9 @@ def _second_of_video(picture: Image, second: int, seconds: int) -> Iterator[Vide
         _draw_clock(picture, second, (second + part / _PICTURES_PER_SECOND) / seconds)
         # The fourth byte is padding that Pillow keeps anyway, so this is a plain copy.
         pixels = picture.tobytes("raw", "RGBX")
-        frame = VideoFrame.from_bytes(pixels, picture.width, picture.height).reformat(format="yuv420p")
+        frame = VideoFrame.from_bytes(pixels, picture.width, picture.height).reformat(
+            format="yuv420p"
+        )
         for _ in range(_FRAMES_PER_SECOND // _PICTURES_PER_SECOND):
             yield frame
 
@@ -119,7 +137,10 @@ def _second_of_tone() -> AudioFrame:
     """One second of whole waves, so that it can be repeated without a click."""
     from av import AudioFrame  # noqa: PLC0415
 
-    wave = (_LOUDNESS * math.sin(math.tau * sample / _SAMPLES_PER_WAVE) for sample in range(_SAMPLES_PER_WAVE))
+    wave = (
+        _LOUDNESS * math.sin(math.tau * sample / _SAMPLES_PER_WAVE)
+        for sample in range(_SAMPLES_PER_WAVE)
+    )
     samples = array("f", wave) * (_SAMPLES_PER_SECOND // _SAMPLES_PER_WAVE)
     frame = AudioFrame("fltp", "stereo", _SAMPLES_PER_SECOND)
     frame.sample_rate = _SAMPLES_PER_SECOND
@@ -151,7 +172,12 @@ def _draw_clock(picture: Image, second: int, progress: float) -> None:
     foot, bar = max(0, height - 3 * letter), height - letter // 2
     draw = ImageDraw.Draw(picture)
     draw.rectangle((0, foot, width, height), "black")
-    draw.text((letter, foot + letter // 2), f"{second // 60}:{second % 60:02}", "white", ImageFont.load_default(letter))
+    draw.text(
+        (letter, foot + letter // 2),
+        f"{second // 60}:{second % 60:02}",
+        "white",
+        ImageFont.load_default(letter),
+    )
     draw.rectangle((0, bar, round(width * progress), height), "white")
 
 
@@ -171,7 +197,9 @@ def _wrapped(text: str, font: FreeTypeFont | ImageFont, width: int) -> list[str]
     rest = " ".join("".join(letters).split())
     lines: list[str] = []
     while rest and len(lines) < _LINES_PER_ENTRY:
-        end = bisect_right(range(1, len(rest) + 1), width, key=lambda count: int(font.getlength(rest[:count])))
+        end = bisect_right(
+            range(1, len(rest) + 1), width, key=lambda count: int(font.getlength(rest[:count]))
+        )
         if end < len(rest) and (space := rest.rfind(" ", 0, end + 1)) > 0:
             end = space
         lines.append(rest[:end])

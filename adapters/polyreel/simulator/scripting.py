@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from ..errors import UnknownNameError
-from ..provider import Provider
-from ..registry import get_provider
-from . import answers
+from ..providers.base.provider import Provider
+from ..providers.base.registry import get_provider
+from ..serving import answers
 from .faults import FAULTS, Fault
 from .tasks import End
 
@@ -16,7 +16,11 @@ ENDS: Final[tuple[End, ...]] = ("failed", "canceled")
 
 def scriptable(provider: Provider) -> list[str]:
     """What `Simulator.script` can let happen to a submit, by the vendor's contract."""
-    failures = [one[2] for operation in answers.submits(provider) for one in answers.errors(provider, operation)]
+    failures = [
+        one[2]
+        for operation in answers.submits(provider)
+        for one in answers.errors(provider, operation)
+    ]
     shown = {name for _, _, name, _ in provider.contract.replies(answers.query(provider))}
     return [*dict.fromkeys(failures), *(end for end in ENDS if end in shown)]
 

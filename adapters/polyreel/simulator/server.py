@@ -14,14 +14,13 @@ from urllib.parse import urlsplit
 
 from attrs import Factory, field, frozen
 
-from .. import loopback
 from ..flows import Answer
-from ..loopback import HOST, Handler, Limits, Request, listen
-from ..registry import all_providers
-from . import statuspage
+from ..providers.base.registry import all_providers
+from . import http, statuspage
 from .clock import RunningClock
 from .control import PREFIX, Control
 from .engine import Simulator
+from .http import HOST, Handler, HttpRequest, Limits, listen
 
 if TYPE_CHECKING:
     import socket
@@ -66,10 +65,14 @@ class Options:
 def mounts(vendors: Sequence[str] = ()) -> dict[str, str]:
     """The base paths of these vendors, or of all, below the server's address."""
     known = all_providers()
-    return {vendor: f"/{vendor}{urlsplit(known[vendor].base_url).path}" for vendor in vendors or known}
+    return {
+        vendor: f"/{vendor}{urlsplit(known[vendor].base_url).path}" for vendor in vendors or known
+    }
 
 
-def answering(simulator: Simulator, options: Options | None = None, stop: threading.Event | None = None) -> Handler:
+def answering(
+    simulator: Simulator, options: Options | None = None, stop: threading.Event | None = None
+) -> Handler:
     """What answers the requests of a server: the index, the control API, and the vendors below it.
 
     Where answers are late, `stop` ends the waiting.
@@ -78,32 +81,38 @@ def answering(simulator: Simulator, options: Options | None = None, stop: thread
     addresses, over = mounts(chosen.vendors), stop or threading.Event()
     control = Control(simulator, addresses, chosen.token, chosen.any_host)
 
-    def answer(request: Request) -> Answer:
+    def answer(request: HttpRequest) -> Answer:
         path, mark, query = request.target.partition("?")
         if path == PREFIX or path.startswith(f"{PREFIX}/"):
             return control.answer(request)
         methods = METHODS if path != "/" else METHODS[:2]
         if request.method not in methods:
-            return loopback.plain(405, "there is no such method here", {"allow": ", ".join(methods)})
+            return http.plain(405, "there is no such method here", {"allow": ", ".join(methods)})
         if path == "/":
             return _front(simulator, addresses, request)
         vendor, _, rest = path.lstrip("/").partition("/")
         if vendor in all_providers() and vendor not in addresses:
-            return loopback.plain(404, f"{vendor} does not answer here, only {', '.join(addresses)}")
+            return http.plain(404, f"{vendor} does not answer here, only {', '.join(addresses)}")
         target, public = f"/{rest}{mark}{query}", f"{request.base}/{vendor}"
-        given = simulator.handle(vendor, request.method, target, request.headers, request.content, public)
+        given = simulator.handle(
+            vendor, request.method, target, request.headers, request.content, public
+        )
         _wait(chosen.latency, over)
         return given
 
     return answer
 
 
-def _front(simulator: Simulator, addresses: dict[str, str], request: Request) -> Answer:
+def _front(simulator: Simulator, addresses: dict[str, str], request: HttpRequest) -> Answer:
     """The index for programs, or a page for people."""
     if statuspage.wanted(request.headers.get("accept", "")):
-        return statuspage.page(simulator, {vendor: request.base + path for vendor, path in addresses.items()})
+        return statuspage.page(
+            simulator, {vendor: request.base + path for vendor, path in addresses.items()}
+        )
     index = {"simulator": "polyreel", "vendors": addresses, "billed": simulator.bill.count()}
-    return Answer(200, {"content-type": "application/json", "vary": "accept"}, json.dumps(index).encode())
+    return Answer(
+        200, {"content-type": "application/json", "vary": "accept"}, json.dumps(index).encode()
+    )
 
 
 def _wait(latency: tuple[float, float], over: threading.Event) -> None:
@@ -114,13 +123,16 @@ def _wait(latency: tuple[float, float], over: threading.Event) -> None:
 
 
 def serve(
-    bound: socket.socket, simulator: Simulator | None = None, speed: float = 1.0, options: Options | None = None
+    bound: socket.socket,
+    simulator: Simulator | None = None,
+    speed: float = 1.0,
+    options: Options | None = None,
 ) -> None:
     """Serve until SIGTERM, or until interrupted: that is a KeyboardInterrupt, after the answers under way."""
     stop = threading.Event()
     handler = answering(simulator or Simulator(clock=RunningClock(speed)), options, stop)
     try:
-        ended = loopback.serve(bound, handler, Limits(body=MAX_BODY_BYTES))
+        ended = http.serve(bound, handler, Limits(body=MAX_BODY_BYTES))
     finally:
         stop.set()
     if ended == signal.SIGINT:
@@ -131,7 +143,9 @@ def serve(
 def running(simulator: Simulator, port: int = 0, options: Options | None = None) -> Iterator[str]:
     """Serve in a thread as long as the block runs, which gets the server's address."""
     stop = threading.Event()
-    with loopback.running(answering(simulator, options, stop), port, Limits(body=MAX_BODY_BYTES)) as url:
+    with http.running(
+        answering(simulator, options, stop), port, Limits(body=MAX_BODY_BYTES)
+    ) as url:
         try:
             yield url
         finally:

@@ -56,9 +56,7 @@ def page(simulator: Simulator, addresses: Mapping[str, str]) -> Answer:
         f"</a> is the control API, <code>docs/simulator.md</code> tells how to use it.</p>",
     ]
     head = f'<meta charset="utf-8"><meta http-equiv="refresh" content="{REFRESH}"><title>polyreel simulator</title>'
-    text = (
-        f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}</style></head><body>{"".join(parts)}</body></html>'
-    )
+    text = f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}</style></head><body>{"".join(parts)}</body></html>'
     return Answer(200, HEADERS, text.encode("utf-8", "replace"))
 
 
@@ -88,7 +86,13 @@ def _faults(seen: Seen) -> Iterable[Sequence[Any]]:
 
 def _jobs(seen: Seen) -> Iterable[Sequence[Any]]:
     for task in reversed(seen.tasks[-LAST:]):
-        yield task.vendor, task.id, task.route.model, task.status(seen.now), _time(task.created + task.seconds)
+        yield (
+            task.vendor,
+            task.id,
+            task.route.model,
+            task.status(seen.now),
+            _time(task.created + task.seconds),
+        )
 
 
 def _requests(seen: Seen) -> Iterable[Sequence[Any]]:
@@ -100,6 +104,12 @@ def _requests(seen: Seen) -> Iterable[Sequence[Any]]:
 def _table(title: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table, or a word where it has no rows. Every cell is escaped."""
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
-    content = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if body else "<p>None.</p>"
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows
+    )
+    content = (
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        if body
+        else "<p>None.</p>"
+    )
     return f"<h2>{escape(title)}</h2>{content}"

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 import httpx
 
 from ..flows import Answer
-from ..registry import all_providers
+from ..providers.base.registry import all_providers
 from .engine import HOST, Simulator
 
 SENT: Final = (
@@ -76,11 +76,20 @@ class SimulatedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             raise httpx.ConnectError("[Errno 111] Connection refused", request=request)
         return vendor, target
 
-    def _answer(self, request: httpx.Request, vendor: str, target: str, content: bytes) -> httpx.Response:
+    def _answer(
+        self, request: httpx.Request, vendor: str, target: str, content: bytes
+    ) -> httpx.Response:
         headers = dict(request.headers)
-        answer = self.simulator.handle(vendor, request.method, target, headers, content, connected=True)
+        answer = self.simulator.handle(
+            vendor, request.method, target, headers, content, connected=True
+        )
         if answer.pieces:
-            return httpx.Response(answer.status, headers=answer.headers, stream=_Told(answer, request), request=request)
+            return httpx.Response(
+                answer.status,
+                headers=answer.headers,
+                stream=_Told(answer, request),
+                request=request,
+            )
         if answer.ending in {"silence", "drip"}:
             self._pass_time(request)
         if failure := FAILURES.get(answer.ending):
@@ -108,7 +117,9 @@ class SimulatedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         for own, _, vendor, _ in self._bases:
             if own == origin:
                 return vendor, f"/{raw}"  # no path of the vendor's
-        raise httpx.ConnectError(f"the simulator knows no vendor at {request.url.host}", request=request)
+        raise httpx.ConnectError(
+            f"the simulator knows no vendor at {request.url.host}", request=request
+        )
 
 
 def _origin(url: httpx.URL) -> str:
@@ -160,18 +171,29 @@ class _Told(httpx.SyncByteStream, httpx.AsyncByteStream):
         return float("inf") if seconds is None else float(seconds)
 
     def _end(self, ending: str) -> httpx.TransportError:
-        kind, text = FAILURES[ending] if ending != "cut" else (httpx.RemoteProtocolError, "incomplete chunked read")
+        kind, text = (
+            FAILURES[ending]
+            if ending != "cut"
+            else (httpx.RemoteProtocolError, "incomplete chunked read")
+        )
         return kind(text, request=self._request)
 
 
 def _response(request: httpx.Request, answer: Answer) -> httpx.Response:
     # Latin-1, as servers write them: httpx would take text as ASCII only.
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+    headers = [
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in answer.headers.items()
+    ]
     if answer.ending != "cut":
-        return httpx.Response(answer.status, headers=headers, content=answer.content, request=request)
+        return httpx.Response(
+            answer.status, headers=headers, content=answer.content, request=request
+        )
     if not any(name == LENGTH for name, _ in headers):
         headers.append((LENGTH, str(len(answer.content)).encode()))
-    return httpx.Response(answer.status, headers=headers, stream=_Cut(answer.content, request), request=request)
+    return httpx.Response(
+        answer.status, headers=headers, stream=_Cut(answer.content, request), request=request
+    )
 
 
 class _Cut(httpx.SyncByteStream, httpx.AsyncByteStream):

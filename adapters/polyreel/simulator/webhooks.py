@@ -10,15 +10,15 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from ..contract import Json
 from ..errors import UnknownNameError
-from ..mapping import put
-from ..provider import Provider, Status
-from ..registry import get_provider
-from . import answers
+from ..places import JsonObject, put
+from ..providers.base.facts import Status
+from ..providers.base.provider import Provider
+from ..providers.base.registry import get_provider
+from ..serving import answers
+from ..serving.calls import Call
 from .engine import HOST, Simulator
-from .intake import Call
-from .tasks import Task
+from .tasks import Task, task_state
 
 SIGNATURE: Final = "webhook-signature"
 
@@ -31,7 +31,9 @@ class Delivery:
     body: bytes
 
 
-def deliveries(simulator: Simulator, vendor: str, task_id: str, secret: str | None, now: float) -> list[Delivery]:
+def deliveries(
+    simulator: Simulator, vendor: str, task_id: str, secret: str | None, now: float
+) -> list[Delivery]:
     """What a vendor has sent of a job until now, oldest first: nothing where its contract has no webhooks.
 
     `secret` signs them, where the contract says that they are signed; ValueError where it is missing then. A repeated
@@ -42,16 +44,20 @@ def deliveries(simulator: Simulator, vendor: str, task_id: str, secret: str | No
     if task is None:
         raise UnknownNameError(f"{vendor} has no task {task_id!r}", vendor=vendor)
     made = [
-        _webhook(provider, task, state, post, secret, now) for post in _posts(provider) for state in _reached(task, now)
+        _webhook(provider, task, state, post, secret, now)
+        for post in _posts(provider)
+        for state in _reached(task, now)
     ]
     hooks = [delivery for delivery in made if delivery is not None]
     return [*hooks, *_callbacks(simulator, provider, task, now)]
 
 
-def _posts(provider: Provider) -> Iterator[Json]:
+def _posts(provider: Provider) -> Iterator[JsonObject]:
     """The webhooks of a contract that tell where the id of the job stands."""
     if provider.webhook is not None:
-        yield from (item["post"] for item in provider.contract.document.get("webhooks", {}).values())
+        yield from (
+            item["post"] for item in provider.contract.document.get("webhooks", {}).values()
+        )
 
 
 def _reached(task: Task, now: float) -> list[Status]:
@@ -61,7 +67,7 @@ def _reached(task: Task, now: float) -> list[Status]:
 
 
 def _webhook(
-    provider: Provider, task: Task, state: Status, post: Json, secret: str | None, now: float
+    provider: Provider, task: Task, state: Status, post: JsonObject, secret: str | None, now: float
 ) -> Delivery | None:
     """The delivery about one state; None where the contract shows none."""
     sample = _examples(post).get(state)
@@ -75,12 +81,14 @@ def _webhook(
     return Delivery(headers, content)
 
 
-def _examples(post: Json) -> dict[str, Any]:
+def _examples(post: JsonObject) -> dict[str, Any]:
     media = post["requestBody"]["content"].get("application/json", {})
     return {name: example["value"] for name, example in media.get("examples", {}).items()}
 
 
-def _signed(provider: Provider, identity: str, content: bytes, secret: str | None, now: float) -> dict[str, str]:
+def _signed(
+    provider: Provider, identity: str, content: bytes, secret: str | None, now: float
+) -> dict[str, str]:
     if secret is None:
         raise ValueError(f"{provider.id} signs its webhooks: a secret is needed")
     return sign(identity, content, secret, now)
@@ -94,7 +102,9 @@ def sign(identity: str, content: bytes, secret: str, now: float) -> dict[str, st
     return {"webhook-id": identity, "webhook-timestamp": str(math.floor(now)), SIGNATURE: signature}
 
 
-def _callbacks(simulator: Simulator, provider: Provider, task: Task, now: float) -> Iterator[Delivery]:
+def _callbacks(
+    simulator: Simulator, provider: Provider, task: Task, now: float
+) -> Iterator[Delivery]:
     """The ended task, as the status query tells it, for every callback that the paid call documents."""
     paid, state = provider.operation(task.route), task.status(now)
     if state != task.end:
@@ -103,4 +113,6 @@ def _callbacks(simulator: Simulator, provider: Provider, task: Task, now: float)
         query = answers.query(provider)
         links = simulator.links(provider.id, f"https://{HOST}/{provider.id}")
         call = Call(provider.id, provider, query, {}, {}, {}, b"", links, len(simulator.journal))
-        yield Delivery({"content-type": "application/json"}, answers.dumps(answers.state(call, task, state, now)))
+        yield Delivery(
+            {"content-type": "application/json"}, answers.dumps(task_state(call, task, state, now))
+        )

@@ -3,9 +3,16 @@
 The fixtures, the marker and the options are in `polyreel.testing.plugin`, which pytest finds by itself.
 """
 
-TYPE_CHECKING = False  # pytest loads this in every project that has polyreel installed, so it must cost nothing
+TYPE_CHECKING = (
+    False  # pytest loads this in every project that has polyreel installed, so it must cost nothing
+)
 if TYPE_CHECKING:
-    from .assertions import assert_billed, assert_billed_once, assert_no_key_shown, assert_nothing_billed
+    from .assertions import (
+        assert_billed,
+        assert_billed_once,
+        assert_no_key_shown,
+        assert_nothing_billed,
+    )
     from .network import NetworkBlockedError
     from .simulated import SimulatedServer
     from .watching import Exchange, WatchedSimulator

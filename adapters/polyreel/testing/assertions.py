@@ -6,7 +6,7 @@ import base64
 from typing import Any
 from urllib.parse import quote
 
-from ..registry import get_provider
+from ..providers.base.registry import get_provider
 from ..simulator import Simulator
 from .explanation import explain
 
@@ -59,7 +59,9 @@ def simulator_of(subject: Any) -> Simulator:
     found = getattr(subject, "simulator", subject)
     if not isinstance(found, Simulator):
         kind = type(subject).__name__
-        raise TypeError(f"a bill is kept by a simulator, polyreel_server or a simulated client; this {kind} has none")
+        raise TypeError(
+            f"a bill is kept by a simulator, polyreel_server or a simulated client; this {kind} has none"
+        )
     return found
 
 

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from ..contract import Contract
-from ..provider import Provider, Route
+from ..providers.base.contract import Contract
+from ..providers.base.provider import Provider
+from ..providers.base.routes import Route
 from .requests import TEXT, URLS
 
 
@@ -20,13 +21,19 @@ def bodies(provider: Provider, route: Route) -> st.SearchStrategy[dict[str, Any]
         for body in provider.operation(route).request_examples.values()
         if not contract.accepts(name, body) and all(row.matches(body) for row in route.constants)
     ]
-    found = st.builds(lambda one, other: {**one, **other}, st.sampled_from(examples), drawn) if examples else drawn
+    found = (
+        st.builds(lambda one, other: {**one, **other}, st.sampled_from(examples), drawn)
+        if examples
+        else drawn
+    )
     return st.one_of(drawn, found).filter(lambda body: not contract.accepts(name, body))
 
 
 def _object(contract: Contract, schema: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     required = set(schema.get("required", ()))
-    fields = {name: _value(contract, name, child) for name, child in schema.get("properties", {}).items()}
+    fields = {
+        name: _value(contract, name, child) for name, child in schema.get("properties", {}).items()
+    }
     return st.fixed_dictionaries(
         {name: value for name, value in fields.items() if name in required},
         optional={name: value for name, value in fields.items() if name not in required},
@@ -34,7 +41,10 @@ def _object(contract: Contract, schema: dict[str, Any]) -> st.SearchStrategy[dic
 
 
 def _value(contract: Contract, name: str, node: dict[str, Any]) -> st.SearchStrategy[Any]:
-    schema = {**contract.resolve(node), **{key: value for key, value in node.items() if key != "$ref"}}
+    schema = {
+        **contract.resolve(node),
+        **{key: value for key, value in node.items() if key != "$ref"},
+    }
     if "const" in schema:
         return st.just(schema["const"])
     if "enum" in schema:
@@ -46,7 +56,9 @@ def _value(contract: Contract, name: str, node: dict[str, Any]) -> st.SearchStra
         return _object(contract, schema)
     if kind == "array":
         items = _value(contract, name, schema.get("items", {}))
-        return st.lists(items, min_size=schema.get("minItems", 0), max_size=min(schema.get("maxItems", 3), 4))
+        return st.lists(
+            items, min_size=schema.get("minItems", 0), max_size=min(schema.get("maxItems", 3), 4)
+        )
     return _scalar(name, schema)
 
 
@@ -76,7 +88,9 @@ JSON: Final = st.recursive(
         st.text(max_size=12),
         st.sampled_from(["\ud800", "", "x" * 5000]),
     ),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -87,7 +101,13 @@ def malformed(draw: st.DrawFn, provider: Provider, route: Route) -> Any:
     if draw(st.integers(0, 9)) == 0:
         return draw(JSON)
     body = draw(_object(provider.contract, provider.contract.schema(route.schema)))
-    names = draw(st.lists(st.sampled_from([*provider.contract.schema(route.schema)["properties"]]), max_size=3))
+    names = draw(
+        st.lists(
+            st.sampled_from([*provider.contract.schema(route.schema)["properties"]]), max_size=3
+        )
+    )
     wrong = {name: draw(JSON) for name in names}
-    stray = draw(st.dictionaries(st.text(max_size=8), JSON, max_size=2)) if draw(st.booleans()) else {}
+    stray = (
+        draw(st.dictionaries(st.text(max_size=8), JSON, max_size=2)) if draw(st.booleans()) else {}
+    )
     return {**body, **wrong, **stray}

@@ -21,8 +21,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from .. import webhooks
-from ..answers import is_task_id
 from ..client import Client
 from ..drivers import run
 from ..errors import (
@@ -33,9 +31,13 @@ from ..errors import (
     WebhookError,
 )
 from ..flows import Reply
-from ..planning import Plan, plan
-from ..provider import FINAL, Provider, Route, status_of
-from ..registry import all_providers
+from ..plans.planning import Plan, plan
+from ..providers.base import webhooks
+from ..providers.base.answers import is_task_id
+from ..providers.base.facts import FINAL, status_of
+from ..providers.base.provider import Provider
+from ..providers.base.registry import all_providers
+from ..providers.base.routes import Route
 from ..simulator import Simulator, VirtualClock
 from ..simulator.faults import FAULTS
 from ..simulator.webhooks import deliveries
@@ -67,9 +69,13 @@ class ProviderConformance:
         """Run each test about a route, a request, a fault or an error once for each."""
         if "route" in metafunc.fixturenames:
             routes = self.provider.routes
-            metafunc.parametrize("route", routes, ids=[f"{one.model}-{one.schema}-{one.workflow}" for one in routes])
+            metafunc.parametrize(
+                "route", routes, ids=[f"{one.model}-{one.schema}-{one.workflow}" for one in routes]
+            )
         if "request_" in metafunc.fixturenames:
-            metafunc.parametrize("request_", self.requests, ids=[str(one)[:60] for one in self.requests])
+            metafunc.parametrize(
+                "request_", self.requests, ids=[str(one)[:60] for one in self.requests]
+            )
         for name, values in (("fault", SUBMIT_FAULTS), ("poll_fault", POLL_FAULTS)):
             if name in metafunc.fixturenames:
                 metafunc.parametrize(name, values)
@@ -97,7 +103,12 @@ class ProviderConformance:
     def holds(self, law: Callable[..., object], *drawn: st.SearchStrategy[Any]) -> None:
         """Try a law with examples."""
 
-        @settings(max_examples=self.examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=self.examples,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
         @given(st.tuples(*drawn))
         def tried(example: tuple[Any, ...]) -> None:
             law(*example)
@@ -109,7 +120,9 @@ class ProviderConformance:
     def test_its_facts_are_complete(self, vendor: Provider) -> None:
         """It has an id, a name, a variable for its key, an address, and something to sell."""
         assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", vendor.id), "an id is like acme-video"
-        assert re.fullmatch(r"[A-Z][A-Z0-9_]*", vendor.key_variable), "a variable is like ACME_VIDEO_API_KEY"
+        assert re.fullmatch(r"[A-Z][A-Z0-9_]*", vendor.key_variable), (
+            "a variable is like ACME_VIDEO_API_KEY"
+        )
         assert vendor.name
         assert vendor.base_url.startswith("https://")
         assert vendor.routes, "it sells nothing: fill in its routes"
@@ -139,7 +152,9 @@ class ProviderConformance:
 
     def test_law_3_every_leaf_has_exactly_one_verdict(self, vendor: Provider, route: Route) -> None:
         """Nothing of a request, or of a body however malformed, is lost without a word."""
-        self.holds(lambda request: laws.every_leaf_told(request, vendor, route), requests_for(route))
+        self.holds(
+            lambda request: laws.every_leaf_told(request, vendor, route), requests_for(route)
+        )
         others = st.sampled_from(list(all_providers().values()))
         wrong = st.one_of(bodies(vendor, route), malformed(vendor, route))
         self.holds(lambda body, target: laws.accounted(body, vendor, target), wrong, others)
@@ -178,11 +193,17 @@ class ProviderConformance:
         assert vendor.statuses, "there are no status words: no job would ever end"
         for word, status in vendor.statuses.items():
             assert word == word.strip().lower(), f"{word!r} is not in lower case"
-            assert status in STATES, f"{word!r} means {status!r}, which is none of {', '.join(STATES)}"
+            assert status in STATES, (
+                f"{word!r} means {status!r}, which is none of {', '.join(STATES)}"
+            )
         for name, body in replies.states(vendor):
             facts = vendor.read(Reply(200, {}, replies.encoded(body)))
-            assert facts.status == name, f"the example {name} is read as {facts.status} ({facts.word!r})"
-            assert name != "succeeded" or facts.urls, "no link to a file is found in the example of success"
+            assert facts.status == name, (
+                f"the example {name} is read as {facts.status} ({facts.word!r})"
+            )
+            assert name != "succeeded" or facts.urls, (
+                "no link to a file is found in the example of success"
+            )
 
     def test_unknown_words_are_never_final(self, vendor: Provider) -> None:
         """A status word that nobody documented keeps a job waiting."""
@@ -193,7 +214,10 @@ class ProviderConformance:
                 for body in replies.worded(vendor, word):
                     assert vendor.read(Reply(200, {}, replies.encoded(body))).status not in FINAL
 
-        self.holds(law, st.one_of(st.text(max_size=20), st.sampled_from(["DONE?", "succeededish", "", "null"])))
+        self.holds(
+            law,
+            st.one_of(st.text(max_size=20), st.sampled_from(["DONE?", "succeededish", "", "null"])),
+        )
 
     def test_garbage_never_becomes_a_success(self, vendor: Provider) -> None:
         """Whatever comes in the place of a reply: it is read without an exception of its own, and is no success."""
@@ -203,7 +227,9 @@ class ProviderConformance:
     def test_task_ids_are_safe(self, vendor: Provider) -> None:
         """Simulated ids are ids, and differ; no id, however hostile, leads a status query to another address."""
         letters = ["abcdefghijklmnopqrstuvwxyz012345", "z9" * 16]
-        made = {vendor.new_task_id(number, 1_790_000_000, text) for number in (1, 2) for text in letters}
+        made = {
+            vendor.new_task_id(number, 1_790_000_000, text) for number in (1, 2) for text in letters
+        }
         assert all(map(is_task_id, made)), made
         assert len(made) >= len(letters)
         for identity in made:
@@ -214,7 +240,9 @@ class ProviderConformance:
 
     # -- a job's life in the simulator -----------------------------------------------------------------
 
-    def test_a_job_runs_to_its_end(self, client: Client, simulator: Simulator, route: Route) -> None:
+    def test_a_job_runs_to_its_end(
+        self, client: Client, simulator: Simulator, route: Route
+    ) -> None:
         """Submitted once, billed once, polled until it has succeeded, with links to its files."""
         vendor = registered(self.provider)
         job = client.submit(submittable(vendor, route, self.requests))
@@ -236,7 +264,9 @@ class ProviderConformance:
                 job.id: client.get(job).status for job in jobs
             }
         done = {end.job.id: end for end in client.as_completed(jobs)}
-        assert {identity: end.error for identity, end in done.items()} == dict.fromkeys([job.id for job in jobs])
+        assert {identity: end.error for identity, end in done.items()} == dict.fromkeys(
+            [job.id for job in jobs]
+        )
         assert all(end.job.outputs for end in done.values())
 
     def test_the_file_comes_home(self, client: Client, made: Plan, tmp_path: Path) -> None:
@@ -252,13 +282,17 @@ class ProviderConformance:
         assert job.error
         assert job.error.message
 
-    def test_every_documented_error_is_read(self, client: Client, simulator: Simulator, made: Plan) -> None:
+    def test_every_documented_error_is_read(
+        self, client: Client, simulator: Simulator, made: Plan
+    ) -> None:
         """An error that proves a refusal is one; any other may have been billed, and is told so."""
         client.retries = 0
         assert made.route
         paid = made.provider.operation(made.route)
         proof = set(paid.spec["x-polyreel-not-accepted"])
-        for name in {name for status, _, name, _ in made.provider.contract.replies(paid) if status >= 400}:
+        for name in {
+            name for status, _, name, _ in made.provider.contract.replies(paid) if status >= 400
+        }:
             simulator.script(made.vendor, name)
             with pytest.raises(SubmitError) as caught:
                 client.submit(made)
@@ -284,13 +318,17 @@ class ProviderConformance:
         assert simulator.bill.count() in allowed[told], f"told that it was billed: {told}"
         assert simulator.bill.count() == 1 or not FAULTS[fault].accepted
 
-    def test_a_bad_poll_harms_nothing(self, client: Client, simulator: Simulator, made: Plan, poll_fault: str) -> None:
+    def test_a_bad_poll_harms_nothing(
+        self, client: Client, simulator: Simulator, made: Plan, poll_fault: str
+    ) -> None:
         """A status query that goes wrong once changes nothing: the job is waited for, and succeeds."""
         job = client.submit(made)
         simulator.inject(poll_fault, made.vendor)
         assert client.wait(job).status == "succeeded"
 
-    def test_a_strange_status_is_waited_out(self, client: Client, simulator: Simulator, made: Plan) -> None:
+    def test_a_strange_status_is_waited_out(
+        self, client: Client, simulator: Simulator, made: Plan
+    ) -> None:
         """A vendor that says nothing but an unknown word has not ended the job."""
         job = client.submit(made)
         simulator.inject("unknown-status", made.vendor, times=None)
@@ -303,15 +341,22 @@ class ProviderConformance:
         """A task that the vendor does not have is told apart from one that runs."""
         job = client.submit(made)
         with pytest.raises(TaskNotFoundError):
-            client.get(job.model_copy(update={"id": job.id[:-1] + ("0" if job.id[-1] != "0" else "1")}))
+            client.get(
+                job.model_copy(update={"id": job.id[:-1] + ("0" if job.id[-1] != "0" else "1")})
+            )
 
-    def test_a_repeated_key_is_not_billed_again(self, client: Client, simulator: Simulator, made: Plan) -> None:
+    def test_a_repeated_key_is_not_billed_again(
+        self, client: Client, simulator: Simulator, made: Plan
+    ) -> None:
         """Where the contract says that a repeat is answered with the first task, the simulator does so."""
         assert made.route
         policy = made.provider.operation(made.route).spec.get("x-polyreel-idempotency", {})
         if policy.get("mode") != "replay":
             pytest.skip("the vendor knows no repeats")
-        first, second = (replies.submitted(simulator, made, {policy["header"]: "0123456789abcdef"}) for _ in range(2))
+        first, second = (
+            replies.submitted(simulator, made, {policy["header"]: "0123456789abcdef"})
+            for _ in range(2)
+        )
         assert made.provider.read(first).id == made.provider.read(second).id
         assert simulator.bill.count() == 1
 

@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ..contract import Contract, Operation
-from ..mapping import Field, leaves
-from ..provider import Provider
-from ..simulator.answers import USUAL
+from ..mapping.rows import Field
+from ..places import leaves
+from ..providers.base.contract import Contract, Operation
+from ..providers.base.provider import Provider
+from ..serving.answers import USUAL
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
     "create": frozenset({"queued"}),
@@ -57,8 +58,17 @@ def unfinished(provider: Provider) -> Iterator[str]:
             yield f"openapi.json {at}: {value.removeprefix(TODO)[:160]}"
     for route in provider.routes:
         notes = [(place, why) for place, why in route.ignored.items()]
-        notes += [(place, row.note) for row in route.rows if isinstance(row, Field) for place in row.places]
-        yield from (f"{route.schema} {at}: {note.removeprefix(TODO)}" for at, note in notes if note.startswith(TODO))
+        notes += [
+            (place, row.note)
+            for row in route.rows
+            if isinstance(row, Field)
+            for place in row.places
+        ]
+        yield from (
+            f"{route.schema} {at}: {note.removeprefix(TODO)}"
+            for at, note in notes
+            if note.startswith(TODO)
+        )
 
 
 def _document(contract: Contract) -> Iterator[str]:
@@ -106,7 +116,9 @@ def _requests(contract: Contract, call: Operation) -> Iterator[str]:
     if not call.request_schemas:
         yield "the body has no named schema ($ref, or oneOf with one for each workflow)"
     for schema in call.request_schemas:
-        fitting = [body for body in call.request_examples.values() if not contract.sends(schema, body)]
+        fitting = [
+            body for body in call.request_examples.values() if not contract.sends(schema, body)
+        ]
         if not fitting:
             yield f"no example body can be sent as {schema}"
     for name, body in call.request_examples.items():
@@ -124,23 +136,36 @@ def _errors(provider: Provider, call: Operation) -> Iterator[str]:
         yield "the 429 has no example called rate_limited"
     for status, reply in call.spec["responses"].items():
         content = contract.resolve(reply).get("content", {})
-        if int(status) >= 400 and content and not any(media.get("examples") for media in content.values()):
+        if (
+            int(status) >= 400
+            and content
+            and not any(media.get("examples") for media in content.values())
+        ):
             yield f"HTTP {status} has a body and no example of it"
 
 
 def _fitting(provider: Provider, call: Operation) -> Iterator[str]:
     for status, kind, name, value in provider.contract.replies(call):
-        schema = provider.contract.reply_schema(call, status) if kind == "application/json" else None
+        schema = (
+            provider.contract.reply_schema(call, status) if kind == "application/json" else None
+        )
         if schema is not None:
-            yield from (f"HTTP {status} {name}: {one.message[:200]}" for one in provider.contract.fits(schema, value))
+            yield from (
+                f"HTTP {status} {name}: {one.message[:200]}"
+                for one in provider.contract.fits(schema, value)
+            )
 
 
 def _open_words(provider: Provider, call: Operation) -> Iterator[str]:
     """A status word that is new must never lose a paid task id."""
     for status in call.spec["responses"]:
-        schema = provider.contract.reply_schema(call, int(status)) if status.startswith("2") else None
+        schema = (
+            provider.contract.reply_schema(call, int(status)) if status.startswith("2") else None
+        )
         for place in provider.reads.status if schema is not None else ():
-            if any("enum" in node or "const" in node for node in _at(provider.contract, schema, place)):
+            if any(
+                "enum" in node or "const" in node for node in _at(provider.contract, schema, place)
+            ):
                 yield f"HTTP {status}: {place} is a closed list of words: make it a string with examples"
 
 
@@ -149,17 +174,28 @@ def _at(contract: Contract, schema: Any, place: str) -> Iterator[Mapping[str, An
     nodes = [schema]
     for part in [*place.split("."), None]:
         nodes = [contract.resolve(node) for node in nodes if isinstance(node, Mapping)]
-        nodes += [contract.resolve(one) for node in nodes for key in ("anyOf", "oneOf") for one in node.get(key, ())]
+        nodes += [
+            contract.resolve(one)
+            for node in nodes
+            for key in ("anyOf", "oneOf")
+            for one in node.get(key, ())
+        ]
         if part is not None:
-            nodes = [node["properties"][part] for node in nodes if part in node.get("properties", {})]
+            nodes = [
+                node["properties"][part] for node in nodes if part in node.get("properties", {})
+            ]
     yield from nodes
 
 
 def _routes(provider: Provider) -> Iterator[str]:
     for route in provider.routes:
         where = f"the route {route.model} {route.workflow}"
-        calls = [one for one in provider.contract.operations.values() if one.path == route.operation.PATH]
-        paid = [one for one in calls if one.method == route.operation.METHOD and one.role == "create"]
+        calls = [
+            one for one in provider.contract.operations.values() if one.path == route.operation.PATH
+        ]
+        paid = [
+            one for one in calls if one.method == route.operation.METHOD and one.role == "create"
+        ]
         if not paid:
             yield f"{where} calls {route.operation.METHOD} {route.operation.PATH}, which has not the role create"
         elif route.schema not in paid[0].request_schemas:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..codecs import Json
 from ..errors import RequestError
-from ..planning import Plan
-from ..provider import WORKFLOWS, Provider, Route
-from ..reading import UnreadableError, read
-from ..requests import normalize
+from ..mapping.workflows import WORKFLOWS
+from ..places import JsonObject
+from ..plans.planning import Plan
+from ..plans.reading import UnreadableBodyError, read
+from ..plans.requests import normalize
+from ..providers.base.provider import Provider
+from ..providers.base.routes import Route
 from .laws import VALUES, planned
 
 
-def submittable(provider: Provider, route: Route, requests: Sequence[Mapping[str, Any]] = ()) -> Plan:
+def submittable(
+    provider: Provider, route: Route, requests: Sequence[Mapping[str, Any]] = ()
+) -> Plan:
     """A plan of one route: for one of these requests, for an example of the spec, or for the plainest request.
 
     AssertionError where the vendor serves none of them, with the reasons of the last.
@@ -28,16 +32,21 @@ def submittable(provider: Provider, route: Route, requests: Sequence[Mapping[str
     raise AssertionError(f"no request asks for {route.model} {route.workflow}; {'; '.join(told)}")
 
 
-def _candidates(provider: Provider, route: Route, requests: Sequence[Mapping[str, Any]]) -> Iterator[Json]:
+def _candidates(
+    provider: Provider, route: Route, requests: Sequence[Mapping[str, Any]]
+) -> Iterator[JsonObject]:
     for request in requests:
         shared, _ = normalize(request)
         yield shared
     for body in provider.operation(route).request_examples.values():
         try:
             yield read(body, provider, route.operation.PATH, route.model).request
-        except (UnreadableError, RequestError, ValueError):
+        except (UnreadableBodyError, RequestError, ValueError):
             continue
     inputs = WORKFLOWS[route.workflow]
-    plain = {"model": route.model, **{name: VALUES[name][0] for name in inputs[:2] if name in VALUES}}
+    plain = {
+        "model": route.model,
+        **{name: VALUES[name][0] for name in inputs[:2] if name in VALUES},
+    }
     yield {**plain, "prompt": "a cat"}
     yield {**plain, "prompt": "a cat", "duration": 5}

@@ -7,9 +7,9 @@ from typing import Final
 
 from attrs import frozen
 
-from ..registry import get_provider
+from ..providers.base.registry import get_provider
 from ..simulator import FAULTS, Simulator
-from ..simulator.tasks import Charge
+from ..simulator.tasks import BillLine
 from .watching import Exchange, WatchedSimulator
 
 READING: Final = frozenset({"GET", "HEAD"})
@@ -31,7 +31,7 @@ class Case:
 
     simulator: Simulator
     expected: int
-    charges: Sequence[Charge]
+    charges: Sequence[BillLine]
     exchanges: Sequence[Exchange]
     faults: Sequence[tuple[str, str]]
     start: float
@@ -42,7 +42,10 @@ class Case:
         charges = [charge for charge in simulator.bill.charges if vendor in {None, charge.vendor}]
         exchanges = [one for one in exchanges_of(simulator) if vendor in {None, one.vendor}]
         faults = [fault for fault in simulator.fired if vendor in {None, fault[0]}]
-        times = [*(charge.at for charge in charges), *(one.at for one in exchanges if one.at is not None)]
+        times = [
+            *(charge.at for charge in charges),
+            *(one.at for one in exchanges if one.at is not None),
+        ]
         return cls(simulator, expected, charges, exchanges, faults, min(times, default=0.0))
 
     def billed(self) -> Iterator[str]:
@@ -64,7 +67,9 @@ class Case:
             when = f" {self._when(one.at)}" if one.at is not None else ""
             outcome = f": {one.outcome}" if one.outcome else ""
             faults = f" (fault {', '.join(one.faults)})" if one.faults else ""
-            jobs = [number for number, charge in enumerate(self.charges, 1) if charge.task in one.tasks]
+            jobs = [
+                number for number, charge in enumerate(self.charges, 1) if charge.task in one.tasks
+            ]
             billed = f", billed as job {jobs[0]}" if jobs else ""
             yield f"  request {one.number}{when}: {one.method} {one.path}{outcome}{faults}{billed}"
         yield from _more(len(found))
@@ -86,7 +91,9 @@ class Case:
             yield "One job was sent, and billed, more than once."
             yield from self._about_faults()
         for vendor in dict.fromkeys(charge.vendor for charge in repeated):
-            yield from self._about_keys(vendor, [charge for charge in self.charges if charge.vendor == vendor])
+            yield from self._about_keys(
+                vendor, [charge for charge in self.charges if charge.vendor == vendor]
+            )
 
     def _too_few(self) -> Iterator[str]:
         if any(one.method not in READING for one in self.exchanges):
@@ -96,19 +103,25 @@ class Case:
             yield "or polyreel_server.base_url(vendor), and is this the simulator of that fixture?"
 
     def _about_faults(self) -> Iterator[str]:
-        lost = dict.fromkeys(name for _, name in self.faults if FAULTS[name].call == "submit" and FAULTS[name].accepted)
+        lost = dict.fromkeys(
+            name
+            for _, name in self.faults
+            if FAULTS[name].call == "submit" and FAULTS[name].accepted
+        )
         if lost:
             yield f"After {', '.join(lost)} the vendor has the job, and has billed it, although its answer was lost:"
             yield "a submit whose answer is lost may have been billed, and sending it again may be billed again."
 
-    def _about_keys(self, vendor: str, charges: Sequence[Charge]) -> Iterator[str]:
+    def _about_keys(self, vendor: str, charges: Sequence[BillLine]) -> Iterator[str]:
         header = idempotency_header(self.simulator, charges[0])
         if header is None:
             yield f"{vendor} documents no idempotency key: do not send a submit again by yourself. Keep what was sent,"
             yield "look for the job with the vendor, and let a person decide. Only a refusal (429 or another 4xx),"
             yield "or a connection that was never made, proves that nothing was billed."
             return
-        sent = [one.headers.get(header.lower()) for charge in charges if (one := self._exchange(charge))]
+        sent = [
+            one.headers.get(header.lower()) for charge in charges if (one := self._exchange(charge))
+        ]
         if any(sent):
             yield f"{vendor} was sent another {header} with each try: make one for each job, and send it with every try"
             yield "of that job."
@@ -119,10 +132,17 @@ class Case:
     def _when(self, at: float) -> str:
         return f"at {at - self.start:.1f} s"
 
-    def _exchange(self, charge: Charge) -> Exchange | None:
-        return next((one for one in self.exchanges if charge.task in one.tasks and charge.vendor == one.vendor), None)
+    def _exchange(self, charge: BillLine) -> Exchange | None:
+        return next(
+            (
+                one
+                for one in self.exchanges
+                if charge.task in one.tasks and charge.vendor == one.vendor
+            ),
+            None,
+        )
 
-    def _twin(self, charge: Charge) -> int | None:
+    def _twin(self, charge: BillLine) -> int | None:
         """The number of an earlier job with the same body."""
         tasks = self.simulator.tasks
         own = tasks[charge.vendor, charge.task]
@@ -140,7 +160,7 @@ def exchanges_of(simulator: Simulator) -> Sequence[Exchange]:
     return [Exchange(number, *entry[:3]) for number, entry in enumerate(simulator.journal, 1)]
 
 
-def idempotency_header(simulator: Simulator, charge: Charge) -> str | None:
+def idempotency_header(simulator: Simulator, charge: BillLine) -> str | None:
     """The header by which a vendor knows a repeated submit, where it documents one."""
     route = simulator.tasks[charge.vendor, charge.task].route
     policy = get_provider(charge.vendor).operation(route).spec.get("x-polyreel-idempotency", {})

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from ..client import Client
 from ..errors import PolyreelError
-from ..planning import Plan
+from ..plans.planning import Plan
 from ..simulator import RunningClock, Simulator, server
 
 KEY: Final = "sk-conformance-" + "0123456789abcdef"

@@ -6,13 +6,17 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..capabilities import NOT_FIELDS, Capability, capabilities
-from ..contract import Contract
-from ..mapping import ConflictError, Fate, Field, Group, Report, leaves
-from ..planning import Plan, plan, plan_normalized
-from ..provider import WORKFLOWS, Provider, Route
-from ..reading import UnreadableError, read
-from ..translation import Translation, translate
+from ..mapping.reports import ConflictError, Fate, MappingReport
+from ..mapping.rows import Field, Group
+from ..mapping.workflows import WORKFLOWS
+from ..places import leaves
+from ..plans.capabilities import NOT_FIELDS, Capability, capabilities
+from ..plans.planning import Plan, plan, plan_normalized
+from ..plans.reading import UnreadableBodyError, read
+from ..plans.translation import Translation, translate
+from ..providers.base.contract import Contract
+from ..providers.base.provider import Provider
+from ..providers.base.routes import Route
 
 CARRIED: Final = {Fate.EXACT, Fate.CONVERTED}
 
@@ -51,7 +55,7 @@ def canonical(body: Mapping[str, Any], provider: Provider, route: Route) -> dict
         return None
     try:
         reading = read(body, provider, route.operation.PATH, route.model)
-    except (UnreadableError, ConflictError):
+    except (UnreadableBodyError, ConflictError):
         return None
     if reading.problems or "extra" in reading.request or reading.route.schema != route.schema:
         return None
@@ -67,7 +71,9 @@ def writes_back(body: Mapping[str, Any], provider: Provider, route: Route) -> No
     assert canonical(first, provider, route) == first
     # Nothing that the body says is gone or changed, but what its reading told.
     reading = read(body, provider, route.operation.PATH, route.model)
-    told = {entry.source for entry in reading.entries if entry.fate in {Fate.DROPPED, Fate.CONVERTED}}
+    told = {
+        entry.source for entry in reading.entries if entry.fate in {Fate.DROPPED, Fate.CONVERTED}
+    }
     for pointer, value in leaves(dict(body)):
         if not any(pointer == place or pointer.startswith(place + "/") for place in told):
             assert at(first, pointer) == value
@@ -90,7 +96,9 @@ def totality(provider: Provider, route: Route) -> None:
     native = set(provider.contract.properties(route.schema))
     known = set(route.by_place) | set(route.ignored)
     assert native <= known, f"native fields that nobody speaks of: {native - known}"
-    assert known <= native, f"tables speak of fields that the contract does not have: {known - native}"
+    assert known <= native, (
+        f"tables speak of fields that the contract does not have: {known - native}"
+    )
     name = "ImageRequest" if route.workflow == "generate-image" else "VideoRequest"
     shared = set(Contract.load("polyreel").schema(name)["properties"]) - NOT_FIELDS
     assert set(route.by_name) <= shared
@@ -99,7 +107,9 @@ def totality(provider: Provider, route: Route) -> None:
     names = [name for row in route.rows for name in row.names]
     assert len(places) == len(set(places)), "two rows write one place"
     assert len(names) == len(set(names)), "two rows claim one shared field"
-    for place, schema in ((place, provider.contract.property(route.schema, place)) for place in native):
+    for place, schema in (
+        (place, provider.contract.property(route.schema, place)) for place in native
+    ):
         _default_readable(route, place, schema or {})
 
 
@@ -107,9 +117,12 @@ def _default_readable(route: Route, place: str, schema: Mapping[str, Any]) -> No
     """A documented default, and every documented word, has a shared meaning."""
     row = route.by_place.get(place)
     if isinstance(row, Field) and row.native == place:
-        for value in [*schema.get("enum", ()), *([schema["default"]] if "default" in schema else ())]:
+        for value in [
+            *schema.get("enum", ()),
+            *([schema["default"]] if "default" in schema else ()),
+        ]:
             body: dict[str, Any] = {}
-            report = Report()
+            report = MappingReport()
             row.write({row.shared: row.codec.decode(value, {})}, body, {}, report)
             assert at(body, place.replace(".", "/")) == value
 
@@ -129,21 +142,32 @@ def sound(request: Mapping[str, Any], provider: Provider, route: Route) -> None:
 
 def offered_is_accepted(provider: Provider, route: Route) -> None:
     """What a table and a contract offer is not refused: every choice and both ends of every range can be sent."""
-    needed = {"motion-control": ("motion_video", "character_image")}.get(route.workflow, WORKFLOWS[route.workflow][:1])
+    needed = {"motion-control": ("motion_video", "character_image")}.get(
+        route.workflow, WORKFLOWS[route.workflow][:1]
+    )
     base = {"model": route.model, **{name: VALUES[name][0] for name in needed}}
     for item in capabilities(provider, route):
         for value in _values(item) if item.offered else ():
             variants = [
-                base | extra | {item.field: value} for extra in ({}, {"prompt": "x"}, {"shots": VALUES["shots"][0]})
+                base | extra | {item.field: value}
+                for extra in ({}, {"prompt": "x"}, {"shots": VALUES["shots"][0]})
             ]
             plans = [planned(request, provider, route) for request in variants]
             told = [problem.reason for made in plans for problem in made.problems]
-            assert any(not made.refused for made in plans), f"{item.field}={value!r} is offered and refused: {told}"
+            assert any(not made.refused for made in plans), (
+                f"{item.field}={value!r} is offered and refused: {told}"
+            )
 
 
 VALUES: Final[Mapping[str, list[Any]]] = {
-    **{name: ["https://example.com/a.png"] for name in ("first_frame", "last_frame", "character_image")},
-    **{name: ["https://example.com/a.mp4"] for name in ("source_video", "reference_video", "motion_video")},
+    **{
+        name: ["https://example.com/a.png"]
+        for name in ("first_frame", "last_frame", "character_image")
+    },
+    **{
+        name: ["https://example.com/a.mp4"]
+        for name in ("source_video", "reference_video", "motion_video")
+    },
     "reference_images": [["https://example.com/a.png"]],
     "elements": [["7"]],
     "shots": [[{"prompt": "x", "duration": 5}], [{"prompt": "x"}]],
@@ -163,7 +187,11 @@ def _values(item: Capability) -> list[Any]:
         return [VALUES["shots"][0 if len(item.native) > 1 else 1]]
     if extent.choices is not None:
         words = [WORDS.get(choice, choice) for choice in extent.choices]
-        return [int(value) if item.field == "duration" else value for value in words if value != "automatic"]
+        return [
+            int(value) if item.field == "duration" else value
+            for value in words
+            if value != "automatic"
+        ]
     if extent.low is not None and extent.high is not None:
         whole = item.field != "guidance_scale"
         return [int(end) if whole else end for end in (extent.low, extent.high)]
@@ -182,7 +210,9 @@ def losses(done: Translation) -> set[str]:
     return {verdict.field for verdict in done.losses}
 
 
-def triangle(body: Mapping[str, Any], source: Provider, route: Route, middle: Provider, target: Provider) -> None:
+def triangle(
+    body: Mapping[str, Any], source: Provider, route: Route, middle: Provider, target: Provider
+) -> None:
     """Law 8: what is lost on the straight way is lost on the way over a third vendor too."""
     straight = translate(dict(body), source, target, source_model=route.model)
     first = translate(dict(body), source, middle, source_model=route.model)
@@ -192,16 +222,18 @@ def triangle(body: Mapping[str, Any], source: Provider, route: Route, middle: Pr
     around = losses(first) | losses(second)
     if second.refused:
         return
-    assert {f for f in losses(straight) if f in straight.reading.request} <= around | _defaulted(first) | _defaulted(
-        second
-    )
+    assert {f for f in losses(straight) if f in straight.reading.request} <= around | _defaulted(
+        first
+    ) | _defaulted(second)
 
 
 def _defaulted(done: Translation) -> set[str]:
     return {verdict.field for verdict in done.verdicts if verdict.verdict is Fate.DEFAULTED}
 
 
-def there_and_back(body: Mapping[str, Any], source: Provider, route: Route, target: Provider) -> None:
+def there_and_back(
+    body: Mapping[str, Any], source: Provider, route: Route, target: Provider
+) -> None:
     """A -> B -> A gives an equivalent body, wherever no verdict says otherwise."""
     there = translate(dict(body), source, target, source_model=route.model)
     if there.refused or there.plan is None or there.losses:

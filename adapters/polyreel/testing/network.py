@@ -45,7 +45,9 @@ class Guard:
         return NetworkBlockedError(self._text([attempt]))
 
     def _text(self, attempts: list[str]) -> str:
-        return f"this test tried to reach {', '.join(attempts)}\n{ADVICE.format(reason=self.reason)}"
+        return (
+            f"this test tried to reach {', '.join(attempts)}\n{ADVICE.format(reason=self.reason)}"
+        )
 
     @contextmanager
     def telling(self, item: pytest.Item, phase: str) -> Iterator[None]:
@@ -70,7 +72,9 @@ class Guard:
     def standing(self) -> Iterator[None]:
         """Stand guard over every socket of the process. Guards may stand inside each other."""
         own = vars(socket.socket)
-        before = {name: own.get(name) for name in ADDRESSES if hasattr(socket.socket, name)}  # not all on Windows
+        before = {
+            name: own.get(name) for name in ADDRESSES if hasattr(socket.socket, name)
+        }  # not all on Windows
         look_up = socket.getaddrinfo
         for name in before:
             setattr(socket.socket, name, _guarded(self, name, getattr(socket.socket, name)))
@@ -101,10 +105,17 @@ def _guarded(guard: Guard, name: str, real: Callable[..., Any]) -> Callable[...,
     def method(self: socket.socket, *arguments: Any) -> Any:
         __tracebackhide__ = True
         address = find(arguments)
-        if self.family in INTERNET and isinstance(address, tuple) and address and not is_here(address[0]):
+        if (
+            self.family in INTERNET
+            and isinstance(address, tuple)
+            and address
+            and not is_here(address[0])
+        ):
             # Closed, because who made it may only expect an OSError, and would leave it open.
             self.close()
-            raise guard.refuse(address[0], address[1] if len(address) > 1 else None, f"socket.{name}")
+            raise guard.refuse(
+                address[0], address[1] if len(address) > 1 else None, f"socket.{name}"
+            )
         return real(self, *arguments)
 
     return method

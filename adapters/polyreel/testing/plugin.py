@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from .watching import WatchedSimulator
 
 FIXTURES = frozenset(
-    {"polyreel_simulator", "polyreel_client", "polyreel_async_client", "polyreel_transport", "polyreel_server"}
+    {
+        "polyreel_simulator",
+        "polyreel_client",
+        "polyreel_async_client",
+        "polyreel_transport",
+        "polyreel_server",
+    }
 )
 MARKERS = (
     "polyreel(seed=0, balance=inf, keys=None, faults=[], vendor=None, speed=100, network=False): "
@@ -79,7 +85,10 @@ def _why_guarded(item: pytest.Item) -> str | None:
         or item.get_closest_marker("polyreel_live")
     ):
         return None
-    if next((one.kwargs["network"] for one in item.iter_markers("polyreel") if "network" in one.kwargs), False):
+    if next(
+        (one.kwargs["network"] for one in item.iter_markers("polyreel") if "network" in one.kwargs),
+        False,
+    ):
         return None
     if setting:
         return "polyreel_block_network is on"
@@ -148,7 +157,9 @@ def polyreel_simulator(request: pytest.FixtureRequest) -> WatchedSimulator:
 
 
 @pytest.fixture
-def polyreel_client(request: pytest.FixtureRequest, polyreel_simulator: WatchedSimulator) -> Iterator[Client]:
+def polyreel_client(
+    request: pytest.FixtureRequest, polyreel_simulator: WatchedSimulator
+) -> Iterator[Client]:
     """A `polyreel.Client` of `polyreel_simulator`: nothing is sent, paid or waited for."""
     from .simulated import client  # noqa: PLC0415
 
@@ -157,7 +168,9 @@ def polyreel_client(request: pytest.FixtureRequest, polyreel_simulator: WatchedS
 
 
 @pytest.fixture
-def polyreel_async_client(request: pytest.FixtureRequest, polyreel_simulator: WatchedSimulator) -> AsyncClient:
+def polyreel_async_client(
+    request: pytest.FixtureRequest, polyreel_simulator: WatchedSimulator
+) -> AsyncClient:
     """A `polyreel.AsyncClient` of `polyreel_simulator`. It holds nothing that has to be closed."""
     from .simulated import async_client  # noqa: PLC0415
 

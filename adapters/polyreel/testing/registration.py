@@ -7,8 +7,8 @@ from typing import Any
 
 from attrs import frozen
 
-from .. import registry
-from ..provider import Provider
+from ..providers.base import registry
+from ..providers.base.provider import Provider
 
 
 @frozen
@@ -31,8 +31,13 @@ def registered(provider: type[Provider]) -> Provider:
         registry.entry_points = _beside(registry.entry_points, provider)  # type: ignore[attr-defined]
         registry.all_providers.cache_clear()
     found = registry.get_provider(provider.id)
-    same = type(found).__qualname__ == provider.__qualname__ and type(found).__module__ == provider.__module__
-    assert same, f"another vendor is called {provider.id}: {type(found).__module__}.{type(found).__qualname__}"
+    same = (
+        type(found).__qualname__ == provider.__qualname__
+        and type(found).__module__ == provider.__module__
+    )
+    assert same, (
+        f"another vendor is called {provider.id}: {type(found).__module__}.{type(found).__qualname__}"
+    )
     return found
 
 

@@ -9,14 +9,14 @@ from urllib.parse import unquote, urlsplit
 
 from hypothesis import strategies as st
 
-from ..answers import first
-from ..codecs import Json
-from ..contract import Operation
 from ..errors import BadReplyError
 from ..flows import Reply
-from ..mapping import get, is_missing, leaves, put
-from ..planning import Plan
-from ..provider import Provider, Status
+from ..places import JsonObject, get, is_missing, leaves, put
+from ..plans.planning import Plan
+from ..providers.base.answers import first
+from ..providers.base.contract import Operation
+from ..providers.base.facts import Status
+from ..providers.base.provider import Provider
 from ..simulator import Simulator
 from .bodies import JSON
 
@@ -46,23 +46,25 @@ def states(provider: Provider) -> Iterator[tuple[str, Any]]:
         yield from _examples(provider, call, wanted) if call else ()
 
 
-def _examples(provider: Provider, call: Operation, wanted: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+def _examples(
+    provider: Provider, call: Operation, wanted: tuple[str, ...]
+) -> Iterator[tuple[str, Any]]:
     for status, _, name, body in provider.contract.replies(call):
         if status < 300 and name in wanted:
             yield name, body
 
 
-def success(provider: Provider) -> Json:
+def success(provider: Provider) -> JsonObject:
     """The example of a job that has succeeded."""
     found = next((body for name, body in states(provider) if name == "succeeded"), None)
     assert isinstance(found, dict), "the status query has no example called succeeded"
     return found
 
 
-def worded(provider: Provider, word: str) -> Iterator[Json]:
+def worded(provider: Provider, word: str) -> Iterator[JsonObject]:
     """The examples of states, with another status word in every place where one is read."""
     for _, body in states(provider):
-        copy: Json = json.loads(encoded(body))
+        copy: JsonObject = json.loads(encoded(body))
         for place in provider.reads.status:
             if not is_missing(get(copy, place)):
                 put(copy, place, word)
@@ -81,10 +83,12 @@ def spoiled(provider: Provider) -> st.SearchStrategy[Any]:
     body = success(provider)
     places = [at for at, _ in leaves(body)] or [""]
     parents = [at.rpartition("/")[0] for at in places if at.count("/") > 1]
-    return st.builds(lambda at, value: _replaced(body, at, value), st.sampled_from(places + parents), JSON)
+    return st.builds(
+        lambda at, value: _replaced(body, at, value), st.sampled_from(places + parents), JSON
+    )
 
 
-def _replaced(body: Json, at: str, value: Any) -> Any:
+def _replaced(body: JsonObject, at: str, value: Any) -> Any:
     copy: Any = json.loads(encoded(body))
     *parents, last = at.strip("/").split("/")
     node = copy

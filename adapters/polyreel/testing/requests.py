@@ -7,16 +7,31 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from ..provider import WORKFLOWS, Route
+from ..mapping.workflows import WORKFLOWS
+from ..providers.base.routes import Route
 
 WORDS: Final = st.sampled_from(
-    ["a cat", "@Image1 waves", "@Element1 and @Image2", "<<<image_1>>>", "snow, slowly", "日本 🌧", "@Image9 x"]
+    [
+        "a cat",
+        "@Image1 waves",
+        "@Element1 and @Image2",
+        "<<<image_1>>>",
+        "snow, slowly",
+        "日本 🌧",
+        "@Image9 x",
+    ]
 )
 TEXT: Final = st.one_of(
-    WORDS, st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=40).filter(str.strip)
+    WORDS,
+    st.text(
+        st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=40
+    ).filter(str.strip),
 )
 URLS: Final = st.sampled_from(
-    [f"https://example.com/{name}" for name in ("a.png", "b.png", "c.jpg", "in.mp4?x=1&y=2", "ü.webp")]
+    [
+        f"https://example.com/{name}"
+        for name in ("a.png", "b.png", "c.jpg", "in.mp4?x=1&y=2", "ü.webp")
+    ]
 )
 SHOTS: Final = st.fixed_dictionaries({"prompt": TEXT}, optional={"duration": st.integers(1, 6)})
 
@@ -41,7 +56,9 @@ FIELDS: Final[Mapping[str, st.SearchStrategy[Any]]] = {
     "keep_source_audio": st.booleans(),
     "guidance_scale": st.floats(0, 1, allow_nan=False),
     "watermark": st.booleans(),
-    "callback_url": st.sampled_from(["https://example.com/hook", "http://example.com/hook", "https://10.0.0.1/x"]),
+    "callback_url": st.sampled_from(
+        ["https://example.com/hook", "http://example.com/hook", "https://10.0.0.1/x"]
+    ),
 }
 IMAGE_FIELDS: Final[Mapping[str, st.SearchStrategy[Any]]] = {
     "prompt": TEXT,

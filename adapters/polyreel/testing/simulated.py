@@ -11,7 +11,7 @@ from attrs import converters, define, field, fields, frozen
 
 from ..client import AsyncClient, Client
 from ..errors import UnknownNameError
-from ..registry import all_providers, get_provider
+from ..providers.base.registry import all_providers, get_provider
 from ..simulator import FAULTS, Bill, RunningClock, Simulator, VirtualClock, server
 from .watching import WatchedSimulator
 
@@ -24,7 +24,9 @@ SPEED: Final = 100.0
 
 def _names(value: Any) -> tuple[str, ...]:
     if isinstance(value, str) or not all(isinstance(name, str) for name in value):
-        raise pytest.UsageError(f"a marker of polyreel takes a list of texts here, not {type(value).__name__}")
+        raise pytest.UsageError(
+            f"a marker of polyreel takes a list of texts here, not {type(value).__name__}"
+        )
     return tuple(value)
 
 
@@ -45,7 +47,10 @@ class Settings:
         """The settings of a test: its own marker's, and where that is silent, its class's and module's."""
         known, said = [one.name for one in fields(cls)], dict[str, Any]()
         for marker in item.iter_markers("polyreel"):
-            strange = [*map(repr, marker.args), *(name for name in marker.kwargs if name not in known)]
+            strange = [
+                *map(repr, marker.args),
+                *(name for name in marker.kwargs if name not in known),
+            ]
             if strange:
                 text = f"@pytest.mark.polyreel takes {', '.join(f'{name}=' for name in known)} but no {strange[0]}"
                 raise pytest.UsageError(text)
@@ -70,7 +75,9 @@ class Settings:
             simulator.script(self.vendor, name)
         else:
             known = ", ".join(FAULTS)
-            raise UnknownNameError(f"there is no fault {name!r}; with vendor= it may be an error of it; known: {known}")
+            raise UnknownNameError(
+                f"there is no fault {name!r}; with vendor= it may be an error of it; known: {known}"
+            )
 
     @property
     def vendors(self) -> list[str] | None:

@@ -9,7 +9,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from ..flows import Answer
-from ..registry import all_providers
+from ..providers.base.registry import all_providers
 from ..simulator import Simulator
 
 ENDINGS: Final[Mapping[str, str]] = {
@@ -51,7 +51,9 @@ class WatchedSimulator(Simulator):
 
     def __repr__(self) -> str:
         # Short, and without the keys: pytest shows it above every failure.
-        return f"<{type(self).__name__}: {len(self.exchanges)} requests, {self.bill.count()} billed>"
+        return (
+            f"<{type(self).__name__}: {len(self.exchanges)} requests, {self.bill.count()} billed>"
+        )
 
     def reset(self, seed: int | None = None) -> None:
         """Forget everything, the exchanges too."""
@@ -65,7 +67,15 @@ class WatchedSimulator(Simulator):
             fired = len(self.fired)
             accepted = super().connect(vendor, method, target)
             if not accepted:
-                self._note(vendor, method, target, {}, "the connection was refused", len(self.bill.charges), fired)
+                self._note(
+                    vendor,
+                    method,
+                    target,
+                    {},
+                    "the connection was refused",
+                    len(self.bill.charges),
+                    fired,
+                )
             return accepted
 
     def handle(
@@ -83,18 +93,33 @@ class WatchedSimulator(Simulator):
         # One at a time: what is new on the bill and among the faults afterwards belongs to this request.
         with self._turn:
             charges, fired = len(self.bill.charges), len(self.fired)
-            answer = super().handle(vendor, method, target, headers, content, public, connected=connected)
+            answer = super().handle(
+                vendor, method, target, headers, content, public, connected=connected
+            )
             self._note(vendor, method, target, headers, outcome_of(vendor, answer), charges, fired)
         return answer
 
     def _note(
-        self, vendor: str, method: str, target: str, headers: Mapping[str, str], outcome: str, charges: int, fired: int
+        self,
+        vendor: str,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        outcome: str,
+        charges: int,
+        fired: int,
     ) -> None:
-        kept = {name.lower(): value for name, value in headers.items() if name.lower() != "authorization"}
+        kept = {
+            name.lower(): value
+            for name, value in headers.items()
+            if name.lower() != "authorization"
+        }
         tasks = tuple(charge.task for charge in self.bill.charges[charges:])
         faults = tuple(fault for _, fault in self.fired[fired:])
         path, number, at = target.partition("?")[0], len(self.exchanges) + 1, self.clock.now()
-        self.exchanges.append(Exchange(number, vendor, method, path, at, outcome, kept, tasks, faults))
+        self.exchanges.append(
+            Exchange(number, vendor, method, path, at, outcome, kept, tasks, faults)
+        )
 
 
 def outcome_of(vendor: str, answer: Answer) -> str:

@@ -7,16 +7,16 @@ from urllib.parse import parse_qsl, urlsplit
 
 from attrs import frozen
 
-from ..contract import Operation
-from ..provider import Provider
-from .exchanges import Exchange
+from ..providers.base.contract import Operation
+from ..providers.base.provider import Provider
+from .exchanges import RecordedExchange
 
 
 @frozen
 class Addressed:
     """An exchange as a call of a vendor's."""
 
-    exchange: Exchange
+    exchange: RecordedExchange
     provider: Provider
     operation: Operation
     path_parameters: Mapping[str, str]
@@ -32,7 +32,7 @@ class Addressed:
 class Stranger:
     """An exchange that is none of a vendor's documented calls."""
 
-    exchange: Exchange
+    exchange: RecordedExchange
     provider: Provider | None
     """The vendor whose host it went to; None where nobody knows the host."""
     path: str
@@ -40,7 +40,11 @@ class Stranger:
 
 
 def addressed(
-    exchange: Exchange, providers: Sequence[Provider], base_urls: Mapping[str, str], *, any_host: bool
+    exchange: RecordedExchange,
+    providers: Sequence[Provider],
+    base_urls: Mapping[str, str],
+    *,
+    any_host: bool,
 ) -> Addressed | Stranger:
     """The call that an exchange is. `base_urls` stand for documented ones; with `any_host`, every host is the vendor's,
     and proxies may have put something in front of the path.
@@ -50,7 +54,9 @@ def addressed(
     owner: Provider | None = None
     path = parts.path
     for provider in providers:
-        for candidate, certain in _paths(exchange.url, provider, base_urls.get(provider.id), any_host=any_host):
+        for candidate, certain in _paths(
+            exchange.url, provider, base_urls.get(provider.id), any_host=any_host
+        ):
             if found := provider.contract.match(exchange.method, candidate):
                 return Addressed(exchange, provider, *found, query)
             if certain and owner is None:
@@ -58,7 +64,9 @@ def addressed(
     return Stranger(exchange, owner, path)
 
 
-def _paths(url: str, provider: Provider, base: str | None, *, any_host: bool) -> list[tuple[str, bool]]:
+def _paths(
+    url: str, provider: Provider, base: str | None, *, any_host: bool
+) -> list[tuple[str, bool]]:
     """The paths that a URL may mean at a vendor, likeliest first, and whether they are the vendor's for sure."""
     path = urlsplit(url).path
     if base is not None and _host(base) == _host(url):

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from ..contract import SCHEMAS
+from ..places import Pointer, find, followed, parsed, written
+from ..providers.base.schemas import SCHEMAS
 from .addresses import Addressed
 from .bodies import FORM, STREAM, events_of, form_of, form_value, is_json, kind_of_body
-from .breaches import nearest
 from .differences import ABSENT, Difference, Severity, Side
-from .documents import UnreadableError, from_json
+from .documents import UnreadableDocumentError, from_json
 from .parameters import parameters, typed
+from .patches import Patch
 from .proposals import add
 from .redaction import Redactor
-from .sightings import schema_of, seen
-from .spec import Patch, Pointer, find, followed, parsed, written
+from .undocumented import first_calls, schema_of
+from .violations import nearest
 from .vocabulary import words
 
 NO_BODY: Final = frozenset({204, 205, 304})
@@ -32,7 +33,9 @@ def compared(call: Addressed, redactor: Redactor) -> Iterator[Difference]:
     elif status in {400, 422} and "requestBody" in call.operation.spec and not _breaks(asked):
         # What the vendor refuses and the spec forbids is agreement.
         place = (*call.pointer, "requestBody")
-        yield sent.tell("refused", "note", BODY, place, "accepted", f"refused with HTTP {status}", plain=True)
+        yield sent.tell(
+            "refused", "note", BODY, place, "accepted", f"refused with HTTP {status}", plain=True
+        )
     if status is not None:
         yield from response(answered, status)
 
@@ -54,7 +57,16 @@ def request_body(side: Side) -> Iterator[Difference]:
     if not exchange.request_body and not exchange.form:
         if find(side.document, (*pointer, "required")):
             patch = ({"op": "replace", "path": written((*pointer, "required")), "value": False},)
-            yield side.tell("required", "breaks", BODY, (*pointer, "required"), "a body", ABSENT, patch, plain=True)
+            yield side.tell(
+                "required",
+                "breaks",
+                BODY,
+                (*pointer, "required"),
+                "a body",
+                ABSENT,
+                patch,
+                plain=True,
+            )
         return
     kind = kind_of_body(exchange.request_headers, exchange.request_body, documented)
     media = (*pointer, "content", kind)
@@ -63,7 +75,7 @@ def request_body(side: Side) -> Iterator[Difference]:
         return
     try:
         yield from _known_body(side, kind, followed(side.document, (*media, "schema")))
-    except UnreadableError as error:
+    except UnreadableDocumentError as error:
         yield side.tell("unreadable", "breaks", BODY, media, kind, str(error), plain=True)
 
 
@@ -104,9 +116,11 @@ def response(side: Side, status: int) -> Iterator[Difference]:
     """How a response differs from the documented ones."""
     listed = (*side.call.pointer, "responses")
     names = find(side.document, listed) or {}
-    name = next((one for one in (str(status), f"{status // 100}XX", "default") if one in names), None)
+    name = next(
+        (one for one in (str(status), f"{status // 100}XX", "default") if one in names), None
+    )
     if name is None:
-        patch = (add((*listed, str(status)), seen(side.exchange, side.redactor)),)
+        patch = (add((*listed, str(status)), first_calls(side.exchange, side.redactor)),)
         yield side.tell("status", "news", ("status",), listed, _listing(names), status, patch)
         return
     pointer = followed(side.document, (*listed, name))
@@ -138,7 +152,7 @@ def _answer(side: Side, kind: str, content: bytes, media: Pointer) -> Iterator[D
     elif is_json(kind):
         try:
             value = from_json(content)
-        except UnreadableError as error:
+        except UnreadableDocumentError as error:
             yield side.tell("unreadable", "breaks", BODY, media, "JSON", str(error), plain=True)
             return
         yield from side.body(value, schema)
@@ -155,7 +169,7 @@ def _events(side: Side, content: bytes, schema: Pointer) -> Iterator[Difference]
         place = ("body", index)
         try:
             value = from_json(text)
-        except UnreadableError as error:
+        except UnreadableDocumentError as error:
             yield side.tell("unreadable", "breaks", place, event, "JSON", str(error), plain=True)
             continue
         yield from side.body(value, event, place)
@@ -168,18 +182,26 @@ def _headers(side: Side, pointer: Pointer) -> Iterator[Difference]:
         text = side.exchange.response_headers.get(name.lower())
         schema = find(side.document, (*header, "schema"))
         if text is not None and isinstance(schema, dict):
-            yield from side.body(typed(text, schema), (*header, "schema"), ("headers", name.lower()))
+            yield from side.body(
+                typed(text, schema), (*header, "schema"), ("headers", name.lower())
+            )
 
 
 # -- what both share -----------------------------------------------------------------------------
 
 
-def _content_type(side: Side, pointer: Pointer, kind: str, documented: dict[str, Any], content: bytes) -> Difference:
+def _content_type(
+    side: Side, pointer: Pointer, kind: str, documented: dict[str, Any], content: bytes
+) -> Difference:
     media = {"schema": schema_of(kind, content, side.redactor)}
     listed, response = (*pointer, "content"), find(side.document, pointer)
     patch: Patch = (add((*listed, kind), media),)
     if not documented:
-        patch = (add(pointer, {"content": {kind: media}}) if response is None else add(listed, {kind: media}),)
+        patch = (
+            add(pointer, {"content": {kind: media}})
+            if response is None
+            else add(listed, {kind: media}),
+        )
     refused = side.direction == "response" and (side.exchange.status or 0) >= 400
     severity: Severity = "news" if refused else "breaks"
     patch = patch if side.redactor.is_clean(kind) else ()

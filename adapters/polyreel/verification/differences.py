@@ -7,14 +7,14 @@ from typing import Any, Final, Literal
 
 from attrs import frozen
 
-from ..codecs import Json
+from ..places import JsonObject, Pointer, find, written
 from .addresses import Addressed
-from .breaches import Misfit, Place, misfits
-from .exchanges import Exchange
+from .exchanges import RecordedExchange
 from .members import strays
-from .proposals import for_misfit, member
+from .patches import Patch
+from .proposals import for_violation, member
 from .redaction import Redactor
-from .spec import Patch, Pointer, find, written
+from .violations import LocatedViolation, Place, violations_at
 
 Direction = Literal["request", "response"]
 Severity = Literal["breaks", "news", "note"]
@@ -57,12 +57,12 @@ class Side:
     redactor: Redactor
 
     @property
-    def document(self) -> Json:
+    def document(self) -> JsonObject:
         """The spec."""
         return self.call.provider.contract.document
 
     @property
-    def exchange(self) -> Exchange:
+    def exchange(self) -> RecordedExchange:
         """What was recorded."""
         return self.call.exchange
 
@@ -100,9 +100,14 @@ class Side:
 
     def body(self, value: Any, pointer: Pointer, place: Place = ("body",)) -> Iterator[Difference]:
         """How a value differs from the schema at a place of the spec."""
-        found, unknown = misfits(self.document, pointer, value), list(strays(self.document, [pointer], value))
+        found, unknown = (
+            violations_at(self.document, pointer, value),
+            list(strays(self.document, [pointer], value)),
+        )
         # A closed object forbids what an open one does not know: that is told member by member.
-        closed = {one.place for one in found if one.kind == CLOSED} & {where[:-1] for where, _ in unknown}
+        closed = {one.place for one in found if one.kind == CLOSED} & {
+            where[:-1] for where, _ in unknown
+        }
         told = [one for one in found if one.kind != CLOSED or one.place not in closed]
         for misfit, patch in self._joined(told, value):
             yield self._misfit(misfit, patch, value, place)
@@ -111,36 +116,48 @@ class Side:
             patch = member(self.document, schema, str(where[-1]), actual, self.redactor)
             severity: Severity = "breaks" if where[:-1] in closed else "news"
             target = (*schema, "properties")
-            yield self.tell("member", severity, (*place, *where), target, "no such member", actual, patch)
+            yield self.tell(
+                "member", severity, (*place, *where), target, "no such member", actual, patch
+            )
 
-    def _joined(self, found: list[Misfit], value: Any) -> Iterator[tuple[Misfit, Patch]]:
+    def _joined(
+        self, found: list[LocatedViolation], value: Any
+    ) -> Iterator[tuple[LocatedViolation, Patch]]:
         """Every misfit with its patch. A value of the wrong type is no option either: that is one difference."""
         typed = {(one.place, one.pointer[:-1]) for one in found if one.kind == "type"}
         for one in found:
             actual = _value(value, one.place)
-            patch = for_misfit(self.document, one, actual, self.redactor)
+            patch = for_violation(self.document, one, actual, self.redactor)
             if (one.place, one.pointer[:-1]) in typed and one.kind in {"enum", "const"}:
                 continue
             if one.kind == "type":
                 also = [x for x in found if x.kind in {"enum", "const"} and _beside(one, x)]
-                extra = [for_misfit(self.document, x, actual, self.redactor) for x in also]
-                patch = () if not all(extra) else (*patch, *(step for steps in extra for step in steps))
+                extra = [for_violation(self.document, x, actual, self.redactor) for x in also]
+                patch = (
+                    () if not all(extra) else (*patch, *(step for steps in extra for step in steps))
+                )
             yield one, patch
 
-    def _misfit(self, misfit: Misfit, patch: Patch, value: Any, place: Place) -> Difference:
+    def _misfit(
+        self, misfit: LocatedViolation, patch: Patch, value: Any, place: Place
+    ) -> Difference:
         kind, limit = misfit.kind, find(self.document, misfit.pointer)
         if kind == "required":
             name = str(misfit.facts.get("property", ""))
             where = (*place, *misfit.place, name)
-            return self.tell("required", "breaks", where, misfit.pointer, name, ABSENT, patch, plain=True)
+            return self.tell(
+                "required", "breaks", where, misfit.pointer, name, ABSENT, patch, plain=True
+            )
         expected = self.redactor.shown(limit) if limit is not None else kind
         if kind in {"at_most", "total", "public_https", "json"}:
             expected = self.redactor.text(misfit.message)
         where = (*place, *misfit.place)
-        return self.tell(kind, "breaks", where, misfit.pointer, expected, _value(value, misfit.place), patch)
+        return self.tell(
+            kind, "breaks", where, misfit.pointer, expected, _value(value, misfit.place), patch
+        )
 
 
-def _beside(one: Misfit, other: Misfit) -> bool:
+def _beside(one: LocatedViolation, other: LocatedViolation) -> bool:
     return one.place == other.place and one.pointer[:-1] == other.pointer[:-1]
 
 

@@ -15,7 +15,7 @@ MAX_NODES: Final = 3_000_000
 """Of a document with its aliases written out: a short one can stand for billions."""
 
 
-class UnreadableError(Exception):
+class UnreadableDocumentError(Exception):
     """A document or a part of it that cannot be read; the text says why, and repeats nothing of what it holds."""
 
 
@@ -24,13 +24,15 @@ def from_json(content: bytes | str) -> Any:
     try:
         value = json.loads(content, parse_constant=_no_constant, parse_int=_integer)
     except UnicodeError:
-        raise UnreadableError("not UTF-8 text") from None
+        raise UnreadableDocumentError("not UTF-8 text") from None
     except RecursionError:
-        raise UnreadableError("nested too deeply") from None
+        raise UnreadableDocumentError("nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise UnreadableError(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        raise UnreadableDocumentError(
+            f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
     except ValueError as error:
-        raise UnreadableError(f"not JSON: {error}") from None
+        raise UnreadableDocumentError(f"not JSON: {error}") from None
     check_size(value)
     raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     return _whole(value) if HALVES.search(raw) else value
@@ -72,12 +74,12 @@ def from_yaml(content: bytes) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        raise UnreadableError(f"not YAML that can be read{where}") from None
+        raise UnreadableDocumentError(f"not YAML that can be read{where}") from None
     except RecursionError:
-        raise UnreadableError("nested too deeply") from None
+        raise UnreadableDocumentError("nested too deeply") from None
     except (ValueError, TypeError, OverflowError):
         # Dates such as the 99th, hashes of lists, numbers beyond all limits.
-        raise UnreadableError("not YAML that can be read") from None
+        raise UnreadableDocumentError("not YAML that can be read") from None
     check_size(value)
     return value
 
@@ -95,7 +97,7 @@ def _check_events(yaml: Any, content: bytes, loader: Any) -> None:
         elif isinstance(event, yaml.events.CollectionEndEvent):
             depth -= 1
         if depth > MAX_DEPTH:
-            raise UnreadableError("nested too deeply")
+            raise UnreadableDocumentError("nested too deeply")
 
 
 def check_size(value: Any) -> None:
@@ -105,8 +107,10 @@ def check_size(value: Any) -> None:
         node, depth = pending.pop()
         seen += 1
         if depth > MAX_DEPTH:
-            raise UnreadableError("nested too deeply")
+            raise UnreadableDocumentError("nested too deeply")
         if isinstance(node, (dict, list)):
             if seen + len(pending) + len(node) > MAX_NODES:
-                raise UnreadableError("too much in it, with all aliases written out")
-            pending += [(item, depth + 1) for item in (node.values() if isinstance(node, dict) else node)]
+                raise UnreadableDocumentError("too much in it, with all aliases written out")
+            pending += [
+                (item, depth + 1) for item in (node.values() if isinstance(node, dict) else node)
+            ]

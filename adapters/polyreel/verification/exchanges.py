@@ -22,7 +22,7 @@ class FormField:
 
 
 @frozen
-class Exchange:
+class RecordedExchange:
     """One recorded request, with its response if there was one."""
 
     number: int

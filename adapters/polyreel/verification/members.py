@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from ..codecs import Json
-from .breaches import fitting
-from .spec import Pointer, find, followed
+from ..places import JsonObject, Pointer, find, followed
+from .violations import fitting
 
 Place = tuple[str | int, ...]
 CHOICES: Final = ("anyOf", "oneOf")
@@ -31,10 +30,14 @@ def takes(schema: Any, kind: str) -> bool:
     """Whether a schema's own `type` takes a kind of values."""
     wanted = schema.get("type") if isinstance(schema, dict) else None
     options = [wanted] if isinstance(wanted, str) else wanted
-    return not isinstance(options, list) or kind in options or (kind == "integer" and "number" in options)
+    return (
+        not isinstance(options, list)
+        or kind in options
+        or (kind == "integer" and "number" in options)
+    )
 
 
-def described(document: Json, pointer: Pointer, value: Any, depth: int = 0) -> list[Pointer]:
+def described(document: JsonObject, pointer: Pointer, value: Any, depth: int = 0) -> list[Pointer]:
     """The schemas that describe a value, with references and choices followed."""
     here = followed(document, pointer)
     node = find(document, here)
@@ -43,27 +46,33 @@ def described(document: Json, pointer: Pointer, value: Any, depth: int = 0) -> l
     parts = [(*here, "allOf", str(index)) for index in range(len(node.get("allOf", ())))]
     parts += [(*here, word) for word in OTHER if isinstance(node.get(word), dict)]
     for word in CHOICES:
-        parts += _chosen(document, [(*here, word, str(index)) for index in range(len(node.get(word, ())))], value)
+        parts += _chosen(
+            document, [(*here, word, str(index)) for index in range(len(node.get(word, ())))], value
+        )
     below = [found for part in parts for found in described(document, part, value, depth + 1)]
     own = not parts or "properties" in node or "items" in node
     return ([here] if own else []) + below
 
 
-def _chosen(document: Json, options: list[Pointer], value: Any) -> list[Pointer]:
+def _chosen(document: JsonObject, options: list[Pointer], value: Any) -> list[Pointer]:
     """The options of a choice that a value can be, by its type; of several, those it fits."""
-    likely = [one for one in options if takes(find(document, followed(document, one)), kind_of(value))]
+    likely = [
+        one for one in options if takes(find(document, followed(document, one)), kind_of(value))
+    ]
     if len(likely) < 2:
         return likely
     return [one for one in likely if fitting(document, one, value)] or likely
 
 
 def strays(
-    document: Json, pointers: Sequence[Pointer], value: Any, place: Place = ()
+    document: JsonObject, pointers: Sequence[Pointer], value: Any, place: Place = ()
 ) -> Iterator[tuple[Place, Pointer]]:
     """Every member that no schema names, with the schema that could. Objects of unknown members have none."""
     schemas = [found for pointer in pointers for found in described(document, pointer, value)]
     if isinstance(value, list):
-        items = [(*one, "items") for one in schemas if isinstance(find(document, (*one, "items")), dict)]
+        items = [
+            (*one, "items") for one in schemas if isinstance(find(document, (*one, "items")), dict)
+        ]
         for index, item in enumerate(value):
             yield from strays(document, items, item, (*place, index))
     if not isinstance(value, dict):
@@ -71,7 +80,11 @@ def strays(
     named = [one for one in schemas if find(document, (*one, "properties"))]
     free = any(_is_free(find(document, one)) for one in schemas)
     for name, member in value.items():
-        homes = [(*one, "properties", name) for one in named if name in find(document, (*one, "properties"))]
+        homes = [
+            (*one, "properties", name)
+            for one in named
+            if name in find(document, (*one, "properties"))
+        ]
         if homes:
             yield from strays(document, homes, member, (*place, name))
         elif named and not free:
@@ -83,10 +96,12 @@ def _is_free(node: Any) -> bool:
     if not isinstance(node, dict):
         return True
     only_mentions = node.keys() & {"required", "not", "if"}
-    return (not node.get("properties") and not only_mentions) or isinstance(node.get("additionalProperties"), dict)
+    return (not node.get("properties") and not only_mentions) or isinstance(
+        node.get("additionalProperties"), dict
+    )
 
 
-def homes(document: Json, pointer: Pointer, value: Any, place: Place) -> list[Pointer]:
+def homes(document: JsonObject, pointer: Pointer, value: Any, place: Place) -> list[Pointer]:
     """The schemas that describe one place of a value."""
     schemas = described(document, pointer, value)
     for part in place:

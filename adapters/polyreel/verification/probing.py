@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ..answers import is_task_id
 from ..errors import RequestError, VendorError
 from ..flows import Flow, Reply, Send, send
-from ..provider import Provider
-from .exchanges import Exchange
+from ..providers.base.answers import is_task_id
+from ..providers.base.provider import Provider
+from .exchanges import RecordedExchange
 
 ROLES: Final = ("credits", "list-running", "list")
 """The calls that name nothing and change nothing, cheapest first."""
@@ -23,7 +23,9 @@ def questions(provider: Provider, task: str | None, base_url: str | None = None)
 
     Raises RequestError where the vendor documents none that needs no task, and none is given.
     """
-    found = [operation for role in ROLES if (operation := provider.contract.operation(role)) is not None]
+    found = [
+        operation for role in ROLES if (operation := provider.contract.operation(role)) is not None
+    ]
     steps = [
         provider.call({"method": one.method, "url": one.path}, base_url)
         for one in found
@@ -34,12 +36,16 @@ def questions(provider: Provider, task: str | None, base_url: str | None = None)
             raise RequestError(["--task: not a task id"])
         steps.append(provider.call(provider.get_request(task), base_url))
     if not steps:
-        raise RequestError([f"{provider.id} documents no call that only reads and needs no task: name one with --task"])
+        raise RequestError(
+            [
+                f"{provider.id} documents no call that only reads and needs no task: name one with --task"
+            ]
+        )
     assert not any(step.paid for step in steps)
     return steps
 
 
-def ask_all(provider: Provider, steps: Sequence[Send]) -> Flow[list[Exchange]]:
+def ask_all(provider: Provider, steps: Sequence[Send]) -> Flow[list[RecordedExchange]]:
     """Make the calls once each, and write down what was said; VendorError where the key is not accepted."""
     found = []
     for number, step in enumerate(steps, 1):
@@ -51,6 +57,8 @@ def ask_all(provider: Provider, steps: Sequence[Send]) -> Flow[list[Exchange]]:
     return found
 
 
-def _written_down(number: int, step: Send, reply: Reply) -> Exchange:
+def _written_down(number: int, step: Send, reply: Reply) -> RecordedExchange:
     headers = {name.lower(): value for name, value in reply.headers.items()}
-    return Exchange(number, step.method, step.url, {}, b"", reply.status, headers, reply.content, recording=NAME)
+    return RecordedExchange(
+        number, step.method, step.url, {}, b"", reply.status, headers, reply.content, recording=NAME
+    )

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ..codecs import Json
-from .breaches import Misfit
+from ..places import JsonObject, Pointer, find, followed, written
 from .members import kind_of
+from .patches import Patch
 from .redaction import Redactor
-from .spec import Patch, Pointer, find, followed, written
+from .violations import LocatedViolation
 
 DEEPEST: Final = 12
 SIZES: Final = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
@@ -18,49 +18,69 @@ WIDENED: Final = ("minimum", "maximum", *SIZES)
 UNCHANGED: Final[Patch] = ()
 
 
-def inferred(value: Any, redactor: Redactor, depth: int = 0) -> Json:
+def inferred(value: Any, redactor: Redactor, depth: int = 0) -> JsonObject:
     """A schema for a value; it repeats nothing of it but the names of members."""
     kind = kind_of(value)
-    if isinstance(value, dict) and value and depth < DEEPEST and all(redactor.is_clean(name) for name in value):
+    if (
+        isinstance(value, dict)
+        and value
+        and depth < DEEPEST
+        and all(redactor.is_clean(name) for name in value)
+    ):
         properties = {name: inferred(item, redactor, depth + 1) for name, item in value.items()}
         return {"type": kind, "properties": properties}
     if isinstance(value, list) and value and depth < DEEPEST:
-        return {"type": kind, "items": merged([inferred(item, redactor, depth + 1) for item in value])}
+        return {
+            "type": kind,
+            "items": merged([inferred(item, redactor, depth + 1) for item in value]),
+        }
     return {"type": kind}
 
 
-def merged(schemas: Sequence[Json]) -> Json:
+def merged(schemas: Sequence[JsonObject]) -> JsonObject:
     """One inferred schema for values of several."""
     unique = list({json.dumps(one, sort_keys=True): one for one in schemas}.values())
     objects = [one for one in unique if one.get("type") == "object"]
     if len(objects) > 1:
         names = dict.fromkeys(name for one in objects for name in one.get("properties", {}))
-        having = {name: [o["properties"][name] for o in objects if name in o.get("properties", {})] for name in names}
-        whole: Json = {"type": "object", "properties": {name: merged(found) for name, found in having.items()}}
+        having = {
+            name: [o["properties"][name] for o in objects if name in o.get("properties", {})]
+            for name in names
+        }
+        whole: JsonObject = {
+            "type": "object",
+            "properties": {name: merged(found) for name, found in having.items()},
+        }
         unique = [one for one in unique if one.get("type") != "object"] + [whole]
     return unique[0] if len(unique) == 1 else {"anyOf": unique}
 
 
-def add(pointer: Sequence[str | int], value: Any) -> Json:
+def add(pointer: Sequence[str | int], value: Any) -> JsonObject:
     """One operation that adds."""
     return {"op": "add", "path": written(pointer), "value": value}
 
 
-def _replace(pointer: Sequence[str | int], value: Any) -> Json:
+def _replace(pointer: Sequence[str | int], value: Any) -> JsonObject:
     return {"op": "replace", "path": written(pointer), "value": value}
 
 
-def _remove(pointer: Sequence[str | int]) -> Json:
+def _remove(pointer: Sequence[str | int]) -> JsonObject:
     return {"op": "remove", "path": written(pointer)}
 
 
-def listed(document: Json, pointer: Pointer, word: str, value: Any) -> Patch:
+def listed(document: JsonObject, pointer: Pointer, word: str, value: Any) -> Patch:
     """Add a value to a list below a place, such as `examples`, where it may be the first."""
     known = find(document, (*pointer, word))
-    return (add((*pointer, word, "-"), value),) if isinstance(known, list) else (add((*pointer, word), [value]),)
+    return (
+        (add((*pointer, word, "-"), value),)
+        if isinstance(known, list)
+        else (add((*pointer, word), [value]),)
+    )
 
 
-def member(document: Json, schema: Pointer, name: str, value: Any, redactor: Redactor) -> Patch:
+def member(
+    document: JsonObject, schema: Pointer, name: str, value: Any, redactor: Redactor
+) -> Patch:
     """Name a member in an object's schema."""
     if not redactor.is_clean(name):
         return UNCHANGED
@@ -68,7 +88,9 @@ def member(document: Json, schema: Pointer, name: str, value: Any, redactor: Red
     return (add((*here, "properties", name), inferred(value, redactor)),)
 
 
-def for_misfit(document: Json, misfit: Misfit, actual: Any, redactor: Redactor) -> Patch:
+def for_violation(
+    document: JsonObject, misfit: LocatedViolation, actual: Any, redactor: Redactor
+) -> Patch:
     """Let a schema take a value that breaks one of its rules; nothing where that would show a secret."""
     pointer, word = misfit.pointer, misfit.pointer[-1]
     node = find(document, pointer)
@@ -97,7 +119,7 @@ def _not_required(pointer: Pointer, node: list[Any], facts: Mapping[str, Any]) -
     return ({"op": "test", "path": written(at), "value": name}, _remove(at))
 
 
-def _typed(document: Json, pointer: Pointer, node: Any, actual: Any) -> Patch:
+def _typed(document: JsonObject, pointer: Pointer, node: Any, actual: Any) -> Patch:
     kinds = node if isinstance(node, list) else [node]
     kind = "number" if kind_of(actual) == "number" and "integer" in kinds else kind_of(actual)
     kept = [one for one in kinds if not (kind == "number" and one == "integer")]
@@ -108,7 +130,9 @@ def _typed(document: Json, pointer: Pointer, node: Any, actual: Any) -> Patch:
     return (_replace(pointer, wider),)
 
 
-def _allowed(document: Json, pointer: Pointer, node: Any, actual: Any, redactor: Redactor) -> Patch:
+def _allowed(
+    document: JsonObject, pointer: Pointer, node: Any, actual: Any, redactor: Redactor
+) -> Patch:
     if not redactor.is_clean(actual):
         return UNCHANGED
     if pointer[-1] == "enum":
@@ -116,7 +140,13 @@ def _allowed(document: Json, pointer: Pointer, node: Any, actual: Any, redactor:
     return (_remove(pointer), add((*pointer[:-1], "enum"), [node, actual]))
 
 
-def _chosen(document: Json, pointer: Pointer, actual: Any, misfit: Misfit, redactor: Redactor) -> Patch:
+def _chosen(
+    document: JsonObject,
+    pointer: Pointer,
+    actual: Any,
+    misfit: LocatedViolation,
+    redactor: Redactor,
+) -> Patch:
     """Another option where none is right; where several are, any of them will do."""
     if "context" in misfit.facts and all(misfit.facts["context"]):
         return (add((*pointer, "-"), inferred(actual, redactor)),)

@@ -12,29 +12,29 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from ..errors import RequestError
-from .documents import MAX_BYTES, UnreadableError, from_json, from_yaml
-from .exchanges import Exchange, FormField, unpacked
+from .documents import MAX_BYTES, UnreadableDocumentError, from_json, from_yaml
+from .exchanges import FormField, RecordedExchange, unpacked
 
 KNOWN: Final = "a HAR file, a vcrpy cassette, or JSON Lines with a method and a url"
 BOM: Final = b"\xef\xbb\xbf"
 
 
-def read_recording(content: bytes, name: str) -> list[Exchange]:
+def read_recording(content: bytes, name: str) -> list[RecordedExchange]:
     """Every recorded call of a file; RequestError with one message, which names the entry, where it is not usable."""
     try:
         if len(content) > MAX_BYTES:
-            raise UnreadableError(f"more than {MAX_BYTES} bytes are too many")
+            raise UnreadableDocumentError(f"more than {MAX_BYTES} bytes are too many")
         found = list(_entries(content.removeprefix(BOM), name))
         if not found:
-            raise UnreadableError("no call is recorded in it")
-    except UnreadableError as error:
+            raise UnreadableDocumentError("no call is recorded in it")
+    except UnreadableDocumentError as error:
         raise RequestError([f"{name}: {error}"]) from None
     return found
 
 
-def _entries(content: bytes, name: str) -> Iterator[Exchange]:
+def _entries(content: bytes, name: str) -> Iterator[RecordedExchange]:
     if not content.strip():
-        raise UnreadableError("nothing in it")
+        raise UnreadableDocumentError("nothing in it")
     if content.lstrip()[:1] not in {b"{", b"["}:
         yield from _cassette(from_yaml(content), name)
         return
@@ -53,7 +53,7 @@ def _is_call(line: bytes) -> bool:
     """Whether a line is a document of its own, and no HAR file or cassette."""
     try:
         value = from_json(line)
-    except UnreadableError:
+    except UnreadableDocumentError:
         return False
     return isinstance(value, dict) and not value.keys() & {"log", "interactions"}
 
@@ -61,7 +61,7 @@ def _is_call(line: bytes) -> bool:
 # -- the three kinds -----------------------------------------------------------------------------
 
 
-def _har(document: Mapping[str, Any], name: str) -> Iterator[Exchange]:
+def _har(document: Mapping[str, Any], name: str) -> Iterator[RecordedExchange]:
     entries = _member(_object(document["log"], "log"), "entries", list, "log")
     for number, entry in enumerate(entries, 1):
         with _Entry(number):
@@ -70,7 +70,9 @@ def _har(document: Mapping[str, Any], name: str) -> Iterator[Exchange]:
             # Browsers write 0 where no answer came.
             status = _status(response.get("status") or None)
             sent, answered = _har_request(request), _har_response(response)
-            yield _exchange((number, name), request.get("method"), request.get("url"), sent, status, answered)
+            yield _exchange(
+                (number, name), request.get("method"), request.get("url"), sent, status, answered
+            )
 
 
 def _har_request(request: Mapping[str, Any]) -> _Message:
@@ -83,7 +85,9 @@ def _har_request(request: Mapping[str, Any]) -> _Message:
 def _har_response(response: Mapping[str, Any]) -> _Message:
     content = _object(response.get("content") or {}, "content")
     body = _encoded(content.get("text"), content.get("encoding"), "content")
-    return _Message(_har_headers(response, content), b"" if body is None and not content.get("size") else body)
+    return _Message(
+        _har_headers(response, content), b"" if body is None and not content.get("size") else body
+    )
 
 
 def _har_headers(message: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, str]:
@@ -91,9 +95,9 @@ def _har_headers(message: Mapping[str, Any], content: Mapping[str, Any]) -> dict
     return {**({"content-type": mime} if mime else {}), **_headers(message.get("headers"))}
 
 
-def _cassette(document: Any, name: str) -> Iterator[Exchange]:
+def _cassette(document: Any, name: str) -> Iterator[RecordedExchange]:
     if not isinstance(document, dict) or "interactions" not in document:
-        raise UnreadableError(f"not a recording: {KNOWN} is")
+        raise UnreadableDocumentError(f"not a recording: {KNOWN} is")
     for number, entry in enumerate(_member(document, "interactions", list, "the cassette"), 1):
         with _Entry(number):
             request = _member(_object(entry, "the entry"), "request", dict, "the entry")
@@ -101,9 +105,12 @@ def _cassette(document: Any, name: str) -> Iterator[Exchange]:
             code = response.get("status")
             status = _status(code.get("code") if isinstance(code, dict) else code)
             sent, answered = (
-                _Message(_headers(one.get("headers")), _cassette_body(one.get("body"))) for one in (request, response)
+                _Message(_headers(one.get("headers")), _cassette_body(one.get("body")))
+                for one in (request, response)
             )
-            yield _exchange((number, name), request.get("method"), request.get("uri"), sent, status, answered)
+            yield _exchange(
+                (number, name), request.get("method"), request.get("uri"), sent, status, answered
+            )
 
 
 def _cassette_body(value: Any) -> bytes:
@@ -116,14 +123,21 @@ def _cassette_body(value: Any) -> bytes:
     return _encoded(value, None, "body") or b""
 
 
-def _json_lines(lines: list[bytes], name: str) -> Iterator[Exchange]:
+def _json_lines(lines: list[bytes], name: str) -> Iterator[RecordedExchange]:
     for number, line in enumerate(lines, 1):
         with _Entry(number):
             entry = _object(from_json(line), "the line")
-            request, response = (_object(entry.get(side) or {}, side) for side in ("request", "response"))
+            request, response = (
+                _object(entry.get(side) or {}, side) for side in ("request", "response")
+            )
             status = _status(response.get("status"))
-            sent, answered = (_Message(_headers(one.get("headers")), _line_body(one)) for one in (request, response))
-            yield _exchange((number, name), entry.get("method"), entry.get("url"), sent, status, answered)
+            sent, answered = (
+                _Message(_headers(one.get("headers")), _line_body(one))
+                for one in (request, response)
+            )
+            yield _exchange(
+                (number, name), entry.get("method"), entry.get("url"), sent, status, answered
+            )
 
 
 def _line_body(side: Mapping[str, Any]) -> bytes:
@@ -146,9 +160,11 @@ class _Entry:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, UnreadableError):
-            raise UnreadableError(f"entry {self.number}: {error}") from None
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if isinstance(error, UnreadableDocumentError):
+            raise UnreadableDocumentError(f"entry {self.number}: {error}") from None
 
 
 @frozen
@@ -161,18 +177,32 @@ class _Message:
 
 
 def _exchange(
-    where: tuple[int, str], method: Any, url: Any, sent: _Message, status: int | None, answered: _Message
-) -> Exchange:
+    where: tuple[int, str],
+    method: Any,
+    url: Any,
+    sent: _Message,
+    status: int | None,
+    answered: _Message,
+) -> RecordedExchange:
     name, address = _text(method, "method"), _text(url, "url")
     if not name:
-        raise UnreadableError("it has no method")
+        raise UnreadableDocumentError("it has no method")
     if not address:
-        raise UnreadableError("it has no URL")
+        raise UnreadableDocumentError("it has no URL")
     _check_url(address)
     asked, answer = unpacked(sent.body, sent.headers), unpacked(answered.body, answered.headers)
     number, recording = where
-    return Exchange(
-        number, name.upper(), address, sent.headers, asked, status, answered.headers, answer, sent.form, recording
+    return RecordedExchange(
+        number,
+        name.upper(),
+        address,
+        sent.headers,
+        asked,
+        status,
+        answered.headers,
+        answer,
+        sent.form,
+        recording,
     )
 
 
@@ -184,20 +214,20 @@ def _check_url(address: str) -> None:
         usable = False
     if not usable:
         # Not shown: it may hold a key.
-        raise UnreadableError("its URL is not an http(s) URL")
+        raise UnreadableDocumentError("its URL is not an http(s) URL")
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise UnreadableError(f"{name} is not an object")
+        raise UnreadableDocumentError(f"{name} is not an object")
     return value
 
 
 def _member(value: Mapping[str, Any], name: str, kind: type, owner: str) -> Any:
     if name not in value:
-        raise UnreadableError(f"{owner} has no {name}")
+        raise UnreadableDocumentError(f"{owner} has no {name}")
     if not isinstance(value[name], kind):
-        raise UnreadableError(f"{name} is not {'a list' if kind is list else 'an object'}")
+        raise UnreadableDocumentError(f"{name} is not {'a list' if kind is list else 'an object'}")
     return value[name]
 
 
@@ -205,7 +235,7 @@ def _text(value: Any, name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise UnreadableError(f"{name} is not text")
+        raise UnreadableDocumentError(f"{name} is not text")
     return value
 
 
@@ -213,7 +243,7 @@ def _status(value: Any) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 100 <= value <= 599:
-        raise UnreadableError("the status is not an HTTP status")
+        raise UnreadableDocumentError("the status is not an HTTP status")
     return value
 
 
@@ -229,10 +259,16 @@ def _headers(value: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, given in pairs:
         texts = given if isinstance(given, list) else [given]
-        if not isinstance(name, str) or not all(isinstance(text, str | int | float | bytes) for text in texts):
-            raise UnreadableError("a header is not text")
-        joined = ", ".join(text.decode("latin-1") if isinstance(text, bytes) else str(text) for text in texts)
-        found[name.lower()] = f"{found[name.lower()]}, {joined}" if name.lower() in found else joined
+        if not isinstance(name, str) or not all(
+            isinstance(text, str | int | float | bytes) for text in texts
+        ):
+            raise UnreadableDocumentError("a header is not text")
+        joined = ", ".join(
+            text.decode("latin-1") if isinstance(text, bytes) else str(text) for text in texts
+        )
+        found[name.lower()] = (
+            f"{found[name.lower()]}, {joined}" if name.lower() in found else joined
+        )
     return found
 
 
@@ -240,15 +276,15 @@ def _encoded(value: Any, encoding: Any, name: str) -> bytes | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise UnreadableError(f"the text of {name} is not text")
+        raise UnreadableDocumentError(f"the text of {name} is not text")
     if encoding in {None, ""}:
         return _utf8(value)
     if encoding != "base64":
-        raise UnreadableError(f"{name} has an encoding that is not base64")
+        raise UnreadableDocumentError(f"{name} has an encoding that is not base64")
     try:
         return base64.b64decode("".join(value.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise UnreadableError(f"{name} is not base64") from None
+        raise UnreadableDocumentError(f"{name} is not base64") from None
 
 
 def _utf8(text: str) -> bytes:
@@ -260,9 +296,12 @@ def _fields(value: Any) -> tuple[FormField, ...] | None:
     if not value:
         return None
     if not isinstance(value, list):
-        raise UnreadableError("params is not a list")
+        raise UnreadableDocumentError("params is not a list")
     rows = [_object(row, "a param") for row in value]
     return tuple(
-        FormField(_text(row.get("name"), "name"), None if row.get("fileName") else _text(row.get("value"), "value"))
+        FormField(
+            _text(row.get("name"), "name"),
+            None if row.get("fileName") else _text(row.get("value"), "value"),
+        )
         for row in rows
     )

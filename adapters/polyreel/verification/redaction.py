@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from attrs import frozen
 
-from ..answers import printable
-from .documents import UnreadableError, from_json
-from .exchanges import Exchange
+from ..providers.base.answers import printable
+from .documents import UnreadableDocumentError, from_json
+from .exchanges import RecordedExchange
 
 HIDDEN: Final = "****"
 LONGEST: Final = 80
@@ -75,12 +75,16 @@ class Redactor:
         return bool(self.value(value, name) == value)
 
 
-def redactor_of(exchanges: Iterable[Exchange]) -> Redactor:
+def redactor_of(exchanges: Iterable[RecordedExchange]) -> Redactor:
     """A redactor that knows the secrets of this traffic, and hides them also where they are repeated."""
-    return Redactor(frozenset(text for one in exchanges for text in _secrets(one) if len(text) >= SHORTEST_KNOWN))
+    return Redactor(
+        frozenset(
+            text for one in exchanges for text in _secrets(one) if len(text) >= SHORTEST_KNOWN
+        )
+    )
 
 
-def _secrets(exchange: Exchange) -> Iterator[str]:
+def _secrets(exchange: RecordedExchange) -> Iterator[str]:
     for headers in (exchange.request_headers, exchange.response_headers):
         for name, value in headers.items():
             if NAMES.search(name):
@@ -107,7 +111,7 @@ def _cookies(header: str) -> Iterator[str]:
 def _secret_members(body: bytes | None) -> Iterator[str]:
     try:
         pending = [("", from_json(body))] if body and body.lstrip()[:1] in {b"{", b"["} else []
-    except UnreadableError:
+    except UnreadableDocumentError:
         return
     while pending:
         name, value = pending.pop()

@@ -9,16 +9,16 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from ..codecs import Json
-from ..contract import Contract
-from ..provider import Provider
+from ..places import JsonObject, PlaceError
+from ..providers.base.contract import Contract
+from ..providers.base.provider import Provider
 from .addresses import Addressed, Stranger, addressed
 from .comparing import compared
 from .differences import Difference
-from .exchanges import Exchange
+from .exchanges import RecordedExchange
+from .patches import Patch, patched
 from .redaction import Redactor, redactor_of
-from .sightings import unknown_call
-from .spec import Patch, PatchError, patched
+from .undocumented import unknown_call
 
 MOST_ROUNDS: Final = 20
 SHOWN_ENTRIES: Final = 5
@@ -37,7 +37,7 @@ class Unmatched:
 
 
 @frozen
-class Report:
+class VerificationReport:
     """What checking recorded traffic found."""
 
     exchanges: int
@@ -57,12 +57,12 @@ class Report:
 
 
 def verify(
-    exchanges: Sequence[Exchange],
+    exchanges: Sequence[RecordedExchange],
     providers: Sequence[Provider],
     *,
     base_urls: Mapping[str, str] | None = None,
     any_host: bool = False,
-) -> Report:
+) -> VerificationReport:
     """Check recorded traffic against the specs of these vendors."""
     redactor = redactor_of(exchanges)
     bases = base_urls or {}
@@ -75,7 +75,9 @@ def verify(
     differing = [call.exchange for call, several in found if several]
     patches, unhealed = _healed(own, differing, every, bases, redactor, any_host=any_host)
     unmatched = tuple(_unmatched(one, redactor) for one in strangers)
-    return Report(len(exchanges), len(known), grouped(every), unmatched, patches, unhealed)
+    return VerificationReport(
+        len(exchanges), len(known), grouped(every), unmatched, patches, unhealed
+    )
 
 
 def _differences(call: Addressed | Stranger, redactor: Redactor) -> list[Difference]:
@@ -88,7 +90,9 @@ def _differences(call: Addressed | Stranger, redactor: Redactor) -> list[Differe
 def _unmatched(stranger: Stranger, redactor: Redactor) -> Unmatched:
     exchange = stranger.exchange
     reason = "no such call in the spec" if stranger.provider else "no vendor's host"
-    return Unmatched(exchange.recording, exchange.number, exchange.method, redactor.text(exchange.url), reason)
+    return Unmatched(
+        exchange.recording, exchange.number, exchange.method, redactor.text(exchange.url), reason
+    )
 
 
 def grouped(differences: Sequence[Difference]) -> tuple[Difference, ...]:
@@ -98,7 +102,17 @@ def grouped(differences: Sequence[Difference]) -> tuple[Difference, ...]:
         patch = json.dumps(one.patch, sort_keys=True)
         called = () if one.spec.startswith("/components/") else (one.method, one.path)
         actual = "" if one.patch else one.actual
-        key = (one.vendor, one.direction, one.kind, one.severity, one.spec, one.expected, patch, actual, called)
+        key = (
+            one.vendor,
+            one.direction,
+            one.kind,
+            one.severity,
+            one.spec,
+            one.expected,
+            patch,
+            actual,
+            called,
+        )
         groups.setdefault(key, []).append(one)
     found = [_counted(several) for several in groups.values()]
     order = {"breaks": 0, "news": 1, "note": 2}
@@ -113,7 +127,7 @@ def _counted(several: Sequence[Difference]) -> Difference:
 # -- healing -------------------------------------------------------------------------------------
 
 
-def with_document(provider: Provider, document: Json) -> Provider:
+def with_document(provider: Provider, document: JsonObject) -> Provider:
     """A vendor with another spec."""
     twin = copy.copy(provider)
     for name in ("base_url", "servers", "contract", "_defaults"):
@@ -124,7 +138,7 @@ def with_document(provider: Provider, document: Json) -> Provider:
 
 def _healed(
     providers: Known,
-    exchanges: Sequence[Exchange],
+    exchanges: Sequence[RecordedExchange],
     differences: Sequence[Difference],
     bases: Mapping[str, str],
     redactor: Redactor,
@@ -132,7 +146,7 @@ def _healed(
     any_host: bool,
 ) -> tuple[dict[str, Patch], tuple[Difference, ...]]:
     """Patches that heal all that can be healed: one can hide another, so what is patched is checked again."""
-    own, steps = dict(providers), {name: list[Json]() for name in providers}
+    own, steps = dict(providers), {name: list[JsonObject]() for name in providers}
     left = list(differences)
     for _ in range(MOST_ROUNDS):
         fresh = _patched(own, left, steps)
@@ -143,20 +157,24 @@ def _healed(
     return {name: tuple(done) for name, done in steps.items() if done}, grouped(left)
 
 
-def _patched(own: dict[str, Provider], differences: Sequence[Difference], steps: dict[str, list[Json]]) -> bool:
+def _patched(
+    own: dict[str, Provider], differences: Sequence[Difference], steps: dict[str, list[JsonObject]]
+) -> bool:
     """Apply every patch that still fits, each once and at most one to a place; whether there was any."""
     touched: set[tuple[str, str]] = set()
     applied = False
     seen: set[tuple[str, str]] = set()
     for one in sorted(differences, key=_width):
         mark = (one.vendor, json.dumps(one.patch, sort_keys=True))
-        places = {(one.vendor, step["path"]) for step in one.patch if not step["path"].endswith("/-")}
+        places = {
+            (one.vendor, step["path"]) for step in one.patch if not step["path"].endswith("/-")
+        }
         if not one.patch or mark in seen or places & touched:
             continue
         seen.add(mark)
         try:
             document = patched(own[one.vendor].contract.document, one.patch)
-        except PatchError:
+        except PlaceError:
             continue  # another one has changed the place: the next round proposes anew
         own[one.vendor] = with_document(own[one.vendor], document)
         steps[one.vendor] += one.patch

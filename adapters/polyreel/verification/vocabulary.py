@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ..answers import word_or_number
-from ..codecs import Json
-from ..mapping import get, is_missing
-from ..provider import Provider
+from ..places import JsonObject, Pointer, find, followed, get, is_missing
+from ..providers.base.answers import word_or_number
+from ..providers.base.provider import Provider
 from .differences import Difference, Side
 from .members import homes
 from .proposals import listed
-from .spec import Pointer, find, followed
 
 ERROR_CODES: Final = ("error.code", "code")
 """Where errors of calls have their code; of jobs, the provider knows."""
 
 
-def words(side: Side, value: Any, pointer: Pointer, place: tuple[str | int, ...]) -> Iterator[Difference]:
+def words(
+    side: Side, value: Any, pointer: Pointer, place: tuple[str | int, ...]
+) -> Iterator[Difference]:
     """Every status word and error code in an answer that the spec does not know."""
     provider, failed = side.call.provider, (side.exchange.status or 0) >= 400
     known_codes = codes(provider)
@@ -27,7 +27,9 @@ def words(side: Side, value: Any, pointer: Pointer, place: tuple[str | int, ...]
             statuses = {word.lower() for word in provider.statuses}
             found = _first(subject, provider.reads.status)
             if found and isinstance(found[1], str):
-                yield from _word(side, "status word", found, (value, pointer, place, where), statuses)
+                yield from _word(
+                    side, "status word", found, (value, pointer, place, where), statuses
+                )
         found = _first(subject, ERROR_CODES if failed else provider.reads.error_code)
         if found and word_or_number(found[1]):
             yield from _word(side, "error code", found, (value, pointer, place, where), known_codes)
@@ -44,7 +46,7 @@ def codes(provider: Provider) -> set[str]:
     return found
 
 
-def _samples(document: Json) -> Iterator[tuple[str, Any]]:
+def _samples(document: JsonObject) -> Iterator[tuple[str, Any]]:
     """Every example of an answer with its status, which may be a range or `default`."""
     for path, item in document["paths"].items():
         for method in item:
@@ -52,7 +54,10 @@ def _samples(document: Json) -> Iterator[tuple[str, Any]]:
             for status in find(document, listed) or ():
                 content = find(document, (*followed(document, (*listed, status)), "content")) or {}
                 for media in content.values():
-                    yield from ((status, example.get("value")) for example in media.get("examples", {}).values())
+                    yield from (
+                        (status, example.get("value"))
+                        for example in media.get("examples", {}).values()
+                    )
 
 
 def _word(
@@ -67,7 +72,11 @@ def _word(
     schemas = homes(side.document, pointer, value, at)
     described = [word for one in schemas for word in _examples(find(side.document, one))]
     closed = any(find(side.document, (*one, "enum")) for one in schemas)
-    if str(word).lower() in known | {str(one).lower() for one in described} or closed or not schemas:
+    if (
+        str(word).lower() in known | {str(one).lower() for one in described}
+        or closed
+        or not schemas
+    ):
         return
     clean = side.redactor.is_clean(word, str(at[-1]))
     patch = listed(side.document, schemas[0], "examples", word) if clean else ()
@@ -88,7 +97,11 @@ def _subjects(value: Any) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, 
         yield (), value
         for name, items in value.items():
             if isinstance(items, list):
-                yield from (((name, index), item) for index, item in enumerate(items) if isinstance(item, dict))
+                yield from (
+                    ((name, index), item)
+                    for index, item in enumerate(items)
+                    if isinstance(item, dict)
+                )
 
 
 def _first(value: Any, places: tuple[str, ...]) -> tuple[str, Any] | None:

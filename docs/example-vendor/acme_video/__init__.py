@@ -9,19 +9,22 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar, Final
 
-from polyreel.codecs import Choice
 from polyreel.errors import BadReplyError
 from polyreel.flows import Flow, Reply
-from polyreel.mapping import Absent, Constant, Field, Row
-from polyreel.provider import Listing, Reads, Route, Status, Webhook
-from polyreel.specified import SpecifiedProvider, body, load, operation
+from polyreel.mapping.codecs import Choice
+from polyreel.mapping.rows import Absent, Constant, Field, Row
+from polyreel.providers.base.facts import Listing, Reads, Status, Webhook
+from polyreel.providers.base.routes import Route
+from polyreel.providers.base.specified import SpecifiedProvider, body, load, operation
 
 CONTRACT: Final = load(__name__)
 CREATE: Final = operation(CONTRACT, "createClip")
 LIST: Final = operation(CONTRACT, "listClips")
 PAGE: Final = 100
 
-SHAPE: Final = Field("aspect_ratio", "shape", Choice({"16:9": "landscape", "9:16": "portrait", "1:1": "square"}))
+SHAPE: Final = Field(
+    "aspect_ratio", "shape", Choice({"16:9": "landscape", "9:16": "portrait", "1:1": "square"})
+)
 NOT_SHARED: Final = {"options.seed": "the shared model has no seed; use extra"}
 
 
@@ -54,7 +57,14 @@ class AcmeVideo(SpecifiedProvider):
     name = "Acme Video"
     key_variable = "ACME_VIDEO_API_KEY"
     routes = (
-        Route("acme-one", "text-to-video", CREATE, body(CONTRACT, "TextClip"), rows("text", SHAPE), NOT_SHARED),
+        Route(
+            "acme-one",
+            "text-to-video",
+            CREATE,
+            body(CONTRACT, "TextClip"),
+            rows("text", SHAPE),
+            NOT_SHARED,
+        ),
         Route(
             "acme-one",
             "image-to-video",
@@ -70,7 +80,13 @@ class AcmeVideo(SpecifiedProvider):
         ),
     )
     statuses: ClassVar[Mapping[str, Status]] = MappingProxyType(
-        {"waiting": "queued", "rendering": "running", "ready": "succeeded", "broken": "failed", "stopped": "canceled"}
+        {
+            "waiting": "queued",
+            "rendering": "running",
+            "ready": "succeeded",
+            "broken": "failed",
+            "stopped": "canceled",
+        }
     )
     reads = Reads(
         id=("clip.ref",),
@@ -89,7 +105,9 @@ class AcmeVideo(SpecifiedProvider):
 
     def recent(self, base_url: str | None = None) -> Flow[Listing | None]:
         """`GET /v2/clips`: the last day's clips, at most 100."""
-        reply = (yield from self.ask(LIST.build_request(page_size=PAGE), base_url, "a list query")).json()
+        reply = (
+            yield from self.ask(LIST.build_request(page_size=PAGE), base_url, "a list query")
+        ).json()
         items = reply.get("clips") if isinstance(reply, dict) else None
         tasks = self.read_list(items, created=("clip.made_at",), model=("clip.engine",))
         return Listing(tasks, complete=len(tasks) < PAGE, running_only=False)

@@ -9,6 +9,11 @@ class TestAcmeVideo(ProviderConformance):
 
     provider = AcmeVideo
     requests = [  # noqa: RUF012
-        {"prompt": "a cat walks through neon rain", "duration": 8, "aspect_ratio": "9:16", "audio": True},
+        {
+            "prompt": "a cat walks through neon rain",
+            "duration": 8,
+            "aspect_ratio": "9:16",
+            "audio": True,
+        },
         {"first_frame": "https://example.com/cat.png", "prompt": "it waves", "resolution": "1080p"},
     ]

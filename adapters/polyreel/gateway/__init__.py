@@ -1,0 +1,1 @@
+"""Vendors' calls that come in over HTTP."""

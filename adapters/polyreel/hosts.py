@@ -1,0 +1,73 @@
+"""Which hosts and addresses are public, so that a vendor or a download may be sent there."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final
+from urllib.parse import urlsplit
+
+PRIVATE_SUFFIXES: Final = frozenset(
+    {"localhost", "local", "internal", "lan", "home", "corp", "test", "invalid"}
+)
+
+
+NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+"""Where IPv4 hosts appear on networks without IPv4: as public as the IPv4 address in its last 32 bits."""
+
+
+TUNNELS: Final = (ipaddress.IPv6Network("2001::/32"), ipaddress.IPv6Network("2002::/16"))
+"""Teredo and 6to4: public on paper, and a way to any IPv4 address."""
+
+
+UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+"""All that is assigned of IPv6; beyond it are local NAT64 prefixes, old site-local and IPv4-compatible addresses."""
+
+
+NOT_FOR_HOSTS: Final[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]] = (
+    *(
+        ipaddress.IPv4Network(network)
+        for network in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")
+    ),
+    ipaddress.IPv6Network("3fff::/20"),
+)
+"""Global by Python's tables, and no public host: protocol assignments, 6to4 relays, a cloud's own, documentation."""
+
+
+def not_public_https(url: str) -> str | None:
+    """Why a callback address is refused: not https, or a host that cannot be a public one."""
+    try:
+        parts = urlsplit(url)
+        host, _ = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError:
+        return "not a valid URL"
+    if parts.scheme != "https" or not host or any(character.isspace() for character in url):
+        return "only https addresses are called back"
+    if parts.username or parts.password:
+        return "no name or password in the address"
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        # Numbers such as 127.1 or 0x7f000001 are addresses to many resolvers; one label is nobody's public name.
+        last = host.rpartition(".")[2]
+        private = "." not in host or last in PRIVATE_SUFFIXES or last[:1].isdigit()
+        return f"{host} is not reachable from outside" if private else None
+    return None if is_public(address) else f"{host} is not reachable from outside"
+
+
+def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether an address is on the public internet, also where an IPv6 address wraps an IPv4 one."""
+    if isinstance(address, ipaddress.IPv6Address):
+        wrapped = (
+            ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+            if address in NAT64
+            else address.ipv4_mapped
+        )
+        if wrapped is not None:
+            return is_public(wrapped)
+        if address not in UNICAST or any(address in network for network in TUNNELS):
+            return False
+    return (
+        address.is_global
+        and not address.is_multicast
+        and not any(address in network for network in NOT_FOR_HOSTS)
+    )

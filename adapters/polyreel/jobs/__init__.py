@@ -1,0 +1,1 @@
+"""A paid job's life, as flows that do no I/O."""

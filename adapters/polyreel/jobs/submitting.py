@@ -1,0 +1,336 @@
+"""The life of a paid job, as flows: submit, download, generate; `waiting` is what lies between."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from ..errors import (
+    AmbiguousError,
+    BadReplyError,
+    DownloadError,
+    JobFailedError,
+    LedgerError,
+    NeverSentError,
+    PolyreelError,
+    RejectedError,
+    SubmitError,
+    TransportError,
+    VendorError,
+)
+from ..flows import Fetch, Flow, NextEvent, Notify, Reply, Saved, Sleep, now, retry_after, send
+from ..ledger.events import intend, keep, settle
+from ..ledger.records import State, Submission
+from ..ledger.states import about, started
+from ..providers.base.facts import Facts
+from ..providers.base.registry import get_provider
+from .waiting import get, wait
+
+if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
+
+    from ..plans.planning import Plan
+
+UNREADABLE: Final[tuple[str | None, str]] = (None, "an answer that cannot be read")
+T = TypeVar("T")
+LOG: Final = logging.getLogger("polyreel")
+NOT_ACCEPTED: Final = frozenset({400, 401, 402, 403, 404, 409, 413, 422, 429})
+"""HTTP statuses that prove a refusal, where a contract does not list its own."""
+RATE_LIMITED: Final = 429
+DEAD_LINK: Final = frozenset({403, 404, 410})
+"""Statuses of a download that a fresh link may mend."""
+FRESH_LINKS: Final = 2
+"""How often a fresh link is asked for."""
+
+
+# -- submit ------------------------------------------------------------------------------------------
+
+
+def submit(
+    plan: Plan,
+    *,
+    simulated: bool,
+    idempotency_key: str,
+    retries: int = 0,
+    folder: str | None = None,
+    reference: str | None = None,
+) -> Flow[Job]:
+    """Upload what the plan needs, then make its one paid call. Raises a SubmitError that tells what it may have cost.
+
+    The paid call is repeated at most `retries` times, and only where the call before it is proved to be unpaid: it
+    was never sent, or it was refused because of too many requests. `folder` and `reference` are for the ledger.
+    """
+    plan.check()
+    plan = yield from _upload(plan)
+    noted: dict[str, str | None] = {"folder": folder, "reference": reference}
+    submission = Submission.of(plan, idempotency_key=idempotency_key, simulated=simulated, **noted)
+    return (yield from pay(submission, retries))
+
+
+def _upload(plan: Plan) -> Flow[Plan]:
+    """The plan with its local files uploaded, for vendors that want that."""
+    links: dict[str, str] = {}
+    for upload in plan.uploads:
+        try:
+            links[upload.target] = yield from plan.provider.upload(upload.path, upload.content_type)
+        except VendorError as error:
+            text = f"{error}; the job was not submitted, so nothing was billed"
+            raise NeverSentError(
+                text, vendor=plan.vendor, status=error.status, code=error.code
+            ) from None
+    return plan.uploaded(links) if links else plan
+
+
+def pay(submission: Submission, retries: int = 0, *, follows: str | None = None) -> Flow[Job]:
+    """Make a paid call, written down before and after. `follows` is the ambiguous entry that it takes the place of."""
+    entry: str | None = None
+    for attempt in range(retries + 1):
+        entry = yield from intend(submission, entry, follows if attempt == 0 else None)
+        try:
+            return (yield from _paid(submission, entry))
+        except (NeverSentError, RejectedError) as error:
+            pause = _pause(error, attempt)
+            if attempt == retries or pause is None:
+                raise
+            LOG.warning("%s; trying again in %g s, which costs nothing", error, pause)
+            yield Sleep(pause, jitter=0.2)
+    raise AssertionError("unreachable")
+
+
+def _pause(error: SubmitError, attempt: int) -> float | None:
+    """Seconds to the next try; None where trying again makes no sense."""
+    if isinstance(error, RejectedError):
+        if error.status != RATE_LIMITED:
+            return None
+        if error.retry_after is not None:
+            return error.retry_after
+    return min(8.0, 2.0**attempt)
+
+
+def _paid(submission: Submission, entry: str | None) -> Flow[Job]:
+    """One attempt; its outcome is written down before anything else happens."""
+    try:
+        job = yield from _attempt(submission)
+    except PolyreelError as error:
+        error.ledger_id = entry
+        yield from _settled(entry, error)
+        raise
+    if entry is not None:
+        job = job.model_copy(update={"ledger_id": entry})
+    try:
+        yield from settle(entry, "accepted", job=job)
+    except LedgerError as error:
+        text = f"{job.vendor} accepted the job as {job.id}, so keep this id: {error}"
+        raise LedgerError(text, vendor=job.vendor, job=job, ledger_id=entry, billed="yes") from None
+    return job
+
+
+def _settled(entry: str | None, error: PolyreelError) -> Flow[None]:
+    state: State = "unsent"
+    if isinstance(error, AmbiguousError | RejectedError):
+        state = "ambiguous" if isinstance(error, AmbiguousError) else "rejected"
+    try:
+        yield from settle(entry, state, reason=str(error), request_id=error.request_id)
+    except LedgerError as trouble:
+        # What happened to the money matters more than what happened to the file.
+        LOG.warning("%s", trouble)
+
+
+def _attempt(submission: Submission) -> Flow[Job]:
+    try:
+        reply = yield from (
+            _streamed(submission) if submission.send.stream else send(submission.send)
+        )
+    except TransportError as error:
+        raise _lost(submission.vendor, error) from None
+    facts = outcome(submission, reply)
+    seconds = yield from now()
+    return started(facts, **submission.about, seconds=seconds)
+
+
+def _streamed(submission: Submission) -> Flow[Reply]:
+    """The answer to a call that opens a stream: the first event that names the task, or the last that came in time."""
+    end = (yield from now()) + submission.send.deadline
+    reply = event = yield from send(submission.send)
+    while (
+        event.ok and not _names_task(submission, event) and (left := end - (yield from now())) > 0
+    ):
+        event = yield NextEvent(left)
+        if event is None:
+            break
+        reply = event if event.content else reply
+    return reply
+
+
+def _names_task(submission: Submission, reply: Reply) -> bool:
+    facts = _safely(submission.provider.read, reply, None)
+    return facts is not None and facts.id is not None
+
+
+def _lost(vendor: str, error: TransportError) -> AmbiguousError | NeverSentError:
+    if error.sent:
+        text = f"{error}; {vendor} may have accepted and billed the job. It was not, and will not be, sent again"
+        return AmbiguousError(text, vendor=vendor, billed="maybe")
+    return NeverSentError(
+        f"{error}; nothing was sent, so nothing was billed. It is safe to try again", vendor=vendor
+    )
+
+
+def outcome(submission: Submission, reply: Reply) -> Facts:
+    """The facts of an accepted job; everything else is told by what it proves."""
+    provider, operation = submission.provider, submission.contract
+    request_id = provider.request_id(reply)
+    if reply.ok:
+        _compare(submission, reply)
+        facts = _safely(provider.read, reply, None)
+        if facts is not None and facts.id is not None:
+            return facts
+        text = f"{provider.id} answered HTTP {reply.status} without a task id"
+    else:
+        code, message = _safely(provider.read_error, reply, UNREADABLE)
+        text = (
+            f"{provider.id} answered HTTP {reply.status}{f' ({code})' if code else ''}: {message}"
+        )
+        if reply.status in operation.spec.get("x-polyreel-not-accepted", NOT_ACCEPTED):
+            text = f"{text}. Nothing was accepted or billed"
+            error = RejectedError(
+                text, vendor=provider.id, status=reply.status, code=code, request_id=request_id
+            )
+            error.retry_after = retry_after(reply)
+            raise error
+    text = f"{text}. The job may have been accepted and billed, so it is not sent again: look at the vendor's dashboard"
+    raise AmbiguousError(
+        text, vendor=provider.id, status=reply.status, request_id=request_id, billed="maybe"
+    )
+
+
+def _compare(submission: Submission, reply: Reply) -> None:
+    """Say in the log where an answer is not what the contract promises."""
+    if submission.send.stream:
+        return  # the generated client has no types for events
+    route = next(
+        one for one in submission.provider.routes if submission.contract.path == one.operation.PATH
+    )
+    typed = route.operation.parse_response(reply.status, reply.content, reply.headers)
+    if typed.parse_error is not None:
+        LOG.warning(
+            "%s answered outside its contract: %s",
+            submission.vendor,
+            type(typed.parse_error).__name__,
+        )
+
+
+def _safely(read: Callable[[Reply], T], reply: Reply, otherwise: T) -> T:
+    try:
+        return read(reply)
+    except BadReplyError:
+        return otherwise
+    except Exception as error:
+        # Whatever goes wrong with reading it: this is the answer to a call that was paid.
+        LOG.warning("an answer to a submit cannot be read: %s", type(error).__name__)
+        return otherwise
+
+
+# -- download ----------------------------------------------------------------------------------------
+
+
+def download(job: Job, folder: Path, base_url: str | None = None) -> Flow[Job]:
+    """Save every output as `<vendor>-<id>-<n>.<suffix>`; returns the job with the paths.
+
+    A link that no longer works is asked for again.
+    """
+    if job.status != "succeeded":
+        raise about(
+            job, DownloadError(f"{job.id} is {job.status}: it has no file", vendor=job.vendor)
+        )
+    for index in range(len(job.outputs or ())):
+        job = yield from _save(job, index, folder, base_url)
+    return (yield from keep(job))
+
+
+def _save(job: Job, index: int, folder: Path, base_url: str | None) -> Flow[Job]:
+    kind = "image" if job.workflow == "generate-image" else "video"
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{job.vendor}-{job.id}")[:200]
+    for tries_left in reversed(range(FRESH_LINKS + 1)):
+        outputs = list(job.outputs or ())
+        if index >= len(outputs):
+            break
+        try:
+            saved = yield Fetch(
+                job.vendor, outputs[index].url, folder / f"{name}-{index + 1}", kind
+            )
+        except DownloadError as error:
+            if error.status not in DEAD_LINK or not tries_left:
+                raise about(job, _expired(job, error)) from None
+            job = yield from _with_fresh_links(job, error, base_url)
+            continue
+        assert isinstance(saved, Saved)
+        facts = {
+            "path": str(saved.path),
+            "content_type": saved.content_type,
+            "size_bytes": saved.size,
+        }
+        outputs[index] = outputs[index].model_copy(update=facts)
+        return job.model_copy(update={"outputs": outputs})
+    raise about(
+        job,
+        DownloadError(
+            f"{job.vendor} no longer lists file {index + 1} of {job.id}", vendor=job.vendor
+        ),
+    )
+
+
+def _with_fresh_links(job: Job, error: DownloadError, base_url: str | None) -> Flow[Job]:
+    try:
+        return (yield from get(job, base_url))
+    except VendorError:
+        raise about(job, _expired(job, error)) from None
+
+
+def _expired(job: Job, error: DownloadError) -> DownloadError:
+    if error.status not in DEAD_LINK:
+        return error
+    hours = get_provider(job.vendor).output_seconds
+    known = f"; {job.vendor} keeps files for {hours / 3600:g} hours" if hours else ""
+    text = f"{error}: the link to {job.id} no longer works, and {job.vendor} gives no other{known}"
+    return DownloadError(text, vendor=job.vendor, status=error.status)
+
+
+# -- the whole way -----------------------------------------------------------------------------------
+
+
+def generate(
+    submitting: Flow[Job],
+    *,
+    folder: Path,
+    timeout: float,
+    base_urls: Mapping[str, str],
+    stream: bool = False,
+) -> Flow[Job]:
+    """The whole way: submit, wait, download. Raises JobFailedError where the vendor fails the job."""
+    job = yield from submitting
+    yield Notify(job)
+    place = base_urls.get(job.vendor)
+    return (yield from finish(job, folder=folder, timeout=timeout, base_url=place, stream=stream))
+
+
+def finish(
+    job: Job, *, folder: Path, timeout: float, base_url: str | None = None, stream: bool = False
+) -> Flow[Job]:
+    """The way from an accepted job to its files; `stream` says that its submit may have opened one."""
+    job = yield from wait(job, timeout=timeout, base_url=base_url, stream=stream)
+    if job.status != "succeeded":
+        raise failed(job)
+    return (yield from download(job, folder, base_url))
+
+
+def failed(job: Job) -> JobFailedError:
+    """What a job that the vendor did not finish is told as."""
+    message = job.error.message if job.error else job.status
+    code = job.error.code if job.error else None
+    text = f"{job.vendor} {job.status} the job {job.id}: {message}"
+    facts = {"vendor": job.vendor, "code": code, "job": job, "ledger_id": job.ledger_id}
+    return JobFailedError(text, **facts, billed="maybe")  # type: ignore[arg-type]

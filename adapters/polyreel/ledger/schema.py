@@ -1,0 +1,89 @@
+"""The ledger's tables, and how the file of an older version is brought up to them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from ..errors import LedgerError
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    """
+    CREATE TABLE jobs (
+        id TEXT PRIMARY KEY,
+        state TEXT NOT NULL,
+        vendor TEXT NOT NULL,
+        model TEXT,
+        workflow TEXT NOT NULL,
+        simulated INTEGER NOT NULL,
+        reference TEXT,
+        folder TEXT,
+        idempotency_key TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        submission TEXT NOT NULL,
+        task TEXT,
+        job TEXT,
+        reason TEXT,
+        request_id TEXT,
+        attempts INTEGER NOT NULL DEFAULT 1,
+        follows TEXT REFERENCES jobs(id),
+        owner TEXT,
+        created_at REAL NOT NULL,
+        updated_at REAL NOT NULL,
+        finished_at REAL
+    ) STRICT;
+    CREATE UNIQUE INDEX one_row_per_task ON jobs(vendor, simulated, task) WHERE task IS NOT NULL;
+    CREATE UNIQUE INDEX one_job_per_reference ON jobs(reference, simulated)
+        WHERE reference IS NOT NULL AND state NOT IN ('abandoned', 'rejected', 'resubmitted', 'unsent');
+    CREATE INDEX by_state ON jobs(state, created_at);
+    """,
+    """
+    CREATE TABLE deliveries (
+        vendor TEXT NOT NULL,
+        id TEXT NOT NULL,
+        received_at REAL NOT NULL,
+        PRIMARY KEY (vendor, id)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    CREATE INDEX by_end ON jobs(finished_at) WHERE finished_at IS NOT NULL;
+    CREATE INDEX by_receipt ON deliveries(received_at);
+    """,
+)
+"""One script for each version of the file; a file of an older version is brought up step by step."""
+
+
+def bring_up(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables, or change those of an older version; LedgerError where a newer one made the file."""
+    if _version(connection) == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")  # another process may be at it
+    with transaction(connection):
+        version = _version(connection)
+        if version > len(MIGRATIONS):
+            raise LedgerError(
+                f"{path} was written by a newer polyreel (version {version}): upgrade polyreel"
+            )
+        for number in range(version, len(MIGRATIONS)):
+            for statement in filter(str.strip, MIGRATIONS[number].split(";")):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number + 1}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what was begun, or take it back."""
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise

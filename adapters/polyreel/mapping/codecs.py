@@ -1,0 +1,256 @@
+"""Codecs: how a shared value changes shape on its way to a vendor, and back. They know no vendor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Protocol
+
+from attrs import field, frozen
+
+from ..places import JsonObject
+from .marks import AT, KINDS, Marks, cited, rewrite
+
+SIZES: Final = ("720p", "1080p", "4k")
+
+
+class CannotExpressError(Exception):
+    """A codec cannot write a value. The value may be approximated (`nearest`) or partly left out (`without`)."""
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        limit: str = "",
+        nearest: Any = None,
+        without: Any = None,
+        leaves: tuple[str, ...] = ("",),
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.limit = limit
+        self.nearest = nearest
+        self.without = without
+        self.leaves = leaves
+
+
+class MeaninglessError(ValueError):
+    """A native value that the vendor itself ignores: leaving it out changes nothing."""
+
+
+def word(value: Any) -> str:
+    """A value the way a person writes it in a request."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    text = "unset" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:50]}... ({len(text)} characters)"
+
+
+@frozen
+class Default:
+    """What is sent where the vendor demands a value that the caller left unset, and why just that."""
+
+    value: Any
+    reason: str
+    when: str | None = None
+    """Only where this other shared field is set."""
+
+    def applies(self, shared: Mapping[str, Any]) -> bool:
+        """Whether the vendor demands it for this request."""
+        return self.when is None or self.when in shared
+
+
+class Codec(Protocol):
+    """How one value changes shape. `shared` is the whole shared request, for codecs that need the context."""
+
+    def encode(self, value: Any, shared: Mapping[str, Any]) -> Any:
+        """The native value; raises CannotExpressError."""
+
+    def decode(self, value: Any, shared: Mapping[str, Any]) -> Any:
+        """The shared value; raises ValueError or TypeError for what this codec never writes."""
+
+
+def size_below(value: Any, offered: Iterable[Any]) -> Any:
+    """The next smaller size that is offered, for sizes such as 1080p; None for other values."""
+    known = set(offered)
+    smaller = SIZES[: SIZES.index(value)] if value in SIZES else ()
+    return next((size for size in reversed(smaller) if size in known), None)
+
+
+@frozen
+class Same:
+    """The value as it is."""
+
+    def encode(self, value: Any, shared: Mapping[str, Any]) -> Any:
+        """The value itself."""
+        return value
+
+    def decode(self, value: Any, shared: Mapping[str, Any]) -> Any:
+        """The value itself."""
+        return value
+
+
+SAME: Final = Same()
+
+
+@frozen
+class Choice:
+    """A closed list of values under other names."""
+
+    table: Mapping[Any, Any]
+    inverse: Mapping[Any, Any] = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(
+            self, "inverse", {native: shared for shared, native in self.table.items()}
+        )
+
+    def encode(self, value: Any, shared: Mapping[str, Any]) -> Any:
+        """The native name of a value."""
+        try:
+            return self.table[value]
+        except KeyError:
+            limit = "one of " + ", ".join(word(known) for known in self.table)
+            raise CannotExpressError(
+                f"{word(value)} is not offered",
+                limit=limit,
+                nearest=self.table.get(size_below(value, self.table)),
+            ) from None
+
+    def decode(self, value: Any, shared: Mapping[str, Any]) -> Any:
+        """The shared name of a native value."""
+        # True == 1 in Python: a number is not a boolean here.
+        if isinstance(value, (str, bool)) and value in self.inverse:
+            return self.inverse[value]
+        raise ValueError(f"{value!r} is not one of {', '.join(map(repr, self.inverse))}")
+
+
+@frozen
+class Prompt:
+    """Text whose reference marks are respelled for the inputs that the request has."""
+
+    marks: Marks
+    counts: Callable[[Mapping[str, Any]], Mapping[str, int]]
+    replaced_by: str | None = None
+    """The shared field beside which the vendor does not use the text."""
+
+    def encode(self, value: str, shared: Mapping[str, Any]) -> str:
+        """The text with the vendor's marks."""
+        if self.replaced_by in shared:
+            raise CannotExpressError(f"the vendor does not use it beside {self.replaced_by}")
+        if not (AT.pattern.search(value) or self.marks.pattern.search(value)):
+            return value
+        counts = self.counts(shared)
+        text = rewrite(value, AT, self.marks, counts)
+        if self.marks is not AT and cited(value, self.marks, counts):
+            raise CannotExpressError(
+                "the text already holds the vendor's own reference marks, which it would resolve",
+                nearest=text,
+            )
+        return text
+
+    def decode(self, value: str, shared: Mapping[str, Any]) -> str:
+        """The text with shared marks."""
+        if self.replaced_by in shared:
+            raise MeaninglessError(f"the vendor does not use it beside {self.replaced_by}")
+        counts = self.counts(shared)
+        if self.marks is not AT and cited(value, AT, counts):
+            raise ValueError(
+                "the text holds @ marks, which mean nothing to this vendor but would cite an input elsewhere"
+            )
+        return rewrite(value, self.marks, AT, counts)
+
+
+def cited_inputs(shared: Mapping[str, Any]) -> Mapping[str, int]:
+    """How many inputs of each kind a prompt can cite."""
+    videos = sum(name in shared for name in ("source_video", "reference_video", "motion_video"))
+    return dict(
+        zip(
+            KINDS,
+            (len(shared.get("reference_images", ())), len(shared.get("elements", ())), videos),
+            strict=True,
+        )
+    )
+
+
+@frozen
+class Only:
+    """A single value where the vendor has a list of one."""
+
+    first: bool = False
+    """Whether the vendor uses the first of several (or takes a bare value), instead of demanding exactly one."""
+
+    def encode(self, value: Any, shared: Mapping[str, Any]) -> list[Any]:
+        """A list of one."""
+        return [value]
+
+    def decode(self, value: Any, shared: Mapping[str, Any]) -> Any:
+        """The single item."""
+        if self.first and (isinstance(value, str) or (isinstance(value, list) and value)):
+            value = [value] if isinstance(value, str) else value[:1]
+        if not isinstance(value, list) or len(value) != 1:
+            raise ValueError("not a list of exactly one")
+        return value[0]
+
+
+@frozen
+class Items:
+    """A list of plain values where the vendor has objects with one member."""
+
+    member: str
+
+    def encode(self, value: list[Any], shared: Mapping[str, Any]) -> list[JsonObject]:
+        """Objects."""
+        return [{self.member: item} for item in value]
+
+    def decode(self, value: Any, shared: Mapping[str, Any]) -> list[str]:
+        """Plain values; numbers become text."""
+        return [str(item[self.member]) for item in value]
+
+
+class GroupCodec(Protocol):
+    """How several shared values together become several native ones. Both sides are dicts of what is set."""
+
+    def encode(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Native values by place; raises CannotExpressError."""
+
+    def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Shared values by name; raises ValueError."""
+
+
+@frozen
+class Names:
+    """Several shared values spelled as one native word, such as `kling-v3-pro-audio`."""
+
+    place: str
+    shared: tuple[str, ...]
+    table: Mapping[tuple[Any, ...], str]
+
+    def encode(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The word for a combination."""
+        key = tuple(values.get(name) for name in self.shared)
+        if key in self.table:
+            return {self.place: self.table[key]}
+        columns = zip(self.shared, zip(*self.table, strict=True), strict=True)
+        wrong = [
+            (name, sorted(set(column), key=str))
+            for name, column in columns
+            if values.get(name) not in column
+        ]
+        limit = "; ".join(
+            f"{name} is {' or '.join(word(known) for known in column)}" for name, column in wrong
+        )
+        lower = {name: size_below(values.get(name), column) for name, column in wrong}
+        close = tuple(lower.get(name, values.get(name)) for name in self.shared)
+        raise CannotExpressError(
+            " and ".join(f"{word(values.get(name))} is not offered" for name, _ in wrong),
+            limit=limit,
+            nearest={self.place: self.table[close]} if close in self.table else None,
+            leaves=tuple("/" + name for name, _ in wrong),
+        )
+
+    def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The combination of a word."""
+        for key, name in self.table.items():
+            if name == natives[self.place]:
+                return dict(zip(self.shared, key, strict=True))
+        raise ValueError(f"{natives[self.place]!r} is not one of {', '.join(self.table.values())}")

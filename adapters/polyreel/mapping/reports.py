@@ -1,0 +1,109 @@
+"""What became of each field: entries for what was carried, problems for what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Literal
+
+from attrs import Factory, define, frozen
+
+from ..places import JsonObject, put
+from .codecs import CannotExpressError
+
+Allowance = Literal["drop", "nearest"]
+
+
+class Fate(StrEnum):
+    """What became of a field."""
+
+    EXACT = "exact"
+    CONVERTED = "converted"
+    DEFAULTED = "defaulted"
+    APPROXIMATED = "approximated"
+    DROPPED = "dropped"
+    REFUSED = "refused"
+
+
+@frozen
+class MappingEntry:
+    """One line of a report: the value at `source` became the value at `target` (JSON pointers).
+
+    Where only some leaves of the value have another fate, they follow as entries of their own.
+    """
+
+    field: str
+    source: str
+    target: str
+    fate: Fate
+    reason: str = ""
+    others: tuple[str, ...] = ()
+    """Further shared fields that the value at `source` holds as well."""
+
+
+@frozen
+class Problem:
+    """Why one shared field cannot be written as asked. `limit` says what the vendor takes instead."""
+
+    field: str
+    source: str
+    reason: str
+    limit: str = ""
+
+
+@define
+class MappingReport:
+    """What happened on the way: entries for what was carried, problems for what was not."""
+
+    entries: list[MappingEntry] = Factory(list)
+    problems: list[Problem] = Factory(list)
+
+
+class ConflictError(ValueError):
+    """Two spellings of one native field hold different values."""
+
+
+# --- helpers --------------------------------------------------------------------------------------------------------
+
+
+def refuse(name: str, reason: str, allow: Mapping[str, Allowance], report: MappingReport) -> None:
+    """Report a field that has no native place: a problem, or a drop where the caller allows it."""
+    if allow.get(name) == "drop":
+        report.entries.append(MappingEntry(name, "/" + name, "", Fate.DROPPED, reason))
+    else:
+        report.problems.append(Problem(name, "/" + name, reason))
+
+
+def resolve(
+    name: str,
+    source: str,
+    target: str,
+    error: CannotExpressError,
+    *,
+    body: JsonObject,
+    place: str,
+    allow: Mapping[str, Allowance],
+    report: MappingReport,
+) -> None:
+    """Do what the caller allows with a value the codec could not write: approximate, leave out, or refuse."""
+    allowed = allow.get(name)
+    if allowed == "nearest" and error.nearest is not None:
+        put(body, place, error.nearest)
+        report.entries.append(MappingEntry(name, source, target, Fate.APPROXIMATED, error.reason))
+    elif allowed == "drop":
+        if error.without is None:
+            report.entries.append(MappingEntry(name, source, "", Fate.DROPPED, error.reason))
+        else:
+            put(body, place, error.without)
+            report.entries.append(MappingEntry(name, source, target, Fate.CONVERTED, error.reason))
+            report.entries += [
+                MappingEntry(name, source + leaf, "", Fate.DROPPED, error.reason)
+                for leaf in error.leaves
+            ]
+    else:
+        # What could be sent is put there all the same, so that a refused body shows no second, false problem.
+        if error.without is not None:
+            put(body, place, error.without)
+        report.problems += [
+            Problem(name, source + leaf, error.reason, error.limit) for leaf in error.leaves
+        ]

@@ -1,0 +1,381 @@
+"""The lens: one table of rows per route, read in both directions. Knows no vendor.
+
+A row names a shared field, the native place, and a codec where the value changes shape. `write` turns a shared
+request into a native body, `read` turns a native body into a shared request, and both report what became of
+every value. Nothing is lost without a report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+from attrs import Factory, evolve, field, frozen
+
+from ..places import MISSING, JsonObject, get, pointer, put
+from .codecs import SAME, CannotExpressError, Codec, Default, GroupCodec, MeaninglessError, word
+from .reports import (
+    Allowance,
+    ConflictError,
+    Fate,
+    MappingEntry,
+    MappingReport,
+    Problem,
+    refuse,
+    resolve,
+)
+
+
+@frozen
+class Alias:
+    """Another spelling of a native field, which is read and never written. Its codec is the field's unless given."""
+
+    native: str
+    codec: Codec | None = None
+
+
+@frozen
+class Field:
+    """One shared field in one native place; `path.to.member` for a nested one."""
+
+    shared: str
+    native: str
+    codec: Codec = SAME
+    aliases: tuple[Alias, ...] = ()
+    default: Default | None = None
+    note: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The shared fields of this row."""
+        return (self.shared,)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The native places of this row, aliases included."""
+        return (self.native, *(alias.native for alias in self.aliases))
+
+    def write(
+        self,
+        shared: Mapping[str, Any],
+        body: JsonObject,
+        allow: Mapping[str, Allowance],
+        report: MappingReport,
+    ) -> None:
+        """Put the shared value, or the demanded default, into the body."""
+        value = shared.get(self.shared, MISSING)
+        if value is MISSING:
+            if self.default is not None and self.default.applies(shared):
+                put(body, self.native, self.codec.encode(self.default.value, {}))
+                target, reason = pointer(self.native), self.default.reason
+                report.entries.append(MappingEntry(self.shared, "", target, Fate.DEFAULTED, reason))
+            return
+        try:
+            native = self.codec.encode(value, shared)
+        except CannotExpressError as error:
+            source, target = "/" + self.shared, pointer(self.native)
+            resolve(
+                self.shared,
+                source,
+                target,
+                error,
+                body=body,
+                place=self.native,
+                allow=allow,
+                report=report,
+            )
+            return
+        put(body, self.native, native)
+        same = native is value or (type(native) is type(value) and native == value)
+        report.entries.append(self._exact if same else self._converted)
+
+    # Every request that sets the field has one of these two lines in its report, so they are made once.
+
+    @cached_property
+    def _exact(self) -> MappingEntry:
+        return MappingEntry(
+            self.shared, "/" + self.shared, pointer(self.native), Fate.EXACT, self.note
+        )
+
+    @cached_property
+    def _converted(self) -> MappingEntry:
+        return evolve(self._exact, fate=Fate.CONVERTED)
+
+    def read(self, body: Mapping[str, Any], shared: JsonObject, report: MappingReport) -> None:
+        """Take the native value, under any of its spellings, into the shared request."""
+        found: str | None = None
+        for alias in (Alias(self.native), *self.aliases):
+            raw, place = get(body, alias.native), pointer(alias.native)
+            if raw is MISSING:
+                continue
+            if raw is None:
+                report.entries.append(
+                    MappingEntry(
+                        self.shared, place, "", Fate.DROPPED, "null says what leaving it out says"
+                    )
+                )
+                continue
+            try:
+                value = (alias.codec or self.codec).decode(raw, shared)
+            except MeaninglessError as error:
+                report.entries.append(
+                    MappingEntry(self.shared, place, "", Fate.DROPPED, str(error))
+                )
+                continue
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                report.problems.append(Problem(self.shared, place, f"{alias.native}: {error}"))
+                continue
+            if found is not None and shared[self.shared] != value:
+                raise ConflictError(
+                    f"{found} and {alias.native} name the same thing with different values"
+                )
+            same = alias.native == self.native and type(value) is type(raw) and value == raw
+            note = f"same as {found}" if found else self.note
+            shared[self.shared], found = value, alias.native
+            report.entries.append(
+                MappingEntry(
+                    self.shared,
+                    place,
+                    "/" + self.shared,
+                    Fate.EXACT if same else Fate.CONVERTED,
+                    note,
+                )
+            )
+
+
+@frozen
+class Group:
+    """Several shared fields and several native places that only make sense together."""
+
+    names: tuple[str, ...]
+    places: tuple[str, ...]
+    codec: GroupCodec
+    defaults: Mapping[str, Default] = Factory(dict)
+    homes: Mapping[str, str] = Factory(dict)
+    """The native place that a shared field mostly lives in, where it is not the first."""
+    note: str = ""
+
+    def write(
+        self,
+        shared: Mapping[str, Any],
+        body: JsonObject,
+        allow: Mapping[str, Allowance],
+        report: MappingReport,
+    ) -> None:
+        """Put the joined values into the body."""
+        values = {name: shared[name] for name in self.names if name in shared}
+        if not values and not self.defaults:
+            return
+        full = {name: default.value for name, default in self.defaults.items()} | values
+        try:
+            natives = self.codec.encode(full)
+        except CannotExpressError as error:
+            self._resolve(error, values, body, allow, report)
+            return
+        self._carry(values, natives, body, report)
+
+    def _carry(
+        self,
+        values: Mapping[str, Any],
+        natives: Mapping[str, Any],
+        body: JsonObject,
+        report: MappingReport,
+    ) -> None:
+        for place, native in natives.items():
+            put(body, place, native)
+        for name in values:
+            report.entries.append(
+                MappingEntry(name, "/" + name, self._home(name), Fate.CONVERTED, self.note)
+            )
+        for name, default in self.defaults.items():
+            if name not in values:
+                report.entries.append(
+                    MappingEntry(name, "", self._home(name), Fate.DEFAULTED, default.reason)
+                )
+
+    def _home(self, name: str) -> str:
+        return pointer(self.homes.get(name, self.places[0]))
+
+    def _resolve(
+        self,
+        error: CannotExpressError,
+        values: Mapping[str, Any],
+        body: JsonObject,
+        allow: Mapping[str, Allowance],
+        report: MappingReport,
+    ) -> None:
+        """Leave out or approximate what the caller allows; refuse the rest."""
+        refused = False
+        for leaf in error.leaves:
+            name = leaf.split("/")[1]
+            allowed = allow.get(name)
+            if allowed is None or (allowed == "nearest" and error.nearest is None):
+                report.problems.append(Problem(name, leaf, error.reason, error.limit))
+                refused = True
+        if refused:
+            return
+        touched = {leaf.split("/")[1] for leaf in error.leaves}
+        nearest = all(allow[name] == "nearest" for name in touched)
+        natives = error.nearest if nearest else error.without
+        fate = Fate.APPROXIMATED if nearest else Fate.DROPPED
+        if natives is None:  # drop the fields themselves and try again with what is left
+            self.write(
+                {name: value for name, value in values.items() if name not in touched},
+                body,
+                allow,
+                report,
+            )
+            report.entries += [
+                MappingEntry(name, "/" + name, "", fate, error.reason) for name in sorted(touched)
+            ]
+            return
+        self._carry(values, natives, body, report)
+        report.entries = [entry for entry in report.entries if entry.source not in error.leaves]
+        report.entries += [
+            MappingEntry(
+                leaf.split("/")[1], leaf, self._home(leaf.split("/")[1]), fate, error.reason
+            )
+            for leaf in error.leaves
+        ]
+
+    def read(self, body: Mapping[str, Any], shared: JsonObject, report: MappingReport) -> None:
+        """Take the joined values apart."""
+        natives = {place: get(body, place) for place in self.places}
+        natives = {place: value for place, value in natives.items() if value is not MISSING}
+        if not natives:
+            return
+        try:
+            values = self.codec.decode(natives)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            report.problems += [
+                Problem(self.names[0], pointer(place), f"{place}: {error}") for place in natives
+            ]
+            return
+        shared.update(values)
+        for place in natives:
+            names = [name for name in values if self._home(name) == pointer(place)] or list(values)
+            if not names:
+                why = "says what leaving it out says"
+                report.entries.append(
+                    MappingEntry(self.names[0], pointer(place), "", Fate.DROPPED, why)
+                )
+                continue
+            name, *others = names
+            note = f"together with {', '.join(others)}" if others else self.note
+            report.entries.append(
+                MappingEntry(name, pointer(place), "/" + name, Fate.CONVERTED, note, tuple(others))
+            )
+
+
+@frozen
+class Constant:
+    """A native value that the route itself decides, such as a model name or a workflow word."""
+
+    native: str
+    value: str
+    field: str = "workflow"
+    optional: bool = False
+    """Whether the vendor lets it be left out: then a body without it is of this route too."""
+    names: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The native place of this row."""
+        return (self.native,)
+
+    def matches(self, body: Mapping[str, Any]) -> bool:
+        """Whether a native body belongs to this route."""
+        found = get(body, self.native)
+        return self.optional if found is MISSING else found == self.value
+
+    def write(
+        self,
+        shared: Mapping[str, Any],
+        body: JsonObject,
+        allow: Mapping[str, Allowance],
+        report: MappingReport,
+    ) -> None:
+        """Put the constant into the body."""
+        put(body, self.native, self.value)
+
+    def read(self, body: Mapping[str, Any], shared: JsonObject, report: MappingReport) -> None:
+        """Account for the constant; it is what chose the route."""
+        if get(body, self.native) is not MISSING:
+            report.entries.append(
+                MappingEntry(self.field, pointer(self.native), "/" + self.field, Fate.CONVERTED)
+            )
+
+
+@frozen
+class _Unsent:
+    """A shared field without a native place."""
+
+    shared: str
+    reason: str = field(kw_only=True)
+    places: tuple[str, ...] = field(default=(), init=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The shared field of this row."""
+        return (self.shared,)
+
+    def read(self, body: Mapping[str, Any], shared: JsonObject, report: MappingReport) -> None:
+        """Nothing native to read."""
+
+
+@frozen
+class Forced(_Unsent):
+    """A shared field whose value the vendor decides: that value is exact, others are refused; nothing is sent."""
+
+    value: Any = field(kw_only=True)
+
+    def write(
+        self,
+        shared: Mapping[str, Any],
+        body: JsonObject,
+        allow: Mapping[str, Allowance],
+        report: MappingReport,
+    ) -> None:
+        """Accept the forced value, refuse others."""
+        if self.shared not in shared:
+            return
+        source = "/" + self.shared
+        if shared[self.shared] == self.value:
+            report.entries.append(MappingEntry(self.shared, source, "", Fate.EXACT, self.reason))
+        elif allowed := allow.get(self.shared):
+            fate = Fate.APPROXIMATED if allowed == "nearest" else Fate.DROPPED
+            report.entries.append(MappingEntry(self.shared, source, "", fate, self.reason))
+        else:
+            report.problems.append(
+                Problem(self.shared, source, self.reason, f"only {word(self.value)}")
+            )
+
+
+@frozen
+class Absent(_Unsent):
+    """A shared field the route cannot express, with the reason where there is one to tell."""
+
+    def write(
+        self,
+        shared: Mapping[str, Any],
+        body: JsonObject,
+        allow: Mapping[str, Allowance],
+        report: MappingReport,
+    ) -> None:
+        """Refuse the field, or leave it out where the caller allows that."""
+        if self.shared in shared:
+            refuse(self.shared, self.reason, allow, report)
+
+
+Row = Field | Group | Constant | Forced | Absent
+
+
+def has_work(row: Row, names: Iterable[str]) -> bool:
+    """Whether a row may write or report anything for a request that sets just these fields."""
+    demanded = (
+        isinstance(row, Constant)
+        or (isinstance(row, Field) and row.default is not None)
+        or (isinstance(row, Group) and bool(row.defaults))
+    )
+    return demanded or any(name in row.names for name in names)

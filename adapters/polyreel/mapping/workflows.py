@@ -1,0 +1,35 @@
+"""Workflows: what a request asks for, told from the inputs that are set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+WORKFLOWS: Final[Mapping[str, tuple[str, ...]]] = {
+    "motion-control": ("motion_video", "character_image", "character_orientation"),
+    "edit-video": ("source_video",),
+    "reference-video": ("reference_video",),
+    "reference-to-video": ("reference_images",),
+    "image-to-video": ("first_frame", "last_frame"),
+    "text-to-video": (),
+    "generate-image": (),
+}
+"""Every workflow with the shared inputs that ask for it; the first whose inputs are set is meant."""
+
+
+INPUTS: Final = frozenset(name for inputs in WORKFLOWS.values() for name in inputs)
+
+
+def workflow_of(request: Mapping[str, Any], kind: str) -> str:
+    """What is asked, from which inputs are set."""
+    if kind == "image":
+        return "generate-image"
+    return _workflow_of_inputs(INPUTS.intersection(request))
+
+
+@cache
+def _workflow_of_inputs(asked: frozenset[str]) -> str:
+    return next(
+        name for name, inputs in WORKFLOWS.items() if not inputs or not asked.isdisjoint(inputs)
+    )

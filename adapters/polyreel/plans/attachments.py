@@ -1,0 +1,130 @@
+"""Local files in a plan: checked, and brought to the vendor the way it takes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve, frozen
+
+from ..flows import Part
+from ..mapping import media
+from ..mapping.reports import MappingReport, Problem
+from ..places import JsonObject, leaves, pointer
+from ..providers.base.provider import Provider
+from ..providers.base.routes import Route
+
+
+@frozen
+class Upload:
+    """A local file that has to be uploaded before the body is complete; `target` is its place in the body."""
+
+    path: Path
+    content_type: str
+    target: str
+
+
+class Attachments:
+    """The media inputs of one plan: checks them, and knows how local ones get to the vendor."""
+
+    def __init__(
+        self, provider: Provider, route: Route, shared: Mapping[str, Any], report: MappingReport
+    ) -> None:
+        self.provider = provider
+        self.homes: list[str] = []
+        """Where media go in the body; a prompt that happens to read like a file name is not one."""
+        self.local: dict[str, tuple[Path, str]] = {}
+        if not media.FIELDS.keys().isdisjoint(shared):
+            self._look_at_all(route, shared, report)
+
+    def _look_at_all(self, route: Route, shared: Mapping[str, Any], report: MappingReport) -> None:
+        # A field that cannot be written at all is told once, not again for its file.
+        told = {problem.field for problem in report.problems}
+        for name in [
+            name
+            for name in media.FIELDS
+            if name in shared and name in route.by_name and name not in told
+        ]:
+            value = shared[name]
+            self.homes += [pointer(place) for place in route.by_name[name].places]
+            if isinstance(value, list):
+                for index, item in enumerate(value):
+                    self._look(name, f"/{name}/{index}", item, report)
+            else:
+                self._look(name, f"/{name}", value, report)
+        provider = self.provider
+        if (
+            self.local
+            and provider.files == "multipart"
+            and not provider.operation(route).takes_files
+        ):
+            report.problems.append(Problem("extra", "/", f"{route.operation.PATH} takes no files"))
+
+    def _look(self, name: str, at: str, value: str, report: MappingReport) -> None:
+        kind = media.FIELDS[name]
+        if trouble := media.problem(value, kind):
+            report.problems.append(Problem(name, at, trouble))
+        elif media.is_local(value):
+            if self.provider.files == "none" or kind not in self.provider.file_kinds:
+                report.problems.append(Problem(name, at, self.provider.file_note, "an http(s) URL"))
+            else:
+                path = media.local_path(value)
+                self.local[value] = (path, media.content_type_of(path, kind) or "")
+
+    def places(self, body: JsonObject) -> Iterator[tuple[str, Path, str]]:
+        """Every place of the body that holds a local file: pointer, path, content type."""
+        for at, value in leaves(body) if self.local else ():
+            if isinstance(value, str) and value in self.local and self._is_home(at):
+                yield at, *self.local[value]
+
+    def _is_home(self, at: str) -> bool:
+        return any(at == home or at.startswith(home + "/") for home in self.homes)
+
+    def stand_in(self, body: JsonObject) -> JsonObject:
+        """The body with URLs in the place of local files, for checking it against the contract."""
+        if not self.local:
+            return body
+        places = list(self.places(body))
+        return replaced(
+            body, {at: f"https://file.invalid/{index}" for index, (at, _, _) in enumerate(places)}
+        )
+
+    def uploads(self, body: JsonObject) -> tuple[Upload, ...]:
+        """What has to be uploaded first, for vendors that want that."""
+        if not self.local or self.provider.files != "upload":
+            return ()
+        return tuple(Upload(path, content_type, at) for at, path, content_type in self.places(body))
+
+    def parts(self, body: JsonObject) -> tuple[Part, ...]:
+        """The body as multipart parts, for vendors that take files along with it."""
+        if not self.local or self.provider.files != "multipart":
+            return ()
+        files = {at: Part("", path=path, content_type=kind) for at, path, kind in self.places(body)}
+        return tuple(_parts(body, files))
+
+
+def _parts(body: JsonObject, files: Mapping[str, Part]) -> Iterator[Part]:
+    for name, value in body.items():
+        for index, item in enumerate(value) if isinstance(value, list) else ((None, value),):
+            at = pointer(name) if index is None else f"{pointer(name)}/{index}"
+            if at in files:
+                yield evolve(files[at], name=name)
+            else:
+                # Booleans and numbers travel as their JSON text.
+                yield Part(name, text=item if isinstance(item, str) else json.dumps(item))
+
+
+def replaced(body: JsonObject, values: Mapping[str, Any]) -> JsonObject:
+    """A copy of the body with other values at some pointers; the body itself where there are none."""
+    if not values:
+        return body
+    copy: JsonObject = json.loads(json.dumps(body))
+    for at, value in values.items():
+        *parents, last = at.strip("/").split("/")
+        node: Any = copy
+        for part in parents:
+            node = node[int(part)] if isinstance(node, list) else node[part]
+        node[int(last) if isinstance(node, list) else last] = value
+    return copy

@@ -1,0 +1,163 @@
+"""What each vendor can express, derived from its routes and its contract: nothing here is typed twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, Final
+
+from attrs import frozen
+
+from ..mapping.codecs import Choice, Names, Only, word
+from ..mapping.rows import Absent, Field, Forced, Group, Row
+from ..mapping.workflows import WORKFLOWS
+from ..places import JsonObject
+from ..providers.base.contract import Contract
+from ..providers.base.provider import Provider
+from ..providers.base.routes import Route
+
+NOT_FIELDS: Final = frozenset({"model", "extra"})
+
+
+@frozen
+class Extent:
+    """The values a field may have, as far as the contract limits them. None is no limit."""
+
+    choices: tuple[str, ...] | None = None
+    low: float | None = None
+    high: float | None = None
+    most_items: int | None = None
+    most_characters: int | None = None
+
+    def __str__(self) -> str:
+        parts: list[str] = []
+        if self.choices is not None:
+            parts.append(", ".join(self.choices))
+        if self.low is not None or self.high is not None:
+            parts.append(f"{_bound(self.low)} to {_bound(self.high)}")
+        if self.most_items is not None:
+            parts.append(f"at most {self.most_items} items")
+        if self.most_characters is not None:
+            parts.append(f"at most {self.most_characters} characters")
+        return "; ".join(parts)
+
+    def covers(self, other: Extent) -> bool:
+        """Whether every value of the other is one of this."""
+        if self.choices is not None and (
+            other.choices is None or not set(other.choices) <= set(self.choices)
+        ):
+            return False
+        lows = self.low is None or (other.low is not None and other.low >= self.low)
+        tops = (
+            (self.high, other.high),
+            (self.most_items, other.most_items),
+            (self.most_characters, other.most_characters),
+        )
+        return lows and all(
+            ours is None or (theirs is not None and theirs <= ours) for ours, theirs in tops
+        )
+
+
+@frozen
+class Capability:
+    """What one route makes of one shared field."""
+
+    field: str
+    offered: bool
+    native: tuple[str, ...] = ()
+    """The native places, the one that is sent first."""
+    extent: Extent = Extent()
+    """Values and limits in shared words."""
+    spelling: str = ""
+    """How values are spelled where the native ones differ."""
+    default: str = ""
+    """The vendor's documented default."""
+    sent: str = ""
+    """What polyreel sends where the vendor demands a value and the caller leaves it unset, and why."""
+    note: str = ""
+
+
+def shared_fields(route: Route) -> tuple[str, ...]:
+    """Every field of the shared request that a route could be asked for.
+
+    Inputs that would make it another workflow are none of them.
+    """
+    name = "ImageRequest" if route.workflow == "generate-image" else "VideoRequest"
+    earlier = list(WORKFLOWS)[: list(WORKFLOWS).index(route.workflow)]
+    elsewhere = (
+        {field for workflow in earlier for field in WORKFLOWS[workflow]}
+        if name == "VideoRequest"
+        else set()
+    )
+    return tuple(field for field in _properties(name) if field not in NOT_FIELDS | elsewhere)
+
+
+@cache
+def _properties(name: str) -> tuple[str, ...]:
+    return tuple(Contract.load("polyreel").schema(name)["properties"])
+
+
+def capabilities(provider: Provider, route: Route) -> Iterator[Capability]:
+    """What a route makes of every shared field."""
+    defaults = provider.defaults(route)
+    for field in shared_fields(route):
+        yield _capability(provider, route, field, route.by_name.get(field), defaults)
+
+
+def _capability(
+    provider: Provider, route: Route, field: str, row: Row | None, defaults: Mapping[str, Any]
+) -> Capability:
+    if row is None or isinstance(row, Absent):
+        return Capability(
+            field, False, note=row.reason if row is not None else "the workflow has no such field"
+        )
+    if isinstance(row, Forced):
+        only = word(row.value)
+        return Capability(
+            field, True, extent=Extent(choices=(only,)), default=only, note=row.reason
+        )
+    assert isinstance(row, (Field, Group))
+    demanded = row.default if isinstance(row, Field) else row.defaults.get(field)
+    sent = ""
+    if demanded is not None:
+        condition = f" beside {demanded.when}" if demanded.when else ""
+        sent = f"{word(demanded.value) or 'empty'}{condition}: {demanded.reason}"
+    default = word(defaults[field]) if field in defaults else ""
+    extent, spelling = _values(provider.contract, route.schema, field, row)
+    return Capability(field, True, row.places, extent, spelling, default, sent, row.note)
+
+
+def _values(contract: Contract, schema: str, field: str, row: Field | Group) -> tuple[Extent, str]:
+    if isinstance(row, Group):
+        if isinstance(row.codec, Names):
+            column = row.codec.shared.index(field)
+            return Extent(
+                choices=tuple(dict.fromkeys(word(key[column]) for key in row.codec.table))
+            ), ""
+        return Extent(), ""
+    if isinstance(row.codec, Choice):
+        spelling = ", ".join(
+            f"{word(shared)} = {native}" for shared, native in row.codec.table.items()
+        )
+        return Extent(choices=tuple(word(value) for value in row.codec.table)), spelling
+    native = contract.property(schema, row.native) or {}
+    return extent_of(native.get("items", {}) if isinstance(row.codec, Only) else native), ""
+
+
+def extent_of(schema: JsonObject) -> Extent:
+    """The limits of a schema; of its list or text form, where null is allowed beside it."""
+    for option in schema.get("anyOf", ()):
+        if option.get("type") != "null":
+            schema = {**schema, **option}
+    values = [True, False] if schema.get("type") == "boolean" else schema.get("enum")
+    return Extent(
+        choices=None if values is None else tuple(word(value) for value in values),
+        low=schema.get("minimum"),
+        high=schema.get("maximum"),
+        most_items=schema.get("maxItems"),
+        most_characters=schema.get("maxLength"),
+    )
+
+
+def _bound(value: float | None) -> str:
+    return "any" if value is None else f"{value:g}"

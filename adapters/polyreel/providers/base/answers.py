@@ -1,0 +1,70 @@
+"""What stands in a vendor's answer: values at documented places, read without trust. Knows no vendor."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ...places import JsonObject, get, is_missing
+
+
+def first(value: JsonObject, places: tuple[str, ...]) -> Any:
+    """The value at the first of several dotted places that has one that is not null."""
+    for place in places:
+        found = get(value, place)
+        if not is_missing(found) and found is not None:
+            return found
+    return None
+
+
+def urls(value: JsonObject, places: tuple[str, ...]) -> tuple[str, ...]:
+    """The http(s) URLs at the first place that has any; a list may hold URLs or objects with a `url`."""
+    for place in places:
+        found = get(value, place)
+        items = found if isinstance(found, list) else [found]
+        texts = [item.get("url") if isinstance(item, dict) else item for item in items]
+        links = tuple(
+            text
+            for text in texts
+            if isinstance(text, str) and text.startswith(("https://", "http://"))
+        )
+        if links:
+            return links
+    return ()
+
+
+def is_task_id(text: str) -> bool:
+    """Whether a text can be a task id, which goes into paths and file names."""
+    return re.fullmatch(r"[A-Za-z0-9._:-]{1,200}", text) is not None and ".." not in text
+
+
+def moment(value: Any) -> float | None:
+    """Seconds since 1970, up to the year 5138; None for anything else."""
+    return float(value) if is_number(value) and 0 < value < 1e11 else None
+
+
+def word_or_number(value: Any) -> str | None:
+    """An error code as text, from a word or a number; None for anything else."""
+    return str(value)[:200] if value and (isinstance(value, str) or is_number(value)) else None
+
+
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a number (a boolean is not)."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def fraction(value: Any) -> float | None:
+    """Progress as 0 to 1, from 42, "42" or "42%"."""
+    if isinstance(value, str):
+        text = value.strip().removesuffix("%")
+        value = float(text) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", text) else None
+    if not is_number(value):
+        return None
+    return min(1.0, max(0.0, float(value) / 100))
+
+
+def printable(text: str) -> str:
+    """Vendor text without control characters, which could drive a terminal."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else " " for character in text
+    ).strip()

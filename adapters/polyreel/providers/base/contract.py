@@ -1,0 +1,282 @@
+"""A vendor's contract: its OpenAPI document, as operations, schemas, examples and a validator.
+
+One document serves three readers. Plans are checked as polyreel *sends* (closed: no unknown fields, formats
+asserted, aliases gone); the simulator checks as the vendor *accepts* (open, as documented); the lens and the
+documentation read limits and defaults.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from attrs import frozen
+
+from ...places import JsonObject
+from .rules import field_of_place, places_counted, violations_of_rule
+from .schemas import DIALECT, SCHEMAS, SchemaViolation, compiled_schemas, violation_of
+
+if TYPE_CHECKING:
+    import jsonschema_rs
+
+
+@frozen(eq=False)
+class Operation:
+    """One call a vendor offers."""
+
+    id: str
+    method: str
+    path: str
+    role: str
+    server: str
+    spec: Mapping[str, Any]
+
+    @cached_property
+    def request_schemas(self) -> tuple[str, ...]:
+        """The names of the JSON body's schemas, one per workflow."""
+        schema = self._body("application/json").get("schema", {})
+        options = schema.get("oneOf", [schema])
+        return tuple(option["$ref"].removeprefix(SCHEMAS) for option in options if "$ref" in option)
+
+    @cached_property
+    def request_examples(self) -> Mapping[str, Any]:
+        """The example bodies, by name."""
+        examples = self._body("application/json").get("examples", {})
+        return {name: example["value"] for name, example in examples.items()}
+
+    @cached_property
+    def full_path(self) -> str:
+        """The path below the host."""
+        return urlsplit(self.server).path.rstrip("/") + self.path
+
+    @cached_property
+    def takes_files(self) -> bool:
+        """Whether the call accepts multipart/form-data."""
+        return bool(self._body("multipart/form-data"))
+
+    def _body(self, content_type: str) -> Mapping[str, Any]:
+        found = self.spec.get("requestBody", {}).get("content", {}).get(content_type, {})
+        assert isinstance(found, Mapping)
+        return found
+
+
+class Contract:
+    """One OpenAPI document, read lazily."""
+
+    def __init__(self, document: JsonObject) -> None:
+        self.document = document
+
+    @classmethod
+    def load(cls, name: str) -> Contract:
+        """Load a contract that ships with polyreel."""
+        resource = files("polyreel_generated.contracts") / f"{name}.json"
+        return cls(json.loads(resource.read_bytes()))
+
+    # -- what the document says ------------------------------------------------------------------
+
+    @cached_property
+    def operations(self) -> Mapping[str, Operation]:
+        """Every call, by its operation id."""
+        found = {}
+        root = self.document.get("servers", [{"url": ""}])[0]["url"]
+        for path, item in self.document["paths"].items():
+            for method, spec in item.items():
+                if method in {"get", "post", "delete", "put", "patch"}:
+                    server = spec.get("servers", [{"url": root}])[0]["url"]
+                    role = spec.get("x-polyreel-role", "")
+                    found[spec["operationId"]] = Operation(
+                        spec["operationId"], method.upper(), path, role, server, spec
+                    )
+        return found
+
+    def operation(self, role: str) -> Operation | None:
+        """The first call with a role, such as `get` or `credits`."""
+        return next(
+            (operation for operation in self.operations.values() if operation.role == role), None
+        )
+
+    @cached_property
+    def streams(self) -> Mapping[str, Operation]:
+        """The calls that answer with an event stream, each by the operation id of the call that it stands for."""
+        named = ((one.spec.get("x-polyreel-streams"), one) for one in self.operations.values())
+        return {plain: one for plain, one in named if plain and one.role == "stream"}
+
+    def match(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]] | None:
+        """The call for a method and a (still quoted) path, and its path parameters; fixed paths win over templates."""
+        parts = [unquote(part) for part in path.split("/")]
+        found: Iterator[tuple[Operation, Mapping[str, str]]] = (
+            (operation, parameters)
+            for operation in self.operations.values()
+            if operation.method == method
+            and (parameters := _fit(operation.full_path.split("/"), parts)) is not None
+        )
+        return min(found, key=lambda one: len(one[1]), default=None)
+
+    def resolve(self, node: Any) -> Any:
+        """A node with its local reference followed."""
+        while isinstance(node, dict) and "$ref" in node:
+            target: Any = self.document
+            for part in node["$ref"].removeprefix("#/").split("/"):
+                target = target[part.replace("~1", "/").replace("~0", "~")]
+            node = target
+        return node
+
+    def schema(self, name: str) -> JsonObject:
+        """A named schema."""
+        found = self.document["components"]["schemas"][name]
+        assert isinstance(found, dict)
+        return found
+
+    def property(self, name: str, place: str) -> JsonObject | None:
+        """The schema of a dotted place in a named schema, or None."""
+        node: Any = self.schema(name)
+        for part in place.split("."):
+            node = self.resolve(self.resolve(node).get("properties", {}).get(part))
+            if node is None:
+                return None
+        assert isinstance(node, dict)
+        return node
+
+    def properties(self, name: str) -> Iterator[str]:
+        """Every dotted place of a named schema; objects are listed by their members."""
+        yield from self._places(self.schema(name), "")
+
+    def _places(self, node: JsonObject, prefix: str) -> Iterator[str]:
+        for part, child in node.get("properties", {}).items():
+            schema = self.resolve(child)
+            if schema.get("properties"):
+                yield from self._places(schema, f"{prefix}{part}.")
+            else:
+                yield prefix + part
+
+    def replies(self, operation: Operation) -> Iterator[tuple[int, str, str, Any]]:
+        """Every example reply: HTTP status, content type, example name, body."""
+        for status, reply in operation.spec["responses"].items():
+            for content_type, media in self.resolve(reply).get("content", {}).items():
+                for name, example in media.get("examples", {}).items():
+                    yield int(status), content_type, name, self.resolve(example).get("value")
+
+    def reply_schema(self, operation: Operation, status: int) -> JsonObject | None:
+        """The JSON schema of a reply, or None where the spec has none."""
+        reply = self.resolve(operation.spec["responses"].get(str(status)))
+        if reply is None:
+            return None
+        media = reply.get("content", {}).get("application/json")
+        return None if media is None else media.get("schema")
+
+    # -- checking --------------------------------------------------------------------------------
+
+    def accepts(self, schema: str, body: Any) -> list[SchemaViolation]:
+        """What keeps the vendor from accepting a body, by its documents."""
+        return self._check(self._open[SCHEMAS + schema], schema, body)
+
+    def sends(self, schema: str, body: Any) -> list[SchemaViolation]:
+        """What keeps polyreel from sending a body: the documents read strictly, without unknown fields and aliases."""
+        return self._check(self._closed[SCHEMAS + schema], schema, body)
+
+    def broken_rules(self, schema: JsonObject, body: Any) -> list[tuple[int, SchemaViolation]]:
+        """What a body breaks of a schema's `x-polyreel-rules`, each with the number of the rule."""
+        return [
+            (at, one)
+            for at, rule in enumerate(schema.get("x-polyreel-rules", ()))
+            for one in violations_of_rule(rule, body)
+        ]
+
+    def fits(self, schema: JsonObject, value: Any) -> list[SchemaViolation]:
+        """What is wrong with a value under any schema of this document, such as a reply's."""
+        import jsonschema_rs  # noqa: PLC0415
+
+        whole = {"$schema": DIALECT, **schema, "components": self.document.get("components", {})}
+        return [
+            violation_of(error) for error in jsonschema_rs.validator_for(whole).iter_errors(value)
+        ]
+
+    def _check(
+        self, validator: jsonschema_rs.Validator, schema: str, body: Any
+    ) -> list[SchemaViolation]:
+        try:
+            breaches = (
+                []
+                if validator.is_valid(body)
+                else [violation_of(error) for error in validator.iter_errors(body)]
+            )
+        except UnicodeEncodeError:
+            return [
+                SchemaViolation(
+                    (),
+                    "text",
+                    "holds half a character (a lone surrogate), which no JSON text can carry",
+                )
+            ]
+        except (ValueError, RecursionError) as error:
+            return [
+                SchemaViolation((), "json", f"is not JSON that can be checked: {str(error)[:120]}")
+            ]
+        for fields, rule in self._rules(schema):
+            if not (isinstance(body, dict) and fields.isdisjoint(body)):
+                breaches += violations_of_rule(rule, body)
+        return breaches
+
+    def _rules(self, schema: str) -> list[tuple[frozenset[str], JsonObject]]:
+        """The rules of a schema, each with the fields that can break it: without them it has nothing to say."""
+        if schema not in self._rules_of:
+            rules = self.schema(schema).get("x-polyreel-rules", ())
+            self._rules_of[schema] = [
+                (frozenset(map(field_of_place, places_counted(rule))), rule) for rule in rules
+            ]
+        return self._rules_of[schema]
+
+    @cached_property
+    def _rules_of(self) -> dict[str, list[tuple[frozenset[str], JsonObject]]]:
+        return {}
+
+    @cached_property
+    def _open(self) -> jsonschema_rs.ValidatorMap:
+        return compiled_schemas(self.document, formats=False)
+
+    @cached_property
+    def _closed(self) -> jsonschema_rs.ValidatorMap:
+        return compiled_schemas(self.closed_document, formats=True)
+
+    @cached_property
+    def closed_document(self) -> JsonObject:
+        """The document as polyreel sends: request objects closed, aliases removed, send-required fields required."""
+        document: JsonObject = json.loads(json.dumps(self.document))
+        copy = Contract(document)
+        seen: set[int] = set()
+        for operation in copy.operations.values():
+            for name in operation.request_schemas:
+                copy._close(copy.schema(name), seen)
+        return document
+
+    def _close(self, node: JsonObject, seen: set[int]) -> None:
+        if id(node) in seen:
+            return
+        seen.add(id(node))
+        if "properties" in node:
+            node["additionalProperties"] = False
+            for name in [
+                name
+                for name, child in node["properties"].items()
+                if "x-polyreel-accept-only" in child
+            ]:
+                del node["properties"][name]
+            required = node.get("required", []) + node.get("x-polyreel-send-required", [])
+            if required:
+                node["required"] = sorted(set(required))
+        for child in [*node.get("properties", {}).values(), node.get("items")]:
+            if isinstance(child, dict):
+                self._close(self.resolve(child), seen)
+
+
+def _fit(template: list[str], parts: list[str]) -> Mapping[str, str] | None:
+    if len(template) != len(parts):
+        return None
+    pairs = list(zip(template, parts, strict=True))
+    if any(part != own and not (own.startswith("{") and part) for own, part in pairs):
+        return None
+    return {own.strip("{}"): part for own, part in pairs if own.startswith("{")}

@@ -1,0 +1,335 @@
+"""What a vendor is to polyreel: its routes, its words, and how to talk to it.
+
+One file in `polyreel.providers` (or in a third-party package, by the entry point group `polyreel.providers`)
+subclasses `Provider` and fills in tables. Everything else is derived.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
+
+from ...errors import BadReplyError, TaskNotFoundError, VendorError
+from ...flows import Flow, Reply, Send, send_patiently
+from ...mapping.rows import Field, Forced
+from ...places import JsonObject
+from .answers import (
+    first,
+    fraction,
+    is_number,
+    is_task_id,
+    moment,
+    printable,
+    urls,
+    word_or_number,
+)
+from .contract import Contract, Operation
+from .facts import (
+    Facts,
+    Listed,
+    Listing,
+    Reads,
+    SimulatedTask,
+    Status,
+    Survey,
+    Webhook,
+    status_of,
+)
+from .routes import Route
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+UNKNOWN_MODEL: Final = frozenset({"model_not_found", "unsupported_model"})
+"""What contracts call the examples of errors that say so."""
+
+
+class Provider:
+    """One vendor. Subclasses fill in the tables; the methods are right for most vendors as they are."""
+
+    id: ClassVar[str]
+    """The vendor id, such as `acme-video`."""
+    name: ClassVar[str]
+    """The vendor's own name."""
+    key_variable: ClassVar[str]
+    """The environment variable that holds the key."""
+    base_url_variable: ClassVar[str | None] = None
+    """The environment variable that may hold another base URL, where the vendor's route is sold by many hosts."""
+    routes: ClassVar[tuple[Route, ...]]
+    statuses: ClassVar[Mapping[str, Status]]
+    """The vendor's status words, in lower case. Words that are not here are `unknown`, never final."""
+    reads: ClassVar[Reads]
+    webhook: ClassVar[Webhook | None] = None
+    """How the vendor calls back; None where it documents nothing."""
+    files: ClassVar[Literal["multipart", "upload", "none"]] = "none"
+    """How local files get to the vendor."""
+    file_kinds: ClassVar[frozenset[str]] = frozenset({"image", "video"})
+    """The kinds of local files that way takes."""
+    file_note: ClassVar[str] = ""
+    """Why other local files are refused."""
+    output_seconds: ClassVar[int | None] = None
+    """How long output URLs work, where the vendor says."""
+    poll_floor: ClassVar[float] = 3.0
+    """The shortest pause between status queries, in seconds."""
+    survey: ClassVar[Survey | None] = None
+    """How the vendor tells of several tasks with one call; None where it does not."""
+
+    @cached_property
+    def contract(self) -> Contract:
+        """The vendor's OpenAPI document; the default is the shipped one named like the vendor."""
+        return Contract.load(self.id.replace("-", "_"))
+
+    @classmethod
+    def load(cls) -> Self:
+        """Make the provider; entry points call this."""
+        return cls()
+
+    # -- hosts -----------------------------------------------------------------------------------
+
+    @cached_property
+    def base_url(self) -> str:
+        """The documented base URL."""
+        return str(self.contract.document["servers"][0]["url"])
+
+    @cached_property
+    def servers(self) -> tuple[str, ...]:
+        """Every base URL of the vendor, files hosts included. The key goes to these and to no other."""
+        return tuple(
+            dict.fromkeys([self.base_url, *(o.server for o in self.contract.operations.values())])
+        )
+
+    @cached_property
+    def unknown_model_codes(self) -> frozenset[str]:
+        """The codes with which the vendor says that it does not sell a model, by the contract's own examples."""
+        replies = (
+            reply
+            for one in self.contract.operations.values()
+            for reply in self.contract.replies(one)
+        )
+        named = [(status, body) for status, _, name, body in replies if name in UNKNOWN_MODEL]
+        told = [
+            self.read_error(Reply(status, {}, json.dumps(body).encode())) for status, body in named
+        ]
+        return frozenset(code for code, _ in told if code)
+
+    def operation(self, route: Route) -> Operation:
+        """The contract's side of a route's generated operation."""
+        path, method = route.operation.PATH, route.operation.METHOD
+        return next(
+            o for o in self.contract.operations.values() if o.path == path and o.method == method
+        )
+
+    def call(self, request: Mapping[str, Any], base_url: str | None = None) -> Send:
+        """The step for a call that costs nothing, from what a generated `build_request` returned."""
+        url = (base_url or self.base_url) + request["url"]
+        content = json.dumps(request["json"]).encode() if "json" in request else None
+        fixed = {"headers": request.get("headers", {}), "params": request.get("params", {})}
+        return Send(self.id, request["method"].upper(), url, content=content, **fixed)
+
+    # -- routes ----------------------------------------------------------------------------------
+
+    def routes_of_body(
+        self, body: Mapping[str, Any], path: str | None = None, model: str | None = None
+    ) -> Iterator[Route]:
+        """The routes a native body can belong to, by its constants (and the path or model family, where known).
+
+        Where the choice is by the presence of a field, the route whose required native fields are all there,
+        and that knows most of the body, comes first.
+        """
+
+        def unknown(route: Route) -> int:
+            required = self.contract.schema(route.schema).get("required", [])
+            missing = sum(name not in body for name in required)
+            places = {place.partition(".")[0] for place in (*route.by_place, *route.ignored)}
+            return missing * 100 + sum(name not in places for name in body)
+
+        candidates = [
+            route
+            for route in self.routes
+            if path in {None, route.operation.PATH}
+            and model in {None, route.model}
+            and all(row.matches(body) for row in route.constants)
+        ]
+        return iter(sorted(candidates, key=unknown))
+
+    def defaults(self, route: Route) -> Mapping[str, Any]:
+        """The shared values the vendor uses where a body says nothing, as far as it documents them."""
+        if route not in self._defaults:
+            self._defaults[route] = self._find_defaults(route)
+        return self._defaults[route]
+
+    @cached_property
+    def _defaults(self) -> dict[Route, JsonObject]:
+        return {}
+
+    def _find_defaults(self, route: Route) -> JsonObject:
+        found: JsonObject = {}
+        for row in route.rows:
+            if isinstance(row, Forced):
+                found[row.shared] = row.value
+            elif isinstance(row, Field):
+                schema = self.contract.property(route.schema, row.native) or {}
+                if "default" in schema:
+                    found[row.shared] = row.codec.decode(schema["default"], {})
+        return found
+
+    # -- calls -----------------------------------------------------------------------------------
+
+    def get_request(self, task_id: str) -> Mapping[str, Any]:
+        """The generated request of a status query."""
+        raise NotImplementedError
+
+    def get(self, task_id: str, base_url: str | None = None) -> Flow[Facts]:
+        """Ask for the state of a task."""
+        if not is_task_id(task_id):
+            raise TaskNotFoundError(f"{task_id[:80]!r} is not a task id", vendor=self.id)
+        request = self.get_request(task_id)
+        return self.read(
+            (yield from self.ask(request, base_url, "a status query", unknown=TaskNotFoundError))
+        )
+
+    def ask_about(
+        self, task_ids: Sequence[str], base_url: str | None = None
+    ) -> Flow[Mapping[str, Facts]]:
+        """Ask for the states of several tasks with the one call that `survey` describes.
+
+        Tasks that the answer does not tell of are missing in the result, and to be asked for one by one.
+        """
+        raise NotImplementedError
+
+    def recent(self, base_url: str | None = None) -> Flow[Listing | None]:
+        """Ask for the tasks the vendor lists, to find a job that was lost; None where it documents no list."""
+        yield from ()
+        return None
+
+    def ask(
+        self,
+        request: Mapping[str, Any],
+        base_url: str | None,
+        what: str,
+        unknown: type[VendorError] = VendorError,
+    ) -> Flow[Reply]:
+        """Make a call that costs nothing; raises a VendorError on HTTP errors, `unknown` where nothing was found."""
+        reply = yield from send_patiently(self.call(request, base_url))
+        if reply.ok:
+            return reply
+        code, message = self.read_error(reply)
+        text = f"{self.id} answered HTTP {reply.status} to {what}: {message}"
+        error = unknown if self.is_not_found(reply.status, code) else VendorError
+        raise error(
+            text, vendor=self.id, status=reply.status, code=code, request_id=self.request_id(reply)
+        )
+
+    def upload(self, path: Path, content_type: str) -> Flow[str]:
+        """Upload a local file first and return its URL; for vendors with `files = "upload"`."""
+        raise NotImplementedError
+
+    # -- reading replies -------------------------------------------------------------------------
+
+    def read(self, reply: Reply, webhook: Webhook | None = None) -> Facts:
+        """What a reply, or the body of a webhook, says about a job; BadReplyError where it is not a JSON object."""
+        raw = reply.json()
+        if not isinstance(raw, dict):
+            raise BadReplyError(
+                f"{self.id} answered with something that is not an object", vendor=self.id
+            )
+        return self.facts(raw, webhook)
+
+    def facts(self, raw: JsonObject, webhook: Webhook | None = None) -> Facts:
+        """What an object in the shape of a status query's answer, or of a webhook's body, says about a job."""
+        reads = webhook.reads if webhook else self.reads
+        identity = first(raw, reads.id)
+        word = first(raw, reads.status)
+        usage = first(raw, reads.usage)
+        estimate = first(raw, reads.estimate)
+        code, message = first(raw, reads.error_code), first(raw, reads.error_message)
+        return Facts(
+            id=identity if isinstance(identity, str) and identity else None,
+            status=status_of(
+                word, webhook.statuses if webhook and webhook.statuses else self.statuses
+            ),
+            word=word if isinstance(word, str) else None,
+            urls=urls(raw, reads.outputs),
+            progress=fraction(first(raw, reads.progress)),
+            usage=usage if isinstance(usage, dict) else None,
+            estimated_seconds=float(estimate) if is_number(estimate) and estimate >= 0 else None,
+            error_code=word_or_number(code),
+            error_message=message if isinstance(message, str) and message else None,
+            raw=raw,
+        )
+
+    def facts_of_several(self, items: Any, wanted: Sequence[str]) -> Mapping[str, Facts]:
+        """What a list of such objects says about some tasks; BadReplyError where it is no list."""
+        if not isinstance(items, list):
+            raise BadReplyError(
+                f"{self.id} answered with something that is not a list of tasks", vendor=self.id
+            )
+        told = (self.facts(item) for item in items if isinstance(item, dict))
+        asked = frozenset(wanted)
+        return {facts.id: facts for facts in told if facts.id in asked and facts.word is not None}
+
+    def read_list(
+        self,
+        items: Any,
+        *,
+        created: tuple[str, ...] = (),
+        model: tuple[str, ...] = (),
+        body: tuple[str, ...] = (),
+    ) -> tuple[Listed, ...]:
+        """The items of a list that make sense, by the places of their facts; BadReplyError where it is no list."""
+        if not isinstance(items, list):
+            raise BadReplyError(
+                f"{self.id} answered with something that is not a list of tasks", vendor=self.id
+            )
+        found: dict[str, Listed] = {}
+        for item in items:
+            identity = first(item, self.reads.id) if isinstance(item, dict) else None
+            if isinstance(identity, str) and is_task_id(identity):
+                status = status_of(first(item, self.reads.status), self.statuses)
+                name, request = first(item, model), first(item, body)
+                found[identity] = Listed(
+                    identity,
+                    status,
+                    moment(first(item, created)),
+                    name if isinstance(name, str) and name else None,
+                    request if isinstance(request, dict) else None,
+                )
+        return tuple(found.values())
+
+    def read_error(self, reply: Reply) -> tuple[str | None, str]:
+        """The vendor's code and text of an HTTP error, in any of its styles; plain text as it is."""
+        try:
+            body = reply.json()
+        except BadReplyError:
+            return None, printable(reply.content.decode("utf-8", "replace"))[
+                :300
+            ] or "an empty answer"
+        if isinstance(body, dict):
+            code = first(body, ("error.code", "code"))
+            message = first(body, ("error.message", "message", "msg", "error"))
+            return (
+                word_or_number(code),
+                printable(str(message if message is not None else body))[:500],
+            )
+        return None, printable(str(body))[:300]
+
+    def is_not_found(self, status: int, code: str | None) -> bool:
+        """Whether an error says that the task does not exist."""
+        return status == 404
+
+    def request_id(self, reply: Reply) -> str | None:
+        """The vendor's id of the call, for its support."""
+        return reply.header("x-request-id")
+
+    # -- the simulator's side --------------------------------------------------------------------
+
+    def impersonate(self, example: JsonObject, task: SimulatedTask) -> JsonObject:
+        """The contract's example reply for a state, with this task's facts in it."""
+        raise NotImplementedError
+
+    def new_task_id(self, number: int, created: int, letters: str) -> str:
+        """A task id in the vendor's style; `letters` are 32 random ones of [a-z0-9]."""
+        raise NotImplementedError

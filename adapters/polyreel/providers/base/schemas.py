@@ -1,0 +1,56 @@
+"""JSON schemas, compiled: the one place where jsonschema-rs is used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+from ...places import JsonObject
+
+if TYPE_CHECKING:
+    import jsonschema_rs
+
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+SCHEMAS: Final = "#/components/schemas/"
+
+
+@frozen
+class SchemaViolation:
+    """One way in which a body does not fit its schema."""
+
+    path: tuple[str | int, ...]
+    kind: str
+    message: str
+    limit: Any = None
+
+
+def compiled_schemas(document: JsonObject, *, formats: bool) -> jsonschema_rs.ValidatorMap:
+    """The named schemas of a document, compiled; `formats` says whether formats are checked."""
+    import jsonschema_rs  # noqa: PLC0415
+
+    # Only the schemas are compiled: example bodies could look like references.
+    whole = {"$schema": DIALECT, "components": {"schemas": document["components"]["schemas"]}}
+    return jsonschema_rs.validator_map_for(whole, validate_formats=formats)
+
+
+_LIMITS: Final = (
+    "limit",
+    "options",
+    "property",
+    "unexpected",
+    "format",
+    "expected_value",
+    "pattern",
+    "types",
+)
+
+
+def violation_of(error: jsonschema_rs.ValidationError) -> SchemaViolation:
+    """An error of jsonschema-rs as a SchemaViolation."""
+    facts = error.kind.as_dict()
+    limit = next((facts[name] for name in _LIMITS if name in facts), None)
+    return SchemaViolation(tuple(error.instance_path), error.kind.name, error.message, limit)

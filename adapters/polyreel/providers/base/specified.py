@@ -1,0 +1,242 @@
+"""Vendors without a generated client: their calls and bodies are made at run time, from the contract.
+
+A generated client is typed; this is not, and needs no code of its own: a vendor is then its OpenAPI document as JSON
+and its provider file. What is made here can stand in a `Route` where the generated parts stand.
+
+    CONTRACT = load(__name__)  # openapi.json, beside this file
+    ROUTE = Route("acme-one", "text-to-video", operation(CONTRACT, "createClip"), body(CONTRACT, "TextClip"), ROWS)
+
+    class AcmeVideo(SpecifiedProvider):
+        document = CONTRACT
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib.resources import files
+from typing import Any, ClassVar, Final
+from urllib.parse import quote
+
+from attrs import field, frozen
+
+from ...places import JsonObject, get, is_missing, put
+from .contract import Contract, Operation
+from .facts import Reads, SimulatedTask
+from .provider import Provider
+from .schemas import SchemaViolation
+
+PLACEHOLDER: Final = re.compile(r"\{([^}]+)\}")
+
+
+class OutsideContractError(ValueError):
+    """A reply that is not what its contract promises; `breaches` say where."""
+
+    def __init__(self, message: str, breaches: tuple[SchemaViolation, ...] = ()) -> None:
+        super().__init__(message)
+        self.breaches = breaches
+
+
+def load(package: str, name: str = "openapi.json") -> Contract:
+    """The contract that lies in a package, as JSON, beside its provider file: `load(__name__)`."""
+    return Contract(json.loads((files(package) / name).read_bytes()))
+
+
+def operation(contract: Contract, operation_id: str) -> SpecifiedOperation:
+    """One call of a contract; LookupError names those that there are."""
+    if operation_id not in contract.operations:
+        known = ", ".join(contract.operations)
+        raise LookupError(f"the contract has no operation {operation_id!r}; there are {known}")
+    return SpecifiedOperation(contract, contract.operations[operation_id])
+
+
+def body(contract: Contract, schema: str) -> SpecifiedBody:
+    """One named request schema of a contract; LookupError names those that there are."""
+    known = contract.document.get("components", {}).get("schemas", {})
+    if schema not in known:
+        raise LookupError(f"the contract has no schema {schema!r}; there are {', '.join(known)}")
+    return SpecifiedBody(schema)
+
+
+@frozen
+class Filled:
+    """A body of a request."""
+
+    value: JsonObject
+
+    def to_dict(self) -> JsonObject:
+        """The body as JSON."""
+        return dict(self.value)
+
+
+class SpecifiedBody:
+    """A request schema, in the place of a generated model."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def from_dict(self, src_dict: Mapping[str, Any]) -> Filled:
+        """The body itself: the contract checks it, not this."""
+        return Filled(dict(src_dict))
+
+
+@frozen
+class SpecifiedReply:
+    """A reply, never lost: where it does not fit the contract, `parsed` is None and `parse_error` says why."""
+
+    status_code: int
+    content: bytes
+    headers: Mapping[str, str]
+    parsed: Any = None
+    parse_error: Exception | None = None
+
+
+@frozen(eq=False)
+class SpecifiedOperation:
+    """One call of a contract, in the place of a generated endpoint module."""
+
+    contract: Contract = field(repr=False)
+    described: Operation = field(repr=False)
+    METHOD: str = field(init=False)
+    PATH: str = field(init=False)
+
+    @METHOD.default
+    def _method(self) -> str:
+        return self.described.method
+
+    @PATH.default
+    def _path(self) -> str:
+        return self.described.path
+
+    def build_request(
+        self, *path: Any, body: Filled | None = None, **options: Any
+    ) -> dict[str, Any]:
+        """The keyword arguments of an HTTP request: values of the path in order, the rest by name. Nothing is sent.
+
+        Query and header parameters are named as in the contract, or in snake case. TypeError for what the contract
+        does not have, and for a query that lacks what it needs; headers such as keys are added by whoever sends it.
+        """
+        names = PLACEHOLDER.findall(self.PATH)
+        if len(path) != len(names):
+            raise TypeError(
+                f"{self.described.id} takes {len(names)} values in its path, not {len(path)}"
+            )
+        values = dict(zip(names, path, strict=True))
+        url = PLACEHOLDER.sub(lambda found: quote(str(values[found[1]]), safe=""), self.PATH)
+        request: dict[str, Any] = {"method": self.METHOD.lower(), "url": url}
+        request |= self._placed(options)
+        return request if body is None else {**request, "json": body.to_dict()}
+
+    def _placed(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options where they belong: in the query, or in the headers."""
+        found: dict[str, dict[str, Any]] = {"query": {}, "header": {}}
+        left = {name: value for name, value in options.items() if value is not None}
+        for place, name, required in self._parameters():
+            given = name if name in left else snake(name)
+            if given in left:
+                found[place][name] = left.pop(given)
+            elif required and place == "query":
+                raise TypeError(f"{self.described.id} needs {snake(name)}")
+        if left:
+            raise TypeError(f"{self.described.id} has no parameter {', '.join(left)}")
+        return {
+            key: found[place]
+            for key, place in (("params", "query"), ("headers", "header"))
+            if found[place]
+        }
+
+    def _parameters(self) -> Iterator[tuple[str, str, bool]]:
+        for parameter in map(self.contract.resolve, self.described.spec.get("parameters", ())):
+            if parameter["in"] in {"query", "header"}:
+                yield parameter["in"], parameter["name"], parameter.get("required", False)
+
+    def parse_response(
+        self, status_code: int, content: bytes, headers: Mapping[str, str]
+    ) -> SpecifiedReply:
+        """Read a reply to this call. Never raises, and never loses what came."""
+        try:
+            return SpecifiedReply(status_code, content, headers, self._parsed(status_code, content))
+        except Exception as error:
+            return SpecifiedReply(status_code, content, headers, parse_error=error)
+
+    def _parsed(self, status_code: int, content: bytes) -> Any:
+        schema = self.contract.reply_schema(self.described, status_code)
+        if schema is None:
+            return None
+        value = json.loads(content)
+        if breaches := tuple(self.contract.fits(schema, value)):
+            raise OutsideContractError(f"HTTP {status_code}: {breaches[0].message[:300]}", breaches)
+        return value
+
+
+class SpecifiedProvider(Provider):
+    """A vendor whose contract lies in its own package. What it leaves open is read from the contract and `reads`."""
+
+    document: ClassVar[Contract]
+    """The contract; see `load`."""
+
+    @cached_property
+    def contract(self) -> Contract:
+        """The vendor's OpenAPI document."""
+        return self.document
+
+    def get_request(self, task_id: str) -> Mapping[str, Any]:
+        """The call with the role `get`, with the task id in its path."""
+        described = self.contract.operation("get")
+        if described is None:
+            raise LookupError(f"the contract of {self.id} has no operation with the role get")
+        return SpecifiedOperation(self.contract, described).build_request(task_id)
+
+    def impersonate(self, example: JsonObject, task: SimulatedTask) -> JsonObject:
+        """The example with the task's id, links and progress, wherever `reads` finds them."""
+        return filled_in(example, task, self.reads)
+
+    def new_task_id(self, number: int, created: int, letters: str) -> str:
+        """`task_` and letters."""
+        return f"task_{letters[:16]}"
+
+
+def filled_in(example: JsonObject, task: SimulatedTask, reads: Reads) -> JsonObject:
+    """An example reply with the facts of a task in the places where such facts are read; all else stays."""
+    copy: JsonObject = json.loads(json.dumps(example))
+    for place, value in _facts(task, reads):
+        old = get(copy, place)
+        if not is_missing(old) and old is not None:
+            put(copy, place, _links(old, value) if isinstance(value, tuple) else value)
+    return copy
+
+
+def _facts(task: SimulatedTask, reads: Reads) -> Iterator[tuple[str, Any]]:
+    yield from ((place, task.id) for place in reads.id)
+    if task.status == "succeeded":
+        yield from ((place, task.urls) for place in reads.outputs)
+    if task.status == "running":
+        yield from ((place, task.progress) for place in reads.progress)
+
+
+def _links(old: Any, urls: tuple[str, ...]) -> Any:
+    """Links in the form that the example has: one, a list of them, or objects that hold them."""
+    if isinstance(old, list):
+        return [_links(old[0] if old else "", (url,)) for url in urls]
+    return {**old, "url": urls[0]} if isinstance(old, dict) else urls[0]
+
+
+def snake(name: str) -> str:
+    """A name in snake case: `X-Request-Id` and `requestId` as Python writes them."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"[^A-Za-z0-9]+", "_", parted).strip("_").lower()
+
+
+__all__ = [
+    "OutsideContractError",
+    "SpecifiedBody",
+    "SpecifiedOperation",
+    "SpecifiedProvider",
+    "SpecifiedReply",
+    "body",
+    "filled_in",
+    "load",
+    "operation",
+]

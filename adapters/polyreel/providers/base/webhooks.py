@@ -1,0 +1,129 @@
+"""Webhooks: what a vendor's call says about a job, once it is known to be the vendor's.
+
+A signed delivery is verified before its body is read. An unsigned one proves nothing, whoever sent it: it is a hint
+to poll, and its `facts` are not to be taken for the job's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final, NoReturn
+
+import standardwebhooks
+from attrs import frozen
+
+from ...errors import BadReplyError, UnknownNameError, WebhookError
+from ...flows import Reply
+from ...keys import AROUND
+from .answers import is_task_id
+from .facts import Facts, Webhook
+from .provider import Provider
+from .registry import get_provider
+
+MAX_BODY: Final = 65_536
+SIGNATURE_HEADERS: Final[Mapping[str, str]] = {
+    "webhook-id": r"[\x21-\x7e]{1,200}",
+    "webhook-timestamp": r"[0-9]{1,12}",
+    "webhook-signature": r"[\x20-\x7e]{1,2000}",
+}
+"""The headers of a signed delivery, and what they can hold. The signature covers the other two."""
+
+
+@frozen
+class Event:
+    """One delivery."""
+
+    vendor: str
+    id: str
+    """What a repeated delivery is recognised by: the vendor's own id, or a digest of the body where it is unsigned."""
+    task_id: str
+    facts: Facts
+    verified: bool
+    """Whether the vendor's signature was checked; otherwise this is a hint to poll, and no more."""
+
+
+def parse(
+    vendor: str, headers: Mapping[str, str], body: bytes, secret: str | Sequence[str] | None = None
+) -> Event:
+    """Verify and read one delivery. `body` is the raw bytes as they came; `secret` may be several, for rotation.
+
+    Raises WebhookError for what is forged, older or newer than 300 s, or unreadable; UnknownNameError for a vendor
+    that is not known or documents no webhooks.
+    """
+    provider = get_provider(vendor)
+    webhook = provider.webhook
+    if webhook is None:
+        raise UnknownNameError(
+            f"{vendor} documents no webhooks: its jobs are polled", vendor=vendor
+        )
+    if len(body) > MAX_BODY:
+        _refuse(provider, f"has {len(body)} bytes, more than {MAX_BODY}")
+    if webhook.signed:
+        delivery = _verified(provider, webhook, headers, body, secret)
+    else:
+        delivery = hashlib.sha256(body).hexdigest()
+    facts = _facts(provider, webhook, body)
+    if facts.id is None or not is_task_id(facts.id):
+        _refuse(provider, "names no task")
+    return Event(provider.id, delivery, facts.id, facts, webhook.signed)
+
+
+def _refuse(provider: Provider, reason: str) -> NoReturn:
+    raise WebhookError(f"a webhook of {provider.id} {reason}", vendor=provider.id)
+
+
+def _facts(provider: Provider, webhook: Webhook, body: bytes) -> Facts:
+    try:
+        return provider.read(Reply(200, {}, body), webhook)
+    except BadReplyError:
+        pass
+    _refuse(provider, "is not a JSON object")
+
+
+def _verified(
+    provider: Provider,
+    webhook: Webhook,
+    headers: Mapping[str, str],
+    body: bytes,
+    secret: str | Sequence[str] | None,
+) -> str:
+    """The id of a delivery that one of the secrets signed."""
+    given = [secret] if isinstance(secret, str) else secret or []
+    secrets = [text for text in (each.strip(AROUND) for each in given) if text]
+    if not secrets:
+        _refuse(provider, f"cannot be verified without its secret: set {webhook.secret_variable}")
+    signed = {name: _header(provider, headers, name) for name in SIGNATURE_HEADERS}
+    # Errors of verifying are gone before ours is raised: none may carry a secret along.
+    reasons = [_objection(text, signed, body) for text in secrets]
+    if None not in reasons:
+        _refuse(provider, f"is not verified: {reasons[0]}")
+    return signed["webhook-id"]
+
+
+def _header(provider: Provider, headers: Mapping[str, str], name: str) -> str:
+    """The one value of a header, in any case."""
+    values = [
+        value for key, value in headers.items() if isinstance(key, str) and key.lower() == name
+    ]
+    if len(values) != 1:
+        _refuse(provider, f"has {len(values) or 'no'} {name} headers")
+    if not isinstance(values[0], str) or not re.fullmatch(SIGNATURE_HEADERS[name], values[0]):
+        _refuse(provider, f"has a {name} header that is none")
+    return values[0]
+
+
+def _objection(secret: str, headers: Mapping[str, str], body: bytes) -> str | None:
+    """Why one secret does not verify a delivery, in words that hold nothing of it; None where it does."""
+    try:
+        standardwebhooks.Webhook(secret).verify(body, dict(headers))
+    except standardwebhooks.WebhookVerificationError as error:
+        return str(error)  # one of the package's own fixed texts
+    except Exception:
+        # Odd headers, bodies and secrets raise whatever base64, Unicode and JSON raise (package 1.1, 2026).
+        return "the signature, the body or the secret is malformed"
+    return None
+
+
+__all__ = ["MAX_BODY", "Event", "parse"]

@@ -1,0 +1,1 @@
+"""A vendor's API spoken by polyreel: reading its calls, shaping its answers."""
