@@ -2,7 +2,8 @@
 
     import polyreel
 
-    job = polyreel.Client().generate(polyreel.VideoRequest(prompt="a cat walking through neon rain"), output="clips")
+    request = polyreel.VideoRequest(prompt="a cat walking through neon rain")
+    job = polyreel.Client().generate(request, output="clips")
 
 Without a key everything runs against the embedded simulator, and nothing is paid.
 """
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
         KeyMissingError,
         LedgerError,
         NeverSentError,
-        PlanRefusedError,
         PolyreelError,
         RejectedError,
         RequestError,
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     )
     from .jobs.many import Completed
     from .ledger.sqlite import Ledger
-    from .plans.planning import Plan, plan
+    from .plans.planning import Plan, PlanRefusedError, plan
     from .plans.translation import Translation, translate
     from .providers.base.registry import all_providers, get_provider
     from .simulator import Simulator
 
 _HOMES = {
     "AmbiguousError": ".errors",
-    "AsyncClient": ".client",
+    "AsyncClient": ".client.awaiting",
     "ClaimedError": ".errors",
-    "Client": ".client",
+    "Client": ".client.blocking",
     "Completed": ".jobs.many",
     "DownloadError": ".errors",
     "ImageRequest": "polyreel_generated.shared",
@@ -50,7 +50,7 @@ _HOMES = {
     "LedgerError": ".errors",
     "NeverSentError": ".errors",
     "Plan": ".plans.planning",
-    "PlanRefusedError": ".errors",
+    "PlanRefusedError": ".plans.planning",
     "PolyreelError": ".errors",
     "RejectedError": ".errors",
     "RequestError": ".errors",
@@ -101,7 +101,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first used, so that `import polyreel` costs next to nothing."""
+    """Import a public name at its first use, so that `import polyreel` costs almost nothing."""
     from importlib import import_module  # noqa: PLC0415
 
     if name not in _HOMES:

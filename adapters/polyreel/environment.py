@@ -17,11 +17,14 @@ from .providers.base.registry import all_providers, get_provider, ordered
 ORDER_VARIABLE: Final = "POLYREEL_VENDORS"
 LEDGER_VARIABLE: Final = "POLYREEL_LEDGER"
 SHORTEST_KEY: Final = 8
-"""Shorter values are no keys; hiding them would only spoil words."""
+"""Shorter values are no keys. Hiding them would only damage words."""
 
 
 def vendor_order(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """The vendors to try where none is named: POLYREEL_VENDORS (ids with commas between), or all, alphabetically."""
+    """The vendors to try where none is named, in order.
+
+    POLYREEL_VENDORS has their ids with commas between. Without it: all, in alphabetical order.
+    """
     names = [
         name.strip() for name in environment.get(ORDER_VARIABLE, "").split(",") if name.strip()
     ]
@@ -38,7 +41,7 @@ def ledger_path(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def webhook_secrets(environment: Mapping[str, str] = os.environ) -> dict[str, list[str]]:
-    """The secrets of vendors that sign their webhooks, as far as they are set: several with blanks between."""
+    """The secrets of vendors that sign their webhooks. A variable may hold several, with blanks."""
     variables = {
         name: one.webhook.secret_variable for name, one in all_providers().items() if one.webhook
     }
@@ -50,7 +53,10 @@ def webhook_secrets(environment: Mapping[str, str] = os.environ) -> dict[str, li
 
 
 def keys(vendors: Sequence[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The keys of these vendors, as far as they are set; KeyMissingError where none is, or one cannot be a key."""
+    """The keys of these vendors that are set.
+
+    Raises KeyMissingError where none is set, or where one cannot be a key.
+    """
     variables = {vendor: get_provider(vendor).key_variable for vendor in vendors}
     found = {vendor: environment.get(variable, "") for vendor, variable in variables.items()}
     found = {vendor: key for vendor, key in found.items() if key.strip()}
@@ -73,7 +79,10 @@ def key_state(vendor: str, environment: Mapping[str, str] = os.environ) -> str:
 
 
 def base_urls(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Other base URLs, for vendors whose route is sold by many hosts; RequestError where one is not usable."""
+    """Other base URLs, for vendors whose route many hosts sell.
+
+    Raises RequestError where one cannot be used.
+    """
     found = {}
     for vendor, provider in all_providers().items():
         variable = provider.base_url_variable
@@ -99,7 +108,7 @@ def _url_problem(url: str) -> str | None:
 
 
 def without_keys(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """A text without the keys in the environment, whatever brought them there: the last line of defence."""
+    """A text without any key or secret of the environment: the last check before output."""
     for provider in all_providers().values():
         key = environment.get(provider.key_variable, "").strip()
         if len(key) >= SHORTEST_KEY:

@@ -1,29 +1,30 @@
-"""Every error polyreel raises on purpose.
+"""Every error that polyreel raises on purpose.
 
     PolyreelError
-    ├── RequestError (ValueError)        the request itself is malformed; nothing was sent
+    ├── RequestError (ValueError)        the request is malformed; nothing was sent
     ├── UnknownNameError (LookupError)   no such vendor, model or workflow; nothing was sent
     ├── PlanRefusedError (ValueError)    the vendor cannot express the request; nothing was sent
     ├── BudgetError                      it could cost more than is allowed; nothing was sent
-    ├── KeyMissingError                  a live call without a key, or a malformed key; nothing was sent
+    ├── KeyMissingError                  a live call without a usable key; nothing was sent
     ├── MissingExtraError (ImportError)  an optional part is not installed
     ├── SubmitError                      a paid submit did not prove its acceptance
-    │   ├── NeverSentError (ConnectionError)   no byte of the request left; nothing was billed
+    │   ├── NeverSentError (ConnectionError)   no byte left; nothing was billed
     │   ├── RejectedError                      the vendor refused it; nothing was billed
-    │   └── AmbiguousError                     it may have been accepted and billed; never repeat it blindly
+    │   └── AmbiguousError                     it may be accepted and billed; do not repeat it
     ├── VendorError                      a call that costs nothing (status, upload) failed
     │   ├── TaskNotFoundError (LookupError)    the vendor does not know the task
     │   ├── TransportError (ConnectionError)   no usable answer
     │   └── BadReplyError (ValueError)         an answer that makes no sense
-    ├── JobFailedError                   the vendor failed or cancelled the job
+    ├── JobFailedError                   the vendor failed or canceled the job
     ├── LedgerError                      the ledger cannot be read or written
-    │   └── ClaimedError                       another thread or process looks after the job just now
-    ├── WebhookError (ValueError)        a webhook that is forged, stale or unreadable; nothing was changed
-    ├── StillRunningError (TimeoutError) patience ran out; the job goes on and can be waited for again
-    └── DownloadError (OSError)          the file could not be brought home; the job itself succeeded
+    │   └── ClaimedError                       another thread or process has the job just now
+    ├── WebhookError (ValueError)        a forged, stale or unreadable webhook; nothing was changed
+    ├── StillRunningError (TimeoutError) the wait is over, the job goes on; wait for it again
+    └── DownloadError (OSError)          the file was not saved; the job itself succeeded
 
-Each carries the facts a program needs: `vendor`, `status`, `code`, `request_id`, `job`, `ledger_id` and `billed`
-(`"no"`, `"maybe"` or `"yes"`), as far as they are known.
+Each has the facts that a program needs, as far as they are known: `vendor`, `status`, `code`,
+`request_id`, `job`, `ledger_id` and `billed` (`"no"`, `"maybe"` or `"yes"`). PlanRefusedError holds
+its plan and stands beside `Plan`, in `polyreel.plans.planning`.
 """
 
 from __future__ import annotations
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from polyreel_generated.shared import Job
-
-    from .plans.planning import Plan
-    from .plans.verdicts import Violation
 
 Billed = Literal["no", "maybe", "yes"]
 Error = TypeVar("Error", bound=Exception)
@@ -79,18 +77,6 @@ class UnknownNameError(PolyreelError, LookupError):
     """No such vendor, model or workflow. Nothing was sent."""
 
 
-class PlanRefusedError(PolyreelError, ValueError):
-    """The vendor cannot express the request. `violations` lists every problem; nothing was sent."""
-
-    def __init__(self, plan: Plan, violations: Sequence[Violation]) -> None:
-        lines = "\n".join(f"- {violation.message}" for violation in violations)
-        super().__init__(
-            f"{plan.vendor} cannot take this request as it is:\n{lines}", vendor=plan.vendor
-        )
-        self.plan = plan
-        self.violations = tuple(violations)
-
-
 class BudgetError(PolyreelError):
     """It could cost more than the caller allows, or nobody can tell. Nothing was sent."""
 
@@ -119,7 +105,7 @@ class RejectedError(SubmitError):
 
 
 class AmbiguousError(SubmitError):
-    """The vendor may have accepted, and billed, the request. polyreel never repeats it by itself."""
+    """The vendor may have accepted and billed the request. polyreel never repeats it by itself."""
 
 
 class VendorError(PolyreelError):
@@ -147,11 +133,14 @@ class JobFailedError(PolyreelError):
 
 
 class StillRunningError(PolyreelError, TimeoutError):
-    """Patience ran out before the job ended. The job goes on at the vendor; wait for it again any time."""
+    """The wait is over before the job ended. The job goes on; wait for it again at any time."""
 
 
 class LedgerError(PolyreelError):
-    """The ledger cannot be read or written. Where a paid call had already been made, `job` and `billed` say so."""
+    """The ledger cannot be read or written.
+
+    Where a paid call was made before, `job` and `billed` say so.
+    """
 
 
 class ClaimedError(LedgerError):
@@ -167,7 +156,10 @@ class DownloadError(PolyreelError, OSError):
 
 
 def alike(error: Error) -> Error:
-    """Another error of the same kind that tells the same: where several jobs meet one trouble, each needs its own."""
+    """A copy of an error.
+
+    Where one error concerns several jobs, each job needs an error of its own to note its facts on.
+    """
     made = type(error).__new__(
         type(error), *error.args
     )  # without __init__, whose arguments nobody has kept

@@ -1,7 +1,7 @@
 """Flows: what is to be done, without doing it.
 
-A flow is a generator that yields steps and is sent their results. It opens no socket, reads no clock and can be
-driven by blocking code, by asyncio, or by a test. `polyreel.drivers` has the two drivers.
+A flow is a generator that yields steps and is sent their results. It opens no socket and reads no
+clock, so blocking code, asyncio or a test can drive it. `polyreel.drivers` has the two drivers.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ MAX_JSON_BYTES: Final = 4_000_000
 MAX_JSON_DEPTH: Final = 64
 EVENT_STREAM: Final = "text/event-stream"
 QUIET_SECONDS: Final = 120.0
-"""How long an event stream may say nothing: as long as the client of the vendor that has one waits (Mar 2026)."""
+"""Seconds that an event stream may stay silent.
+
+As long as the client of the vendor that offers one waits (read in March 2026).
+"""
 LAST_CALL: Final = 10.0
-"""Seconds that a call is given even where a deadline leaves less."""
+"""Seconds that each call gets, even where a deadline leaves less."""
 
 
 @frozen
@@ -40,9 +43,10 @@ class Part:
 
 @frozen
 class Send:
-    """Make one HTTP call to a vendor's own host. The result is a Reply; a TransportError is thrown in.
+    """Make one HTTP call to a vendor's own host. `url` is absolute.
 
-    `url` is absolute. The key is added by the driver, and only for the vendor's own hosts.
+    The result is a Reply; a TransportError is thrown in. The driver adds the key, and only for the
+    vendor's own hosts.
     """
 
     vendor: str
@@ -57,17 +61,21 @@ class Send:
     paid: bool = False
     """A paid call goes out on a fresh connection and is never repeated."""
     stream: bool = False
-    """Whether the answer is to be an event stream: then the Reply has the first event's data, and `Hear` the others'.
-    Any other answer is a Reply as ever. A flow has one stream at a time, and it is let go when the flow ends."""
+    """Whether the answer is to be an event stream.
+
+    Then the Reply has the data of the first event, and `NextEvent` asks for the others. Any other
+    answer is a Reply as usual. A flow has one stream at a time. It is closed when the flow ends.
+    """
 
 
 @frozen
 class NextEvent:
     """Wait for the next event of the stream that is open.
 
-    The result is a Reply with the event's data, or without content where the stream has been alive for `quiet`
-    seconds without an event. It is None where none is open any more: it has ended, broken, been silent for `quiet`
-    seconds, or was not done after `seconds`. None of that tells anything about the job.
+    The result is a Reply with the event's data. It has no content where the stream was alive for
+    `quiet` seconds without an event. It is None where no stream is open any more: the stream ended,
+    broke, was silent for `quiet` seconds, or was not done after `seconds`. None of that says
+    anything about the job.
     """
 
     seconds: float
@@ -76,7 +84,7 @@ class NextEvent:
 
 @frozen
 class Sleep:
-    """Wait this many seconds, and up to `jitter` more (0.1 is 10 %): never less than a vendor asks for."""
+    """Wait at least `seconds`, and up to the share `jitter` of them more (0.1 is 10 %)."""
 
     seconds: float
     jitter: float = 0.0
@@ -89,7 +97,7 @@ class Now:
 
 @frozen
 class Fetch:
-    """Download a file to `path` plus a suffix that the driver takes from the bytes. The result is a Saved."""
+    """Download a file. The driver adds a suffix to `path` from the bytes. The result is a Saved."""
 
     vendor: str
     url: str
@@ -101,16 +109,16 @@ class Fetch:
 
 @frozen
 class Notify:
-    """Tell whoever listens how a job is doing; `event` is any object the listener knows."""
+    """Report to the client's listener how a job is doing. `event` is any object that it knows."""
 
     event: Any
 
 
 @frozen
 class Record:
-    """Write an event (see `polyreel.ledger.records`) to the ledger, durably, before anything else happens.
+    """Hand an event to the ledger: durable before anything else happens.
 
-    The result is the ledger's; where no ledger is kept, None.
+    See `polyreel.ledger.events`. The result is the ledger's, or None where no ledger is kept.
     """
 
     event: Any
@@ -133,9 +141,9 @@ class Reply:
         return 200 <= self.status < 300
 
     def json(self) -> Any:
-        """The body as JSON that can be stored and written again; raises BadReplyError.
+        """The body as JSON that can be written again. Raises BadReplyError where it is none.
 
-        One odd value must not lose the task id beside it: numbers that JSON has no word for are null.
+        Numbers that JSON cannot hold are null, so that one odd value never hides the task id.
         """
         if len(self.content) > MAX_JSON_BYTES:
             raise BadReplyError(
@@ -151,19 +159,20 @@ class Reply:
 
     def header(self, name: str) -> str | None:
         """A header, in any case."""
-        return next(
-            (value for key, value in self.headers.items() if key.lower() == name.lower()), None
-        )
+        wanted = name.lower()
+        return next((value for key, value in self.headers.items() if key.lower() == wanted), None)
 
 
 Ending = Literal["whole", "cut", "drip", "close", "reset", "silence"]
-"""How an answer reaches the client: whole; cut off halfway; dripping, too slow for any deadline; not at all, because
-the connection is closed or reset, or because nothing is said.
+"""How an answer reaches the client.
+
+Whole, cut off halfway, or dripping: too slow for any deadline. Or not at all: the connection is
+closed or reset, or the server says nothing.
 """
 
 
 class Pace(Protocol):
-    """The time by which an answer is given piece by piece."""
+    """The clock by which an answer is sent piece by piece."""
 
     def now(self) -> float:
         """Seconds since 1970."""
@@ -177,7 +186,7 @@ class Pace(Protocol):
 
 @frozen
 class Piece:
-    """A piece of an answer, and when it is given, in seconds since 1970."""
+    """A piece of an answer, and when it is sent, in seconds since 1970."""
 
     at: float
     content: bytes
@@ -185,11 +194,11 @@ class Piece:
 
 @frozen
 class Answer(Reply):
-    """An answer as a server of ours gives it."""
+    """An answer of one of polyreel's own servers."""
 
     ending: Ending = "whole"
     pieces: tuple[Piece, ...] = ()
-    """Where it is given as time goes by: what `content` is made of. The ending comes behind them."""
+    """The pieces of `content`, where they are sent one by one. The ending follows the last."""
     pace: Pace | None = field(default=None, eq=False, repr=False)
 
 
@@ -222,23 +231,22 @@ _DECODER: Final = json.JSONDecoder(
 
 
 def _read(content: bytes) -> Any:
-    """Any JSON in any of its encodings, made sane; that of most answers, flat and in ASCII, at once."""
+    """JSON in any of its encodings, made safe to store. Flat ASCII needs one pass only."""
     text = content.decode(json.detect_encoding(content), "surrogatepass")
     value = _DECODER.decode(text.removeprefix("\ufeff"))
-    plain = (
-        text.isascii() and "\\u" not in text and text.count("{") + text.count("[") <= MAX_JSON_DEPTH
-    )
-    return value if plain else _sane(value, MAX_JSON_DEPTH)
+    is_flat = text.count("{") + text.count("[") <= MAX_JSON_DEPTH
+    is_plain = is_flat and text.isascii() and "\\u" not in text
+    return value if is_plain else _safe(value, MAX_JSON_DEPTH)
 
 
-def _sane(value: Any, depth: int) -> Any:
-    """The value without halves of characters; ValueError where it is deep."""
+def _safe(value: Any, depth: int) -> Any:
+    """The value without lone surrogates. Raises ValueError where it is nested too deeply."""
     if depth < 0:
         raise ValueError("nested too deeply")
     if isinstance(value, dict):
-        return {_sane(name, depth): _sane(item, depth - 1) for name, item in value.items()}
+        return {_safe(name, depth): _safe(item, depth - 1) for name, item in value.items()}
     if isinstance(value, list):
-        return [_sane(item, depth - 1) for item in value]
+        return [_safe(item, depth - 1) for item in value]
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
@@ -257,7 +265,7 @@ def now() -> Flow[float]:
 
 
 def send_patiently(step: Send, *, tries: int = 4) -> Flow[Reply]:
-    """Make a call that costs nothing, again on lost connections, 429 and 5xx, with growing pauses."""
+    """Make a call that costs nothing, and repeat it on lost connections, 429 and 5xx."""
     assert not step.paid, "a paid call is never repeated"
     for attempt in range(1, tries + 1):
         pause = min(8.0, 2.0 ** (attempt - 1))
@@ -275,7 +283,7 @@ def send_patiently(step: Send, *, tries: int = 4) -> Flow[Reply]:
 
 
 def retry_after(reply: Reply, *, cap: float = 120.0) -> float | None:
-    """Seconds that a Retry-After header asks for, bounded; None where there is none that makes sense."""
+    """The seconds that a Retry-After header asks for, at most `cap`; None without a usable one."""
     text = (reply.header("retry-after") or "").strip()
     if text.isascii() and text.replace(".", "", 1).isdigit():
         return min(float(text), cap)
@@ -284,7 +292,7 @@ def retry_after(reply: Reply, *, cap: float = 120.0) -> float | None:
 
 
 def _between(start: str, end: str) -> float | None:
-    """Seconds between two HTTP dates. Both are the server's, so that its clock may be wrong."""
+    """Seconds between two HTTP dates. Both are the server's, so its clock may be wrong."""
     from email.utils import parsedate_to_datetime  # noqa: PLC0415
 
     try:
@@ -294,7 +302,7 @@ def _between(start: str, end: str) -> float | None:
 
 
 def _altered(flow: Flow[T], change: Callable[[Step], Flow[Step]]) -> Flow[T]:
-    """The same flow with other steps; what `change` raises ends it."""
+    """The same flow with other steps. What `change` raises ends it."""
     result: Any = None
     failure: PolyreelError | None = None
     with closing(flow):
@@ -311,22 +319,20 @@ def _altered(flow: Flow[T], change: Callable[[Step], Flow[Step]]) -> Flow[T]:
 
 
 def until(end: float, flow: Flow[T]) -> Flow[T]:
-    """The same flow, held to a deadline in seconds since 1970: it gives up where it would pause beyond that."""
+    """The same flow with a deadline (seconds since 1970). A later pause raises TransportError."""
 
-    def hurried(step: Step) -> Flow[Step]:
+    def within_deadline(step: Step) -> Flow[Step]:
         left = end - (yield from now())
         if isinstance(step, Sleep) and step.seconds > left:
             yield Sleep(left)
             raise TransportError(
                 "the last query failed, and there was no time for another", sent=True
             )
-        return (
-            evolve(step, deadline=min(step.deadline, max(left, LAST_CALL)))
-            if isinstance(step, Send)
-            else step
-        )
+        if isinstance(step, Send):
+            return evolve(step, deadline=min(step.deadline, max(left, LAST_CALL)))
+        return step
 
-    return _altered(flow, hurried)
+    return _altered(flow, within_deadline)
 
 
 class Paused(Exception):  # noqa: N818 - it asks for patience
@@ -338,12 +344,12 @@ class Paused(Exception):  # noqa: N818 - it asks for patience
 
 
 def at_once(flow: Flow[T]) -> Flow[T]:
-    """The same flow without patience: Paused where it would wait, so that others can be served in the meantime."""
+    """The same flow without pauses: it raises Paused instead, so that others can run meanwhile."""
 
-    def impatient(step: Step) -> Flow[Step]:
+    def without_pauses(step: Step) -> Flow[Step]:
         yield from ()
         if isinstance(step, Sleep):
             raise Paused(step.seconds)
         return step
 
-    return _altered(flow, impatient)
+    return _altered(flow, without_pauses)

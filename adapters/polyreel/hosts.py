@@ -9,20 +9,15 @@ from urllib.parse import urlsplit
 PRIVATE_SUFFIXES: Final = frozenset(
     {"localhost", "local", "internal", "lan", "home", "corp", "test", "invalid"}
 )
-
-
 NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-"""Where IPv4 hosts appear on networks without IPv4: as public as the IPv4 address in its last 32 bits."""
-
-
+"""IPv4 hosts on networks without IPv4: as public as the IPv4 address in the last 32 bits."""
 TUNNELS: Final = (ipaddress.IPv6Network("2001::/32"), ipaddress.IPv6Network("2002::/16"))
-"""Teredo and 6to4: public on paper, and a way to any IPv4 address."""
-
-
+"""Teredo and 6to4: public by their numbers, and a way to any IPv4 address."""
 UNICAST: Final = ipaddress.IPv6Network("2000::/3")
-"""All that is assigned of IPv6; beyond it are local NAT64 prefixes, old site-local and IPv4-compatible addresses."""
+"""The assigned part of IPv6.
 
-
+Outside it are local NAT64 prefixes, old site-local addresses and IPv4-compatible ones.
+"""
 NOT_FOR_HOSTS: Final[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]] = (
     *(
         ipaddress.IPv4Network(network)
@@ -30,7 +25,10 @@ NOT_FOR_HOSTS: Final[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]] 
     ),
     ipaddress.IPv6Network("3fff::/20"),
 )
-"""Global by Python's tables, and no public host: protocol assignments, 6to4 relays, a cloud's own, documentation."""
+"""Global by Python's tables, but no public hosts.
+
+Protocol assignments, 6to4 relays, a cloud's own address, and documentation.
+"""
 
 
 def not_public_https(url: str) -> str | None:
@@ -47,7 +45,7 @@ def not_public_https(url: str) -> str | None:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        # Numbers such as 127.1 or 0x7f000001 are addresses to many resolvers; one label is nobody's public name.
+        # Many resolvers take 127.1 or 0x7f000001 for an address. No public name has just one label.
         last = host.rpartition(".")[2]
         private = "." not in host or last in PRIVATE_SUFFIXES or last[:1].isdigit()
         return f"{host} is not reachable from outside" if private else None
@@ -55,7 +53,7 @@ def not_public_https(url: str) -> str | None:
 
 
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether an address is on the public internet, also where an IPv6 address wraps an IPv4 one."""
+    """Whether an address is on the public internet. An IPv6 address can hold an IPv4 one."""
     if isinstance(address, ipaddress.IPv6Address):
         wrapped = (
             ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)

@@ -1,4 +1,4 @@
-"""API keys: checked when given, shown by nobody."""
+"""API keys: checked when they are given, and never shown."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Final
 from .errors import KeyMissingError
 
 AROUND: Final = " \t\r\n\ufeff\u00a0\u200b"
-"""What copying a key brings along on either side: blanks, a byte order mark, a no-break or zero-width space."""
+"""What copying can add around a key: blanks, a byte order mark, no-break and zero-width spaces."""
 SHORTEST_REDACTED: Final = 16
-"""Shorter values are no vendor's keys; replacing them would only spoil words."""
+"""No vendor has shorter keys. Replacing shorter values would only damage words."""
 
 
 class Secret:
@@ -22,7 +22,7 @@ class Secret:
 
     @classmethod
     def check(cls, text: str | None, origin: str) -> Secret:
-        """A key as it was pasted, without the blanks around it; raises KeyMissingError, which never holds the key."""
+        """A pasted key without blanks around it. Raises KeyMissingError, which never shows it."""
         value = (text or "").strip(AROUND)
         if not value:
             raise KeyMissingError(f"{origin} is empty")
@@ -39,16 +39,16 @@ class Secret:
         return self._value
 
     def redact(self, content: bytes) -> bytes:
-        """An answer without the key, which some servers repeat in their errors."""
-        return (
-            content.replace(self._value.encode(), b"****")
-            if len(self._value) >= SHORTEST_REDACTED
-            else content
-        )
+        """An answer without the key. Some servers repeat it in their errors."""
+        if len(self._value) < SHORTEST_REDACTED:
+            return content
+        return content.replace(self._value.encode(), b"****")
 
     def redact_text(self, text: str) -> str:
-        """A text without the key, which headers and errors can quote."""
-        return text.replace(self._value, "****") if len(self._value) >= SHORTEST_REDACTED else text
+        """A text without the key. Headers and errors can quote it."""
+        if len(self._value) < SHORTEST_REDACTED:
+            return text
+        return text.replace(self._value, "****")
 
     def __repr__(self) -> str:
         return "Secret('****')"

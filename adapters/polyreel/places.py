@@ -1,22 +1,33 @@
-"""JSON values and the places in them: the JSON type, pointers, and reading and writing at a place."""
+"""JSON values and the places in them.
+
+A place has a dotted name in the table of a route (`options.guidance`), a JSON Pointer in verdicts
+and reports (`/shots/0/prompt`), and a `$ref` in a document.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
-# --- rows -----------------------------------------------------------------------------------------------------------
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+"""Any JSON value, as a parameter takes it. Check for `dict` or `list` before you look into it."""
+JsonObject: TypeAlias = dict[str, Any]
+"""A JSON object whose members a contract describes, or that is read member by member."""
 
 MISSING: Final = object()
+"""What `get` returns where nothing stands."""
+
+
+# -- dotted names ----------------------------------------------------------------------------------
 
 
 def pointer(place: str) -> str:
-    """The JSON pointer of a dotted native place."""
+    """The JSON Pointer of a dotted name."""
     return "/" + place.replace(".", "/")
 
 
-def put(body: JsonObject, place: str, value: Any) -> None:
-    """Set a value at a dotted place, making the objects on the way."""
+def put(body: JsonObject, place: str, value: object) -> None:
+    """Set the value at a dotted name. Objects on the way are made."""
     if "." not in place:
         body[place] = value
         return
@@ -27,7 +38,7 @@ def put(body: JsonObject, place: str, value: Any) -> None:
 
 
 def get(body: Mapping[str, Any], place: str) -> Any:
-    """The value at a dotted place, or a private marker where there is none."""
+    """The value at a dotted name, or `MISSING`."""
     if "." not in place:
         return body.get(place, MISSING)
     value: Any = body
@@ -38,13 +49,16 @@ def get(body: Mapping[str, Any], place: str) -> Any:
     return value
 
 
-def is_missing(value: Any) -> bool:
+def is_missing(value: object) -> bool:
     """Whether `get` found nothing."""
     return value is MISSING
 
 
-def leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf of a JSON value with its pointer; empty objects and lists are leaves."""
+# -- whole values ----------------------------------------------------------------------------------
+
+
+def leaves(value: Json, at: str = "") -> Iterator[tuple[str, Any]]:
+    """Each leaf of a JSON value with its JSON Pointer. Empty objects and empty lists are leaves."""
     if isinstance(value, dict) and value:
         for name, item in value.items():
             yield from leaves(item, f"{at}/{str(name).replace('~', '~0').replace('/', '~1')}")
@@ -56,24 +70,21 @@ def leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def merge(body: JsonObject, extra: Mapping[str, Any], at: str = "") -> Iterator[str]:
-    """Merge native extras into a body, objects member by member. Yields the pointers that were already taken;
-    what stood there is kept.
+    """Add the members of `extra` to a body, object by object. A value that is there stays.
+
+    Yields the JSON Pointer of each value of `extra` that found its place taken.
     """
     for name, value in extra.items():
         place = f"{at}/{name}"
         if name not in body:
             body[name] = value
         elif isinstance(body[name], dict) and isinstance(value, dict):
-            yield from merge(cast("JsonObject", body[name]), value, place)
+            yield from merge(body[name], value, place)
         else:
             yield place
 
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
-"""Any JSON value, as one parameter takes it: look at its type before you look into it."""
-JsonObject: TypeAlias = dict[str, Any]
-"""A JSON object whose members are known from a contract, or are looked at one by one."""
-
+# -- JSON Pointers and references ------------------------------------------------------------------
 
 MOST_REFERENCES: Final = 50
 

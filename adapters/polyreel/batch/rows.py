@@ -17,7 +17,7 @@ from attrs import frozen
 
 from ..errors import RequestError
 from ..places import JsonObject
-from ..plans.requests import normalize
+from ..plans.requests import check_request
 from ..providers.base.contract import Contract
 from ..providers.base.registry import all_providers
 
@@ -133,9 +133,8 @@ class _Reader:
         problems = [*_reference_problems(own), *_vendor_problems(own)]
         request: JsonObject = {}
         try:
-            request, _ = normalize(
-                {name: value for name, value in found.items() if name not in OWN}
-            )
+            rest = {name: value for name, value in found.items() if name not in OWN}
+            request = check_request(rest).fields
             if not request:
                 problems.append("prompt: nothing is asked for")
         except RequestError as error:

@@ -8,6 +8,7 @@ import sys
 from typing import Final, NoReturn
 
 from .. import errors
+from ..plans.planning import PlanRefusedError
 
 
 class Terminated(KeyboardInterrupt):
@@ -17,7 +18,7 @@ class Terminated(KeyboardInterrupt):
 EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (errors.RequestError, 2),
     (errors.UnknownNameError, 2),
-    (errors.PlanRefusedError, 2),
+    (PlanRefusedError, 2),
     (errors.JobFailedError, 3),
     (errors.KeyMissingError, 4),
     (errors.AmbiguousError, 6),

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import typer
 
-from ..errors import PlanRefusedError, PolyreelError
+from ..errors import PolyreelError
+from ..plans.planning import PlanRefusedError
 from ..places import JsonObject
 from . import exit_code, show
 

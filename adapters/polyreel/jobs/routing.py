@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import Factory, define
 
-from ..errors import (
-    AmbiguousError,
-    NeverSentError,
-    PlanRefusedError,
-    RejectedError,
-    RequestError,
-    SubmitError,
-)
+from ..errors import AmbiguousError, NeverSentError, RejectedError, RequestError, SubmitError
+from ..plans.planning import PlanRefusedError
 from ..flows import Flow, now
 from ..ledger.events import keep
 from .submitting import RATE_LIMITED, submit

@@ -1,4 +1,4 @@
-"""Codecs: how a shared value changes shape on its way to a vendor, and back. They know no vendor."""
+"""Codecs: how a shared value changes shape on its way to a vendor and back. They know no vendor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ SIZES: Final = ("720p", "1080p", "4k")
 
 
 class CannotExpressError(Exception):
-    """A codec cannot write a value. The value may be approximated (`nearest`) or partly left out (`without`)."""
+    """A codec cannot write a value.
+
+    `nearest` is the nearest native value that it can write, `without` what remains where the
+    `leaves` that are not possible are left out. Both are None where there is no such thing.
+    """
 
     def __init__(
         self,
@@ -47,7 +51,7 @@ def word(value: Any) -> str:
 
 @frozen
 class Default:
-    """What is sent where the vendor demands a value that the caller left unset, and why just that."""
+    """What is sent, and why, where the vendor demands a value that the caller left unset."""
 
     value: Any
     reason: str
@@ -60,7 +64,7 @@ class Default:
 
 
 class Codec(Protocol):
-    """How one value changes shape. `shared` is the whole shared request, for codecs that need the context."""
+    """How one value changes shape. `shared` is the whole shared request, for those that need it."""
 
     def encode(self, value: Any, shared: Mapping[str, Any]) -> Any:
         """The native value; raises CannotExpressError."""
@@ -155,7 +159,8 @@ class Prompt:
         counts = self.counts(shared)
         if self.marks is not AT and cited(value, AT, counts):
             raise ValueError(
-                "the text holds @ marks, which mean nothing to this vendor but would cite an input elsewhere"
+                "the text holds @ marks, which mean nothing to this vendor "
+                "but would cite an input elsewhere"
             )
         return rewrite(value, self.marks, AT, counts)
 
@@ -177,7 +182,10 @@ class Only:
     """A single value where the vendor has a list of one."""
 
     first: bool = False
-    """Whether the vendor uses the first of several (or takes a bare value), instead of demanding exactly one."""
+    """Whether the vendor uses the first of several, or takes a value that is in no list.
+
+    Otherwise it demands a list of exactly one.
+    """
 
     def encode(self, value: Any, shared: Mapping[str, Any]) -> list[Any]:
         """A list of one."""
@@ -208,7 +216,7 @@ class Items:
 
 
 class GroupCodec(Protocol):
-    """How several shared values together become several native ones. Both sides are dicts of what is set."""
+    """How several shared values become several native ones. Both sides hold only what is set."""
 
     def encode(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Native values by place; raises CannotExpressError."""

@@ -1,7 +1,7 @@
-"""The reference marks inside prompts: `@Image1` in the shared model, other spellings at the vendors.
+"""Reference marks inside prompts: `@Image1` in the shared model, other spellings at the vendors.
 
-A mark is a mark only where it cites something: `@Image3` with two reference images is plain text, and
-stays as it is in every direction.
+A mark is a mark only where it cites something: `@Image3` with two reference images is plain text
+and stays as it is in both directions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ KINDS: Final = ("image", "element", "video")
 
 @frozen
 class Marks:
-    """One spelling of reference marks: a pattern with the groups `kind` and `number`, and how to write one."""
+    """One spelling of reference marks.
+
+    `pattern` has the groups `kind` and `number`. `template` says how to write one, with the kind in
+    title case where `title` is set.
+    """
 
     pattern: re.Pattern[str]
     template: str
@@ -41,7 +45,10 @@ ANGLE: Final = Marks(
     re.compile(r"<<<(?P<kind>image|element|video)_(?P<number>[1-9][0-9]?)>>>"),
     "<<<{kind}_{number}>>>",
 )
-"""`<<<image_1>>>`: Kling's own spelling, used by EvoLink (docs of kling-o3-reference-to-video, 2026)."""
+"""`<<<image_1>>>`: Kling's own spelling, which EvoLink uses.
+
+Source: EvoLink's page of kling-o3-reference-to-video, 2026.
+"""
 
 
 def cited(text: str, marks: Marks, counts: Mapping[str, int]) -> bool:

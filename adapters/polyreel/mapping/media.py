@@ -19,7 +19,7 @@ FIELDS: Final[dict[str, Kind]] = {
     "reference_video": "video",
     "motion_video": "video",
 }
-"""The shared fields that hold media, and what they hold. A test compares it with specs/polyreel.yaml."""
+"""The shared fields that hold media, and what they hold. A test compares it with the spec."""
 
 SUFFIXES: Final = {
     "image/jpeg": ".jpg",
@@ -116,5 +116,5 @@ def content_type_of(path: Path, kind: Kind) -> str | None:
 
 
 def file_suffix(head: bytes) -> str | None:
-    """The file name suffix for downloaded bytes, from the bytes themselves, never from a server's word."""
+    """The file name suffix for downloaded bytes, by the bytes alone, whatever the server says."""
     return SUFFIXES.get(content_type(head, "image") or content_type(head, "video") or "")

@@ -43,7 +43,7 @@ class MappingEntry:
 
 @frozen
 class Problem:
-    """Why one shared field cannot be written as asked. `limit` says what the vendor takes instead."""
+    """Why a shared field cannot be written as asked. `limit` says what the vendor takes instead."""
 
     field: str
     source: str
@@ -61,9 +61,6 @@ class MappingReport:
 
 class ConflictError(ValueError):
     """Two spellings of one native field hold different values."""
-
-
-# --- helpers --------------------------------------------------------------------------------------------------------
 
 
 def refuse(name: str, reason: str, allow: Mapping[str, Allowance], report: MappingReport) -> None:
@@ -85,7 +82,7 @@ def resolve(
     allow: Mapping[str, Allowance],
     report: MappingReport,
 ) -> None:
-    """Do what the caller allows with a value the codec could not write: approximate, leave out, or refuse."""
+    """Treat a value that the codec could not write as the caller allows, or refuse it."""
     allowed = allow.get(name)
     if allowed == "nearest" and error.nearest is not None:
         put(body, place, error.nearest)
@@ -101,7 +98,8 @@ def resolve(
                 for leaf in error.leaves
             ]
     else:
-        # What could be sent is put there all the same, so that a refused body shows no second, false problem.
+        # What could be sent is put there all the same: the check of a refused body then finds no
+        # second problem that is none.
         if error.without is not None:
             put(body, place, error.without)
         report.problems += [

@@ -1,8 +1,8 @@
 """The lens: one table of rows per route, read in both directions. Knows no vendor.
 
-A row names a shared field, the native place, and a codec where the value changes shape. `write` turns a shared
-request into a native body, `read` turns a native body into a shared request, and both report what became of
-every value. Nothing is lost without a report.
+A row names a shared field, the native place, and a codec where the value changes shape. `write`
+turns a shared request into a native body, `read` turns a native body into a shared request. Both
+report what became of each value. Nothing is lost without a report.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .reports import (
 
 @frozen
 class Alias:
-    """Another spelling of a native field, which is read and never written. Its codec is the field's unless given."""
+    """Another spelling of a native field: read, never written. The field's codec is the default."""
 
     native: str
     codec: Codec | None = None
@@ -90,7 +90,7 @@ class Field:
         same = native is value or (type(native) is type(value) and native == value)
         report.entries.append(self._exact if same else self._converted)
 
-    # Every request that sets the field has one of these two lines in its report, so they are made once.
+    # Each request that sets the field has one of these two in its report, so they are made once.
 
     @cached_property
     def _exact(self) -> MappingEntry:
@@ -326,7 +326,7 @@ class _Unsent:
 
 @frozen
 class Forced(_Unsent):
-    """A shared field whose value the vendor decides: that value is exact, others are refused; nothing is sent."""
+    """A shared field whose value the vendor decides. Nothing is sent; other values are refused."""
 
     value: Any = field(kw_only=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 WORKFLOWS: Final[Mapping[str, tuple[str, ...]]] = {
     "motion-control": ("motion_video", "character_image", "character_orientation"),
@@ -15,17 +15,23 @@ WORKFLOWS: Final[Mapping[str, tuple[str, ...]]] = {
     "text-to-video": (),
     "generate-image": (),
 }
-"""Every workflow with the shared inputs that ask for it; the first whose inputs are set is meant."""
+"""Each workflow with the shared inputs that ask for it. The first whose inputs are set is meant."""
+
+Kind = Literal["video", "image"]
+"""What a request is for."""
+_INPUTS: Final = frozenset(name for inputs in WORKFLOWS.values() for name in inputs)
 
 
-INPUTS: Final = frozenset(name for inputs in WORKFLOWS.values() for name in inputs)
-
-
-def workflow_of(request: Mapping[str, Any], kind: str) -> str:
-    """What is asked, from which inputs are set."""
+def workflow_of(request: Mapping[str, Any], kind: Kind) -> str:
+    """What a request asks for, from the inputs that are set."""
     if kind == "image":
         return "generate-image"
-    return _workflow_of_inputs(INPUTS.intersection(request))
+    return _workflow_of_inputs(_INPUTS.intersection(request))
+
+
+def kind_of(workflow: str) -> Kind:
+    """What a workflow makes."""
+    return "image" if workflow == "generate-image" else "video"
 
 
 @cache

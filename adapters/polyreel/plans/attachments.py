@@ -19,7 +19,7 @@ from ..providers.base.routes import Route
 
 @frozen
 class Upload:
-    """A local file that has to be uploaded before the body is complete; `target` is its place in the body."""
+    """A local file to upload before the body is complete. `target` is its place in the body."""
 
     path: Path
     content_type: str
@@ -40,32 +40,26 @@ class Attachments:
             self._look_at_all(route, shared, report)
 
     def _look_at_all(self, route: Route, shared: Mapping[str, Any], report: MappingReport) -> None:
-        # A field that cannot be written at all is told once, not again for its file.
-        told = {problem.field for problem in report.problems}
-        for name in [
-            name
-            for name in media.FIELDS
-            if name in shared and name in route.by_name and name not in told
-        ]:
-            value = shared[name]
+        # The file of a field that cannot be written at all needs no problem of its own.
+        refused = {problem.field for problem in report.problems}
+        for name in media.FIELDS:
+            if name not in shared or name not in route.by_name or name in refused:
+                continue
             self.homes += [pointer(place) for place in route.by_name[name].places]
+            value = shared[name]
             if isinstance(value, list):
                 for index, item in enumerate(value):
                     self._look(name, f"/{name}/{index}", item, report)
             else:
                 self._look(name, f"/{name}", value, report)
-        provider = self.provider
-        if (
-            self.local
-            and provider.files == "multipart"
-            and not provider.operation(route).takes_files
-        ):
+        takes_forms = self.provider.files == "multipart"
+        if self.local and takes_forms and not self.provider.operation(route).takes_files:
             report.problems.append(Problem("extra", "/", f"{route.operation.PATH} takes no files"))
 
     def _look(self, name: str, at: str, value: str, report: MappingReport) -> None:
         kind = media.FIELDS[name]
-        if trouble := media.problem(value, kind):
-            report.problems.append(Problem(name, at, trouble))
+        if reason := media.problem(value, kind):
+            report.problems.append(Problem(name, at, reason))
         elif media.is_local(value):
             if self.provider.files == "none" or kind not in self.provider.file_kinds:
                 report.problems.append(Problem(name, at, self.provider.file_note, "an http(s) URL"))
@@ -86,10 +80,8 @@ class Attachments:
         """The body with URLs in the place of local files, for checking it against the contract."""
         if not self.local:
             return body
-        places = list(self.places(body))
-        return replaced(
-            body, {at: f"https://file.invalid/{index}" for index, (at, _, _) in enumerate(places)}
-        )
+        places = enumerate(at for at, _, _ in self.places(body))
+        return replaced(body, {at: f"https://file.invalid/{index}" for index, at in places})
 
     def uploads(self, body: JsonObject) -> tuple[Upload, ...]:
         """What has to be uploaded first, for vendors that want that."""
@@ -117,7 +109,7 @@ def _parts(body: JsonObject, files: Mapping[str, Part]) -> Iterator[Part]:
 
 
 def replaced(body: JsonObject, values: Mapping[str, Any]) -> JsonObject:
-    """A copy of the body with other values at some pointers; the body itself where there are none."""
+    """A copy of a body with other values at some JSON Pointers. Without any, the body itself."""
     if not values:
         return body
     copy: JsonObject = json.loads(json.dumps(body))

@@ -1,4 +1,4 @@
-"""What each vendor can express, derived from its routes and its contract: nothing here is typed twice."""
+"""What each vendor can express, computed from its routes and its contract."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ class Capability:
     default: str = ""
     """The vendor's documented default."""
     sent: str = ""
-    """What polyreel sends where the vendor demands a value and the caller leaves it unset, and why."""
+    """What polyreel sends, and why, where the vendor demands a value and the caller sets none."""
     note: str = ""
 
 
 def shared_fields(route: Route) -> tuple[str, ...]:
-    """Every field of the shared request that a route could be asked for.
+    """Each field of the shared request that can be asked of a route.
 
-    Inputs that would make it another workflow are none of them.
+    Inputs that make a request one of another workflow are not among them.
     """
     name = "ImageRequest" if route.workflow == "generate-image" else "VideoRequest"
     earlier = list(WORKFLOWS)[: list(WORKFLOWS).index(route.workflow)]

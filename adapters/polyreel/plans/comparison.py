@@ -1,9 +1,13 @@
-"""Comparing: workflows across vendors, one vendor with another, vendors for a request, one spec with its successor."""
+"""Comparisons that need no request, and the one that does.
+
+`matrix` compares all vendors for a workflow, `difference` one vendor with another, `advise` vendors
+for a request, `drift` a vendor's spec with a newer one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
@@ -17,8 +21,11 @@ from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers
 from ..providers.base.routes import Route
 from .capabilities import Capability, Extent, capabilities, extent_of
-from .planning import Plan, plan_normalized
-from .requests import normalize
+from .planning import Plan, plan_checked
+from .requests import CheckedRequest, check_request
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 LOSSES: Final = frozenset({Fate.APPROXIMATED, Fate.DROPPED})
 
@@ -48,7 +55,7 @@ def cell(item: Capability) -> str:
 def matrix(
     workflow: str | None = None, vendors: Sequence[Provider] | None = None
 ) -> Iterator[Sheet]:
-    """What every vendor makes of every field, workflow by workflow. Fields nobody offers are left out."""
+    """What each vendor makes of each field, a sheet per workflow, without fields nobody offers."""
     for name in reversed(list(WORKFLOWS)):
         if workflow not in {None, name}:
             continue
@@ -93,7 +100,8 @@ class VendorDifference:
     workflow: str
     field: str
     kind: str
-    """`route lost`, `field lost`, `range narrowed`, `value renamed`, `default changed`, and their pleasant twins."""
+    """`route lost`, `field lost`, `range narrowed`, `value renamed`, `default changed`,
+    `now required`, or what makes a field freer."""
     before: str
     after: str
 
@@ -110,26 +118,22 @@ class VendorDifference:
 
 
 def difference(before: Provider, after: Provider) -> Iterator[VendorDifference]:
-    """What changes in going from one vendor to another, for every model and workflow of the first."""
+    """What changes from one vendor to another, for each model and workflow of the first."""
     there = {(route.model, route.workflow): route for route in reversed(_first_routes(after))}
     for route in _first_routes(before):
         twin = there.get((route.model, route.workflow))
         if twin is None:
-            others = ", ".join(
-                other.model for other in _first_routes(after) if other.workflow == route.workflow
-            )
-            yield VendorDifference(
-                route.model,
-                route.workflow,
-                "",
-                "route lost",
-                route.model,
-                others or "no such workflow",
-            )
+            same = (one for one in _first_routes(after) if one.workflow == route.workflow)
+            others = ", ".join(one.model for one in same) or "no such workflow"
+            yield _route_lost(route, route.model, others)
             continue
         new = {item.field: item for item in capabilities(after, twin)}
         for item in capabilities(before, route):
             yield from _changes(route, item, new[item.field])
+
+
+def _route_lost(route: Route, before: str, after: str) -> VendorDifference:
+    return VendorDifference(route.model, route.workflow, "", "route lost", before, after)
 
 
 def _changes(route: Route, old: Capability, new: Capability) -> Iterator[VendorDifference]:
@@ -177,39 +181,29 @@ class Advice:
     plan: Plan
 
 
-def advise(request: Any) -> list[Advice]:
+def advise(request: BaseModel | Mapping[str, Any]) -> list[Advice]:
     """Every vendor and model family for a request, the one that keeps most of it first."""
-    shared, kind = normalize(request)
+    checked = check_request(request)
     found = []
     for provider in all_providers().values():
         families = dict.fromkeys(route.model for route in provider.routes)
-        plans = [
-            plan_normalized({**shared, "model": family}, kind, provider, allow={}, preferences={})
-            for family in families
-        ]
+        plans = [plan_checked(checked.of_model(family), provider) for family in families]
         routed = [made for made in plans if made.route is not None]
-        wanted = (
-            [made for made in routed if shared.get("model") in {None, made.model}]
-            or routed
-            or plans[:1]
-        )
-        found += [_advice(made, shared) for made in wanted]
-    return sorted(
-        found, key=lambda advice: (len(advice.refused), len(advice.defaulted), advice.converted)
-    )
+        asked_for = [made for made in routed if checked.model in {None, made.model}]
+        found += [_advice(made, checked) for made in asked_for or routed or plans[:1]]
+    return sorted(found, key=lambda one: (len(one.refused), len(one.defaulted), one.converted))
 
 
-def _advice(made: Plan, shared: JsonObject) -> Advice:
+def _advice(made: Plan, request: CheckedRequest) -> Advice:
     problems = [violation.message for violation in made.violations]
-    if made.model != shared.get("model", made.model):
+    if request.model not in {None, made.model}:
         problems.append(
-            f"model: {made.vendor} would make it with {made.model}, not {shared['model']}"
+            f"model: {made.vendor} would make it with {made.model}, not {request.model}"
         )
-    defaulted = tuple(
-        v.field for v in made.verdicts if v.verdict is Fate.DEFAULTED and v.field != "model"
-    )
-    converted = sum(v.verdict is Fate.CONVERTED for v in made.verdicts)
-    return Advice(made.vendor, made.model, tuple(problems), converted, defaulted, made)
+    defaulted = [verdict for verdict in made.verdicts if verdict.verdict is Fate.DEFAULTED]
+    names = tuple(verdict.field for verdict in defaulted if verdict.field != "model")
+    converted = sum(verdict.verdict is Fate.CONVERTED for verdict in made.verdicts)
+    return Advice(made.vendor, made.model, tuple(problems), converted, names, made)
 
 
 # --- drift ----------------------------------------------------------------------------------------
@@ -219,23 +213,11 @@ def drift(provider: Provider, old: Contract, new: Contract) -> Iterator[VendorDi
     """What a new spec of a vendor breaks or widens, in shared fields and routes."""
     for route in provider.routes:
         if route.schema not in new.document.get("components", {}).get("schemas", {}):
-            yield VendorDifference(
-                route.model,
-                route.workflow,
-                "",
-                "route lost",
-                route.schema,
-                "the body's schema is gone",
-            )
+            yield _route_lost(route, route.schema, "the body's schema is gone")
             continue
-        if not any(
-            o.path == route.operation.PATH and o.method == route.operation.METHOD
-            for o in new.operations.values()
-        ):
-            call = f"{route.operation.METHOD} {route.operation.PATH}"
-            yield VendorDifference(
-                route.model, route.workflow, "", "route lost", call, "the call is gone"
-            )
+        method, path = route.operation.METHOD, route.operation.PATH
+        if not any((one.method, one.path) == (method, path) for one in new.operations.values()):
+            yield _route_lost(route, f"{method} {path}", "the call is gone")
             continue
         yield from _schema_drift(route, old, new)
 
@@ -244,26 +226,27 @@ def _schema_drift(route: Route, old: Contract, new: Contract) -> Iterator[Vendor
     before, after = (dict.fromkeys(contract.properties(route.schema)) for contract in (old, new))
     for place in before | after:
         field = _field_at(route, place)
-        change = _Place(route, field, place)
+        change = _PlaceDifferences(route, field, place)
         if place not in after:
             yield change("field lost", place, "gone")
         elif place not in before:
             yield change("field gained", "", place)
         else:
-            yield from _place_drift(
-                change,
-                old.property(route.schema, place) or {},
-                new.property(route.schema, place) or {},
-            )
+            pair = (contract.property(route.schema, place) or {} for contract in (old, new))
+            yield from _place_drift(change, *pair)
     olds, news = (set(contract.schema(route.schema).get("required", ())) for contract in (old, new))
     for name in sorted(news - olds):
-        yield _Place(route, _field_at(route, name), name)("now required", "optional", name)
+        yield _PlaceDifferences(route, _field_at(route, name), name)(
+            "now required", "optional", name
+        )
     for name in sorted(olds - news):
-        yield _Place(route, _field_at(route, name), name)("no longer required", name, "optional")
+        yield _PlaceDifferences(route, _field_at(route, name), name)(
+            "no longer required", name, "optional"
+        )
 
 
 @frozen
-class _Place:
+class _PlaceDifferences:
     """Makes the differences of one native place."""
 
     route: Route
@@ -276,7 +259,9 @@ class _Place:
         )
 
 
-def _place_drift(change: _Place, old: JsonObject, new: JsonObject) -> Iterator[VendorDifference]:
+def _place_drift(
+    change: _PlaceDifferences, old: JsonObject, new: JsonObject
+) -> Iterator[VendorDifference]:
     one, other = extent_of(old), extent_of(new)
     kinds = (_types(old), _types(new))
     if not kinds[0] <= kinds[1]:
@@ -299,11 +284,10 @@ def _types(schema: JsonObject) -> set[str]:
 
 
 def _field_at(route: Route, place: str) -> str:
-    """The shared field a native place belongs to; empty where none is."""
+    """The shared field that a native place belongs to, or an empty text."""
     rows: Mapping[str, Row] = route.by_place
-    row = rows.get(place) or next(
-        (row for at, row in rows.items() if at.startswith(place + ".")), None
-    )
+    below = (row for at, row in rows.items() if at.startswith(place + "."))
+    row = rows.get(place) or next(below, None)
     return ", ".join(row.names) if isinstance(row, (Field, Group)) else ""
 
 

@@ -1,4 +1,4 @@
-"""Reading: a vendor's native body back into the shared request, with a report of what became of every value."""
+"""Reading: from a vendor's native body back to the shared request, with a report on each value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from ..mapping.reports import Fate, MappingEntry, MappingReport, Problem
-from ..mapping.workflows import workflow_of
+from ..mapping.workflows import Kind, kind_of, workflow_of
 from ..places import JsonObject, leaves
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
@@ -25,9 +25,9 @@ class Reading:
     problems: tuple[Problem, ...]
 
     @property
-    def kind(self) -> str:
-        """`image` or `video`."""
-        return "image" if self.route.workflow == "generate-image" else "video"
+    def kind(self) -> Kind:
+        """What the body asks for."""
+        return kind_of(self.route.workflow)
 
 
 class UnreadableBodyError(ValueError):
@@ -37,10 +37,11 @@ class UnreadableBodyError(ValueError):
 def read(
     body: Mapping[str, Any], provider: Provider, path: str | None = None, model: str | None = None
 ) -> Reading:
-    """Read a native body. The route is chosen by the body (and the path or the model family, where they are known).
+    """Read a native body.
 
-    Values that the shared model has no word for are kept under `extra` and reported. Raises UnreadableError where
-    no route fits, and ConflictError where two spellings of one field disagree.
+    The body chooses the route, with the path and the model family where they are known. Values that
+    the shared model has no word for are kept under `extra` and reported. Raises UnreadableBodyError
+    where no route fits, and ConflictError where two spellings of one field disagree.
     """
     candidates = list(provider.routes_of_body(body, path, model))
     if not candidates:
@@ -51,7 +52,7 @@ def read(
     for row in route.rows:
         row.read(body, shared, report)
     _keep_rest(body, shared, provider, report)
-    workflow = workflow_of(shared, "image" if route.workflow == "generate-image" else "video")
+    workflow = workflow_of(shared, kind_of(route.workflow))
     # Several routes can share one body: which one is meant shows in the inputs.
     same = [other for other in candidates if other.schema == route.schema]
     route = next((other for other in same if other.workflow == workflow), route)
@@ -68,9 +69,8 @@ def _keep_rest(
     body: Mapping[str, Any], shared: JsonObject, provider: Provider, report: MappingReport
 ) -> None:
     """Keep what no row has taken as extra, lists whole."""
-    taken = {entry.source for entry in report.entries} | {
-        problem.source for problem in report.problems
-    }
+    taken = {entry.source for entry in report.entries}
+    taken |= {problem.source for problem in report.problems}
     extra: JsonObject = {}
     for at, _ in leaves(dict(body)):
         if any(at == place or at.startswith(place + "/") for place in taken):
@@ -82,10 +82,9 @@ def _keep_rest(
         for part in parents:
             node, value = node.setdefault(part, {}), value[part]
         node[last] = value[last]
+        target = f"/extra/{provider.id}{at}"
         report.entries.append(
-            MappingEntry(
-                "extra", at, f"/extra/{provider.id}{at}", Fate.EXACT, "not in the shared model"
-            )
+            MappingEntry("extra", at, target, Fate.EXACT, "not in the shared model")
         )
     if extra:
         shared["extra"] = {provider.id: extra}

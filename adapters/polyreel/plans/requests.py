@@ -1,90 +1,124 @@
-"""The shared request: checked, plain, and read for what it asks."""
+"""The shared request, checked once: plain values, and what they ask for."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from attrs import evolve, frozen
+
 from ..errors import RequestError
+from ..mapping.workflows import Kind, workflow_of
 from ..places import JsonObject, leaves
 from ..providers.base.registry import all_providers
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, TypeAdapter, ValidationError
+    from pydantic_core import ErrorDetails
 
 
 MAX_DEPTH: Final = 64
-
-
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
-def request_kind(request: Mapping[str, Any]) -> str:
-    """`image` for a mapping that only an image request can be, else `video`."""
-    if (
-        "count" in request
-        or "output_format" in request
-        or request.get("resolution") in ("1K", "2K")
-    ):
-        return "image"
-    model = request.get("model")
-    if model is None:
-        return "video"
-    sold = {
-        route.workflow
-        for p in all_providers().values()
-        for route in p.routes
-        if route.model == model
-    }
-    return "image" if sold == {"generate-image"} else "video"
+# Without slots: they double the time that a frozen class takes to fill.
+@frozen(eq=False, slots=False)
+class CheckedRequest:
+    """A shared request after its one check: plain values, no unset fields, of one kind.
+
+    It goes through planning as this one value. The constructor checks nothing: see `check_request`.
+    """
+
+    fields: JsonObject
+    kind: Kind
+
+    @cached_property
+    def workflow(self) -> str:
+        """What is asked for, from the inputs that are set."""
+        return workflow_of(self.fields, self.kind)
+
+    @property
+    def model(self) -> str | None:
+        """The model family that is asked for, if any."""
+        return self.fields.get("model")
+
+    @property
+    def extra(self) -> Mapping[str, JsonObject]:
+        """Native fields, by vendor."""
+        found: Mapping[str, JsonObject] = self.fields.get("extra", {})
+        return found
+
+    def of_model(self, family: str | None) -> CheckedRequest:
+        """The same request for another model family; for any where `family` is None."""
+        rest = {name: value for name, value in self.fields.items() if name != "model"}
+        return evolve(self, fields=rest if family is None else {**rest, "model": family})
 
 
-def normalize(
-    request: BaseModel | Mapping[str, Any], kind: str | None = None
-) -> tuple[JsonObject, str]:
-    """A checked plain request without unset fields, and its kind; raises RequestError naming every bad field."""
+def check_request(
+    request: BaseModel | Mapping[str, Any], kind: Kind | None = None
+) -> CheckedRequest:
+    """Check a request. Raises RequestError that names every bad field.
+
+    A mapping is an image request where only images have such fields or such a model, unless `kind`
+    says what it is.
+    """
     if isinstance(request, Mapping):
-        return _normalize_mapping(dict(request), kind)
+        return _check_mapping(dict(request), kind)
     from polyreel_generated.shared import ImageRequest, VideoRequest  # noqa: PLC0415
 
     if not isinstance(request, (VideoRequest, ImageRequest)):
         raise RequestError(
             [
-                f"a request is a VideoRequest, an ImageRequest or a mapping, not {type(request).__name__}"
+                "a request is a VideoRequest, an ImageRequest or a mapping, "
+                f"not {type(request).__name__}"
             ]
         )
     plain = request.model_dump(exclude_unset=True, exclude_none=True)
     # The model has checked all but what is in `extra`.
-    if "extra" in plain and (trouble := _unwritable(plain)):
-        raise RequestError([trouble])
-    return _with_known_extra(plain), "image" if isinstance(request, ImageRequest) else "video"
+    if "extra" in plain and (problem := _unwritable(plain)):
+        raise RequestError([problem])
+    is_image = isinstance(request, ImageRequest)
+    return CheckedRequest(_with_known_extra(plain), "image" if is_image else "video")
 
 
-def _normalize_mapping(request: JsonObject, kind: str | None) -> tuple[JsonObject, str]:
+def _check_mapping(request: JsonObject, kind: Kind | None) -> CheckedRequest:
     clean = _is_clean(request)
-    if not clean and (trouble := _unwritable(request)):
-        raise RequestError([trouble])
-    kind = kind or request_kind(request)
-    adapter = _adapter("image" if kind == "image" else "video")
+    if not clean and (problem := _unwritable(request)):
+        raise RequestError([problem])
+    kind = kind or _kind_of(request)
+    adapter = _adapter(kind)
     nulls = [] if clean else _nulls(request)
     try:
         model = adapter.validator.validate_python(request)
     except _validation_error() as error:
-        problems = nulls or [
-            _pydantic_problem(item, kind) for item in error.errors(include_url=False)
-        ]
-        raise RequestError(problems) from None
+        problems = [_pydantic_problem(item, kind) for item in error.errors(include_url=False)]
+        raise RequestError(nulls or problems) from None
     if nulls:
         raise RequestError(nulls)
-    return _with_known_extra(adapter.serializer.to_python(model, exclude_unset=True)), kind
+    plain = adapter.serializer.to_python(model, exclude_unset=True)
+    return CheckedRequest(_with_known_extra(plain), kind)
+
+
+def _kind_of(request: Mapping[str, Any]) -> Kind:
+    """`image` for a mapping that only an image request can be, else `video`."""
+    if "count" in request or "output_format" in request:
+        return "image"
+    if request.get("resolution") in ("1K", "2K"):
+        return "image"
+    model = request.get("model")
+    if model is None:
+        return "video"
+    routes = [route for one in all_providers().values() for route in one.routes]
+    sold = {route.workflow for route in routes if route.model == model}
+    return "image" if sold == {"generate-image"} else "video"
 
 
 @cache
-def _adapter(kind: str) -> TypeAdapter[Any]:
-    """Checks and reads requests of a kind. Loaded at the first request: pydantic takes long to import."""
+def _adapter(kind: Kind) -> TypeAdapter[Any]:
+    """What checks requests of a kind. Made at the first request: pydantic takes long to import."""
     from polyreel_generated.shared import ImageRequest, VideoRequest  # noqa: PLC0415
     from pydantic import TypeAdapter  # noqa: PLC0415
 
@@ -92,14 +126,14 @@ def _adapter(kind: str) -> TypeAdapter[Any]:
 
 
 def _validation_error() -> type[ValidationError]:
-    """What pydantic raises; asked for only where something was raised."""
+    """The error class of pydantic, which is imported only once there is an error."""
     from pydantic import ValidationError  # noqa: PLC0415
 
     return ValidationError
 
 
 def _nulls(request: JsonObject) -> list[str]:
-    """What to say of every null in a request."""
+    """The problem of each null in a request."""
     return [
         f"{at.strip('/')}: null is no value; leave the field out"
         for at, value in leaves(request)
@@ -108,32 +142,32 @@ def _nulls(request: JsonObject) -> list[str]:
 
 
 def _with_known_extra(plain: JsonObject) -> JsonObject:
-    """The request itself; RequestError where its extra is for nobody."""
-    if "extra" not in plain:
-        return plain
-    strangers = [name for name in plain["extra"] if name not in all_providers()]
-    if strangers:
-        raise RequestError([f"extra.{name}: no vendor is called {name}" for name in strangers])
+    """The request itself. Raises RequestError where its `extra` names no vendor."""
+    if "extra" in plain:
+        unknown = [name for name in plain["extra"] if name not in all_providers()]
+        if unknown:
+            raise RequestError([f"extra.{name}: no vendor is called {name}" for name in unknown])
     return plain
 
 
-def _is_clean(value: Any, depth: int = 0) -> bool:
-    """Whether a value is plain JSON without nulls beyond doubt: then no leaf of it has to be looked at alone."""
-    kind = type(value)
-    if kind is str:
+def _is_clean(value: object, depth: int = 0) -> bool:
+    """Whether a value is certainly plain JSON without nulls. Then no leaf is looked at alone."""
+    if type(value) is str:
         return value.isascii() or not _SURROGATES.search(value)
-    if kind is dict and depth < MAX_DEPTH:
+    if type(value) is dict and depth < MAX_DEPTH:
         return all(
             type(name) is str and name.isascii() and _is_clean(item, depth + 1)
             for name, item in value.items()
         )
-    if kind is list and depth < MAX_DEPTH:
+    if type(value) is list and depth < MAX_DEPTH:
         return all(_is_clean(item, depth + 1) for item in value)
-    return kind is int or kind is bool or (kind is float and math.isfinite(value))
+    if type(value) is float:
+        return math.isfinite(value)
+    return type(value) is int or type(value) is bool
 
 
 def _unwritable(request: Mapping[Any, Any]) -> str | None:
-    """Why a request could not be written as JSON text at all, or None."""
+    """Why no JSON text can carry a request, or None."""
     if any(not isinstance(name, str) for name in request):
         return "the names of fields are text"
     try:
@@ -143,7 +177,8 @@ def _unwritable(request: Mapping[Any, Any]) -> str | None:
             if isinstance(value, float) and not math.isfinite(value):
                 return f"{_printable(at)}: {value} is not a number that JSON has"
             if any(_SURROGATES.search(text) for text in (at, value) if isinstance(text, str)):
-                return f"{_printable(at)}: not valid Unicode text (a lone surrogate), which no JSON can carry"
+                reason = "not valid Unicode text (a lone surrogate), which no JSON can carry"
+                return f"{_printable(at)}: {reason}"
     except RecursionError:
         return "the request is nested too deeply"
     return None
@@ -160,19 +195,15 @@ _TEXTS: Final = {
 }
 
 
-def _pydantic_problem(item: Any, kind: str) -> str:
+def _pydantic_problem(item: ErrorDetails, kind: Kind) -> str:
     place = ".".join(map(str, item["loc"]))
     if item["type"] in _TEXTS:
-        hint = (
-            " in a request for images"
-            if kind == "image" and item["type"] == "extra_forbidden"
-            else ""
-        )
+        unknown_in_image = kind == "image" and item["type"] == "extra_forbidden"
+        hint = " in a request for images" if unknown_in_image else ""
         return f"{place}: {_TEXTS[item['type']]}{hint}"
     if item["type"] == "string_pattern_mismatch":
         ratio = place.endswith("aspect_ratio")
         return f"{place}: {'must be width:height, such as 16:9' if ratio else 'must not be blank'}"
     shown = repr(item["input"])
-    return f"{place}: {item['msg'][0].lower()}{item['msg'][1:]}" + (
-        f", not {shown}" if len(shown) <= 60 else ""
-    )
+    value = f", not {shown}" if len(shown) <= 60 else ""
+    return f"{place}: {item['msg'][0].lower()}{item['msg'][1:]}{value}"

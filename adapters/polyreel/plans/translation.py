@@ -18,10 +18,11 @@ from ..places import JsonObject, leaves
 from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
 from ..providers.base.schemas import SchemaViolation
-from .planning import Plan, can_express, plan_normalized
+from .planning import Plan, plan_checked
 from .reading import Reading, UnreadableBodyError, read
-from .requests import normalize
+from .requests import check_request
 from .verdicts import Verdict, Violation
+from .writing import can_express
 
 SEVERITY: Final = (
     Fate.EXACT,
@@ -68,7 +69,7 @@ class Translation:
 
 
 def translate(
-    body: Any,
+    body: object,
     source: str | Provider,
     target: str | Provider,
     *,
@@ -76,11 +77,27 @@ def translate(
     target_model: str | None = None,
     allow: Mapping[str, Allowance] | None = None,
 ) -> Translation:
-    """Write a native body of one vendor for another.
+    """Write a native body of one vendor for another. Nothing is sent, and no key is needed.
 
-    The model family stays the source's unless `target_model` names another; where the target does not sell it, the
-    translation is refused and `alternatives` tells which family would serve and what that changes. The source's
-    defaults are made explicit where the target's are others, so that the same clip comes out.
+    Args:
+        body: the JSON body as the source vendor takes it.
+        source: the id of the vendor that the body is for.
+        target: the id of the vendor to write it for.
+        source_model: the model family of the body, where the body does not say it.
+        target_model: another model family than the source's.
+        allow: the fields that may be left out (`"drop"`) or brought to the nearest value that the
+            target takes (`"nearest"`).
+
+    The source's defaults are made explicit where the target has others, so that the same clip comes
+    out. A translation that is not possible is returned all the same: `violations` says why, and
+    `alternatives` names the model families of the target that would serve. Raises UnknownNameError
+    for an unknown vendor.
+
+    >>> import polyreel
+    >>> body = {"feature": "text-to-video", "prompt": "a cat"}
+    >>> made = polyreel.translate(body, "skills-video", "evolink", source_model="kling-o3")
+    >>> made.plan.body["quality"], made.plan.body["sound"]
+    ('1080p', 'on')
     """
     source = get_provider(source) if isinstance(source, str) else source
     target = get_provider(target) if isinstance(target, str) else target
@@ -92,9 +109,9 @@ def translate(
         reading = read(body, source, model=source_model)
     except (UnreadableBodyError, ConflictError) as error:
         return _unreadable(source, target, body, [str(error)])
-    breaches = source.contract.accepts(reading.route.schema, body)
-    if breaches or reading.problems:
-        problems = [*map(_breach_text, breaches), *(problem.reason for problem in reading.problems)]
+    found = source.contract.accepts(reading.route.schema, body)
+    if found or reading.problems:
+        problems = [*map(_violation_text, found), *(one.reason for one in reading.problems)]
         return _unreadable(source, target, body, problems, reading)
     return _written(body, reading, target, target_model, allow or {})
 
@@ -108,12 +125,12 @@ def _written(
 ) -> Translation:
     request = {**reading.request, **({"model": target_model} if target_model else {})}
     try:
-        shared, _ = normalize(request, reading.kind)
+        checked = check_request(request, reading.kind)
     except RequestError as error:
         return _unreadable(reading.provider, target, body, error.problems, reading)
     defaults = reading.provider.defaults(reading.route)
-    made = plan_normalized(shared, reading.kind, target, allow=allow, preferences=defaults)
-    violations = [*made.violations, *_stray_extras(reading, target, allow)]
+    made = plan_checked(checked, target, allow=allow, preferences=defaults)
+    violations = [*made.violations, *_foreign_extras(reading, target, allow)]
     verdicts = [*_composed(body, reading, made, allow), *_changed_defaults(reading, made)]
     return Translation(
         reading.provider,
@@ -142,23 +159,26 @@ def _unreadable(
     return Translation(source, target, body, reading, None, refused, violations)
 
 
-def _breach_text(breach: SchemaViolation) -> str:
-    place = ".".join(map(str, breach.path))[:100]
-    text = breach.message if len(breach.message) <= 200 else f"{breach.kind} is not met"
+def _violation_text(violation: SchemaViolation) -> str:
+    place, text = ".".join(map(str, violation.path))[:100], violation.message
+    text = text if len(text) <= 200 else f"{violation.kind} is not met"
     return f"{place}: {text}" if place else text
 
 
-def _stray_extras(
+def _foreign_extras(
     reading: Reading, target: Provider, allow: Mapping[str, Allowance]
 ) -> Iterator[Violation]:
-    """Native fields without a shared word get lost at another vendor: a refusal, unless dropping is allowed."""
+    """A violation for each native field without a shared word, unless dropping is allowed."""
     if target is reading.provider or allow.get("extra") == "drop":
         return
     for entry in reading.entries:
         if entry.field == "extra":
             name = entry.source.strip("/").replace("/", ".")
-            text = f"extra: {name} is {reading.provider.id}'s own; {target.id} has no word for it that is known"
-            yield Violation("extra", entry.source, f"{text}. Allow extra=drop to leave it out")
+            text = (
+                f"extra: {name} is {reading.provider.id}'s own; "
+                f"{target.id} has no word for it that is known. Allow extra=drop to leave it out"
+            )
+            yield Violation("extra", entry.source, text)
 
 
 def _composed(
@@ -169,31 +189,26 @@ def _composed(
     for at, _ in leaves(body):
         entry = _covering(reading.entries, at)
         if entry is None or not entry.target:
-            yield Verdict(
-                at,
-                entry.field if entry else "",
-                "",
-                entry.fate if entry else Fate.REFUSED,
-                entry.reason if entry else "",
-            )
-            continue
-        if entry.field == "extra" and made.provider is not reading.provider:
+            yield _unplanned(at, entry)
+        elif entry.field == "extra" and made.provider is not reading.provider:
             fate = Fate.DROPPED if allow.get("extra") == "drop" else Fate.REFUSED
             yield Verdict(at, "extra", "", fate, f"{reading.provider.id}'s own")
-            continue
-        if entry.field == "workflow":
-            yield Verdict(
-                at,
-                "workflow",
-                "",
-                Fate.REFUSED if made.route is None else Fate.CONVERTED,
-                made.workflow,
-            )
-            continue
-        yield _joined(at, entry, planned)
+        elif entry.field == "workflow":
+            fate = Fate.REFUSED if made.route is None else Fate.CONVERTED
+            yield Verdict(at, "workflow", "", fate, made.workflow)
+        else:
+            yield _joined(at, entry, planned)
+
+
+def _unplanned(at: str, entry: MappingEntry | None) -> Verdict:
+    """The verdict for a leaf that the reading did not hand on."""
+    if entry is None:
+        return Verdict(at, "", "", Fate.REFUSED, "")
+    return Verdict(at, entry.field, "", entry.fate, entry.reason)
 
 
 def _joined(at: str, entry: MappingEntry, planned: Sequence[Verdict]) -> Verdict:
+    """The verdict for the whole way of a leaf: the worse one of reading and plan."""
     place = entry.target + at[len(entry.source) :]
     matches = [verdict for verdict in planned if _related(verdict.source, place)]
     matches = matches or [verdict for verdict in planned if verdict.field == entry.field]
@@ -202,13 +217,8 @@ def _joined(at: str, entry: MappingEntry, planned: Sequence[Verdict]) -> Verdict
         return Verdict(at, entry.field, "", entry.fate, entry.reason)
     worst = max(matches, key=lambda verdict: SEVERITY.index(verdict.verdict))
     fate = max(entry.fate, worst.verdict, key=SEVERITY.index)
-    return Verdict(
-        at,
-        ", ".join([entry.field, *entry.others]),
-        worst.target,
-        fate,
-        worst.reason or entry.reason,
-    )
+    names = ", ".join([entry.field, *entry.others])
+    return Verdict(at, names, worst.target, fate, worst.reason or entry.reason)
 
 
 def _related(one: str, other: str) -> bool:
@@ -221,10 +231,9 @@ def _covering(entries: Sequence[MappingEntry], at: str) -> MappingEntry | None:
 
 
 def _changed_defaults(reading: Reading, made: Plan) -> Iterator[Verdict]:
-    """What the body left to the source's defaults: asked for explicitly, or told where that cannot be."""
-    yield from (
-        verdict for verdict in made.verdicts if not verdict.source and verdict.field != "model"
-    )
+    """The source's defaults that the body relied on: asked for explicitly, or reported as lost."""
+    added = (verdict for verdict in made.verdicts if not verdict.source)
+    yield from (verdict for verdict in added if verdict.field != "model")
     if made.route is None:
         return
     theirs = made.provider.defaults(made.route)
@@ -233,31 +242,22 @@ def _changed_defaults(reading: Reading, made: Plan) -> Iterator[Verdict]:
         if name in reading.request or name in spelled or theirs.get(name) == value:
             continue
         if not can_express(made.provider, made.route, name, value):
-            reason = f"{word(value)} is {reading.provider.id}'s default; {made.vendor} cannot be asked for it"
+            default = f"{word(value)} is {reading.provider.id}'s default"
+            reason = f"{default}; {made.vendor} cannot be asked for it"
             yield Verdict("", name, "", Fate.DROPPED, reason)
 
 
 def _alternatives(
     reading: Reading, made: Plan, defaults: Mapping[str, Any]
 ) -> Iterator[Alternative]:
-    """Where the model family is what the target lacks: the families it has for the workflow."""
+    """The target's model families for the workflow, where it does not sell the one asked for."""
     if made.route is not None:
         return
-    families = dict.fromkeys(
-        route.model for route in made.provider.routes if route.workflow == made.workflow
-    )
-    for family in families:
-        other = plan_normalized(
-            {**made.request, "model": family},
-            made.kind,
-            made.provider,
-            allow={},
-            preferences=defaults,
-        )
+    target = made.provider
+    fitting = (route.model for route in target.routes if route.workflow == made.workflow)
+    for family in dict.fromkeys(fitting):
+        other = plan_checked(made.checked.of_model(family), target, preferences=defaults)
+        lost = (one for one in other.verdicts if one.verdict not in NOTHING_LOST)
         losses = [violation.message for violation in other.violations]
-        losses += [
-            f"{v.field}: {v.verdict}"
-            for v in other.verdicts
-            if v.verdict not in NOTHING_LOST and v.field != "extra"
-        ]
+        losses += [f"{one.field}: {one.verdict}" for one in lost if one.field != "extra"]
         yield Alternative(family, other.refused, tuple(dict.fromkeys(losses)))

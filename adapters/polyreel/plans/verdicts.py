@@ -1,22 +1,25 @@
-"""What a plan says of itself: a verdict for every leaf of the request, and why it is refused."""
+"""What a plan says of itself: a verdict for each leaf of the request, and why it is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from attrs import frozen
 
-from ..mapping.reports import Fate
-from ..places import leaves
+from ..mapping.reports import Fate, MappingEntry, Problem
+from ..places import JsonObject, leaves
 
-if TYPE_CHECKING:
-    from .planning import Plan
+Found = TypeVar("Found")
 
 
 @frozen
 class Verdict:
-    """What became of one leaf of the request (or of a value the vendor demands, where `source` is empty)."""
+    """What became of one leaf of the request.
+
+    `source` is the leaf's JSON Pointer. It is empty for a value that the vendor demands and the
+    caller left unset. `target` is the JSON Pointer in the native body.
+    """
 
     source: str
     field: str
@@ -27,62 +30,58 @@ class Verdict:
 
 @frozen
 class Violation:
-    """Why a plan is refused: one problem, in the caller's words. `served_by` lists vendors without that problem."""
+    """Why a plan is refused: one problem in the caller's words."""
 
     field: str
     source: str
     message: str
     limit: str = ""
     served_by: tuple[str, ...] = ()
+    """The vendors that do not have this problem."""
 
 
-def verdicts(plan: Plan) -> Iterator[Verdict]:
-    """Entries spread over the leaves they cover; refused leaves last."""
-    covered = {entry.source: entry for entry in plan.entries if entry.source}
-    refused = {problem.source: problem for problem in plan.problems}
-    for entry in plan.entries:
+def verdicts(
+    request: JsonObject, entries: Sequence[MappingEntry], problems: Sequence[Problem]
+) -> Iterator[Verdict]:
+    """One verdict for each leaf of a request, after those of the values that the vendor demands."""
+    carried = {entry.source: entry for entry in entries if entry.source}
+    refused = {problem.source: problem for problem in problems}
+    for entry in entries:
         if not entry.source:
             yield Verdict("", entry.field, entry.target, entry.fate, entry.reason)
-    for at, _ in leaves(plan.request) if plan.request else ():
-        problem = _longest(refused, at) or refused.get("/" + at.split("/")[1] if at else "")
+    for at, _ in leaves(request) if request else ():
+        name = at.split("/")[1] if at else ""
+        problem = _covering(refused, at) or refused.get(f"/{name}" if at else "")
+        found = _covering(carried, at)
         if problem is not None:
-            yield Verdict(at, at.split("/")[1], "", Fate.REFUSED, problem.reason)
-            continue
-        entry_ = _longest(covered, at)
-        if entry_ is None:
-            # Nothing was written because the plan was refused before it came to this field.
-            yield Verdict(at, at.split("/")[1], "", Fate.REFUSED, "the request was refused")
+            yield Verdict(at, name, "", Fate.REFUSED, problem.reason)
+        elif found is None:
+            # Nothing was written: the plan was refused before it came to this field.
+            yield Verdict(at, name, "", Fate.REFUSED, "the request was refused")
         else:
-            rest = at[len(entry_.source) :]
-            yield Verdict(
-                at, entry_.field, entry_.target and entry_.target + rest, entry_.fate, entry_.reason
-            )
+            target = found.target and found.target + at[len(found.source) :]
+            yield Verdict(at, found.field, target, found.fate, found.reason)
 
 
-def _longest(table: Mapping[str, Any], at: str) -> Any:
+def _covering(by_source: Mapping[str, Found], at: str) -> Found | None:
+    """What there is for a JSON Pointer, or for the nearest place above it."""
     while at:
-        if at in table:
-            return table[at]
+        if at in by_source:
+            return by_source[at]
         at = at.rpartition("/")[0]
     return None
 
 
-def violations(plan: Plan) -> Iterator[Violation]:
-    """Every problem once, with the vendors that do not have it."""
-    told: set[str] = set()
-    for problem in plan.problems:
-        # Whether another vendor sells the model is asked with the model, everything else without it.
-        others = plan.elsewhere if problem.field == "model" else plan.elsewhere_in_any_model
-        # Every other vendor would just leave the extra out.
-        others = others if problem.field != "extra" else ()
-        served = tuple(
-            other.vendor
-            for other in others
-            if other.route and problem.field not in {p.field for p in other.problems}
-        )
-        limit = f"; {plan.vendor} takes {problem.limit}" if problem.limit else ""
+def violations(
+    vendor: str, problems: Sequence[Problem], served_by: Callable[[Problem], Sequence[str]]
+) -> Iterator[Violation]:
+    """Each problem once. `served_by` names the vendors that do not have a problem."""
+    messages: set[str] = set()
+    for problem in problems:
+        served = tuple(served_by(problem))
+        limit = f"; {vendor} takes {problem.limit}" if problem.limit else ""
         hint = f". Served by: {', '.join(served)}" if served else ""
         message = f"{problem.field}: {problem.reason}{limit}{hint}"
-        if message not in told:
-            told.add(message)
+        if message not in messages:
+            messages.add(message)
             yield Violation(problem.field, problem.source, message, problem.limit, served)

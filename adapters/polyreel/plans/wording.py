@@ -1,4 +1,4 @@
-"""What is wrong with a native body, told in the caller's words: shared fields and values, the vendor's limit."""
+"""What is wrong with a native body, in the caller's words: shared fields, the vendor's limits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any, Final
 
 from ..mapping.codecs import word
 from ..mapping.reports import MappingReport, Problem
+from ..mapping.rows import Field, Row
 from ..mapping.workflows import WORKFLOWS
+from ..places import Json
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
 from ..providers.base.schemas import SchemaViolation
@@ -17,11 +19,11 @@ WHOLE: Final = {
     "anyOf": "one of the inputs that are needed is missing",
     "oneOf": "the fields fit none of the documented forms, or several",
 }
-"""Breaches of a body as a whole, without the body in the text."""
+"""Texts for what is wrong with a body as a whole: the validator's own would repeat the body."""
 
 
-def row_at(route: Route, path: Sequence[str | int]) -> tuple[Any, str]:
-    """The row that owns a native path, and the shared field it is about."""
+def row_at(route: Route, path: Sequence[str | int]) -> tuple[Row | None, str]:
+    """The row that a native path belongs to, and the shared field it is about."""
     names = [str(part) for part in path if not isinstance(part, int)]
     while names:
         row = route.by_place.get(".".join(names))
@@ -31,100 +33,96 @@ def row_at(route: Route, path: Sequence[str | int]) -> tuple[Any, str]:
     return None, ""
 
 
-def tell(
-    breaches: Iterable[SchemaViolation],
+def add_problems(
+    violations: Iterable[SchemaViolation],
     route: Route,
     shared: Mapping[str, Any],
     provider: Provider,
     report: MappingReport,
 ) -> None:
     """Add what the contract says against a body to the problems of a report."""
-    told = {problem.field for problem in report.problems}
-    for breach in breaches:
-        problem = in_callers_words(breach, route, shared, provider)
-        # A field that could not be written at all is told once, not again as missing; one of the wrong form is
-        # not told again by a rule about its content.
-        if problem.field not in told:
+    known = {problem.field for problem in report.problems}
+    for violation in violations:
+        problem = in_callers_words(violation, route, shared, provider)
+        # A field that could not be written at all has its problem already. It is not missing, too.
+        if problem.field not in known:
             report.problems.append(problem)
-            told |= {problem.field} if breach.kind == "pattern" else set()
+            if violation.kind == "pattern":
+                known.add(problem.field)  # no second problem about the content of a wrong form
 
 
 def in_callers_words(
-    breach: SchemaViolation, route: Route, shared: Mapping[str, Any], provider: Provider
+    violation: SchemaViolation, route: Route, shared: Mapping[str, Any], provider: Provider
 ) -> Problem:
-    """One breach of the contract as a problem of a shared field."""
+    """One violation of the contract as a problem of a shared field."""
     where = f"{route.model} {route.workflow}"
-    if breach.kind == "required":
-        row, name = row_at(route, [*breach.path, str(breach.limit)])
-        name = name or str(breach.limit)
-        if row is None and breach.path:
-            row, name = row_at(route, breach.path)
+    if violation.kind == "required":
+        row, name = row_at(route, [*violation.path, str(violation.limit)])
+        name = name or str(violation.limit)
+        if row is None and violation.path:
+            row, name = row_at(route, violation.path)
         names = " or ".join(row.names) if row is not None and row.names else name
-        return Problem(
-            name,
-            f"/{name}",
-            f"needed for {where}" if names == name else f"{names} is needed for {where}",
-        )
-    if breach.kind == "additionalProperties":
-        unknown = [".".join(map(str, [*breach.path, name])) for name in breach.limit or ()]
+        reason = f"needed for {where}" if names == name else f"{names} is needed for {where}"
+        return Problem(name, f"/{name}", reason)
+    if violation.kind == "additionalProperties":
+        unknown = [".".join(map(str, [*violation.path, name])) for name in violation.limit or ()]
         source = f"/extra/{provider.id}/" + unknown[0].replace(".", "/")
-        return Problem(
-            "extra", source, f"{provider.id} documents no field {', '.join(unknown)} for {where}"
-        )
-    row, name = row_at(route, breach.path)
+        reason = f"{provider.id} documents no field {', '.join(unknown)} for {where}"
+        return Problem("extra", source, reason)
+    row, name = row_at(route, violation.path)
     natives = shared.get("extra", {}).get(provider.id, {})
-    if breach.path and breach.path[0] in natives and name not in shared:
-        place = ".".join(map(str, breach.path))
-        return Problem(
-            "extra", f"/extra/{provider.id}/{breach.path[0]}", f"{place}: {breach.message[:200]}"
-        )
+    if violation.path and violation.path[0] in natives and name not in shared:
+        place = ".".join(map(str, violation.path))
+        source = f"/extra/{provider.id}/{violation.path[0]}"
+        return Problem("extra", source, f"{place}: {violation.message[:200]}")
     if not name:
-        return Problem(
-            _needed_input(route), "/", f"{WHOLE.get(breach.kind, breach.message[:300])} for {where}"
-        )
-    index = "".join(f"/{part}" for part in breach.path if isinstance(part, int))
+        reason = WHOLE.get(violation.kind, violation.message[:300])
+        return Problem(_needed_input(route), "/", f"{reason} for {where}")
+    index = "".join(f"/{part}" for part in violation.path if isinstance(part, int))
     source = f"/{name}{index}" if isinstance(shared.get(name), list) else f"/{name}"
-    reason, limit = describe(breach, row, shared.get(name), "seconds" if name == "duration" else "")
+    reason, limit = describe(
+        violation, row, shared.get(name), "seconds" if name == "duration" else ""
+    )
     return Problem(name, source, reason, limit)
 
 
 def _needed_input(route: Route) -> str:
-    """For a breach of the whole body: the input that the workflow is about."""
+    """The input that a workflow is about: the field to name where the whole body is wrong."""
     inputs = WORKFLOWS.get(route.workflow, ())
     return inputs[0] if inputs else "prompt"
 
 
-def describe(breach: SchemaViolation, row: Any, value: Any, unit: str) -> tuple[str, str]:
+def describe(
+    violation: SchemaViolation, row: Row | None, value: Json, unit: str
+) -> tuple[str, str]:
     """What is wrong with a value, and what the vendor takes instead."""
-    limit, shown, unit = breach.limit, word(value), f" {unit}" if unit else ""
-    if breach.kind == "enum":
-        options = [_decoded(row, option) for option in limit]
-        return f"{shown} is not offered", "one of " + ", ".join(options)
-    if breach.kind in {"maximum", "minimum"}:
-        bound = "at most" if breach.kind == "maximum" else "at least"
-        return f"{shown} is out of range", f"{bound} {limit}{unit}"
-    if breach.kind in {"maxLength", "minLength"}:
-        bound = "at most" if breach.kind == "maxLength" else "at least"
-        length = len(value) if isinstance(value, str) else "its text"
-        return f"{length} characters" if isinstance(
-            length, int
-        ) else length, f"{bound} {limit} characters"
-    if breach.kind in {"maxItems", "minItems"}:
-        bound = "at most" if breach.kind == "maxItems" else "at least"
-        count = len(value) if isinstance(value, list) else "the number of items"
-        return f"{count} given", f"{bound} {limit}"
-    if breach.kind == "pattern":
-        return (
-            f"{shown} has not the form that is taken",
-            "an https address" if limit == "^https://" else "",
-        )
-    if breach.kind == "format":
-        return "not a valid URL" if limit in {"uri", "iri"} else f"not a valid {limit}", ""
-    return breach.message, word(limit) if isinstance(limit, (str, int, float)) else ""
+    limit, shown, unit = violation.limit, word(value), f" {unit}" if unit else ""
+    bound = "at most" if violation.kind.startswith("max") else "at least"
+    match violation.kind:
+        case "enum":
+            return f"{shown} is not offered", "one of " + ", ".join(_decoded(row, o) for o in limit)
+        case "maximum" | "minimum":
+            return f"{shown} is out of range", f"{bound} {limit}{unit}"
+        case "maxLength" | "minLength":
+            reason = f"{len(value)} characters" if isinstance(value, str) else "its text"
+            return reason, f"{bound} {limit} characters"
+        case "maxItems" | "minItems":
+            count = len(value) if isinstance(value, list) else "the number of items"
+            return f"{count} given", f"{bound} {limit}"
+        case "pattern":
+            form = "an https address" if limit == "^https://" else ""
+            return f"{shown} has not the form that is taken", form
+        case "format":
+            name = "URL" if limit in {"uri", "iri"} else limit
+            return f"not a valid {name}", ""
+        case _:
+            known = isinstance(limit, (str, int, float))
+            return violation.message, word(limit) if known else ""
 
 
-def _decoded(row: Any, option: Any) -> str:
+def _decoded(row: Row | None, option: Json) -> str:
+    """A value that the vendor offers, in the shared word where there is one."""
     try:
-        return word(row.codec.decode(option, {}))
+        return word(row.codec.decode(option, {}) if isinstance(row, Field) else option)
     except (ValueError, TypeError, AttributeError):
         return word(option)

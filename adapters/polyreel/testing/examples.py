@@ -10,7 +10,7 @@ from ..mapping.workflows import WORKFLOWS
 from ..places import JsonObject
 from ..plans.planning import Plan
 from ..plans.reading import UnreadableBodyError, read
-from ..plans.requests import normalize
+from ..plans.requests import check_request
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
 from .laws import VALUES, planned
@@ -36,8 +36,7 @@ def _candidates(
     provider: Provider, route: Route, requests: Sequence[Mapping[str, Any]]
 ) -> Iterator[JsonObject]:
     for request in requests:
-        shared, _ = normalize(request)
-        yield shared
+        yield check_request(request).fields
     for body in provider.operation(route).request_examples.values():
         try:
             yield read(body, provider, route.operation.PATH, route.model).request

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from ..mapping.reports import ConflictError, Fate, MappingReport
 from ..mapping.rows import Field, Group
-from ..mapping.workflows import WORKFLOWS
+from ..mapping.workflows import WORKFLOWS, kind_of
 from ..places import leaves
 from ..plans.capabilities import NOT_FIELDS, Capability, capabilities
-from ..plans.planning import Plan, plan, plan_normalized
+from ..plans.planning import Plan, plan, plan_checked
 from ..plans.reading import UnreadableBodyError, read
+from ..plans.requests import CheckedRequest
 from ..plans.translation import Translation, translate
 from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
@@ -30,8 +31,8 @@ def at(value: Any, pointer: str) -> Any:
 
 def planned(request: Mapping[str, Any], provider: Provider, route: Route) -> Plan:
     """A plan on just this route, where the vendor has several for one workflow."""
-    kind = "image" if route.workflow == "generate-image" else "video"
-    made = plan_normalized(dict(request), kind, provider, allow={}, preferences={}, routes=(route,))
+    checked = CheckedRequest(dict(request), kind_of(route.workflow))
+    made = plan_checked(checked, provider, routes=(route,))
     assert made.route in {None, route}
     return made
 

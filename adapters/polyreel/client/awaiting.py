@@ -1,0 +1,156 @@
+"""AsyncClient: the flows of a job, driven by asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, Unpack
+
+from ..drivers import ManyJobsDriver, arun
+from ..jobs import recovery, submitting, waiting
+from ..jobs.many import Completed, ManyJobs
+from ..jobs.recovery import Finding
+from ..plans.planning import Plan
+from .settings import TIMEOUT, ClientSettings, PlanOptions, each_once
+
+if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
+
+    from .settings import Request
+
+
+class AsyncClient(ClientSettings):
+    """Plan, submit, wait and download, to be awaited. It sends the same bytes as Client does.
+
+    >>> import asyncio, polyreel
+    >>> async def make() -> str:
+    ...     async with polyreel.AsyncClient() as client:  # simulated: nothing is sent or paid
+    ...         job = await client.submit(client.plan({"prompt": "a cat"}, "uniall"))
+    ...         return (await client.wait(job)).status
+    >>> asyncio.run(make())
+    'succeeded'
+    """
+
+    async def submit(
+        self,
+        plan: Plan | Sequence[Plan],
+        *,
+        reference: str | None = None,
+        output: str | Path | None = None,
+    ) -> Job:
+        """Send a plan's bytes once.
+
+        Of several plans (see `plans`) the first that a vendor takes becomes the job. Two of them
+        are never paid. With a ledger, a `reference` of yours is submitted once. `output` is the
+        folder in which `resume` saves the files.
+
+        Raises PlanRefusedError before anything is sent, ClaimedError where the reference has a job
+        already, and a SubmitError that says what the submit may have cost.
+        """
+        return await arun(self._submission(plan, reference, output), self.wire)
+
+    async def get(self, job: Job) -> Job:
+        """Ask the vendor how the job is doing."""
+        return await arun(waiting.get(self._known(job), self.base_urls.get(job.vendor)), self.wire)
+
+    async def wait(self, job: Job, timeout: float = TIMEOUT) -> Job:
+        """Wait until a job has ended, at most `timeout` seconds.
+
+        Raises StillRunningError after that. The job goes on, and can be waited for again.
+        """
+        flow = waiting.wait(
+            self._known(job), timeout=timeout, base_url=self.base_urls.get(job.vendor)
+        )
+        return await arun(flow, self.wire)
+
+    async def as_completed(
+        self, jobs: Iterable[Job], timeout: float = TIMEOUT
+    ) -> AsyncIterator[Completed]:
+        """Wait for many jobs at once. Each comes out when it has ended, or after `timeout` seconds.
+
+        What goes wrong with one job stops no other: it is in `Completed.error`. Several jobs of a
+        vendor are asked about with one call where the vendor has such a call.
+        """
+        async with ManyJobsDriver(
+            self.wire, ManyJobs(self.simulated, self.wire.randomness)
+        ) as crew:
+            for job in each_once(jobs):
+                base_url = self.base_urls.get(job.vendor)
+                await crew.enrol(self._known(job), timeout=timeout, base_url=base_url)
+            async for end in crew:
+                yield end
+
+    async def download(self, job: Job, output: str | Path) -> Job:
+        """Save the outputs in a folder. The result is the job with their paths.
+
+        Raises DownloadError where a file could not be saved; downloading again costs nothing.
+        """
+        return await arun(
+            submitting.download(self._known(job), Path(output), self.base_urls.get(job.vendor)),
+            self.wire,
+        )
+
+    async def generate(
+        self,
+        request: Request | Plan | Sequence[Plan],
+        vendor: str | None = None,
+        *,
+        output: str | Path = "clips",
+        timeout: float = TIMEOUT,
+        reference: str | None = None,
+        **options: Unpack[PlanOptions],
+    ) -> Job:
+        """Plan, submit, wait and download; `options` are those of `plan`.
+
+        With a ledger, a `reference` of yours is paid once. Called again with it, the method goes on
+        with the job that there is. `timeout` is how many seconds the job is waited for. Raises what
+        `plan`, `submit`, `wait` and `download` raise, and JobFailedError for a job that failed.
+        """
+        plans = self._plans(request, vendor, options)
+        return await arun(self._generation(plans, output, timeout, reference), self.wire)
+
+    async def resume(
+        self, name: str, *, output: str | Path | None = None, timeout: float = TIMEOUT
+    ) -> Job:
+        """Finish the job of a ledger entry: wait and download, as far as that is still to do."""
+        return await arun(self._resumption(name, output, timeout), self.wire)
+
+    async def reconcile(self, *names: str) -> list[Finding]:
+        """Find out what became of ambiguous entries, all or these. It never makes a second job."""
+        return await arun(self._reconciliation(names), self.wire)
+
+    async def adopt(self, name: str, task_id: str) -> Job:
+        """Say which of the vendor's tasks an ambiguous entry is."""
+        return await arun(recovery.adopt(self._entry(name).id, task_id), self.wire)
+
+    async def resubmit(
+        self,
+        name: str,
+        *,
+        accept_double_billing: bool = False,
+        output: str | Path | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Job:
+        """Submit an ambiguous entry once more, and finish it.
+
+        The first submit may have been billed, so this needs `accept_double_billing=True`.
+        """
+        flow = self._resubmission(name, accept_double_billing, output, timeout)
+        return await arun(flow, self.wire)
+
+    async def close(self) -> None:
+        """Close the connections, and the ledger if it is the client's own."""
+        await self.wire.aclose()
+        self._close_ledger()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()

@@ -1,0 +1,153 @@
+"""Client: the flows of a job, driven by blocking code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, Unpack
+
+from ..drivers import completed, run
+from ..jobs import recovery, submitting, waiting
+from ..jobs.many import Completed, ManyJobs
+from ..jobs.recovery import Finding
+from ..plans.planning import Plan
+from .settings import TIMEOUT, ClientSettings, PlanOptions, each_once
+
+if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
+
+    from .settings import Request
+
+
+class Client(ClientSettings):
+    """Plan, submit, wait and download, blocking. One thread at a time may use a client.
+
+    >>> import polyreel
+    >>> request = polyreel.VideoRequest(prompt="a cat", duration=5)
+    >>> with polyreel.Client() as client:  # simulated: nothing is sent or paid
+    ...     job = client.submit(client.plan(request, "evolink"))
+    ...     done = client.wait(job)
+    >>> done.status, client.simulator.bill.count()
+    ('succeeded', 1)
+    """
+
+    def submit(
+        self,
+        plan: Plan | Sequence[Plan],
+        *,
+        reference: str | None = None,
+        output: str | Path | None = None,
+    ) -> Job:
+        """Send a plan's bytes once.
+
+        Of several plans (see `plans`) the first that a vendor takes becomes the job. Two of them
+        are never paid. With a ledger, a `reference` of yours is submitted once. `output` is the
+        folder in which `resume` saves the files.
+
+        Raises PlanRefusedError before anything is sent, ClaimedError where the reference has a job
+        already, and a SubmitError that says what the submit may have cost.
+        """
+        return run(self._submission(plan, reference, output), self.wire)
+
+    def get(self, job: Job) -> Job:
+        """Ask the vendor how the job is doing."""
+        return run(waiting.get(self._known(job), self.base_urls.get(job.vendor)), self.wire)
+
+    def wait(self, job: Job, timeout: float = TIMEOUT) -> Job:
+        """Wait until a job has ended, at most `timeout` seconds.
+
+        Raises StillRunningError after that. The job goes on, and can be waited for again.
+        """
+        flow = waiting.wait(
+            self._known(job), timeout=timeout, base_url=self.base_urls.get(job.vendor)
+        )
+        return run(flow, self.wire)
+
+    def as_completed(self, jobs: Iterable[Job], timeout: float = TIMEOUT) -> Iterator[Completed]:
+        """Wait for many jobs at once. Each comes out when it has ended, or after `timeout` seconds.
+
+        What goes wrong with one job stops no other: it is in `Completed.error`. Several jobs of a
+        vendor are asked about with one call where the vendor has such a call.
+        """
+        fleet = ManyJobs(self.simulated, self.wire.randomness)
+        for job in each_once(jobs):
+            base_url = self.base_urls.get(job.vendor)
+            yield from run(
+                fleet.enrol(self._known(job), timeout=timeout, base_url=base_url), self.wire
+            )
+        yield from completed(fleet, self.wire)
+
+    def download(self, job: Job, output: str | Path) -> Job:
+        """Save the outputs in a folder. The result is the job with their paths.
+
+        Raises DownloadError where a file could not be saved; downloading again costs nothing.
+        """
+        return run(
+            submitting.download(self._known(job), Path(output), self.base_urls.get(job.vendor)),
+            self.wire,
+        )
+
+    def generate(
+        self,
+        request: Request | Plan | Sequence[Plan],
+        vendor: str | None = None,
+        *,
+        output: str | Path = "clips",
+        timeout: float = TIMEOUT,
+        reference: str | None = None,
+        **options: Unpack[PlanOptions],
+    ) -> Job:
+        """Plan, submit, wait and download; `options` are those of `plan`.
+
+        With a ledger, a `reference` of yours is paid once. Called again with it, the method goes on
+        with the job that there is. `timeout` is how many seconds the job is waited for. Raises what
+        `plan`, `submit`, `wait` and `download` raise, and JobFailedError for a job that failed.
+        """
+        plans = self._plans(request, vendor, options)
+        return run(self._generation(plans, output, timeout, reference), self.wire)
+
+    def resume(
+        self, name: str, *, output: str | Path | None = None, timeout: float = TIMEOUT
+    ) -> Job:
+        """Finish the job of a ledger entry: wait and download, as far as that is still to do."""
+        return run(self._resumption(name, output, timeout), self.wire)
+
+    def reconcile(self, *names: str) -> list[Finding]:
+        """Find out what became of ambiguous entries, all or these. It never makes a second job."""
+        return run(self._reconciliation(names), self.wire)
+
+    def adopt(self, name: str, task_id: str) -> Job:
+        """Say which of the vendor's tasks an ambiguous entry is."""
+        return run(recovery.adopt(self._entry(name).id, task_id), self.wire)
+
+    def resubmit(
+        self,
+        name: str,
+        *,
+        accept_double_billing: bool = False,
+        output: str | Path | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Job:
+        """Submit an ambiguous entry once more, and finish it.
+
+        The first submit may have been billed, so this needs `accept_double_billing=True`.
+        """
+        flow = self._resubmission(name, accept_double_billing, output, timeout)
+        return run(flow, self.wire)
+
+    def close(self) -> None:
+        """Close the connections, and the ledger if it is the client's own."""
+        self.wire.close()
+        self._close_ledger()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,322 @@
+"""What both clients are made of: settings, plans, and the flows that they drive."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+
+from attrs import evolve
+
+from ..drivers import RealClock, Wire, origin
+from ..errors import LedgerError, RequestError, UnknownNameError
+from ..flows import Flow
+from ..jobs import recovery, routing, submitting
+from ..jobs.recovery import Finding
+from ..jobs.routing import Health, Preference, ranked
+from ..keys import Secret
+from ..ledger.records import LedgerEntry, State
+from ..ledger.sqlite import Ledger
+from ..mapping import media
+from ..mapping.reports import Allowance
+from ..money.book import PriceBook
+from ..plans.planning import Plan, choose
+from ..providers.base.registry import all_providers, get_provider, ordered
+
+if TYPE_CHECKING:
+    from polyreel_generated.shared import ImageRequest, Job, VideoRequest
+
+    from ..simulator import Simulator
+
+    Request = VideoRequest | ImageRequest | Mapping[str, Any]
+
+TIMEOUT: Final = 1800.0
+"""Seconds that a job is waited for."""
+CALL_TIMEOUT: Final = 60.0
+"""Seconds that one call may take."""
+
+
+class PlanOptions(TypedDict, total=False):
+    """The options of `plan` that other calls hand on to it."""
+
+    allow: Mapping[str, Allowance] | None
+    preferences: Mapping[str, Any] | None
+    override: bool
+    stream: bool
+
+
+class ClientSettings:
+    """What both clients are made of, and what neither of them has to wait for."""
+
+    def __init__(
+        self,
+        *,
+        keys: Mapping[str, str] | None = None,
+        vendors: Sequence[str] | None = None,
+        base_urls: Mapping[str, str] | None = None,
+        simulator: Simulator | None = None,
+        ledger: Ledger | str | Path | None = None,
+        retries: int = 2,
+        call_timeout: float = CALL_TIMEOUT,
+        prices: PriceBook | None = None,
+        listener: Callable[[Job], None] | None = None,
+    ) -> None:
+        """Make a client. Without `keys` it is simulated: nothing is sent or paid.
+
+        Args:
+            keys: API keys by vendor id. They make the client live for just these vendors: their
+                jobs cost money.
+            vendors: the order in which vendors are tried where a call names none. By default that
+                of `keys`, or the alphabet.
+            base_urls: other base URLs, by vendor id.
+            simulator: the simulator of a simulated client. By default one of its own.
+            ledger: a file or a Ledger. Each submit is written down before it is sent, so that a
+                paid job survives the process.
+            retries: how often a submit is tried again that is proved to be unpaid: never sent, or
+                refused because of too many requests.
+            call_timeout: seconds that one call may take as a whole; files have their own.
+            prices: the user's own prices, which come before those that vendors publish.
+            listener: called with each job that is waited for, at each change.
+
+        Raises RequestError for settings that contradict each other, UnknownNameError for an unknown
+        vendor, KeyMissingError for a key that cannot be one, LedgerError for an unusable ledger.
+        """
+        if keys and simulator:
+            raise RequestError(["a client has keys, and is live, or a simulator, not both"])
+        self.vendors = list(vendors or keys or ()) or None
+        for vendor in (*(vendors or ()), *(base_urls or ()), *(keys or ())):
+            get_provider(vendor)
+        self.base_urls = {
+            vendor: _base_url(vendor, url) for vendor, url in (base_urls or {}).items()
+        }
+        self.retries = retries
+        self.prices = prices or PriceBook()
+        self.health = Health()
+        self._owns_ledger = not isinstance(ledger, Ledger)
+        self.ledger = Ledger(ledger) if isinstance(ledger, str | Path) else ledger
+        self.simulator = None if keys else simulator or self._simulator()
+        hosts = {vendor: self._hosts(vendor) for vendor in all_providers()}
+        if self.simulator is None:
+            given = (keys or {}).items()
+            secrets = {name: Secret.check(key, f"the key for {name}") for name, key in given}
+            self.wire = Wire(secrets, hosts, clock=RealClock())
+        else:
+            from ..simulator.transport import SimulatedTransport  # noqa: PLC0415 - live needs none
+
+            secrets = dict.fromkeys(all_providers(), Secret("simulated"))
+            transport = SimulatedTransport(self.simulator, self.base_urls)
+            self.wire = Wire(secrets, hosts, transport=transport, clock=self.simulator.clock)
+        self.wire.listener, self.wire.ledger = listener, self.ledger
+        self.wire.call_seconds = call_timeout
+
+    def _simulator(self) -> Simulator:
+        """An embedded simulator. Beside a ledger it remembers its jobs, so they can be resumed."""
+        from ..simulator import Simulator  # noqa: PLC0415 - a live client needs none
+        from ..simulator.clock import VirtualClock  # noqa: PLC0415
+
+        simulator = Simulator()
+        if self.ledger is not None:
+            from ..simulator.memory import remember  # noqa: PLC0415
+
+            remember(simulator, self.ledger.path.with_name(f"{self.ledger.path.name}.simulated"))
+            # Its time goes on where another process left it: what was seen there has happened.
+            simulator.clock = VirtualClock(max(simulator.clock.now(), self.ledger.last_simulated()))
+        return simulator
+
+    def _hosts(self, vendor: str) -> frozenset[str]:
+        servers = get_provider(vendor).servers
+        return frozenset(origin(url) for url in (*servers, self.base_urls.get(vendor, servers[0])))
+
+    @property
+    def simulated(self) -> bool:
+        """Whether jobs are simulated, so that nothing is paid."""
+        return self.simulator is not None
+
+    def plan(
+        self,
+        request: Request,
+        vendor: str | None = None,
+        *,
+        allow: Mapping[str, Allowance] | None = None,
+        preferences: Mapping[str, Any] | None = None,
+        override: bool = False,
+        stream: bool = False,
+    ) -> Plan:
+        """Plan a request: see `polyreel.plan`. Nothing is sent, and the plan may be refused.
+
+        Without `vendor` it is the plan of the first vendor, in the client's order, that can serve
+        the request. With `stream` the vendor reports the job's states over the connection of the
+        submit; the plan is refused where it cannot.
+        """
+        chosen = choose(
+            request,
+            ordered([vendor] if vendor else self.vendors),
+            allow=allow,
+            preferences=preferences,
+            base_urls=self.base_urls,
+            override=override,
+            stream=stream,
+        )
+        return evolve(chosen, prices=self.prices)
+
+    def plans(
+        self,
+        request: Request,
+        vendors: Sequence[str] | None = None,
+        *,
+        prefer: Preference = "order",
+        **options: Unpack[PlanOptions],
+    ) -> list[Plan]:
+        """The plans of several vendors in the order to try them: as they come, or cheapest first.
+
+        `submit` and `generate` take the list. They go on to the next vendor only where the one
+        before is proved unpaid. Refused plans are in the list too, so that an error can say why.
+        """
+        names = [provider.id for provider in ordered(vendors or self.vendors)]
+        return ranked([self.plan(request, name, **options) for name in names], prefer)
+
+    def _here(self, plan: Plan) -> Plan:
+        """The plan for this client's base URL, where it was made for the vendor's documented one.
+
+        A plan for some other host stays as it is. The key does not go there. And the plan must not
+        go to the vendor's own host instead: that could be billed.
+        """
+        own = self.base_urls.get(plan.vendor)
+        if own and plan.base_url == plan.provider.base_url:
+            return evolve(plan, base_url=own)
+        return plan
+
+    def _submission(
+        self, plans: Plan | Sequence[Plan], reference: str | None, output: str | Path | None
+    ) -> Flow[Job]:
+        self._needs_ledger(reference)
+        folder = None if output is None else str(Path(output).absolute())
+        if isinstance(plans, Plan):
+            return submitting.submit(
+                self._here(plans),
+                simulated=self.simulated,
+                idempotency_key=str(uuid.uuid4()),
+                reference=reference,
+                folder=folder,
+                retries=self.retries,
+            )
+        return routing.submit_somewhere(
+            [self._here(plan) for plan in plans],
+            self.health,
+            simulated=self.simulated,
+            idempotency_key=str(uuid.uuid4()),
+            reference=reference,
+            folder=folder,
+            retries=self.retries,
+        )
+
+    def _generation(
+        self,
+        plans: Plan | Sequence[Plan],
+        output: str | Path,
+        timeout: float,
+        reference: str | None,
+    ) -> Flow[Job]:
+        folder = Path(output).absolute()
+        chosen = [plans] if isinstance(plans, Plan) else plans
+        return recovery.generate_once(
+            self._submission(plans, reference, folder),
+            reference=reference,
+            simulated=self.simulated,
+            folder=folder,
+            timeout=timeout,
+            base_urls={plan.vendor: self._here(plan).base_url for plan in chosen},
+            stream=any(plan.stream for plan in chosen),
+        )
+
+    def _plans(
+        self,
+        request: Request | Plan | Sequence[Plan],
+        vendor: str | None,
+        options: PlanOptions,
+    ) -> Plan | Sequence[Plan]:
+        """What is already planned as it is; the plan of a request."""
+        if isinstance(request, Plan):
+            return request
+        if isinstance(request, Sequence) and all(isinstance(one, Plan) for one in request):
+            return request
+        return self.plan(request, vendor, **options)  # type: ignore[arg-type]
+
+    def _needs_ledger(self, reference: str | None) -> None:
+        if reference is not None and self.ledger is None:
+            problem = "reference: it is kept in a ledger, and this client has none: pass ledger="
+            raise RequestError([problem])
+
+    def _resumption(self, name: str, output: str | Path | None, timeout: float) -> Flow[Job]:
+        folder = Path(output) if output else None
+        return recovery.resume(self._entry(name).id, folder=folder, timeout=timeout)
+
+    def _reconciliation(self, names: tuple[str, ...]) -> Flow[list[Finding]]:
+        if names:
+            return recovery.reconcile([self._entry(name).id for name in names])
+        return recovery.reconcile([entry.id for entry in self.jobs(["ambiguous"])])
+
+    def _resubmission(
+        self, name: str, accepted: bool, output: str | Path | None, timeout: float
+    ) -> Flow[Job]:
+        entry, folder = self._entry(name).id, Path(output) if output else None
+        return recovery.resubmit(
+            entry, accept_double_billing=accepted, folder=folder, timeout=timeout
+        )
+
+    def _entry(self, name: str) -> LedgerEntry:
+        entry = self._kept().entry(name)
+        if entry.submission.simulated != self.simulated:
+            message = _other_kind(entry.id, entry.submission.simulated)
+            raise UnknownNameError(message, ledger_id=entry.id)
+        return entry
+
+    def _kept(self) -> Ledger:
+        if self.ledger is None:
+            raise LedgerError("this client keeps no ledger: give it one with ledger=")
+        return self.ledger
+
+    def jobs(self, states: Iterable[State] | None = None) -> list[LedgerEntry]:
+        """The ledger's entries of this client's kind (live or simulated), oldest first.
+
+        `states` selects some of them. Raises LedgerError where the client keeps no ledger.
+        """
+        return self._kept().entries(states, simulated=self.simulated)
+
+    def _known(self, job: Job) -> Job:
+        """The job itself. A live client refuses simulated jobs, a simulated one live jobs."""
+        if job.simulated != self.simulated:
+            raise UnknownNameError(_other_kind(job.id, job.simulated), vendor=job.vendor, job=job)
+        return job
+
+    def __reduce__(self) -> str:
+        raise TypeError("a client is not pickled: it holds keys and connections")
+
+    def _close_ledger(self) -> None:
+        if self.ledger is not None and self._owns_ledger:
+            self.ledger.close()
+
+
+def _base_url(vendor: str, url: str) -> str:
+    problem = "not an http(s) URL" if media.is_local(url) else media.url_problem(url)
+    if problem is None and set("@?#") & set(url):
+        problem = "it has a user name, query or fragment"
+    if problem is not None:
+        # The value is not shown: it may hold a password.
+        raise RequestError([f"the base URL of {vendor}: {problem}"])
+    return url.rstrip("/")
+
+
+def _other_kind(name: str, simulated: bool) -> str:
+    kind = "simulated" if simulated else "live"
+    return f"{name} is a {kind} job, and this client is not {kind}"
+
+
+def each_once(jobs: Iterable[Job]) -> Iterator[Job]:
+    """Each job once, by vendor and task id."""
+    seen: set[tuple[str, str]] = set()
+    for job in jobs:
+        if (job.vendor, job.id) not in seen:
+            seen.add((job.vendor, job.id))
+            yield job

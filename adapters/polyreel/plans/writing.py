@@ -1,0 +1,168 @@
+"""Writing a native body: the rows of one route, preferences, and the caller's own native fields.
+
+A `Writing` holds the body and the report about it from the first row to the last correction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from ..mapping.reports import Allowance, Fate, MappingEntry, MappingReport, Problem, refuse
+from ..mapping.rows import Field, Row, has_work
+from ..places import Json, JsonObject, get, leaves, merge, pointer, put
+from ..providers.base.provider import Provider
+from ..providers.base.routes import Route
+from ..providers.base.schemas import SchemaViolation
+from .wording import describe, row_at
+
+
+@frozen(eq=False, slots=False)
+class Writing:
+    """The native body of one request on one route, and what became of each field on the way."""
+
+    provider: Provider
+    route: Route
+    shared: Mapping[str, Any]
+    """The shared request without `model` and `extra`."""
+    allow: Mapping[str, Allowance]
+    body: JsonObject = field(factory=dict)
+    report: MappingReport = field(factory=MappingReport)
+
+    def write_rows(self, preferences: Mapping[str, Any]) -> None:
+        """Write the request, and the preferences for what it leaves unset, through the rows."""
+        preferred = self._preferred(preferences) if preferences else {}
+        write_body(self.route, {**self.shared, **preferred}, self.allow, self.body, self.report)
+        if preferred:
+            reason = f"asked for: {self.provider.id} may make another by default"
+            self.report.entries[:] = [
+                evolve(entry, source="", fate=Fate.DEFAULTED, reason=reason)
+                if entry.field in preferred
+                else entry
+                for entry in self.report.entries
+            ]
+
+    def _preferred(self, preferences: Mapping[str, Any]) -> JsonObject:
+        """The preferences that need a word: unset, not the vendor's default, and possible here."""
+        defaults = self.provider.defaults(self.route)
+        return {
+            name: value
+            for name, value in preferences.items()
+            if name not in self.shared
+            and defaults.get(name) != value
+            and can_express(self.provider, self.route, name, value)
+        }
+
+    def note_model(self, *, asked: bool) -> None:
+        """Report the model family of the route, first of all entries."""
+        self.report.entries.insert(0, _model_entry(self.route, self.provider.id, asked=asked))
+
+    def add_extra(self, extra: Mapping[str, JsonObject], *, override: bool) -> None:
+        """Merge the caller's native fields. What a row has written stays, unless `override`."""
+        entries, problems = self.report.entries, self.report.problems
+        for vendor, natives in extra.items():
+            source = f"/extra/{vendor}"
+            if vendor != self.provider.id:
+                reason = f"meant for {vendor}"
+                entries.append(MappingEntry("extra", source, "", Fate.DROPPED, reason))
+                continue
+            for at in list(merge(self.body, natives)):
+                place = at.strip("/").replace("/", ".")
+                if override:
+                    put(self.body, place, get(natives, place))
+                else:
+                    reason = (
+                        f"{at} is already set by the request; leave it out, or ask for overriding"
+                    )
+                    problems.append(Problem("extra", source + at, reason))
+            for at, _ in leaves(natives):
+                entries.append(MappingEntry("extra", source + at, at, Fate.EXACT, "extra"))
+
+    def approximate(self, violations: Iterable[SchemaViolation]) -> bool:
+        """Bring values to the vendor's limit, or leave them out, where the caller allows it.
+
+        The result is whether anything changed.
+        """
+        changed = False
+        for violation in violations:
+            row, name = row_at(self.route, violation.path)
+            if not isinstance(row, Field) or name not in self.allow:
+                continue
+            fate = self._corrected(row, violation, self.allow[name])
+            if fate is None:
+                continue
+            reason, limit = describe(violation, row, self.shared.get(name), "")
+            target = "" if fate is Fate.DROPPED else pointer(row.native)
+            kept = [entry for entry in self.report.entries if entry.field != name]
+            entry = MappingEntry(name, f"/{name}", target, fate, f"{reason}; {limit}")
+            self.report.entries[:] = [*kept, entry]
+            changed = True
+        return changed
+
+    def _corrected(self, row: Field, violation: SchemaViolation, allowed: Allowance) -> Fate | None:
+        """Correct one value of the body where that is possible; the result is what became of it."""
+        if allowed == "drop":
+            parent, _, name = row.native.rpartition(".")
+            (get(self.body, parent) if parent else self.body).pop(name, None)
+            return Fate.DROPPED
+        is_whole_value = len(violation.path) == row.native.count(".") + 1
+        if violation.kind in {"maximum", "minimum"} and is_whole_value:
+            put(self.body, row.native, violation.limit)
+            return Fate.APPROXIMATED
+        if violation.kind == "maxItems":
+            put(self.body, row.native, get(self.body, row.native)[: violation.limit])
+            return Fate.APPROXIMATED
+        return None
+
+
+def write_body(
+    route: Route,
+    shared: Mapping[str, Any],
+    allow: Mapping[str, Allowance],
+    body: JsonObject,
+    report: MappingReport,
+) -> None:
+    """Write a shared request (without `model` and `extra`) into a body through a route's rows."""
+    rows, unknown = _rows_at_work(route, tuple(shared))
+    for row in rows:
+        row.write(shared, body, allow, report)
+    for name in unknown:
+        refuse(name, f"{route.model} {route.workflow} has no such field", allow, report)
+
+
+@lru_cache(maxsize=1000)
+def _rows_at_work(route: Route, names: tuple[str, ...]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """The rows that write something for these fields, and the fields that the route does not know.
+
+    Remembered, because most requests of a program set the same fields.
+    """
+    rows = tuple(row for row in route.rows if has_work(row, names))
+    return rows, tuple(name for name in names if name not in route.by_name)
+
+
+def can_express(provider: Provider, route: Route, name: str, value: Json) -> bool:
+    """Whether a route can express a value of one field, as far as that field alone decides it."""
+    row = route.by_name.get(name)
+    if row is None:
+        return False
+    report = MappingReport()
+    body: JsonObject = {}
+    row.write({name: value}, body, {}, report)
+    if report.problems or not isinstance(row, Field):
+        return not report.problems
+    schema = provider.contract.property(route.schema, row.native) or {}
+    return get(body, row.native) in schema.get("enum", [get(body, row.native)])
+
+
+@lru_cache(maxsize=1000)
+def _model_entry(route: Route, vendor: str, *, asked: bool) -> MappingEntry:
+    constant = next((row for row in route.constants if row.field == "model"), None)
+    target = pointer(constant.native) if constant else ""
+    if asked:
+        reason = "" if target else "part of the URL"
+        return MappingEntry("model", "/model", target, Fate.CONVERTED, reason)
+    reason = f"{route.model} is {vendor}'s first for {route.workflow}"
+    return MappingEntry("model", "", target, Fate.DEFAULTED, reason)
