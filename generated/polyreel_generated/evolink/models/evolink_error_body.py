@@ -14,10 +14,10 @@ T = TypeVar("T", bound="EvolinkErrorBody")
 
 @_attrs_define
 class EvolinkErrorBody:
-    """The official client also reads action_url, limit_scope, key_name, estimated_credits, account_balance_credits,
-    total_limit_credits, used_credits, remaining_credits, daily_limit_credits, daily_used_credits, reset_timezone,
-    allowed_models,
-    expired_at, and for validation min, max and allowed_values.
+    """The official client also reads action_url, limit_scope, key_name, estimated_credits,
+    account_balance_credits, total_limit_credits, used_credits, remaining_credits,
+    daily_limit_credits, daily_used_credits, reset_timezone, allowed_models, expired_at, and for
+    validation min, max and allowed_values.
 
     """
 

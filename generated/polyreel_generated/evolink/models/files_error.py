@@ -14,9 +14,8 @@ T = TypeVar("T", bound="FilesError")
 
 @_attrs_define
 class FilesError:
-    """The file host's own envelope. Codes 400, 401, 403, 404, 500; 40001 too large, 40002 type not allowed, 40003 quota,
-    40004 URL
-    download failed, 50001 storage.
+    """The file host's own envelope. Codes 400, 401, 403, 404, 500; 40001 too large, 40002 type not
+    allowed, 40003 quota, 40004 URL download failed, 50001 storage.
 
     """
 

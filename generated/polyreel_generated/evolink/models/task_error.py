@@ -17,12 +17,11 @@ class TaskError:
     """Why a task failed. Failed tasks are refunded."""
 
     code: int | str | Unset = UNSET
-    """ User side: content_policy_violation, invalid_parameters, image_processing_error, image_dimension_mismatch,
-    request_cancelled.
-    Server side: generation_failed_no_content, service_error, generation_timeout, resource_exhausted,
-    quota_exceeded,
-    service_unavailable, resource_not_found, unknown_error. Also seen: model_unavailable, upstream_error,
-    rate_limited.
+    """ User side: content_policy_violation, invalid_parameters, image_processing_error,
+    image_dimension_mismatch, request_cancelled. Server side: generation_failed_no_content,
+    service_error, generation_timeout, resource_exhausted, quota_exceeded,
+    service_unavailable, resource_not_found, unknown_error. Also seen: model_unavailable,
+    upstream_error, rate_limited.
      """
     message: str | Unset = UNSET
     type_: str | Unset = UNSET

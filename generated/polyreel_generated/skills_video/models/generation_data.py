@@ -18,9 +18,8 @@ T = TypeVar("T", bound="GenerationData")
 
 @_attrs_define
 class GenerationData:
-    """A model's output. The poll page shows an image's. The members of a video's output are unknown: videos and video are
-    inferred
-    from it.
+    """A model's output. The poll page shows an image's. The members of a video's output are
+    unknown: videos and video are inferred from it.
 
     """
 

@@ -19,9 +19,8 @@ T = TypeVar("T", bound="GenerationEvent")
 
 @_attrs_define
 class GenerationEvent:
-    """One `data:` line of a stream. The sse page shows usage as zero until the end, so it counts at the end only
-    (inferred), and no
-    input.
+    """One `data:` line of a stream. The sse page shows usage as zero until the end, so it counts
+    at the end only (inferred), and no input.
 
     """
 

@@ -26,8 +26,8 @@ T = TypeVar("T", bound="KlingO3ImageRequest")
 
 @_attrs_define
 class KlingO3ImageRequest:
-    """Text to image, with or without references. The old render, about Mar-Apr 2026, also had `elements`; the newest has
-    not.
+    """Text to image, with or without references. The old render, about Mar-Apr 2026, also had
+    `elements`; the newest has not.
 
     """
 

@@ -27,9 +27,8 @@ T = TypeVar("T", bound="KlingO3ReferenceToVideo")
 
 @_attrs_define
 class KlingO3ReferenceToVideo:
-    """From reference images, optionally with a start and an end frame. The images count together with elements, at most 4,
-    says the
-    seed page, which has no field for elements.
+    """From reference images, optionally with a start and an end frame. The images count together
+    with elements, at most 4, says the seed page, which has no field for elements.
 
     """
 

@@ -28,9 +28,9 @@ T = TypeVar("T", bound="KlingO3VideoForm")
 
 @_attrs_define
 class KlingO3VideoForm:
-    """The fields of createKlingO3Video. A media part is a file, or text with a public URL; lists repeat their name without
-    brackets
-    (quickstart). inferred: that Kling takes forms, and that numbers and booleans travel as text.
+    """The fields of createKlingO3Video. A media part is a file, or text with a public URL; lists
+    repeat their name without brackets (quickstart). inferred: that Kling takes forms, and that
+    numbers and booleans travel as text.
 
     """
 

@@ -27,8 +27,8 @@ T = TypeVar("T", bound="KlingV26MotionControl")
 
 @_attrs_define
 class KlingV26MotionControl:
-    """Carries the motion of a video over to a character. The video's limits are unknown. inferred: the clip is as long as
-    the video.
+    """Carries the motion of a video over to a character. The video's limits are unknown. inferred:
+    the clip is as long as the video.
 
     """
 

@@ -36,7 +36,10 @@ T = TypeVar("T", bound="KlingV26VideoForm")
 
 @_attrs_define
 class KlingV26VideoForm:
-    """The fields of createKlingV26Video; see KlingO3VideoForm. The prompt is required except for motion control."""
+    """The fields of createKlingV26Video; see KlingO3VideoForm. The prompt is required except for
+    motion control.
+
+    """
 
     prompt: str | Unset = UNSET
     feature: KlingV26VideoFormFeature | Unset = UNSET

@@ -14,9 +14,9 @@ T = TypeVar("T", bound="SkillsError")
 
 @_attrs_define
 class SkillsError:
-    """A flat error. The newest status page promises code and message; older renders have no code. `error` is a legacy word
-    on most
-    errors and may differ from code. The skills repo's client also tolerates an object in `error`, and plain text.
+    """A flat error. The newest status page promises code and message; older renders have no code.
+    `error` is a legacy word on most errors and may differ from code. The skills repo's client
+    also tolerates an object in `error`, and plain text.
 
     """
 

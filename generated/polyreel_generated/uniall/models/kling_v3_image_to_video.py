@@ -23,11 +23,10 @@ T = TypeVar("T", bound="KlingV3ImageToVideo")
 
 @_attrs_define
 class KlingV3ImageToVideo:
-    """Image to video: a first frame, first and last frame, or several shots. Exactly one of `prompt` and
-    `extra_body.multi_prompt`: the create
-    page says that in image mode the two must not be sent together (the seed lost the "not"). Whether UniAll takes a
-    body without
-    prompt, as its own example has it, is unknown; stock new-api answers 400 "prompt is required".
+    """Image to video: a first frame, first and last frame, or several shots. Exactly one of
+    `prompt` and `extra_body.multi_prompt`: the create page says that in image mode the two must
+    not be sent together (the seed lost the "not"). Whether UniAll takes a body without prompt,
+    as its own example has it, is unknown; stock new-api answers 400 "prompt is required".
 
     """
 
@@ -44,11 +43,10 @@ class KlingV3ImageToVideo:
     """ Shape of the picture. Beside an image it is not guaranteed; the finished video decides (create page, Kling
     page). """
     duration: int | Unset = UNSET
-    """ Whole seconds, sent as the JSON integer `5`, never `5.0` or `"5"`: new-api reads `5.0` as 0 without an
-    error, and read
-    `"5"` only from 3 Apr 2026 on (08a5243bb). The page's table says string, all its examples are integers. No
-    documented default;
-    a stock gateway would bill 4 s when it is left out, so always send it.
+    """ Whole seconds, sent as the JSON integer `5`, never `5.0` or `"5"`: new-api reads `5.0`
+    as 0 without an error, and read `"5"` only from 3 Apr 2026 on (08a5243bb). The page's
+    table says string, all its examples are integers. No documented default; a stock gateway
+    would bill 4 s when it is left out, so always send it.
      """
     extra_body: KlingV3ImageExtraBody | Unset = UNSET
     """ Optional extras of image to video. """

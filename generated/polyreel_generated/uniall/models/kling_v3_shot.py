@@ -12,8 +12,8 @@ T = TypeVar("T", bound="KlingV3Shot")
 
 @_attrs_define
 class KlingV3Shot:
-    """One shot. The examples hold `prompt` alone; whether the `index` and `duration` of Kling's own API are taken is
-    unknown.
+    """One shot. The examples hold `prompt` alone; whether the `index` and `duration` of Kling's
+    own API are taken is unknown.
 
     """
 

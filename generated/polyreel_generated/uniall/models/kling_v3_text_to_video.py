@@ -23,9 +23,8 @@ T = TypeVar("T", bound="KlingV3TextToVideo")
 
 @_attrs_define
 class KlingV3TextToVideo:
-    """Text to video: no `image`, no `last_image`. The seed page marks every field as required, its own examples do not
-    keep to that; the
-    Kling page is followed.
+    """Text to video: no `image`, no `last_image`. The seed page marks every field as required, its
+    own examples do not keep to that; the Kling page is followed.
 
     """
 
@@ -37,11 +36,10 @@ class KlingV3TextToVideo:
     """ Shape of the picture. Beside an image it is not guaranteed; the finished video decides (create page, Kling
     page). """
     duration: int | Unset = UNSET
-    """ Whole seconds, sent as the JSON integer `5`, never `5.0` or `"5"`: new-api reads `5.0` as 0 without an
-    error, and read
-    `"5"` only from 3 Apr 2026 on (08a5243bb). The page's table says string, all its examples are integers. No
-    documented default;
-    a stock gateway would bill 4 s when it is left out, so always send it.
+    """ Whole seconds, sent as the JSON integer `5`, never `5.0` or `"5"`: new-api reads `5.0`
+    as 0 without an error, and read `"5"` only from 3 Apr 2026 on (08a5243bb). The page's
+    table says string, all its examples are integers. No documented default; a stock gateway
+    would bill 4 s when it is left out, so always send it.
      """
     extra_body: KlingV3TextExtraBody | Unset = UNSET
     """ Optional extras of text to video. """

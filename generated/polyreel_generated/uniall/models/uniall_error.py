@@ -18,9 +18,8 @@ T = TypeVar("T", bound="UniallError")
 
 @_attrs_define
 class UniallError:
-    """Both error styles. Read `error.message`, `error.type`, `error.code`; else `message` and `code`; else the raw text (a
-    429
-    may be empty, a proxy may send HTML).
+    """Both error styles. Read `error.message`, `error.type`, `error.code`; else `message` and
+    `code`; else the raw text (a 429 may be empty, a proxy may send HTML).
 
     """
 

@@ -18,9 +18,9 @@ T = TypeVar("T", bound="VideoSubmission")
 
 @_attrs_define
 class VideoSubmission:
-    """Reply to create. Nothing is required, not even `id`: known gateways answer with `id`, with `task_id` alone, or with
-    `data.task_id`.
-    Read them in this order; with none of the three the outcome is not known.
+    """Reply to create. Nothing is required, not even `id`: known gateways answer with `id`, with
+    `task_id` alone, or with `data.task_id`. Read them in this order; with none of the three the
+    outcome is not known.
 
     """
 

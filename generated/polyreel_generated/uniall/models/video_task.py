@@ -21,18 +21,16 @@ T = TypeVar("T", bound="VideoTask")
 
 @_attrs_define
 class VideoTask:
-    """A task in any of the known shapes. `id` is not required, as the envelope carries its ids in `data` and the rc.30
-    shape has
-    `task_id` only; the caller knows the id it asked for.
+    """A task in any of the known shapes. `id` is not required, as the envelope carries its ids in
+    `data` and the rc.30 shape has `task_id` only; the caller knows the id it asked for.
 
-    Status words, any case: queued, submitted, pending, not_start wait; in_progress, processing, running run; completed,
-    succeeded, succeed,
-    success are done; failed, failure, cancelled, expired have failed; anything else, also `unknown`, keeps waiting.
+    Status words, any case: queued, submitted, pending, not_start wait; in_progress, processing,
+    running run; completed, succeeded, succeed, success are done; failed, failure, cancelled,
+    expired have failed; anything else, also `unknown`, keeps waiting.
 
-    The video URL is the first of `video_url`, `result.video_url`, `result.outputs[0]`, `metadata.url`, `url`,
-    `result_url`, then the
-    same inside `data`; before Feb 2026 `data.fail_reason` of a SUCCESS. A URL is never the test of success: on FAILURE
-    `result_url`
+    The video URL is the first of `video_url`, `result.video_url`, `result.outputs[0]`,
+    `metadata.url`, `url`, `result_url`, then the same inside `data`; before Feb 2026
+    `data.fail_reason` of a SUCCESS. A URL is never the test of success: on FAILURE `result_url`
     holds the error text.
 
     """

@@ -20,9 +20,8 @@ T = TypeVar("T", bound="VideoTaskEnvelope")
 
 @_attrs_define
 class VideoTaskEnvelope:
-    """The envelope of GET /v1/video/generations/{id}. Nothing is required: published docs of new-api also show the inner
-    object
-    without envelope, hence the flat members.
+    """The envelope of GET /v1/video/generations/{id}. Nothing is required: published docs of
+    new-api also show the inner object without envelope, hence the flat members.
 
     """
 

@@ -108,10 +108,9 @@ def sync_detailed(
 ) -> Response[FileUpload | FilesError]:
     """Upload one file as multipart form data.
 
-     Synchronous. Images up to 100 MB; 100 files per account (500 for VIP); a file expires after 72
-    hours; the same name
-    overwrites. The docs allow JPEG, PNG, GIF and WebP only; pages disagree on video, so a video upload
-    is unknown.
+     Synchronous. Images up to 100 MB; 100 files per account (500 for VIP); a file expires after
+    72 hours; the same name overwrites. The docs allow JPEG, PNG, GIF and WebP only; pages
+    disagree on video, so a video upload is unknown.
 
     Args:
         body (UploadStreamForm): The server also takes the spellings uploadPath and fileName.
@@ -137,10 +136,9 @@ def sync(
 ) -> FileUpload | FilesError | None:
     """Upload one file as multipart form data.
 
-     Synchronous. Images up to 100 MB; 100 files per account (500 for VIP); a file expires after 72
-    hours; the same name
-    overwrites. The docs allow JPEG, PNG, GIF and WebP only; pages disagree on video, so a video upload
-    is unknown.
+     Synchronous. Images up to 100 MB; 100 files per account (500 for VIP); a file expires after
+    72 hours; the same name overwrites. The docs allow JPEG, PNG, GIF and WebP only; pages
+    disagree on video, so a video upload is unknown.
 
     Args:
         body (UploadStreamForm): The server also takes the spellings uploadPath and fileName.
@@ -166,10 +164,9 @@ async def asyncio_detailed(
 ) -> Response[FileUpload | FilesError]:
     """Upload one file as multipart form data.
 
-     Synchronous. Images up to 100 MB; 100 files per account (500 for VIP); a file expires after 72
-    hours; the same name
-    overwrites. The docs allow JPEG, PNG, GIF and WebP only; pages disagree on video, so a video upload
-    is unknown.
+     Synchronous. Images up to 100 MB; 100 files per account (500 for VIP); a file expires after
+    72 hours; the same name overwrites. The docs allow JPEG, PNG, GIF and WebP only; pages
+    disagree on video, so a video upload is unknown.
 
     Args:
         body (UploadStreamForm): The server also takes the spellings uploadPath and fileName.
@@ -195,10 +192,9 @@ async def asyncio(
 ) -> FileUpload | FilesError | None:
     """Upload one file as multipart form data.
 
-     Synchronous. Images up to 100 MB; 100 files per account (500 for VIP); a file expires after 72
-    hours; the same name
-    overwrites. The docs allow JPEG, PNG, GIF and WebP only; pages disagree on video, so a video upload
-    is unknown.
+     Synchronous. Images up to 100 MB; 100 files per account (500 for VIP); a file expires after
+    72 hours; the same name overwrites. The docs allow JPEG, PNG, GIF and WebP only; pages
+    disagree on video, so a video upload is unknown.
 
     Args:
         body (UploadStreamForm): The server also takes the spellings uploadPath and fileName.

@@ -188,13 +188,11 @@ def sync_detailed(
     """Create a video generation task.
 
      Credits are reserved when the task is accepted and settled at its end.
-    A repeat with the same `Idempotency-Key` and body returns the original task with `Idempotency-
-    Replayed: true`. The header is
-    known from the official client and its tests only, not from the docs pages.
-    409 proves nothing about billing: `paid_outcome_unknown` says that the outcome of an earlier request
-    with this key is still
-    open, so a paid task may exist; `idempotency_conflict` says that the key already belongs to another
-    body.
+    A repeat with the same `Idempotency-Key` and body returns the original task with
+    `Idempotency-Replayed: true`. The header is known from the official client and its tests
+    only, not from the docs pages. 409 proves nothing about billing: `paid_outcome_unknown` says
+    that the outcome of an earlier request with this key is still open, so a paid task may
+    exist; `idempotency_conflict` says that the key already belongs to another body.
 
     Args:
         idempotency_key (str | Unset):
@@ -233,13 +231,11 @@ def sync(
     """Create a video generation task.
 
      Credits are reserved when the task is accepted and settled at its end.
-    A repeat with the same `Idempotency-Key` and body returns the original task with `Idempotency-
-    Replayed: true`. The header is
-    known from the official client and its tests only, not from the docs pages.
-    409 proves nothing about billing: `paid_outcome_unknown` says that the outcome of an earlier request
-    with this key is still
-    open, so a paid task may exist; `idempotency_conflict` says that the key already belongs to another
-    body.
+    A repeat with the same `Idempotency-Key` and body returns the original task with
+    `Idempotency-Replayed: true`. The header is known from the official client and its tests
+    only, not from the docs pages. 409 proves nothing about billing: `paid_outcome_unknown` says
+    that the outcome of an earlier request with this key is still open, so a paid task may
+    exist; `idempotency_conflict` says that the key already belongs to another body.
 
     Args:
         idempotency_key (str | Unset):
@@ -278,13 +274,11 @@ async def asyncio_detailed(
     """Create a video generation task.
 
      Credits are reserved when the task is accepted and settled at its end.
-    A repeat with the same `Idempotency-Key` and body returns the original task with `Idempotency-
-    Replayed: true`. The header is
-    known from the official client and its tests only, not from the docs pages.
-    409 proves nothing about billing: `paid_outcome_unknown` says that the outcome of an earlier request
-    with this key is still
-    open, so a paid task may exist; `idempotency_conflict` says that the key already belongs to another
-    body.
+    A repeat with the same `Idempotency-Key` and body returns the original task with
+    `Idempotency-Replayed: true`. The header is known from the official client and its tests
+    only, not from the docs pages. 409 proves nothing about billing: `paid_outcome_unknown` says
+    that the outcome of an earlier request with this key is still open, so a paid task may
+    exist; `idempotency_conflict` says that the key already belongs to another body.
 
     Args:
         idempotency_key (str | Unset):
@@ -323,13 +317,11 @@ async def asyncio(
     """Create a video generation task.
 
      Credits are reserved when the task is accepted and settled at its end.
-    A repeat with the same `Idempotency-Key` and body returns the original task with `Idempotency-
-    Replayed: true`. The header is
-    known from the official client and its tests only, not from the docs pages.
-    409 proves nothing about billing: `paid_outcome_unknown` says that the outcome of an earlier request
-    with this key is still
-    open, so a paid task may exist; `idempotency_conflict` says that the key already belongs to another
-    body.
+    A repeat with the same `Idempotency-Key` and body returns the original task with
+    `Idempotency-Replayed: true`. The header is known from the official client and its tests
+    only, not from the docs pages. 409 proves nothing about billing: `paid_outcome_unknown` says
+    that the outcome of an earlier request with this key is still open, so a paid task may
+    exist; `idempotency_conflict` says that the key already belongs to another body.
 
     Args:
         idempotency_key (str | Unset):

@@ -129,9 +129,8 @@ def sync_detailed(
 ) -> Response[EvolinkError | Task]:
     """Get one task.
 
-     Reading an unfinished task makes the gateway ask its provider; the official client reads a video
-    task every 8 s.
-    Task records expire after an undocumented time.
+     Reading an unfinished task makes the gateway ask its provider; the official client reads a
+    video task every 8 s. Task records expire after an undocumented time.
 
     Args:
         task_id (str):
@@ -157,9 +156,8 @@ def sync(
 ) -> EvolinkError | Task | None:
     """Get one task.
 
-     Reading an unfinished task makes the gateway ask its provider; the official client reads a video
-    task every 8 s.
-    Task records expire after an undocumented time.
+     Reading an unfinished task makes the gateway ask its provider; the official client reads a
+    video task every 8 s. Task records expire after an undocumented time.
 
     Args:
         task_id (str):
@@ -185,9 +183,8 @@ async def asyncio_detailed(
 ) -> Response[EvolinkError | Task]:
     """Get one task.
 
-     Reading an unfinished task makes the gateway ask its provider; the official client reads a video
-    task every 8 s.
-    Task records expire after an undocumented time.
+     Reading an unfinished task makes the gateway ask its provider; the official client reads a
+    video task every 8 s. Task records expire after an undocumented time.
 
     Args:
         task_id (str):
@@ -213,9 +210,8 @@ async def asyncio(
 ) -> EvolinkError | Task | None:
     """Get one task.
 
-     Reading an unfinished task makes the gateway ask its provider; the official client reads a video
-    task every 8 s.
-    Task records expire after an undocumented time.
+     Reading an unfinished task makes the gateway ask its provider; the official client reads a
+    video task every 8 s. Task records expire after an undocumented time.
 
     Args:
         task_id (str):

@@ -160,7 +160,8 @@ def sync_detailed(
 
     Args:
         body (KlingO3ImageRequest): Text to image, with or without references. The old render,
-            about Mar-Apr 2026, also had `elements`; the newest has not.
+            about Mar-Apr 2026, also had
+            `elements`; the newest has not.
         body (KlingO3ImageForm): The fields of createKlingO3Image; see KlingO3VideoForm.
 
     Raises:
@@ -188,7 +189,8 @@ def sync(
 
     Args:
         body (KlingO3ImageRequest): Text to image, with or without references. The old render,
-            about Mar-Apr 2026, also had `elements`; the newest has not.
+            about Mar-Apr 2026, also had
+            `elements`; the newest has not.
         body (KlingO3ImageForm): The fields of createKlingO3Image; see KlingO3VideoForm.
 
     Raises:
@@ -216,7 +218,8 @@ async def asyncio_detailed(
 
     Args:
         body (KlingO3ImageRequest): Text to image, with or without references. The old render,
-            about Mar-Apr 2026, also had `elements`; the newest has not.
+            about Mar-Apr 2026, also had
+            `elements`; the newest has not.
         body (KlingO3ImageForm): The fields of createKlingO3Image; see KlingO3VideoForm.
 
     Raises:
@@ -244,7 +247,8 @@ async def asyncio(
 
     Args:
         body (KlingO3ImageRequest): Text to image, with or without references. The old render,
-            about Mar-Apr 2026, also had `elements`; the newest has not.
+            about Mar-Apr 2026, also had
+            `elements`; the newest has not.
         body (KlingO3ImageForm): The fields of createKlingO3Image; see KlingO3VideoForm.
 
     Raises:

@@ -186,18 +186,18 @@ def sync_detailed(
 ) -> Response[GenerationSubmission | SkillsError]:
     """Create a Kling O3 video.
 
-     `feature` selects the workflow; without it the body is a KlingO3TextImageToVideo. A client does best
-    to send it always.
-    Files may be sent as multipart/form-data.
+     `feature` selects the workflow; without it the body is a KlingO3TextImageToVideo. A client
+    does best to send it always. Files may be sent as multipart/form-data.
 
     Args:
         body (KlingO3FrameToVideo | KlingO3ReferenceToVideo | KlingO3TextImageToVideo |
             KlingO3VideoReferenceToVideo | KlingO3VideoToVideo): Chosen by `feature`; a body without
             it is a KlingO3TextImageToVideo.
         body (KlingO3VideoForm): The fields of createKlingO3Video. A media part is a file, or text
-            with a public URL; lists repeat their name without brackets
-            (quickstart). inferred: that Kling takes forms, and that numbers and booleans travel as
-            text.
+            with a public URL; lists
+            repeat their name without brackets (quickstart). inferred: that Kling takes forms, and
+            that
+            numbers and booleans travel as text.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -225,18 +225,18 @@ def sync(
 ) -> GenerationSubmission | SkillsError | None:
     """Create a Kling O3 video.
 
-     `feature` selects the workflow; without it the body is a KlingO3TextImageToVideo. A client does best
-    to send it always.
-    Files may be sent as multipart/form-data.
+     `feature` selects the workflow; without it the body is a KlingO3TextImageToVideo. A client
+    does best to send it always. Files may be sent as multipart/form-data.
 
     Args:
         body (KlingO3FrameToVideo | KlingO3ReferenceToVideo | KlingO3TextImageToVideo |
             KlingO3VideoReferenceToVideo | KlingO3VideoToVideo): Chosen by `feature`; a body without
             it is a KlingO3TextImageToVideo.
         body (KlingO3VideoForm): The fields of createKlingO3Video. A media part is a file, or text
-            with a public URL; lists repeat their name without brackets
-            (quickstart). inferred: that Kling takes forms, and that numbers and booleans travel as
-            text.
+            with a public URL; lists
+            repeat their name without brackets (quickstart). inferred: that Kling takes forms, and
+            that
+            numbers and booleans travel as text.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -264,18 +264,18 @@ async def asyncio_detailed(
 ) -> Response[GenerationSubmission | SkillsError]:
     """Create a Kling O3 video.
 
-     `feature` selects the workflow; without it the body is a KlingO3TextImageToVideo. A client does best
-    to send it always.
-    Files may be sent as multipart/form-data.
+     `feature` selects the workflow; without it the body is a KlingO3TextImageToVideo. A client
+    does best to send it always. Files may be sent as multipart/form-data.
 
     Args:
         body (KlingO3FrameToVideo | KlingO3ReferenceToVideo | KlingO3TextImageToVideo |
             KlingO3VideoReferenceToVideo | KlingO3VideoToVideo): Chosen by `feature`; a body without
             it is a KlingO3TextImageToVideo.
         body (KlingO3VideoForm): The fields of createKlingO3Video. A media part is a file, or text
-            with a public URL; lists repeat their name without brackets
-            (quickstart). inferred: that Kling takes forms, and that numbers and booleans travel as
-            text.
+            with a public URL; lists
+            repeat their name without brackets (quickstart). inferred: that Kling takes forms, and
+            that
+            numbers and booleans travel as text.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -303,18 +303,18 @@ async def asyncio(
 ) -> GenerationSubmission | SkillsError | None:
     """Create a Kling O3 video.
 
-     `feature` selects the workflow; without it the body is a KlingO3TextImageToVideo. A client does best
-    to send it always.
-    Files may be sent as multipart/form-data.
+     `feature` selects the workflow; without it the body is a KlingO3TextImageToVideo. A client
+    does best to send it always. Files may be sent as multipart/form-data.
 
     Args:
         body (KlingO3FrameToVideo | KlingO3ReferenceToVideo | KlingO3TextImageToVideo |
             KlingO3VideoReferenceToVideo | KlingO3VideoToVideo): Chosen by `feature`; a body without
             it is a KlingO3TextImageToVideo.
         body (KlingO3VideoForm): The fields of createKlingO3Video. A media part is a file, or text
-            with a public URL; lists repeat their name without brackets
-            (quickstart). inferred: that Kling takes forms, and that numbers and booleans travel as
-            text.
+            with a public URL; lists
+            repeat their name without brackets (quickstart). inferred: that Kling takes forms, and
+            that
+            numbers and booleans travel as text.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -160,15 +160,15 @@ def sync_detailed(
 ) -> Response[GenerationSubmission | SkillsError]:
     """Create a Kling V2.6 video.
 
-     `feature` selects the workflow; without it the body is a KlingV26TextImageToVideo. A client does
-    best to send it always.
-    Files may be sent as multipart/form-data.
+     `feature` selects the workflow; without it the body is a KlingV26TextImageToVideo. A client
+    does best to send it always. Files may be sent as multipart/form-data.
 
     Args:
         body (KlingV26MotionControl | KlingV26TextImageToVideo): Chosen by `feature`; a body
             without it is a KlingV26TextImageToVideo.
         body (KlingV26VideoForm): The fields of createKlingV26Video; see KlingO3VideoForm. The
-            prompt is required except for motion control.
+            prompt is required except for
+            motion control.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -191,15 +191,15 @@ def sync(
 ) -> GenerationSubmission | SkillsError | None:
     """Create a Kling V2.6 video.
 
-     `feature` selects the workflow; without it the body is a KlingV26TextImageToVideo. A client does
-    best to send it always.
-    Files may be sent as multipart/form-data.
+     `feature` selects the workflow; without it the body is a KlingV26TextImageToVideo. A client
+    does best to send it always. Files may be sent as multipart/form-data.
 
     Args:
         body (KlingV26MotionControl | KlingV26TextImageToVideo): Chosen by `feature`; a body
             without it is a KlingV26TextImageToVideo.
         body (KlingV26VideoForm): The fields of createKlingV26Video; see KlingO3VideoForm. The
-            prompt is required except for motion control.
+            prompt is required except for
+            motion control.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -222,15 +222,15 @@ async def asyncio_detailed(
 ) -> Response[GenerationSubmission | SkillsError]:
     """Create a Kling V2.6 video.
 
-     `feature` selects the workflow; without it the body is a KlingV26TextImageToVideo. A client does
-    best to send it always.
-    Files may be sent as multipart/form-data.
+     `feature` selects the workflow; without it the body is a KlingV26TextImageToVideo. A client
+    does best to send it always. Files may be sent as multipart/form-data.
 
     Args:
         body (KlingV26MotionControl | KlingV26TextImageToVideo): Chosen by `feature`; a body
             without it is a KlingV26TextImageToVideo.
         body (KlingV26VideoForm): The fields of createKlingV26Video; see KlingO3VideoForm. The
-            prompt is required except for motion control.
+            prompt is required except for
+            motion control.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -253,15 +253,15 @@ async def asyncio(
 ) -> GenerationSubmission | SkillsError | None:
     """Create a Kling V2.6 video.
 
-     `feature` selects the workflow; without it the body is a KlingV26TextImageToVideo. A client does
-    best to send it always.
-    Files may be sent as multipart/form-data.
+     `feature` selects the workflow; without it the body is a KlingV26TextImageToVideo. A client
+    does best to send it always. Files may be sent as multipart/form-data.
 
     Args:
         body (KlingV26MotionControl | KlingV26TextImageToVideo): Chosen by `feature`; a body
             without it is a KlingV26TextImageToVideo.
         body (KlingV26VideoForm): The fields of createKlingV26Video; see KlingO3VideoForm. The
-            prompt is required except for motion control.
+            prompt is required except for
+            motion control.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -145,12 +145,13 @@ def sync_detailed(
     """Create Kling O3 images and stream their states.
 
      The body of createKlingO3Image, in JSON; whether multipart works here is unknown. `Accept:
-    text/event-stream` is recommended.
-    A broken stream says nothing about the generation: read it with getGeneration.
+    text/event-stream` is recommended. A broken stream says nothing about the generation: read
+    it with getGeneration.
 
     Args:
         body (KlingO3ImageRequest): Text to image, with or without references. The old render,
-            about Mar-Apr 2026, also had `elements`; the newest has not.
+            about Mar-Apr 2026, also had
+            `elements`; the newest has not.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -174,12 +175,13 @@ def sync(
     """Create Kling O3 images and stream their states.
 
      The body of createKlingO3Image, in JSON; whether multipart works here is unknown. `Accept:
-    text/event-stream` is recommended.
-    A broken stream says nothing about the generation: read it with getGeneration.
+    text/event-stream` is recommended. A broken stream says nothing about the generation: read
+    it with getGeneration.
 
     Args:
         body (KlingO3ImageRequest): Text to image, with or without references. The old render,
-            about Mar-Apr 2026, also had `elements`; the newest has not.
+            about Mar-Apr 2026, also had
+            `elements`; the newest has not.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -203,12 +205,13 @@ async def asyncio_detailed(
     """Create Kling O3 images and stream their states.
 
      The body of createKlingO3Image, in JSON; whether multipart works here is unknown. `Accept:
-    text/event-stream` is recommended.
-    A broken stream says nothing about the generation: read it with getGeneration.
+    text/event-stream` is recommended. A broken stream says nothing about the generation: read
+    it with getGeneration.
 
     Args:
         body (KlingO3ImageRequest): Text to image, with or without references. The old render,
-            about Mar-Apr 2026, also had `elements`; the newest has not.
+            about Mar-Apr 2026, also had
+            `elements`; the newest has not.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -232,12 +235,13 @@ async def asyncio(
     """Create Kling O3 images and stream their states.
 
      The body of createKlingO3Image, in JSON; whether multipart works here is unknown. `Accept:
-    text/event-stream` is recommended.
-    A broken stream says nothing about the generation: read it with getGeneration.
+    text/event-stream` is recommended. A broken stream says nothing about the generation: read
+    it with getGeneration.
 
     Args:
         body (KlingO3ImageRequest): Text to image, with or without references. The old render,
-            about Mar-Apr 2026, also had `elements`; the newest has not.
+            about Mar-Apr 2026, also had
+            `elements`; the newest has not.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

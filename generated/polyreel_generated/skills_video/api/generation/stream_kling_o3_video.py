@@ -166,8 +166,8 @@ def sync_detailed(
     """Create a Kling O3 video and stream its states.
 
      The body of createKlingO3Video, in JSON; whether multipart works here is unknown. `Accept:
-    text/event-stream` is recommended.
-    A broken stream says nothing about the generation: read it with getGeneration.
+    text/event-stream` is recommended. A broken stream says nothing about the generation: read
+    it with getGeneration.
 
     Args:
         body (KlingO3FrameToVideo | KlingO3ReferenceToVideo | KlingO3TextImageToVideo |
@@ -200,8 +200,8 @@ def sync(
     """Create a Kling O3 video and stream its states.
 
      The body of createKlingO3Video, in JSON; whether multipart works here is unknown. `Accept:
-    text/event-stream` is recommended.
-    A broken stream says nothing about the generation: read it with getGeneration.
+    text/event-stream` is recommended. A broken stream says nothing about the generation: read
+    it with getGeneration.
 
     Args:
         body (KlingO3FrameToVideo | KlingO3ReferenceToVideo | KlingO3TextImageToVideo |
@@ -234,8 +234,8 @@ async def asyncio_detailed(
     """Create a Kling O3 video and stream its states.
 
      The body of createKlingO3Video, in JSON; whether multipart works here is unknown. `Accept:
-    text/event-stream` is recommended.
-    A broken stream says nothing about the generation: read it with getGeneration.
+    text/event-stream` is recommended. A broken stream says nothing about the generation: read
+    it with getGeneration.
 
     Args:
         body (KlingO3FrameToVideo | KlingO3ReferenceToVideo | KlingO3TextImageToVideo |
@@ -268,8 +268,8 @@ async def asyncio(
     """Create a Kling O3 video and stream its states.
 
      The body of createKlingO3Video, in JSON; whether multipart works here is unknown. `Accept:
-    text/event-stream` is recommended.
-    A broken stream says nothing about the generation: read it with getGeneration.
+    text/event-stream` is recommended. A broken stream says nothing about the generation: read
+    it with getGeneration.
 
     Args:
         body (KlingO3FrameToVideo | KlingO3ReferenceToVideo | KlingO3TextImageToVideo |

@@ -149,8 +149,8 @@ def sync_detailed(
     """Create a Kling V2.6 video and stream its states.
 
      The body of createKlingV26Video, in JSON; whether multipart works here is unknown. `Accept:
-    text/event-stream` is recommended.
-    A broken stream says nothing about the generation: read it with getGeneration.
+    text/event-stream` is recommended. A broken stream says nothing about the generation: read
+    it with getGeneration.
 
     Args:
         body (KlingV26MotionControl | KlingV26TextImageToVideo): Chosen by `feature`; a body
@@ -178,8 +178,8 @@ def sync(
     """Create a Kling V2.6 video and stream its states.
 
      The body of createKlingV26Video, in JSON; whether multipart works here is unknown. `Accept:
-    text/event-stream` is recommended.
-    A broken stream says nothing about the generation: read it with getGeneration.
+    text/event-stream` is recommended. A broken stream says nothing about the generation: read
+    it with getGeneration.
 
     Args:
         body (KlingV26MotionControl | KlingV26TextImageToVideo): Chosen by `feature`; a body
@@ -207,8 +207,8 @@ async def asyncio_detailed(
     """Create a Kling V2.6 video and stream its states.
 
      The body of createKlingV26Video, in JSON; whether multipart works here is unknown. `Accept:
-    text/event-stream` is recommended.
-    A broken stream says nothing about the generation: read it with getGeneration.
+    text/event-stream` is recommended. A broken stream says nothing about the generation: read
+    it with getGeneration.
 
     Args:
         body (KlingV26MotionControl | KlingV26TextImageToVideo): Chosen by `feature`; a body
@@ -236,8 +236,8 @@ async def asyncio(
     """Create a Kling V2.6 video and stream its states.
 
      The body of createKlingV26Video, in JSON; whether multipart works here is unknown. `Accept:
-    text/event-stream` is recommended.
-    A broken stream says nothing about the generation: read it with getGeneration.
+    text/event-stream` is recommended. A broken stream says nothing about the generation: read
+    it with getGeneration.
 
     Args:
         body (KlingV26MotionControl | KlingV26TextImageToVideo): Chosen by `feature`; a body

@@ -135,9 +135,8 @@ def sync_detailed(
 ) -> Response[Generation | SkillsError]:
     """Get one generation.
 
-     The vendor's own client polls every 3 s, for 600 s by default (900 s advised), and keeps polling on
-    429, 500, 502, 503 and 504
-    (skills repo).
+     The vendor's own client polls every 3 s, for 600 s by default (900 s advised), and keeps
+    polling on 429, 500, 502, 503 and 504 (skills repo).
 
     Args:
         id (str):
@@ -163,9 +162,8 @@ def sync(
 ) -> Generation | SkillsError | None:
     """Get one generation.
 
-     The vendor's own client polls every 3 s, for 600 s by default (900 s advised), and keeps polling on
-    429, 500, 502, 503 and 504
-    (skills repo).
+     The vendor's own client polls every 3 s, for 600 s by default (900 s advised), and keeps
+    polling on 429, 500, 502, 503 and 504 (skills repo).
 
     Args:
         id (str):
@@ -191,9 +189,8 @@ async def asyncio_detailed(
 ) -> Response[Generation | SkillsError]:
     """Get one generation.
 
-     The vendor's own client polls every 3 s, for 600 s by default (900 s advised), and keeps polling on
-    429, 500, 502, 503 and 504
-    (skills repo).
+     The vendor's own client polls every 3 s, for 600 s by default (900 s advised), and keeps
+    polling on 429, 500, 502, 503 and 504 (skills repo).
 
     Args:
         id (str):
@@ -219,9 +216,8 @@ async def asyncio(
 ) -> Generation | SkillsError | None:
     """Get one generation.
 
-     The vendor's own client polls every 3 s, for 600 s by default (900 s advised), and keeps polling on
-    429, 500, 502, 503 and 504
-    (skills repo).
+     The vendor's own client polls every 3 s, for 600 s by default (900 s advised), and keeps
+    polling on 429, 500, 502, 503 and 504 (skills repo).
 
     Args:
         id (str):

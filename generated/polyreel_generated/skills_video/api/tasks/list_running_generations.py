@@ -150,9 +150,8 @@ def sync_detailed(
 ) -> Response[SkillsError | list[RunningGeneration]]:
     """List the queued and running generations.
 
-     Those of the current workspace, as a bare array and without `data`. A finished generation is not in
-    it; no list of finished
-    ones is documented.
+     Those of the current workspace, as a bare array and without `data`. A finished generation is
+    not in it; no list of finished ones is documented.
 
     Args:
         workspace (str | Unset):
@@ -181,9 +180,8 @@ def sync(
 ) -> SkillsError | list[RunningGeneration] | None:
     """List the queued and running generations.
 
-     Those of the current workspace, as a bare array and without `data`. A finished generation is not in
-    it; no list of finished
-    ones is documented.
+     Those of the current workspace, as a bare array and without `data`. A finished generation is
+    not in it; no list of finished ones is documented.
 
     Args:
         workspace (str | Unset):
@@ -212,9 +210,8 @@ async def asyncio_detailed(
 ) -> Response[SkillsError | list[RunningGeneration]]:
     """List the queued and running generations.
 
-     Those of the current workspace, as a bare array and without `data`. A finished generation is not in
-    it; no list of finished
-    ones is documented.
+     Those of the current workspace, as a bare array and without `data`. A finished generation is
+    not in it; no list of finished ones is documented.
 
     Args:
         workspace (str | Unset):
@@ -243,9 +240,8 @@ async def asyncio(
 ) -> SkillsError | list[RunningGeneration] | None:
     """List the queued and running generations.
 
-     Those of the current workspace, as a bare array and without `data`. A finished generation is not in
-    it; no list of finished
-    ones is documented.
+     Those of the current workspace, as a bare array and without `data`. A finished generation is
+    not in it; no list of finished ones is documented.
 
     Args:
         workspace (str | Unset):

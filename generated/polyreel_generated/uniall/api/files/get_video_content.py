@@ -112,8 +112,8 @@ def sync_detailed(
 ) -> Response[File | UniallError]:
     """Fetch the finished file through the gateway.
 
-     Listed on UniAll's Grok page; behaviour is stock new-api's. Needs the key, as it is on the gateway's
-    own host.
+     Listed on UniAll's Grok page; behaviour is stock new-api's. Needs the key, as it is on the
+    gateway's own host.
 
     Args:
         id (str):
@@ -139,8 +139,8 @@ def sync(
 ) -> File | UniallError | None:
     """Fetch the finished file through the gateway.
 
-     Listed on UniAll's Grok page; behaviour is stock new-api's. Needs the key, as it is on the gateway's
-    own host.
+     Listed on UniAll's Grok page; behaviour is stock new-api's. Needs the key, as it is on the
+    gateway's own host.
 
     Args:
         id (str):
@@ -166,8 +166,8 @@ async def asyncio_detailed(
 ) -> Response[File | UniallError]:
     """Fetch the finished file through the gateway.
 
-     Listed on UniAll's Grok page; behaviour is stock new-api's. Needs the key, as it is on the gateway's
-    own host.
+     Listed on UniAll's Grok page; behaviour is stock new-api's. Needs the key, as it is on the
+    gateway's own host.
 
     Args:
         id (str):
@@ -193,8 +193,8 @@ async def asyncio(
 ) -> File | UniallError | None:
     """Fetch the finished file through the gateway.
 
-     Listed on UniAll's Grok page; behaviour is stock new-api's. Needs the key, as it is on the gateway's
-    own host.
+     Listed on UniAll's Grok page; behaviour is stock new-api's. Needs the key, as it is on the
+    gateway's own host.
 
     Args:
         id (str):

@@ -133,18 +133,15 @@ def sync_detailed(
     """Create a Kling v3 video task.
 
      One body for every workflow; the presence of `image` decides. Without it the body is a
-    KlingV3TextToVideo, with it a
-    KlingV3ImageToVideo (first frame, first and last frame, or multi-shot). There is no discriminator
-    field.
+    KlingV3TextToVideo, with it a KlingV3ImageToVideo (first frame, first and last frame, or
+    multi-shot). There is no discriminator field.
 
-    Every accepted POST makes and bills a new task: new-api has no idempotency key. A stock gateway
-    takes the whole charge before it
-    submits and gives it back when the submit or the task fails. Prices of the four models on UniAll are
-    unknown.
+    Every accepted POST makes and bills a new task: new-api has no idempotency key. A stock
+    gateway takes the whole charge before it submits and gives it back when the submit or the
+    task fails. Prices of the four models on UniAll are unknown.
 
-    A 503 `model_not_found` is the middleware's own answer on a stock gateway, but a 5xx in general
-    proves nothing about
-    acceptance, so none is listed as proof.
+    A 503 `model_not_found` is the middleware's own answer on a stock gateway, but a 5xx in
+    general proves nothing about acceptance, so none is listed as proof.
 
     Args:
         body (KlingV3ImageToVideo | KlingV3TextToVideo): With `image` a KlingV3ImageToVideo,
@@ -172,18 +169,15 @@ def sync(
     """Create a Kling v3 video task.
 
      One body for every workflow; the presence of `image` decides. Without it the body is a
-    KlingV3TextToVideo, with it a
-    KlingV3ImageToVideo (first frame, first and last frame, or multi-shot). There is no discriminator
-    field.
+    KlingV3TextToVideo, with it a KlingV3ImageToVideo (first frame, first and last frame, or
+    multi-shot). There is no discriminator field.
 
-    Every accepted POST makes and bills a new task: new-api has no idempotency key. A stock gateway
-    takes the whole charge before it
-    submits and gives it back when the submit or the task fails. Prices of the four models on UniAll are
-    unknown.
+    Every accepted POST makes and bills a new task: new-api has no idempotency key. A stock
+    gateway takes the whole charge before it submits and gives it back when the submit or the
+    task fails. Prices of the four models on UniAll are unknown.
 
-    A 503 `model_not_found` is the middleware's own answer on a stock gateway, but a 5xx in general
-    proves nothing about
-    acceptance, so none is listed as proof.
+    A 503 `model_not_found` is the middleware's own answer on a stock gateway, but a 5xx in
+    general proves nothing about acceptance, so none is listed as proof.
 
     Args:
         body (KlingV3ImageToVideo | KlingV3TextToVideo): With `image` a KlingV3ImageToVideo,
@@ -211,18 +205,15 @@ async def asyncio_detailed(
     """Create a Kling v3 video task.
 
      One body for every workflow; the presence of `image` decides. Without it the body is a
-    KlingV3TextToVideo, with it a
-    KlingV3ImageToVideo (first frame, first and last frame, or multi-shot). There is no discriminator
-    field.
+    KlingV3TextToVideo, with it a KlingV3ImageToVideo (first frame, first and last frame, or
+    multi-shot). There is no discriminator field.
 
-    Every accepted POST makes and bills a new task: new-api has no idempotency key. A stock gateway
-    takes the whole charge before it
-    submits and gives it back when the submit or the task fails. Prices of the four models on UniAll are
-    unknown.
+    Every accepted POST makes and bills a new task: new-api has no idempotency key. A stock
+    gateway takes the whole charge before it submits and gives it back when the submit or the
+    task fails. Prices of the four models on UniAll are unknown.
 
-    A 503 `model_not_found` is the middleware's own answer on a stock gateway, but a 5xx in general
-    proves nothing about
-    acceptance, so none is listed as proof.
+    A 503 `model_not_found` is the middleware's own answer on a stock gateway, but a 5xx in
+    general proves nothing about acceptance, so none is listed as proof.
 
     Args:
         body (KlingV3ImageToVideo | KlingV3TextToVideo): With `image` a KlingV3ImageToVideo,
@@ -250,18 +241,15 @@ async def asyncio(
     """Create a Kling v3 video task.
 
      One body for every workflow; the presence of `image` decides. Without it the body is a
-    KlingV3TextToVideo, with it a
-    KlingV3ImageToVideo (first frame, first and last frame, or multi-shot). There is no discriminator
-    field.
+    KlingV3TextToVideo, with it a KlingV3ImageToVideo (first frame, first and last frame, or
+    multi-shot). There is no discriminator field.
 
-    Every accepted POST makes and bills a new task: new-api has no idempotency key. A stock gateway
-    takes the whole charge before it
-    submits and gives it back when the submit or the task fails. Prices of the four models on UniAll are
-    unknown.
+    Every accepted POST makes and bills a new task: new-api has no idempotency key. A stock
+    gateway takes the whole charge before it submits and gives it back when the submit or the
+    task fails. Prices of the four models on UniAll are unknown.
 
-    A 503 `model_not_found` is the middleware's own answer on a stock gateway, but a 5xx in general
-    proves nothing about
-    acceptance, so none is listed as proof.
+    A 503 `model_not_found` is the middleware's own answer on a stock gateway, but a 5xx in
+    general proves nothing about acceptance, so none is listed as proof.
 
     Args:
         body (KlingV3ImageToVideo | KlingV3TextToVideo): With `image` a KlingV3ImageToVideo,

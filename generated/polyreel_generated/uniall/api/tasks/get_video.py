@@ -117,12 +117,11 @@ def sync_detailed(
 ) -> Response[UniallError | VideoTask]:
     """Read a task.
 
-     The documented query for Kling (Kling page). Poll with the id that create returned, never with
-    `task_id` from this body: in UniAll's
-    own samples that is another, upstream id.
+     The documented query for Kling (Kling page). Poll with the id that create returned, never
+    with `task_id` from this body: in UniAll's own samples that is another, upstream id.
 
-    A stock gateway refreshes tasks every 15 s, so polling faster gains nothing. An unknown task is a
-    400 `task_not_exist`, not a 404.
+    A stock gateway refreshes tasks every 15 s, so polling faster gains nothing. An unknown task
+    is a 400 `task_not_exist`, not a 404.
 
     Args:
         id (str):
@@ -148,12 +147,11 @@ def sync(
 ) -> UniallError | VideoTask | None:
     """Read a task.
 
-     The documented query for Kling (Kling page). Poll with the id that create returned, never with
-    `task_id` from this body: in UniAll's
-    own samples that is another, upstream id.
+     The documented query for Kling (Kling page). Poll with the id that create returned, never
+    with `task_id` from this body: in UniAll's own samples that is another, upstream id.
 
-    A stock gateway refreshes tasks every 15 s, so polling faster gains nothing. An unknown task is a
-    400 `task_not_exist`, not a 404.
+    A stock gateway refreshes tasks every 15 s, so polling faster gains nothing. An unknown task
+    is a 400 `task_not_exist`, not a 404.
 
     Args:
         id (str):
@@ -179,12 +177,11 @@ async def asyncio_detailed(
 ) -> Response[UniallError | VideoTask]:
     """Read a task.
 
-     The documented query for Kling (Kling page). Poll with the id that create returned, never with
-    `task_id` from this body: in UniAll's
-    own samples that is another, upstream id.
+     The documented query for Kling (Kling page). Poll with the id that create returned, never
+    with `task_id` from this body: in UniAll's own samples that is another, upstream id.
 
-    A stock gateway refreshes tasks every 15 s, so polling faster gains nothing. An unknown task is a
-    400 `task_not_exist`, not a 404.
+    A stock gateway refreshes tasks every 15 s, so polling faster gains nothing. An unknown task
+    is a 400 `task_not_exist`, not a 404.
 
     Args:
         id (str):
@@ -210,12 +207,11 @@ async def asyncio(
 ) -> UniallError | VideoTask | None:
     """Read a task.
 
-     The documented query for Kling (Kling page). Poll with the id that create returned, never with
-    `task_id` from this body: in UniAll's
-    own samples that is another, upstream id.
+     The documented query for Kling (Kling page). Poll with the id that create returned, never
+    with `task_id` from this body: in UniAll's own samples that is another, upstream id.
 
-    A stock gateway refreshes tasks every 15 s, so polling faster gains nothing. An unknown task is a
-    400 `task_not_exist`, not a 404.
+    A stock gateway refreshes tasks every 15 s, so polling faster gains nothing. An unknown task
+    is a 400 `task_not_exist`, not a 404.
 
     Args:
         id (str):

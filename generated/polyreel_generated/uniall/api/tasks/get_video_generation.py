@@ -111,10 +111,9 @@ def sync_detailed(
 ) -> Response[UniallError | VideoTaskEnvelope]:
     """Read a task in the gateway's envelope.
 
-     The query path of stock new-api gateways; some UniAll pages list it too (Vidu as the main one, Grok
-    for compatibility). For Kling the
-    documented path is GET /v1/videos/{id}; this one is a fallback. What UniAll itself answers here is
-    unknown.
+     The query path of stock new-api gateways; some UniAll pages list it too (Vidu as the main
+    one, Grok for compatibility). For Kling the documented path is GET /v1/videos/{id}; this one
+    is a fallback. What UniAll itself answers here is unknown.
 
     Args:
         id (str):
@@ -140,10 +139,9 @@ def sync(
 ) -> UniallError | VideoTaskEnvelope | None:
     """Read a task in the gateway's envelope.
 
-     The query path of stock new-api gateways; some UniAll pages list it too (Vidu as the main one, Grok
-    for compatibility). For Kling the
-    documented path is GET /v1/videos/{id}; this one is a fallback. What UniAll itself answers here is
-    unknown.
+     The query path of stock new-api gateways; some UniAll pages list it too (Vidu as the main
+    one, Grok for compatibility). For Kling the documented path is GET /v1/videos/{id}; this one
+    is a fallback. What UniAll itself answers here is unknown.
 
     Args:
         id (str):
@@ -169,10 +167,9 @@ async def asyncio_detailed(
 ) -> Response[UniallError | VideoTaskEnvelope]:
     """Read a task in the gateway's envelope.
 
-     The query path of stock new-api gateways; some UniAll pages list it too (Vidu as the main one, Grok
-    for compatibility). For Kling the
-    documented path is GET /v1/videos/{id}; this one is a fallback. What UniAll itself answers here is
-    unknown.
+     The query path of stock new-api gateways; some UniAll pages list it too (Vidu as the main
+    one, Grok for compatibility). For Kling the documented path is GET /v1/videos/{id}; this one
+    is a fallback. What UniAll itself answers here is unknown.
 
     Args:
         id (str):
@@ -198,10 +195,9 @@ async def asyncio(
 ) -> UniallError | VideoTaskEnvelope | None:
     """Read a task in the gateway's envelope.
 
-     The query path of stock new-api gateways; some UniAll pages list it too (Vidu as the main one, Grok
-    for compatibility). For Kling the
-    documented path is GET /v1/videos/{id}; this one is a fallback. What UniAll itself answers here is
-    unknown.
+     The query path of stock new-api gateways; some UniAll pages list it too (Vidu as the main
+    one, Grok for compatibility). For Kling the documented path is GET /v1/videos/{id}; this one
+    is a fallback. What UniAll itself answers here is unknown.
 
     Args:
         id (str):
