@@ -34,7 +34,9 @@ ALONE: Final = 300
 """How many jobs are asked about one by one, to compare with."""
 OPENAI_SECONDS: Final = 1.0
 LITELLM_SECONDS: Final = 10.0
-"""How long the peers wait between two polls: the SDK's default, and what the documentation's examples do."""
+"""How long the peers wait between two polls: the SDK's default, and what the documentation's
+examples do.
+"""
 
 
 @define
@@ -148,7 +150,7 @@ def client(bases: Mapping[str, str]) -> AsyncClient:
 
 
 async def submit(bases: Mapping[str, str], papers: Path) -> None:
-    """Submit all jobs, and put them on paper, so that nothing but the fleet holds them in memory."""
+    """Submit all jobs and write them to a file, so that only the scheduler holds them in memory."""
     async with client(bases) as one:
         plans = {vendor: one.plan(LONG, vendor) for vendor in bases}
         left = iter([vendor for vendor, _ in zip([*bases] * JOBS, range(JOBS), strict=False)])
@@ -225,7 +227,9 @@ def path_of(provider: Provider) -> str:
 
 
 def counted(provider: Provider, *, together: bool) -> int:
-    """How many status queries jobs of a vendor take, in virtual time: all at once, or each as if it were alone."""
+    """How many status queries jobs of a vendor take, in virtual time: all at once, or each as if it
+    were alone.
+    """
     count = Count()
     for number in range(1 if together else ALONE):
         with Client(simulator=Simulator(seed=number)) as one:

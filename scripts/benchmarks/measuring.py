@@ -37,7 +37,9 @@ class Row(NamedTuple):
 
 
 class Peers:
-    """Other libraries, each measured by its own program in an environment of its own; none where nobody asks."""
+    """Other libraries, each measured by its own program in an environment of its own; none where
+    nobody asks.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -58,7 +60,7 @@ class Peers:
 
 @contextmanager
 def serving(*command: str) -> Iterator[str]:
-    """A Python program in a process of its own, and the first line that it prints: where it serves."""
+    """A Python program in a process of its own, and the first line that it prints."""
     with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
         try:

@@ -15,11 +15,15 @@ from .measuring import Peers, Row
 
 MEDIAN, SPREAD = 90.0, 0.5
 LEAST: Final = 37.3
-"""The least that polls times seconds of waiting can come to: half of (the integral of sqrt(f S)) squared."""
+"""The least that polls times seconds of waiting can come to: half of (the integral of sqrt(f S))
+squared.
+"""
 
 
 def polling(_: Peers, jobs: int = 200_000) -> Iterator[Row]:
-    """Simulated jobs, asked about by several schedules: waiting at equal polls over the best there is."""
+    """Simulated jobs, asked about by several schedules: waiting at equal polls over the best there
+    is.
+    """
     chance = random.Random(1)
     ends = [chance.lognormvariate(math.log(MEDIAN), SPREAD) for _ in range(jobs)]
     fixed = over_the_best([10.0 * number for number in range(1, 2000)], ends)

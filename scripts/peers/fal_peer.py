@@ -1,7 +1,7 @@
 """Measure fal-client: importing and submitting. Prints one JSON object.
 
-It has no other figures: it asks its own queue about jobs, not a gateway in OpenAI's shape, and has no call that makes
-a body without sending it and none that downloads a file.
+It has no other figures: it asks its own queue about jobs, not a gateway in OpenAI's shape, and has
+no call that makes a body without sending it and none that downloads a file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ ANSWER: Final = {
 def submit(_: argparse.Namespace) -> float:
     """Seconds for one `SyncClient.submit`, over a transport that answers at once.
 
-    The client has no public place for a transport. It keeps its own, which knows a second address, above the mock.
+    The client has no public place for a transport. It keeps its own, which knows a second address,
+    above the mock.
     """
     os.environ["FAL_RUN_HOST"] = "simulated.invalid"
     fal, http = import_module("fal_client.client"), import_module("httpx")

@@ -1,6 +1,8 @@
-"""Relay status queries to a gateway, and say `"object": "video"` in the answers, without which LiteLLM refuses them.
+"""Relay status queries to a gateway, and say `"object": "video"` in the answers, without which
+LiteLLM refuses them.
 
-It prints its base URL and serves until killed; `--base-url` is that of the gateway, up to the part before /videos/{id}.
+It prints its base URL and serves until killed; `--base-url` is that of the gateway, up to the part
+before /videos/{id}.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 KEPT: Final = threading.local()
-"""The connection to the gateway, one for each thread: a thread serves one connection of a client."""
+"""The connection to the gateway, one for each thread: a thread serves one connection of a client.
+"""
 
 
 class Server(ThreadingHTTPServer):

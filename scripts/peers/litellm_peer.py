@@ -1,9 +1,12 @@
-"""Measure LiteLLM: importing, submitting, making a body, polling and downloading a video. Prints one JSON object.
+"""Measure LiteLLM: importing, submitting, making a body, polling and downloading a video. Prints
+one JSON object.
 
-LITELLM_LOCAL_MODEL_COST_MAP makes it take the table of prices in the package, not fetch a newer one while importing.
+LITELLM_LOCAL_MODEL_COST_MAP makes it take the table of prices in the package, not fetch a newer one
+while importing.
 
-`bytes` is of its provider for Runway, which sends JSON and has fields to translate; the one for OpenAI sends a form.
-`polling` needs answers whose `object` is "video"; gateway.py puts that into those of a gateway that says otherwise.
+`bytes` is of its provider for Runway, which sends JSON and has fields to translate; the one for
+OpenAI sends a form. `polling` needs answers whose `object` is "video"; gateway.py puts that into
+those of a gateway that says otherwise.
 """
 
 from __future__ import annotations
@@ -90,7 +93,9 @@ def polling(options: argparse.Namespace) -> dict[str, float]:
 
 
 def download(options: argparse.Namespace) -> dict[str, float]:
-    """A film with `video_content`, which returns bytes, written to a file as its documentation does."""
+    """A film with `video_content`, which returns bytes, written to a file as its documentation
+    does.
+    """
     litellm = import_module("litellm")
 
     def fetch(url: str, path: Path) -> None:

@@ -1,6 +1,7 @@
 """What the programs beside this file have in common: how they measure, and what they print.
 
-They run with the Python of the peer's own virtual environment, without polyreel: this is standard library only.
+They run with the Python of the peer's own virtual environment, without polyreel: this is standard
+library only.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ def report(package: str, module: str, figures: dict[str, Figure]) -> None:
 
 def importing_alone(module: str) -> float:
     """Seconds in which a fresh interpreter imports it."""
-    code = f"import time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
+    clock = "time.perf_counter()"
+    code = f"import time; start = {clock}; import {module}; print({clock} - start)"
     runs = [
         subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=True)
         for _ in range(5)
@@ -109,7 +111,9 @@ def best(work: Callable[[], Any], rounds: int, repeats: int = 7) -> float:
 async def polling(
     ask: Callable[[str], Awaitable[Any]], options: argparse.Namespace
 ) -> dict[str, float]:
-    """One status query for each job, so many at a time; `ask` may make one request only, and raises if it fails."""
+    """One status query for each job, so many at a time; `ask` may make one request only, and raises
+    if it fails.
+    """
     ids = options.ids.read_text(encoding="utf-8").split()
     await _all(ask, ids[: 2 * options.concurrency], options.concurrency)
     cpu, wall = time.process_time(), time.perf_counter()
@@ -133,7 +137,9 @@ async def _all(ask: Callable[[str], Awaitable[Any]], ids: Sequence[str], concurr
 
 
 def download(fetch: Callable[[str, Path], Any], options: argparse.Namespace) -> dict[str, float]:
-    """The best of three downloads to a file, and how far the peak of the memory rose, after one of a small file."""
+    """The best of three downloads to a file, and how far the peak of the memory rose, after one of
+    a small file.
+    """
     times = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
@@ -156,7 +162,10 @@ def download(fetch: Callable[[str, Path], Any], options: argparse.Namespace) -> 
 
 
 def _peak() -> float:
-    """The peak of this process in MiB. Linux lets ru_maxrss begin with that of the parent, so it is second choice."""
+    """The peak of this process in MiB.
+
+    Linux lets ru_maxrss begin with that of the parent, so it is second choice.
+    """
     with suppress(OSError), open("/proc/self/status", encoding="utf-8") as status:
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM:"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # macOS counts bytes

@@ -1,7 +1,8 @@
-"""Measure the OpenAI SDK: importing, submitting, polling and downloading a video. Prints one JSON object.
+"""Measure the OpenAI SDK: importing, submitting, polling and downloading a video. Prints one JSON
+object.
 
-Its client sends a video request as a multipart form, not as JSON, and has no call that makes a body without sending it:
-there is no figure `bytes`.
+Its client sends a video request as a multipart form, not as JSON, and has no call that makes a body
+without sending it: there is no figure `bytes`.
 """
 
 from __future__ import annotations
