@@ -20,14 +20,18 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polyreel.providers.base.generated import GeneratedClient
 from polyreel.places import JsonObject
 from polyreel.providers.base.contract import Contract, Operation
+from polyreel.providers.base.registry import all_providers
 from polyreel.providers.base.schemas import SCHEMAS
 from support.specs import NAMES, ROOT, SHARED, chosen, json_body, parse, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from polyreel.providers.base.provider import Provider
 
 PACKAGE: Final = "polyreel_generated"
 GENERATED: Final = ROOT / "generated" / PACKAGE
@@ -209,6 +213,30 @@ def test_every_model_can_be_imported(client: str) -> None:
         assert scope[name] is getattr(import_module(models._MODULES[name], models.__name__), name)
     with pytest.raises(AttributeError, match="NoSuchModel"):
         _ = models.NoSuchModel
+
+
+@pytest.mark.parametrize("provider", all_providers().values(), ids=list(all_providers()))
+def test_every_route_names_generated_parts_that_exist(provider: Provider) -> None:
+    """What a route names is the generated function or class; its facts are the contract's."""
+    for route in provider.routes:
+        module = import_module(route.operation.build_request.__module__)
+        assert module.__name__.startswith(f"{PACKAGE}.")
+        assert (route.operation.METHOD, route.operation.PATH) == (module.METHOD, module.PATH)
+        assert route.operation.parse_response is module.parse_response
+        model = route.body.from_dict.__self__  # type: ignore[attr-defined]
+        assert model.__name__ == route.schema
+
+
+@each_client
+def test_a_wrong_name_is_told_with_what_there_is(client: str) -> None:
+    """A call or a body that the contract does not have fails at its first use."""
+    known = next(iter(shipped(client).operations))
+    with pytest.raises(LookupError, match=f"{client} has no operation 'makeClip'.*{known}"):
+        _ = GeneratedClient(client).operation("makeClip").PATH
+    with pytest.raises(LookupError, match=f"{client} has no body 'NoSuchModel'"):
+        _ = GeneratedClient(client).body("NoSuchModel").from_dict
+    with pytest.raises(AttributeError, match="make_clip"):
+        _ = import_module(f"{PACKAGE}.{client}.api").make_clip
 
 
 # -- endpoints agree with the contract -------------------------------------------------------------

@@ -22,7 +22,13 @@ from hypothesis import strategies as st
 from polyreel import AsyncClient, Client, Job, Simulator, drivers, plan
 from polyreel.drivers import streams
 from polyreel.drivers.streams import Events
-from polyreel.errors import AmbiguousError, NeverSentError, PolyreelError, RejectedError, SubmitError
+from polyreel.errors import (
+    AmbiguousError,
+    NeverSentError,
+    PolyreelError,
+    RejectedError,
+    SubmitError,
+)
 from polyreel.plans.planning import PlanRefusedError
 from polyreel.flows import (
     EVENT_STREAM,

@@ -5,49 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Final, NoReturn
+from typing import NoReturn
 
-from .. import errors
-from ..plans.planning import PlanRefusedError
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: what Ctrl-C is, from a program."""
-
-
-EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
-    (errors.RequestError, 2),
-    (errors.UnknownNameError, 2),
-    (PlanRefusedError, 2),
-    (errors.JobFailedError, 3),
-    (errors.KeyMissingError, 4),
-    (errors.AmbiguousError, 6),
-    (errors.BudgetError, 7),
-    (errors.LedgerError, 2),
-    (errors.WebhookError, 2),
-    (errors.StillRunningError, 8),
-    (errors.DownloadError, 9),
-    (errors.MissingExtraError, 2),
-    (errors.SubmitError, 3),
-    (errors.VendorError, 3),
-    (Terminated, 143),
-    (KeyboardInterrupt, 130),
-)
-SOME_FAILED: Final = 5
-KEY_STATUSES: Final = frozenset({401, 403})
-INTERNAL: Final = 1
-
-
-def exit_code(error: BaseException) -> int:
-    """The exit code that tells what happened."""
-    if (
-        isinstance(error, (errors.RejectedError, errors.VendorError))
-        and error.status in KEY_STATUSES
-    ):
-        return 4
-    if isinstance(error, errors.LedgerError) and error.billed != "no":
-        return 6
-    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), INTERNAL)
+from .exits import EXIT_CODES, INTERNAL, SOME_FAILED, Terminated, exit_code
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -62,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         signal.signal(signal.SIGTERM, _terminate)
         # Loading takes longest, and can be interrupted too.
-        from .app import run  # noqa: PLC0415
+        from .app import run
 
         code = run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt as error:
@@ -72,3 +32,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _terminate(*_: object) -> NoReturn:
     raise Terminated
+
+
+__all__ = ["EXIT_CODES", "INTERNAL", "SOME_FAILED", "Terminated", "exit_code", "main"]

@@ -27,7 +27,8 @@ from ..client import TIMEOUT, AsyncClient
 from ..errors import BudgetError
 from ..ledger.sqlite import Ledger
 from ..money.amounts import LARGEST
-from . import SOME_FAILED, Terminated, exit_code, show
+from . import show
+from .exits import AMBIGUOUS, SOME_FAILED, Terminated, exit_code
 from .files import prepare
 from .options import (
     AsJson,
@@ -44,13 +45,7 @@ from .options import (
 if TYPE_CHECKING:
     from ..batch import Batch, Result, Row, Summary
 
-AMBIGUOUS: Final = 6
 VENDOR_HELP: Final = "Who makes the rows that name nobody; of several, the next where the one before is proved unpaid."
-
-
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(batch)
 
 
 def batch(
@@ -111,7 +106,7 @@ def batch(
     All rows are checked, planned and priced before the first is paid. Exits 0 where all are saved, 6 where some are
     ambiguous, 7 where the budget does not allow it, 5 where something else is missing; results.jsonl tells of each row.
     """
-    from ..batch import refuse, scan  # noqa: PLC0415
+    from ..batch import refuse, scan
 
     if fault and live:
         raise typer.BadParameter(
@@ -146,7 +141,7 @@ def batch(
 def _batch(
     client: AsyncClient, rows: Sequence[Row], output: Path, options: dict[str, Any]
 ) -> Batch:
-    from ..batch import Batch  # noqa: PLC0415
+    from ..batch import Batch
 
     return Batch(client, rows, output, **options)
 
@@ -252,7 +247,7 @@ def _line(result: Result) -> str:
 
 
 def _tell(made: Batch, summary: Summary, results: Sequence[Result], *, as_json: bool) -> None:
-    from ..batch import tally  # noqa: PLC0415
+    from ..batch import tally
 
     states = dict(sorted(tally(results).items()))
     show.note(", ".join(f"{state} {count}" for state, count in states.items()))

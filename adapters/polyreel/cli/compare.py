@@ -37,15 +37,6 @@ ALLOW_HELP = "FIELD=drop or FIELD=nearest: what may be lost or approximated. Sev
 TO_HELP = "Vendor, or vendor/model to accept another model family."
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    app.command(name="translate")(translate_command)
-    app.command(name="matrix")(matrix_command)
-    app.command(name="diff")(diff_command)
-    app.command(name="advise")(advise_command)
-    app.command(name="drift")(drift_command)
-
-
 # --- translate ------------------------------------------------------------------------------------
 
 
@@ -298,8 +289,8 @@ def contract_of(path: Path) -> Contract:
 
 def _yaml(content: bytes, path: Path) -> Any:
     try:
-        from ruamel.yaml import YAML  # noqa: PLC0415
-        from ruamel.yaml.error import YAMLError  # noqa: PLC0415
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
     except ImportError:
         text = "YAML specs need ruamel.yaml: pip install ruamel.yaml, or give the spec as JSON"
         raise MissingExtraError(text) from None

@@ -12,9 +12,10 @@ from typing import Any, Final
 import typer
 
 from ..errors import PolyreelError
-from ..plans.planning import PlanRefusedError
 from ..places import JsonObject
-from . import exit_code, show
+from ..plans.planning import PlanRefusedError
+from . import show
+from .exits import exit_code
 
 USAGE: Final = 2
 USAGE_ERRORS: Final = typer.BadParameter.__mro__[1:3]

@@ -1,25 +1,27 @@
-"""Options that several commands share, and the client they ask for."""
+"""Options that several commands share, and the client they ask for.
+
+What not every command needs is imported where it is used.
+"""
 
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from attrs import evolve
 
 from .. import environment
-from ..client import AsyncClient, Client
 from ..errors import LedgerError, PolyreelError, RequestError
-from ..ledger.sqlite import Ledger
-from ..money.book import PriceBook, read_prices
-from ..providers.base.registry import all_providers
 from . import show
 from .files import read
+
+if TYPE_CHECKING:
+    from ..client import AsyncClient, Client
+    from ..ledger.sqlite import Ledger
+    from ..money.book import PriceBook
 
 
 def finite(value: float) -> float:
@@ -61,6 +63,19 @@ PricesFile = Annotated[
         show_default=False,
     ),
 ]
+VendorDefaults = Annotated[
+    bool,
+    typer.Option(
+        "--vendor-defaults", help="Leave size and sound to the vendor where no flag asks."
+    ),
+]
+Stream = Annotated[
+    bool,
+    typer.Option(
+        "--stream",
+        help="Hear of the job over an event stream instead of asking, where it is offered.",
+    ),
+]
 VENDOR_HELP: Final = (
     "Vendor id; of several, the next is asked where the one before it is proved unpaid. "
     "Left out: the first that can serve the request, in the order of POLYREEL_VENDORS."
@@ -69,6 +84,13 @@ VENDOR_HELP: Final = (
 
 def prices(file: Path | None, as_of: str | None = None) -> PriceBook:
     """The user's prices and the date that is meant."""
+    import tomllib
+
+    from attrs import evolve
+
+    from ..money.book import PriceBook, read_prices
+    from ..providers.base.registry import all_providers
+
     if file is None:
         return PriceBook(as_of=as_of)
     where = f"--prices-file {file}"
@@ -82,6 +104,8 @@ def prices(file: Path | None, as_of: str | None = None) -> PriceBook:
 @contextmanager
 def open_ledger(file: Path | None) -> Iterator[Ledger]:
     """The ledger of a command line; LedgerError where it cannot be. What fails meanwhile says what to do next."""
+    from ..ledger.sqlite import Ledger
+
     with Ledger(file or environment.ledger_path()) as ledger:
         try:
             yield ledger
@@ -126,6 +150,8 @@ def client(
     vendors: Sequence[str] = (), *, live: bool, ledger: Ledger | None = None, **more: Any
 ) -> Client:
     """A client for what a command line asks."""
+    from ..client import Client
+
     return Client(**settings(vendors, live=live, ledger=ledger, **more))
 
 
@@ -133,4 +159,6 @@ def async_client(
     *, live: bool, ledger: Ledger, listener: Callable[[Any], None] | None = None
 ) -> AsyncClient:
     """A client for many jobs at once."""
+    from ..client import AsyncClient
+
     return AsyncClient(**settings((), live=live, ledger=ledger, listener=listener))

@@ -24,11 +24,7 @@ Vendors = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(with_request_flags(price))
-
-
+@with_request_flags
 def price(
     request: JsonObject,
     *,

@@ -17,13 +17,13 @@ from ..ledger.records import LedgerEntry, State
 from ..money.amounts import Cost
 from ..money.charged import charged
 from ..places import JsonObject
-from . import SOME_FAILED, exit_code, failures, show
+from . import failures, show
+from .exits import AMBIGUOUS, SOME_FAILED, exit_code
 from .files import prepare
 from .options import AsJson, LedgerFile, LiveJobs, Timeout, async_client, client, open_ledger
 
 AT_ONCE = 16
 """How many jobs are looked after at the same time."""
-AMBIGUOUS = 6
 Names = Annotated[
     list[str] | None, typer.Argument(help="Ledger ids, or their beginnings.", show_default=False)
 ]
@@ -34,12 +34,6 @@ Output = Annotated[
         help="Folder for the files; left out, the one asked for at first.", show_default=False
     ),
 ]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    for command in (jobs, resume, reconcile, adopt, resubmit, abandon):
-        app.command()(command)
 
 
 # -- jobs --------------------------------------------------------------------------------------------

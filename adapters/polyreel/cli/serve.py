@@ -25,14 +25,8 @@ if TYPE_CHECKING:
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    app.command()(simulate)
-    app.command()(listen)
-
-
 def _listen(port: int) -> tuple[socket.socket, str]:
-    from ..simulator import http  # noqa: PLC0415
+    from ..simulator import http
 
     try:
         bound = http.listen(port)
@@ -53,7 +47,7 @@ def _announce(url: str, addresses: dict[str, str], *, as_json: bool, **more: str
 
 
 def _latency(text: str | None) -> tuple[float, float] | None:
-    from ..simulator.faultfile import span  # noqa: PLC0415
+    from ..simulator.faultfile import span
 
     try:
         return None if text is None else span(text)
@@ -63,7 +57,7 @@ def _latency(text: str | None) -> tuple[float, float] | None:
 
 def _setup(file: Path | None, vendors: list[str]) -> Setup:
     """What the fault file says, with the chosen vendors in the place of its own."""
-    from ..simulator import faultfile  # noqa: PLC0415
+    from ..simulator import faultfile
 
     chosen = tuple(get_provider(vendor).id for vendor in dict.fromkeys(vendors))
     try:
@@ -75,8 +69,8 @@ def _setup(file: Path | None, vendors: list[str]) -> Setup:
 
 def _simulator(setup: Setup, speed: float, seed: int | None, memory: Path | None) -> Simulator:
     """The vendors as a setup wants them; the option goes before the file."""
-    from ..simulator import RunningClock, Simulator  # noqa: PLC0415
-    from ..simulator.memory import remember  # noqa: PLC0415
+    from ..simulator import RunningClock, Simulator
+    from ..simulator.memory import remember
 
     wanted = {name: getattr(setup, name) for name in ("keys", "balance", "link_seconds")}
     given = {name: value for name, value in wanted.items() if value is not None}
@@ -145,7 +139,7 @@ def simulate(
     The control API below /_polyreel/ reads the bill and the requests, lets things go wrong, moves the clock and sends
     webhooks; what changes something needs the token that is printed. docs/simulator.md has examples.
     """
-    from ..simulator import server  # noqa: PLC0415
+    from ..simulator import server
 
     late = _latency(latency)
     setup = _setup(faults, vendor or [])
@@ -178,8 +172,8 @@ def listen(
     with blanks between, while it changes); unsigned ones only make the vendor be asked. A webhook that never comes
     harms nothing: `polyreel resume` asks.
     """
-    from ..gateway.receiver import LIMITS, WebhookReceiver  # noqa: PLC0415
-    from ..simulator import http  # noqa: PLC0415
+    from ..gateway.receiver import LIMITS, WebhookReceiver
+    from ..simulator import http
 
     def told(event: Event, done: Delivered) -> None:
         show.note(f"{event.vendor} {event.task_id}: {event.facts.status}, {done.effect}")

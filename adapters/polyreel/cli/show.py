@@ -1,4 +1,7 @@
-"""Printing: results to stdout, everything else to stderr. No key gets through."""
+"""Printing: results to stdout, everything else to stderr. No key gets through.
+
+What draws tables and progress is imported where it is used: JSON needs none of it.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +13,22 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from ..environment import without_keys
 from ..errors import PolyreelError
-from ..ledger.records import LedgerEntry
 from ..money.amounts import Cost
 from ..money.charged import charged
-from ..plans.planning import Plan
-from ..plans.verdicts import Verdict, Violation
 from ..providers.base.answers import printable
 from ..providers.base.facts import FINAL
 from ..providers.base.registry import get_provider
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
+    from rich.status import Status
 
+    from ..ledger.records import LedgerEntry
     from ..ledger.sqlite import Ledger
+    from ..plans.planning import Plan
+    from ..plans.verdicts import Verdict, Violation
 
 
 def document(value: Any) -> None:
@@ -52,6 +51,11 @@ def note(text: str) -> None:
 
 def table(headers: list[str], rows: list[list[str]], *, markdown: bool = False) -> None:
     """A table on stdout, as wide as it needs to be where stdout is no terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     if markdown:
         for cells in (headers, ["---"] * len(headers), *rows):
             line(
@@ -180,10 +184,7 @@ class Progress:
         self._start = time.monotonic()
         self._last: dict[str, str] = {}
         self._job: Job | None = None
-        console = Console(stderr=True, highlight=False)
-        animated = sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal
-        spinner = "dots" if _unicode(sys.stderr) else "line"
-        self._status = console.status("submitting", spinner=spinner) if animated else None
+        self._status = _status_line() if sys.stderr.isatty() else None
 
     def __call__(self, job: Job) -> None:
         """One change of the job."""
@@ -192,6 +193,8 @@ class Progress:
         elapsed = f"{time.monotonic() - self._start:.0f} s"
         text = f"{job.vendor} {job.id}: {job.status}{percent}"
         if self._status:
+            from rich.markup import escape
+
             self._status.update(escape(f"{text}, {elapsed}"))
         elif text != self._last.get(job.id):
             note(f"{text} ({elapsed})")
@@ -225,6 +228,16 @@ class Progress:
         return [
             f"{self._job.vendor} has accepted {self._job.id}, and may have billed it; its dashboard tells"
         ]
+
+
+def _status_line() -> Status | None:
+    """The status line of a terminal; None where the terminal cannot show one."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal or console.is_dumb_terminal:
+        return None
+    return console.status("submitting", spinner="dots" if _unicode(sys.stderr) else "line")
 
 
 def next_step(entry: LedgerEntry) -> str | None:

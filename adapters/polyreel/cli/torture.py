@@ -19,11 +19,6 @@ MARK: Final = "!"
 VARIABLE: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(torture)
-
-
 def torture(
     command: Annotated[
         str, typer.Argument(help="A command line, or package.module:function.", show_default=False)
@@ -68,8 +63,8 @@ def torture(
     The program finds the vendor's base URL in POLYREEL_TORTURE_URL, a key in POLYREEL_TORTURE_KEY, and the vendor's
     id in POLYREEL_TORTURE_VENDOR. Nothing is paid. Exits 1 where any call is billed more often than it should be.
     """
-    from ..providers.base.registry import all_providers  # noqa: PLC0415
-    from ..testing.torture import SUBMIT_FAULTS, Torture  # noqa: PLC0415
+    from ..providers.base.registry import all_providers
+    from ..testing.torture import SUBMIT_FAULTS, Torture
 
     vendors = list(dict.fromkeys(vendor or all_providers()))
     faults = list(dict.fromkeys(fault or SUBMIT_FAULTS))
@@ -116,7 +111,7 @@ def _cell(run: Run, calls: int) -> str:
 
 def _judge(report: TortureReport) -> None:
     """The summary; exits 2 where a vendor was not reached, and 1 where anything was billed too often."""
-    from ..testing.torture import explain  # noqa: PLC0415
+    from ..testing.torture import explain
 
     for run in report.exceeding:
         for line in run.complaint.splitlines():

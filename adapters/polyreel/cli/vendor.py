@@ -23,11 +23,6 @@ PLAIN: Final = (
 """What is no text in YAML 1.2's core schema."""
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command("new-vendor")(new_vendor)
-
-
 def new_vendor(
     name: Annotated[str, typer.Argument(help="Id of the vendor, as acme-video.")],
     source: Annotated[str, typer.Option("--from", help="OpenAPI 3.x file, JSON or YAML.")],
@@ -43,7 +38,7 @@ def new_vendor(
 
     What could not be guessed is marked with TODO, and listed by the tests of the new package.
     """
-    from .. import scaffold  # noqa: PLC0415
+    from .. import scaffold
 
     scaffold.check_name(name)
     folder = output or Path(name)
@@ -84,7 +79,7 @@ def load(source: str) -> Any:
     if content.lstrip()[:1] == b"{" or source.endswith(".json"):
         return parse(content, where)
     try:
-        import yaml  # noqa: PLC0415
+        import yaml
     except ImportError:
         raise MissingExtraError(f"{where}: {ADVICE}") from None
 

@@ -37,11 +37,6 @@ LIVE_HELP: Final = (
 )
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command(name="verify")(verify_command)
-
-
 def verify_command(
     files: Annotated[
         list[Path] | None,

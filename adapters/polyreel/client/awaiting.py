@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
-from ..drivers import ManyJobsDriver, arun
-from ..jobs import recovery, submitting, waiting
-from ..jobs.many import Completed, ManyJobs
-from ..jobs.recovery import Finding
-from ..plans.planning import Plan
 from .settings import TIMEOUT, ClientSettings, PlanOptions, each_once
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
+    from ..flows import Flow
+    from ..jobs.many import Completed
+    from ..jobs.recovery import Finding
+    from ..plans.planning import Plan
     from .settings import Request
+
+T = TypeVar("T")
 
 
 class AsyncClient(ClientSettings):
@@ -31,6 +32,11 @@ class AsyncClient(ClientSettings):
     >>> asyncio.run(make())
     'succeeded'
     """
+
+    async def _run(self, flow: Flow[T]) -> T:
+        from ..drivers import arun
+
+        return await arun(flow, self.wire)
 
     async def submit(
         self,
@@ -48,21 +54,18 @@ class AsyncClient(ClientSettings):
         Raises PlanRefusedError before anything is sent, ClaimedError where the reference has a job
         already, and a SubmitError that says what the submit may have cost.
         """
-        return await arun(self._submission(plan, reference, output), self.wire)
+        return await self._run(self._submission(plan, reference, output))
 
     async def get(self, job: Job) -> Job:
         """Ask the vendor how the job is doing."""
-        return await arun(waiting.get(self._known(job), self.base_urls.get(job.vendor)), self.wire)
+        return await self._run(self._query(job))
 
     async def wait(self, job: Job, timeout: float = TIMEOUT) -> Job:
         """Wait until a job has ended, at most `timeout` seconds.
 
         Raises StillRunningError after that. The job goes on, and can be waited for again.
         """
-        flow = waiting.wait(
-            self._known(job), timeout=timeout, base_url=self.base_urls.get(job.vendor)
-        )
-        return await arun(flow, self.wire)
+        return await self._run(self._wait(job, timeout))
 
     async def as_completed(
         self, jobs: Iterable[Job], timeout: float = TIMEOUT
@@ -72,13 +75,13 @@ class AsyncClient(ClientSettings):
         What goes wrong with one job stops no other: it is in `Completed.error`. Several jobs of a
         vendor are asked about with one call where the vendor has such a call.
         """
-        async with ManyJobsDriver(
-            self.wire, ManyJobs(self.simulated, self.wire.randomness)
-        ) as crew:
+        from ..drivers import ManyJobsDriver
+
+        async with ManyJobsDriver(self.wire, self._many()) as driver:
             for job in each_once(jobs):
                 base_url = self.base_urls.get(job.vendor)
-                await crew.enrol(self._known(job), timeout=timeout, base_url=base_url)
-            async for end in crew:
+                await driver.enrol(self._known(job), timeout=timeout, base_url=base_url)
+            async for end in driver:
                 yield end
 
     async def download(self, job: Job, output: str | Path) -> Job:
@@ -86,10 +89,7 @@ class AsyncClient(ClientSettings):
 
         Raises DownloadError where a file could not be saved; downloading again costs nothing.
         """
-        return await arun(
-            submitting.download(self._known(job), Path(output), self.base_urls.get(job.vendor)),
-            self.wire,
-        )
+        return await self._run(self._download(job, output))
 
     async def generate(
         self,
@@ -108,21 +108,21 @@ class AsyncClient(ClientSettings):
         `plan`, `submit`, `wait` and `download` raise, and JobFailedError for a job that failed.
         """
         plans = self._plans(request, vendor, options)
-        return await arun(self._generation(plans, output, timeout, reference), self.wire)
+        return await self._run(self._generation(plans, output, timeout, reference))
 
     async def resume(
         self, name: str, *, output: str | Path | None = None, timeout: float = TIMEOUT
     ) -> Job:
         """Finish the job of a ledger entry: wait and download, as far as that is still to do."""
-        return await arun(self._resumption(name, output, timeout), self.wire)
+        return await self._run(self._resumption(name, output, timeout))
 
     async def reconcile(self, *names: str) -> list[Finding]:
         """Find out what became of ambiguous entries, all or these. It never makes a second job."""
-        return await arun(self._reconciliation(names), self.wire)
+        return await self._run(self._reconciliation(names))
 
     async def adopt(self, name: str, task_id: str) -> Job:
         """Say which of the vendor's tasks an ambiguous entry is."""
-        return await arun(recovery.adopt(self._entry(name).id, task_id), self.wire)
+        return await self._run(self._adoption(name, task_id))
 
     async def resubmit(
         self,
@@ -137,11 +137,12 @@ class AsyncClient(ClientSettings):
         The first submit may have been billed, so this needs `accept_double_billing=True`.
         """
         flow = self._resubmission(name, accept_double_billing, output, timeout)
-        return await arun(flow, self.wire)
+        return await self._run(flow)
 
     async def close(self) -> None:
         """Close the connections, and the ledger if it is the client's own."""
-        await self.wire.aclose()
+        if self._has_wire:
+            await self.wire.aclose()
         self._close_ledger()
 
     async def __aenter__(self) -> Self:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
-from ..drivers import completed, run
-from ..jobs import recovery, submitting, waiting
-from ..jobs.many import Completed, ManyJobs
-from ..jobs.recovery import Finding
-from ..plans.planning import Plan
 from .settings import TIMEOUT, ClientSettings, PlanOptions, each_once
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
+    from ..flows import Flow
+    from ..jobs.many import Completed
+    from ..jobs.recovery import Finding
+    from ..plans.planning import Plan
     from .settings import Request
+
+T = TypeVar("T")
 
 
 class Client(ClientSettings):
@@ -31,6 +32,11 @@ class Client(ClientSettings):
     >>> done.status, client.simulator.bill.count()
     ('succeeded', 1)
     """
+
+    def _run(self, flow: Flow[T]) -> T:
+        from ..drivers import run
+
+        return run(flow, self.wire)
 
     def submit(
         self,
@@ -48,21 +54,18 @@ class Client(ClientSettings):
         Raises PlanRefusedError before anything is sent, ClaimedError where the reference has a job
         already, and a SubmitError that says what the submit may have cost.
         """
-        return run(self._submission(plan, reference, output), self.wire)
+        return self._run(self._submission(plan, reference, output))
 
     def get(self, job: Job) -> Job:
         """Ask the vendor how the job is doing."""
-        return run(waiting.get(self._known(job), self.base_urls.get(job.vendor)), self.wire)
+        return self._run(self._query(job))
 
     def wait(self, job: Job, timeout: float = TIMEOUT) -> Job:
         """Wait until a job has ended, at most `timeout` seconds.
 
         Raises StillRunningError after that. The job goes on, and can be waited for again.
         """
-        flow = waiting.wait(
-            self._known(job), timeout=timeout, base_url=self.base_urls.get(job.vendor)
-        )
-        return run(flow, self.wire)
+        return self._run(self._wait(job, timeout))
 
     def as_completed(self, jobs: Iterable[Job], timeout: float = TIMEOUT) -> Iterator[Completed]:
         """Wait for many jobs at once. Each comes out when it has ended, or after `timeout` seconds.
@@ -70,23 +73,20 @@ class Client(ClientSettings):
         What goes wrong with one job stops no other: it is in `Completed.error`. Several jobs of a
         vendor are asked about with one call where the vendor has such a call.
         """
-        fleet = ManyJobs(self.simulated, self.wire.randomness)
+        from ..drivers import completed
+
+        many = self._many()
         for job in each_once(jobs):
             base_url = self.base_urls.get(job.vendor)
-            yield from run(
-                fleet.enrol(self._known(job), timeout=timeout, base_url=base_url), self.wire
-            )
-        yield from completed(fleet, self.wire)
+            yield from self._run(many.enrol(self._known(job), timeout=timeout, base_url=base_url))
+        yield from completed(many, self.wire)
 
     def download(self, job: Job, output: str | Path) -> Job:
         """Save the outputs in a folder. The result is the job with their paths.
 
         Raises DownloadError where a file could not be saved; downloading again costs nothing.
         """
-        return run(
-            submitting.download(self._known(job), Path(output), self.base_urls.get(job.vendor)),
-            self.wire,
-        )
+        return self._run(self._download(job, output))
 
     def generate(
         self,
@@ -105,21 +105,21 @@ class Client(ClientSettings):
         `plan`, `submit`, `wait` and `download` raise, and JobFailedError for a job that failed.
         """
         plans = self._plans(request, vendor, options)
-        return run(self._generation(plans, output, timeout, reference), self.wire)
+        return self._run(self._generation(plans, output, timeout, reference))
 
     def resume(
         self, name: str, *, output: str | Path | None = None, timeout: float = TIMEOUT
     ) -> Job:
         """Finish the job of a ledger entry: wait and download, as far as that is still to do."""
-        return run(self._resumption(name, output, timeout), self.wire)
+        return self._run(self._resumption(name, output, timeout))
 
     def reconcile(self, *names: str) -> list[Finding]:
         """Find out what became of ambiguous entries, all or these. It never makes a second job."""
-        return run(self._reconciliation(names), self.wire)
+        return self._run(self._reconciliation(names))
 
     def adopt(self, name: str, task_id: str) -> Job:
         """Say which of the vendor's tasks an ambiguous entry is."""
-        return run(recovery.adopt(self._entry(name).id, task_id), self.wire)
+        return self._run(self._adoption(name, task_id))
 
     def resubmit(
         self,
@@ -134,11 +134,12 @@ class Client(ClientSettings):
         The first submit may have been billed, so this needs `accept_double_billing=True`.
         """
         flow = self._resubmission(name, accept_double_billing, output, timeout)
-        return run(flow, self.wire)
+        return self._run(flow)
 
     def close(self) -> None:
         """Close the connections, and the ledger if it is the client's own."""
-        self.wire.close()
+        if self._has_wire:
+            self.wire.close()
         self._close_ledger()
 
     def __enter__(self) -> Self:

@@ -1,23 +1,21 @@
-"""What both clients are made of: settings, plans, and the flows that they drive."""
+"""What both clients are made of: settings, plans, and the flows that they drive.
+
+What only some calls need is imported by them, so that a client that only plans starts fast. A live
+client never imports the simulator.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from attrs import evolve
 
-from ..drivers import RealClock, Wire, origin
 from ..errors import LedgerError, RequestError, UnknownNameError
-from ..flows import Flow
-from ..jobs import recovery, routing, submitting
-from ..jobs.recovery import Finding
-from ..jobs.routing import Health, Preference, ranked
 from ..keys import Secret
-from ..ledger.records import LedgerEntry, State
-from ..ledger.sqlite import Ledger
 from ..mapping import media
 from ..mapping.reports import Allowance
 from ..money.book import PriceBook
@@ -27,6 +25,13 @@ from ..providers.base.registry import all_providers, get_provider, ordered
 if TYPE_CHECKING:
     from polyreel_generated.shared import ImageRequest, Job, VideoRequest
 
+    from ..drivers import Wire
+    from ..flows import Flow
+    from ..jobs.many import ManyJobs
+    from ..jobs.recovery import Finding
+    from ..jobs.routing import Health, Preference
+    from ..ledger.records import LedgerEntry, State
+    from ..ledger.sqlite import Ledger
     from ..simulator import Simulator
 
     Request = VideoRequest | ImageRequest | Mapping[str, Any]
@@ -92,46 +97,71 @@ class ClientSettings:
         }
         self.retries = retries
         self.prices = prices or PriceBook()
-        self.health = Health()
-        self._owns_ledger = not isinstance(ledger, Ledger)
-        self.ledger = Ledger(ledger) if isinstance(ledger, str | Path) else ledger
-        self.simulator = None if keys else simulator or self._simulator()
-        hosts = {vendor: self._hosts(vendor) for vendor in all_providers()}
-        if self.simulator is None:
-            given = (keys or {}).items()
-            secrets = {name: Secret.check(key, f"the key for {name}") for name, key in given}
-            self.wire = Wire(secrets, hosts, clock=RealClock())
-        else:
-            from ..simulator.transport import SimulatedTransport  # noqa: PLC0415 - live needs none
+        given = (keys or {}).items()
+        self._keys = {name: Secret.check(key, f"the key for {name}") for name, key in given}
+        self._owns_ledger = isinstance(ledger, str | Path)
+        self.ledger = _opened(ledger)
+        self._given_simulator = simulator
+        self._listener = listener
+        self._call_timeout = call_timeout
 
-            secrets = dict.fromkeys(all_providers(), Secret("simulated"))
-            transport = SimulatedTransport(self.simulator, self.base_urls)
-            self.wire = Wire(secrets, hosts, transport=transport, clock=self.simulator.clock)
-        self.wire.listener, self.wire.ledger = listener, self.ledger
-        self.wire.call_seconds = call_timeout
+    @property
+    def simulated(self) -> bool:
+        """Whether jobs are simulated, so that nothing is paid."""
+        return not self._keys
 
-    def _simulator(self) -> Simulator:
-        """An embedded simulator. Beside a ledger it remembers its jobs, so they can be resumed."""
-        from ..simulator import Simulator  # noqa: PLC0415 - a live client needs none
-        from ..simulator.clock import VirtualClock  # noqa: PLC0415
+    @cached_property
+    def simulator(self) -> Simulator | None:
+        """What answers in the place of the vendors; None for a live client."""
+        return (self._given_simulator or self._embedded_simulator()) if self.simulated else None
+
+    def _embedded_simulator(self) -> Simulator:
+        """A simulator of the client's own. Beside a ledger it remembers its jobs."""
+        from ..simulator import Simulator, VirtualClock
 
         simulator = Simulator()
         if self.ledger is not None:
-            from ..simulator.memory import remember  # noqa: PLC0415
+            from ..simulator.memory import remember
 
             remember(simulator, self.ledger.path.with_name(f"{self.ledger.path.name}.simulated"))
             # Its time goes on where another process left it: what was seen there has happened.
             simulator.clock = VirtualClock(max(simulator.clock.now(), self.ledger.last_simulated()))
         return simulator
 
-    def _hosts(self, vendor: str) -> frozenset[str]:
-        servers = get_provider(vendor).servers
-        return frozenset(origin(url) for url in (*servers, self.base_urls.get(vendor, servers[0])))
+    @cached_property
+    def wire(self) -> Wire:
+        """What calls are made with: connections, keys, the clock. Made at the first call."""
+        from ..drivers import RealClock, Wire
+
+        hosts = {vendor: self._hosts(vendor) for vendor in all_providers()}
+        if self.simulator is None:
+            wire = Wire(self._keys, hosts, clock=RealClock())
+        else:
+            from ..simulator.transport import SimulatedTransport
+
+            secrets = dict.fromkeys(all_providers(), Secret("simulated"))
+            transport = SimulatedTransport(self.simulator, self.base_urls)
+            wire = Wire(secrets, hosts, transport=transport, clock=self.simulator.clock)
+        wire.listener, wire.ledger = self._listener, self.ledger
+        wire.call_seconds = self._call_timeout
+        return wire
 
     @property
-    def simulated(self) -> bool:
-        """Whether jobs are simulated, so that nothing is paid."""
-        return self.simulator is not None
+    def _has_wire(self) -> bool:
+        return "wire" in vars(self)
+
+    @cached_property
+    def health(self) -> Health:
+        """Which vendors have failed too often of late to be asked first."""
+        from ..jobs.routing import Health
+
+        return Health()
+
+    def _hosts(self, vendor: str) -> frozenset[str]:
+        from ..drivers import origin
+
+        servers = get_provider(vendor).servers
+        return frozenset(origin(url) for url in (*servers, self.base_urls.get(vendor, servers[0])))
 
     def plan(
         self,
@@ -173,6 +203,8 @@ class ClientSettings:
         `submit` and `generate` take the list. They go on to the next vendor only where the one
         before is proved unpaid. Refused plans are in the list too, so that an error can say why.
         """
+        from ..jobs.routing import ranked
+
         names = [provider.id for provider in ordered(vendors or self.vendors)]
         return ranked([self.plan(request, name, **options) for name in names], prefer)
 
@@ -190,6 +222,8 @@ class ClientSettings:
     def _submission(
         self, plans: Plan | Sequence[Plan], reference: str | None, output: str | Path | None
     ) -> Flow[Job]:
+        from ..jobs import routing, submitting
+
         self._needs_ledger(reference)
         folder = None if output is None else str(Path(output).absolute())
         if isinstance(plans, Plan):
@@ -218,6 +252,8 @@ class ClientSettings:
         timeout: float,
         reference: str | None,
     ) -> Flow[Job]:
+        from ..jobs import recovery
+
         folder = Path(output).absolute()
         chosen = [plans] if isinstance(plans, Plan) else plans
         return recovery.generate_once(
@@ -248,11 +284,41 @@ class ClientSettings:
             problem = "reference: it is kept in a ledger, and this client has none: pass ledger="
             raise RequestError([problem])
 
+    def _query(self, job: Job) -> Flow[Job]:
+        from ..jobs import waiting
+
+        return waiting.get(self._known(job), self.base_urls.get(job.vendor))
+
+    def _wait(self, job: Job, timeout: float) -> Flow[Job]:
+        from ..jobs import waiting
+
+        base_url = self.base_urls.get(job.vendor)
+        return waiting.wait(self._known(job), timeout=timeout, base_url=base_url)
+
+    def _download(self, job: Job, output: str | Path) -> Flow[Job]:
+        from ..jobs import submitting
+
+        return submitting.download(self._known(job), Path(output), self.base_urls.get(job.vendor))
+
+    def _many(self) -> ManyJobs:
+        from ..jobs.many import ManyJobs
+
+        return ManyJobs(self.simulated, self.wire.randomness)
+
+    def _adoption(self, name: str, task_id: str) -> Flow[Job]:
+        from ..jobs import recovery
+
+        return recovery.adopt(self._entry(name).id, task_id)
+
     def _resumption(self, name: str, output: str | Path | None, timeout: float) -> Flow[Job]:
+        from ..jobs import recovery
+
         folder = Path(output) if output else None
         return recovery.resume(self._entry(name).id, folder=folder, timeout=timeout)
 
     def _reconciliation(self, names: tuple[str, ...]) -> Flow[list[Finding]]:
+        from ..jobs import recovery
+
         if names:
             return recovery.reconcile([self._entry(name).id for name in names])
         return recovery.reconcile([entry.id for entry in self.jobs(["ambiguous"])])
@@ -260,6 +326,8 @@ class ClientSettings:
     def _resubmission(
         self, name: str, accepted: bool, output: str | Path | None, timeout: float
     ) -> Flow[Job]:
+        from ..jobs import recovery
+
         entry, folder = self._entry(name).id, Path(output) if output else None
         return recovery.resubmit(
             entry, accept_double_billing=accepted, folder=folder, timeout=timeout
@@ -296,6 +364,15 @@ class ClientSettings:
     def _close_ledger(self) -> None:
         if self.ledger is not None and self._owns_ledger:
             self.ledger.close()
+
+
+def _opened(ledger: Ledger | str | Path | None) -> Ledger | None:
+    """The ledger, opened where it is given as a file."""
+    if not isinstance(ledger, str | Path):
+        return ledger
+    from ..ledger.sqlite import Ledger
+
+    return Ledger(ledger)
 
 
 def _base_url(vendor: str, url: str) -> str:

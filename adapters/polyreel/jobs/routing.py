@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from attrs import Factory, define
 
 from ..errors import AmbiguousError, NeverSentError, RejectedError, RequestError, SubmitError
-from ..plans.planning import PlanRefusedError
 from ..flows import Flow, now
 from ..ledger.events import keep
+from ..plans.planning import PlanRefusedError
 from .submitting import RATE_LIMITED, submit
 
 if TYPE_CHECKING:

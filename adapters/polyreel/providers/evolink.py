@@ -11,20 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
 
-from polyreel_generated.evolink.api.files import upload_file_stream
-from polyreel_generated.evolink.api.generation import create_video
-from polyreel_generated.evolink.api.tasks import batch_get_tasks, get_task, list_tasks
-from polyreel_generated.evolink.models import (
-    KlingO3ImageToVideo,
-    KlingO3ReferenceToVideo,
-    KlingO3TextToVideo,
-    KlingO3VideoEdit,
-    KlingV3ImageToVideo,
-    KlingV3MotionControl,
-    KlingV3TextToVideo,
-    KlingV26MotionControl,
-    TaskBatchRequest,
-)
+from polyreel_generated.evolink import api, models
 
 from ..errors import VendorError
 from ..flows import Flow, Part, Send, send_patiently
@@ -42,9 +29,12 @@ from ..mapping.rows import Absent, Alias, Constant, Field, Forced, Group, Row
 from ..places import JsonObject
 from .base.answers import first, is_number
 from .base.facts import Facts, Listed, Listing, Reads, SimulatedTask, Status, Survey, Webhook
+from .base.generated import GeneratedClient
 from .base.provider import Provider
 from .base.routes import Route
 
+CLIENT: Final = GeneratedClient("evolink")
+CREATE: Final = CLIENT.operation("createVideo")
 LIST_LIMIT: Final = 50
 LIST_PAGES: Final = 4
 ON_OFF: Final = Choice({True: "on", False: "off"})
@@ -198,24 +188,24 @@ ROUTES: Final = (
     Route(
         "kling-o3",
         "text-to-video",
-        create_video,
-        KlingO3TextToVideo,
+        CREATE,
+        CLIENT.body("KlingO3TextToVideo"),
         rows("kling-o3-text-to-video", ELEMENTS, *made(NO_NEGATIVE), ASPECT),
     ),
-    Route("kling-o3", "image-to-video", create_video, KlingO3ImageToVideo, O3_IMAGE),
+    Route("kling-o3", "image-to-video", CREATE, CLIENT.body("KlingO3ImageToVideo"), O3_IMAGE),
     Route(
         "kling-o3",
         "reference-to-video",
-        create_video,
-        KlingO3ImageToVideo,
+        CREATE,
+        CLIENT.body("KlingO3ImageToVideo"),
         O3_REFERENCE,
         ignored={"image_end": NO_LAST_FRAME.reason},
     ),
     Route(
         "kling-o3",
         "reference-video",
-        create_video,
-        KlingO3ReferenceToVideo,
+        CREATE,
+        CLIENT.body("KlingO3ReferenceToVideo"),
         rows(
             "kling-o3-reference-to-video",
             # Priority by the page of early 2026: video_url and video_urls before video; first item of a list.
@@ -239,8 +229,8 @@ ROUTES: Final = (
     Route(
         "kling-o3",
         "edit-video",
-        create_video,
-        KlingO3VideoEdit,
+        CREATE,
+        CLIENT.body("KlingO3VideoEdit"),
         rows(
             "kling-o3-video-edit",
             Field("source_video", "video_url"),
@@ -257,8 +247,8 @@ ROUTES: Final = (
     Route(
         "kling-v3",
         "text-to-video",
-        create_video,
-        KlingV3TextToVideo,
+        CREATE,
+        CLIENT.body("KlingV3TextToVideo"),
         rows(
             "kling-v3-text-to-video",
             *made(Field("negative_prompt", "negative_prompt"), automatic="intelligence"),
@@ -268,8 +258,8 @@ ROUTES: Final = (
     Route(
         "kling-v3",
         "image-to-video",
-        create_video,
-        KlingV3ImageToVideo,
+        CREATE,
+        CLIENT.body("KlingV3ImageToVideo"),
         rows(
             "kling-v3-image-to-video",
             *FRAMES,
@@ -281,15 +271,15 @@ ROUTES: Final = (
     Route(
         "kling-v3",
         "motion-control",
-        create_video,
-        KlingV3MotionControl,
+        CREATE,
+        CLIENT.body("KlingV3MotionControl"),
         rows("kling-v3-motion-control", *motion(ELEMENTS)),
     ),
     Route(
         "kling-v2.6",
         "motion-control",
-        create_video,
-        KlingV26MotionControl,
+        CREATE,
+        CLIENT.body("KlingV26MotionControl"),
         rows("kling-v2.6-motion-control", *motion()),
     ),
 )
@@ -336,13 +326,15 @@ class EvoLink(Provider):
 
     def get_request(self, task_id: str) -> Mapping[str, Any]:
         """`GET /v1/tasks/{task_id}`."""
-        return get_task.build_request(task_id)
+        return api.get_task.build_request(task_id)
 
     def ask_about(
         self, task_ids: Sequence[str], base_url: str | None = None
     ) -> Flow[Mapping[str, Facts]]:
         """`POST /v1/tasks/batch`, whose answer leaves out ids that it does not know."""
-        request = batch_get_tasks.build_request(body=TaskBatchRequest(task_ids=list(task_ids)))
+        request = api.batch_get_tasks.build_request(
+            body=models.TaskBatchRequest(task_ids=list(task_ids))
+        )
         body = (yield from self.ask(request, base_url, "a query for several tasks")).json()
         return self.facts_of_several(
             first(body, ("data",)) if isinstance(body, dict) else None, task_ids
@@ -356,7 +348,7 @@ class EvoLink(Provider):
         found: dict[str, Listed] = {}
         seen, read, complete = 0, 0, False
         for page in range(1, LIST_PAGES + 1):
-            request = list_tasks.build_request(page=page, page_size=LIST_LIMIT)
+            request = api.list_tasks.build_request(page=page, page_size=LIST_LIMIT)
             body = (yield from self.ask(request, base_url, "a list query")).json()
             items: Any = first(body, ("data",)) if isinstance(body, dict) else None
             tasks = self.read_list(items, created=("created_at",), model=("model",))
@@ -375,9 +367,9 @@ class EvoLink(Provider):
         """`POST /api/v1/files/upload/stream` on the files host; files are kept for 72 hours."""
         operation = self.contract.operations["uploadFileStream"]
         parts = (Part("file", path=path, content_type=content_type),)
-        url = operation.server + upload_file_stream.PATH
+        url = operation.server + operation.path
         reply = yield from send_patiently(
-            Send(self.id, upload_file_stream.METHOD, url, parts=parts, deadline=300.0)
+            Send(self.id, operation.method, url, parts=parts, deadline=300.0)
         )
         link = first(reply.json(), ("data.file_url",)) if reply.ok else None
         if not isinstance(link, str):

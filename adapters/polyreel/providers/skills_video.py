@@ -10,22 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
 
-from polyreel_generated.skills_video.api.generation import (
-    create_kling_o3_image,
-    create_kling_o3_video,
-    create_kling_v26_video,
-)
-from polyreel_generated.skills_video.api.tasks import get_generation, list_running_generations
-from polyreel_generated.skills_video.models import (
-    KlingO3FrameToVideo,
-    KlingO3ImageRequest,
-    KlingO3ReferenceToVideo,
-    KlingO3TextImageToVideo,
-    KlingO3VideoReferenceToVideo,
-    KlingO3VideoToVideo,
-    KlingV26MotionControl,
-    KlingV26TextImageToVideo,
-)
+from polyreel_generated.skills_video import api
 
 from ..flows import Flow
 from ..mapping.codecs import Choice, Prompt, cited_inputs
@@ -33,8 +18,14 @@ from ..mapping.marks import AT
 from ..mapping.rows import Absent, Alias, Constant, Field, Row
 from ..places import JsonObject
 from .base.facts import Facts, Listing, Reads, SimulatedTask, Status, Survey, Webhook
+from .base.generated import GeneratedClient
 from .base.provider import Provider
 from .base.routes import Route
+
+CLIENT: Final = GeneratedClient("skills_video")
+CREATE_O3: Final = CLIENT.operation("createKlingO3Video")
+CREATE_V26: Final = CLIENT.operation("createKlingV26Video")
+CREATE_IMAGE: Final = CLIENT.operation("createKlingO3Image")
 
 QUALITY: Final = Field("resolution", "quality", Choice({"720p": "standard", "1080p": "pro"}))
 PROMPT: Final = Field("prompt", "prompt", Prompt(AT, cited_inputs))
@@ -90,16 +81,24 @@ V26_TEXT_OR_IMAGE: Final = feature(
 
 ROUTES: Final = (
     Route(
-        "kling-o3", "text-to-video", create_kling_o3_video, KlingO3TextImageToVideo, TEXT_OR_IMAGE
-    ),
-    Route(
-        "kling-o3", "image-to-video", create_kling_o3_video, KlingO3TextImageToVideo, TEXT_OR_IMAGE
+        "kling-o3",
+        "text-to-video",
+        CREATE_O3,
+        CLIENT.body("KlingO3TextImageToVideo"),
+        TEXT_OR_IMAGE,
     ),
     Route(
         "kling-o3",
         "image-to-video",
-        create_kling_o3_video,
-        KlingO3FrameToVideo,
+        CREATE_O3,
+        CLIENT.body("KlingO3TextImageToVideo"),
+        TEXT_OR_IMAGE,
+    ),
+    Route(
+        "kling-o3",
+        "image-to-video",
+        CREATE_O3,
+        CLIENT.body("KlingO3FrameToVideo"),
         feature(
             "frame-to-video",
             PROMPT,
@@ -115,8 +114,8 @@ ROUTES: Final = (
     Route(
         "kling-o3",
         "reference-to-video",
-        create_kling_o3_video,
-        KlingO3ReferenceToVideo,
+        CREATE_O3,
+        CLIENT.body("KlingO3ReferenceToVideo"),
         feature(
             "reference-to-video",
             REFERENCES,
@@ -133,8 +132,8 @@ ROUTES: Final = (
     Route(
         "kling-o3",
         "edit-video",
-        create_kling_o3_video,
-        KlingO3VideoToVideo,
+        CREATE_O3,
+        CLIENT.body("KlingO3VideoToVideo"),
         feature(
             "video-to-video",
             Field("source_video", "video_url"),
@@ -150,8 +149,8 @@ ROUTES: Final = (
     Route(
         "kling-o3",
         "reference-video",
-        create_kling_o3_video,
-        KlingO3VideoReferenceToVideo,
+        CREATE_O3,
+        CLIENT.body("KlingO3VideoReferenceToVideo"),
         feature(
             "video-reference-to-video",
             Field("reference_video", "video_url"),
@@ -170,22 +169,22 @@ ROUTES: Final = (
     Route(
         "kling-v2.6",
         "text-to-video",
-        create_kling_v26_video,
-        KlingV26TextImageToVideo,
+        CREATE_V26,
+        CLIENT.body("KlingV26TextImageToVideo"),
         V26_TEXT_OR_IMAGE,
     ),
     Route(
         "kling-v2.6",
         "image-to-video",
-        create_kling_v26_video,
-        KlingV26TextImageToVideo,
+        CREATE_V26,
+        CLIENT.body("KlingV26TextImageToVideo"),
         V26_TEXT_OR_IMAGE,
     ),
     Route(
         "kling-v2.6",
         "motion-control",
-        create_kling_v26_video,
-        KlingV26MotionControl,
+        CREATE_V26,
+        CLIENT.body("KlingV26MotionControl"),
         feature(
             "motion-control",
             Field("character_image", "image_url"),
@@ -205,8 +204,8 @@ ROUTES: Final = (
     Route(
         "kling-o3-image",
         "generate-image",
-        create_kling_o3_image,
-        KlingO3ImageRequest,
+        CREATE_IMAGE,
+        CLIENT.body("KlingO3ImageRequest"),
         (
             Field("reference_images", "image_urls"),
             PROMPT,
@@ -273,13 +272,13 @@ class SkillsVideo(Provider):
 
     def get_request(self, task_id: str) -> Mapping[str, Any]:
         """`GET /generation/{id}`."""
-        return get_generation.build_request(task_id)
+        return api.get_generation.build_request(task_id)
 
     def ask_about(
         self, task_ids: Sequence[str], base_url: str | None = None
     ) -> Flow[Mapping[str, Facts]]:
         """`GET /generations/running`: those that have not ended."""
-        request = list_running_generations.build_request(limit=LIST_LIMIT)
+        request = api.list_running_generations.build_request(limit=LIST_LIMIT)
         items = (yield from self.ask(request, base_url, "a list query")).json()
         return self.facts_of_several(items, task_ids)
 
@@ -288,7 +287,7 @@ class SkillsVideo(Provider):
 
         No list of ended generations is documented (2026).
         """
-        request = list_running_generations.build_request(limit=LIST_LIMIT)
+        request = api.list_running_generations.build_request(limit=LIST_LIMIT)
         items = (yield from self.ask(request, base_url, "a list query")).json()
         tasks = self.read_list(items, body=("input",))
         return Listing(tasks, complete=len(tasks) == len(items) < LIST_LIMIT, running_only=True)

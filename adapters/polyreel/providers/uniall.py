@@ -10,9 +10,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 from attrs import evolve, frozen
-from polyreel_generated.uniall.api.generation import create_video
-from polyreel_generated.uniall.api.tasks import get_video
-from polyreel_generated.uniall.models import KlingV3ImageToVideo, KlingV3TextToVideo
+from polyreel_generated.uniall import api
 
 from ..flows import Reply
 from ..mapping.codecs import CannotExpressError, Choice, Default, Names, Prompt, cited_inputs
@@ -20,9 +18,12 @@ from ..mapping.marks import AT
 from ..mapping.rows import Absent, Field, Group, Row
 from ..places import JsonObject
 from .base.facts import Reads, SimulatedTask, Status
+from .base.generated import GeneratedClient
 from .base.provider import Provider
 from .base.routes import Route
 
+CLIENT: Final = GeneratedClient("uniall")
+CREATE: Final = CLIENT.operation("createVideo")
 MODELS: Final = Names(
     "model",
     ("resolution", "audio"),
@@ -106,8 +107,8 @@ ROUTES: Final = (
     Route(
         "kling-v3",
         "text-to-video",
-        create_video,
-        KlingV3TextToVideo,
+        CREATE,
+        CLIENT.body("KlingV3TextToVideo"),
         rows(
             PROMPT,
             MODE,
@@ -118,8 +119,8 @@ ROUTES: Final = (
     Route(
         "kling-v3",
         "image-to-video",
-        create_video,
-        KlingV3ImageToVideo,
+        CREATE,
+        CLIENT.body("KlingV3ImageToVideo"),
         rows(
             Field("first_frame", "image"),
             Field("last_frame", "last_image"),
@@ -186,7 +187,7 @@ class UniAll(Provider):
 
     def get_request(self, task_id: str) -> Mapping[str, Any]:
         """`GET /v1/videos/{id}`, always with the id of the create reply: the body's task_id may be another one."""
-        return get_video.build_request(task_id)
+        return api.get_video.build_request(task_id)
 
     def is_not_found(self, status: int, code: str | None) -> bool:
         """The gateway answers 400 task_not_exist for an unknown id, and 404 for an unknown route."""

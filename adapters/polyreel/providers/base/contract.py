@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from functools import cached_property
-from importlib.resources import files
+from functools import cache, cached_property
+from pkgutil import get_data
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -72,9 +72,8 @@ class Contract:
 
     @classmethod
     def load(cls, name: str) -> Contract:
-        """Load a contract that ships with polyreel."""
-        resource = files("polyreel_generated.contracts") / f"{name}.json"
-        return cls(json.loads(resource.read_bytes()))
+        """A contract that ships with polyreel. It is read once."""
+        return _shipped(name)
 
     # -- what the document says ------------------------------------------------------------------
 
@@ -271,6 +270,20 @@ class Contract:
         for child in [*node.get("properties", {}).values(), node.get("items")]:
             if isinstance(child, dict):
                 self._close(self.resolve(child), seen)
+
+
+@cache
+def _shipped(name: str) -> Contract:
+    return Contract(json.loads(data_file("polyreel_generated.contracts", f"{name}.json")))
+
+
+def data_file(package: str, name: str) -> bytes:
+    """A file that lies in a package; FileNotFoundError where there is none."""
+    # Not by importlib.resources, which takes longer to import than the file to read.
+    content = get_data(package, name)
+    if content is None:
+        raise FileNotFoundError(f"{package} has no file {name}")
+    return content
 
 
 def _fit(template: list[str], parts: list[str]) -> Mapping[str, str] | None:

@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Protocol
 
 from attrs import Factory, frozen
 
 from ...mapping.rows import Constant, Row
-
-
-class GeneratedOperation(Protocol):
-    """One endpoint module of a generated client, as far as polyreel uses it."""
-
-    METHOD: str
-    PATH: str
-
-    @property
-    def build_request(self) -> Callable[..., dict[str, Any]]:
-        """The keyword arguments of an httpx request."""
-
-    @property
-    def parse_response(self) -> Callable[[int, bytes, Mapping[str, str]], Any]:
-        """The typed reading of a reply."""
-
-
-class GeneratedModel(Protocol):
-    """One request model of a generated client."""
-
-    __name__: str
-
-    def from_dict(self, src_dict: Mapping[str, Any]) -> Any:
-        """The typed body."""
+from .generated import GeneratedModel, GeneratedOperation
 
 
 @frozen(eq=False)
@@ -41,10 +17,10 @@ class Route:
 
     model: str
     workflow: str
-    operation: Any
-    """The generated endpoint module (a GeneratedOperation)."""
-    body: Any
-    """The generated model class of the body (a GeneratedModel); its name is the schema's name."""
+    operation: GeneratedOperation
+    """The generated endpoint module, or what stands for it (see `generated` and `specified`)."""
+    body: GeneratedModel
+    """The generated class of the body, or what stands for it; its name is the schema's name."""
     rows: tuple[Row, ...]
     ignored: Mapping[str, str] = Factory(dict)
     """Native places that the shared model does not cover, each with the reason."""
@@ -52,9 +28,7 @@ class Route:
     @cached_property
     def schema(self) -> str:
         """The name of the body's schema in the contract."""
-        name = self.body.__name__
-        assert isinstance(name, str)
-        return name
+        return self.body.__name__
 
     @cached_property
     def by_name(self) -> Mapping[str, Row]:

@@ -16,14 +16,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from importlib.resources import files
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from attrs import field, frozen
 
 from ...places import JsonObject, get, is_missing, put
-from .contract import Contract, Operation
+from .contract import Contract, Operation, data_file
 from .facts import Reads, SimulatedTask
 from .provider import Provider
 from .schemas import SchemaViolation
@@ -41,7 +40,7 @@ class OutsideContractError(ValueError):
 
 def load(package: str, name: str = "openapi.json") -> Contract:
     """The contract that lies in a package, as JSON, beside its provider file: `load(__name__)`."""
-    return Contract(json.loads((files(package) / name).read_bytes()))
+    return Contract(json.loads(data_file(package, name)))
 
 
 def operation(contract: Contract, operation_id: str) -> SpecifiedOperation:

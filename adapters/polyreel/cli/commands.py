@@ -1,0 +1,138 @@
+"""The commands: where each one is, and what the list of commands says about it.
+
+Importing this module imports none of them. A command is imported when it is run, or when its own
+help is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final, NamedTuple
+
+import typer
+from typer.core import TyperCommand
+
+
+class Listed(NamedTuple):
+    """One line of the list of commands."""
+
+    place: str
+    """The module in this folder, and the function in it."""
+    help: str
+    """The first sentence of the function's docstring. A test compares the two."""
+
+
+COMMANDS: Final[Mapping[str, Listed]] = {
+    "generate": Listed(
+        "making:generate",
+        "Make a clip or images, and save them.",
+    ),
+    "plan": Listed(
+        "planning:plan",
+        "Show what would be sent, and what becomes of every field.",
+    ),
+    "models": Listed(
+        "catalog:models",
+        "List what every vendor sells: models and workflows.",
+    ),
+    "doctor": Listed(
+        "catalog:doctor",
+        "Check this installation: versions, extras, keys (never shown), vendor order.",
+    ),
+    "batch": Listed(
+        "batch:batch",
+        "Make a clip or images for each row of a file.",
+    ),
+    "translate": Listed(
+        "compare:translate_command",
+        "Write one vendor's body for another, with a verdict for every value.",
+    ),
+    "matrix": Listed(
+        "compare:matrix_command",
+        "Show what every vendor makes of every field, with limits and defaults.",
+    ),
+    "diff": Listed(
+        "compare:diff_command",
+        "Show what changes in going from one vendor to another, model by model.",
+    ),
+    "advise": Listed(
+        "compare:advise_command",
+        "Rank vendors for a request: the one that keeps most of it first.",
+    ),
+    "drift": Listed(
+        "compare:drift_command",
+        "Show which shared fields and routes a spec change breaks or widens.",
+    ),
+    "jobs": Listed(
+        "recover:jobs",
+        "List the jobs in the ledger: what was paid for, what may have been, and what is "
+        "still to be done.",
+    ),
+    "resume": Listed(
+        "recover:resume",
+        "Finish jobs that were accepted before: wait for them and save their files.",
+    ),
+    "reconcile": Listed(
+        "recover:reconcile",
+        "Find out what became of submits whose answer was lost.",
+    ),
+    "adopt": Listed(
+        "recover:adopt",
+        "Say which of the vendor's tasks an ambiguous submit became.",
+    ),
+    "resubmit": Listed(
+        "recover:resubmit",
+        "Submit an ambiguous job anew, although the first may have been billed.",
+    ),
+    "abandon": Listed(
+        "recover:abandon",
+        "Stop caring about jobs: they are neither resumed nor reconciled any more.",
+    ),
+    "price": Listed(
+        "pricing:price",
+        "Show what a request costs at every vendor that can serve it, cheapest first.",
+    ),
+    "simulate": Listed(
+        "serve:simulate",
+        "Serve the simulated vendors on loopback until interrupted.",
+    ),
+    "listen": Listed(
+        "serve:listen",
+        "Take webhooks in on loopback until interrupted, and write what they tell into the ledger.",
+    ),
+    "torture": Listed(
+        "torture:torture",
+        "Count how many jobs each call of a program is billed, at every fault of a submit: "
+        "the double-bill table.",
+    ),
+    "verify": Listed(
+        "verify:verify_command",
+        "Check recorded traffic against a vendor's spec, in both directions, and propose "
+        "patches of the spec.",
+    ),
+    "new-vendor": Listed(
+        "vendor:new_vendor",
+        "Begin a package for a vendor: its contract, and its tables half filled from its "
+        "OpenAPI document.",
+    ),
+}
+
+
+class Deferred(TyperCommand):
+    """Stands for a command in the list of commands. It becomes the command when it is run."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """The context of the command itself."""
+        assert self.name is not None
+        return load(self.name).make_context(*arguments, **options)
+
+
+def load(name: str) -> TyperCommand:
+    """Import a command."""
+    module, _, function = COMMANDS[name].place.partition(":")
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name)(getattr(import_module(f".{module}", __package__), function))
+    command = typer.main.get_command(app)
+    assert isinstance(command, TyperCommand)
+    return command

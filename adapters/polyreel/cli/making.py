@@ -1,0 +1,115 @@
+"""The command that makes a clip or images: generate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..client import TIMEOUT, Client
+from ..places import JsonObject
+from ..plans.planning import PORTABLE, Plan
+from . import show
+from .files import prepare
+from .flags import with_request_flags
+from .options import (
+    VENDOR_HELP,
+    AsJson,
+    LedgerFile,
+    Live,
+    PricesFile,
+    Stream,
+    Timeout,
+    VendorDefaults,
+    client,
+    kept,
+    prices,
+)
+
+
+@with_request_flags
+def generate(
+    request: JsonObject,
+    *,
+    from_flags: bool,
+    vendor: Annotated[list[str] | None, typer.Option(help=VENDOR_HELP, show_default=False)] = None,
+    cheapest: Annotated[
+        bool, typer.Option("--cheapest", help="Ask the cheapest of the vendors first.")
+    ] = False,
+    prices_file: PricesFile = None,
+    output: Annotated[
+        Path, typer.Option(help="Folder for the files; made where it is missing.")
+    ] = Path("clips"),
+    timeout: Timeout = TIMEOUT,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="Your own name of the job: it is paid once, however often you ask.",
+            show_default=False,
+        ),
+    ] = None,
+    fault: Annotated[
+        str | None,
+        typer.Option(
+            help="What goes wrong at the simulated vendor, such as lost-reset.", show_default=False
+        ),
+    ] = None,
+    vendor_defaults: VendorDefaults = False,
+    stream: Stream = False,
+    live: Live = False,
+    ledger: LedgerFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a clip or images, and save them. Without a size or sound asked for: 720p with sound, at every vendor.
+
+    The submit is written to the ledger before it is sent, so that nothing paid for is lost: see `polyreel jobs`.
+    """
+    if fault and live:
+        raise typer.BadParameter(
+            "faults are for simulated vendors, not with --live", param_hint="--fault"
+        )
+    with kept(ledger, live=live) as opened, show.Progress(opened) as progress:
+        settings: dict[str, Any] = {
+            "ledger": opened,
+            "listener": progress,
+            "prices": prices(prices_file),
+        }
+        with client(vendor or (), live=live, **settings) as made:
+            preferences = PORTABLE if from_flags and not vendor_defaults else {}
+            options = {"preferences": preferences, "stream": stream}
+            plans = _plans(
+                made, request, cheapest=cheapest, several=len(vendor or ()) > 1, options=options
+            )
+            prepare(output)
+            if fault and made.simulator:
+                made.simulator.inject(
+                    fault, next(plan.vendor for plan in plans if not plan.refused)
+                )
+            several = cheapest or len(plans) > 1
+            job = made.generate(
+                plans if several else plans[0], output=output, timeout=timeout, reference=reference
+            )
+    for step in job.routing or ():
+        show.note(f"{step.vendor}: {step.result}: {step.reason}")
+    if as_json:
+        show.document(show.job_document(job))
+    else:
+        for item in job.outputs or ():
+            show.line(str(item.path))
+    if told := show.cost_text(job):
+        show.note(told)
+    show.closing(job.vendor, simulated=job.simulated)
+
+
+def _plans(
+    made: Client, request: JsonObject, *, cheapest: bool, several: bool, options: Mapping[str, Any]
+) -> list[Plan]:
+    """The plans of a new job, at least one of which can be submitted."""
+    if not cheapest and not several:
+        return [made.plan(request, **options).check()]
+    plans = made.plans(request, prefer="cheapest" if cheapest else "order", **options)
+    if all(plan.refused for plan in plans):
+        plans[0].check()
+    return plans

@@ -1,0 +1,54 @@
+"""The command that shows what would be sent: plan."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..places import JsonObject
+from ..plans.planning import PORTABLE
+from ..providers.base.registry import all_providers
+from . import show
+from .flags import with_request_flags
+from .options import AsJson, Stream, VendorDefaults, client
+
+
+@with_request_flags
+def plan(
+    request: JsonObject,
+    *,
+    from_flags: bool,
+    vendor: Annotated[
+        list[str] | None, typer.Option(help="Vendor id, several times, or all.", show_default=False)
+    ] = None,
+    vendor_defaults: VendorDefaults = False,
+    stream: Stream = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what would be sent, and what becomes of every field. Sends nothing.
+
+    Exits 0 where at least one of the vendors can serve the request, 2 where none can.
+    """
+    names = vendor or []
+    asked = list(
+        dict.fromkeys(
+            one for name in names for one in (all_providers() if name == "all" else [name])
+        )
+    )
+    with client(asked, live=False) as made:
+        preferences = PORTABLE if from_flags and not vendor_defaults else {}
+        chosen: list[str | None] = [*asked] or [None]
+        plans = [
+            made.plan(request, name, preferences=preferences, stream=stream) for name in chosen
+        ]
+    if as_json:
+        documents = [show.plan_document(item) for item in plans]
+        show.document(documents if len(names) > 1 or "all" in names else documents[0])
+    for item in plans:
+        if not as_json:
+            show.plan_text(item)
+        for violation in item.violations:
+            show.note(f"{item.vendor}: refused: {violation.message}")
+    if all(item.refused for item in plans):
+        raise typer.Exit(2)
