@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from polyreel import AsyncClient, Simulator, batch
-from polyreel.batch import Batch, Bound, Budget, Result, Row
+from polyreel.batch import Batch, CostRange, Budget, Result, Row
 from polyreel.errors import (
     AmbiguousError,
     BudgetError,
@@ -371,22 +371,22 @@ def test_bounds() -> None:
     """The most of what may be paid counts, and nothing is known of what has no limit."""
     budget = Budget(Decimal(10))
     some, unknown = (
-        Bound(Decimal(1), Decimal(6)),
-        Bound.of(Cost("unknown", at_least_usd=Decimal(2))),
+        CostRange(Decimal(1), Decimal(6)),
+        CostRange.of(Cost("unknown", at_least_usd=Decimal(2))),
     )
-    assert (unknown, Bound.of(Cost("exact", usd=Decimal(3)))) == (
-        Bound(Decimal(2), None),
-        Bound(Decimal(3), Decimal(3)),
+    assert (unknown, CostRange.of(Cost("exact", usd=Decimal(3)))) == (
+        CostRange(Decimal(2), None),
+        CostRange(Decimal(3), Decimal(3)),
     )
     assert (budget.reserve(some), budget.reserve(some), budget.reserve(unknown)) == (
         True,
         False,
         False,
     )
-    budget.settle(some, Bound(Decimal(2), Decimal(5)))
+    budget.settle(some, CostRange(Decimal(2), Decimal(5)))
     assert (budget.spent, budget.reserved, budget.reserve(some)) == (Decimal(5), Decimal(0), False)
-    assert budget.reserve(Bound(Decimal(5), Decimal(5)))
-    budget.settle(Bound(Decimal(5), Decimal(5)), None)
+    assert budget.reserve(CostRange(Decimal(5), Decimal(5)))
+    budget.settle(CostRange(Decimal(5), Decimal(5)), None)
     assert (budget.spent, budget.reserved) == (Decimal(5), Decimal(0))
 
 

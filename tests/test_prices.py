@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import date
@@ -257,6 +259,21 @@ def test_a_wrong_price_file_is_refused(data: Any, needle: str) -> None:
         read_prices(data, "prices.toml", all_providers())
     assert "prices.toml" in str(caught.value)
     assert needle in str(caught.value)
+
+
+def test_every_problem_of_a_price_file_is_told() -> None:
+    """Not only the first one."""
+    row = {"usd_per_second": "free", "when": [], "minimum_seconds": True, "currency": "EUR"}
+    with pytest.raises(RequestError) as caught:
+        read_prices({"price": [row, 1]}, "prices.toml", all_providers())
+    assert len(caught.value.problems) == 6
+
+
+def test_pydantic_is_imported_for_a_price_file_only() -> None:
+    """A command without one starts without it."""
+    code = "import sys, polyreel.money.book; print('pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 # -- beside what was charged -------------------------------------------------------------------------

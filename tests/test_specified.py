@@ -77,7 +77,7 @@ def test_replies_are_never_lost() -> None:
     assert call.parse_response(200, json.dumps(good).encode(), {}).parsed == good
     bad = call.parse_response(200, b'{"clip": {}}', {})
     assert isinstance(bad.parse_error, OutsideContractError)
-    assert bad.parse_error.breaches
+    assert bad.parse_error.violations
     assert isinstance(call.parse_response(200, b"<html>", {}).parse_error, ValueError)
     assert call.parse_response(418, b"tea", {}) == call.parse_response(418, b"tea", {})
     assert call.parse_response(418, b"tea", {}).parse_error is None

@@ -1,4 +1,4 @@
-"""Many jobs from one file: read and checked as a whole, planned and priced before the first is paid, run to the end.
+"""Many jobs from one file: checked, planned and priced before the first is paid, then all made.
 
     from polyreel import AsyncClient, batch
 
@@ -7,18 +7,18 @@
         print(work.plan())
         results = await work.run()
 
-Each row has its own reference in the ledger, so that the same batch run again goes on where it stopped.
+Each row has its own reference in the ledger: the same batch run again continues where it stopped.
 """
 
-from .costs import Bound, Budget, Summary
+from .costs import Budget, CostRange, Summary
 from .results import Result, tally
 from .rows import Row, RowProblem, Scan, read, refuse, scan
 from .running import Batch
 
 __all__ = [
     "Batch",
-    "Bound",
     "Budget",
+    "CostRange",
     "Result",
     "Row",
     "RowProblem",

@@ -1,11 +1,11 @@
-"""What a batch costs, before it is paid, and the budget that it never goes over."""
+"""What a batch costs before it is paid, and the budget that it never exceeds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from html import escape
-from typing import Any
+from typing import Final
 
 from attrs import define, frozen
 
@@ -13,79 +13,79 @@ from ..money.amounts import Cost
 from ..places import JsonObject
 from ..plans.planning import Plan
 
-NOTHING = Decimal(0)
+NOTHING: Final = Decimal(0)
 
 
 @frozen
-class Bound:
-    """The least and the most dollars that something costs; None where nobody can tell the most."""
+class CostRange:
+    """The fewest and the most dollars that something can cost."""
 
     least: Decimal = NOTHING
     most: Decimal | None = NOTHING
+    """None where the most is unknown."""
 
     @classmethod
-    def of(cls, cost: Cost) -> Bound:
-        """The bounds of one cost."""
+    def of(cls, cost: Cost) -> CostRange:
+        """The range of one cost."""
         if cost.confidence == "unknown" or cost.usd is None:
             return cls(cost.at_least_usd or NOTHING, None)
         return cls(cost.usd if cost.at_least_usd is None else cost.at_least_usd, cost.usd)
 
     @classmethod
-    def any_of(cls, plans: Sequence[Plan]) -> Bound:
-        """The bounds where one of these plans, and it is not known which, will be paid."""
-        bounds = [cls.of(plan.cost) for plan in plans]
-        most = [bound.most for bound in bounds]
-        known = [one for one in most if one is not None]
-        return cls(
-            min(bound.least for bound in bounds), max(known) if len(known) == len(most) else None
-        )
+    def any_of(cls, plans: Sequence[Plan]) -> CostRange:
+        """The range where one of these plans will be paid, and it is not known which."""
+        ranges = [cls.of(plan.cost) for plan in plans]
+        known = [found.most for found in ranges if found.most is not None]
+        most = max(known) if len(known) == len(ranges) else None
+        return cls(min(found.least for found in ranges), most)
 
 
-def total(bounds: Iterable[Bound]) -> tuple[Bound, int]:
-    """The sum of what is known, and how many have no upper bound, which is not in it."""
-    found = list(bounds)
-    known = [bound.most for bound in found if bound.most is not None]
-    return Bound(sum((bound.least for bound in found), NOTHING), sum(known, NOTHING)), len(
-        found
-    ) - len(known)
+def total(ranges: Iterable[CostRange]) -> tuple[CostRange, int]:
+    """The sum of what is known, and how many have an unknown most, which is not in the sum."""
+    found = list(ranges)
+    known = [one.most for one in found if one.most is not None]
+    least = sum((one.least for one in found), NOTHING)
+    return CostRange(least, sum(known, NOTHING)), len(found) - len(known)
 
 
 @frozen
 class Summary:
-    """What a batch will cost, as far as anybody has said. Rows that were paid before are in it."""
+    """What a batch will cost, as far as anybody has said, with rows that were paid before."""
 
     rows: int
     paid_before: int
-    """Rows that the ledger has a job of already: they are gone on with, and not paid again."""
+    """Rows that have a job in the ledger already: they are continued, and not paid again."""
     at_least: Decimal
     at_most: Decimal
-    """The most that the rows of known price cost."""
+    """The most dollars for all rows whose most is known."""
     unknown: int
-    """How many rows have no upper bound; none of what they cost at most is in `at_most`."""
+    """How many rows have an unknown most; `at_most` does not include them."""
     vendors: Mapping[str, int]
-    """How many rows each vendor is asked for first."""
+    """The number of rows for which each vendor is asked first."""
     max_cost: Decimal | None = None
 
     @property
     def money(self) -> str:
         """The total in words."""
-        known = self.rows - self.unknown
-        same = self.at_least == self.at_most
-        told = f"${self.at_most:f} exactly" if same else f"${self.at_least:f} to ${self.at_most:f}"
         if not self.unknown:
-            return told
+            exact = self.at_least == self.at_most
+            most = f"${self.at_most:f}"
+            return f"{most} exactly" if exact else f"${self.at_least:f} to {most}"
         rest = f"{self.unknown} row(s) of unknown price"
+        known = self.rows - self.unknown
         return f"{rest}, and {known} for at most ${self.at_most:f}" if known else rest
 
     def document(self) -> JsonObject:
         """As JSON, with decimals as text."""
-        limit = None if self.max_cost is None else format(self.max_cost, "f")
-        money = {
+        return {
+            "rows": self.rows,
+            "paid_before": self.paid_before,
+            "unknown": self.unknown,
             "at_least_usd": format(self.at_least, "f"),
             "at_most_usd": format(self.at_most, "f"),
+            "max_cost_usd": None if self.max_cost is None else format(self.max_cost, "f"),
+            "vendors": dict(self.vendors),
         }
-        counts = {"rows": self.rows, "paid_before": self.paid_before, "unknown": self.unknown}
-        return {**counts, **money, "max_cost_usd": limit, "vendors": dict(self.vendors)}
 
     def __str__(self) -> str:
         who = ", ".join(f"{vendor} {count}" for vendor, count in self.vendors.items())
@@ -94,15 +94,15 @@ class Summary:
 
     def _repr_html_(self) -> str:
         """As a table in a notebook."""
-        facts: dict[str, Any] = {
+        facts: dict[str, object] = {
             "rows": self.rows,
             "paid before": self.paid_before,
             "cost": self.money,
+            **{f"at {vendor}": count for vendor, count in self.vendors.items()},
         }
-        facts |= {f"at {vendor}": count for vendor, count in self.vendors.items()}
         cells = "".join(
-            f"<tr><th>{escape(name)}</th><td>{escape(str(one))}</td></tr>"
-            for name, one in facts.items()
+            f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>"
+            for name, value in facts.items()
         )
         return f"<table>{cells}</table>"
 
@@ -115,17 +115,20 @@ class Budget:
     spent: Decimal = NOTHING
     reserved: Decimal = NOTHING
 
-    def reserve(self, bound: Bound) -> bool:
-        """Set aside the most that a row can cost; False where that could go over the limit."""
+    def reserve(self, cost: CostRange) -> bool:
+        """Reserve the most that a row can cost; False where that could exceed the limit."""
         if self.limit is None:
             return True
-        if bound.most is None or self.spent + self.reserved + bound.most > self.limit:
+        if cost.most is None or self.spent + self.reserved + cost.most > self.limit:
             return False
-        self.reserved += bound.most
+        self.reserved += cost.most
         return True
 
-    def settle(self, reserved: Bound, cost: Bound | None) -> None:
-        """A row is over: what it may have cost is spent, None for proved unpaid, and the rest is free again."""
+    def settle(self, reserved: CostRange, cost: CostRange | None) -> None:
+        """End the reservation of a row that is over, and count as spent what it may have cost.
+
+        `cost` is None for a row that is proved unpaid.
+        """
         if self.limit is None or reserved.most is None:
             return
         self.reserved -= reserved.most

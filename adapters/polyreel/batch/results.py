@@ -1,4 +1,4 @@
-"""What became of the rows, and the file that tells it."""
+"""What became of the rows, and the file that says it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 RowState = State | Literal["not-started"]
 FILE: Final = "results.jsonl"
-MAYBE: Final = frozenset({"sending", "ambiguous", "failed", "canceled", "abandoned", "resubmitted"})
+MAYBE_BILLED: Final = frozenset(
+    {"sending", "ambiguous", "failed", "canceled", "abandoned", "resubmitted"}
+)
 """States in which a vendor may have billed the job, or not, or given the money back."""
 
 
@@ -33,11 +35,11 @@ class Result:
 
     row: Row
     state: RowState
-    """As in the ledger; `not-started` where it has nothing of the row."""
+    """As in the ledger; `not-started` where the ledger has nothing of the row."""
     vendor: str | None
-    """Who has the job, or would have been asked first."""
+    """The vendor that has the job, or would have been asked first."""
     cost: Cost
-    """The estimate of before, for that vendor."""
+    """The estimate for that vendor, made before."""
     job: Job | None = None
     error: Exception | None = None
     ledger_id: str | None = None
@@ -47,7 +49,7 @@ class Result:
         """Whether the row has cost anything."""
         if self.state in PROVED_UNPAID or self.state == "not-started":
             return "no"
-        return "maybe" if self.state in MAYBE else "yes"
+        return "maybe" if self.state in MAYBE_BILLED else "yes"
 
     @property
     def files(self) -> list[str]:
@@ -56,45 +58,35 @@ class Result:
 
     def document(self) -> JsonObject:
         """As a line of `results.jsonl`."""
-        facts = {
+        job, charge = self.job, self.job and charged(self.job)
+        return {
             "row": self.row.number,
             "line": self.row.line,
             "reference": self.row.reference,
             "state": self.state,
-        }
-        job = None if self.job is None else self.job.id
-        money = {"cost": self.cost.document(), "billed": self.billed, **self._charge()}
-        return {
-            **facts,
             "vendor": self.vendor,
-            "job": job,
+            "job": job and job.id,
             "files": self.files,
-            **money,
-            **self._trouble(),
+            "cost": self.cost.document(),
+            "billed": self.billed,
+            # What the vendor says that it charged: in its own words, and in numbers.
+            "charged": job and job.usage,
+            "charge": charge and charge.document(),
+            "simulated": job and job.simulated,
+            "ledger_id": self.ledger_id,
+            "error": self.error and _described(self.error),
         }
 
-    def _charge(self) -> JsonObject:
-        """What the vendor says that it charged: in its own words, and in numbers."""
-        found = None if self.job is None else charged(self.job)
-        usage, simulated = (self.job.usage, self.job.simulated) if self.job else (None, None)
-        return {"charged": usage, "charge": found and found.document(), "simulated": simulated}
 
-    def _trouble(self) -> JsonObject:
-        error = (
-            None
-            if self.error is None
-            else {"type": type(self.error).__name__, "message": _message(self.error)}
-        )
-        return {"ledger_id": self.ledger_id, "error": error}
-
-
-def _message(error: Exception) -> str:
-    # Errors of polyreel's own are written for users; of others the text could quote anything.
-    return str(error) if isinstance(error, PolyreelError) else "internal error; please report it"
+def _described(error: Exception) -> JsonObject:
+    """An error as JSON. The texts of foreign errors are left out: they could hold anything."""
+    own = isinstance(error, PolyreelError)
+    message = str(error) if own else "internal error; please report it"
+    return {"type": type(error).__name__, "message": message}
 
 
 def known(row: Row, entry: LedgerEntry, cost: Cost, error: Exception | None = None) -> Result:
-    """The result of a row that the ledger has an entry of."""
+    """The result of a row that has an entry in the ledger."""
     return Result(row, entry.state, entry.vendor, cost, entry.job, error, entry.id)
 
 
@@ -105,9 +97,10 @@ def tally(results: Iterable[Result]) -> Mapping[str, int]:
 
 @define
 class ResultsFile:
-    """`results.jsonl` in a folder: lines are added as rows finish, and it is put in order at the end.
+    """`results.jsonl` in a folder: lines are added as rows finish, and sorted at the end.
 
-    It may lose its last lines when the machine dies; the ledger does not, and the file is made from it on every run.
+    It may lose its last lines when the machine dies. The ledger does not, and every run makes the
+    file from it.
     """
 
     folder: Path
@@ -115,11 +108,11 @@ class ResultsFile:
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """The path of the file."""
         return self.folder / FILE
 
     def begin(self, before: Iterable[Result]) -> None:
-        """Start with what was over before."""
+        """Start with the rows that were over before; DownloadError where it cannot be written."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._replace(before)
@@ -130,7 +123,7 @@ class ResultsFile:
             ) from None
 
     def add(self, result: Result) -> None:
-        """One more row is over. That the file cannot be written stops nobody: it is made anew at the end."""
+        """Add a row that is over. An error of writing is ignored: `finish` makes the file anew."""
         try:
             if self._file is not None:
                 self._file.write(_line(result))
@@ -139,15 +132,16 @@ class ResultsFile:
             self._file = None
 
     def finish(self, results: Iterable[Result]) -> None:
-        """All lines in the order of the rows, in the place of what was there, at once."""
+        """Replace the file by the lines of all rows in their order; DownloadError on failure."""
         if self._file is not None:
             self._file.close()
             self._file = None
         try:
             self._replace(results)
         except OSError as error:
-            text = f"{self.path}: {error.strerror or error}; the ledger has everything, so run the batch again"
-            raise DownloadError(text) from None
+            reason = f"{self.path}: {error.strerror or error}"
+            advice = "the ledger has everything, so run the batch again"
+            raise DownloadError(f"{reason}; {advice}") from None
 
     def _replace(self, results: Iterable[Result]) -> None:
         part = self.path.with_name(f"{FILE}.part")

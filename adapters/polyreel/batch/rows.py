@@ -1,34 +1,27 @@
-"""The rows of a batch file, JSON Lines or CSV. Nobody has checked it before: every mistake is told, with its line."""
+"""The rows of a batch file, each checked; every problem is reported with its line."""
 
 from __future__ import annotations
 
 import codecs
-import csv
 import hashlib
-import io
-import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from attrs import frozen
 
 from ..errors import RequestError
-from ..places import JsonObject
+from ..places import Json, JsonObject
 from ..plans.requests import check_request
-from ..providers.base.contract import Contract
 from ..providers.base.registry import all_providers
+from .lines import ROW_KEYS, LineProblems, csv_lines, json_lines
 
 MAX_BYTES: Final = 200_000_000
 MAX_ROWS: Final = 100_000
 MAX_NAME: Final = 200
+"""Characters of the name of a row or a batch."""
 SHOWN: Final = 20
-"""How many mistakes are told; the others are counted."""
-SEPARATOR: Final = "|"
-OWN: Final = ("reference", "vendor", "vendors")
-"""What a row says beside its request."""
+"""How many problems a message shows; the others are counted."""
 
 
 @frozen(order=True)
@@ -51,11 +44,11 @@ class Row:
     line: int
     """Where it begins in the file, from 1."""
     reference: str
-    """What the ledger knows it by: the name of the batch, and its own name or number."""
+    """Its name in the ledger: the name of the batch, and its own name or number."""
     request: JsonObject
     """The shared request, checked."""
     vendors: tuple[str, ...] = ()
-    """Who is to make it, in this order; nobody named: whoever the batch is for."""
+    """The vendors to ask, in this order; empty for those of the batch."""
 
 
 @frozen
@@ -63,77 +56,79 @@ class Scan:
     """What a file holds, and what is wrong with it."""
 
     rows: tuple[Row, ...]
-    mistakes: tuple[RowProblem, ...]
+    problems: tuple[RowProblem, ...]
 
 
 def read(path: str | Path, *, name: str | None = None) -> tuple[Row, ...]:
-    """The rows of a file; RequestError with every mistake in it.
+    """The rows of a file; RequestError with every problem in it.
 
-    `name` is that of the batch, for the references of its rows; left out, it is made of the file's name and place.
+    `name` is that of the batch, for the references of its rows. Without it the name is made of the
+    file's name and folder.
     """
     found = scan(path, name=name)
-    if found.mistakes:
-        refuse(path, found.mistakes)
+    if found.problems:
+        refuse(path, found.problems)
     return found.rows
 
 
 def scan(path: str | Path, *, name: str | None = None) -> Scan:
-    """The rows of a file that can be used, and the mistakes in all others; RequestError where it cannot be read."""
+    """The usable rows of a file, and the problems of the others.
+
+    Raises RequestError for a file that cannot be read. `name` is as in `read`.
+    """
     content, batch = _content(Path(path)), _batch_name(Path(path), name)
-    lines = _cells if str(path).lower().endswith(".csv") else _objects
-    reader = _Reader(batch)
-    for line, found in lines(content):
-        reader.take(line, found)
-    if not reader.count and not reader.mistakes:
-        reader.mistakes.append(RowProblem(1, "there are no rows"))
-    return Scan(tuple(reader.rows), tuple(reader.mistakes))
+    lines = csv_lines if str(path).lower().endswith(".csv") else json_lines
+    checker = _RowChecker(batch)
+    for line, value in lines(content):
+        checker.add(line, value)
+    if not checker.count and not checker.problems:
+        checker.problems.append(RowProblem(1, "there are no rows"))
+    return Scan(tuple(checker.rows), tuple(checker.problems))
 
 
-def refuse(path: str | Path, mistakes: Iterable[RowProblem]) -> NoReturn:
-    """Raise the mistakes as one RequestError, the first of them in words."""
-    told = [str(mistake) for mistake in sorted(mistakes)]
-    more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
-    error = RequestError([*told[:SHOWN], *more])
-    # One below the other: a table of mistakes is unreadable in one line.
-    error.args = (
-        "\n- ".join([f"{path}: nothing was sent, for {len(told)} mistake(s):", *error.problems]),
-    )
+def refuse(path: str | Path, problems: Iterable[RowProblem]) -> NoReturn:
+    """Raise the problems as one RequestError, which shows the first 20."""
+    texts = [str(problem) for problem in sorted(problems)]
+    more = [f"and {len(texts) - SHOWN} more"] if len(texts) > SHOWN else []
+    error = RequestError([*texts[:SHOWN], *more])
+    # Each on a line of its own: many problems in one line are unreadable.
+    title = f"{path}: nothing was sent, for {len(texts)} mistake(s):"
+    error.args = ("\n- ".join([title, *error.problems]),)
     raise error
 
 
-class _Reader:
-    """Takes what the lines hold, and keeps apart what is right and what is wrong."""
+class _RowChecker:
+    """Collects the rows of a file, and the problems of lines that hold none."""
 
     def __init__(self, batch: str) -> None:
         self.batch = batch
         self.count = 0
         self.rows: list[Row] = []
-        self.mistakes: list[RowProblem] = []
-        self._lines: dict[str, int] = {}
+        self.problems: list[RowProblem] = []
+        self._line_of: dict[str, int] = {}
 
-    def take(self, line: int, found: Any) -> None:
-        """One line: a row, or the problems with it."""
+    def add(self, line: int, value: Json | LineProblems) -> None:
+        """Add the row or the problems of one line."""
         self.count += 1
         if self.count == MAX_ROWS + 1:
-            self.mistakes.append(
-                RowProblem(line, f"more than {MAX_ROWS} rows are too many for one batch")
-            )
-        problems = list(found) if isinstance(found, _Wrong) else []
-        if not problems and not isinstance(found, dict):
-            problems = [
-                f"a row is a JSON object, not {'null' if found is None else type(found).__name__}"
-            ]
-        if not problems and self.count <= MAX_ROWS:
-            problems = self._row(line, found)
-        self.mistakes += [RowProblem(line, problem) for problem in problems]
+            text = f"more than {MAX_ROWS} rows are too many for one batch"
+            self.problems.append(RowProblem(line, text))
+        if isinstance(value, LineProblems):
+            problems = list(value)
+        elif not isinstance(value, dict):
+            kind = "null" if value is None else type(value).__name__
+            problems = [f"a row is a JSON object, not {kind}"]
+        else:
+            problems = self._add_row(line, value) if self.count <= MAX_ROWS else []
+        self.problems += [RowProblem(line, problem) for problem in problems]
 
-    def _row(self, line: int, found: JsonObject) -> list[str]:
-        """Keep a row; or what is wrong with it."""
-        own: JsonObject = {name: found[name] for name in OWN if name in found}
+    def _add_row(self, line: int, value: JsonObject) -> list[str]:
+        """Add a row, or return what is wrong with it."""
+        own: JsonObject = {name: value[name] for name in ROW_KEYS if name in value}
         problems = [*_reference_problems(own), *_vendor_problems(own)]
         request: JsonObject = {}
         try:
-            rest = {name: value for name, value in found.items() if name not in OWN}
+            rest = {key: value[key] for key in value if key not in ROW_KEYS}
             request = check_request(rest).fields
             if not request:
                 problems.append("prompt: nothing is asked for")
@@ -142,17 +137,11 @@ class _Reader:
         if problems:
             return problems
         name = str(own.get("reference", self.count))
-        if name in self._lines:
-            return [f"reference: {name!r} is that of line {self._lines[name]} already"]
-        self._lines[name] = line
-        vendors = (
-            tuple(own["vendors"])
-            if "vendors" in own
-            else (own["vendor"],)
-            if "vendor" in own
-            else ()
-        )
-        self.rows.append(Row(self.count, line, f"{self.batch}/{name}", request, vendors))
+        if name in self._line_of:
+            return [f"reference: {name!r} is that of line {self._line_of[name]} already"]
+        self._line_of[name] = line
+        vendors = [own["vendor"]] if "vendor" in own else own.get("vendors", ())
+        self.rows.append(Row(self.count, line, f"{self.batch}/{name}", request, tuple(vendors)))
         return []
 
 
@@ -160,8 +149,8 @@ def _reference_problems(own: Mapping[str, Any]) -> Iterator[str]:
     name = own.get("reference", "1")
     if not isinstance(name, str | int) or isinstance(name, bool):
         yield "reference: a text or a whole number"
-    elif trouble := _name_problem(str(name)):
-        yield f"reference: {trouble}"
+    elif problem := _name_problem(str(name)):
+        yield f"reference: {problem}"
 
 
 def _name_problem(name: str) -> str | None:
@@ -174,22 +163,23 @@ def _vendor_problems(own: Mapping[str, Any]) -> Iterator[str]:
     if "vendor" in own and "vendors" in own:
         yield "vendors: there is a vendor already; one of them is enough"
     if "vendor" in own:
-        yield from _unknown("vendor", [own["vendor"]])
+        yield from _unknown_vendors("vendor", [own["vendor"]])
     if "vendors" in own:
         named = own["vendors"]
         if not isinstance(named, list) or not named or any(named.count(one) > 1 for one in named):
             yield "vendors: a list of vendor ids, each once"
         else:
-            yield from _unknown("vendors", named)
+            yield from _unknown_vendors("vendors", named)
 
 
-def _unknown(field: str, named: Sequence[Any]) -> Iterator[str]:
+def _unknown_vendors(field: str, named: Sequence[object]) -> Iterator[str]:
     for vendor in named:
         if not isinstance(vendor, str) or vendor not in all_providers():
-            yield f"{field}: no vendor is called {str(vendor)[:40]!r}; there are {', '.join(all_providers())}"
+            known = ", ".join(all_providers())
+            yield f"{field}: no vendor is called {str(vendor)[:40]!r}; there are {known}"
 
 
-# -- the file ----------------------------------------------------------------------------------------
+# -- the file --------------------------------------------------------------------------------------
 
 
 def _content(path: Path) -> bytes:
@@ -206,156 +196,9 @@ def _content(path: Path) -> bytes:
 
 def _batch_name(path: Path, name: str | None) -> str:
     if name is not None:
-        if trouble := _name_problem(name):
-            raise RequestError([f"the name of a batch: {trouble}"])
+        if problem := _name_problem(name):
+            raise RequestError([f"the name of a batch: {problem}"])
         return name
     # Two files of one name in two folders are two batches.
     place = hashlib.sha256(str(path.absolute()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return f"{path.stem.encode('ascii', 'replace').decode()[:MAX_NAME]}-{place}"
-
-
-class _Wrong(tuple[str, ...]):
-    """The problems of a line that is no row."""
-
-    __slots__ = ()
-
-
-def _objects(content: bytes) -> Iterator[tuple[int, Any]]:
-    """The JSON value of each line that is not blank, with its number."""
-    for number, line in enumerate(content.split(b"\n"), 1):
-        if line.strip():
-            yield number, _parsed(line)
-
-
-def _parsed(line: bytes) -> Any:
-    try:
-        return json.loads(line.decode(), parse_constant=_no_constant, object_pairs_hook=_members)
-    except UnicodeError:
-        return _Wrong(["not UTF-8 text"])
-    except RecursionError:
-        return _Wrong(["nested too deeply"])
-    except ValueError as error:
-        return _Wrong([f"not JSON: {str(error).partition(';')[0]}"])
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _members(pairs: Sequence[tuple[str, Any]]) -> JsonObject:
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        raise ValueError(
-            f"{next(name for name in names if names.count(name) > 1)!r} is there twice"
-        )
-    return dict(pairs)
-
-
-# -- CSV ---------------------------------------------------------------------------------------------
-
-
-def _cells(content: bytes) -> Iterator[tuple[int, Any]]:
-    """The row of each record with its line; only the header's problems where nothing can be read without it."""
-    try:
-        lines = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
-    except UnicodeError:
-        number = 1 + _valid(content).count(b"\n")
-        yield number, _Wrong(["not UTF-8 text"])
-        return
-    header, begins = None, 1
-    while True:
-        try:
-            record = next(lines)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield begins, _Wrong([f"not CSV: {error}"])
-            return  # what is quoted from here on, nobody can tell
-        begins, line = lines.line_num + 1, begins
-        if header is None:
-            header = record
-            if wrong := [*_header_problems(header)]:
-                yield line, _Wrong(wrong)
-                return
-        elif any(cell.strip() for cell in record):
-            yield line, _record(header, record)
-
-
-def _valid(content: bytes) -> bytes:
-    """What stands before the first byte that is not UTF-8."""
-    try:
-        content.decode()
-    except UnicodeDecodeError as error:
-        return content[: error.start]
-    return content
-
-
-def _header_problems(header: Sequence[str]) -> Iterator[str]:
-    known = dict.fromkeys([*OWN, *_converters()])
-    for name in dict.fromkeys(header):
-        if name not in known:
-            yield f"header: no field {name[:40]!r}; there are {', '.join(known)}"
-        if header.count(name) > 1:
-            yield f"header: {name} is there twice"
-
-
-def _record(header: Sequence[str], record: Sequence[str]) -> Any:
-    """The row of a record: empty cells are not set, others become what the shared schema says."""
-    if len(record) != len(header):
-        return _Wrong([f"{len(record)} cells, where the header has {len(header)}"])
-    values: JsonObject = {}
-    problems = []
-    for name, cell in zip(header, record, strict=True):
-        if not cell:
-            continue
-        try:
-            values[name] = cell if name in {"reference", "vendor"} else _converters()[name](cell)
-        except ValueError as error:
-            problems.append(f"{name}: {error}, not {cell[:40]!r}")
-    return _Wrong(problems) if problems else values
-
-
-@cache
-def _converters() -> Mapping[str, Callable[[str], Any]]:
-    """How a cell becomes the value of a field, for every field that a cell can hold."""
-    contract = Contract.load("polyreel")
-    found: dict[str, Callable[[str], Any]] = {"vendors": _list}
-    for model in ("VideoRequest", "ImageRequest"):
-        for name, schema in contract.schema(model)["properties"].items():
-            whole = {**contract.resolve(schema), **schema}
-            texts = contract.resolve(whole.get("items", {})).get("type") == "string"
-            kind = whole["type"] if whole["type"] != "array" or texts else "object"
-            if kind in CONVERTERS:
-                found.setdefault(name, CONVERTERS[kind])
-    return found
-
-
-def _list(cell: str) -> list[str]:
-    return [part.strip() for part in cell.split(SEPARATOR)]
-
-
-def _whole(cell: str) -> int:
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", cell.strip(), re.ASCII):
-        raise ValueError("a whole number")
-    return int(cell)
-
-
-def _number(cell: str) -> float:
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?", cell.strip(), re.ASCII):
-        raise ValueError("a number, such as 0.5")
-    return float(cell)
-
-
-def _switch(cell: str) -> bool:
-    if cell.strip().lower() not in {"true", "false"}:
-        raise ValueError("true or false")
-    return cell.strip().lower() == "true"
-
-
-CONVERTERS: Final[Mapping[str, Callable[[str], Any]]] = {
-    "string": str,
-    "integer": _whole,
-    "number": _number,
-    "boolean": _switch,
-    "array": _list,
-}

@@ -9,9 +9,9 @@ from functools import cached_property
 from attrs import Factory, frozen
 
 from ..ledger.records import LedgerEntry
-from ..money.amounts import Cost
+from ..money.amounts import UNKNOWN, Cost
 from ..plans.planning import Plan
-from .costs import Bound
+from .costs import CostRange
 from .rows import Row
 
 
@@ -22,47 +22,51 @@ class RowTask:
     row: Row
     plans: tuple[Plan, ...]
     routed: bool
+    """Whether the first of several vendors that takes the row makes it."""
     entry: LedgerEntry | None
     lost: tuple[LedgerEntry, ...]
     """Entries that were given up, but may have been billed."""
     others: tuple[Plan, ...] = ()
-    """What vendors were sent in earlier runs that are not asked any more: only their prices count."""
-    reserved: list[Bound] = Factory(list)
-    """What is set aside in the budget for it."""
+    """Plans for vendors of earlier runs that are not asked any more: only their prices count."""
+    reserved: list[CostRange] = Factory(list)
+    """What the budget has reserved for it."""
 
     @cached_property
     def usable(self) -> tuple[Plan, ...]:
-        """The plans that a vendor could be sent."""
+        """The plans that can be sent to a vendor."""
         return tuple(plan for plan in self.plans if not plan.refused)
 
     @property
     def asked(self) -> Plan | tuple[Plan, ...]:
-        """What to submit: of several plans, the first that a vendor takes."""
+        """What to submit: one plan, or several, of which the first that a vendor takes counts."""
         return self.plans if self.routed else self.plans[0]
 
     @property
     def vendor(self) -> str:
-        """Who has the job, or is asked first."""
+        """The vendor that has the job, or is asked first."""
         return self.entry.vendor if self.entry else (self.usable or self.plans)[0].vendor
 
     def cost(self, vendor: str) -> Cost:
-        """What it costs at a vendor, as far as a plan tells."""
-        return next(
-            (plan.cost for plan in (*self.plans, *self.others) if plan.vendor == vendor),
-            Cost("unknown"),
-        )
+        """What the row costs at a vendor; unknown without a plan for it."""
+        plans = (*self.plans, *self.others)
+        return next((plan.cost for plan in plans if plan.vendor == vendor), UNKNOWN)
 
     @property
-    def bound(self) -> Bound:
-        """What the row costs, or has cost."""
-        return (
-            Bound.of(self.cost(self.entry.vendor))
-            if self.entry
-            else Bound.any_of(self.usable or self.plans)
-        )
+    def cost_range(self) -> CostRange:
+        """What the row will cost, or has cost."""
+        if self.entry:
+            return CostRange.of(self.cost(self.entry.vendor))
+        return CostRange.any_of(self.usable or self.plans)
+
+    @property
+    def spent(self) -> Iterator[CostRange]:
+        """What may have been paid for the row before."""
+        for entry in (self.entry, *self.lost):
+            if entry is not None:
+                yield CostRange.of(self.cost(entry.vendor))
 
     @property
     def contents(self) -> Iterator[bytes]:
-        """What the vendors would be sent, as hashes."""
+        """The hash of what each vendor would be sent."""
         for plan in self.usable:
             yield hashlib.sha256(plan.vendor.encode() + plan.content).digest()

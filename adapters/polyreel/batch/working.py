@@ -1,104 +1,117 @@
-"""A batch at work: a few workers begin rows and bring them home; in between, all rows are in flight in one fleet."""
+"""One run of a batch: workers begin and finish rows; between, one driver waits for all jobs."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from attrs import Factory, define, field, frozen
 
+from ..client import AsyncClient
 from ..drivers import ManyJobsDriver
 from ..errors import BudgetError
 from ..jobs.many import Completed
 from ..jobs.submitting import failed
-from .costs import Bound
+from .costs import Budget, CostRange
+from .outcomes import Outcomes
 from .results import Result
 from .tasks import RowTask
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
-    from .running import Batch
-
 WORKERS: Final = 8
-"""How many rows of one vendor are begun at a time, and how many of all are brought home, whatever is in flight."""
+"""How many rows of one vendor are begun at a time, and how many of all vendors are finished."""
+
+
+@frozen
+class WorkSettings:
+    """How rows are worked on."""
+
+    output: Path
+    timeout: float
+    """Seconds that one row may take."""
+    concurrency: int
+    """How many rows of one vendor are under way at a time."""
+    rate: float | None
+    """How many rows of one vendor are begun in a minute at most; None for no limit."""
 
 
 @define
-class _Pace:
-    """Starts that are at least so many seconds apart."""
+class _Interval:
+    """Keeps starts at least so many seconds apart."""
 
     seconds: float
     free_at: float = 0.0
 
     def wait(self, now: float) -> float:
-        """Take the next turn; how long it is until then."""
-        turn = max(now, self.free_at)
-        self.free_at = turn + self.seconds
-        return turn - now
+        """Take the next start; how many seconds it is away."""
+        start = max(now, self.free_at)
+        self.free_at = start + self.seconds
+        return start - now
 
 
 @define(eq=False)
-class Queue:
-    """The rows of one vendor that wait, and how many more of its rows may be under way."""
+class VendorQueue:
+    """The waiting rows of one vendor."""
 
     free: asyncio.Semaphore
-    pace: _Pace
+    """How many more of its rows may be under way."""
+    interval: _Interval
     waiting: deque[RowTask] = Factory(deque)
 
 
-@frozen
-class Flying:
-    """A row whose job is in flight."""
-
-    task: RowTask
-    queue: Queue
-
-
 @define(eq=False)
-class Work:
+class BatchRun:
     """One run of a batch."""
 
-    batch: Batch
-    crew: ManyJobsDriver
+    client: AsyncClient
+    settings: WorkSettings
+    budget: Budget
+    outcomes: Outcomes
+    driver: ManyJobsDriver
     _left: int = field(default=0, init=False)
-    _over: asyncio.Event = field(factory=asyncio.Event, init=False)
-    _flying: dict[tuple[str, str], Flying] = field(factory=dict, init=False)
-    _later: list[tuple[RowTask, Result]] = field(factory=list, init=False)
+    _all_over: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _in_flight: dict[tuple[str, str], tuple[RowTask, VendorQueue]] = field(factory=dict, init=False)
+    """The rows whose jobs the driver waits for, by vendor and task id."""
+    _reconcile_later: list[tuple[RowTask, Result]] = field(factory=list, init=False)
     _shared: frozenset[bytes] = field(default=frozenset(), init=False)
-    """What more than one row sends."""
+    """The hashes of contents that more than one row sends."""
 
     async def do(self, tasks: Sequence[RowTask]) -> None:
-        """Do all rows; what becomes of each is told to the batch."""
+        """Work on all rows; their results go to `outcomes`."""
+        if not tasks:
+            return
         counts = Counter(content for task in tasks for content in task.contents)
         self._shared = frozenset(content for content, count in counts.items() if count > 1)
         queues, self._left = self._queues(tasks), len(tasks)
         async with asyncio.TaskGroup() as group:
             for queue in queues:
                 for _ in range(min(WORKERS, len(queue.waiting))):
-                    group.create_task(self._begin(queue))
-            landing = [group.create_task(self._land()) for _ in range(WORKERS if tasks else 0)]
-            if tasks:
-                await self._over.wait()
-            for worker in landing:
-                worker.cancel()
-        while self._later:
-            await self._look_for(*self._later.pop())
+                    group.create_task(self._begin_rows(queue))
+            finishers = [group.create_task(self._finish_rows()) for _ in range(WORKERS)]
+            await self._all_over.wait()
+            for finisher in finishers:
+                finisher.cancel()
+        while self._reconcile_later:
+            await self._reconcile(*self._reconcile_later.pop())
 
-    def _queues(self, tasks: Sequence[RowTask]) -> Iterable[Queue]:
-        queues: dict[str, Queue] = {}
+    def _queues(self, tasks: Sequence[RowTask]) -> Iterable[VendorQueue]:
+        seconds = 60 / self.settings.rate if self.settings.rate else 0.0
+        queues: dict[str, VendorQueue] = {}
         for task in tasks:
             if task.vendor not in queues:
-                pace = _Pace(60 / self.batch.rate if self.batch.rate else 0.0)
-                queues[task.vendor] = Queue(asyncio.Semaphore(self.batch.concurrency), pace)
+                free = asyncio.Semaphore(self.settings.concurrency)
+                queues[task.vendor] = VendorQueue(free, _Interval(seconds))
             queues[task.vendor].waiting.append(task)
         return queues.values()
 
-    # -- taking off ------------------------------------------------------------------------------
+    # -- beginning rows --------------------------------------------------------------------------
 
-    async def _begin(self, queue: Queue) -> None:
+    async def _begin_rows(self, queue: VendorQueue) -> None:
         """Begin one row after the other until none waits."""
         while True:
             await queue.free.acquire()
@@ -106,106 +119,102 @@ class Work:
                 queue.free.release()
                 return
             task = queue.waiting.popleft()
-            over = await self._started(task, queue)
-            if over is not None:
-                await self._done(task, queue, over)
+            result = await self._begun(task, queue)
+            if result is not None:
+                await self._over(task, queue, result)
 
-    async def _started(self, task: RowTask, queue: Queue) -> Result | None:
-        """Begin a row, or go on with it; None where its job is in flight now."""
+    async def _begun(self, task: RowTask, queue: VendorQueue) -> Result | None:
+        """Begin or continue a row; None where the driver waits for its job now."""
         entry = task.entry
         try:
             if entry is None:
                 job = await self._submitted(task, queue)
-                base_url = self.batch.client.base_urls.get(job.vendor)
+                base_url = self.client.base_urls.get(job.vendor)
             elif entry.state == "accepted" and entry.job is not None:
-                job, base_url = (
-                    entry.job.model_copy(update={"ledger_id": entry.id}),
-                    entry.submission.base_url,
-                )
+                job = entry.job.model_copy(update={"ledger_id": entry.id})
+                base_url = entry.submission.base_url
             else:
                 return await self._generated(task)
-            self._flying[job.vendor, job.id] = Flying(task, queue)
-            await self.crew.enrol(job, timeout=self.batch.timeout, base_url=base_url)
+            self._in_flight[job.vendor, job.id] = task, queue
+            await self.driver.enrol(job, timeout=self.settings.timeout, base_url=base_url)
         except Exception as error:  # whatever it is, it is about this row
-            return self.batch.result_of(task, error=error)
+            return self.outcomes.of(task, error=error)
         return None
 
-    async def _submitted(self, task: RowTask, queue: Queue) -> Job:
-        clock, batch = self.batch.client.wire.clock, self.batch
-        await self._rested(task)
-        if (pause := queue.pace.wait(clock.now())) > 0:
+    async def _submitted(self, task: RowTask, queue: VendorQueue) -> Job:
+        clock = self.client.wire.clock
+        await self._some_vendor_ready(task)
+        if (pause := queue.interval.wait(clock.now())) > 0:
             await clock.asleep(pause)
-        if not batch.budget.reserve(task.bound):
+        if not self.budget.reserve(task.cost_range):
             raise BudgetError("the budget is used up; the row was not sent")
-        task.reserved.append(task.bound)
-        return await batch.client.submit(
-            task.asked, reference=task.row.reference, output=batch.output
+        task.reserved.append(task.cost_range)
+        return await self.client.submit(
+            task.asked, reference=task.row.reference, output=self.settings.output
         )
 
-    async def _rested(self, task: RowTask) -> None:
-        """Wait as long as all vendors of a row rest: it would only be sent to nobody."""
-        clock, health = self.batch.client.wire.clock, self.batch.client.health
-        while (
-            task.routed
-            and (pause := min(health.rests(plan.vendor, clock.now()) for plan in task.usable)) > 0
-        ):
+    async def _some_vendor_ready(self, task: RowTask) -> None:
+        """Wait as long as all vendors of a row rest after failures: none of them would be asked."""
+        if not task.routed:
+            return
+        clock, health = self.client.wire.clock, self.client.health
+        while (pause := min(health.rests(plan.vendor, clock.now()) for plan in task.usable)) > 0:
             await clock.asleep(pause)
 
-    # -- coming home -----------------------------------------------------------------------------
+    # -- finishing rows --------------------------------------------------------------------------
 
-    async def _land(self) -> None:
-        """Bring one job home after the other."""
+    async def _finish_rows(self) -> None:
+        """Finish one row after the other, as their jobs end."""
         while True:
-            end = await self.crew.get()
-            flying = self._flying.pop((end.job.vendor, end.job.id))
-            await self._done(flying.task, flying.queue, await self._landed(flying.task, end))
+            end = await self.driver.get()
+            task, queue = self._in_flight.pop((end.job.vendor, end.job.id))
+            await self._over(task, queue, await self._finished(task, end))
 
-    async def _landed(self, task: RowTask, end: Completed) -> Result:
+    async def _finished(self, task: RowTask, end: Completed) -> Result:
         if end.error is not None:
-            return self.batch.result_of(task, error=end.error)
+            return self.outcomes.of(task, error=end.error)
         if end.job.status != "succeeded":
-            return self.batch.result_of(task, error=failed(end.job))
+            return self.outcomes.of(task, error=failed(end.job))
         return await self._generated(task)
 
     async def _generated(self, task: RowTask) -> Result:
-        """Do what is left to do for a row, by its reference."""
-        batch = self.batch
-        options = {
-            "output": batch.output,
-            "timeout": batch.timeout,
-            "reference": task.row.reference,
-        }
+        """Do whatever is left to do for a row, by its reference."""
         try:
-            return batch.result_of(task, await batch.client.generate(task.asked, **options))  # type: ignore[arg-type]
-        except Exception as error:  # as above
-            return batch.result_of(task, error=error)
-
-    async def _done(self, task: RowTask, queue: Queue, result: Result) -> None:
-        """A row is over, unless its answer was lost: then it is looked for, once."""
-        for bound in task.reserved:
-            self.batch.budget.settle(
-                bound, None if result.billed == "no" else Bound.of(result.cost)
+            job = await self.client.generate(
+                task.asked,
+                output=self.settings.output,
+                timeout=self.settings.timeout,
+                reference=task.row.reference,
             )
+        except Exception as error:  # as above
+            return self.outcomes.of(task, error=error)
+        return self.outcomes.of(task, job)
+
+    async def _over(self, task: RowTask, queue: VendorQueue, result: Result) -> None:
+        """End a row. Where the answer of its submit was lost, its task is looked for once."""
+        cost = None if result.billed == "no" else CostRange.of(result.cost)
+        for reserved in task.reserved:
+            self.budget.settle(reserved, cost)
         task.reserved.clear()
         if result.state != "ambiguous":
-            self.batch.finished(result)
+            self.outcomes.add(result)
         elif self._shared.isdisjoint(task.contents):
-            await self._look_for(task, result)
+            await self._reconcile(task, result)
         else:
-            # A vendor's list tells rows apart by their bodies. That of a row which has the same, and whose
-            # answer is still on its way, must not be taken for this one's.
-            self._later.append((task, result))
+            # A vendor's list tells rows apart by their bodies. Another row with the same body may
+            # still wait for its answer, and its task must not be taken for the task of this row.
+            self._reconcile_later.append((task, result))
         queue.free.release()
         self._left -= 1
         if not self._left:
-            self._over.set()
+            self._all_over.set()
 
-    async def _look_for(self, task: RowTask, result: Result) -> None:
-        """Ask once what became of a submit whose answer was lost, and go on with the job where it is found."""
+    async def _reconcile(self, task: RowTask, result: Result) -> None:
+        """Ask once what became of a submit without an answer, and continue with a found job."""
         try:
-            findings = await self.batch.client.reconcile(result.ledger_id or "")
+            findings = await self.client.reconcile(result.ledger_id or "")
         except Exception as error:  # as above
-            self.batch.finished(self.batch.result_of(task, error=error))
+            self.outcomes.add(self.outcomes.of(task, error=error))
             return
         found = any(finding.result == "found" for finding in findings)
-        self.batch.finished(await self._generated(task) if found else result)
+        self.outcomes.add(await self._generated(task) if found else result)

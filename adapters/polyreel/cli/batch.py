@@ -125,8 +125,8 @@ def batch(
             vendor or (), found.rows, live=live, ledger=opened, prices=prices(prices_file)
         )
         made = _batch(client, found.rows, output, options)
-        if mistakes := (*found.mistakes, *made.mistakes):
-            refuse(file, mistakes)
+        if problems := (*found.problems, *made.problems):
+            refuse(file, problems)
         summary = made.plan()
         show.note(str(summary))
         made.check()

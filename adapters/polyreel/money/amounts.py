@@ -1,75 +1,82 @@
-"""What a job will cost, as far as anybody has said: exact, bounded, or unknown. Never a guess, and never a float.
-
-A vendor's prices stand in its spec (`x-polyreel-price` on a request schema, `x-polyreel-money` for what a credit
-costs, with date and source). What a vendor does not publish is unknown, not free; a price file of the user's fills it.
-What a vendor says that it charged is read from the job's `usage`, at the places its spec names (`x-polyreel-usage`).
-"""
+"""Amounts of money: the cost of a job before it is made, and the charge afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from attrs import frozen
 
 if TYPE_CHECKING:
     from ..places import JsonObject
 
+Confidence = Literal["exact", "bounded", "unknown"]
 
-CENTS: Final = Decimal("0.000001")
-"""What dollars are rounded to: prices per second have four and more digits."""
-
-
+DOLLAR_STEP: Final = Decimal("0.000001")
+"""Dollars are rounded to this: prices per second have four and more digits."""
 LARGEST: Final = Decimal(10) ** 9
 """Larger numbers are no durations and no prices."""
 
 
-AMOUNTS: Final = ("credits", "usd", "at_least_credits", "at_least_usd")
-
-
 @frozen
 class Cost:
-    """What a job costs. `credits` and `usd` are the most it can cost; `at_least_*` the least, where that differs."""
+    """What a job costs, as far as anybody has said."""
 
-    confidence: Literal["exact", "bounded", "unknown"]
+    confidence: Confidence
     credits: Decimal | None = None
+    """The most credits that it can cost."""
     usd: Decimal | None = None
+    """The most dollars that it can cost."""
     at_least_credits: Decimal | None = None
+    """The fewest credits, where they differ from `credits`."""
     at_least_usd: Decimal | None = None
+    """The fewest dollars, where they differ from `usd`."""
     as_of: str | None = None
+    """The date of the prices, such as 2026-10-10."""
     source: str | None = None
+    """Where the prices stand."""
 
     def document(self) -> JsonObject:
         """As JSON, with decimals as text."""
-        facts: JsonObject = {"confidence": self.confidence}
-        for name in AMOUNTS:
-            value = getattr(self, name)
-            if value is not None or not name.startswith("at_least"):
-                facts[name] = None if value is None else format(value, "f")
-        # As text whatever a price book of somebody's holds: a job with another type could not be written down.
-        return facts | {name: _text(getattr(self, name)) for name in ("as_of", "source")}
+        least = {"at_least_credits": self.at_least_credits, "at_least_usd": self.at_least_usd}
+        return {
+            "confidence": self.confidence,
+            "credits": _digits(self.credits),
+            "usd": _digits(self.usd),
+            **{name: _digits(amount) for name, amount in least.items() if amount is not None},
+            # A price book can hold values of other types, which could not be written to the ledger.
+            "as_of": None if self.as_of is None else str(self.as_of),
+            "source": None if self.source is None else str(self.source),
+        }
 
     @classmethod
     def read(cls, document: Mapping[str, str | None]) -> Self:
-        """From such a document; what makes no sense in it is unknown."""
-        amounts = {name: sensible_number(document.get(name)) for name in AMOUNTS}
-        texts = {name: document.get(name) for name in ("as_of", "source")}
-        confidence = document.get("confidence")
-        if confidence not in {"exact", "bounded"} or (
-            amounts["credits"] is None and amounts["usd"] is None
-        ):
-            confidence = "unknown"
-        return cls(confidence, **amounts, **texts)  # type: ignore[arg-type]
+        """The cost of such a document; what makes no sense in it is left out, or unknown."""
+        amount, usd = (sensible_number(document.get(name)) for name in ("credits", "usd"))
+        confidence: Confidence = "unknown"
+        if amount is not None or usd is not None:
+            confidence = _CONFIDENCES.get(document.get("confidence"), "unknown")
+        return cls(
+            confidence,
+            amount,
+            usd,
+            sensible_number(document.get("at_least_credits")),
+            sensible_number(document.get("at_least_usd")),
+            document.get("as_of"),
+            document.get("source"),
+        )
 
     def __str__(self) -> str:
         if self.confidence == "unknown":
             least = f", at least ${self.at_least_usd:.4f}" if self.at_least_usd is not None else ""
             return f"unknown{least}"
-        return f"{'' if self.confidence == 'exact' else 'at most '}{amount_text(self.credits, self.usd, self.as_of)}"
+        most = "" if self.confidence == "exact" else "at most "
+        return most + amount_text(self.credits, self.usd, self.as_of)
 
 
 UNKNOWN: Final = Cost("unknown")
+_CONFIDENCES: Final[Mapping[str | None, Confidence]] = {"exact": "exact", "bounded": "bounded"}
 
 
 @frozen
@@ -79,33 +86,29 @@ class Charge:
     credits: Decimal | None = None
     usd: Decimal | None = None
     as_of: str | None = None
-    """The date of the price of a credit that made the dollars; None where the vendor said them, or nobody can."""
+    """The date of the price by which polyreel made the dollars from credits; None for others."""
 
     def document(self) -> dict[str, str | None]:
         """As JSON, with decimals as text."""
-        amounts = {"credits": self.credits, "usd": self.usd}
-        told = {
-            name: None if value is None else format(value, "f") for name, value in amounts.items()
+        return {
+            "credits": _digits(self.credits),
+            "usd": _digits(self.usd),
+            "as_of": self.as_of,
         }
-        return {**told, "as_of": self.as_of}
 
     def __str__(self) -> str:
         return amount_text(self.credits, self.usd, self.as_of)
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
 def amount_text(amount: Decimal | None, usd: Decimal | None, as_of: str | None) -> str:
-    """An amount in words."""
+    """An amount of credits and dollars, with the date of the prices, in words."""
     parts = [f"{amount.normalize():f} credits"] if amount is not None else []
     parts += [f"${usd:.4f}"] if usd is not None else []
     return " = ".join(parts) + (f" (prices of {as_of})" if as_of else "")
 
 
-def sensible_number(value: Any) -> Decimal | None:
-    """A number that can be a price or a duration, or None."""
+def sensible_number(value: object) -> Decimal | None:
+    """A number that can be a price or a duration; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         return None
     try:
@@ -113,3 +116,8 @@ def sensible_number(value: Any) -> Decimal | None:
     except InvalidOperation:
         return None
     return number if number.is_finite() and 0 <= number < LARGEST else None
+
+
+def _digits(amount: Decimal | None) -> str | None:
+    """An amount as text, without an exponent."""
+    return None if amount is None else format(amount, "f")

@@ -1,15 +1,14 @@
-"""A price book: the user's own prices, before the published ones."""
+"""A price book: the user's own prices, and after them the published ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from ..errors import RequestError
-from .amounts import CENTS, UNKNOWN, Cost, sensible_number
+from .amounts import DOLLAR_STEP, UNKNOWN, Cost, sensible_number
 from .published import published_cost
 
 if TYPE_CHECKING:
@@ -20,25 +19,56 @@ if TYPE_CHECKING:
 
 @frozen
 class Rate:
-    """One line of a user's price file: dollars for each second, or each file, of what it is about."""
+    """One price of the user's: dollars for each second, or for each file."""
 
     vendor: str
     usd_per_second: Decimal | None = None
     usd_per_file: Decimal | None = None
     model: str | None = None
+    """The only model family that it is for."""
     workflow: str | None = None
+    """The only workflow that it is for."""
     when: Mapping[str, Any] = {}
-    """Shared fields and the values that they must have."""
+    """The values that shared fields must have."""
     minimum_seconds: int = 0
+    """The fewest seconds that are billed."""
     as_of: str | None = None
+    """The date of the price, such as 2026-10-10."""
+
+    def cost(self, provider: Provider, route: Route, request: JsonObject) -> Cost | None:
+        """What a request costs; None where this price is not for it, or says nothing about it."""
+        if (
+            self.vendor != provider.id
+            or self.model not in {None, route.model}
+            or self.workflow not in {None, route.workflow}
+        ):
+            return None
+        full = {**provider.defaults(route), **request}
+        if any(full.get(name) != value for name, value in self.when.items()):
+            return None
+        usd = self._usd(full)
+        if usd is None:
+            return None
+        rounded = usd.quantize(DOLLAR_STEP, ROUND_HALF_UP)
+        return Cost("exact", usd=rounded, as_of=self.as_of, source="your price file")
+
+    def _usd(self, request: Mapping[str, Any]) -> Decimal | None:
+        if self.usd_per_file is not None:
+            return self.usd_per_file * Decimal(request.get("count", 1))
+        seconds = sensible_number(request.get("duration"))
+        if seconds is None or self.usd_per_second is None:
+            return None
+        return self.usd_per_second * max(seconds, Decimal(self.minimum_seconds))
 
 
 @frozen
 class PriceBook:
-    """The user's own prices, which come first, and the date whose published prices are meant (none: the newest)."""
+    """The prices by which plans are priced."""
 
     rates: tuple[Rate, ...] = ()
+    """The user's own prices. They come first, and the first that fits counts."""
     as_of: str | None = None
+    """The date whose published prices are used, such as 2026-03-01; None for the newest."""
 
     def cost(
         self, provider: Provider, route: Route | None, request: JsonObject, body: JsonObject
@@ -47,98 +77,33 @@ class PriceBook:
         if route is None:
             return UNKNOWN
         for rate in self.rates:
-            if (own := _own(rate, provider, route, request, body)) is not None:
+            if (own := rate.cost(provider, route, request)) is not None:
                 return own
-        rule = provider.contract.schema(route.schema).get("x-polyreel-price")
-        return (
-            published_cost(provider.contract, route.schema, rule, body, self.as_of)
-            if rule
-            else UNKNOWN
+        contract = provider.contract
+        rule = contract.schema(route.schema).get("x-polyreel-price")
+        return published_cost(contract, route.schema, rule, body, self.as_of) if rule else UNKNOWN
+
+
+def read_prices(data: object, where: str, vendors: Iterable[str]) -> PriceBook:
+    """A price book from the data of a price file: `{"price": [{"vendor": ..., ...}]}`.
+
+    `where` names the file in messages, and `vendors` are the ids that a price can have. Raises
+    RequestError with every problem in the file.
+    """
+    from .pricefile import read_entries  # noqa: PLC0415 - pydantic is needed for files only
+
+    return PriceBook(
+        tuple(
+            Rate(
+                vendor=entry.vendor,
+                usd_per_second=entry.usd_per_second,
+                usd_per_file=entry.usd_per_file,
+                model=entry.model,
+                workflow=entry.workflow,
+                when=entry.when,
+                minimum_seconds=entry.minimum_seconds,
+                as_of=entry.as_of,
+            )
+            for entry in read_entries(data, where, vendors)
         )
-
-
-# -- the user's own prices ---------------------------------------------------------------------------
-
-
-def _own(
-    rate: Rate, provider: Provider, route: Route, request: JsonObject, body: JsonObject
-) -> Cost | None:
-    """What a rate makes of a request; None where it is about something else."""
-    if (
-        rate.vendor != provider.id
-        or rate.model not in {None, route.model}
-        or rate.workflow not in {None, route.workflow}
-    ):
-        return None
-    said = {**provider.defaults(route), **request}
-    if any(said.get(name) != value for name, value in rate.when.items()):
-        return None
-    usd = _usd(rate, said)
-    return (
-        None if usd is None else Cost("exact", usd=usd, as_of=rate.as_of, source="your price file")
     )
-
-
-def _usd(rate: Rate, said: Mapping[str, Any]) -> Decimal | None:
-    if rate.usd_per_file is not None:
-        return (rate.usd_per_file * Decimal(said.get("count", 1))).quantize(CENTS, ROUND_HALF_UP)
-    seconds = sensible_number(said.get("duration"))
-    if seconds is None or rate.usd_per_second is None:
-        return None
-    return (rate.usd_per_second * max(seconds, Decimal(rate.minimum_seconds))).quantize(
-        CENTS, ROUND_HALF_UP
-    )
-
-
-def read_prices(data: Any, where: str, vendors: Iterable[str]) -> PriceBook:
-    """A price book from the data of a price file: `{"price": [{"vendor": ..., "usd_per_second": ...}]}`."""
-    rows = data.get("price") if isinstance(data, dict) else None
-    if not isinstance(rows, list) or not rows:
-        raise RequestError([f"{where}: no [[price]] entries"])
-    known = set(vendors)
-    problems = [
-        f"{where}: price {number}: {text}"
-        for number, row in enumerate(rows, 1)
-        for text in _wrong(row, known)
-    ]
-    if problems:
-        raise RequestError(problems)
-    return PriceBook(tuple(_rate(row) for row in rows))
-
-
-NUMBERS: Final = ("usd_per_second", "usd_per_file")
-
-
-TEXTS: Final = ("vendor", "model", "workflow", "as_of")
-
-
-def _wrong(row: Any, vendors: set[str]) -> Iterable[str]:
-    if not isinstance(row, dict):
-        yield "not a table"
-        return
-    allowed = {*NUMBERS, *TEXTS, "when", "minimum_seconds"}
-    yield from (
-        f"unknown field {name!r}; there are {', '.join(sorted(allowed))}"
-        for name in row
-        if name not in allowed
-    )
-    if row.get("vendor") not in vendors:
-        yield f"vendor: one of {', '.join(sorted(vendors))}, not {row.get('vendor')!r}"
-    if sum(name in row for name in NUMBERS) != 1:
-        yield f"exactly one of {' and '.join(NUMBERS)}"
-    for name in NUMBERS:
-        if name in row and sensible_number(str(row[name])) is None:
-            yield f"{name}: not a price: {str(row[name])[:40]!r}"
-    seconds = row.get("minimum_seconds", 0)
-    if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds < 0:
-        yield "minimum_seconds: whole seconds"
-    if not isinstance(row.get("when", {}), dict):
-        yield "when: a table of shared fields"
-    yield from (f"{name}: a text" for name in TEXTS if not isinstance(row.get(name, ""), str))
-
-
-def _rate(row: JsonObject) -> Rate:
-    second, file = (Decimal(str(row[name])) if name in row else None for name in NUMBERS)
-    about = {name: row.get(name) for name in ("model", "workflow", "as_of")}
-    when, least = row.get("when", {}), row.get("minimum_seconds", 0)
-    return Rate(row["vendor"], second, file, when=when, minimum_seconds=least, **about)

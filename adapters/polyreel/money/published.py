@@ -6,78 +6,85 @@ from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
+from attrs import frozen
+
 from ..places import get, is_missing
-from .amounts import CENTS, UNKNOWN, Cost, sensible_number
+from .amounts import DOLLAR_STEP, UNKNOWN, Cost, sensible_number
 
 if TYPE_CHECKING:
     from ..places import JsonObject
     from ..providers.base.contract import Contract
 
 
-# -- published prices --------------------------------------------------------------------------------
-
-
 def published_cost(
     contract: Contract, schema: str, rule: JsonObject, body: JsonObject, as_of: str | None
 ) -> Cost:
-    """What a body costs by the rule that the vendor publishes."""
-    least, most = _seconds(contract, schema, rule["seconds"], body)
-    factor = _factor(contract, schema, rule.get("factor"), body)
+    """What a body costs by the `x-polyreel-price` of its schema, with the prices of a date."""
+    said = _BodyValues(contract, schema, body)
+    least, most = _seconds(rule["seconds"], said)
+    factor = _factor(rule.get("factor"), said)
     money = credit_price(contract.document.get("x-polyreel-money", ()), as_of)
     if least is None or factor is None or money is None:
         return UNKNOWN
     low = _credits(rule, least, factor)
     high = None if most is None else _credits(rule, most, factor)
     ratio = Decimal(money["credits_per_usd"])
-    facts = {"as_of": money["as_of"], "source": rule["source"]}
+    date, source = money["as_of"], rule["source"]
+    low_usd = in_dollars(low, ratio)
     if high == low:
-        return Cost("exact", low, in_dollars(low, ratio), **facts)
-    known = {"at_least_credits": low, "at_least_usd": in_dollars(low, ratio), **facts}
+        return Cost("exact", low, low_usd, as_of=date, source=source)
     if high is None:
-        return Cost("unknown", **known)
-    return Cost("bounded", high, in_dollars(high, ratio), **known)
+        return Cost("unknown", None, None, low, low_usd, date, source)
+    return Cost("bounded", high, in_dollars(high, ratio), low, low_usd, date, source)
+
+
+def in_dollars(amount: Decimal, ratio: Decimal) -> Decimal:
+    """Credits as dollars, at a number of credits per dollar."""
+    return (amount / ratio).quantize(DOLLAR_STEP, ROUND_HALF_UP)
+
+
+def credit_price(dated: Iterable[JsonObject], as_of: str | None) -> JsonObject | None:
+    """The newest price of a credit, or the one that was valid on a date; None without one."""
+    known = sorted(dated, key=lambda price: str(price["as_of"]), reverse=True)
+    return next((price for price in known if as_of is None or str(price["as_of"]) <= as_of), None)
+
+
+@frozen
+class _BodyValues:
+    """A native body, with the defaults of its schema."""
+
+    contract: Contract
+    schema: str
+    body: JsonObject
+
+    def value(self, place: str) -> Any:
+        """What the body says, or what the vendor takes where it says nothing."""
+        found = get(self.body, place)
+        if not is_missing(found):
+            return found
+        return (self.contract.property(self.schema, place) or {}).get("default")
+
+
+def _seconds(rule: JsonObject, said: _BodyValues) -> tuple[Decimal | None, Decimal | None]:
+    """The fewest and the most seconds that are billed."""
+    if "of" in rule:
+        asked = sensible_number(said.value(rule["of"]))
+        return asked, asked
+    most = rule.get("at_most")
+    if isinstance(most, dict):
+        most = most["by"].get(said.value(most["of"]))
+    return Decimal(rule["at_least"]), None if most is None else Decimal(most)
+
+
+def _factor(rule: JsonObject | None, said: _BodyValues) -> Decimal | None:
+    """How many times the basic price applies, by fields such as the quality."""
+    if rule is None:
+        return Decimal(1)
+    key = " ".join(str(said.value(place)) for place in rule["of"])
+    return sensible_number(rule["by"].get(key))
 
 
 def _credits(rule: JsonObject, seconds: Decimal, factor: Decimal) -> Decimal:
     amount = seconds * factor * Decimal(rule["credits_per_second"])
     amount = max(amount, Decimal(rule.get("minimum_credits", "0")))
     return amount.quantize(Decimal(rule["round_to"]), ROUND_HALF_UP)
-
-
-def in_dollars(amount: Decimal, ratio: Decimal) -> Decimal:
-    """Credits as dollars, at a number of credits per dollar."""
-    return (amount / ratio).quantize(CENTS, ROUND_HALF_UP)
-
-
-def credit_price(dated: Iterable[JsonObject], as_of: str | None) -> JsonObject | None:
-    """What a credit costs, newest first; on a date, what it cost then."""
-    known = sorted(dated, key=lambda one: str(one["as_of"]), reverse=True)
-    return next((one for one in known if as_of is None or str(one["as_of"]) <= as_of), None)
-
-
-def _seconds(
-    contract: Contract, schema: str, rule: JsonObject, body: JsonObject
-) -> tuple[Decimal | None, Decimal | None]:
-    """The fewest and the most seconds that are billed."""
-    if "of" in rule:
-        asked = sensible_number(_value(contract, schema, rule["of"], body))
-        return asked, asked
-    most = rule.get("at_most")
-    if isinstance(most, dict):
-        most = most["by"].get(_value(contract, schema, most["of"], body))
-    return Decimal(rule["at_least"]), None if most is None else Decimal(most)
-
-
-def _factor(
-    contract: Contract, schema: str, rule: JsonObject | None, body: JsonObject
-) -> Decimal | None:
-    if rule is None:
-        return Decimal(1)
-    key = " ".join(str(_value(contract, schema, place, body)) for place in rule["of"])
-    return sensible_number(rule["by"].get(key))
-
-
-def _value(contract: Contract, schema: str, place: str, body: JsonObject) -> Any:
-    """What a body says, or what the vendor takes where it says nothing."""
-    found = get(body, place)
-    return (contract.property(schema, place) or {}).get("default") if is_missing(found) else found

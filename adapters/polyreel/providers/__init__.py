@@ -1,1 +1,139 @@
-"""One file per vendor: its routes and field tables, its words, how to talk to it."""
+"""The vendors, one file each, and everything that the author of a vendor needs, in one import.
+
+    from polyreel.providers import Field, Reads, Route, SpecifiedProvider, body, load, operation
+
+`docs/add-a-vendor.md` shows how to write a vendor. What vendors have in common is in `base`.
+"""
+
+TYPE_CHECKING = False  # typing itself takes longer to import than everything here
+if TYPE_CHECKING:
+    from ..errors import BadReplyError, VendorError
+    from ..flows import Flow, Part, Reply, Send, send_patiently
+    from ..mapping.codecs import (
+        CannotExpressError,
+        Choice,
+        Codec,
+        Default,
+        GroupCodec,
+        Items,
+        MeaninglessError,
+        Names,
+        Only,
+        Prompt,
+        cited_inputs,
+    )
+    from ..mapping.marks import ANGLE, AT, Marks
+    from ..mapping.rows import Absent, Alias, Constant, Field, Forced, Group, Row
+    from ..places import Json, JsonObject, get, is_missing, put
+    from .base.answers import first, is_number, is_task_id
+    from .base.contract import Contract, Operation
+    from .base.facts import (
+        Facts,
+        Listed,
+        Listing,
+        Reads,
+        SimulatedTask,
+        Status,
+        Survey,
+        Webhook,
+    )
+    from .base.generated import GeneratedClient
+    from .base.provider import Provider
+    from .base.routes import Route
+    from .base.specified import SpecifiedProvider, body, load, operation
+
+_NAMES = {
+    "..errors": ("BadReplyError", "VendorError"),
+    "..flows": ("Flow", "Part", "Reply", "Send", "send_patiently"),
+    "..mapping.codecs": (
+        *("CannotExpressError", "Choice", "Codec", "Default", "GroupCodec", "Items"),
+        *("MeaninglessError", "Names", "Only", "Prompt", "cited_inputs"),
+    ),
+    "..mapping.marks": ("ANGLE", "AT", "Marks"),
+    "..mapping.rows": ("Absent", "Alias", "Constant", "Field", "Forced", "Group", "Row"),
+    "..places": ("Json", "JsonObject", "get", "is_missing", "put"),
+    ".base.answers": ("first", "is_number", "is_task_id"),
+    ".base.contract": ("Contract", "Operation"),
+    ".base.facts": (
+        *("Facts", "Listed", "Listing", "Reads", "SimulatedTask", "Status", "Survey", "Webhook"),
+    ),
+    ".base.generated": ("GeneratedClient",),
+    ".base.provider": ("Provider",),
+    ".base.routes": ("Route",),
+    ".base.specified": ("SpecifiedProvider", "body", "load", "operation"),
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = [
+    "ANGLE",
+    "AT",
+    "Absent",
+    "Alias",
+    "BadReplyError",
+    "CannotExpressError",
+    "Choice",
+    "Codec",
+    "Constant",
+    "Contract",
+    "Default",
+    "Facts",
+    "Field",
+    "Flow",
+    "Forced",
+    "GeneratedClient",
+    "Group",
+    "GroupCodec",
+    "Items",
+    "Json",
+    "JsonObject",
+    "Listed",
+    "Listing",
+    "Marks",
+    "MeaninglessError",
+    "Names",
+    "Only",
+    "Operation",
+    "Part",
+    "Prompt",
+    "Provider",
+    "Reads",
+    "Reply",
+    "Route",
+    "Row",
+    "Send",
+    "SimulatedTask",
+    "SpecifiedProvider",
+    "Status",
+    "Survey",
+    "VendorError",
+    "Webhook",
+    "body",
+    "cited_inputs",
+    "first",
+    "get",
+    "is_missing",
+    "is_number",
+    "is_task_id",
+    "load",
+    "operation",
+    "put",
+    "send_patiently",
+]
+
+
+if not TYPE_CHECKING:  # a type checker that saw it would take every name
+
+    def __getattr__(name: str) -> object:
+        """Import a name when it is first used, so that listing the vendors' files loads nothing."""
+        from importlib import import_module  # noqa: PLC0415
+
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: object = getattr(import_module(_HOMES[name], __name__), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    """The names for authors, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,7 @@
 """EvoLink: `POST /v1/videos/generations`, one endpoint whose `model` chooses the body.
 
-Facts from its reference pages (kling-o3-reference-to-video and siblings: early 2026, Mar-Apr 2026, Oct 2026),
-as marked in specs/evolink.yaml.
+Facts from its reference pages (kling-o3-reference-to-video and its siblings: early 2026,
+Mar-Apr 2026, Oct 2026), as marked in specs/evolink.yaml.
 """
 
 from __future__ import annotations
@@ -13,30 +13,49 @@ from typing import Any, ClassVar, Final, Literal
 
 from polyreel_generated.evolink import api, models
 
-from ..errors import VendorError
-from ..flows import Flow, Part, Send, send_patiently
-from ..mapping.codecs import (
+from . import (
+    ANGLE,
+    Absent,
+    Alias,
     CannotExpressError,
     Choice,
+    Constant,
     Default,
+    Facts,
+    Field,
+    Flow,
+    Forced,
+    GeneratedClient,
+    Group,
     Items,
+    JsonObject,
+    Listed,
+    Listing,
     Only,
+    Part,
     Prompt,
+    Provider,
+    Reads,
+    Route,
+    Row,
+    Send,
+    SimulatedTask,
+    Status,
+    Survey,
+    VendorError,
+    Webhook,
     cited_inputs,
+    first,
+    is_number,
+    send_patiently,
 )
-from ..mapping.marks import ANGLE
-from ..mapping.rows import Absent, Alias, Constant, Field, Forced, Group, Row
-from ..places import JsonObject
-from .base.answers import first, is_number
-from .base.facts import Facts, Listed, Listing, Reads, SimulatedTask, Status, Survey, Webhook
-from .base.generated import GeneratedClient
-from .base.provider import Provider
-from .base.routes import Route
 
 CLIENT: Final = GeneratedClient("evolink")
 CREATE: Final = CLIENT.operation("createVideo")
 LIST_LIMIT: Final = 50
+"""Tasks on one page of the list."""
 LIST_PAGES: Final = 4
+"""The most pages of the list that are read."""
 ON_OFF: Final = Choice({True: "on", False: "off"})
 PROMPT: Final = Field("prompt", "prompt", Prompt(ANGLE, cited_inputs))
 SHOT_PROMPT: Final = Field(
@@ -65,7 +84,10 @@ MULTI_SHOT: Final = (
 
 
 class MultiShot:
-    """`shots` and `shot_mode` as multi_shot, shot_type and multi_prompt (index from 1, duration as text)."""
+    """`shots` and `shot_mode` as multi_shot, shot_type and multi_prompt.
+
+    An item of multi_prompt has an index from 1, and its duration as text.
+    """
 
     def __init__(self, automatic: str | None) -> None:
         self.automatic = automatic
@@ -99,7 +121,7 @@ class MultiShot:
         return {MULTI_SHOT[0]: True, MULTI_SHOT[1]: "customize", MULTI_SHOT[2]: items}
 
     def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The shared fields; what is set without multi_shot means nothing to the vendor."""
+        """The shared fields. Without multi_shot the vendor ignores the other two fields."""
         on, kind, items = (natives.get(place) for place in MULTI_SHOT)
         if on is not True:
             if kind is not None or items:
@@ -127,7 +149,7 @@ def rows(model: str, *own: Row) -> tuple[Row, ...]:
 
 
 def made(*own: Row, automatic: str | None = None) -> tuple[Row, ...]:
-    """The rows of models that make a clip of their own length, sound and shots."""
+    """The rows of models whose clips have a length, sound and shots of their own."""
     return (
         *own,
         Group(
@@ -154,7 +176,8 @@ def motion(*own: Row) -> tuple[Row, ...]:
             "model_params.character_orientation",
             default=Default(
                 "video",
-                "the field is demanded; video takes motion clips of up to 30 s, image of up to 10 s",
+                "the field is demanded; "
+                "video takes motion clips of up to 30 s, image of up to 10 s",
             ),
         ),
         Field("keep_source_audio", "model_params.keep_sound"),
@@ -169,7 +192,7 @@ KEEP: Final = Field("keep_source_audio", "keep_original_sound")
 O3_IMAGE: Final = rows(
     "kling-o3-image-to-video", *FRAMES, REFERENCES, ELEMENTS, *made(NO_NEGATIVE), ASPECT
 )
-# With a reference image there are three images, and a last frame is not allowed beside more than two in total.
+# First frame, last frame and a reference make three images; with a last frame two are allowed.
 NO_LAST_FRAME: Final = Absent(
     "last_frame", reason="a last frame is not allowed beside reference images"
 )
@@ -208,7 +231,8 @@ ROUTES: Final = (
         CLIENT.body("KlingO3ReferenceToVideo"),
         rows(
             "kling-o3-reference-to-video",
-            # Priority by the page of early 2026: video_url and video_urls before video; first item of a list.
+            # By the page of early 2026: video_url and video_urls come before video; of a list
+            # the first item counts.
             Field("reference_video", "video_url", aliases=VIDEO_ALIASES),
             REFERENCES,
             ELEMENTS,
@@ -312,7 +336,8 @@ class EvoLink(Provider):
         error_code=("error.code",),
         error_message=("error.message",),
     )
-    # The body of a callback is that of the status query. Unsigned: the vendor's own build script says so (2026).
+    # The body of a callback is that of the status query. It is unsigned: the vendor's own build
+    # script says so (2026).
     webhook = Webhook(reads, signed=False, secret_variable=None)
     files: ClassVar[Literal["multipart", "upload", "none"]] = "upload"
     # The upload page (2026) lists image types only; whether video uploads work is unknown.
@@ -320,9 +345,8 @@ class EvoLink(Provider):
     file_note = "EvoLink's file upload takes images only, and video fields take URLs"
     output_seconds = 24 * 3600
     poll_floor = 8.0  # the pace of the vendor's own client for video tasks
-    survey = Survey(
-        50
-    )  # known from the vendor's official client (read in Oct 2026); no docs page has it
+    # The size is known from the vendor's official client (read in Oct 2026); no docs page has it.
+    survey = Survey(50)
 
     def get_request(self, task_id: str) -> Mapping[str, Any]:
         """`GET /v1/tasks/{task_id}`."""
@@ -336,14 +360,14 @@ class EvoLink(Provider):
             body=models.TaskBatchRequest(task_ids=list(task_ids))
         )
         body = (yield from self.ask(request, base_url, "a query for several tasks")).json()
-        return self.facts_of_several(
-            first(body, ("data",)) if isinstance(body, dict) else None, task_ids
-        )
+        tasks = first(body, ("data",)) if isinstance(body, dict) else None
+        return self.facts_of_several(tasks, task_ids)
 
     def recent(self, base_url: str | None = None) -> Flow[Listing | None]:
-        """`GET /v1/tasks`, newest first, at most four pages: ended tasks too, without their requests.
+        """`GET /v1/tasks`, newest first, at most four pages: ended tasks too.
 
-        Known from the vendor's official client (read in Oct 2026); no docs page has it.
+        The list has no requests. It is known from the vendor's official client (read in Oct 2026);
+        no docs page has it.
         """
         found: dict[str, Listed] = {}
         seen, read, complete = 0, 0, False
@@ -355,7 +379,8 @@ class EvoLink(Provider):
             fresh = {task.id: task for task in tasks if task.id not in found}
             found |= fresh
             seen, read = seen + len(items), read + len(tasks)
-            # The largest page size is unknown, so a short page proves nothing: only `total` or an empty page does.
+            # The largest page size is unknown, so a short page proves nothing: only `total` or an
+            # empty page does.
             total = first(body, ("total",))
             ended = seen == total if is_number(total) else not items
             if ended or not fresh:

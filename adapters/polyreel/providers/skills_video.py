@@ -1,7 +1,7 @@
 """skills.video: one endpoint per model, whose `feature` chooses the workflow.
 
-Facts from its reference pages (Kling O3 Video, Kling O3 Image, Kling V2.6, newest renders, 2026), as marked in
-specs/skills_video.yaml.
+Facts from its reference pages (Kling O3 Video, Kling O3 Image, Kling V2.6, newest renders, 2026),
+as marked in specs/skills_video.yaml.
 """
 
 from __future__ import annotations
@@ -12,15 +12,29 @@ from typing import Any, ClassVar, Final, Literal
 
 from polyreel_generated.skills_video import api
 
-from ..flows import Flow
-from ..mapping.codecs import Choice, Prompt, cited_inputs
-from ..mapping.marks import AT
-from ..mapping.rows import Absent, Alias, Constant, Field, Row
-from ..places import JsonObject
-from .base.facts import Facts, Listing, Reads, SimulatedTask, Status, Survey, Webhook
-from .base.generated import GeneratedClient
-from .base.provider import Provider
-from .base.routes import Route
+from . import (
+    AT,
+    Absent,
+    Alias,
+    Choice,
+    Constant,
+    Facts,
+    Field,
+    Flow,
+    GeneratedClient,
+    JsonObject,
+    Listing,
+    Prompt,
+    Provider,
+    Reads,
+    Route,
+    Row,
+    SimulatedTask,
+    Status,
+    Survey,
+    Webhook,
+    cited_inputs,
+)
 
 CLIENT: Final = GeneratedClient("skills_video")
 CREATE_O3: Final = CLIENT.operation("createKlingO3Video")
@@ -162,7 +176,8 @@ ROUTES: Final = (
             QUALITY,
             Absent(
                 "audio",
-                reason="whether this workflow makes sound of its own is not documented: keep_source_audio",
+                reason="whether this workflow makes sound of its own is not documented: "
+                "keep_source_audio",
             ),
         ),
     ),
@@ -219,7 +234,7 @@ ROUTES: Final = (
 )
 
 
-# Reference pages, newest render (2026); the lower-case words are the older render's.
+# Words of the reference pages: of the newest render (2026), and of the older one in lower case.
 STATUSES: Final[Mapping[str, Status]] = MappingProxyType(
     {
         "in_queue": "queued",
@@ -258,8 +273,9 @@ class SkillsVideo(Provider):
         error_code=("code",),
         error_message=("message",),
     )
-    # Webhook page (2026): `state` has words of its own; those of `status` are not shown, so the poll page's are taken.
-    # Where the id stands, and where the result, is not shown either: `id` is inferred, the result is polled for.
+    # The webhook page (2026) shows the words of `state`, but not those of `status`: for these, the
+    # words of the poll page are taken. It shows no place of the id or the result, either: `id` is
+    # inferred, and the result is polled for.
     webhook = Webhook(
         Reads(id=("prediction.id",), status=("prediction.state", "prediction.status"), outputs=()),
         signed=True,
@@ -277,15 +293,15 @@ class SkillsVideo(Provider):
     def ask_about(
         self, task_ids: Sequence[str], base_url: str | None = None
     ) -> Flow[Mapping[str, Facts]]:
-        """`GET /generations/running`: those that have not ended."""
+        """`GET /generations/running`: the generations that have not ended."""
         request = api.list_running_generations.build_request(limit=LIST_LIMIT)
         items = (yield from self.ask(request, base_url, "a list query")).json()
         return self.facts_of_several(items, task_ids)
 
     def recent(self, base_url: str | None = None) -> Flow[Listing | None]:
-        """`GET /generations/running`, at most 100: queued and running ones, with their input and without a time.
+        """`GET /generations/running`, at most 100 queued and running generations.
 
-        No list of ended generations is documented (2026).
+        Each has its input, and no time. No list of ended generations is documented (2026).
         """
         request = api.list_running_generations.build_request(limit=LIST_LIMIT)
         items = (yield from self.ask(request, base_url, "a list query")).json()
@@ -295,26 +311,12 @@ class SkillsVideo(Provider):
     def impersonate(self, example: JsonObject, task: SimulatedTask) -> JsonObject:
         """A generation in skills.video's shape."""
         facts: JsonObject = {"id": task.id, "input": task.body}
-        if example.get("usage", {}).get(
-            "total"
-        ):  # zero in the examples of failures and of unfinished events
+        # The total is zero in the examples of failures and of unfinished events.
+        if example.get("usage", {}).get("total"):
             facts["usage"] = {"total": task.credits, "subscription": task.credits, "permanent": 0}
         if isinstance(data := example.get("data"), dict):
             single, several = ("image", "images") if "images" in data else ("video", "videos")
-            items = [
-                {
-                    **data[single],
-                    "url": url,
-                    "file_name": url.rpartition("/")[2],
-                    "content_type": task.content_type,
-                    **(
-                        {"width": task.width, "height": task.height}
-                        if "width" in data[single]
-                        else {}
-                    ),
-                }
-                for url in task.urls
-            ]
+            items = [_item(data[single], task, url) for url in task.urls]
             own = {"n": len(items), "actual_prompt": task.prompt, several: items, single: items[0]}
             facts["data"] = {**data, **own}
         return {**example, **{name: value for name, value in facts.items() if name in example}}
@@ -322,6 +324,13 @@ class SkillsVideo(Provider):
     def new_task_id(self, number: int, created: int, letters: str) -> str:
         """`gen_` and letters, after the pages' `gen_123`."""
         return f"gen_{letters[:16]}"
+
+
+def _item(example: JsonObject, task: SimulatedTask, url: str) -> JsonObject:
+    """The description of one output."""
+    size = {"width": task.width, "height": task.height} if "width" in example else {}
+    name = url.rpartition("/")[2]
+    return {**example, "url": url, "file_name": name, "content_type": task.content_type, **size}
 
 
 PROVIDER: Final = SkillsVideo

@@ -12,15 +12,27 @@ from typing import Any, ClassVar, Final
 from attrs import evolve, frozen
 from polyreel_generated.uniall import api
 
-from ..flows import Reply
-from ..mapping.codecs import CannotExpressError, Choice, Default, Names, Prompt, cited_inputs
-from ..mapping.marks import AT
-from ..mapping.rows import Absent, Field, Group, Row
-from ..places import JsonObject
-from .base.facts import Reads, SimulatedTask, Status
-from .base.generated import GeneratedClient
-from .base.provider import Provider
-from .base.routes import Route
+from . import (
+    AT,
+    Absent,
+    CannotExpressError,
+    Choice,
+    Default,
+    Field,
+    GeneratedClient,
+    Group,
+    JsonObject,
+    Names,
+    Prompt,
+    Provider,
+    Reads,
+    Reply,
+    Route,
+    Row,
+    SimulatedTask,
+    Status,
+    cited_inputs,
+)
 
 CLIENT: Final = GeneratedClient("uniall")
 CREATE: Final = CLIENT.operation("createVideo")
@@ -82,14 +94,16 @@ def rows(*own: Row) -> tuple[Row, ...]:
             "duration",
             default=Default(
                 5,
-                "left out, a gateway may bill another length than it makes; 5 s is Kling's own default",
+                "left out, a gateway may bill another length than it makes; "
+                "5 s is Kling's own default",
             ),
         ),
         Field("negative_prompt", "extra_body.negative_prompt"),
         Field("guidance_scale", "extra_body.cfg_scale"),
         Absent(
             "elements",
-            reason="UniAll lists extra_body.element_list without saying what its items look like; use extra",
+            reason="UniAll lists extra_body.element_list without saying what its items look like; "
+            "use extra",
         ),
         Absent("watermark", reason="UniAll documents no watermark switch"),
         Absent("callback_url", reason="UniAll documents no callback"),
@@ -135,14 +149,15 @@ ROUTES: Final = (
 
 
 class UniAll(Provider):
-    """UniAll (api.uniall.ai), or another gateway with the same route by UNIALL_BASE_URL."""
+    """UniAll (api.uniall.ai), or another gateway with the same route: set UNIALL_BASE_URL."""
 
     id = "uniall"
     name = "UniAll"
     key_variable = "UNIALL_API_KEY"
     base_url_variable = "UNIALL_BASE_URL"
     routes = ROUTES
-    # Query pages of UniAll's video models (2026); upper-case words and the rest are new-api's, whose forks mix them.
+    # The first words are those of the query pages of UniAll's video models (2026). Upper-case words
+    # and the rest are new-api's; its forks mix them.
     statuses: ClassVar[Mapping[str, Status]] = MappingProxyType(
         {
             "queued": "queued",
@@ -162,8 +177,8 @@ class UniAll(Provider):
             "cancelled": "canceled",
         }
     )
-    # The order of result places is the documented one. result_url may hold an error text on failure: only http(s)
-    # values count, and only after the status says success.
+    # The places of results are in the documented order. result_url may hold an error text on
+    # failure: only http(s) values count, and only after the status says success.
     reads = Reads(
         id=("id", "task_id", "data.task_id"),
         status=("status", "data.status", "data.task_status"),
@@ -186,15 +201,15 @@ class UniAll(Provider):
     poll_floor = 5.0  # the gateway asks its upstream every 15 s; faster polling gains nothing
 
     def get_request(self, task_id: str) -> Mapping[str, Any]:
-        """`GET /v1/videos/{id}`, always with the id of the create reply: the body's task_id may be another one."""
+        """`GET /v1/videos/{id}`, always with the id of the create reply: task_id may be another."""
         return api.get_video.build_request(task_id)
 
     def is_not_found(self, status: int, code: str | None) -> bool:
-        """The gateway answers 400 task_not_exist for an unknown id, and 404 for an unknown route."""
+        """The gateway answers 400 task_not_exist to an unknown id, 404 to an unknown route."""
         return code == "task_not_exist" or status == 404
 
     def request_id(self, reply: Reply) -> str | None:
-        """new-api's own header."""
+        """The value of new-api's own header."""
         return reply.header("x-oneapi-request-id")
 
     def impersonate(self, example: JsonObject, task: SimulatedTask) -> JsonObject:
@@ -210,27 +225,19 @@ class UniAll(Provider):
             "video_url": task.urls[0],
             "result": {"outputs": list(task.urls), "video_url": task.urls[0]},
         }
-        if example.get("task_id") == example.get(
-            "id"
-        ):  # once done, it is another one: the upstream's
+        # In the example of a finished task it is another one: that of the gateway's own vendor.
+        if example.get("task_id") == example.get("id"):
             facts["task_id"] = task.id
         return {**example, **{name: value for name, value in facts.items() if name in example}}
 
     def _record(self, record: JsonObject, task: SimulatedTask) -> JsonObject:
-        now = task.created + task.elapsed
-        moments = {
-            "created_at": task.created,
-            "submit_time": task.created,
-            "start_time": task.created,
-        }
-        moments |= {"updated_at": now, "finish_time": now}
-        facts: JsonObject = {
-            name: moment for name, moment in moments.items() if record.get(name)
-        }  # 0 is not yet
-        facts |= {
-            "task_id": task.id,
-            "action": "generate" if "image" in task.body else "textGenerate",
-        }
+        begun = ("created_at", "submit_time", "start_time")
+        moments = dict.fromkeys(begun, task.created)
+        moments |= dict.fromkeys(("updated_at", "finish_time"), task.created + task.elapsed)
+        # A moment that has not come yet is 0 in the example.
+        facts: JsonObject = {name: moment for name, moment in moments.items() if record.get(name)}
+        facts["task_id"] = task.id
+        facts["action"] = "generate" if "image" in task.body else "textGenerate"
         if task.status == "succeeded":
             facts["result_url"] = task.urls[0]
         facts["properties"] = {**record["properties"], "origin_model_name": task.model}

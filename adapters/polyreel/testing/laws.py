@@ -52,7 +52,7 @@ def reads_back(request: Mapping[str, Any], provider: Provider, route: Route) -> 
 
 def canonical(body: Mapping[str, Any], provider: Provider, route: Route) -> dict[str, Any] | None:
     """The body as polyreel writes it; None where it cannot be read or written without a loss."""
-    if provider.contract.accepts(route.schema, body):
+    if provider.contract.accepts(route.schema, dict(body)):
         return None
     try:
         reading = read(body, provider, route.operation.PATH, route.model)

@@ -9,13 +9,25 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar, Final
 
-from polyreel.errors import BadReplyError
-from polyreel.flows import Flow, Reply
-from polyreel.mapping.codecs import Choice
-from polyreel.mapping.rows import Absent, Constant, Field, Row
-from polyreel.providers.base.facts import Listing, Reads, Status, Webhook
-from polyreel.providers.base.routes import Route
-from polyreel.providers.base.specified import SpecifiedProvider, body, load, operation
+from polyreel.providers import (
+    Absent,
+    BadReplyError,
+    Choice,
+    Constant,
+    Field,
+    Flow,
+    Listing,
+    Reads,
+    Reply,
+    Route,
+    Row,
+    SpecifiedProvider,
+    Status,
+    Webhook,
+    body,
+    load,
+    operation,
+)
 
 CONTRACT: Final = load(__name__)
 CREATE: Final = operation(CONTRACT, "createClip")

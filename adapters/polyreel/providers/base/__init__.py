@@ -1,1 +1,1 @@
-"""What a vendor is to polyreel."""
+"""What all vendors have in common: contract, routes, facts, and the provider itself."""

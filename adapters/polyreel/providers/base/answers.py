@@ -1,15 +1,15 @@
-"""What stands in a vendor's answer: values at documented places, read without trust. Knows no vendor."""
+"""Reads values at documented places of a vendor's answer, without trust. Knows no vendor."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 from ...places import JsonObject, get, is_missing
 
 
 def first(value: JsonObject, places: tuple[str, ...]) -> Any:
-    """The value at the first of several dotted places that has one that is not null."""
+    """The value at the first of several dotted places whose value is not null; None without one."""
     for place in places:
         found = get(value, place)
         if not is_missing(found) and found is not None:
@@ -18,7 +18,10 @@ def first(value: JsonObject, places: tuple[str, ...]) -> Any:
 
 
 def urls(value: JsonObject, places: tuple[str, ...]) -> tuple[str, ...]:
-    """The http(s) URLs at the first place that has any; a list may hold URLs or objects with a `url`."""
+    """The http(s) URLs at the first place that has any.
+
+    A place can hold a URL, an object with a `url`, or a list of both.
+    """
     for place in places:
         found = get(value, place)
         items = found if isinstance(found, list) else [found]
@@ -38,23 +41,23 @@ def is_task_id(text: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9._:-]{1,200}", text) is not None and ".." not in text
 
 
-def moment(value: Any) -> float | None:
-    """Seconds since 1970, up to the year 5138; None for anything else."""
-    return float(value) if is_number(value) and 0 < value < 1e11 else None
-
-
-def word_or_number(value: Any) -> str | None:
-    """An error code as text, from a word or a number; None for anything else."""
-    return str(value)[:200] if value and (isinstance(value, str) or is_number(value)) else None
-
-
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
     """Whether a JSON value is a number (a boolean is not)."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def fraction(value: Any) -> float | None:
-    """Progress as 0 to 1, from 42, "42" or "42%"."""
+def moment(value: object) -> float | None:
+    """Seconds since 1970, up to the year 5138; None for anything else."""
+    return float(value) if is_number(value) and 0 < value < 1e11 else None
+
+
+def word_or_number(value: object) -> str | None:
+    """An error code as text, from a word or a number; None for anything else."""
+    return str(value)[:200] if value and (isinstance(value, str) or is_number(value)) else None
+
+
+def fraction(value: object) -> float | None:
+    """Progress as 0 to 1, from 42, "42" or "42%"; None for anything else."""
     if isinstance(value, str):
         text = value.strip().removesuffix("%")
         value = float(text) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", text) else None
@@ -64,7 +67,7 @@ def fraction(value: Any) -> float | None:
 
 
 def printable(text: str) -> str:
-    """Vendor text without control characters, which could drive a terminal."""
+    """A vendor's text without control characters, which could drive a terminal."""
     return "".join(
         character if character.isprintable() or character == "\n" else " " for character in text
     ).strip()

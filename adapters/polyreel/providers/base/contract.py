@@ -1,8 +1,10 @@
 """A vendor's contract: its OpenAPI document, as operations, schemas, examples and a validator.
 
-One document serves three readers. Plans are checked as polyreel *sends* (closed: no unknown fields, formats
-asserted, aliases gone); the simulator checks as the vendor *accepts* (open, as documented); the lens and the
-documentation read limits and defaults.
+One document serves three readers:
+
+- plans are checked as polyreel *sends* (closed: no unknown fields, formats asserted, no aliases),
+- the simulator checks as the vendor *accepts* (open, as documented),
+- the mapping and the documentation read limits and defaults.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import frozen
 
-from ...places import JsonObject
+from ...places import Json, JsonObject
 from .rules import field_of_place, places_counted, violations_of_rule
 from .schemas import DIALECT, SCHEMAS, SchemaViolation, compiled_schemas, violation_of
 
@@ -32,12 +34,15 @@ class Operation:
     method: str
     path: str
     role: str
+    """Its `x-polyreel-role`, such as `create` or `get`; empty without one."""
     server: str
+    """The base URL, which can have a path of its own."""
     spec: Mapping[str, Any]
+    """The operation as it stands in the document."""
 
     @cached_property
     def request_schemas(self) -> tuple[str, ...]:
-        """The names of the JSON body's schemas, one per workflow."""
+        """The names of the schemas of the JSON body, one for each form."""
         schema = self._body("application/json").get("schema", {})
         options = schema.get("oneOf", [schema])
         return tuple(option["$ref"].removeprefix(SCHEMAS) for option in options if "$ref" in option)
@@ -65,7 +70,7 @@ class Operation:
 
 
 class Contract:
-    """One OpenAPI document, read lazily."""
+    """One OpenAPI document, each part of which is read when it is first asked for."""
 
     def __init__(self, document: JsonObject) -> None:
         self.document = document
@@ -100,12 +105,15 @@ class Contract:
 
     @cached_property
     def streams(self) -> Mapping[str, Operation]:
-        """The calls that answer with an event stream, each by the operation id of the call that it stands for."""
+        """The calls that answer with an event stream, by the id of the plain call of each."""
         named = ((one.spec.get("x-polyreel-streams"), one) for one in self.operations.values())
         return {plain: one for plain, one in named if plain and one.role == "stream"}
 
     def match(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]] | None:
-        """The call for a method and a (still quoted) path, and its path parameters; fixed paths win over templates."""
+        """The call for a method and a (still quoted) path, with its path parameters.
+
+        Where several fit, the one with the fewest parameters is meant. None where none fits.
+        """
         parts = [unquote(part) for part in path.split("/")]
         found: Iterator[tuple[Operation, Mapping[str, str]]] = (
             (operation, parameters)
@@ -125,7 +133,7 @@ class Contract:
         return node
 
     def schema(self, name: str) -> JsonObject:
-        """A named schema."""
+        """A named schema; KeyError where there is none."""
         found = self.document["components"]["schemas"][name]
         assert isinstance(found, dict)
         return found
@@ -169,15 +177,15 @@ class Contract:
 
     # -- checking --------------------------------------------------------------------------------
 
-    def accepts(self, schema: str, body: Any) -> list[SchemaViolation]:
+    def accepts(self, schema: str, body: Json) -> list[SchemaViolation]:
         """What keeps the vendor from accepting a body, by its documents."""
         return self._check(self._open[SCHEMAS + schema], schema, body)
 
-    def sends(self, schema: str, body: Any) -> list[SchemaViolation]:
-        """What keeps polyreel from sending a body: the documents read strictly, without unknown fields and aliases."""
+    def sends(self, schema: str, body: Json) -> list[SchemaViolation]:
+        """What keeps polyreel from sending a body: also unknown fields, aliases, wrong formats."""
         return self._check(self._closed[SCHEMAS + schema], schema, body)
 
-    def broken_rules(self, schema: JsonObject, body: Any) -> list[tuple[int, SchemaViolation]]:
+    def broken_rules(self, schema: JsonObject, body: Json) -> list[tuple[int, SchemaViolation]]:
         """What a body breaks of a schema's `x-polyreel-rules`, each with the number of the rule."""
         return [
             (at, one)
@@ -185,7 +193,7 @@ class Contract:
             for one in violations_of_rule(rule, body)
         ]
 
-    def fits(self, schema: JsonObject, value: Any) -> list[SchemaViolation]:
+    def fits(self, schema: JsonObject, value: Json) -> list[SchemaViolation]:
         """What is wrong with a value under any schema of this document, such as a reply's."""
         import jsonschema_rs  # noqa: PLC0415
 
@@ -195,33 +203,28 @@ class Contract:
         ]
 
     def _check(
-        self, validator: jsonschema_rs.Validator, schema: str, body: Any
+        self, validator: jsonschema_rs.Validator, schema: str, body: Json
     ) -> list[SchemaViolation]:
         try:
-            breaches = (
-                []
-                if validator.is_valid(body)
-                else [violation_of(error) for error in validator.iter_errors(body)]
-            )
+            # `is_valid` is much faster, and most bodies are.
+            found = [] if validator.is_valid(body) else [*validator.iter_errors(body)]
         except UnicodeEncodeError:
-            return [
-                SchemaViolation(
-                    (),
-                    "text",
-                    "holds half a character (a lone surrogate), which no JSON text can carry",
-                )
-            ]
+            reason = "holds half a character (a lone surrogate), which no JSON text can carry"
+            return [SchemaViolation((), "text", reason)]
         except (ValueError, RecursionError) as error:
-            return [
-                SchemaViolation((), "json", f"is not JSON that can be checked: {str(error)[:120]}")
-            ]
+            reason = f"is not JSON that can be checked: {str(error)[:120]}"
+            return [SchemaViolation((), "json", reason)]
+        violations = [violation_of(error) for error in found]
         for fields, rule in self._rules(schema):
             if not (isinstance(body, dict) and fields.isdisjoint(body)):
-                breaches += violations_of_rule(rule, body)
-        return breaches
+                violations += violations_of_rule(rule, body)
+        return violations
 
     def _rules(self, schema: str) -> list[tuple[frozenset[str], JsonObject]]:
-        """The rules of a schema, each with the fields that can break it: without them it has nothing to say."""
+        """The rules of a schema, each with the fields that can break it.
+
+        A body without any of these fields cannot break the rule, so the rule is not tried.
+        """
         if schema not in self._rules_of:
             rules = self.schema(schema).get("x-polyreel-rules", ())
             self._rules_of[schema] = [
@@ -243,7 +246,7 @@ class Contract:
 
     @cached_property
     def closed_document(self) -> JsonObject:
-        """The document as polyreel sends: request objects closed, aliases removed, send-required fields required."""
+        """The document as polyreel sends: no unknown fields, no aliases, more required fields."""
         document: JsonObject = json.loads(json.dumps(self.document))
         copy = Contract(document)
         seen: set[int] = set()
@@ -258,12 +261,11 @@ class Contract:
         seen.add(id(node))
         if "properties" in node:
             node["additionalProperties"] = False
-            for name in [
-                name
+            node["properties"] = {
+                name: child
                 for name, child in node["properties"].items()
-                if "x-polyreel-accept-only" in child
-            ]:
-                del node["properties"][name]
+                if "x-polyreel-accept-only" not in child
+            }
             required = node.get("required", []) + node.get("x-polyreel-send-required", [])
             if required:
                 node["required"] = sorted(set(required))
@@ -287,6 +289,7 @@ def data_file(package: str, name: str) -> bytes:
 
 
 def _fit(template: list[str], parts: list[str]) -> Mapping[str, str] | None:
+    """The parameters of a path that fits a template, by their names; None where it does not."""
     if len(template) != len(parts):
         return None
     pairs = list(zip(template, parts, strict=True))

@@ -1,23 +1,27 @@
-"""What a vendor tells of its jobs, and where its answers hold it."""
+"""What a vendor's answers say about jobs, and at which places they say it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from attrs import frozen
 
 from ...places import JsonObject
 
 Status = Literal["queued", "running", "succeeded", "failed", "canceled", "unknown"]
-
-
 FINAL: Final = frozenset({"succeeded", "failed", "canceled"})
+"""The states that a job never leaves."""
+
+
+def status_of(word: object, statuses: Mapping[str, Status]) -> Status:
+    """What a status word means, in any case; a word that is not in the table is `unknown`."""
+    return statuses.get(word.strip().lower(), "unknown") if isinstance(word, str) else "unknown"
 
 
 @frozen
 class Reads:
-    """Where a vendor's replies hold what a job is; dotted places, the first that is there counts."""
+    """The dotted places where a vendor's replies hold each fact; the first that exists counts."""
 
     id: tuple[str, ...]
     status: tuple[str, ...]
@@ -34,9 +38,9 @@ class Webhook:
     """How a vendor calls back about a job."""
 
     reads: Reads
-    """Where the body holds what a job is."""
+    """Where the body holds each fact."""
     signed: bool
-    """Whether deliveries carry Standard Webhooks signatures. What is not signed is no more than a hint to poll."""
+    """Whether deliveries carry Standard Webhooks signatures. An unsigned one is a hint to poll."""
     secret_variable: str | None
     """The environment variable that holds the secret of the signatures."""
     statuses: Mapping[str, Status] | None = None
@@ -50,8 +54,10 @@ class Facts:
     id: str | None
     status: Status
     word: str | None
+    """The vendor's own word for the status."""
     urls: tuple[str, ...]
     progress: float | None
+    """From 0 to 1."""
     usage: JsonObject | None
     estimated_seconds: float | None
     error_code: str | None
@@ -61,7 +67,7 @@ class Facts:
 
 @frozen
 class Listed:
-    """One task of a vendor's list, as far as the list tells."""
+    """One task of a vendor's list, as far as the list describes it."""
 
     id: str
     status: Status
@@ -75,13 +81,26 @@ class Listed:
 
 @frozen
 class Listing:
-    """What a vendor lists of its tasks."""
+    """The tasks that a vendor lists."""
 
     tasks: tuple[Listed, ...]
     complete: bool
-    """Whether nothing that the list covers is missing here."""
+    """Whether `tasks` holds every task that the vendor's list covers."""
     running_only: bool
     """Whether the list covers only tasks that have not ended."""
+
+
+@frozen
+class Survey:
+    """How one call asks a vendor about several tasks (see `Provider.ask_about`)."""
+
+    size: int
+    """The largest number of tasks that one call can answer about."""
+    running_only: bool = False
+    """Whether the call takes no ids, and lists whatever runs.
+
+    Then it says nothing about tasks that have ended, and is no help where more run than it lists.
+    """
 
 
 @frozen
@@ -99,6 +118,7 @@ class SimulatedTask:
     progress: int
     """Percent."""
     duration: int
+    """Seconds of the clip."""
     width: int
     height: int
     prompt: str
@@ -106,19 +126,3 @@ class SimulatedTask:
     body: JsonObject
     urls: tuple[str, ...]
     content_type: str
-
-
-@frozen
-class Survey:
-    """How a vendor tells of several tasks with one call (see `Provider.ask_about`)."""
-
-    size: int
-    """How many tasks it tells of at most."""
-    running_only: bool = False
-    """Whether it lists whatever runs, instead of what it is asked for: of tasks that have ended it tells nothing, and
-    where more run than it lists, it is no help."""
-
-
-def status_of(word: Any, statuses: Mapping[str, Status]) -> Status:
-    """What a status word means, in any case; what is not in the table is `unknown`."""
-    return statuses.get(word.strip().lower(), "unknown") if isinstance(word, str) else "unknown"

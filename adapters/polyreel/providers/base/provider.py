@@ -1,7 +1,7 @@
 """What a vendor is to polyreel: its routes, its words, and how to talk to it.
 
-One file in `polyreel.providers` (or in a third-party package, by the entry point group `polyreel.providers`)
-subclasses `Provider` and fills in tables. Everything else is derived.
+One file in `polyreel.providers`, or in a package with an entry point in the group
+`polyreel.providers`, subclasses `Provider` and fills in tables. Everything else is derived.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 from ...errors import BadReplyError, TaskNotFoundError, VendorError
 from ...flows import Flow, Reply, Send, send_patiently
 from ...mapping.rows import Field, Forced
-from ...places import JsonObject
+from ...places import Json, JsonObject
 from .answers import (
     first,
     fraction,
@@ -42,13 +42,12 @@ from .routes import Route
 if TYPE_CHECKING:
     from pathlib import Path
 
-
 UNKNOWN_MODEL: Final = frozenset({"model_not_found", "unsupported_model"})
-"""What contracts call the examples of errors that say so."""
+"""The names that contracts give to examples of errors for a model that is not sold."""
 
 
 class Provider:
-    """One vendor. Subclasses fill in the tables; the methods are right for most vendors as they are."""
+    """One vendor. Subclasses fill in the tables; most methods are right for most vendors."""
 
     id: ClassVar[str]
     """The vendor id, such as `acme-video`."""
@@ -57,25 +56,27 @@ class Provider:
     key_variable: ClassVar[str]
     """The environment variable that holds the key."""
     base_url_variable: ClassVar[str | None] = None
-    """The environment variable that may hold another base URL, where the vendor's route is sold by many hosts."""
+    """The environment variable for another base URL, where many hosts sell the vendor's route."""
     routes: ClassVar[tuple[Route, ...]]
+    """What the vendor sells."""
     statuses: ClassVar[Mapping[str, Status]]
-    """The vendor's status words, in lower case. Words that are not here are `unknown`, never final."""
+    """The vendor's status words, in lower case. Other words are `unknown`, never final."""
     reads: ClassVar[Reads]
+    """Where the replies hold the facts of a job."""
     webhook: ClassVar[Webhook | None] = None
     """How the vendor calls back; None where it documents nothing."""
     files: ClassVar[Literal["multipart", "upload", "none"]] = "none"
     """How local files get to the vendor."""
     file_kinds: ClassVar[frozenset[str]] = frozenset({"image", "video"})
-    """The kinds of local files that way takes."""
+    """The kinds of local files that can be sent this way."""
     file_note: ClassVar[str] = ""
     """Why other local files are refused."""
     output_seconds: ClassVar[int | None] = None
-    """How long output URLs work, where the vendor says."""
+    """Seconds that output URLs work; None where the vendor does not say."""
     poll_floor: ClassVar[float] = 3.0
     """The shortest pause between status queries, in seconds."""
     survey: ClassVar[Survey | None] = None
-    """How the vendor tells of several tasks with one call; None where it does not."""
+    """How one call asks about several tasks; None where the vendor has no such call."""
 
     @cached_property
     def contract(self) -> Contract:
@@ -96,55 +97,56 @@ class Provider:
 
     @cached_property
     def servers(self) -> tuple[str, ...]:
-        """Every base URL of the vendor, files hosts included. The key goes to these and to no other."""
-        return tuple(
-            dict.fromkeys([self.base_url, *(o.server for o in self.contract.operations.values())])
-        )
+        """Every base URL of the vendor, hosts of files included. The key goes to no other host."""
+        others = (operation.server for operation in self.contract.operations.values())
+        return tuple(dict.fromkeys([self.base_url, *others]))
 
     @cached_property
     def unknown_model_codes(self) -> frozenset[str]:
-        """The codes with which the vendor says that it does not sell a model, by the contract's own examples."""
-        replies = (
-            reply
-            for one in self.contract.operations.values()
-            for reply in self.contract.replies(one)
-        )
-        named = [(status, body) for status, _, name, body in replies if name in UNKNOWN_MODEL]
-        told = [
-            self.read_error(Reply(status, {}, json.dumps(body).encode())) for status, body in named
-        ]
-        return frozenset(code for code, _ in told if code)
+        """The error codes for a model that the vendor does not sell, by the contract's examples."""
+        codes = set[str]()
+        for operation in self.contract.operations.values():
+            for status, _, name, body in self.contract.replies(operation):
+                if name in UNKNOWN_MODEL:
+                    code, _ = self.read_error(Reply(status, {}, json.dumps(body).encode()))
+                    codes |= {code} if code else set()
+        return frozenset(codes)
 
     def operation(self, route: Route) -> Operation:
-        """The contract's side of a route's generated operation."""
-        path, method = route.operation.PATH, route.operation.METHOD
+        """The operation of the contract that a route calls."""
+        wanted = (route.operation.METHOD, route.operation.PATH)
         return next(
-            o for o in self.contract.operations.values() if o.path == path and o.method == method
+            operation
+            for operation in self.contract.operations.values()
+            if (operation.method, operation.path) == wanted
         )
 
     def call(self, request: Mapping[str, Any], base_url: str | None = None) -> Send:
-        """The step for a call that costs nothing, from what a generated `build_request` returned."""
-        url = (base_url or self.base_url) + request["url"]
-        content = json.dumps(request["json"]).encode() if "json" in request else None
-        fixed = {"headers": request.get("headers", {}), "params": request.get("params", {})}
-        return Send(self.id, request["method"].upper(), url, content=content, **fixed)
+        """The step for a call that costs nothing, from the result of a `build_request`."""
+        return Send(
+            self.id,
+            request["method"].upper(),
+            (base_url or self.base_url) + request["url"],
+            content=json.dumps(request["json"]).encode() if "json" in request else None,
+            headers=request.get("headers", {}),
+            params=request.get("params", {}),
+        )
 
     # -- routes ----------------------------------------------------------------------------------
 
     def routes_of_body(
         self, body: Mapping[str, Any], path: str | None = None, model: str | None = None
     ) -> Iterator[Route]:
-        """The routes a native body can belong to, by its constants (and the path or model family, where known).
+        """The routes that a native body can belong to, by their constants, the likeliest first.
 
-        Where the choice is by the presence of a field, the route whose required native fields are all there,
-        and that knows most of the body, comes first.
+        A `path` and a `model` (family), where given, exclude other routes. Likeliest is the route
+        that misses the fewest required fields, among equals the one that knows most of the body.
         """
 
-        def unknown(route: Route) -> int:
+        def strangeness(route: Route) -> tuple[int, int]:
             required = self.contract.schema(route.schema).get("required", [])
-            missing = sum(name not in body for name in required)
-            places = {place.partition(".")[0] for place in (*route.by_place, *route.ignored)}
-            return missing * 100 + sum(name not in places for name in body)
+            known = {place.partition(".")[0] for place in (*route.by_place, *route.ignored)}
+            return sum(name not in body for name in required), len(body.keys() - known)
 
         candidates = [
             route
@@ -153,10 +155,10 @@ class Provider:
             and model in {None, route.model}
             and all(row.matches(body) for row in route.constants)
         ]
-        return iter(sorted(candidates, key=unknown))
+        return iter(sorted(candidates, key=strangeness))
 
     def defaults(self, route: Route) -> Mapping[str, Any]:
-        """The shared values the vendor uses where a body says nothing, as far as it documents them."""
+        """The shared values that the vendor documents for fields that a body leaves out."""
         if route not in self._defaults:
             self._defaults[route] = self._find_defaults(route)
         return self._defaults[route]
@@ -179,29 +181,29 @@ class Provider:
     # -- calls -----------------------------------------------------------------------------------
 
     def get_request(self, task_id: str) -> Mapping[str, Any]:
-        """The generated request of a status query."""
+        """The request of a status query, as a `build_request` returns it."""
         raise NotImplementedError
 
     def get(self, task_id: str, base_url: str | None = None) -> Flow[Facts]:
-        """Ask for the state of a task."""
+        """Ask for the state of a task; TaskNotFoundError where the vendor has no such task."""
         if not is_task_id(task_id):
             raise TaskNotFoundError(f"{task_id[:80]!r} is not a task id", vendor=self.id)
-        request = self.get_request(task_id)
-        return self.read(
-            (yield from self.ask(request, base_url, "a status query", unknown=TaskNotFoundError))
+        reply = yield from self.ask(
+            self.get_request(task_id), base_url, "a status query", unknown=TaskNotFoundError
         )
+        return self.read(reply)
 
     def ask_about(
         self, task_ids: Sequence[str], base_url: str | None = None
     ) -> Flow[Mapping[str, Facts]]:
         """Ask for the states of several tasks with the one call that `survey` describes.
 
-        Tasks that the answer does not tell of are missing in the result, and to be asked for one by one.
+        Tasks that the answer leaves out are missing in the result, and are then asked for singly.
         """
         raise NotImplementedError
 
     def recent(self, base_url: str | None = None) -> Flow[Listing | None]:
-        """Ask for the tasks the vendor lists, to find a job that was lost; None where it documents no list."""
+        """Ask for the vendor's list of tasks, to find a lost job; None where none is documented."""
         yield from ()
         return None
 
@@ -212,7 +214,11 @@ class Provider:
         what: str,
         unknown: type[VendorError] = VendorError,
     ) -> Flow[Reply]:
-        """Make a call that costs nothing; raises a VendorError on HTTP errors, `unknown` where nothing was found."""
+        """Make a call that costs nothing, and return its 2xx reply.
+
+        `what` names the call in messages. Raises a VendorError for any other answer, or `unknown`
+        where the vendor says that the task does not exist.
+        """
         reply = yield from send_patiently(self.call(request, base_url))
         if reply.ok:
             return reply
@@ -230,7 +236,7 @@ class Provider:
     # -- reading replies -------------------------------------------------------------------------
 
     def read(self, reply: Reply, webhook: Webhook | None = None) -> Facts:
-        """What a reply, or the body of a webhook, says about a job; BadReplyError where it is not a JSON object."""
+        """What a reply, or a webhook's body, says about a job; BadReplyError for no JSON object."""
         raw = reply.json()
         if not isinstance(raw, dict):
             raise BadReplyError(
@@ -239,7 +245,7 @@ class Provider:
         return self.facts(raw, webhook)
 
     def facts(self, raw: JsonObject, webhook: Webhook | None = None) -> Facts:
-        """What an object in the shape of a status query's answer, or of a webhook's body, says about a job."""
+        """What an object says about a job: a status query's answer, or a webhook's body."""
         reads = webhook.reads if webhook else self.reads
         identity = first(raw, reads.id)
         word = first(raw, reads.status)
@@ -261,60 +267,59 @@ class Provider:
             raw=raw,
         )
 
-    def facts_of_several(self, items: Any, wanted: Sequence[str]) -> Mapping[str, Facts]:
+    def facts_of_several(self, items: Json, wanted: Sequence[str]) -> Mapping[str, Facts]:
         """What a list of such objects says about some tasks; BadReplyError where it is no list."""
-        if not isinstance(items, list):
-            raise BadReplyError(
-                f"{self.id} answered with something that is not a list of tasks", vendor=self.id
-            )
-        told = (self.facts(item) for item in items if isinstance(item, dict))
+        found = map(self.facts, self._objects(items))
         asked = frozenset(wanted)
-        return {facts.id: facts for facts in told if facts.id in asked and facts.word is not None}
+        return {facts.id: facts for facts in found if facts.id in asked and facts.word is not None}
 
     def read_list(
         self,
-        items: Any,
+        items: Json,
         *,
         created: tuple[str, ...] = (),
         model: tuple[str, ...] = (),
         body: tuple[str, ...] = (),
     ) -> tuple[Listed, ...]:
-        """The items of a list that make sense, by the places of their facts; BadReplyError where it is no list."""
-        if not isinstance(items, list):
-            raise BadReplyError(
-                f"{self.id} answered with something that is not a list of tasks", vendor=self.id
-            )
+        """The tasks of a list, without items that make no sense; BadReplyError where it is no list.
+
+        `created`, `model` and `body` are the dotted places of these facts in an item.
+        """
         found: dict[str, Listed] = {}
-        for item in items:
-            identity = first(item, self.reads.id) if isinstance(item, dict) else None
+        for item in self._objects(items):
+            identity = first(item, self.reads.id)
             if isinstance(identity, str) and is_task_id(identity):
-                status = status_of(first(item, self.reads.status), self.statuses)
                 name, request = first(item, model), first(item, body)
                 found[identity] = Listed(
                     identity,
-                    status,
+                    status_of(first(item, self.reads.status), self.statuses),
                     moment(first(item, created)),
                     name if isinstance(name, str) and name else None,
                     request if isinstance(request, dict) else None,
                 )
         return tuple(found.values())
 
+    def _objects(self, items: Json) -> Iterator[JsonObject]:
+        """The objects in a list of tasks; BadReplyError where it is no list."""
+        if not isinstance(items, list):
+            raise BadReplyError(
+                f"{self.id} answered with something that is not a list of tasks", vendor=self.id
+            )
+        return (item for item in items if isinstance(item, dict))
+
     def read_error(self, reply: Reply) -> tuple[str | None, str]:
-        """The vendor's code and text of an HTTP error, in any of its styles; plain text as it is."""
+        """The vendor's code and text of an HTTP error, in any usual form; plain text as it is."""
         try:
             body = reply.json()
         except BadReplyError:
-            return None, printable(reply.content.decode("utf-8", "replace"))[
-                :300
-            ] or "an empty answer"
-        if isinstance(body, dict):
-            code = first(body, ("error.code", "code"))
-            message = first(body, ("error.message", "message", "msg", "error"))
-            return (
-                word_or_number(code),
-                printable(str(message if message is not None else body))[:500],
-            )
-        return None, printable(str(body))[:300]
+            text = printable(reply.content.decode("utf-8", "replace"))[:300]
+            return None, text or "an empty answer"
+        if not isinstance(body, dict):
+            return None, printable(str(body))[:300]
+        code = first(body, ("error.code", "code"))
+        message = first(body, ("error.message", "message", "msg", "error"))
+        text = printable(str(message if message is not None else body))[:500]
+        return word_or_number(code), text
 
     def is_not_found(self, status: int, code: str | None) -> bool:
         """Whether an error says that the task does not exist."""
@@ -331,5 +336,9 @@ class Provider:
         raise NotImplementedError
 
     def new_task_id(self, number: int, created: int, letters: str) -> str:
-        """A task id in the vendor's style; `letters` are 32 random ones of [a-z0-9]."""
+        """A task id in the vendor's form.
+
+        `number` counts the tasks, `created` is in seconds since 1970, and `letters` are 32 random
+        ones of [a-z0-9].
+        """
         raise NotImplementedError

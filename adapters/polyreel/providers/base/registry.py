@@ -1,4 +1,7 @@
-"""Finds the vendors: the files in `polyreel.providers`, and packages with the entry point `polyreel.providers`."""
+"""Finds the vendors: the files in `polyreel.providers`, and packages with an entry point.
+
+The group of the entry points is `polyreel.providers`, too.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from .provider import Provider
 
 @cache
 def all_providers() -> Mapping[str, Provider]:
-    """Every installed vendor by its id: polyreel's own in alphabetical order, then third-party ones."""
+    """Every installed vendor by its id: polyreel's own, then others, each in alphabetical order."""
     found: dict[str, Provider] = {}
     for module in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
         if module.ispkg:
@@ -39,5 +42,5 @@ def get_provider(vendor: str) -> Provider:
 
 
 def ordered(names: Sequence[str] | None = None) -> list[Provider]:
-    """The vendors to try, in order: the names given, or all in their documented order."""
+    """The vendors to try, in order: the named ones, or all; UnknownNameError for a wrong name."""
     return [get_provider(name) for name in names] if names else list(all_providers().values())

@@ -1,4 +1,4 @@
-"""Routes: the rows of what a vendor sells."""
+"""Routes: what a vendor sells, one for each model family, workflow and form of the body."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .generated import GeneratedModel, GeneratedOperation
 
 @frozen(eq=False)
 class Route:
-    """One row of what a vendor sells: a model family and a workflow, served by one generated operation and body."""
+    """A model family and a workflow that a vendor sells with one operation and one body."""
 
     model: str
     workflow: str

@@ -1,4 +1,13 @@
-"""Rules over several fields that JSON Schema cannot say: `x-polyreel-rules`."""
+"""Rules over several fields, which JSON Schema cannot express: `x-polyreel-rules`.
+
+A rule has one of three forms. Its places are JSON pointers in which `*` stands for every item.
+
+- `at_most` and `of`: the number of items at all places of `of` together.
+- `total`, `equals` and `default`: the numbers at `total` must add up to the one at `equals`.
+- `public_https`: the URL at this place must be a public https address.
+
+A rule with `when` counts only where each of those places has a value.
+"""
 
 from __future__ import annotations
 
@@ -6,43 +15,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...hosts import not_public_https
+from ...places import Json
 from .schemas import SchemaViolation
 
-# -- rules that JSON Schema cannot say (x-polyreel-rules) -----------------------------------------
 
-
-def violations_of_rule(rule: Mapping[str, Any], body: Any) -> Iterator[SchemaViolation]:
+def violations_of_rule(rule: Mapping[str, Any], body: Json) -> Iterator[SchemaViolation]:
     """Every way in which a body breaks one rule."""
-    if any(not _find(body, at) for at in rule.get("when", [])):
+    if any(not _find(body, place) for place in rule.get("when", [])):
         return
     if "at_most" in rule:
-        counted = [(at, _count(body, at)) for at in rule["of"]]
-        total = sum(count for _, count in counted)
-        if total > rule["at_most"]:
-            names = " + ".join(at.rpartition("/")[2] for at, _ in counted)
-            first = next(at for at, count in counted if count)
-            yield SchemaViolation(
-                _path(first),
-                "at_most",
-                f"{names} come to {total}, at most {rule['at_most']} together",
-                rule["at_most"],
-            )
+        yield from _too_many(rule, body)
     elif "total" in rule:
-        texts = [str(part) for part in _find(body, rule["total"])]
-        # Longer numbers are no durations, and int() refuses the longest.
-        parts = [int(text[:10]) for text in texts if text.isascii() and text.isdigit()]
-        wanted = next(iter(_find(body, rule["equals"])), rule.get("default"))
-        if parts and (total := sum(parts)) != wanted:
-            at = _path(rule["total"].partition("/*")[0])
-            yield SchemaViolation(
-                at, "total", f"the parts come to {total}, they must make {wanted}", wanted
-            )
+        yield from _wrong_total(rule, body)
     elif "public_https" in rule:
-        for url in _find(body, rule["public_https"]):
-            if isinstance(url, str) and (reason := not_public_https(url)):
-                yield SchemaViolation(
-                    _path(rule["public_https"]), "public_https", reason, "a public https address"
-                )
+        yield from _not_public(rule["public_https"], body)
 
 
 def places_counted(rule: Mapping[str, Any]) -> list[str]:
@@ -53,25 +39,52 @@ def places_counted(rule: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def field_of_place(at: str) -> str:
+def field_of_place(place: str) -> str:
     """The field of the body that a place is in."""
-    return at.strip("/").partition("/")[0]
+    return place.strip("/").partition("/")[0]
 
 
-def _count(body: Any, at: str) -> int:
+def _too_many(rule: Mapping[str, Any], body: Json) -> Iterator[SchemaViolation]:
+    counted = [(place, _count(body, place)) for place in rule["of"]]
+    total = sum(count for _, count in counted)
+    if total > rule["at_most"]:
+        names = " + ".join(place.rpartition("/")[2] for place, _ in counted)
+        first = next(place for place, count in counted if count)
+        message = f"{names} come to {total}, at most {rule['at_most']} together"
+        yield SchemaViolation(_path(first), "at_most", message, rule["at_most"])
+
+
+def _wrong_total(rule: Mapping[str, Any], body: Json) -> Iterator[SchemaViolation]:
+    texts = [str(part) for part in _find(body, rule["total"])]
+    # Longer numbers are no durations, and int() refuses the longest.
+    parts = [int(text[:10]) for text in texts if text.isascii() and text.isdigit()]
+    wanted = next(iter(_find(body, rule["equals"])), rule.get("default"))
+    if parts and (total := sum(parts)) != wanted:
+        message = f"the parts come to {total}, they must make {wanted}"
+        yield SchemaViolation(_path(rule["total"].partition("/*")[0]), "total", message, wanted)
+
+
+def _not_public(place: str, body: Json) -> Iterator[SchemaViolation]:
+    for url in _find(body, place):
+        if isinstance(url, str) and (reason := not_public_https(url)):
+            limit = "a public https address"
+            yield SchemaViolation(_path(place), "public_https", reason, limit)
+
+
+def _count(body: Json, place: str) -> int:
     """How many items a place holds; a scalar counts one."""
-    return sum(len(value) if isinstance(value, list) else 1 for value in _find(body, at))
+    return sum(len(value) if isinstance(value, list) else 1 for value in _find(body, place))
 
 
-def _path(at: str) -> tuple[str | int, ...]:
-    return tuple(at.strip("/").split("/"))
+def _path(place: str) -> tuple[str | int, ...]:
+    return tuple(place.strip("/").split("/"))
 
 
-def _find(body: Any, at: str) -> list[Any]:
+def _find(body: Json, place: str) -> list[Json]:
     """The values at a pointer whose `*` stands for every item."""
     values = [body]
-    for part in at.strip("/").split("/"):
-        found: list[Any] = []
+    for part in place.strip("/").split("/"):
+        found: list[Json] = []
         for value in values:
             if part == "*" and isinstance(value, list):
                 found += value

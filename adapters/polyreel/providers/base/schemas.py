@@ -11,11 +11,9 @@ from ...places import JsonObject
 if TYPE_CHECKING:
     import jsonschema_rs
 
-
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-
-
 SCHEMAS: Final = "#/components/schemas/"
+"""How references to named schemas begin."""
 
 
 @frozen

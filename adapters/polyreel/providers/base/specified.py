@@ -1,10 +1,11 @@
-"""Vendors without a generated client: their calls and bodies are made at run time, from the contract.
+"""Vendors without a generated client: calls and bodies are made at run time, from the contract.
 
-A generated client is typed; this is not, and needs no code of its own: a vendor is then its OpenAPI document as JSON
-and its provider file. What is made here can stand in a `Route` where the generated parts stand.
+Such a vendor is two files: its OpenAPI document as JSON, and its provider file. Its bodies and
+replies have no types of their own. The parts stand in a `Route` where generated ones stand.
 
     CONTRACT = load(__name__)  # openapi.json, beside this file
-    ROUTE = Route("acme-one", "text-to-video", operation(CONTRACT, "createClip"), body(CONTRACT, "TextClip"), ROWS)
+    CREATE = operation(CONTRACT, "createClip")
+    ROUTE = Route("acme-one", "text-to-video", CREATE, body(CONTRACT, "TextClip"), ROWS)
 
     class AcmeVideo(SpecifiedProvider):
         document = CONTRACT
@@ -21,7 +22,7 @@ from urllib.parse import quote
 
 from attrs import field, frozen
 
-from ...places import JsonObject, get, is_missing, put
+from ...places import Json, JsonObject, get, is_missing, put
 from .contract import Contract, Operation, data_file
 from .facts import Reads, SimulatedTask
 from .provider import Provider
@@ -31,20 +32,20 @@ PLACEHOLDER: Final = re.compile(r"\{([^}]+)\}")
 
 
 class OutsideContractError(ValueError):
-    """A reply that is not what its contract promises; `breaches` say where."""
+    """A reply that is not what its contract promises; `violations` say where."""
 
-    def __init__(self, message: str, breaches: tuple[SchemaViolation, ...] = ()) -> None:
+    def __init__(self, message: str, violations: tuple[SchemaViolation, ...] = ()) -> None:
         super().__init__(message)
-        self.breaches = breaches
+        self.violations = violations
 
 
 def load(package: str, name: str = "openapi.json") -> Contract:
-    """The contract that lies in a package, as JSON, beside its provider file: `load(__name__)`."""
+    """The contract beside a provider file, as JSON in the same package: `load(__name__)`."""
     return Contract(json.loads(data_file(package, name)))
 
 
 def operation(contract: Contract, operation_id: str) -> SpecifiedOperation:
-    """One call of a contract; LookupError names those that there are."""
+    """One call of a contract, by its operation id; LookupError names the existing ones."""
     if operation_id not in contract.operations:
         known = ", ".join(contract.operations)
         raise LookupError(f"the contract has no operation {operation_id!r}; there are {known}")
@@ -52,7 +53,7 @@ def operation(contract: Contract, operation_id: str) -> SpecifiedOperation:
 
 
 def body(contract: Contract, schema: str) -> SpecifiedBody:
-    """One named request schema of a contract; LookupError names those that there are."""
+    """One request schema of a contract, by its name; LookupError names the existing ones."""
     known = contract.document.get("components", {}).get("schemas", {})
     if schema not in known:
         raise LookupError(f"the contract has no schema {schema!r}; there are {', '.join(known)}")
@@ -60,8 +61,8 @@ def body(contract: Contract, schema: str) -> SpecifiedBody:
 
 
 @frozen
-class Filled:
-    """A body of a request."""
+class SpecifiedContent:
+    """One body of a request, in the place of an instance of a generated model."""
 
     value: JsonObject
 
@@ -76,14 +77,14 @@ class SpecifiedBody:
     def __init__(self, name: str) -> None:
         self.__name__ = name
 
-    def from_dict(self, src_dict: Mapping[str, Any]) -> Filled:
-        """The body itself: the contract checks it, not this."""
-        return Filled(dict(src_dict))
+    def from_dict(self, src_dict: Mapping[str, Any]) -> SpecifiedContent:
+        """The body as it is. Nothing is checked here: the contract does that."""
+        return SpecifiedContent(dict(src_dict))
 
 
 @frozen
 class SpecifiedReply:
-    """A reply, never lost: where it does not fit the contract, `parsed` is None and `parse_error` says why."""
+    """A reply. Where it does not fit the contract, `parsed` is None and `parse_error` says why."""
 
     status_code: int
     content: bytes
@@ -110,12 +111,14 @@ class SpecifiedOperation:
         return self.described.path
 
     def build_request(
-        self, *path: Any, body: Filled | None = None, **options: Any
+        self, *path: object, body: SpecifiedContent | None = None, **options: Json
     ) -> dict[str, Any]:
-        """The keyword arguments of an HTTP request: values of the path in order, the rest by name. Nothing is sent.
+        """The keyword arguments of an HTTP request. Nothing is sent.
 
-        Query and header parameters are named as in the contract, or in snake case. TypeError for what the contract
-        does not have, and for a query that lacks what it needs; headers such as keys are added by whoever sends it.
+        `path` has the values of the path's parameters in their order. `options` are parameters of
+        the query and the headers, named as in the contract or in snake case; None leaves one out.
+        Raises TypeError for a parameter that the contract does not have, and for a missing one of
+        the path or the query. Headers may be missing: whoever sends the request adds keys.
         """
         names = PLACEHOLDER.findall(self.PATH)
         if len(path) != len(names):
@@ -128,25 +131,24 @@ class SpecifiedOperation:
         request |= self._placed(options)
         return request if body is None else {**request, "json": body.to_dict()}
 
-    def _placed(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Options where they belong: in the query, or in the headers."""
-        found: dict[str, dict[str, Any]] = {"query": {}, "header": {}}
+    def _placed(self, options: Mapping[str, Json]) -> dict[str, Any]:
+        """The options as `params` and `headers` of a request."""
+        params: JsonObject = {}
+        headers: JsonObject = {}
         left = {name: value for name, value in options.items() if value is not None}
         for place, name, required in self._parameters():
             given = name if name in left else snake(name)
             if given in left:
-                found[place][name] = left.pop(given)
+                (params if place == "query" else headers)[name] = left.pop(given)
             elif required and place == "query":
                 raise TypeError(f"{self.described.id} needs {snake(name)}")
         if left:
             raise TypeError(f"{self.described.id} has no parameter {', '.join(left)}")
-        return {
-            key: found[place]
-            for key, place in (("params", "query"), ("headers", "header"))
-            if found[place]
-        }
+        placed = {"params": params, "headers": headers}
+        return {key: values for key, values in placed.items() if values}
 
     def _parameters(self) -> Iterator[tuple[str, str, bool]]:
+        """Place, name and necessity of each parameter of the query and the headers."""
         for parameter in map(self.contract.resolve, self.described.spec.get("parameters", ())):
             if parameter["in"] in {"query", "header"}:
                 yield parameter["in"], parameter["name"], parameter.get("required", False)
@@ -165,16 +167,20 @@ class SpecifiedOperation:
         if schema is None:
             return None
         value = json.loads(content)
-        if breaches := tuple(self.contract.fits(schema, value)):
-            raise OutsideContractError(f"HTTP {status_code}: {breaches[0].message[:300]}", breaches)
+        if violations := tuple(self.contract.fits(schema, value)):
+            message = f"HTTP {status_code}: {violations[0].message[:300]}"
+            raise OutsideContractError(message, violations)
         return value
 
 
 class SpecifiedProvider(Provider):
-    """A vendor whose contract lies in its own package. What it leaves open is read from the contract and `reads`."""
+    """A vendor whose contract lies in its own package.
+
+    The contract and `reads` answer what a subclass does not.
+    """
 
     document: ClassVar[Contract]
-    """The contract; see `load`."""
+    """The contract, from `load`."""
 
     @cached_property
     def contract(self) -> Contract:
@@ -198,7 +204,7 @@ class SpecifiedProvider(Provider):
 
 
 def filled_in(example: JsonObject, task: SimulatedTask, reads: Reads) -> JsonObject:
-    """An example reply with the facts of a task in the places where such facts are read; all else stays."""
+    """An example reply with a task's facts at the places of `reads`; everything else stays."""
     copy: JsonObject = json.loads(json.dumps(example))
     for place, value in _facts(task, reads):
         old = get(copy, place)
@@ -208,6 +214,7 @@ def filled_in(example: JsonObject, task: SimulatedTask, reads: Reads) -> JsonObj
 
 
 def _facts(task: SimulatedTask, reads: Reads) -> Iterator[tuple[str, Any]]:
+    """Each place with the fact that belongs there."""
     yield from ((place, task.id) for place in reads.id)
     if task.status == "succeeded":
         yield from ((place, task.urls) for place in reads.outputs)
@@ -215,7 +222,7 @@ def _facts(task: SimulatedTask, reads: Reads) -> Iterator[tuple[str, Any]]:
         yield from ((place, task.progress) for place in reads.progress)
 
 
-def _links(old: Any, urls: tuple[str, ...]) -> Any:
+def _links(old: Json, urls: tuple[str, ...]) -> Json:
     """Links in the form that the example has: one, a list of them, or objects that hold them."""
     if isinstance(old, list):
         return [_links(old[0] if old else "", (url,)) for url in urls]
@@ -226,16 +233,3 @@ def snake(name: str) -> str:
     """A name in snake case: `X-Request-Id` and `requestId` as Python writes them."""
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[^A-Za-z0-9]+", "_", parted).strip("_").lower()
-
-
-__all__ = [
-    "OutsideContractError",
-    "SpecifiedBody",
-    "SpecifiedOperation",
-    "SpecifiedProvider",
-    "SpecifiedReply",
-    "body",
-    "filled_in",
-    "load",
-    "operation",
-]

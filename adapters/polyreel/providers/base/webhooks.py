@@ -1,7 +1,7 @@
 """Webhooks: what a vendor's call says about a job, once it is known to be the vendor's.
 
-A signed delivery is verified before its body is read. An unsigned one proves nothing, whoever sent it: it is a hint
-to poll, and its `facts` are not to be taken for the job's.
+A signed delivery is verified before its body is read. An unsigned one proves nothing, because
+anybody can send it: it is a hint to poll, and its `facts` may not be used as those of the job.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from .provider import Provider
 from .registry import get_provider
 
 MAX_BODY: Final = 65_536
+"""Bytes; longer deliveries are refused."""
 SIGNATURE_HEADERS: Final[Mapping[str, str]] = {
     "webhook-id": r"[\x21-\x7e]{1,200}",
     "webhook-timestamp": r"[0-9]{1,12}",
     "webhook-signature": r"[\x20-\x7e]{1,2000}",
 }
-"""The headers of a signed delivery, and what they can hold. The signature covers the other two."""
+"""The headers of a signed delivery, each with the pattern of its values."""
 
 
 @frozen
@@ -37,20 +38,21 @@ class Event:
 
     vendor: str
     id: str
-    """What a repeated delivery is recognised by: the vendor's own id, or a digest of the body where it is unsigned."""
+    """The same for a repeated delivery: the vendor's own id, or a digest of an unsigned body."""
     task_id: str
     facts: Facts
     verified: bool
-    """Whether the vendor's signature was checked; otherwise this is a hint to poll, and no more."""
+    """Whether the vendor's signature was checked; otherwise the event is only a hint to poll."""
 
 
 def parse(
     vendor: str, headers: Mapping[str, str], body: bytes, secret: str | Sequence[str] | None = None
 ) -> Event:
-    """Verify and read one delivery. `body` is the raw bytes as they came; `secret` may be several, for rotation.
+    """Verify and read one delivery.
 
-    Raises WebhookError for what is forged, older or newer than 300 s, or unreadable; UnknownNameError for a vendor
-    that is not known or documents no webhooks.
+    `body` is the raw bytes as they came. `secret` may be several, so that a vendor's secret can be
+    replaced. Raises WebhookError for a delivery that is forged, unreadable, or more than 300 s old
+    or early, and UnknownNameError for a vendor that is unknown or documents no webhooks.
     """
     provider = get_provider(vendor)
     webhook = provider.webhook
@@ -95,7 +97,7 @@ def _verified(
     if not secrets:
         _refuse(provider, f"cannot be verified without its secret: set {webhook.secret_variable}")
     signed = {name: _header(provider, headers, name) for name in SIGNATURE_HEADERS}
-    # Errors of verifying are gone before ours is raised: none may carry a secret along.
+    # The package's errors become texts before ours is raised: none may carry a secret along.
     reasons = [_objection(text, signed, body) for text in secrets]
     if None not in reasons:
         _refuse(provider, f"is not verified: {reasons[0]}")
@@ -115,15 +117,12 @@ def _header(provider: Provider, headers: Mapping[str, str], name: str) -> str:
 
 
 def _objection(secret: str, headers: Mapping[str, str], body: bytes) -> str | None:
-    """Why one secret does not verify a delivery, in words that hold nothing of it; None where it does."""
+    """Why one secret does not verify a delivery, without any part of it; None where it does."""
     try:
         standardwebhooks.Webhook(secret).verify(body, dict(headers))
     except standardwebhooks.WebhookVerificationError as error:
         return str(error)  # one of the package's own fixed texts
     except Exception:
-        # Odd headers, bodies and secrets raise whatever base64, Unicode and JSON raise (package 1.1, 2026).
+        # Odd headers, bodies and secrets raise any error of base64, Unicode or JSON (version 1.1).
         return "the signature, the body or the secret is malformed"
     return None
-
-
-__all__ = ["MAX_BODY", "Event", "parse"]

@@ -1,0 +1,86 @@
+"""What became of the rows of one run, by the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from ..errors import PolyreelError
+from ..jobs.submitting import failed
+from ..ledger.events import Find
+from ..ledger.records import LedgerEntry
+from ..ledger.sqlite import Ledger
+from .results import Result, ResultsFile, RowState, known
+from .tasks import RowTask
+
+if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
+
+
+@define(eq=False)
+class Outcomes:
+    """Collects the results of one run, in memory and in `results.jsonl`."""
+
+    ledger: Ledger
+    simulated: bool
+    file: ResultsFile
+    listener: Callable[[Result], None] | None = None
+    _results: dict[int, Result] = field(factory=dict, init=False)
+
+    def begin(self, tasks: Sequence[RowTask]) -> list[RowTask]:
+        """Note the rows that were over before, and return the others."""
+        self._results = {
+            task.row.number: result for task in tasks if (result := result_before(task))
+        }
+        self.file.begin(self._results.values())
+        return [task for task in tasks if task.row.number not in self._results]
+
+    def add(self, result: Result) -> None:
+        """Note a row that is over."""
+        self._results[result.row.number] = result
+        self.file.add(result)
+        if self.listener is not None:
+            self.listener(result)
+
+    def finish(self, tasks: Sequence[RowTask]) -> tuple[Result, ...]:
+        """The results of all rows in their order, which are also written to the file."""
+        results = tuple(self._results.get(task.row.number) or self.of(task) for task in tasks)
+        self.file.finish(results)
+        return results
+
+    def of(self, task: RowTask, job: Job | None = None, error: Exception | None = None) -> Result:
+        """The result of a row by its entry in the ledger, or without one by its job and error."""
+        ledger_id = getattr(error, "ledger_id", None) if job is None else job.ledger_id
+        entry = None
+        with suppress(PolyreelError):
+            entry = self._entry(task.row.reference, ledger_id)
+        if entry is not None:
+            return known(task.row, entry, task.cost(entry.vendor), error)
+        state: RowState = "not-started"
+        if job is not None:
+            state = "saved"
+        elif getattr(error, "billed", "no") != "no":
+            state = "ambiguous"
+        return Result(task.row, state, task.vendor, task.cost(task.vendor), job, error, ledger_id)
+
+    def _entry(self, reference: str, ledger_id: str | None) -> LedgerEntry | None:
+        if ledger_id:
+            return self.ledger.entry(ledger_id)
+        found: LedgerEntry | None = self.ledger.write(Find(reference, self.simulated), "", 0.0)
+        return found
+
+
+def result_before(task: RowTask) -> Result | None:
+    """The result of a row that needs nothing more; None for all others."""
+    entry = task.entry
+    if entry is None or entry.job is None or entry.state not in {"saved", "failed", "canceled"}:
+        return None
+    cost = task.cost(entry.vendor)
+    if entry.state != "saved":
+        return known(task.row, entry, cost, failed(entry.job))
+    paths = (Path(output.path or "") for output in entry.job.outputs or ())
+    return known(task.row, entry, cost) if all(path.exists() for path in paths) else None
