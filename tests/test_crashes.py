@@ -14,6 +14,7 @@ from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import RunningClock, Simulator, server
 from support.crash import REFERENCE, REQUEST, SPEED, client
 from support.faults import Kind, every_kind, every_vendor
+from support.ledgers import database
 
 STEPS = ("Find", "Intend", "Submit", "Settle", "Poll", "Keep", "Fetch", "KeepFile")
 POINTS = [f"{moment} {step}" for step in STEPS for moment in ("before", "after")]
@@ -65,7 +66,7 @@ def test_a_process_killed_anywhere_costs_nothing(
         assert done.returncode == -signal.SIGKILL, done.stderr
         with client(url, tmp_path / "ledger.sqlite3") as made:
             assert made.ledger
-            assert made.ledger._connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+            assert database(made.ledger).execute("PRAGMA integrity_check").fetchone()[0] == "ok"
             for entry in made.jobs(["ambiguous"]):
                 made.reconcile(entry.id)
             states = [entry.state for entry in made.jobs()]

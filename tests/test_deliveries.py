@@ -17,6 +17,7 @@ from polyreel.providers.base import webhooks
 from polyreel.providers.base.facts import FINAL
 from polyreel.simulator import VirtualClock
 from polyreel.simulator.webhooks import Delivery, deliveries
+from support.ledgers import database
 from support.webhooks import HOOKED, OTHER_SECRET, SECRET, SIGNED, UNSIGNED
 
 REQUEST = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
@@ -161,17 +162,17 @@ def test_strangers_do_not_fill_the_file(client: Client, vendor: str) -> None:
     sent = calls(client, vendor, task)
     assert {deliver(client, vendor, call) for call in sent} == {"unknown-job"}
     count = "SELECT count(*) FROM deliveries"
-    assert client.ledger._connection.execute(count).fetchone()[0] == 0
+    assert database(client.ledger).execute(count).fetchone()[0] == 0
     mine = calls(client, vendor, submit(client, vendor))
     event = webhooks.parse(vendor, mine[-1].headers, mine[-1].body, SECRET)
     client.ledger.deliver(event, time.time(), simulated=True)
     client.ledger.deliver(evolve(event, id="another"), time.time() + 30 * 86_400, simulated=True)
-    assert client.ledger._connection.execute(count).fetchone()[0] == 1
+    assert database(client.ledger).execute(count).fetchone()[0] == 1
 
 
 def test_deliveries_are_remembered_across_processes(client: Client) -> None:
     """By the file, not by whoever has it open."""
-    assert client.ledger
+    assert isinstance(client.ledger, Ledger)
     vendor = HOOKED[0]
     done = calls(client, vendor, submit(client, vendor))[-1]
     deliver(client, vendor, done)

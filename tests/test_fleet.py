@@ -32,7 +32,8 @@ from polyreel.errors import (
     VendorError,
 )
 from polyreel.flows import Flow, Now, Part, Paused, Reply, Send, Sleep, Step, at_once
-from polyreel.jobs.many import AT_ONCE, Completed, ManyJobs, PendingJob
+from polyreel.jobs.many import Completed, ManyJobs
+from polyreel.jobs.queues import AT_ONCE, PendingJob
 from polyreel.jobs.waiting import EMPTY_POLLS
 from polyreel.ledger.events import Keep, ReadNews
 from polyreel.ledger.sqlite import Ledger

@@ -19,7 +19,7 @@ from polyreel.ledger import schema
 from polyreel.ledger.events import Claim, Find, Intend, Keep, Known, Settle
 from polyreel.ledger.records import LedgerEntry, State
 from polyreel.ledger.sqlite import Ledger
-from support.ledgers import NOW, ROUNDS, VENDOR, WORKERS, compete, hold, job, submission
+from support.ledgers import NOW, ROUNDS, VENDOR, WORKERS, compete, database, hold, job, submission
 
 
 def outputs(*paths: str | None) -> list[dict[str, str]]:
@@ -70,7 +70,7 @@ def test_the_file_is_private_and_durable(ledger: Ledger, path: Path) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     pragmas = [
-        ledger._connection.execute(f"PRAGMA {name}").fetchone()[0]
+        database(ledger).execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("journal_mode", "synchronous")
     ]
     assert pragmas == ["wal", 2]
@@ -114,10 +114,10 @@ def test_an_older_file_is_brought_up(path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.undo()
         with Ledger(file) as new:
             assert new.entry(entry).state == "accepted"
-            assert new._connection.execute("PRAGMA user_version").fetchone()[0] == len(
+            assert database(new).execute("PRAGMA user_version").fetchone()[0] == len(
                 schema.MIGRATIONS
             )
-            assert new._connection.execute("SELECT count(*) FROM deliveries").fetchone()[0] == 0
+            assert database(new).execute("SELECT count(*) FROM deliveries").fetchone()[0] == 0
 
 
 def test_a_newer_file_is_left_alone(path: Path) -> None:
@@ -167,8 +167,8 @@ def test_a_place_without_room_or_leave_is_an_error(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_an_error(ledger: Ledger) -> None:
     """The entry is not half there, and the ledger goes on when there is room."""
-    pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
-    ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = database(ledger).execute("PRAGMA page_count").fetchone()[0]
+    database(ledger).execute(f"PRAGMA max_page_count = {pages}")
 
     def fill() -> None:
         for number in range(100):
@@ -176,7 +176,7 @@ def test_a_full_disk_is_an_error(ledger: Ledger) -> None:
 
     with pytest.raises(LedgerError, match="full"):
         fill()
-    ledger._connection.execute("PRAGMA max_page_count = 1000000")
+    database(ledger).execute("PRAGMA max_page_count = 1000000")
     before = len(ledger.entries())
     accepted(ledger, task="after")
     assert len(ledger.entries()) == before + 1

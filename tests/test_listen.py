@@ -25,6 +25,7 @@ from polyreel.simulator import VirtualClock, http
 from polyreel.simulator.http import Limits
 from polyreel.simulator.webhooks import deliveries
 from support.cli import LEDGER, environment, process
+from support.ledgers import database
 from support.webhooks import HOOKED, OTHER_SECRET, SECRET, SIGNED, UNSIGNED, signed
 
 REQUEST = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
@@ -151,9 +152,9 @@ def test_a_ledger_in_trouble_asks_to_come_again(client: Client, url: str, vendor
     """The vendor repeats what was not answered with a 2xx."""
     assert client.ledger
     (_, headers, body) = jobs(client, vendor)[-1]
-    client.ledger._connection.execute("PRAGMA query_only = 1")
+    database(client.ledger).execute("PRAGMA query_only = 1")
     assert httpx.post(f"{url}/{vendor}", headers=headers, content=body).status_code == 503
-    client.ledger._connection.execute("PRAGMA query_only = 0")
+    database(client.ledger).execute("PRAGMA query_only = 0")
     assert httpx.post(f"{url}/{vendor}", headers=headers, content=body).status_code == 200
     assert client.jobs()[0].state == "succeeded"
 

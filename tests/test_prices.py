@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from polyreel import Client, Simulator, plan
 from polyreel.errors import AmbiguousError, RequestError
 from polyreel.ledger.records import Submission
+from polyreel.ledger.sqlite import Ledger
 from polyreel.money.amounts import LARGEST, UNKNOWN, Charge, Cost
 from polyreel.money.book import PriceBook, Rate, read_prices
 from polyreel.money.charged import charged, with_charge
@@ -627,7 +628,7 @@ def test_a_routed_job_has_the_estimate_of_who_took_it(client: Client, tmp_path: 
 
 def test_old_rows_are_read_and_gone_on_with(client: Client, tmp_path: Path) -> None:
     """They have no estimate, and nobody makes one up for them; what was charged is told."""
-    assert client.ledger
+    assert isinstance(client.ledger, Ledger)
     vendor = next(iter(SAYING))
     job = client.submit(client.plan(REQUEST, vendor))
     row = client.ledger.entry(job.ledger_id or "").submission

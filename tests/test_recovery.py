@@ -32,6 +32,7 @@ from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import VirtualClock
 from support.faults import VENDORS, Clients, Kind, every_kind, every_vendor
+from support.ledgers import database
 
 REQUEST = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
 REPLAYING = [
@@ -488,7 +489,7 @@ def test_a_ledger_that_fails_stops_the_submit(client: Client, vendor: str) -> No
     """Nothing is sent that cannot be written down first."""
     assert client.ledger
     assert client.simulator
-    client.ledger._connection.execute("PRAGMA query_only = 1")
+    database(client.ledger).execute("PRAGMA query_only = 1")
     with pytest.raises(LedgerError) as caught:
         client.submit(client.plan(REQUEST, vendor))
     assert (caught.value.billed, client.simulator.journal) == ("no", [])
@@ -499,7 +500,7 @@ def test_a_ledger_that_fails_afterwards_loses_no_task(client: Client, vendor: st
     """The error has the task's id, and says that it was accepted."""
     assert client.ledger
     assert client.simulator
-    connection = client.ledger._connection
+    connection = database(client.ledger)
 
     def fail(now: str, step: Any) -> None:
         if (now, type(step).__name__) == ("after", "Send"):

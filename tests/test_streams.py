@@ -607,7 +607,7 @@ def test_a_stream_that_breaks_is_made_up_for(
 ) -> None:
     """The job is asked about as ever, and ends the same; it was paid once."""
     if isinstance(scene.simulator.clock, RunningClock):
-        monkeypatch.setattr(waiting, "Hear", lambda seconds: NextEvent(seconds, quiet=0.1))
+        monkeypatch.setattr(waiting, "NextEvent", lambda seconds: NextEvent(seconds, quiet=0.1))
     scene.simulator.inject(fault)
     job = scene.generate(kind, vendor, tmp_path / "clips")
     assert (job.status, scene.simulator.fired) == ("succeeded", [(vendor, fault)])
@@ -708,7 +708,7 @@ PROGRAM: Final = """
 import asyncio, os, signal, sys
 from polyreel import AsyncClient, Client
 from polyreel.flows import Send, Record
-from polyreel.records import Settle
+from polyreel.ledger.events import Settle
 from test_streams import REQUEST
 vendor, kind, folder, at = sys.argv[1:]
 def kill(moment, step):

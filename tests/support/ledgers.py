@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from polyreel.errors import ClaimedError
 from polyreel.ledger.events import Claim, Intend
 from polyreel.ledger.records import Submission
 from polyreel.ledger.sqlite import Ledger
+from polyreel.ledger.store import LedgerStore
 
 from .faults import VENDORS, plans
 
@@ -27,6 +29,12 @@ def submission(**changes: Any) -> Submission:
     plan = next(iter(plans(VENDOR).values()))
     made = Submission.of(plan, idempotency_key="0123456789abcdef", simulated=True)
     return evolve(made, **changes)
+
+
+def database(ledger: LedgerStore) -> sqlite3.Connection:
+    """The connection of a ledger that is kept in a file."""
+    assert isinstance(ledger, Ledger)
+    return ledger._file.connection
 
 
 def job(task: str = "task-1", status: str = "queued", **more: Any) -> Job:

@@ -13,7 +13,7 @@ from ..errors import PolyreelError
 from ..jobs.submitting import failed
 from ..ledger.events import Find
 from ..ledger.records import LedgerEntry
-from ..ledger.sqlite import Ledger
+from ..ledger.store import LedgerStore
 from .results import Result, ResultsFile, RowState, known
 from .tasks import RowTask
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Outcomes:
     """Collects the results of one run, in memory and in `results.jsonl`."""
 
-    ledger: Ledger
+    ledger: LedgerStore
     simulated: bool
     file: ResultsFile
     listener: Callable[[Result], None] | None = None

@@ -18,7 +18,7 @@ from ..errors import BudgetError, LedgerError, PolyreelError, RequestError
 from ..jobs.many import ManyJobs
 from ..jobs.routing import Preference
 from ..ledger.records import SUPERSEDED, LedgerEntry
-from ..ledger.sqlite import Ledger
+from ..ledger.store import LedgerStore
 from .costs import Budget, Summary, total
 from .outcomes import Outcomes, result_before
 from .results import Result, ResultsFile
@@ -66,7 +66,7 @@ class Batch:
         self.file = ResultsFile(self.output)
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> LedgerStore:
         """The client's ledger; LedgerError where it has none."""
         if self.client.ledger is None:
             raise LedgerError("a batch is kept in a ledger, and this client has none: pass ledger=")

@@ -25,7 +25,7 @@ from rich.progress import (
 from .. import environment
 from ..client import TIMEOUT, AsyncClient
 from ..errors import BudgetError
-from ..ledger.sqlite import Ledger
+from ..ledger.store import LedgerStore
 from ..money.amounts import LARGEST
 from . import show
 from .exits import AMBIGUOUS, SOME_FAILED, Terminated, exit_code
@@ -161,7 +161,7 @@ def _dollars(text: str | None) -> Decimal | None:
 
 
 def _client(
-    vendors: Sequence[str], rows: Sequence[Row], *, live: bool, ledger: Ledger, prices: Any
+    vendors: Sequence[str], rows: Sequence[Row], *, live: bool, ledger: LedgerStore, prices: Any
 ) -> AsyncClient:
     """A client for the vendors that are asked for, and those that rows name."""
     order = list(vendors) or environment.vendor_order()

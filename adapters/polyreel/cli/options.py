@@ -20,7 +20,7 @@ from .files import read
 
 if TYPE_CHECKING:
     from ..client import AsyncClient, Client
-    from ..ledger.sqlite import Ledger
+    from ..ledger.store import LedgerStore
     from ..money.book import PriceBook
 
 
@@ -102,7 +102,7 @@ def prices(file: Path | None, as_of: str | None = None) -> PriceBook:
 
 
 @contextmanager
-def open_ledger(file: Path | None) -> Iterator[Ledger]:
+def open_ledger(file: Path | None) -> Iterator[LedgerStore]:
     """The ledger of a command line; LedgerError where it cannot be. What fails meanwhile says what to do next."""
     from ..ledger.sqlite import Ledger
 
@@ -115,11 +115,11 @@ def open_ledger(file: Path | None) -> Iterator[Ledger]:
 
 
 @contextmanager
-def kept(file: Path | None, *, live: bool) -> Iterator[Ledger | None]:
+def kept(file: Path | None, *, live: bool) -> Iterator[LedgerStore | None]:
     """The ledger for a new job. Where the usual place cannot be written, a simulated job does without one."""
     with ExitStack() as stack:
         try:
-            ledger: Ledger | None = stack.enter_context(open_ledger(file))
+            ledger: LedgerStore | None = stack.enter_context(open_ledger(file))
         except LedgerError as error:
             if live or file is not None:
                 raise
@@ -131,7 +131,7 @@ def kept(file: Path | None, *, live: bool) -> Iterator[Ledger | None]:
 
 
 def settings(
-    vendors: Sequence[str], *, live: bool, ledger: Ledger | None, **more: Any
+    vendors: Sequence[str], *, live: bool, ledger: LedgerStore | None, **more: Any
 ) -> dict[str, Any]:
     """What a client of a command line is made of."""
     order = list(vendors) or environment.vendor_order()
@@ -147,7 +147,7 @@ def settings(
 
 
 def client(
-    vendors: Sequence[str] = (), *, live: bool, ledger: Ledger | None = None, **more: Any
+    vendors: Sequence[str] = (), *, live: bool, ledger: LedgerStore | None = None, **more: Any
 ) -> Client:
     """A client for what a command line asks."""
     from ..client import Client
@@ -156,7 +156,7 @@ def client(
 
 
 def async_client(
-    *, live: bool, ledger: Ledger, listener: Callable[[Any], None] | None = None
+    *, live: bool, ledger: LedgerStore, listener: Callable[[Any], None] | None = None
 ) -> AsyncClient:
     """A client for many jobs at once."""
     from ..client import AsyncClient

@@ -12,7 +12,7 @@ import typer
 from attrs import evolve
 
 from .. import environment
-from ..ledger.sqlite import Delivered
+from ..ledger.store import Delivered
 from ..providers.base.registry import all_providers, get_provider
 from ..providers.base.webhooks import Event
 from . import show

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from ..ledger.records import LedgerEntry
-    from ..ledger.sqlite import Ledger
+    from ..ledger.store import LedgerStore
     from ..plans.planning import Plan
     from ..plans.verdicts import Verdict, Violation
 
@@ -179,7 +179,7 @@ class Progress:
     PolyreelErrors tell that themselves.
     """
 
-    def __init__(self, ledger: Ledger | None = None) -> None:
+    def __init__(self, ledger: LedgerStore | None = None) -> None:
         self._ledger = ledger
         self._start = time.monotonic()
         self._last: dict[str, str] = {}
@@ -254,7 +254,7 @@ def next_step(entry: LedgerEntry) -> str | None:
     )
 
 
-def advise(error: PolyreelError, ledger: Ledger) -> None:
+def advise(error: PolyreelError, ledger: LedgerStore) -> None:
     """Note on an error about a job in the ledger what to type next, as far as there is anything."""
     with suppress(PolyreelError):
         if error.ledger_id is not None and (step := next_step(ledger.entry(error.ledger_id))):

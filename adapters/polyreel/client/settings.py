@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..jobs.recovery import Finding
     from ..jobs.routing import Health, Preference
     from ..ledger.records import LedgerEntry, State
-    from ..ledger.sqlite import Ledger
+    from ..ledger.store import LedgerStore
     from ..simulator import Simulator
 
     Request = VideoRequest | ImageRequest | Mapping[str, Any]
@@ -61,7 +61,7 @@ class ClientSettings:
         vendors: Sequence[str] | None = None,
         base_urls: Mapping[str, str] | None = None,
         simulator: Simulator | None = None,
-        ledger: Ledger | str | Path | None = None,
+        ledger: LedgerStore | str | Path | None = None,
         retries: int = 2,
         call_timeout: float = CALL_TIMEOUT,
         prices: PriceBook | None = None,
@@ -123,7 +123,7 @@ class ClientSettings:
         if self.ledger is not None:
             from ..simulator.memory import remember
 
-            remember(simulator, self.ledger.path.with_name(f"{self.ledger.path.name}.simulated"))
+            remember(simulator, self.ledger.companion_file("simulated"))
             # Its time goes on where another process left it: what was seen there has happened.
             simulator.clock = VirtualClock(max(simulator.clock.now(), self.ledger.last_simulated()))
         return simulator
@@ -340,7 +340,7 @@ class ClientSettings:
             raise UnknownNameError(message, ledger_id=entry.id)
         return entry
 
-    def _kept(self) -> Ledger:
+    def _kept(self) -> LedgerStore:
         if self.ledger is None:
             raise LedgerError("this client keeps no ledger: give it one with ledger=")
         return self.ledger
@@ -366,7 +366,7 @@ class ClientSettings:
             self.ledger.close()
 
 
-def _opened(ledger: Ledger | str | Path | None) -> Ledger | None:
+def _opened(ledger: LedgerStore | str | Path | None) -> LedgerStore | None:
     """The ledger, opened where it is given as a file."""
     if not isinstance(ledger, str | Path):
         return ledger

@@ -1,4 +1,7 @@
-"""The drivers: they pump flows, and are the only code that touches sockets, files on arrival and clocks."""
+"""The drivers: they perform the steps of flows.
+
+Only they use sockets, clocks and files that arrive.
+"""
 
 from .many import ManyJobsDriver, completed
 from .pump import arun, run

@@ -1,7 +1,7 @@
-"""Where files may come from: links that a vendor names must not reach into the network of whoever downloads.
+"""Where files may come from: a vendor's links must not lead into the private network of the user.
 
-A name is looked up once; every address it has must be public, and the connection is made to an address that was
-checked. Whoever looked a name up again for connecting could be told another address.
+A host name is looked up once. All of its addresses must be public, and the connection is made to an
+address that was checked: a second look-up, for connecting, could give another address.
 """
 
 from __future__ import annotations
@@ -17,24 +17,27 @@ from typing import Final
 from ..hosts import is_public
 
 Resolver = Callable[[str, int], Sequence[str]]
-"""The addresses of a host, as text; it may block, and raise OSError or ValueError."""
+"""A function that finds the addresses of a host and port, as text.
+
+It may block, and raise OSError or ValueError.
+"""
 PORTS: Final = (80, 443)
 FIRST_OTHER_PORT: Final = 1024
-"""Below it are mail, shells and the like, which must not be spoken to by mistake."""
+"""Lower ports are for mail, shells and the like, which must not be called by accident."""
 
 
-class Refused(ValueError):  # noqa: N818 - it is an answer, not a mistake
-    """A link that is not followed; the text says why."""
+class Refused(ValueError):  # noqa: N818 - it is an answer, not an error
+    """A link is not followed; the text says why."""
 
 
 def look_up(host: str, port: int) -> list[str]:
-    """The addresses of a host by the system's resolver, in its order."""
+    """Find the addresses of a host with the system's resolver, in its order."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(place[0]) for *_, place in found]
 
 
 def check_form(scheme: str, host: str, userinfo: bytes) -> None:
-    """Refuse what no file comes from, whoever names it."""
+    """Refuse links of a form that no file comes from."""
     if scheme not in {"http", "https"}:
         raise Refused("only http(s) links are followed")
     if not host:
@@ -44,13 +47,13 @@ def check_form(scheme: str, host: str, userinfo: bytes) -> None:
 
 
 def check_port(port: int) -> None:
-    """Refuse ports on which something else than the web listens."""
+    """Refuse ports that are for something other than the web."""
     if port not in PORTS and not FIRST_OTHER_PORT <= port < 1 << 16:
         raise Refused(f"port {port} is not one of the web")
 
 
 def check_addresses(found: Sequence[str]) -> tuple[str, ...]:
-    """The addresses in their order, each once; all must be public, since any could be the one that is connected to."""
+    """Check that all addresses are public; the result has each once, in their order."""
     addresses = [_address(text) for text in dict.fromkeys(found)]
     if not addresses:
         raise Refused("the host has no address")
@@ -70,7 +73,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def resolve(resolver: Resolver, host: str, port: int, seconds: float) -> Sequence[str]:
-    """Look a host up, blocking, in the time that is left: resolvers know no deadline."""
+    """Look a host up, blocking, within some seconds: resolvers have no deadline of their own."""
     outcome: list[Sequence[str] | Exception] = []
     thread = _in_thread(lambda: outcome.append(_try(resolver, host, port)))
     thread.join(max(0.0, seconds))
@@ -80,17 +83,20 @@ def resolve(resolver: Resolver, host: str, port: int, seconds: float) -> Sequenc
 
 
 async def aresolve(resolver: Resolver, host: str, port: int) -> Sequence[str]:
-    """Look a host up, awaiting. No executor is used: ending a loop would wait for a resolver that hangs."""
+    """Look a host up, awaiting.
+
+    No executor is used: at its end, the event loop would wait for a resolver that hangs.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Sequence[str] | Exception] = loop.create_future()
 
-    def tell(outcome: Sequence[str] | Exception) -> None:
-        if not future.done():  # nobody waits any more
+    def report(outcome: Sequence[str] | Exception) -> None:
+        if not future.done():  # it is done where nobody waits any more
             future.set_result(outcome)
 
     def work() -> None:
         with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(tell, _try(resolver, host, port))
+            loop.call_soon_threadsafe(report, _try(resolver, host, port))
 
     _in_thread(work)
     return _result(await future)

@@ -10,9 +10,9 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from ..errors import PolyreelError, TransportError
 from ..flows import Fetch, Part, Reply, Saved, Send
 from ..mapping import media
-from .downloads import afetch, fetch
+from .fetching import afetch, fetch
 from .urls import abody_of, body_of, origin, transport_errors
-from .watch import LATE, Watch, trouble
+from .watch import LATE, Trace, Watch, trouble
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -40,9 +40,8 @@ def _send(step: Send, wire: Wire) -> Reply:
         with ExitStack() as stack:
             stack.callback(call.watch.stop)
             connections = wire.connections("paid" if step.paid else "free")
-            response = stack.enter_context(
-                closing(connections.handle_request(call.request(stack, call.watch.see)))
-            )
+            request = call.request(stack, call.watch.see)
+            response = stack.enter_context(closing(connections.handle_request(request)))
             call.begin(response.headers)
             for chunk in body_of(response):
                 call.write(chunk)
@@ -80,24 +79,29 @@ class HttpCall:
         self.step, self.wire = step, wire
         self.watch = Watch(step.deadline, blind=wire.blind)
         self.timeout: dict[str, float] = {}
-        """How long httpx may wait, each time."""
+        """How many seconds httpx may wait, each time."""
         self._body = bytearray()
 
-    def request(self, stack: Stack, trace: Any) -> httpx.Request:
-        """What is sent."""
+    def headers(self, place: str) -> dict[str, str]:
+        """The headers for a call to an origin."""
+        return self.wire.headers(self.step, place)
+
+    def request(self, stack: Stack, trace: Trace) -> httpx.Request:
+        """Make the request. Files that it sends are closed by `stack`."""
         import httpx  # noqa: PLC0415
 
         step = self.step
         url = httpx.URL(step.url, params=step.params) if step.params else _url(step.url)
         self.timeout = self.watch.timeout(step.deadline)
         extensions = {"timeout": self.timeout, "trace": trace}
-        headers = self.wire.headers(step, origin(url))
+        headers = self.headers(origin(url))
         if step.parts:
             files: Any = [(part.name, _file(part, stack)) for part in step.parts]
             return httpx.Request(
                 step.method, url, headers=headers, files=files, extensions=extensions
             )
-        headers["Host"] = url.netloc.decode("ascii")  # with a stream of our own, httpx adds nothing
+        # To a request with a stream, httpx adds no headers.
+        headers["Host"] = url.netloc.decode("ascii")
         if step.content is not None:
             headers["Content-Length"] = str(len(step.content))
         body = httpx.ByteStream(step.content or b"")
@@ -108,45 +112,41 @@ class HttpCall:
         return request
 
     def begin(self, headers: Mapping[str, str]) -> None:
-        """Look at the headers, whose names are found in any case."""
+        """Check the headers of the answer, whose names are found in any case."""
         if headers.get("content-encoding", "identity").lower() != "identity":
-            # Nothing compressed was asked for, and a few compressed bytes could become gigabytes.
+            # No compression was requested, and a few compressed bytes could become gigabytes.
             raise self.error("a compressed answer, which was not asked for")
 
     def write(self, chunk: bytes) -> None:
-        """Take a piece of the body."""
+        """Add a piece of the body."""
         self._body += chunk
         if len(self._body) > MAX_REPLY_BYTES:
             raise self.error("the answer is too large")
 
     def finish(self, status: int, headers: Mapping[str, str]) -> Reply:
-        """The result of the step."""
-        if self.watch.left <= 0 and not (
-            "content-length" in headers or "transfer-encoding" in headers
-        ):
-            raise self.error(
-                LATE
-            )  # where nothing tells its length, a body that was cut off looks whole
+        """Make the result of the step."""
+        has_length = "content-length" in headers or "transfer-encoding" in headers
+        if self.watch.left <= 0 and not has_length:
+            # Without a length, a body that was cut off looks whole.
+            raise self.error(LATE)
         return self.reply(status, headers, bytes(self._body))
 
     def reply(self, status: int, headers: Mapping[str, str], content: bytes) -> Reply:
-        """An answer, or a part of one, without the key."""
+        """Make a Reply of an answer, or of a part of it, without the key."""
         key = self.wire.keys[self.step.vendor]
         shown = {name.lower(): key.redact_text(value) for name, value in headers.items()}
         return Reply(status, shown, key.redact(content))
 
     def error(self, text: str) -> TransportError:
-        """What the step fails with."""
+        """Make the error of the step."""
         vendor = self.step.vendor
         return TransportError(f"{vendor}: {text}", sent=self.watch.may_have_left, vendor=vendor)
 
     def failure(self, error: Exception) -> TransportError:
-        """What the step fails with after an exception of the transport."""
-        return self.error(
-            LATE
-            if self.watch.late(error)
-            else self.wire.without_key(self.step.vendor, trouble(error))
-        )
+        """Make the error of the step from an exception of the transport."""
+        if self.watch.late(error):
+            return self.error(LATE)
+        return self.error(self.wire.without_key(self.step.vendor, trouble(error)))
 
 
 @lru_cache(maxsize=256)
@@ -163,5 +163,5 @@ def _file(part: Part, stack: Stack) -> tuple[str, IO[bytes], str | None] | tuple
         file = stack.enter_context(part.path.open("rb"))
     except OSError as error:
         raise TransportError(f"{part.path} cannot be read: {error.strerror}", sent=False) from None
-    # The name is ours: what somebody calls a file is nobody else's business, and could hold anything.
+    # The real name stays here: it is private, and could hold anything.
     return f"file{media.SUFFIXES.get(part.content_type or '', '')}", file, part.content_type

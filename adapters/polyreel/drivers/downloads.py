@@ -1,24 +1,22 @@
 """Downloads: from public addresses only, continued where they break off, and kept only whole.
 
-What is to be done is a generator of actions; a blocking and an awaiting pump do them.
+A download is a generator of actions. `polyreel.drivers.fetching` performs them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable, Generator, Sequence
-from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from ..errors import DownloadError, PolyreelError
+from ..errors import DownloadError
 from ..flows import Fetch, Reply, Saved, Sleep, retry_after
 from ..mapping import media
-from .addresses import Refused, aresolve, check_addresses, check_form, check_port, resolve
+from .addresses import Refused, check_addresses, check_form, check_port
 from .parts import HEAD_BYTES, Partial, length_of, validator_of
-from .urls import abody_of, body_of, origin, transport_errors
+from .urls import origin, transport_errors
 from .watch import LATE, Watch, trouble
 from .wire import Wire
 
@@ -27,14 +25,15 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES: Final = 4_000_000_000
 MAX_REDIRECTS: Final = 5
-STALLED_SECONDS: Final = 60.0  # how long a download may stand still
+STALLED_SECONDS: Final = 60.0
+"""For how long no byte may arrive before a try breaks off."""
 IDLE_TRIES: Final = 5
-"""How many tries in a row may bring nothing new."""
+"""How many tries in a row may bring no new byte."""
 MAX_TRIES: Final = 100
 WRONG_PARTS: Final = 2
-"""How many wrong answers to the question for the rest there may be before it is not asked any more."""
+"""After this many wrong answers to requests for the rest, the whole file is requested."""
 PASSING: Final = frozenset({408, 425, 429})
-"""Statuses below 500 that go away by themselves."""
+"""Statuses below 500 after which a later try can succeed."""
 
 
 @frozen
@@ -46,7 +45,7 @@ class Pause:
 
 @frozen
 class Resolve:
-    """Look up a host; the result is its addresses."""
+    """Look up a host. The result is its addresses."""
 
     host: str
     port: int
@@ -54,7 +53,10 @@ class Resolve:
 
 @frozen
 class Get:
-    """Make one request; the result is its answer. Its body goes to `write`, where `begin` wants it."""
+    """Make one request. The result is its answer.
+
+    The pieces of the body go to `write` where `begin` says that the body is wanted.
+    """
 
     request: httpx.Request
     begin: Callable[[httpx.Response], bool]
@@ -65,98 +67,15 @@ Action = Pause | Resolve | Get
 
 
 class Broken(Exception):  # noqa: N818 - it ends a try, not the download
-    """A try broke off in a way that another one may mend."""
+    """A try broke off, and another one may succeed."""
 
     def __init__(self, error: DownloadError, pause: float | None = None) -> None:
         super().__init__()
         self.error, self.pause = error, pause
 
 
-def fetch(step: Fetch, wire: Wire) -> Saved:
-    """Download one file, blocking."""
-    download, outcome = Download(step, wire), None
-    errors = transport_errors()
-    with closing(download.actions()) as actions:
-        while True:
-            try:
-                action = (
-                    actions.throw(outcome)
-                    if isinstance(outcome, Exception)
-                    else actions.send(outcome)
-                )
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            try:
-                outcome = _do(action, download)
-            except PolyreelError:
-                raise
-            except errors as error:
-                outcome = error
-
-
-async def afetch(step: Fetch, wire: Wire) -> Saved:
-    """Download one file, awaiting."""
-    download, outcome = Download(step, wire), None
-    errors = transport_errors()
-    with closing(download.actions()) as actions:
-        while True:
-            try:
-                action = (
-                    actions.throw(outcome)
-                    if isinstance(outcome, Exception)
-                    else actions.send(outcome)
-                )
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            try:
-                async with asyncio.timeout(download.watch.left):
-                    outcome = await _ado(action, download)
-            except PolyreelError:
-                raise
-            except errors as error:
-                outcome = error
-
-
-def _do(action: Action, download: Download) -> Any:
-    wire, watch = download.wire, download.watch
-    if isinstance(action, Pause):
-        return wire.clock.sleep(action.seconds)
-    if isinstance(action, Resolve):
-        return resolve(wire.resolver, action.host, action.port, watch.left)
-    try:
-        with closing(
-            wire.connections("download").handle_request(_traced(action, watch.see))
-        ) as response:
-            if action.begin(response):
-                for chunk in body_of(response):
-                    action.write(chunk)
-            return response
-    finally:
-        watch.stop()
-
-
-async def _ado(action: Action, download: Download) -> Any:
-    wire, watch = download.wire, download.watch
-    if isinstance(action, Pause):
-        return await wire.clock.asleep(action.seconds)
-    if isinstance(action, Resolve):
-        return await aresolve(wire.resolver, action.host, action.port)
-    async with aclosing(
-        await wire.async_connections("download").handle_async_request(_traced(action, watch.asee))
-    ) as response:
-        if action.begin(response):
-            async for chunk in abody_of(response):
-                action.write(chunk)
-        return response
-
-
-def _traced(action: Get, trace: Any) -> httpx.Request:
-    action.request.extensions["trace"] = trace
-    return action.request
-
-
 class Download:
-    """One file on its way home, over as many tries as it takes."""
+    """The download of one file, in as many tries as it takes."""
 
     def __init__(self, step: Fetch, wire: Wire) -> None:
         self.step, self.wire = step, wire
@@ -164,13 +83,13 @@ class Download:
         self.part: Partial | None = None
         self._length: int | None = None
         self._from = 0
-        """From which byte on the file was asked for; 0 where it was asked for whole."""
+        """From which byte on the file was requested; 0 where the whole file was requested."""
         self._receiving = False
         self._wrong_parts = 0
         self._tries, self._idle, self._furthest = 0, 0, 0
 
     def actions(self) -> Generator[Action, Any, Saved]:
-        """What is to be done, one thing after the other."""
+        """Give the actions of the download, one after the other; the result is the saved file."""
         try:
             while True:
                 try:
@@ -185,7 +104,7 @@ class Download:
     # -- tries -----------------------------------------------------------------------------------
 
     def _try(self) -> Generator[Action, Any, bool]:
-        """Ask once, through redirects; whether the file is whole now."""
+        """Request the file once, through redirects; the result is whether it is whole now."""
         import httpx  # noqa: PLC0415
 
         if self.part is not None and self.part.whole:
@@ -202,7 +121,7 @@ class Download:
         raise self._status(response)
 
     def _rest(self, broken: Broken) -> Generator[Action, Any, None]:
-        """Wait before the next try; raises what broke the last one where there is to be none."""
+        """Wait before the next try; where there is none, raise the error of the last one."""
         size = self.part.size if self.part is not None else 0
         self._idle = 0 if size > self._furthest else self._idle + 1
         self._furthest, self._tries = max(size, self._furthest), self._tries + 1
@@ -215,32 +134,30 @@ class Download:
             raise broken.error from None
 
     def _outcome(self, response: httpx.Response) -> bool:
-        """What an answer comes to: the whole file, none yet, or a reason to try again or to give up."""
+        """Whether an answer makes the file whole.
+
+        Broken is raised where another try may succeed, DownloadError where none can.
+        """
         if self._receiving:
             return self._received(response)
         status = response.status_code
         if status == 200:
-            return False  # the first bytes are here already: ask for the rest
+            return False  # the first bytes are here already: the rest is requested next
         if self._from and status in {206, 416}:
             self._wrong_parts += 1
             self._part.restart()
             raise Broken(self.error("the server does not go on where it broke off", status))
         if status in PASSING or status >= 500:
-            raise Broken(
-                self._status(response), retry_after(Reply(status, dict(response.headers), b""))
-            )
+            pause = retry_after(Reply(status, dict(response.headers), b""))
+            raise Broken(self._status(response), pause)
         raise self._status(response)
 
     def _received(self, response: httpx.Response) -> bool:
         size = self._part.size
-        if (
-            self._length is None
-            and self.watch.left <= 0
-            and "transfer-encoding" not in response.headers
-        ):
-            raise self.error(
-                LATE
-            )  # where nothing tells its length, a body that was cut off looks whole
+        has_end = self._length is not None or "transfer-encoding" in response.headers
+        if self.watch.left <= 0 and not has_end:
+            # Without a length, a body that was cut off looks whole.
+            raise self.error(LATE)
         if self._length is not None and size != self._length:
             if size > self._length:
                 self._part.restart()
@@ -250,7 +167,7 @@ class Download:
     # -- one request -----------------------------------------------------------------------------
 
     def _ask(self, url: httpx.URL) -> Generator[Action, Any, httpx.Response]:
-        """Ask one hop for the file, at the first of its addresses that can be connected to."""
+        """Request the file from one host, at the first of its addresses that can be reached."""
         import httpx  # noqa: PLC0415
 
         addresses = yield from self._addresses(url)
@@ -267,15 +184,14 @@ class Download:
         raise AssertionError("unreachable")
 
     def _addresses(self, url: httpx.URL) -> Generator[Action, Any, Sequence[str | None]]:
-        """The addresses to connect to, checked; None for whatever the host's name leads to."""
+        """The addresses to connect to, checked; None stands for any address of the host."""
         if self.wire.transport is not None:
             return (None,)
         host = url.raw_host.decode("ascii")
         try:
             check_form(url.scheme, host, url.userinfo)
-            if self.wire.private_downloads or origin(url) in self.wire.hosts.get(
-                self.step.vendor, ()
-            ):
+            own_hosts = self.wire.hosts.get(self.step.vendor, ())
+            if self.wire.private_downloads or origin(url) in own_hosts:
                 return (None,)
             port = url.port if url.port is not None else {"http": 80, "https": 443}[url.scheme]
             check_port(port)
@@ -293,7 +209,10 @@ class Download:
         return Broken(failure) if passing else failure
 
     def _get(self, url: httpx.URL, address: str | None) -> Get:
-        """The request for what is missing, to a checked address; its name, its key and TLS go by the link."""
+        """Request what is missing from a checked address.
+
+        The host name, the key and TLS follow from the link.
+        """
         import httpx  # noqa: PLC0415
 
         headers = self.wire.headers(self.step, origin(url)) | self._range()
@@ -303,27 +222,21 @@ class Download:
             extensions["sni_hostname"] = url.raw_host.decode("ascii").rstrip(".")
             url = url.copy_with(host=address)
         self._receiving = False
-        return Get(
-            httpx.Request("GET", url, headers=headers, extensions=extensions),
-            self._begin,
-            self._write,
-        )
+        request = httpx.Request("GET", url, headers=headers, extensions=extensions)
+        return Get(request, self._begin, self._write)
 
     def _range(self) -> dict[str, str]:
-        """The headers that ask for the missing bytes of the very file whose first ones are here."""
+        """The headers that request the missing bytes of the same version of the file."""
         part, self._from = self.part, 0
-        if (
-            part is None
-            or not part.size
-            or part.validator is None
-            or self._wrong_parts >= WRONG_PARTS
-        ):
+        if part is None or not part.size or part.validator is None:
+            return {}
+        if self._wrong_parts >= WRONG_PARTS:
             return {}
         self._from = part.size
         return {"Range": f"bytes={part.size}-", "If-Range": part.validator}
 
     def _onward(self, url: httpx.URL, response: httpx.Response) -> httpx.URL:
-        """Where a redirect leads: to http(s) only, and never out of TLS."""
+        """The URL that a redirect leads to: http or https, and never from https to http."""
         import httpx  # noqa: PLC0415
 
         try:
@@ -337,9 +250,12 @@ class Download:
     # -- the body --------------------------------------------------------------------------------
 
     def _begin(self, response: httpx.Response) -> bool:
-        """Whether the body is wanted, by status and headers; `_write` has a part to write it to then."""
+        """Whether the body is wanted, by status and headers.
+
+        Where it is wanted, `_write` has a part to write it to.
+        """
         if response.headers.get("content-encoding", "identity").lower() != "identity":
-            # Nothing compressed was asked for, and a few compressed bytes could become gigabytes.
+            # No compression was requested, and a few compressed bytes could become gigabytes.
             raise self.error("a compressed answer, which was not asked for")
         if response.status_code == 200:
             self._receiving = self._begin_whole(response.headers)
@@ -362,7 +278,7 @@ class Download:
             and 0 < self._part.size <= (self._length or 0)
             and self._wrong_parts < WRONG_PARTS
         ):
-            return False  # the rest is asked for instead
+            return False  # the rest is requested instead
         self._part.restart()
         return True
 
@@ -375,7 +291,7 @@ class Download:
         return same and exact and length_of(headers) in {None, length - self._from}
 
     def _write(self, chunk: bytes) -> None:
-        """Take a piece of the body; what is no media by its first bytes is not taken any further."""
+        """Write a piece of the body; the first bytes must be those of an image or a video."""
         part = self._part
         before = part.size
         part.write(chunk)
@@ -386,7 +302,7 @@ class Download:
             self._found()
 
     def _keep(self) -> Saved:
-        """Check what arrived, then give it its final name, which no unfinished file ever has."""
+        """Check the file, then give it its final name, which no unfinished file ever has."""
         found = self._found()
         final = self.step.path.with_name(self.step.path.name + media.SUFFIXES[found])
         self._part.finish(final)
@@ -398,9 +314,8 @@ class Download:
         found = media.content_type(head, "image") or media.content_type(head, "video") or ""
         if not found or not found.startswith(kind):
             self._part.lasting = False
-            raise self.error(
-                f"what arrived is not {kind or 'media'} (its first bytes say otherwise)"
-            )
+            expected = kind or "media"
+            raise self.error(f"what arrived is not {expected} (its first bytes say otherwise)")
         return found
 
     # -- errors ----------------------------------------------------------------------------------
@@ -411,22 +326,25 @@ class Download:
         return self.part
 
     def error(self, text: str, status: int | None = None) -> DownloadError:
-        """What the step fails with."""
+        """Make the error of the step."""
         return DownloadError(f"the download failed: {text}", vendor=self.step.vendor, status=status)
 
     def _status(self, response: httpx.Response) -> DownloadError:
         return self.error(f"HTTP {response.status_code} instead of the file", response.status_code)
 
     def _broken(self, error: Exception) -> Exception:
-        """What an exception of the transport means: no time is left, another try may help, or none will."""
+        """Make the exception that follows from an exception of the transport.
+
+        It is a Broken where another try may succeed, otherwise a DownloadError.
+        """
         import httpx  # noqa: PLC0415
 
         if self.watch.left <= 0:
             return self.error(LATE)
         text = self.wire.without_key(self.step.vendor, trouble(error))
         failure = self.error(LATE if self.watch.late(error) else text)
-        hopeless = isinstance(
-            error, httpx.UnsupportedProtocol
-        ) or "CERTIFICATE_VERIFY_FAILED" in str(error)
-        passing = isinstance(error, httpx.TransportError | OSError) and not hopeless
-        return Broken(failure) if passing else failure
+        if isinstance(error, httpx.UnsupportedProtocol):
+            return failure
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return failure
+        return Broken(failure) if isinstance(error, httpx.TransportError | OSError) else failure

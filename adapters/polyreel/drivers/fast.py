@@ -1,34 +1,56 @@
-"""Faster connections for awaited calls that cost nothing: aiohttp in the place of httpx. Needs `polyreel[fast]`.
+"""Faster connections for awaited calls that cost nothing: aiohttp instead of httpx.
 
-Paid calls never take them: aiohttp does not tell whether a byte of a request has left, and that proof decides what a
-failed submit may have cost. What httpx makes of a URL, a request and a response is a third of a status query's cost,
-so it is aiohttp itself, not a transport below httpx.
+They need `polyreel[fast]`. Paid calls never take them: aiohttp does not say whether a byte of a
+request has left, and that proof decides what a failed submit may have cost. The work of httpx on
+URLs, requests and responses is a third of the cost of a status query, so aiohttp replaces all of
+it, and is not merely a transport below it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Final, Protocol
 
 import aiohttp
 import httpx
 import yarl
 
-from ..flows import Reply
+from ..errors import TransportError
+from ..flows import Reply, Send
 from .urls import beginning
-from .watch import CONNECT_SECONDS
-
-if TYPE_CHECKING:
-    from .calls import HttpCall
+from .watch import CONNECT_SECONDS, Watch
 
 PATIENCE: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
-"""Only connecting has a time of its own: the driver holds the call to its deadline."""
+"""Only connecting has a timeout of its own: the driver holds the whole call to its deadline."""
+
+
+class FastCall(Protocol):
+    """What these connections need of a call: see `polyreel.drivers.calls.HttpCall`."""
+
+    step: Send
+    watch: Watch
+
+    def headers(self, place: str) -> dict[str, str]:
+        """The headers for a call to an origin."""
+
+    def begin(self, headers: Mapping[str, str]) -> None:
+        """Check the headers of the answer."""
+
+    def write(self, chunk: bytes) -> None:
+        """Add a piece of the body."""
+
+    def finish(self, status: int, headers: Mapping[str, str]) -> Reply:
+        """Make the result of the call."""
+
+    def failure(self, error: Exception) -> TransportError:
+        """Make the error of the call from an exception of the transport."""
 
 
 class FastConnections:
-    """At most so many connections, of one event loop."""
+    """A limited number of connections, of one event loop."""
 
     def __init__(self, most: int) -> None:
-        # The same trust in certificates as elsewhere. No cookies, no proxies of the environment.
+        # Certificates are checked as elsewhere. No cookies, no proxies of the environment.
         connector = aiohttp.TCPConnector(limit=most, ssl=httpx.create_ssl_context(trust_env=False))
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -37,22 +59,23 @@ class FastConnections:
             auto_decompress=False,
         )
 
-    async def make(self, call: HttpCall) -> Reply:
+    async def make(self, call: FastCall) -> Reply:
         """Make one call; TransportError where no whole answer arrives."""
         step = call.step
-        call.watch.may_have_left = True  # nobody tells
+        call.watch.may_have_left = True  # aiohttp does not say
         url = yarl.URL(step.url, encoded=True)
         if step.params:
             url = url.update_query(step.params)
-        headers = call.wire.headers(step, beginning(step.url))
-        body: Any = {
-            "data": step.content,
-            "headers": headers,
-            "allow_redirects": False,
-            "timeout": PATIENCE,
-        }
+        request = self._session.request(
+            step.method,
+            url,
+            data=step.content,
+            headers=call.headers(beginning(step.url)),
+            allow_redirects=False,
+            timeout=PATIENCE,
+        )
         try:
-            async with self._session.request(step.method, url, **body) as response:
+            async with request as response:
                 call.begin(response.headers)
                 while chunk := await response.content.readany():
                     call.write(chunk)

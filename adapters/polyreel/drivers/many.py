@@ -1,4 +1,4 @@
-"""The crew of a fleet: asks its queries, a few at a time, and hands out the jobs that are over."""
+"""Drivers of many jobs: they make the queries of a ManyJobs, and give each job that is over."""
 
 from __future__ import annotations
 
@@ -17,38 +17,44 @@ if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
 
-def completed(fleet: ManyJobs, wire: Wire) -> Iterator[Completed]:
-    """The jobs of a fleet as they end, blocking, with one query at a time."""
-    while len(fleet):
-        found = fleet.next(wire.clock.now())
-        if isinstance(found, float):
-            wire.clock.sleep(found)
+def completed(many: ManyJobs, wire: Wire) -> Iterator[Completed]:
+    """Give the jobs as they end, blocking, with one query at a time."""
+    while len(many):
+        work = many.next(wire.clock.now())
+        if isinstance(work, float):
+            wire.clock.sleep(work)
         else:
-            yield from run(found, wire)
+            yield from run(work, wire)
 
 
 class ManyJobsDriver:
-    """Works on a fleet as long as the block runs. Jobs may join at any time; iterating gives each as it ends."""
+    """Waits for many jobs as long as its block runs, awaiting.
 
-    def __init__(self, wire: Wire, fleet: ManyJobs) -> None:
-        self._wire, self._fleet = wire, fleet
+    Jobs can be added at any time. Iterating gives each job as it ends.
+    """
+
+    def __init__(self, wire: Wire, many: ManyJobs) -> None:
+        self._wire, self._many = wire, many
         self._ended: asyncio.Queue[Completed | Exception] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._turn = asyncio.Lock()
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
+        """Set where an answer, another job or a time may have brought something to do."""
 
     async def enrol(self, job: Job, *, timeout: float, base_url: str | None = None) -> None:
-        """Wait for one more job."""
-        self._tell(
-            await arun(self._fleet.enrol(job, timeout=timeout, base_url=base_url), self._wire)
-        )
+        """Wait for one more job, at most `timeout` seconds."""
+        adding = self._many.enrol(job, timeout=timeout, base_url=base_url)
+        self._hand_out(await arun(adding, self._wire))
 
     async def __aiter__(self) -> AsyncIterator[Completed]:
-        while len(self._fleet) or not self._ended.empty():
+        while len(self._many) or not self._ended.empty():
             yield await self.get()
 
     async def get(self) -> Completed:
-        """The next job that is over. Raises what nobody can go on after, such as a listener's own mistake."""
+        """Wait for the next job that is over.
+
+        It raises the exception of a worker that could not go on, such as one of a listener.
+        """
         found = await self._ended.get()
         if isinstance(found, Exception):
             raise found
@@ -72,42 +78,41 @@ class ManyJobsDriver:
         try:
             while True:
                 work = await self._next()
-                self._tell(await arun(work, self._wire))
-        except Exception as error:  # whoever waits for jobs must hear of it
+                self._hand_out(await arun(work, self._wire))
+        except Exception as error:  # `get` raises it
             self._ended.put_nowait(error)
 
-    def _tell(self, ends: list[Completed]) -> None:
+    def _hand_out(self, ends: list[Completed]) -> None:
         for end in ends:
             self._ended.put_nowait(end)
-        self._news.set()
+        self._changed.set()
 
     async def _next(self) -> Flow[list[Completed]]:
-        """The next thing to do. One worker waits until there is one, the others for their turn."""
+        """Wait for the next thing to do. One worker waits for it, the others for their turn."""
         async with self._turn:
-            while isinstance(found := self._fleet.next(self._wire.clock.now()), float):
-                self._news.clear()
-                await self._rest(found)
-            return found
+            while isinstance(work := self._many.next(self._wire.clock.now()), float):
+                self._changed.clear()
+                await self._rest(work)
+            return work
 
     async def _rest(self, seconds: float) -> None:
-        """Wait for the time, or for news: an answer, or another job, may bring something to ask."""
+        """Wait until the time is up or something has changed."""
         cancel = None if isinf(seconds) else self._alarm(seconds)
         try:
-            await self._news.wait()
+            await self._changed.wait()
         finally:
             if cancel is not None:
                 cancel()
 
     def _alarm(self, seconds: float) -> Callable[[], object]:
-        """Have it be news that a time has come; the result calls that off."""
+        """End the rest after some seconds; the result cancels that."""
         clock = self._wire.clock
-        if (
-            type(clock) is RealClock
-        ):  # a timer costs a fraction of a task, and there is one for almost every query
-            return asyncio.get_running_loop().call_later(seconds, self._news.set).cancel
+        if type(clock) is RealClock:
+            # A timer costs a fraction of a task, and there is one for almost every query.
+            return asyncio.get_running_loop().call_later(seconds, self._changed.set).cancel
 
         async def ring() -> None:
             await clock.asleep(seconds)
-            self._news.set()
+            self._changed.set()
 
         return asyncio.create_task(ring()).cancel

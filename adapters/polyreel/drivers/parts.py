@@ -1,4 +1,4 @@
-"""Files that are not whole yet: `.part` files that one download holds, and that a later process can go on with."""
+"""Unfinished files: each is a `.part` file of one download, which a later process can continue."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from ..mapping import media
 
 try:
     import fcntl
-except (
-    ImportError
-):  # Windows: nothing tells there whether a part is still being written, so none is shared
+except ImportError:
+    # Windows has no locks that tell whether a part is still being written, so none is continued.
     fcntl = None  # type: ignore[assignment]
 
 HEAD_BYTES: Final = 16
 TRIES: Final = 4
-"""How often a part that somebody finishes at the same moment is opened again."""
+"""How often a part is opened again where another download finishes it at the same moment."""
 
 
 def part_name(stem: str, mark: str) -> str:
-    """The name of the part of an output."""
+    """The name of the part of an output file."""
     return f"{stem}.{mark}.part"
 
 
 def mark_of(validator: str, length: int) -> str:
-    """The mark of a file by which any process finds the part it left."""
+    """The mark in the name of a part by which any process finds the part of this very file."""
     return hashlib.sha256(f"{validator}{length}".encode()).hexdigest()[:8]
 
 
 def length_of(headers: Mapping[str, str]) -> int | None:
-    """The length a body is said to have."""
+    """The length of a body by its headers, in bytes; None where they do not say."""
     text = headers.get("content-length", "") if "transfer-encoding" not in headers else ""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
 def validator_of(headers: Mapping[str, str]) -> str | None:
-    """What tells one version of a file from every other, byte by byte: a strong ETag, or a date that is old enough
-    for no other version to have the same.
+    """A text that no other version of the file has: a strong ETag, or an old enough date.
+
+    A date is old enough where no later version can have the same.
     """
     if etag := headers.get("etag"):
         return etag if re.fullmatch(r'"[!#-~]*"', etag) else None
@@ -58,10 +58,11 @@ def validator_of(headers: Mapping[str, str]) -> str | None:
 
 
 class Partial:
-    """A `.part` file that nobody else writes.
+    """A `.part` file that no other download writes.
 
-    With a validator and a length it has a name that a later process finds again, and stays when the download breaks
-    off. Without, or where somebody else holds that one, it has a random name and is deleted unless finished.
+    With a validator and a length it has a name that a later process finds again, and it stays when
+    the download breaks off. Otherwise, or where another download holds that file, it has a random
+    name, and is deleted unless it is finished.
     """
 
     def __init__(
@@ -78,19 +79,18 @@ class Partial:
                 self._hold_random()
             self.size = self._file.seek(0, os.SEEK_END)
         if self.size and not media.file_suffix(self.head()):
-            self.restart()  # whatever it is, it is not the beginning of the file
+            self.restart()  # these bytes are not the beginning of a media file
 
     @property
     def whole(self) -> bool:
-        """Whether all bytes are here, by a length that was told."""
+        """Whether all bytes have arrived, by the length in the headers."""
         return self.validator is not None and self.size == self.length
 
     def is_of(self, validator: str | None, length: int | None) -> bool:
-        """Whether this part is one of the file with this validator and length."""
-        return None not in {validator, length} and (validator, length) == (
-            self.validator,
-            self.length,
-        )
+        """Whether this is the part of the file with this validator and length."""
+        if validator is None or length is None:
+            return False
+        return (validator, length) == (self.validator, self.length)
 
     def write(self, chunk: bytes) -> None:
         """Append bytes."""
@@ -108,7 +108,7 @@ class Partial:
         self.size = 0
 
     def head(self) -> bytes:
-        """The first bytes, which tell what it is."""
+        """The first bytes, which show the type of the file."""
         with self.disk():
             self._file.flush()
             self._file.seek(0)
@@ -129,9 +129,9 @@ class Partial:
         self._sweep()
 
     def let_go(self) -> None:
-        """Close it; what nobody can go on with is deleted, while it is still locked where that is possible."""
+        """Close it. A part that cannot be continued is deleted, if possible while it is locked."""
         unwanted = not self._over and not (self.lasting and self.size)
-        self._over = True  # from now on, the name can be somebody else's
+        self._over = True  # from now on, another download can use the name
         if fcntl is None:
             self._close()  # Windows deletes no open file
         if unwanted:
@@ -145,7 +145,7 @@ class Partial:
 
     @contextmanager
     def disk(self) -> Iterator[None]:
-        """Tell what the disk refuses by folder and reason."""
+        """Raise errors of the disk as DownloadError, with folder and reason."""
         try:
             yield
         except (OSError, ValueError) as error:
@@ -166,46 +166,48 @@ class Partial:
             self._file = _open(self.path, os.O_CREAT)
             if not (locked := _lock(self._file)):
                 if locked is None:
-                    self.path.unlink(missing_ok=True)  # nobody can share it
+                    self.path.unlink(missing_ok=True)  # without locks it cannot be shared
                 self._file.close()
                 return False
             if _is_at(self._file, self.path):
                 self.lasting = True
                 return True
-            self._file.close()  # whoever held it has just finished it
+            self._file.close()  # another download has just finished it
         return False
 
     def _hold_random(self) -> None:
         for _ in range(TRIES):
             self.path = self.target.with_name(part_name(self.target.name, secrets.token_hex(4)))
             self._file = _open(self.path, os.O_CREAT | os.O_EXCL)
-            # Locked too, so that whoever finishes first does not take it for one that was left behind.
+            # Locked too, so that a download that finishes does not delete it as left behind.
             if fcntl is None or not _lock(self._file) or _is_at(self._file, self.path):
                 return
             self._file.close()
 
     def _sweep(self) -> None:
-        """Delete the parts of this output that nobody holds: of other versions, or of processes that were killed."""
+        """Delete the parts of this output that no download holds.
+
+        They are of other versions, or of processes that were killed.
+        """
         if fcntl is None:
             return
         pattern = re.compile(rf"{re.escape(self.target.name)}\.[0-9a-f]{{8}}\.part")
         with suppress(OSError):
-            for path in [
-                path for path in self.target.parent.iterdir() if pattern.fullmatch(path.name)
-            ]:
+            files = list(self.target.parent.iterdir())
+            for path in [path for path in files if pattern.fullmatch(path.name)]:
                 with suppress(OSError), _open(path) as file:
                     if _lock(file) and _is_at(file, path):
                         path.unlink()
 
 
 def _open(path: Path, flags: int = 0) -> IO[bytes]:
-    # No links: a name that can be foreseen must not lead to somebody's file.
+    # Links are not followed: somebody who foresees the name could make it lead to another file.
     flags |= os.O_RDWR | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     return os.fdopen(os.open(path, flags, 0o666), "a+b")
 
 
 def _lock(file: IO[bytes]) -> bool | None:
-    """Lock a file; False where somebody else has, None on file systems without locks."""
+    """Lock a file; False where it is locked already, None on file systems without locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -216,7 +218,7 @@ def _lock(file: IO[bytes]) -> bool | None:
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:
-    """Whether the open file still has that name."""
+    """Whether the open file still has this path."""
     with suppress(OSError):
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path, follow_symlinks=False))
     return False

@@ -1,4 +1,4 @@
-"""The pumps: `run` blocks, `arun` awaits; both perform the same steps."""
+"""The pumps: `run` blocks, `arun` awaits. Both perform the same steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import LedgerError, PolyreelError
 from ..flows import Fetch, Flow, NextEvent, Notify, Now, Record, Reply, Send, Sleep, Step
 from ..ledger.events import OWNING
 from .calls import aexchange, exchange
-from .streams import aopen_stream, open_stream
+from .streams import AsyncStream, Stream, aopen_stream, open_stream
 from .wire import Wire
 
 T = TypeVar("T")
@@ -20,8 +20,8 @@ LOG: Final = logging.getLogger("polyreel")
 
 
 def run(flow: Flow[T], wire: Wire) -> T:
-    """Drive a flow, blocking."""
-    outcome: Any = None
+    """Perform the steps of a flow, blocking; the result is the flow's."""
+    outcome: object = None
     with _Run(wire) as this:
         try:
             while True:
@@ -36,12 +36,12 @@ def run(flow: Flow[T], wire: Wire) -> T:
                     outcome = _bare(error)
                 this.end(step)
         finally:
-            this.let_go()
+            this.close_stream()
 
 
 async def arun(flow: Flow[T], wire: Wire) -> T:
-    """Drive a flow, awaiting."""
-    outcome: Any = None
+    """Perform the steps of a flow, awaiting; the result is the flow's."""
+    outcome: object = None
     with _Run(wire) as this:
         try:
             while True:
@@ -56,29 +56,34 @@ async def arun(flow: Flow[T], wire: Wire) -> T:
                     outcome = _bare(error)
                 this.end(step)
         finally:
-            await this.alet_go()
+            await this.aclose_stream()
 
 
-def _resume(flow: Flow[T], outcome: Any) -> Step:
+def _resume(flow: Flow[T], outcome: object) -> Step:
     return flow.throw(outcome) if isinstance(outcome, PolyreelError) else flow.send(outcome)
 
 
 def _bare(error: PolyreelError) -> PolyreelError:
-    error.__context__ = None  # what the transport raised holds headers, and those hold the key
+    error.__context__ = None  # the transport's exception holds headers, and those hold the key
     return error
 
 
 class _Run:
-    """One flow being driven: what it owns in the ledger, whether a paid call may have left, and its stream."""
+    """One flow while its steps are performed.
+
+    It knows what the flow owns in the ledger, whether a paid call may have left, and which event
+    stream is open.
+    """
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
-        self._stream: Any = None
+        self._stream: Stream | None = None
+        self._astream: AsyncStream | None = None
         self._owner: str | None = None
         self._sent = False
 
     def begin(self, step: Step) -> Step:
-        """A step is about to be performed; the step as it is to be."""
+        """Note that a step is about to be performed; the result is the step as it is performed."""
         if isinstance(step, Send):
             self._sent = self._sent or step.paid
             if not step.parts and step.deadline > self.wire.call_seconds:
@@ -88,13 +93,15 @@ class _Run:
         return step
 
     def end(self, step: Step) -> None:
-        """A step was performed."""
+        """Note that a step was performed."""
         if self.wire.observer is not None:
             self.wire.observer("after", step)
 
     def record(self, step: Record) -> Any:
-        """Write to the ledger. It is quick, and done right here also where others wait: a write that a cancelled task
-        leaves running could come after what it must come before.
+        """Write to the ledger.
+
+        This is quick, and is done here also where others wait. In a thread of its own, a write of
+        a cancelled task could come after what it has to come before.
         """
         ledger = self.wire.ledger
         if ledger is None:
@@ -105,43 +112,47 @@ class _Run:
         self._sent = False  # everything sent so far is written down
         return result
 
-    def open(self, step: Send) -> Reply:
-        """Make a call that answers with an event stream, in the place of the one before it."""
-        self.let_go()
+    # -- the event stream --------------------------------------------------------------------------
+
+    def start_stream(self, step: Send) -> Reply:
+        """Make a call that answers with an event stream; the stream before it is closed."""
+        self.close_stream()
         reply, self._stream = open_stream(step, self.wire)
         return reply
 
-    async def aopen(self, step: Send) -> Reply:
+    async def astart_stream(self, step: Send) -> Reply:
         """The same, awaiting."""
-        await self.alet_go()
-        reply, self._stream = await aopen_stream(step, self.wire)
+        await self.aclose_stream()
+        reply, self._astream = await aopen_stream(step, self.wire)
         return reply
 
-    def hear(self, step: NextEvent) -> Reply | None:
-        """The next event of the stream that is open; where there is none, it is let go."""
-        reply: Reply | None = self._stream and self._stream.hear(step)
+    def next_event(self, step: NextEvent) -> Reply | None:
+        """Wait for the next event of the open stream; where there is none, the stream is closed."""
+        reply = None if self._stream is None else self._stream.next_event(step)
         if reply is None:
-            self.let_go()
+            self.close_stream()
         return reply
 
-    async def ahear(self, step: NextEvent) -> Reply | None:
+    async def anext_event(self, step: NextEvent) -> Reply | None:
         """The same, awaiting."""
-        reply: Reply | None = self._stream and await self._stream.hear(step)
+        reply = None if self._astream is None else await self._astream.next_event(step)
         if reply is None:
-            await self.alet_go()
+            await self.aclose_stream()
         return reply
 
-    def let_go(self) -> None:
+    def close_stream(self) -> None:
         """Close the stream, if one is open."""
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
 
-    async def alet_go(self) -> None:
+    async def aclose_stream(self) -> None:
         """The same, awaiting."""
-        stream, self._stream = self._stream, None
+        stream, self._astream = self._astream, None
         if stream is not None:
             await stream.aclose()
+
+    # -- the block ---------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         return self
@@ -156,32 +167,36 @@ class _Run:
             try:
                 self.wire.ledger.release(self._owner, sent=self._sent)
             except LedgerError as trouble:
-                LOG.warning("%s", trouble)  # what the flow found out matters more
+                LOG.warning("%s", trouble)  # the outcome of the flow matters more
 
 
-def _perform(step: Step, this: _Run) -> Any:
+def _perform(step: Step, this: _Run) -> object:
     if isinstance(step, Sleep):
-        return this.wire.clock.sleep(this.wire.pause(step))
+        this.wire.clock.sleep(this.wire.pause(step))
+        return None
     if isinstance(step, NextEvent):
-        return this.hear(step)
+        return this.next_event(step)
     if isinstance(step, Send) and step.stream:
-        return this.open(step)
-    return exchange(step, this.wire) if isinstance(step, Send | Fetch) else _simple(step, this)
+        return this.start_stream(step)
+    if isinstance(step, Send | Fetch):
+        return exchange(step, this.wire)
+    return _perform_at_once(step, this)
 
 
-async def _aperform(step: Step, this: _Run) -> Any:
+async def _aperform(step: Step, this: _Run) -> object:
     if isinstance(step, Sleep):
-        return await this.wire.clock.asleep(this.wire.pause(step))
+        await this.wire.clock.asleep(this.wire.pause(step))
+        return None
     if isinstance(step, NextEvent):
-        return await this.ahear(step)
+        return await this.anext_event(step)
     if isinstance(step, Send) and step.stream:
-        return await this.aopen(step)
-    return (
-        await aexchange(step, this.wire) if isinstance(step, Send | Fetch) else _simple(step, this)
-    )
+        return await this.astart_stream(step)
+    if isinstance(step, Send | Fetch):
+        return await aexchange(step, this.wire)
+    return _perform_at_once(step, this)
 
 
-def _simple(step: Now | Notify | Record, this: _Run) -> Any:
+def _perform_at_once(step: Now | Notify | Record, this: _Run) -> object:
     if isinstance(step, Record):
         return this.record(step)
     if isinstance(step, Notify) and this.wire.listener:

@@ -1,7 +1,7 @@
-"""Event streams: a paid call whose answer tells of the job as it goes on.
+"""Event streams: a paid call whose answer reports the job while it runs.
 
-The first event is the answer to the call, and has its deadline. What comes afterwards can only be news: a stream that
-ends, breaks, or is silent harms nothing.
+The first event is the answer to the call, and must come before the call's deadline. Later events
+are only news: it harms nothing where the stream ends, breaks or is silent.
 """
 
 from __future__ import annotations
@@ -27,13 +27,17 @@ LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 MARK: Final = b"\xef\xbb\xbf"
 """The byte order mark that a stream may begin with."""
 USE: Final = "download"
-"""The connections that streams take: as long as downloads, they must not keep other paid calls waiting for one."""
+"""The connections of streams.
+
+The number of connections for paid calls is limited. Streams last as long as downloads, so that
+other paid calls would have to wait for them.
+"""
 
 
 class Events:
-    """The events of a stream, from its bytes in any pieces: what each says in its `data` lines.
+    """The events of a stream, read from its bytes in any pieces: the `data` lines of each.
 
-    Comments, names, ids and events without data are passed over.
+    Comments, names, ids and events without data are skipped.
     """
 
     def __init__(self) -> None:
@@ -41,10 +45,10 @@ class Events:
         self._size = 0
         self._first = True
         self._returned = False
-        """Whether the last byte was a carriage return: a line feed behind it belongs to it."""
+        """Whether the last byte was a carriage return: a line feed after it ends no other line."""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The events that a piece completes. ValueError where one is too large."""
+        """Give the events that a piece completes; ValueError where one is too large."""
         if self._returned and chunk[:1] == b"\n":
             chunk = chunk[1:]
             self._returned = False
@@ -56,7 +60,10 @@ class Events:
         self._add(rest)
 
     def rest(self) -> Iterator[bytes]:
-        """The event that the end of the stream completes: some servers leave its empty line out."""
+        """Give the event that the end of the stream completes.
+
+        Some servers leave out the empty line after it.
+        """
         yield from self._end_line(b"")
         yield from self._end_line(b"")
 
@@ -81,28 +88,28 @@ class Events:
             self._size -= len(line)
 
 
-class _Told:
-    """What both kinds of streams know of the one that is open."""
+class _OpenStream:
+    """An open stream, as both drivers have it: the events that have arrived."""
 
     def __init__(self, call: HttpCall, response: httpx.Response) -> None:
         self._call, self._response = call, response
         self._events = Events()
         self._waiting: list[bytes] = []
-        # httpx looks at it once, before the first byte of the body; from then on the watch has the say.
+        # httpx reads this once, before the first byte of the body. After that the watch decides.
         call.timeout["read"] = QUIET_SECONDS
 
     def _take(self, chunk: bytes | None) -> bool:
-        """Take a piece, or the end of the stream; whether it goes on."""
-        told = self._events.rest() if chunk is None else self._events.feed(chunk)
+        """Take a piece, or None for the end of the stream; the result is whether it goes on."""
+        events = self._events.rest() if chunk is None else self._events.feed(chunk)
         try:
-            self._waiting += told
+            self._waiting += events
         except ValueError as error:
-            if not self._waiting:  # those before it count
+            if not self._waiting:  # events before it are still given
                 raise self._call.error(str(error)) from None
         return chunk is not None
 
     def _next(self) -> Reply:
-        """The next event that is here."""
+        """The next event that has arrived."""
         return self._reply(self._waiting.pop(0))
 
     def _reply(self, content: bytes) -> Reply:
@@ -116,8 +123,8 @@ class _Told:
         raise self._call.error(LATE if late else "the stream ended before it told of a job")
 
 
-class _Patience:
-    """How long a stream is listened to for one event."""
+class _EventWait:
+    """How long to wait for one event."""
 
     def __init__(self, step: NextEvent) -> None:
         self._began = time.monotonic()
@@ -130,7 +137,7 @@ class _Patience:
 
     @property
     def is_over(self) -> bool:
-        """Whether the stream has said nothing that matters for long."""
+        """Whether no event has come for `quiet` seconds."""
         return time.monotonic() - self._began >= self._step.quiet
 
 
@@ -140,11 +147,11 @@ def is_stream(response: httpx.Response) -> bool:
     return 200 <= response.status_code < 300 and kind.strip().lower() == EVENT_STREAM
 
 
-# -- blocking ----------------------------------------------------------------------------------------
+# -- blocking --------------------------------------------------------------------------------------
 
 
-class Stream(_Told):
-    """A stream that is open, for the blocking driver."""
+class Stream(_OpenStream):
+    """An open stream, for the blocking driver."""
 
     def __init__(self, call: HttpCall, response: httpx.Response, stack: ExitStack) -> None:
         super().__init__(call, response)
@@ -160,41 +167,43 @@ class Stream(_Told):
         return self._first_of()
 
     def keep(self) -> Stream:
-        """Stay open beyond the call, and its deadline."""
+        """Stay open after the call and its deadline."""
         self._call.watch.stop()
         self._stack = self._stack.pop_all()
         return self
 
-    def hear(self, step: NextEvent) -> Reply | None:
-        """The next event: see `Hear`."""
-        patience = _Patience(step)
+    def next_event(self, step: NextEvent) -> Reply | None:
+        """Wait for the next event: see `NextEvent`."""
+        wait = _EventWait(step)
         with suppress(PolyreelError, *transport_errors()):
             while not self._waiting:
-                self._call.watch.extend(max(0.0, patience.left))
-                self._call.timeout["read"] = max(0.0, patience.left)
+                self._call.watch.extend(max(0.0, wait.left))
+                self._call.timeout["read"] = max(0.0, wait.left)
                 if not self._take(next(self._body, None)):
                     break
-                if not self._waiting and patience.is_over:
+                if not self._waiting and wait.is_over:
                     return self._reply(b"")
         self._call.watch.stop()
         return self._next() if self._waiting else None
 
     def close(self) -> None:
-        """Let it go."""
+        """Close the stream."""
         with suppress(*transport_errors()):
             self._stack.close()
 
 
 def open_stream(step: Send, wire: Wire) -> tuple[Reply, Stream | None]:
-    """Make a paid call and give its first event, and the stream for the others; or the ordinary answer."""
+    """Make a paid call; the result is its first event, and the stream for the others.
+
+    Where the answer is no stream, it is the result, and there is no stream.
+    """
     call = HttpCall(step, wire)
     try:
         with ExitStack() as stack:
             stack.callback(call.watch.stop)
             connections = wire.connections(USE)
-            response = stack.enter_context(
-                closing(connections.handle_request(call.request(stack, call.watch.see)))
-            )
+            request = call.request(stack, call.watch.see)
+            response = stack.enter_context(closing(connections.handle_request(request)))
             call.begin(response.headers)
             if is_stream(response):
                 stream = Stream(call, response, stack)
@@ -208,11 +217,11 @@ def open_stream(step: Send, wire: Wire) -> tuple[Reply, Stream | None]:
         raise call.failure(error) from None
 
 
-# -- awaiting ----------------------------------------------------------------------------------------
+# -- awaiting --------------------------------------------------------------------------------------
 
 
-class AsyncStream(_Told):
-    """A stream that is open, for the awaiting driver."""
+class AsyncStream(_OpenStream):
+    """An open stream, for the awaiting driver."""
 
     def __init__(self, call: HttpCall, response: httpx.Response, stack: AsyncExitStack) -> None:
         super().__init__(call, response)
@@ -228,26 +237,26 @@ class AsyncStream(_Told):
         return self._first_of()
 
     def keep(self) -> AsyncStream:
-        """Stay open beyond the call."""
+        """Stay open after the call."""
         self._stack = self._stack.pop_all()
         return self
 
-    async def hear(self, step: NextEvent) -> Reply | None:
-        """The next event: see `Hear`."""
-        patience = _Patience(step)
+    async def next_event(self, step: NextEvent) -> Reply | None:
+        """Wait for the next event: see `NextEvent`."""
+        wait = _EventWait(step)
         with suppress(PolyreelError, *transport_errors()):
             while not self._waiting:
-                self._call.timeout["read"] = max(0.0, patience.left)
-                async with asyncio.timeout(patience.left):
+                self._call.timeout["read"] = max(0.0, wait.left)
+                async with asyncio.timeout(wait.left):
                     chunk = await anext(self._body, None)
                 if not self._take(chunk):
                     break
-                if not self._waiting and patience.is_over:
+                if not self._waiting and wait.is_over:
                     return self._reply(b"")
         return self._next() if self._waiting else None
 
     async def aclose(self) -> None:
-        """Let it go."""
+        """Close the stream."""
         with suppress(*transport_errors()):
             await self._stack.aclose()
 

@@ -1,4 +1,4 @@
-"""Origins of URLs, and the bodies of answers."""
+"""Origins of URLs, the headers of every call, and the bodies of answers."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def origin(url: str | httpx.URL) -> str:
 
 
 def beginning(url: str) -> str:
-    """A URL up to its path, as it stands there."""
+    """The text of a URL up to its path, unchanged."""
     return "/".join(url.split("/", 3)[:3])
 
 
 def transport_errors() -> tuple[type[Exception], ...]:
-    """What a call can raise while it is on its way."""
+    """The exceptions that a call can raise while it is on its way."""
     import httpx  # noqa: PLC0415
 
     # OSError: files, and asyncio's timeout. ValueError: odd host names.
@@ -38,12 +38,12 @@ def transport_errors() -> tuple[type[Exception], ...]:
 
 
 def body_of(response: httpx.Response) -> Iterator[bytes]:
-    """The bytes of an answer as they come; nothing of it is compressed."""
+    """The bytes of an answer as they arrive. They are not decompressed."""
     stream: Any = response.stream
     return iter(stream)
 
 
 def abody_of(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The same, awaiting."""
+    """The same for an awaited answer."""
     stream: Any = response.stream
     return aiter(stream)

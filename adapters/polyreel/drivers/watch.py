@@ -5,26 +5,29 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 CONNECT_SECONDS: Final = 10.0
 LATE: Final = "no complete answer in time"
 
+Trace = Callable[[str, Mapping[str, Any]], object]
+"""What httpcore calls with the name and the facts of each event of a call."""
+
 
 class Watch:
-    """Deadline and proof of one call.
+    """The deadline of one call, and the proof that nothing of it has left.
 
-    httpcore's events prove whether anything left; exception classes do not. A library's timeouts are per read, so
-    that an answer that drips would never end: a timer cuts the connection of a blocking call at the deadline, and
-    `asyncio.timeout` ends an awaited one.
+    httpcore's events prove whether anything left; exception classes do not. The timeouts of a
+    library are per read, so that an answer that drips would never end. Here a timer cuts the
+    connection of a blocking call at the deadline, and `asyncio.timeout` ends an awaited call.
     """
 
     def __init__(self, seconds: float, *, blind: bool) -> None:
         self.ends = time.monotonic() + seconds
         self.may_have_left = blind
-        """Whether a byte of the request may have left; where nothing would tell, it may."""
+        """Whether a byte of the request may have left; True where the transport gives no events."""
         self._connection: Any = None
         self._timer: threading.Timer | None = None
 
@@ -34,7 +37,10 @@ class Watch:
         return self.ends - time.monotonic()
 
     def timeout(self, stalled: float) -> dict[str, float]:
-        """The timeouts of httpx's transports, each for one wait."""
+        """The timeouts of httpx's transports, in seconds; each is for one wait.
+
+        `stalled` is the longest time for which nothing may arrive or leave.
+        """
         left = max(0.0, self.left)
         stalled = min(left, stalled)
         return {
@@ -45,7 +51,7 @@ class Watch:
         }
 
     def see(self, event: str, info: Mapping[str, Any]) -> None:
-        """Hear an event of a blocking call."""
+        """Take note of an event of a blocking call."""
         if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
             self._connection = info["return_value"]
         elif event.endswith(".send_request_headers.started"):
@@ -53,22 +59,22 @@ class Watch:
             self._set_timer()
 
     async def asee(self, event: str, info: Mapping[str, Any]) -> None:
-        """Hear an event of an awaited call."""
+        """Take note of an event of an awaited call."""
         self.may_have_left = self.may_have_left or event.endswith(".send_request_headers.started")
 
     def extend(self, seconds: float) -> None:
-        """A new deadline, for what comes next on the connection of a blocking call."""
+        """Set a new deadline for what comes next on the connection of a blocking call."""
         self.stop()
         self.ends = time.monotonic() + seconds
         self._set_timer()
 
     def stop(self) -> None:
-        """Let the connection be."""
+        """Do not cut the connection any more."""
         if self._timer is not None:
             self._timer.cancel()
 
     def _set_timer(self) -> None:
-        if self._connection is not None:  # a simulated one has none
+        if self._connection is not None:  # a simulated call has no connection
             self._timer = threading.Timer(max(0.0, self.left), self._cut)
             self._timer.daemon = True
             self._timer.start()
@@ -79,12 +85,12 @@ class Watch:
             socket.socket.shutdown(self._connection.get_extra_info("socket"), socket.SHUT_RDWR)
 
     def late(self, error: Exception) -> bool:
-        """Whether an exception of the transport means that time ran out."""
+        """Whether an exception of the transport means that the time is up."""
         return "Timeout" in type(error).__name__ or self.left <= 0
 
 
 def trouble(error: Exception) -> str:
-    """An exception of the transport in words that quote no headers."""
+    """Describe an exception of the transport without quoting headers."""
     # Nothing was sent where connecting failed; the text of other errors can quote headers.
     name = type(error).__name__
     return f"connection failed ({error if name == 'ConnectError' else name})"

@@ -1,4 +1,4 @@
-"""What both drivers share: transports, keys and where they may go, the clock, who listens."""
+"""The wire, which both drivers share: connections, keys and their hosts, the clock, listeners."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from .urls import USUAL, beginning
 if TYPE_CHECKING:
     import httpx
 
-    from ..ledger.sqlite import Ledger
+    from ..ledger.store import LedgerStore
     from .fast import FastConnections
 
 
 CONNECTIONS: Final = 16
-"""How many there are at most to vendors' own hosts."""
+"""The largest number of connections to vendors' own hosts, for each use."""
 
 
 Use = Literal["free", "paid", "download"]
-"""What a connection is for."""
+"""The purpose of a connection."""
 
 
 class Clock(Protocol):
@@ -46,7 +46,7 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """The machine's clock. Deadlines hang on it, so that setting the machine's time does not move it."""
+    """The machine's clock. Setting the machine's time does not move it, or its deadlines."""
 
     def __init__(self) -> None:
         self._epoch = time.time() - time.monotonic()
@@ -66,25 +66,25 @@ class RealClock:
 
 @define
 class Wire:
-    """What both drivers share: transports, keys and where they may go, the clock, who listens."""
+    """What both drivers share: connections, keys and their hosts, the clock, listeners."""
 
     keys: Mapping[str, Secret] = Factory(dict)
     hosts: Mapping[str, frozenset[str]] = Factory(dict)
-    """Per vendor, the origins its key goes to; to no others."""
+    """For each vendor, the only origins that its key is sent to."""
     transport: Any = None
-    """An httpx transport in the place of the network, such as the simulator's; it serves both drivers."""
+    """An httpx transport instead of the network, such as the simulator's, for both drivers."""
     clock: Clock = field(factory=RealClock)
     listener: Callable[[Any], None] | None = None
-    ledger: Ledger | None = None
+    ledger: LedgerStore | None = None
     observer: Callable[[Literal["before", "after"], Step], None] | None = None
-    """Hears of every step of every flow. Tests end the process there."""
+    """Called before and after each step of each flow. Tests end the process there."""
     call_seconds: float = 60.0
-    """The longest that a call with JSON may take, from connecting to the last byte."""
+    """Seconds that a call with JSON may take, from connecting to the last byte."""
     randomness: random.Random = field(factory=random.Random, repr=False)
     private_downloads: bool = False
-    """Whether files may come from addresses that are not public: for tests against local servers of files."""
+    """Whether files may come from addresses that are not public: for tests with local servers."""
     resolver: Resolver = look_up
-    """Finds the addresses of the hosts that files come from."""
+    """The function that finds the addresses of the hosts that files come from."""
     _transports: dict[Use, httpx.BaseTransport] = field(factory=dict, init=False, repr=False)
     _async_transports: dict[Use, httpx.AsyncBaseTransport] = field(
         factory=dict, init=False, repr=False
@@ -94,14 +94,14 @@ class Wire:
 
     @property
     def blind(self) -> bool:
-        """Whether requests leave untold: a transport that says nothing of it proves nothing by its silence."""
+        """Whether the transport gives no events: then nothing proves that no byte has left."""
         return self.transport is not None and not getattr(self.transport, "traces", False)
 
     def connections(self, use: Use = "free") -> httpx.BaseTransport:
-        """The blocking connections for one use: each call has one of its own, which a watch can cut.
+        """The blocking connections for one use. Each call has its own, which a watch can cut.
 
-        A transport is all of httpx that is needed: no cookies, redirects, proxies of the environment, nor logs of
-        whole links, which can be signed.
+        Only a transport of httpx is used: no cookies, no redirects, no proxies of the environment,
+        and no logs of whole links, which can be signed.
         """
         import httpx  # noqa: PLC0415
 
@@ -112,8 +112,10 @@ class Wire:
         return self._transports[use]
 
     def async_connections(self, use: Use = "free") -> httpx.AsyncBaseTransport:
-        """The awaiting connections for one use. A paid call never reuses one that may just have closed, nor a
-        download one that was made for another host at the same address.
+        """The awaiting connections for one use.
+
+        A paid call never reuses a connection, since it may just have been closed. Nor does a
+        download, since the connection may be for another host at the same address.
         """
         import httpx  # noqa: PLC0415
 
@@ -126,12 +128,14 @@ class Wire:
         return self._async_transports[use]
 
     def fast_connections(self, step: Send) -> FastConnections | None:
-        """Faster ones for a call that costs nothing, where `polyreel[fast]` is installed.
+        """Faster connections for a call that costs nothing, where `polyreel[fast]` is installed.
 
-        Where a URL does not begin with one of the vendor's origins to the letter, httpx looks at it more closely.
+        The URL must begin exactly with one of the vendor's origins. httpx parses other URLs more
+        carefully.
         """
-        told = step.paid or step.parts or self.transport is not None
-        if told or beginning(step.url) not in self.hosts.get(step.vendor, ()):
+        if step.paid or step.parts or self.transport is not None:
+            return None
+        if beginning(step.url) not in self.hosts.get(step.vendor, ()):
             return None
         self._belong_to_loop()
         if self._fast is None and (kind := _fast()) is not None:
@@ -144,7 +148,10 @@ class Wire:
             self._async_transports, self._fast, self._loop = {}, None, loop
 
     def headers(self, step: Send | Fetch, origin: str) -> dict[str, str]:
-        """The headers of a call to an origin; the key only for the vendor's own. A Send always needs one."""
+        """The headers of a call to an origin. The key goes only to the vendor's own origins.
+
+        KeyMissingError is raised where a Send would go without a key.
+        """
         key = self.keys.get(step.vendor) if origin in self.hosts.get(step.vendor, ()) else None
         if key is None and isinstance(step, Send):
             raise KeyMissingError(f"no key for {step.vendor}", vendor=step.vendor)
@@ -152,12 +159,12 @@ class Wire:
         return {**USUAL, **own} | ({"Authorization": f"Bearer {key.reveal()}"} if key else {})
 
     def without_key(self, vendor: str, text: str) -> str:
-        """A text of the transport without the vendor's key, should it quote a header."""
+        """A text of the transport without the vendor's key: it may quote a header."""
         key = self.keys.get(vendor)
         return key.redact_text(text) if key else text
 
     def pause(self, step: Sleep) -> float:
-        """The length of a pause, spread by its jitter."""
+        """The seconds of a pause, with its jitter."""
         return max(0.0, step.seconds * (1 + step.jitter * self.randomness.random()))
 
     def close(self) -> None:
@@ -169,18 +176,17 @@ class Wire:
     async def aclose(self) -> None:
         """Close the awaiting connections."""
         if self._loop is asyncio.get_running_loop():
-            for transport in (
-                *self._async_transports.values(),
-                *([self._fast] if self._fast else ()),
-            ):
+            for transport in self._async_transports.values():
                 await transport.aclose()
+            if self._fast is not None:
+                await self._fast.aclose()
         self._async_transports, self._fast = {}, None
 
 
 def _limits(use: Use, keep_alive: int) -> httpx.Limits:
     import httpx  # noqa: PLC0415
 
-    # Downloads take long: no other call, and no other download, should have to wait for one to end.
+    # Downloads take long: no other call, and no other download, has to wait for one to end.
     return httpx.Limits(
         max_connections=None if use == "download" else CONNECTIONS,
         max_keepalive_connections=keep_alive,

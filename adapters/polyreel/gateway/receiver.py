@@ -12,7 +12,7 @@ from typing import Final, Self
 from ..client import Client
 from ..errors import LedgerError, PolyreelError, UnknownNameError, WebhookError
 from ..flows import Answer
-from ..ledger.sqlite import Delivered
+from ..ledger.store import Delivered
 from ..providers.base import webhooks
 from ..simulator.http import HttpRequest, Limits
 

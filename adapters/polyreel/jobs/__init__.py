@@ -1,1 +1,1 @@
-"""A paid job's life, as flows that do no I/O."""
+"""The life of a paid job, as flows that do no I/O."""

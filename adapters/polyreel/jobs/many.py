@@ -1,7 +1,6 @@
-"""Many jobs in flight: whom to ask next about which of them, with as few calls as the vendors allow. No I/O here.
+"""Waiting for many jobs: about which of them to ask next, with as few calls as vendors allow.
 
-A job in flight is an entry in a heap of due times and its last state as bytes, about a kilobyte; it has no task, no
-timer and no connection. `polyreel.drivers` asks the queries of a fleet, a few at a time.
+Nothing here does I/O. `polyreel.drivers` makes the queries, a few at a time.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import random
 from collections.abc import Mapping
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import Factory, define, field, frozen
 
@@ -19,8 +18,9 @@ from ..errors import LedgerError, PolyreelError, VendorError, alike
 from ..flows import LAST_CALL, Flow, Notify, Paused, at_once, now
 from ..ledger.events import keep, past, read_news, read_news_of
 from ..ledger.states import about, advance, warn_of_unknown
-from ..providers.base.facts import FINAL, Facts, Status
+from ..providers.base.facts import FINAL, Facts
 from ..providers.base.registry import get_provider
+from .queues import PendingJob, Query, VendorQueue
 from .timetable import Timetable
 from .waiting import (
     CALLED_BACK_SECONDS,
@@ -29,372 +29,267 @@ from .waiting import (
     Patience,
     age_of,
     ended,
+    is_complete,
     still_running,
-    tells_all,
     timetable,
 )
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
-    from ..providers.base.provider import Provider
-
 LOG: Final = logging.getLogger("polyreel")
-AT_ONCE: Final = 4
-"""How many queries are under way at one vendor."""
-LONGEST_REST: Final = 120.0
-ALONE_SECONDS: Final = 60.0
-"""How long jobs are asked about one by one after a query about several has failed."""
 LEARNED_SECONDS: Final = 60.0
-"""How long it is before the ledger is asked again how long jobs take."""
+"""After how many seconds the ledger is asked again how long jobs take."""
+
+Kind = tuple[str, str, str, float | None]
+"""Vendor, model, workflow and estimated seconds: jobs of a kind share a timetable."""
 
 
 @frozen
 class Completed:
-    """The end of the waiting for one job: it is over, or `error` tells why nobody waits for it any more."""
+    """The end of the waiting for one job: it is over, or `error` says why the waiting ended."""
 
     job: Job
     error: Exception | None = None
 
 
 @define(eq=False)
-class PendingJob:
-    """A job in flight."""
-
-    lane: VendorQueue
-    task: str
-    status: Status
-    document: bytes
-    """The job as it began, as JSON: a tenth of the size of the object."""
-    started: float
-    """When the vendor took it, in seconds since 1970; likewise the next."""
-    ends: float
-    timeout: float
-    times: Timetable
-    patience: Patience | None = None
-    """Made where the vendor is first wrong about the job."""
-    alone: bool = False
-    """Whether a query about several tells nothing of it, so that it has to be asked about by itself."""
-    turn: int = 0
-    """The number of its entry in the heap that counts; earlier ones do not."""
-    over: bool = False
-
-    @property
-    def job(self) -> Job:
-        """The job, as far as it matters before its end."""
-        from polyreel_generated.shared import Job  # noqa: PLC0415
-
-        return Job.model_validate_json(self.document).model_copy(update={"status": self.status})
-
-
-@define(eq=False)
-class VendorQueue:
-    """The jobs of one vendor at one address."""
-
-    provider: Provider
-    base_url: str | None
-    due: list[tuple[float, int, PendingJob]] = Factory(list)
-    size: int = 0
-    under_way: int = 0
-    rests_until: float = 0.0
-    troubles: int = 0
-    """How many rests there have been since the last answer."""
-    trouble: str = ""
-    """The last query that came to nothing, in words; empty where the vendor has answered since."""
-    alone_until: float = 0.0
-    """Until when nobody is asked about together, because that was of no use."""
-
-    def first(self) -> PendingJob | None:
-        """The job that is due first."""
-        while self.due and (self.due[0][2].over or self.due[0][1] != self.due[0][2].turn):
-            heappop(self.due)
-        return self.due[0][2] if self.due else None
-
-    def wait(self, seconds: float) -> float:
-        """Seconds until something can be asked here; infinity where only answers are waited for."""
-        if self.under_way >= AT_ONCE or self.first() is None:
-            return float("inf")
-        return max(self.due[0][0], self.rests_until) - seconds
-
-
-@frozen
-class Query:
-    """One status query about one job, or about several of one vendor."""
-
-    lane: VendorQueue
-    flights: tuple[PendingJob, ...]
-    together: bool
-
-    def ask(self) -> Flow[Mapping[str, Facts]]:
-        """What the vendor tells of them."""
-        provider, base_url = self.lane.provider, self.lane.base_url
-        if self.together:
-            return (
-                yield from provider.ask_about([flight.task for flight in self.flights], base_url)
-            )
-        flight = self.flights[0]
-        return {flight.task: (yield from provider.get(flight.task, base_url))}
-
-
-@define(eq=False)
 class ManyJobs:
-    """Jobs that are waited for. Each leaves it once, as a Completed."""
+    """Jobs that are waited for. Each leaves once, as a Completed."""
 
     simulated: bool
     randomness: random.Random = Factory(random.Random)
-    _lanes: dict[tuple[str, str | None], VendorQueue] = field(factory=dict, init=False)
-    _flights: dict[tuple[str, str], PendingJob] = field(factory=dict, init=False)
-    _times: dict[tuple[Any, ...], tuple[float, Timetable]] = field(factory=dict, init=False)
+    _queues: dict[tuple[str, str | None], VendorQueue] = field(factory=dict, init=False)
+    _pending: dict[tuple[str, str], PendingJob] = field(factory=dict, init=False)
+    _times: dict[Kind, tuple[float, Timetable]] = field(factory=dict, init=False)
+    """Timetables, and when the ledger was asked for them."""
     _ends: list[tuple[float, int, PendingJob]] = field(factory=list, init=False)
-    """When nobody waits for a job any longer, whatever its vendor is doing."""
+    """A heap of the times at which the waiting for a job ends, even if its vendor rests."""
     _numbers: count[int] = field(factory=count, init=False)
     _callers: frozenset[str] = field(default=frozenset(), init=False)
-    """The vendors that call back: they are asked seldom, and the ledger often."""
-    _listened: float = field(default=0.0, init=False)
-    """When the ledger was last asked what it had heard."""
+    """The vendors that call back. They are asked seldom, and the ledger is read often."""
+    _news_read_at: float = field(default=0.0, init=False)
 
     def __len__(self) -> int:
-        return len(self._flights)
+        return len(self._pending)
 
-    # -- in ------------------------------------------------------------------------------------------
+    # -- adding jobs -------------------------------------------------------------------------------
 
     def enrol(
         self, job: Job, *, timeout: float, base_url: str | None = None
     ) -> Flow[list[Completed]]:
-        """Wait for one more job, at most `timeout` seconds; the result is its end, where it is over already.
+        """Wait for one more job, at most `timeout` seconds.
 
-        A job that is in flight already is not waited for twice.
+        The result is its end, where it is over already. A pending job is not added twice.
         """
-        if (job.vendor, job.id) in self._flights:
+        if (job.vendor, job.id) in self._pending:
             return []
         seconds, news = (yield from now()), (yield from read_news_of(job))
-        over = ended(job, news) or Patience().told(job)
+        over = ended(job, news) or Patience().final(job)
         if over is not None:
             return [Completed(over)]
         if not timeout > 0:
             return [Completed(job, still_running(job, timeout))]
-        if not self._flights:
-            self._listened = seconds
+        if not self._pending:
+            self._news_read_at = seconds
         self._callers |= news.callers
         kind = (job.vendor, job.model, job.workflow, job.estimated_seconds)
         learned_at, times = self._times.get(kind, (-LEARNED_SECONDS, None))
         if times is None or seconds - learned_at >= LEARNED_SECONDS:
             times = timetable(job, (yield from past(job)))
             self._times[kind] = seconds, times
-        self._take_off(job, times, seconds, timeout, base_url)
+        self._add(job, times, seconds, timeout, base_url)
         return []
 
-    def _take_off(
+    def _add(
         self, job: Job, times: Timetable, seconds: float, timeout: float, base_url: str | None
     ) -> None:
-        lane = self._lanes.get((job.vendor, base_url))
-        if lane is None:
-            lane = self._lanes[job.vendor, base_url] = VendorQueue(
-                get_provider(job.vendor), base_url
-            )
+        queue = self._queues.get((job.vendor, base_url))
+        if queue is None:
+            queue = VendorQueue(get_provider(job.vendor), base_url)
+            self._queues[job.vendor, base_url] = queue
         age = age_of(job, seconds)
-        document = job.model_dump_json(exclude_none=True).encode()
-        facts = (
-            lane,
-            job.id,
-            job.status,
-            document,
-            seconds - age,
-            seconds + timeout,
-            timeout,
-            times,
+        pending = PendingJob(
+            queue=queue,
+            task=job.id,
+            status=job.status,
+            document=job.model_dump_json(exclude_none=True).encode(),
+            started=seconds - age,
+            ends=seconds + timeout,
+            timeout=timeout,
+            times=times,
         )
-        flight = self._flights[job.vendor, job.id] = PendingJob(*facts)
-        lane.size += 1
-        heappush(self._ends, (flight.ends + LAST_CALL, next(self._numbers), flight))
-        self._plan(flight, seconds, next(times.pauses(age)))
+        self._pending[job.vendor, job.id] = pending
+        queue.size += 1
+        heappush(self._ends, (pending.ends + LAST_CALL, next(self._numbers), pending))
+        self._plan(pending, seconds, next(times.pauses(age)))
 
-    def _plan(self, flight: PendingJob, seconds: float, pause: float) -> None:
-        """Ask about a job after a pause, spread so that jobs which began together are not asked about together."""
-        if pause and flight.lane.provider.id in self._callers:
+    def _plan(self, pending: PendingJob, seconds: float, pause: float) -> None:
+        """Ask about a job after a pause.
+
+        The pause is spread, so that jobs that began together are not asked about together.
+        """
+        if pause and pending.queue.provider.id in self._callers:
             pause = max(pause, CALLED_BACK_SECONDS)
         pause *= 1 + JITTER * self.randomness.random()
-        flight.turn = next(self._numbers)
-        heappush(flight.lane.due, (min(seconds + pause, flight.ends), flight.turn, flight))
+        pending.queue.schedule(pending, min(seconds + pause, pending.ends), next(self._numbers))
 
-    # -- what to do ----------------------------------------------------------------------------------
+    # -- what to do next ---------------------------------------------------------------------------
 
     def next(self, seconds: float) -> Flow[list[Completed]] | float:
-        """What is to be done now, whose result is the jobs that are over by that; or how many seconds there is nothing
-        to do: infinity where only answers, or other jobs, can bring more.
+        """What to do now (`seconds` since 1970), or for how many seconds there is nothing to do.
+
+        The result of the flow is the jobs that are then over. Infinity means that only an answer,
+        or another job, can lead to more work.
         """
         while self._ends and self._ends[0][2].over:
             heappop(self._ends)
         least = self._ends[0][0] - seconds if self._ends else float("inf")
         if least <= 0:
             return self._expired(heappop(self._ends)[2])
-        if self._flights and self._callers:
-            least = min(least, self._listened + LISTEN_SECONDS - seconds)
+        if self._pending and self._callers:
+            least = min(least, self._news_read_at + LISTEN_SECONDS - seconds)
             if least <= 0:
-                return self._listen()
-        for lane in self._lanes.values():
-            wait = lane.wait(seconds)
+                return self._read_news()
+        for key, queue in self._queues.items():
+            wait = queue.wait(seconds)
             if wait <= 0:
-                return self._attend(self._query(lane, seconds))
+                # It goes to the end, so that no vendor has to wait for another.
+                self._queues[key] = self._queues.pop(key)
+                return self._ask(queue.query(seconds))
             least = min(least, wait)
         return least
 
-    def _expired(self, flight: PendingJob) -> Flow[list[Completed]]:
-        """A job whose time is up, though its vendor could not be asked for the last time."""
-        return self._again(flight, (yield from now()))
+    def _expired(self, pending: PendingJob) -> Flow[list[Completed]]:
+        """The time of a job is up, though its vendor could not be asked for the last time."""
+        return self._ask_later(pending, (yield from now()))
 
-    def _listen(self) -> Flow[list[Completed]]:
-        """Hear what the ledger knows by now: webhooks, or other processes, tell it of jobs before anybody asks."""
+    def _read_news(self) -> Flow[list[Completed]]:
+        """Read from the ledger which jobs have ended: webhooks or other processes report them."""
         seconds = yield from now()
-        if seconds - self._listened < LISTEN_SECONDS:
+        if seconds - self._news_read_at < LISTEN_SECONDS:
             return []
-        # A little earlier than the last time: whoever wrote it may have looked at the clock before.
-        since, self._listened = self._listened - LISTEN_SECONDS, seconds
+        # From a little before the last time: other processes read the clock before they write.
+        since, self._news_read_at = self._news_read_at - LISTEN_SECONDS, seconds
         try:
             news = yield from read_news(since, simulated=self.simulated)
-        except LedgerError as error:  # the vendor can be asked all the same
+        except LedgerError as error:  # the vendor can still be asked
             LOG.warning("%s", error)
             return []
         if news is None:
             return []
         self._callers = news.callers
         ends = []
-        for flight, job in [(self._flights.get((job.vendor, job.id)), job) for job in news.ended]:
-            if flight is not None and tells_all(job):
+        for pending, job in [(self._pending.get((job.vendor, job.id)), job) for job in news.ended]:
+            if pending is not None and is_complete(job):
                 yield Notify(job)
-                ends.append(self._landed(flight, job))
-            elif flight is not None:  # what it came to is still to be asked
-                flight.alone = True
-                self._plan(flight, seconds, 0.0)
+                ends.append(self._completed(pending, job))
+            elif pending is not None:  # only the vendor can give its outputs
+                pending.alone = True
+                self._plan(pending, seconds, 0.0)
         return ends
 
-    def _query(self, lane: VendorQueue, seconds: float) -> Query:
-        # Whoever was asked goes to the end, so that no vendor has to wait for another.
-        key = next(key for key, known in self._lanes.items() if known is lane)
-        self._lanes[key] = self._lanes.pop(key)
-        lane.under_way += 1
-        flights = [heappop(lane.due)[2]]
-        survey = lane.provider.survey
-        listed = survey is not None and not (survey.running_only and lane.size > survey.size)
-        if survey is not None and listed and seconds >= lane.alone_until and not flights[0].alone:
-            # The next ones too, though they are not due: they cost nothing here, and a query of their own later.
-            while (
-                len(flights) < survey.size
-                and (first := lane.first()) is not None
-                and not first.alone
-            ):
-                flights.append(heappop(lane.due)[2])
-        return Query(lane, tuple(flights), together=len(flights) > 1)
+    # -- queries and their answers -----------------------------------------------------------------
 
-    # -- what was told -------------------------------------------------------------------------------
-
-    def _attend(self, query: Query) -> Flow[list[Completed]]:
-        """Ask a query, about those of its jobs of whose end nobody has heard by then."""
+    def _ask(self, query: Query) -> Flow[list[Completed]]:
+        """Make a query, unless the ledger has the ends of all its jobs by then."""
         ends = []
         try:
-            ends = yield from self._listen()
-            if all(flight.over for flight in query.flights):
+            ends = yield from self._read_news()
+            if all(pending.over for pending in query.jobs):
                 return ends
             facts = yield from at_once(query.ask())
         except Paused as pause:
-            return ends + (yield from self._unheard(query, pause))
-        except Exception as error:  # whatever it is, nobody must wait for these jobs for ever
+            return ends + (yield from self._unanswered(query, pause))
+        except Exception as error:  # whatever it is, nobody may wait for these jobs for ever
             seconds = yield from now()
-            left = [flight for flight in query.flights if not flight.over]
+            left = [pending for pending in query.jobs if not pending.over]
             return ends + [
-                end for flight in left for end in self._failed(flight, error, query, seconds)
+                end for pending in left for end in self._failed(pending, error, query, seconds)
             ]
         finally:
-            query.lane.under_way -= 1
-        query.lane.troubles, query.lane.trouble = 0, ""
-        return ends + (yield from self._heard(query, facts))
+            query.queue.under_way -= 1
+        query.queue.answered()
+        return ends + (yield from self._answered(query, facts))
 
-    def _unheard(self, query: Query, pause: Paused) -> Flow[list[Completed]]:
-        """No answer to use: the vendor is let alone for a while, longer each time."""
-        seconds, lane = (yield from now()), query.lane
-        if seconds >= lane.rests_until:  # of several queries that fail at once, the first decides
-            lane.troubles += 1
-            lane.rests_until = seconds + min(
-                LONGEST_REST, pause.seconds * 2.0 ** min(lane.troubles - 1, 10)
-            )
-        lane.rests_until = max(lane.rests_until, seconds + pause.seconds)
-        lane.trouble = " (last trouble: no usable answer)"
-        self._apart(query, seconds)
-        return [end for flight in query.flights for end in self._again(flight, seconds)]
+    def _unanswered(self, query: Query, pause: Paused) -> Flow[list[Completed]]:
+        """Handle a query without a usable answer: the vendor is not asked again for some time."""
+        seconds = yield from now()
+        query.queue.unanswered(pause.seconds, seconds)
+        query.ask_apart(seconds)
+        return [end for pending in query.jobs for end in self._ask_later(pending, seconds)]
 
-    def _apart(self, query: Query, seconds: float) -> None:
-        """A query about several came to nothing, which says nothing about each: they are asked about one by one."""
-        if query.together:
-            query.lane.alone_until = seconds + ALONE_SECONDS
-
-    def _heard(self, query: Query, told: Mapping[str, Facts]) -> Flow[list[Completed]]:
+    def _answered(self, query: Query, answer: Mapping[str, Facts]) -> Flow[list[Completed]]:
         seconds = yield from now()
         ends: list[Completed] = []
-        for flight in query.flights:
-            if (facts := told.get(flight.task)) is None:
-                flight.alone = True
-                ends += self._again(flight, seconds, at_once=True)
+        for pending in query.jobs:
+            if (facts := answer.get(pending.task)) is None:
+                pending.alone = True
+                ends += self._ask_later(pending, seconds, pause=0.0)
             else:
-                flight.alone = False
-                ends += yield from self._told(flight, facts, seconds)
+                pending.alone = False
+                ends += yield from self._advanced(pending, facts, seconds)
         return ends
 
-    def _told(self, flight: PendingJob, facts: Facts, seconds: float) -> Flow[list[Completed]]:
-        if flight.over:
+    def _advanced(self, pending: PendingJob, facts: Facts, seconds: float) -> Flow[list[Completed]]:
+        if pending.over:
             return []
-        if flight.patience is not None:
-            flight.patience.answered()
-        if facts.status not in FINAL:  # nothing else that it tells by now will matter
-            if facts.status != flight.status:
-                warn_of_unknown(flight.lane.provider, flight.task, facts)
-                flight.status = facts.status
-            return self._again(flight, seconds)
-        job = advance(flight.job, facts, seconds)
+        if pending.patience is not None:
+            pending.patience.answered()
+        if facts.status not in FINAL:  # nothing else in the answer matters later
+            if facts.status != pending.status:
+                warn_of_unknown(pending.queue.provider, pending.task, facts)
+                pending.status = facts.status
+            return self._ask_later(pending, seconds)
+        job = advance(pending.job, facts, seconds)
         yield Notify(job)
-        flight.patience = flight.patience or Patience()
-        over = flight.patience.told(job)
+        pending.patience = pending.patience or Patience()
+        over = pending.patience.final(job)
         if over is None:
-            return self._again(flight, seconds)
+            return self._ask_later(pending, seconds)
         try:
-            return [self._landed(flight, (yield from keep(over)))]
+            return [self._completed(pending, (yield from keep(over)))]
         except LedgerError as error:
-            return [self._landed(flight, over, error)]
+            return [self._completed(pending, over, error)]
 
     def _failed(
-        self, flight: PendingJob, error: Exception, query: Query, seconds: float
+        self, pending: PendingJob, error: Exception, query: Query, seconds: float
     ) -> list[Completed]:
-        """What follows from a refused query, or from one that could not be made."""
+        """Handle a refused query, or one that could not be made."""
         if not isinstance(error, VendorError):
-            return [self._landed(flight, flight.job, alike(error))]
-        flight.patience = flight.patience or Patience()
+            return [self._completed(pending, pending.job, alike(error))]
+        pending.patience = pending.patience or Patience()
         if query.together:
-            self._apart(query, seconds)
-            return self._again(flight, seconds, at_once=True)
-        if not flight.patience.is_over(error):
-            return self._again(flight, seconds)
-        return [self._landed(flight, flight.job, alike(error))]
+            query.ask_apart(seconds)
+            return self._ask_later(pending, seconds, pause=0.0)
+        if not pending.patience.is_over(error):
+            return self._ask_later(pending, seconds)
+        return [self._completed(pending, pending.job, alike(error))]
 
-    def _again(
-        self, flight: PendingJob, seconds: float, *, at_once: bool = False
+    def _ask_later(
+        self, pending: PendingJob, seconds: float, *, pause: float | None = None
     ) -> list[Completed]:
-        """Ask about it later, or no more where its time is up."""
-        if flight.over:
+        """Ask about a job after a pause, by its timetable where none is given; or end the waiting.
+
+        The waiting ends where the job's time is up.
+        """
+        if pending.over:
             return []
-        if seconds >= flight.ends:
-            job, own = flight.job, flight.patience.trouble if flight.patience else ""
-            return [
-                self._landed(
-                    flight, job, still_running(job, flight.timeout, own or flight.lane.trouble)
-                )
-            ]
-        pause = 0.0 if at_once else flight.times.pause(max(0.0, seconds - flight.started))
-        self._plan(flight, seconds, pause)
+        if seconds >= pending.ends:
+            job = pending.job
+            error = still_running(job, pending.timeout, pending.trouble)
+            return [self._completed(pending, job, error)]
+        if pause is None:
+            pause = pending.times.pause(max(0.0, seconds - pending.started))
+        self._plan(pending, seconds, pause)
         return []
 
-    def _landed(self, flight: PendingJob, job: Job, error: Exception | None = None) -> Completed:
-        flight.over = True
-        flight.lane.size -= 1
-        del self._flights[flight.lane.provider.id, flight.task]
+    def _completed(
+        self, pending: PendingJob, job: Job, error: Exception | None = None
+    ) -> Completed:
+        pending.over = True
+        pending.queue.size -= 1
+        del self._pending[pending.queue.provider.id, pending.task]
         if isinstance(error, PolyreelError):
             about(job, error)
         return Completed(job, error)

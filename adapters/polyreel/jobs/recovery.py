@@ -1,11 +1,11 @@
-"""What can still be done about a job that was interrupted, as flows: resume, reconcile, adopt, resubmit."""
+"""What can be done about a job that was interrupted: resume, reconcile, adopt, resubmit."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import evolve, frozen
 
@@ -20,7 +20,6 @@ from ..errors import (
 from ..flows import Flow, now, send
 from ..ledger.events import claim, find, known, settle
 from ..ledger.records import LedgerEntry
-from ..ledger.states import started
 from ..money.charged import with_charge
 from .submitting import failed, finish, generate, outcome, pay
 
@@ -31,17 +30,23 @@ if TYPE_CHECKING:
     from ..providers.base.facts import Facts, Listed, Listing
 
 REPLAY_SECONDS: Final = 3600.0
-"""How long after a submit its idempotency key is used again. How long vendors remember keys is not documented: a
-repetition that comes too late would be a second job."""
+"""How long after a submit its idempotency key is used again.
+
+How long vendors remember keys is not documented. A repetition that comes too late would be a second
+job.
+"""
 CLOCKS_APART: Final = 120.0
-"""Seconds by which a vendor's clock may differ from ours."""
+"""Seconds by which a vendor's clock may differ from this machine's."""
 
 
-# -- resume ------------------------------------------------------------------------------------------
+# -- resume ----------------------------------------------------------------------------------------
 
 
 def resume(name: str, *, folder: Path | None, timeout: float) -> Flow[Job]:
-    """Finish the job of an entry: wait, download. Sends nothing where there is nothing left to do."""
+    """Finish the job of an entry: wait for it at most `timeout` seconds, and download its files.
+
+    Nothing is sent where nothing is left to do.
+    """
     entry = yield from claim(name)
     return (yield from _proceed(entry, folder, timeout))
 
@@ -57,9 +62,8 @@ def _proceed(entry: LedgerEntry, folder: Path | None, timeout: float) -> Flow[Jo
     job = job.model_copy(update={"ledger_id": entry.id})
     if entry.state in {"failed", "canceled"}:
         raise failed(job)
-    if entry.state == "saved" and all(
-        Path(output.path or "").exists() for output in job.outputs or ()
-    ):
+    files = [Path(output.path or "") for output in job.outputs or ()]
+    if entry.state == "saved" and all(file.exists() for file in files):
         return job
     target = folder or Path(own.folder or "clips")
     return (yield from finish(job, folder=target, timeout=timeout, base_url=own.base_url))
@@ -82,23 +86,25 @@ def generate_once(
     base_urls: Mapping[str, str],
     stream: bool = False,
 ) -> Flow[Job]:
-    """Generate, unless the ledger has a job under this reference: then go on with that one."""
+    """Generate, unless the ledger has a job under this reference: then resume that job."""
     entry = (yield from find(reference, simulated=simulated)) if reference else None
     if entry is not None:
         return (yield from resume(entry.id, folder=folder, timeout=timeout))
-    return (
-        yield from generate(
-            submitting, folder=folder, timeout=timeout, base_urls=base_urls, stream=stream
-        )
+    generating = generate(
+        submitting, folder=folder, timeout=timeout, base_urls=base_urls, stream=stream
     )
+    return (yield from generating)
 
 
-# -- reconcile ---------------------------------------------------------------------------------------
+# -- reconcile -------------------------------------------------------------------------------------
+
+Place = tuple[str, str, bool]
+"""A vendor, an address of it, and whether it is simulated: where tasks can be listed."""
 
 
 @frozen
 class Finding:
-    """What reconciling found out about one ambiguous entry."""
+    """What was found out about one ambiguous entry."""
 
     entry: str
     vendor: str
@@ -106,16 +112,16 @@ class Finding:
     text: str
     job: Job | None = None
     candidates: tuple[str, ...] = ()
-    """Task ids that could be the job: `adopt` takes one."""
+    """The ids of tasks that could be the job; `adopt` takes one of them."""
 
 
 def reconcile(names: Sequence[str]) -> Flow[list[Finding]]:
-    """Find out what became of ambiguous entries, by the vendor's idempotency key or its list of tasks.
+    """Find out what became of ambiguous entries, by idempotency key or the vendor's list of tasks.
 
-    No second job is ever made: a submit is only repeated under its own key, where the vendor is known to answer that
-    with the first one.
+    No second job is ever made. A submit is only repeated under its own key, and only where the
+    vendor is known to answer that with the first job.
     """
-    listings: dict[tuple[str, str, bool], Any] = {}
+    listings: dict[Place, Listing | str | None] = {}
     findings: list[Finding] = []
     for name in names:
         try:
@@ -128,7 +134,7 @@ def reconcile(names: Sequence[str]) -> Flow[list[Finding]]:
     return findings
 
 
-def _reconcile(entry: LedgerEntry, listings: dict[tuple[str, str, bool], Any]) -> Flow[Finding]:
+def _reconcile(entry: LedgerEntry, listings: dict[Place, Listing | str | None]) -> Flow[Finding]:
     reason = ""
     age = (yield from now()) - entry.updated_at
     if entry.submission.is_replayable and age < REPLAY_SECONDS:
@@ -144,7 +150,10 @@ def _reconcile(entry: LedgerEntry, listings: dict[tuple[str, str, bool], Any]) -
 
 
 def _replay(entry: LedgerEntry) -> Flow[Finding | str]:
-    """Ask for the job under its own key. A refusal speaks for this repetition, not for the submit before it."""
+    """Repeat the submit under its own key; the result is the job, or why it was not found.
+
+    A refusal is about this repetition, not about the submit before it.
+    """
     try:
         reply = yield from send(entry.submission.send)
         facts = outcome(entry.submission, reply)
@@ -154,7 +163,7 @@ def _replay(entry: LedgerEntry) -> Flow[Finding | str]:
 
 
 def _listing(entry: LedgerEntry) -> Flow[Listing | str | None]:
-    """The vendor's list of tasks, None where it has none, or why it could not be read."""
+    """Read the vendor's list of tasks: None where it has none, a text where it cannot be read."""
     try:
         return (yield from entry.submission.provider.recent(entry.submission.base_url))
     except PolyreelError as error:
@@ -169,7 +178,7 @@ def _search(entry: LedgerEntry, listing: Listing | str | None, reason: str) -> F
     listed = tuple(task.id for task in listing.tasks)
     taken = yield from known(vendor, listed, simulated=entry.submission.simulated)
     free = [task for task in listing.tasks if task.id not in taken and _could_be(entry, task)]
-    # Oldest first, as entries are looked at. Which of two equal bodies is whose does not matter.
+    # Oldest first, as entries are. It does not matter which of two equal bodies belongs to which.
     same = [
         task
         for task in reversed(free)
@@ -178,22 +187,18 @@ def _search(entry: LedgerEntry, listing: Listing | str | None, reason: str) -> F
     for task in same:
         return (yield from _take(entry, task, f"{vendor} lists it as {task.id}"))
     candidates = tuple(task.id for task in free if task.body is None)
-    scope = "unfinished tasks" if listing.running_only else "tasks"
-    what = (
-        f"could be one of {', '.join(candidates[:5])}"
-        if candidates
-        else f"is not among the {scope} of {vendor}"
-    )
-    ended = (
-        ", so it was not accepted or has ended already"
-        if listing.running_only and not candidates
-        else ""
-    )
-    return Finding(entry.id, vendor, "unsolved", f"{reason}it {what}{ended}", candidates=candidates)
+    if candidates:
+        text = f"it could be one of {', '.join(candidates[:5])}"
+    elif listing.running_only:
+        missing = f"it is not among the unfinished tasks of {vendor}"
+        text = f"{missing}, so it was not accepted or has ended already"
+    else:
+        text = f"it is not among the tasks of {vendor}"
+    return Finding(entry.id, vendor, "unsolved", f"{reason}{text}", candidates=candidates)
 
 
 def _could_be(entry: LedgerEntry, task: Listed) -> bool:
-    """Whether a task was made at the right time, of the right model, as far as the list tells."""
+    """Whether a task has the right model and time, as far as the list says."""
     model = entry.submission.body.get("model")
     if task.model is not None and model is not None and task.model != model:
         return False
@@ -203,7 +208,10 @@ def _could_be(entry: LedgerEntry, task: Listed) -> bool:
 
 
 def _is_same(sent: JsonObject, echoed: JsonObject) -> bool:
-    """Whether an echo is that of a body: everything sent is there; a vendor may add what it assumed."""
+    """Whether an echo is that of a body: it has all that was sent, and may have more.
+
+    Vendors add the values that they assumed.
+    """
     return bool(sent) and all(
         name in echoed and echoed[name] == value for name, value in sent.items()
     )
@@ -220,7 +228,10 @@ def _take(entry: LedgerEntry, task: Listed, text: str) -> Flow[Finding]:
 
 
 def _look(entry: LedgerEntry, task: str) -> Flow[Facts]:
-    """What the vendor says of a task, under the id that it was asked for; BadReplyError where it says nothing."""
+    """Ask the vendor about a task; the facts keep the id that was asked for.
+
+    BadReplyError is raised where the answer does not say how the task is.
+    """
     facts = yield from entry.submission.provider.get(task, entry.submission.base_url)
     if facts.word is None:
         raise BadReplyError(f"{entry.vendor} says nothing of {task}", vendor=entry.vendor)
@@ -236,18 +247,18 @@ def _found(entry: LedgerEntry, facts: Facts, text: str) -> Flow[Finding]:
 
 
 def _accept(entry: LedgerEntry, facts: Facts) -> Flow[Job]:
-    """Give an entry its job."""
-    job = with_charge(started(facts, **entry.submission.about, seconds=entry.created_at))
+    """Make the task the job of an entry."""
+    job = with_charge(entry.submission.job(facts, entry.created_at))
     job = job.model_copy(update={"ledger_id": entry.id})
     yield from settle(entry.id, "accepted", job=job)
     return job
 
 
-# -- on the user's word ------------------------------------------------------------------------------
+# -- on the user's word ----------------------------------------------------------------------------
 
 
 def adopt(name: str, task: str) -> Flow[Job]:
-    """Say which task an ambiguous entry is. The vendor has to know the task."""
+    """Make a task the job of an ambiguous entry. The vendor has to know the task."""
     entry = yield from _ambiguous(name)
     facts = yield from _look(entry, task)
     return (yield from _accept(entry, facts))
@@ -256,19 +267,24 @@ def adopt(name: str, task: str) -> Flow[Job]:
 def resubmit(
     name: str, *, accept_double_billing: bool, timeout: float, folder: Path | None = None
 ) -> Flow[Job]:
-    """Pay for an ambiguous entry's call anew, as a new entry, and finish it."""
+    """Pay again for the call of an ambiguous entry, as a new entry, and finish its job.
+
+    RequestError is raised where the user does not accept to be billed twice.
+    """
     if not accept_double_billing:
-        text = f"{name} may have been billed already: resubmitting it needs your word that paying twice is accepted"
-        raise RequestError([text])
+        need = "resubmitting it needs your word that paying twice is accepted"
+        raise RequestError([f"{name} may have been billed already: {need}"])
     entry = yield from _ambiguous(name)
     job = yield from pay(entry.submission.again(str(uuid.uuid4())), follows=entry.id)
-    target = folder or Path(entry.submission.folder or "clips")
     own = entry.submission
-    return (
-        yield from finish(
-            job, folder=target, timeout=timeout, base_url=own.base_url, stream=own.send.stream
-        )
+    finishing = finish(
+        job,
+        folder=folder or Path(own.folder or "clips"),
+        timeout=timeout,
+        base_url=own.base_url,
+        stream=own.send.stream,
     )
+    return (yield from finishing)
 
 
 def _ambiguous(name: str) -> Flow[LedgerEntry]:

@@ -1,13 +1,13 @@
-"""Several vendors for one job: which is asked first, when the next may be asked, and who rests for a while.
+"""Several vendors for one job: which is tried first, when the next is tried, and which one rests.
 
-Only a vendor that is proved to have accepted nothing is followed by another. A lost answer never is: that would be
-two bills for one clip.
+The next vendor is tried only where the one before is proved to have accepted nothing. After a lost
+answer no other vendor is tried: there could be two bills for one clip.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import Factory, define
 
@@ -18,26 +18,29 @@ from ..plans.planning import PlanRefusedError
 from .submitting import RATE_LIMITED, submit
 
 if TYPE_CHECKING:
-    from polyreel_generated.shared import Job
+    from polyreel_generated.shared import Job, RoutingStep
 
     from ..plans.planning import Plan
 
 Preference = Literal["order", "cheapest"]
+Result = Literal["taken", "refused", "resting", "unpaid"]
 UNPAYABLE: Final = 402
-"""The account has no credits there: another vendor's may."""
+"""The status that says that the account has no credits: another vendor's account may have some."""
 UNKNOWN_MODEL: Final = frozenset({400, 404})
-"""Statuses with which vendors say, by their code, that they do not sell a model."""
+"""The statuses with which vendors say, by an error code, that they do not sell a model."""
 FAILURES_IN_A_ROW: Final = 3
-"""After so many a vendor rests."""
+"""After this many failures a vendor rests: it is not tried for some time."""
 FIRST_REST: Final = 30.0
+"""Seconds of the first rest; each further one is twice as long."""
 LONGEST_REST: Final = 600.0
 BUDGET: Final = 10.0
-"""Retries that a vendor may get at once; every accepted job earns a tenth of one back."""
+"""How many retries a vendor may get in a row."""
 EARNED: Final = 0.1
+"""How much of a retry each accepted job adds to the budget again."""
 
 
 def ranked(plans: Sequence[Plan], prefer: Preference = "order") -> list[Plan]:
-    """The plans in the order in which they are tried. An unknown price is never cheap: it comes last."""
+    """Order the plans as they are tried. A plan of unknown price is never cheap: it comes last."""
     if prefer == "order":
         return list(plans)
     # Stable, so that the caller's order decides among equals.
@@ -45,7 +48,7 @@ def ranked(plans: Sequence[Plan], prefer: Preference = "order") -> list[Plan]:
 
 
 @define
-class _State:
+class _VendorHealth:
     failures: int = 0
     rests_until: float = 0.0
     rest: float = FIRST_REST
@@ -54,15 +57,18 @@ class _State:
 
 @define
 class Health:
-    """How vendors are doing, as far as this client has seen."""
+    """How reliable vendors are, as far as this client has seen. Moments are seconds since 1970."""
 
-    _states: dict[str, _State] = Factory(dict)
+    _vendors: dict[str, _VendorHealth] = Factory(dict)
 
-    def _of(self, vendor: str) -> _State:
-        return self._states.setdefault(vendor, _State())
+    def _of(self, vendor: str) -> _VendorHealth:
+        return self._vendors.setdefault(vendor, _VendorHealth())
 
     def rests(self, vendor: str, seconds: float) -> float:
-        """How many more seconds a vendor rests, 0 where it does not. After a rest one failure is enough for another."""
+        """How many more seconds a vendor rests; 0 where it does not rest.
+
+        After a rest, a single failure leads to the next rest.
+        """
         return max(0.0, self._of(vendor).rests_until - seconds)
 
     def retries(self, vendor: str, wanted: int) -> int:
@@ -70,23 +76,23 @@ class Health:
         return min(wanted, int(self._of(vendor).budget))
 
     def worked(self, vendor: str) -> None:
-        """A vendor has accepted a job."""
-        state = self._of(vendor)
-        state.failures, state.rest = 0, FIRST_REST
-        state.budget = min(BUDGET, state.budget + EARNED)
+        """Note that a vendor has accepted a job."""
+        health = self._of(vendor)
+        health.failures, health.rest = 0, FIRST_REST
+        health.budget = min(BUDGET, health.budget + EARNED)
 
     def failed(self, vendor: str, seconds: float, *, retries: int = 0) -> None:
-        """A vendor could not be reached, or had no room, and its retries were used up."""
-        state = self._of(vendor)
-        state.failures += 1
-        state.budget = max(0.0, state.budget - retries)
-        if state.failures >= FAILURES_IN_A_ROW:
-            state.rests_until = seconds + state.rest
-            state.rest = min(LONGEST_REST, state.rest * 2)
+        """Note that a vendor could not be reached, or was too busy, and its retries are used up."""
+        health = self._of(vendor)
+        health.failures += 1
+        health.budget = max(0.0, health.budget - retries)
+        if health.failures >= FAILURES_IN_A_ROW:
+            health.rests_until = seconds + health.rest
+            health.rest = min(LONGEST_REST, health.rest * 2)
 
 
 def goes_elsewhere(plan: Plan, error: SubmitError) -> bool:
-    """Whether another vendor may be asked after this outcome."""
+    """Whether another vendor may be tried after this outcome."""
     if isinstance(error, NeverSentError):
         return True
     if not isinstance(error, RejectedError):
@@ -97,15 +103,23 @@ def goes_elsewhere(plan: Plan, error: SubmitError) -> bool:
 
 
 def submit_somewhere(
-    plans: Sequence[Plan], health: Health, *, retries: int, **options: Any
+    plans: Sequence[Plan],
+    health: Health,
+    *,
+    simulated: bool,
+    idempotency_key: str,
+    retries: int,
+    folder: str | None = None,
+    reference: str | None = None,
 ) -> Flow[Job]:
-    """Submit to the first vendor that takes the job. `job.routing` tells what became of the ones before it.
+    """Submit to the first vendor that accepts the job; see `submit` for the arguments.
 
-    Raises what the last vendor that was asked has said; PlanRefusedError where none can express the request.
+    `job.routing` says what happened at each vendor before. The error of the last vendor that was
+    tried is raised where none accepts; PlanRefusedError where none can express the request.
     """
     if not plans:
         raise RequestError(["no vendor to choose from"])
-    steps: list[dict[str, Any]] = []
+    steps: list[RoutingStep] = []
     last: SubmitError | None = None
     for plan in plans:
         obstacle = yield from _obstacle(plan, health)
@@ -114,7 +128,14 @@ def submit_somewhere(
             continue
         allowed = health.retries(plan.vendor, retries)
         try:
-            job = yield from submit(plan, retries=allowed, **options)
+            job = yield from submit(
+                plan,
+                simulated=simulated,
+                idempotency_key=idempotency_key,
+                retries=allowed,
+                folder=folder,
+                reference=reference,
+            )
         except SubmitError as error:
             yield from _note(plan, error, health, allowed)
             if not goes_elsewhere(plan, error):
@@ -123,47 +144,43 @@ def submit_somewhere(
             last = error
             continue
         health.worked(plan.vendor)
-        return (yield from keep(_routed(job, [*steps, _step(plan, "taken", f"cost: {plan.cost}")])))
+        steps.append(_step(plan, "taken", f"cost: {plan.cost}"))
+        return (yield from keep(job.model_copy(update={"routing": steps})))
     raise last or _nobody(plans, steps)
 
 
-def _obstacle(plan: Plan, health: Health) -> Flow[dict[str, Any] | None]:
-    """Why a plan is not tried; None where it is."""
+def _obstacle(plan: Plan, health: Health) -> Flow[RoutingStep | None]:
+    """Why a plan is not tried; None where it is tried."""
     rests = health.rests(plan.vendor, (yield from now()))
     if plan.refused:
         return _step(plan, "refused", "; ".join(violation.message for violation in plan.violations))
     if rests > 0:
-        return _step(
-            plan, "resting", f"it has failed {FAILURES_IN_A_ROW} times in a row; {rests:.0f} s more"
-        )
+        reason = f"it has failed {FAILURES_IN_A_ROW} times in a row; {rests:.0f} s more"
+        return _step(plan, "resting", reason)
     return None
 
 
 def _note(plan: Plan, error: SubmitError, health: Health, retries: int) -> Flow[None]:
-    """Failures of the vendor's side count; refusals of this very request do not."""
+    """Note a failure of the vendor. A refusal of this particular request is none."""
     seconds = yield from now()
     if isinstance(error, NeverSentError | AmbiguousError) or error.status == RATE_LIMITED:
-        health.failed(
-            plan.vendor, seconds, retries=0 if isinstance(error, AmbiguousError) else retries
-        )
+        used = 0 if isinstance(error, AmbiguousError) else retries
+        health.failed(plan.vendor, seconds, retries=used)
 
 
-def _step(plan: Plan, result: str, reason: str) -> dict[str, Any]:
-    return {"vendor": plan.vendor, "result": result, "reason": reason, "cost": plan.cost.document()}
-
-
-def _routed(job: Job, steps: list[dict[str, Any]]) -> Job:
+def _step(plan: Plan, result: Result, reason: str) -> RoutingStep:
     from polyreel_generated.shared import RoutingStep  # noqa: PLC0415
 
-    return job.model_copy(update={"routing": [RoutingStep.model_validate(step) for step in steps]})
+    cost = plan.cost.document()
+    return RoutingStep(vendor=plan.vendor, result=result, reason=reason, cost=cost)
 
 
 def _nobody(
-    plans: Sequence[Plan], steps: Sequence[dict[str, Any]]
+    plans: Sequence[Plan], steps: Sequence[RoutingStep]
 ) -> PlanRefusedError | NeverSentError:
-    if all(step["result"] == "refused" for step in steps):
+    if all(step.result == "refused" for step in steps):
         return PlanRefusedError(plans[0], plans[0].violations)
-    told = "; ".join(f"{step['vendor']}: {step['reason']}" for step in steps)
+    reasons = "; ".join(f"{step.vendor}: {step.reason}" for step in steps)
     return NeverSentError(
-        f"no vendor was asked ({told}), so nothing was billed. It is safe to try again"
+        f"no vendor was asked ({reasons}), so nothing was billed. It is safe to try again"
     )

@@ -1,4 +1,4 @@
-"""The life of a paid job, as flows: submit, download, generate; `waiting` is what lies between."""
+"""The life of a paid job: submit it, download its files. `waiting` is what comes in between."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..errors import (
 from ..flows import Fetch, Flow, NextEvent, Notify, Reply, Saved, Sleep, now, retry_after, send
 from ..ledger.events import intend, keep, settle
 from ..ledger.records import State, Submission
-from ..ledger.states import about, started
+from ..ledger.states import about
 from ..providers.base.facts import Facts
 from ..providers.base.registry import get_provider
 from .waiting import get, wait
@@ -41,12 +41,12 @@ NOT_ACCEPTED: Final = frozenset({400, 401, 402, 403, 404, 409, 413, 422, 429})
 """HTTP statuses that prove a refusal, where a contract does not list its own."""
 RATE_LIMITED: Final = 429
 DEAD_LINK: Final = frozenset({403, 404, 410})
-"""Statuses of a download that a fresh link may mend."""
+"""Statuses of a download where a fresh link may help."""
 FRESH_LINKS: Final = 2
-"""How often a fresh link is asked for."""
+"""How often the vendor is asked for a fresh link."""
 
 
-# -- submit ------------------------------------------------------------------------------------------
+# -- submit ----------------------------------------------------------------------------------------
 
 
 def submit(
@@ -58,20 +58,26 @@ def submit(
     folder: str | None = None,
     reference: str | None = None,
 ) -> Flow[Job]:
-    """Upload what the plan needs, then make its one paid call. Raises a SubmitError that tells what it may have cost.
+    """Upload what the plan needs, then make its one paid call.
 
-    The paid call is repeated at most `retries` times, and only where the call before it is proved to be unpaid: it
-    was never sent, or it was refused because of too many requests. `folder` and `reference` are for the ledger.
+    The paid call is repeated at most `retries` times, and only where the call before it is proved
+    unpaid: it was never sent, or it was refused because of too many requests. `folder` and
+    `reference` are for the ledger. A SubmitError is raised that says what the call may have cost.
     """
     plan.check()
     plan = yield from _upload(plan)
-    noted: dict[str, str | None] = {"folder": folder, "reference": reference}
-    submission = Submission.of(plan, idempotency_key=idempotency_key, simulated=simulated, **noted)
+    submission = Submission.of(
+        plan,
+        idempotency_key=idempotency_key,
+        simulated=simulated,
+        folder=folder,
+        reference=reference,
+    )
     return (yield from pay(submission, retries))
 
 
 def _upload(plan: Plan) -> Flow[Plan]:
-    """The plan with its local files uploaded, for vendors that want that."""
+    """Upload the plan's local files, for vendors that want that; the result has their links."""
     links: dict[str, str] = {}
     for upload in plan.uploads:
         try:
@@ -85,7 +91,10 @@ def _upload(plan: Plan) -> Flow[Plan]:
 
 
 def pay(submission: Submission, retries: int = 0, *, follows: str | None = None) -> Flow[Job]:
-    """Make a paid call, written down before and after. `follows` is the ambiguous entry that it takes the place of."""
+    """Make a paid call, and write it down before and after.
+
+    `follows` is the ambiguous entry whose place the new entry takes.
+    """
     entry: str | None = None
     for attempt in range(retries + 1):
         entry = yield from intend(submission, entry, follows if attempt == 0 else None)
@@ -101,7 +110,7 @@ def pay(submission: Submission, retries: int = 0, *, follows: str | None = None)
 
 
 def _pause(error: SubmitError, attempt: int) -> float | None:
-    """Seconds to the next try; None where trying again makes no sense."""
+    """Seconds until the next try; None where another try makes no sense."""
     if isinstance(error, RejectedError):
         if error.status != RATE_LIMITED:
             return None
@@ -111,12 +120,12 @@ def _pause(error: SubmitError, attempt: int) -> float | None:
 
 
 def _paid(submission: Submission, entry: str | None) -> Flow[Job]:
-    """One attempt; its outcome is written down before anything else happens."""
+    """Make one attempt; its outcome is written down before anything else happens."""
     try:
         job = yield from _attempt(submission)
     except PolyreelError as error:
         error.ledger_id = entry
-        yield from _settled(entry, error)
+        yield from _settle_failure(entry, error)
         raise
     if entry is not None:
         job = job.model_copy(update={"ledger_id": entry})
@@ -128,14 +137,14 @@ def _paid(submission: Submission, entry: str | None) -> Flow[Job]:
     return job
 
 
-def _settled(entry: str | None, error: PolyreelError) -> Flow[None]:
+def _settle_failure(entry: str | None, error: PolyreelError) -> Flow[None]:
     state: State = "unsent"
     if isinstance(error, AmbiguousError | RejectedError):
         state = "ambiguous" if isinstance(error, AmbiguousError) else "rejected"
     try:
         yield from settle(entry, state, reason=str(error), request_id=error.request_id)
     except LedgerError as trouble:
-        # What happened to the money matters more than what happened to the file.
+        # The error says what happened to the money: it matters more than this one.
         LOG.warning("%s", trouble)
 
 
@@ -148,11 +157,14 @@ def _attempt(submission: Submission) -> Flow[Job]:
         raise _lost(submission.vendor, error) from None
     facts = outcome(submission, reply)
     seconds = yield from now()
-    return started(facts, **submission.about, seconds=seconds)
+    return submission.job(facts, seconds)
 
 
 def _streamed(submission: Submission) -> Flow[Reply]:
-    """The answer to a call that opens a stream: the first event that names the task, or the last that came in time."""
+    """Make a call that opens a stream.
+
+    The result is the first event that names the task, or else the last event that came in time.
+    """
     end = (yield from now()) + submission.send.deadline
     reply = event = yield from send(submission.send)
     while (
@@ -172,16 +184,21 @@ def _names_task(submission: Submission, reply: Reply) -> bool:
 
 def _lost(vendor: str, error: TransportError) -> AmbiguousError | NeverSentError:
     if error.sent:
-        text = f"{error}; {vendor} may have accepted and billed the job. It was not, and will not be, sent again"
-        return AmbiguousError(text, vendor=vendor, billed="maybe")
-    return NeverSentError(
-        f"{error}; nothing was sent, so nothing was billed. It is safe to try again", vendor=vendor
-    )
+        text = f"{error}; {vendor} may have accepted and billed the job"
+        return AmbiguousError(
+            f"{text}. It was not, and will not be, sent again", vendor=vendor, billed="maybe"
+        )
+    text = f"{error}; nothing was sent, so nothing was billed. It is safe to try again"
+    return NeverSentError(text, vendor=vendor)
 
 
 def outcome(submission: Submission, reply: Reply) -> Facts:
-    """The facts of an accepted job; everything else is told by what it proves."""
-    provider, operation = submission.provider, submission.contract
+    """Read the facts of an accepted job.
+
+    RejectedError is raised where the answer proves that nothing was accepted, AmbiguousError where
+    it proves nothing.
+    """
+    provider = submission.provider
     request_id = provider.request_id(reply)
     if reply.ok:
         _compare(submission, reply)
@@ -191,24 +208,31 @@ def outcome(submission: Submission, reply: Reply) -> Facts:
         text = f"{provider.id} answered HTTP {reply.status} without a task id"
     else:
         code, message = _safely(provider.read_error, reply, UNREADABLE)
-        text = (
-            f"{provider.id} answered HTTP {reply.status}{f' ({code})' if code else ''}: {message}"
-        )
-        if reply.status in operation.spec.get("x-polyreel-not-accepted", NOT_ACCEPTED):
-            text = f"{text}. Nothing was accepted or billed"
+        named = f"HTTP {reply.status} ({code})" if code else f"HTTP {reply.status}"
+        text = f"{provider.id} answered {named}: {message}"
+        refusals = submission.contract.spec.get("x-polyreel-not-accepted", NOT_ACCEPTED)
+        if reply.status in refusals:
             error = RejectedError(
-                text, vendor=provider.id, status=reply.status, code=code, request_id=request_id
+                f"{text}. Nothing was accepted or billed",
+                vendor=provider.id,
+                status=reply.status,
+                code=code,
+                request_id=request_id,
             )
             error.retry_after = retry_after(reply)
             raise error
-    text = f"{text}. The job may have been accepted and billed, so it is not sent again: look at the vendor's dashboard"
     raise AmbiguousError(
-        text, vendor=provider.id, status=reply.status, request_id=request_id, billed="maybe"
+        f"{text}. The job may have been accepted and billed, so it is not sent again: "
+        "look at the vendor's dashboard",
+        vendor=provider.id,
+        status=reply.status,
+        request_id=request_id,
+        billed="maybe",
     )
 
 
 def _compare(submission: Submission, reply: Reply) -> None:
-    """Say in the log where an answer is not what the contract promises."""
+    """Write a warning to the log where an answer is not what the contract promises."""
     if submission.send.stream:
         return  # the generated client has no types for events
     route = next(
@@ -229,23 +253,23 @@ def _safely(read: Callable[[Reply], T], reply: Reply, otherwise: T) -> T:
     except BadReplyError:
         return otherwise
     except Exception as error:
-        # Whatever goes wrong with reading it: this is the answer to a call that was paid.
+        # No error may hide that this is the answer to a call that was paid.
         LOG.warning("an answer to a submit cannot be read: %s", type(error).__name__)
         return otherwise
 
 
-# -- download ----------------------------------------------------------------------------------------
+# -- download --------------------------------------------------------------------------------------
 
 
 def download(job: Job, folder: Path, base_url: str | None = None) -> Flow[Job]:
-    """Save every output as `<vendor>-<id>-<n>.<suffix>`; returns the job with the paths.
+    """Save every output as `<vendor>-<id>-<n>.<suffix>`; the result is the job with the paths.
 
-    A link that no longer works is asked for again.
+    Where a link no longer works, the vendor is asked for a fresh one. DownloadError is raised where
+    a file cannot be saved.
     """
     if job.status != "succeeded":
-        raise about(
-            job, DownloadError(f"{job.id} is {job.status}: it has no file", vendor=job.vendor)
-        )
+        text = f"{job.id} is {job.status}: it has no file"
+        raise about(job, DownloadError(text, vendor=job.vendor))
     for index in range(len(job.outputs or ())):
         job = yield from _save(job, index, folder, base_url)
     return (yield from keep(job))
@@ -258,29 +282,24 @@ def _save(job: Job, index: int, folder: Path, base_url: str | None) -> Flow[Job]
         outputs = list(job.outputs or ())
         if index >= len(outputs):
             break
+        file = Fetch(job.vendor, outputs[index].url, folder / f"{name}-{index + 1}", kind)
         try:
-            saved = yield Fetch(
-                job.vendor, outputs[index].url, folder / f"{name}-{index + 1}", kind
-            )
+            saved = yield file
         except DownloadError as error:
             if error.status not in DEAD_LINK or not tries_left:
                 raise about(job, _expired(job, error)) from None
             job = yield from _with_fresh_links(job, error, base_url)
             continue
         assert isinstance(saved, Saved)
-        facts = {
+        update = {
             "path": str(saved.path),
             "content_type": saved.content_type,
             "size_bytes": saved.size,
         }
-        outputs[index] = outputs[index].model_copy(update=facts)
+        outputs[index] = outputs[index].model_copy(update=update)
         return job.model_copy(update={"outputs": outputs})
-    raise about(
-        job,
-        DownloadError(
-            f"{job.vendor} no longer lists file {index + 1} of {job.id}", vendor=job.vendor
-        ),
-    )
+    text = f"{job.vendor} no longer lists file {index + 1} of {job.id}"
+    raise about(job, DownloadError(text, vendor=job.vendor))
 
 
 def _with_fresh_links(job: Job, error: DownloadError, base_url: str | None) -> Flow[Job]:
@@ -293,13 +312,13 @@ def _with_fresh_links(job: Job, error: DownloadError, base_url: str | None) -> F
 def _expired(job: Job, error: DownloadError) -> DownloadError:
     if error.status not in DEAD_LINK:
         return error
-    hours = get_provider(job.vendor).output_seconds
-    known = f"; {job.vendor} keeps files for {hours / 3600:g} hours" if hours else ""
+    seconds = get_provider(job.vendor).output_seconds
+    known = f"; {job.vendor} keeps files for {seconds / 3600:g} hours" if seconds else ""
     text = f"{error}: the link to {job.id} no longer works, and {job.vendor} gives no other{known}"
     return DownloadError(text, vendor=job.vendor, status=error.status)
 
 
-# -- the whole way -----------------------------------------------------------------------------------
+# -- the whole way ---------------------------------------------------------------------------------
 
 
 def generate(
@@ -310,7 +329,10 @@ def generate(
     base_urls: Mapping[str, str],
     stream: bool = False,
 ) -> Flow[Job]:
-    """The whole way: submit, wait, download. Raises JobFailedError where the vendor fails the job."""
+    """Submit, wait at most `timeout` seconds, and download.
+
+    JobFailedError is raised where the vendor fails or cancels the job.
+    """
     job = yield from submitting
     yield Notify(job)
     place = base_urls.get(job.vendor)
@@ -320,7 +342,10 @@ def generate(
 def finish(
     job: Job, *, folder: Path, timeout: float, base_url: str | None = None, stream: bool = False
 ) -> Flow[Job]:
-    """The way from an accepted job to its files; `stream` says that its submit may have opened one."""
+    """Wait for an accepted job at most `timeout` seconds, and download its files.
+
+    `stream` says that its submit may have opened an event stream.
+    """
     job = yield from wait(job, timeout=timeout, base_url=base_url, stream=stream)
     if job.status != "succeeded":
         raise failed(job)
@@ -328,9 +353,13 @@ def finish(
 
 
 def failed(job: Job) -> JobFailedError:
-    """What a job that the vendor did not finish is told as."""
+    """The error of a job that the vendor failed or cancelled."""
     message = job.error.message if job.error else job.status
-    code = job.error.code if job.error else None
-    text = f"{job.vendor} {job.status} the job {job.id}: {message}"
-    facts = {"vendor": job.vendor, "code": code, "job": job, "ledger_id": job.ledger_id}
-    return JobFailedError(text, **facts, billed="maybe")  # type: ignore[arg-type]
+    return JobFailedError(
+        f"{job.vendor} {job.status} the job {job.id}: {message}",
+        vendor=job.vendor,
+        code=job.error.code if job.error else None,
+        job=job,
+        ledger_id=job.ledger_id,
+        billed="maybe",
+    )

@@ -1,8 +1,9 @@
 """When to ask: often when a job is likely to end, seldom when it is not.
 
-The time that jobs take is described by a lognormal distribution, learned from past jobs of the same kind, with the
-vendor's own estimate as the first guess. The pause at an age is the one that balances polls against waiting: its
-inverse is the square root of the hazard (how likely the job is to end just now) over twice what a poll is worth.
+A lognormal distribution describes how long jobs take. It is learned from past jobs of the same
+kind, with the vendor's own estimate as the first guess. The pause at an age balances polls against
+waiting: its inverse is the square root of the hazard (how likely the job is to end at this moment)
+over twice what a poll is worth.
 """
 
 from __future__ import annotations
@@ -17,24 +18,27 @@ from attrs import frozen
 POLL_WORTH: Final = 0.35
 """How many seconds of waiting one poll is worth."""
 EARLY: Final = (4.0, 9.0)
-"""Two early polls find a quick refusal."""
+"""The ages, in seconds, of two early polls that find a quick refusal."""
 SHORTEST: Final = 1.0
 LONGEST: Final = 60.0
 LONGEST_JOB: Final = 86_400.0
 USUAL_SECONDS: Final = 90.0
-"""The first guess where nobody says anything."""
+"""The first guess where the vendor gives no estimate."""
 USUAL_SPREAD: Final = 0.5
 GUESS_WEIGHT: Final = 0.5
-"""How many past jobs the first guess of the middle counts for."""
+"""The first guess of the middle counts as much as this many past jobs."""
 SPREAD_WEIGHT: Final = 4.0
-"""How many past jobs the first guess of the spread counts for: a few jobs that happen to agree prove little."""
+"""The first guess of the spread counts as much as this many past jobs.
+
+A few jobs that happen to agree prove little.
+"""
 FEWEST_CHANCES: Final = 1e-9
 _NORMAL: Final = NormalDist()
 
 
 @frozen
 class Durations:
-    """How long jobs take: the logarithm of the seconds is normal."""
+    """How long jobs take: the logarithm of the seconds has a normal distribution."""
 
     middle: float
     spread: float
@@ -45,14 +49,13 @@ class Durations:
             return 0.0
         deviation = (math.log(age) - self.middle) / self.spread
         left = _NORMAL.cdf(-deviation)
-        if (
-            left < FEWEST_CHANCES
-        ):  # so late that the tail's own formula holds, and the difference above is zero
+        if left < FEWEST_CHANCES:
+            # So late that `left` is rounded to zero: the formula of the distribution's tail holds.
             return max(deviation, 1.0) / (self.spread * age)
         return _NORMAL.pdf(deviation) / (self.spread * age * left)
 
     def pause(self, age: float) -> float:
-        """Seconds to the next poll of a job of this age: as long as it takes for one poll to become due."""
+        """Seconds to the next poll of a job of this age: until one poll becomes due."""
         due, pause = 0.0, 0.0
         step = max(0.25, age / 256)
         while due < 1.0 and pause < LONGEST:
@@ -62,7 +65,11 @@ class Durations:
 
 
 def learned(past: Sequence[float], estimate: float | None = None) -> Durations:
-    """What past jobs teach about the next one; the fewer there are, the more the first guess counts, and the wider."""
+    """Learn from the seconds of past jobs how long the next one takes.
+
+    `estimate`, in seconds, is the first guess. The fewer past jobs there are, the more the first
+    guess counts, and the wider is the result.
+    """
     guess = math.log(estimate if estimate is not None and _makes_sense(estimate) else USUAL_SECONDS)
     logs = [math.log(seconds) for seconds in past if _makes_sense(seconds)]
     number, weight = len(logs), len(logs) + GUESS_WEIGHT
@@ -80,7 +87,7 @@ def _makes_sense(seconds: float) -> bool:
 
 
 class Timetable:
-    """When jobs of one kind are asked about. Many jobs share one, since it computes each pause only once."""
+    """When to ask about jobs of one kind. Many jobs share one, which computes each pause once."""
 
     def __init__(
         self, durations: Durations, *, floor: float, early: Sequence[float] = EARLY
@@ -99,9 +106,9 @@ class Timetable:
         return self._known[second]
 
     def pauses(self, age: float = 0.0) -> Iterator[float]:
-        """Seconds from one poll to the next, for a job that is `age` seconds old; without an end.
+        """Seconds from one poll to the next, for a job that is `age` seconds old; endless.
 
-        The first of a job that is gone back to is zero: that is asked about at once.
+        A job that is older than the early polls is asked about at once: its first pause is zero.
         """
         if age > max(self._early, default=0.0):
             yield 0.0

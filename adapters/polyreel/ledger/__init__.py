@@ -1,1 +1,1 @@
-"""What is written down about paid jobs."""
+"""The ledger: what is written down about paid jobs."""

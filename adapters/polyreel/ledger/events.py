@@ -1,9 +1,9 @@
-"""Events: what a flow writes to the ledger, and what it asks of it."""
+"""The events that a flow writes to the ledger, and the questions that it asks of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
 
-# -- events ------------------------------------------------------------------------------------------
+# -- events ----------------------------------------------------------------------------------------
 
 
 @frozen
 class Intend:
-    """A paid call is about to be made. The result is the entry's id; `entry` is an earlier, proved unpaid attempt."""
+    """A paid call is about to be made. The result is the entry's id.
+
+    `entry` is an earlier attempt that is proved unpaid: its entry is used again.
+    """
 
     submission: Submission
     entry: str | None = None
@@ -41,14 +44,17 @@ class Settle:
 
 @frozen
 class Keep:
-    """A job has a new state. The result is the job as the ledger has it after that: see `jobs.newer`."""
+    """A job has a new state. The result is the job as the ledger now has it: see `states.newer`."""
 
     job: Job
 
 
 @frozen
 class Claim:
-    """Take an entry over. The result is the entry; ClaimedError where somebody living has it."""
+    """Take an entry over. The result is the entry.
+
+    ClaimedError is raised where another living owner has it.
+    """
 
     entry: str
 
@@ -72,101 +78,119 @@ class Known:
 
 @frozen
 class Past:
-    """Ask how long jobs of a kind took. The result is seconds, those of the newest jobs."""
+    """Ask how long jobs like this one took. The result is the seconds of the newest such jobs."""
 
     job: Job
 
 
 @frozen
 class ReadNews:
-    """Ask which jobs have ended since a moment, whoever told of it; or whether one has. The result is News."""
+    """Ask which jobs have ended since a moment, or whether this one has. The result is News.
+
+    It does not matter who reported the end: a webhook, or another process.
+    """
 
     since: float
+    """Seconds since 1970."""
     simulated: bool
     job: Job | None = None
 
 
 @frozen
 class News:
-    """What the ledger has heard, of webhooks or of other processes."""
+    """What webhooks and other processes have written to the ledger."""
 
     ended: Sequence[Job]
     callers: frozenset[str]
-    """The vendors that have called back of late."""
+    """The vendors that have called back recently."""
 
 
 NO_NEWS: Final = News((), frozenset())
 
 
-Event = Intend | Settle | Keep | Claim | Find | Known | Past | ReadNews
+LedgerEvent = Intend | Settle | Keep | Claim | Find | Known | Past | ReadNews
 
 
 OWNING: Final = (Intend, Claim)
-"""Events that make the flow an owner; the others need none."""
+"""The events that make a flow an owner of entries. The others need no owner."""
+
+
+# -- flows -----------------------------------------------------------------------------------------
 
 
 def intend(
     submission: Submission, entry: str | None = None, follows: str | None = None
 ) -> Flow[str | None]:
-    """Write down, durably, that a paid call is about to be made; None where no ledger is kept."""
-    found = yield Record(Intend(submission, entry, follows))
-    return found  # type: ignore[no-any-return]
+    """Write down durably that a paid call is about to be made. None where no ledger is kept."""
+    written: str | None = yield Record(Intend(submission, entry, follows))
+    return written
 
 
-def settle(entry: str | None, state: State, **facts: Any) -> Flow[None]:
-    """Write down what became of it."""
+def settle(
+    entry: str | None,
+    state: State,
+    *,
+    reason: str | None = None,
+    job: Job | None = None,
+    request_id: str | None = None,
+) -> Flow[None]:
+    """Write down the outcome of a paid call; nothing where no ledger is kept."""
     if entry is not None:
-        yield Record(Settle(entry, state, **facts))
+        yield Record(Settle(entry, state, reason, job, request_id))
 
 
 def keep(job: Job) -> Flow[Job]:
-    """Write down a state of a job that the ledger knows. The result is the job, with what its vendor has charged."""
+    """Write down a state of a job that the ledger knows.
+
+    The result is the job, with what its vendor has charged.
+    """
     job = with_charge(job)
     if job.ledger_id is None:
         return job
-    found = yield Record(Keep(job))
-    return found or job
+    kept: Job | None = yield Record(Keep(job))
+    return kept or job
 
 
 def claim(entry: str) -> Flow[LedgerEntry]:
     """Take an entry over until the flow ends; LedgerError where no ledger is kept."""
-    found = yield Record(Claim(entry))
-    if found is None:
+    claimed: LedgerEntry | None = yield Record(Claim(entry))
+    if claimed is None:
         raise LedgerError("this client keeps no ledger: give it one with ledger=")
-    return found  # type: ignore[no-any-return]
+    return claimed
 
 
 def find(reference: str, *, simulated: bool) -> Flow[LedgerEntry | None]:
-    """The entry that holds a reference, if any."""
-    found = yield Record(Find(reference, simulated))
-    return found  # type: ignore[no-any-return]
+    """Find the entry that holds a reference, if any."""
+    found: LedgerEntry | None = yield Record(Find(reference, simulated))
+    return found
 
 
 def known(vendor: str, tasks: tuple[str, ...], *, simulated: bool) -> Flow[frozenset[str]]:
-    """Which of a vendor's tasks belong to entries."""
-    found = yield Record(Known(vendor, tasks, simulated))
-    return found  # type: ignore[no-any-return]
+    """Find out which of a vendor's tasks belong to entries."""
+    found: frozenset[str] = yield Record(Known(vendor, tasks, simulated))
+    return found
 
 
 def past(job: Job) -> Flow[Sequence[float]]:
-    """How long jobs like this one took, as far as the ledger knows."""
+    """Find out how many seconds jobs like this one took, as far as the ledger knows."""
     if job.ledger_id is None:
         return ()
-    found = yield Record(Past(job))
-    return found or ()
+    durations: Sequence[float] | None = yield Record(Past(job))
+    return durations or ()
 
 
 def read_news(since: float, *, simulated: bool) -> Flow[News | None]:
-    """What the ledger has heard since a moment; None where none is kept."""
-    found = yield Record(ReadNews(since, simulated))
-    return found  # type: ignore[no-any-return]
+    """Read what was written to the ledger since a moment, in seconds since 1970.
+
+    None where no ledger is kept.
+    """
+    news: News | None = yield Record(ReadNews(since, simulated))
+    return news
 
 
 def read_news_of(job: Job) -> Flow[News]:
-    """What the ledger has heard of one job, if it knows the job."""
-    found = (
-        (yield Record(ReadNews(0.0, bool(job.simulated), job)))
-        if job.ledger_id is not None
-        else None
-    )
-    return found or NO_NEWS
+    """Read what was written to the ledger about one job, if the ledger knows it."""
+    if job.ledger_id is None:
+        return NO_NEWS
+    news: News | None = yield Record(ReadNews(0.0, bool(job.simulated), job))
+    return news or NO_NEWS

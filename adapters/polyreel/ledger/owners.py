@@ -1,7 +1,8 @@
-"""Who is alive: a name for each flow that owns ledger entries, which dies with its process, however that ends.
+"""Owners of ledger entries: one for each flow that works on entries, alive as long as its process.
 
-A process holds a lock on a file of its own; the system lets go of it when the process is gone. Process ids and
-leases with a time would both lie sooner or later.
+Each process holds a lock on a file of its own. The operating system releases the lock when the
+process is gone, however it ends. Process ids are used again, and leases depend on clocks: both
+would give wrong answers sooner or later.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Owners:
         self._number = 0
 
     def new(self) -> str:
-        """A new owner of this process."""
+        """Make a new owner in this process; the result is its name."""
         with self._guard:
             self._number += 1
             owner = f"{self._process_name()}/{self._number}"
@@ -42,12 +43,12 @@ class Owners:
         return self._process[1]
 
     def end(self, owner: str) -> None:
-        """An owner of this process is done."""
+        """End an owner of this process."""
         with self._guard:
             self._own.discard(owner)
 
     def is_alive(self, owner: str | None) -> bool:
-        """Whether an owner still is."""
+        """Whether an owner is still at work, in any process."""
         if owner is None:
             return False
         with self._guard:
@@ -64,12 +65,12 @@ class Owners:
             lock.acquire(timeout=0)
         except Timeout:
             return True
-        path.unlink(missing_ok=True)  # its process is gone, and no other has its name
+        path.unlink(missing_ok=True)  # its process is gone, and no other process has its name
         lock.release()
         return False
 
     def close(self) -> None:
-        """All owners of this process are done."""
+        """End all owners of this process."""
         with self._guard:
             self._own.clear()
             if self._process is not None and self._process[0] == os.getpid():

@@ -1,8 +1,8 @@
-"""What is written down about a paid job: its submission, and what becomes of it. No file and no clock here.
+"""The records of a ledger: a paid call (`Submission`), and what became of it (`LedgerEntry`).
 
-The ledger (`polyreel.ledger.sqlite`) keeps one `Entry` for each attempt at a paid submit. Flows tell it of four events:
-`Intend` before the first byte, `Settle` when the outcome is known, `Keep` for every later state, `Claim` to take a
-job over.
+Nothing here touches a file or a clock. A ledger keeps one `LedgerEntry` for each paid submit.
+Flows write `Intend` before the first byte is sent, `Settle` when the outcome is known, `Keep` for
+each later state, and `Claim` to take a job over: see `polyreel.ledger.events`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from attrs import evolve, frozen
 
 from ..flows import Part, Send
 from ..providers.base.registry import get_provider
+from .states import started
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ..places import JsonObject
     from ..plans.planning import Plan
     from ..providers.base.contract import Operation
+    from ..providers.base.facts import Facts
     from ..providers.base.provider import Provider
 
 
@@ -41,23 +43,26 @@ State = Literal[
     "abandoned",
     "resubmitted",
 ]
-"""Where an attempt is. `sending` of a process that has died is as good as `ambiguous`."""
+"""Where an entry is. `sending` of a process that has died counts as `ambiguous`."""
 
 
 PROVED_UNPAID: Final = frozenset({"unsent", "rejected"})
 
 
 OPEN: Final = frozenset({"sending", "ambiguous", "accepted", "succeeded"})
-"""States that somebody still has to do something about."""
+"""The states in which something is still to be done."""
 
 
 SUPERSEDED: Final = frozenset({*PROVED_UNPAID, "abandoned", "resubmitted"})
-"""States that do not keep a reference from being used again."""
+"""The states in which an entry's reference can be used again."""
 
 
 @frozen
 class Submission:
-    """A paid call and what it is for, as it can be written down, and sent again on the user's word."""
+    """A paid call and its purpose, in a form that can be written down and sent again later.
+
+    It is only sent again when the user says so.
+    """
 
     vendor: str
     model: str | None
@@ -71,9 +76,9 @@ class Submission:
     folder: str | None = None
     """Where the files are to be saved."""
     reference: str | None = None
-    """The caller's own name of the job: one reference is paid once."""
+    """The caller's own name of the job. Each reference is paid once."""
     estimate: Mapping[str, str | None] | None = None
-    """What the plan said that it would cost, as JSON; None in what was written down before that was kept."""
+    """What the plan said it would cost, as JSON. Older entries, without an estimate, have None."""
 
     @classmethod
     def of(
@@ -85,18 +90,25 @@ class Submission:
         folder: str | None = None,
         reference: str | None = None,
     ) -> Self:
-        """The submission of a plan whose uploads are done."""
+        """Make the submission of a plan whose uploads are done."""
         operation = plan.operation
-        fixed = (plan.vendor, plan.model, plan.workflow, operation.id)
-        sent = plan.step(_recognised_by(operation, idempotency_key))
-        estimate = plan.cost.document()
         return cls(
-            *fixed, sent, plan.base_url, idempotency_key, simulated, folder, reference, estimate
+            vendor=plan.vendor,
+            model=plan.model,
+            workflow=plan.workflow,
+            operation=operation.id,
+            send=plan.step(_recognised_by(operation, idempotency_key)),
+            base_url=plan.base_url,
+            idempotency_key=idempotency_key,
+            simulated=simulated,
+            folder=folder,
+            reference=reference,
+            estimate=plan.cost.document(),
         )
 
     @property
     def provider(self) -> Provider:
-        """Who would be paid."""
+        """The vendor that would be paid."""
         return get_provider(self.vendor)
 
     @property
@@ -105,14 +117,11 @@ class Submission:
         return self.provider.contract.operations[self.operation]
 
     @property
-    def about(self) -> dict[str, Any]:
-        """What the job that it becomes takes over from it: see `jobs.started`."""
-        names = ("vendor", "model", "workflow", "simulated", "estimate")
-        return {name: getattr(self, name) for name in names}
-
-    @property
     def is_replayable(self) -> bool:
-        """Whether the vendor answers a repetition under the same key with the first task, instead of making another."""
+        """Whether the vendor answers a second call under the same key with the first task.
+
+        Otherwise a second call makes a second task.
+        """
         return bool(self.contract.spec.get("x-polyreel-idempotency", {}).get("mode") == "replay")
 
     @property
@@ -126,64 +135,94 @@ class Submission:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of what is asked for, and of whom."""
+        """A hash of what is requested, and from which vendor."""
         send = self.send
         parts = [[part.name, part.text, str(part.path or "")] for part in send.parts]
         content = send.content if send.content is not None else json.dumps(parts).encode()
         return hashlib.sha256(f"{send.method} {send.url}\n".encode() + content).hexdigest()
 
-    def again(self, idempotency_key: str) -> Submission:
-        """The same call as a new job, under a key of its own."""
-        headers = {**self.send.headers, **_recognised_by(self.contract, idempotency_key)}
-        return evolve(
-            self, idempotency_key=idempotency_key, send=evolve(self.send, headers=headers)
+    def job(self, facts: Facts, seconds: float) -> Job:
+        """Make the job that the vendor accepted at `seconds` (since 1970)."""
+        return started(
+            facts,
+            vendor=self.vendor,
+            model=self.model,
+            workflow=self.workflow,
+            simulated=self.simulated,
+            seconds=seconds,
+            estimate=self.estimate,
         )
 
+    def again(self, idempotency_key: str) -> Submission:
+        """Make the same call as a new job, under a key of its own."""
+        headers = {**self.send.headers, **_recognised_by(self.contract, idempotency_key)}
+        send = evolve(self.send, headers=headers)
+        return evolve(self, idempotency_key=idempotency_key, send=send)
+
     def dump(self) -> str:
-        """As text. A key is never part of a submission: the driver adds it."""
+        """Write it as text. A key is never part of a submission: the driver adds it."""
         send = self.send
-        paths = [part.path and str(part.path.absolute()) for part in send.parts]
         parts = [
-            [part.name, part.text, path, part.content_type]
-            for part, path in zip(send.parts, paths, strict=True)
+            [part.name, part.text, part.path and str(part.path.absolute()), part.content_type]
+            for part in send.parts
         ]
         content = None if send.content is None else base64.b64encode(send.content).decode()
-        facts = {
+        document = {
             "operation": self.operation,
             "base_url": self.base_url,
             "method": send.method,
             "url": send.url,
-        }
-        sent = {
             "headers": dict(send.headers),
             "content": content,
             "parts": parts,
             "stream": send.stream,
+            "estimate": self.estimate,
         }
-        return json.dumps({**facts, **sent, "estimate": self.estimate})
+        return json.dumps(document)
 
     @classmethod
-    def load(cls, text: str, **columns: Any) -> Self:
-        """From the text and the ledger's columns."""
-        facts = json.loads(text)
+    def load(
+        cls,
+        text: str,
+        *,
+        vendor: str,
+        model: str | None,
+        workflow: str,
+        idempotency_key: str,
+        simulated: bool,
+        folder: str | None,
+        reference: str | None,
+    ) -> Self:
+        """Read it from its text and the other columns of its entry."""
+        document = json.loads(text)
         parts = tuple(
-            Part(name, value, path and Path(path), kind)
-            for name, value, path, kind in facts["parts"]
+            Part(name, value, path and Path(path), content_type)
+            for name, value, path, content_type in document["parts"]
         )
-        content = None if facts["content"] is None else base64.b64decode(facts["content"])
-        sent = {
-            "content": content,
-            "parts": parts,
-            "headers": facts["headers"],
-            "stream": facts.get("stream", False),
-        }
-        send = Send(columns["vendor"], facts["method"], facts["url"], paid=True, **sent)
-        told = {
-            "operation": facts["operation"],
-            "base_url": facts["base_url"],
-            "estimate": facts.get("estimate"),
-        }
-        return cls(**told, send=send, **columns)
+        content = document["content"]
+        send = Send(
+            vendor=vendor,
+            method=document["method"],
+            url=document["url"],
+            content=None if content is None else base64.b64decode(content),
+            parts=parts,
+            headers=document["headers"],
+            paid=True,
+            stream=document.get("stream", False),
+        )
+        return cls(
+            vendor=vendor,
+            model=model,
+            workflow=workflow,
+            operation=document["operation"],
+            send=send,
+            base_url=document["base_url"],
+            idempotency_key=idempotency_key,
+            simulated=simulated,
+            folder=folder,
+            reference=reference,
+            estimate=document.get("estimate"),
+        )
 
 
 def _recognised_by(operation: Operation, key: str) -> dict[str, str]:
@@ -194,7 +233,7 @@ def _recognised_by(operation: Operation, key: str) -> dict[str, str]:
 
 @frozen
 class LedgerEntry:
-    """One row of the ledger: one attempt at a paid submit, and the job it became."""
+    """One row of the ledger: one paid submit, and the job that it became."""
 
     id: str
     state: State
@@ -211,11 +250,11 @@ class LedgerEntry:
     updated_at: float
     finished_at: float | None
     owned: bool = False
-    """Whether a living thread or process looks after it just now."""
+    """Whether a living thread or process works on it at the moment."""
 
     @property
     def vendor(self) -> str:
-        """Who was to be paid."""
+        """The vendor that was to be paid."""
         return self.submission.vendor
 
     @property

@@ -1,4 +1,4 @@
-"""The ledger's tables, and how the file of an older version is brought up to them."""
+"""The tables of the ledger's file, and how the file of an older version is changed to have them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ) STRICT;
     CREATE UNIQUE INDEX one_row_per_task ON jobs(vendor, simulated, task) WHERE task IS NOT NULL;
     CREATE UNIQUE INDEX one_job_per_reference ON jobs(reference, simulated)
-        WHERE reference IS NOT NULL AND state NOT IN ('abandoned', 'rejected', 'resubmitted', 'unsent');
+        WHERE reference IS NOT NULL
+        AND state NOT IN ('abandoned', 'rejected', 'resubmitted', 'unsent');
     CREATE INDEX by_state ON jobs(state, created_at);
     """,
     """
@@ -53,14 +54,17 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE INDEX by_receipt ON deliveries(received_at);
     """,
 )
-"""One script for each version of the file; a file of an older version is brought up step by step."""
+"""One script for each version of the file. An older file goes through the missing ones in order."""
 
 
 def bring_up(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables, or change those of an older version; LedgerError where a newer one made the file."""
+    """Make the tables, or change those of an older version.
+
+    LedgerError is raised where a newer version made the file.
+    """
     if _version(connection) == len(MIGRATIONS):
         return
-    connection.execute("BEGIN IMMEDIATE")  # another process may be at it
+    connection.execute("BEGIN IMMEDIATE")  # another process may be doing the same
     with transaction(connection):
         version = _version(connection)
         if version > len(MIGRATIONS):

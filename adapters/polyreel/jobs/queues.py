@@ -1,0 +1,160 @@
+"""Pending jobs in queues: one for each vendor and address, ordered by when to ask next.
+
+A pending job is an entry in a heap and its last state as bytes, about a kilobyte together. It has
+no task, no timer and no connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Final
+
+from attrs import Factory, define, frozen
+
+from ..flows import Flow
+from ..providers.base.facts import Facts, Status
+from .timetable import Timetable
+from .waiting import Patience
+
+if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
+
+    from ..providers.base.provider import Provider
+
+AT_ONCE: Final = 4
+"""How many queries may be under way at one vendor."""
+LONGEST_REST: Final = 120.0
+"""The longest time, in seconds, for which a vendor that does not answer is not asked again."""
+ALONE_SECONDS: Final = 60.0
+"""How long jobs are asked about one by one after a query about several has failed."""
+
+
+@define(eq=False)
+class PendingJob:
+    """A job that is waited for."""
+
+    queue: VendorQueue
+    task: str
+    status: Status
+    document: bytes
+    """The job as it was added, as JSON: a tenth of the size of the object."""
+    started: float
+    """When the vendor accepted it, in seconds since 1970."""
+    ends: float
+    """When nobody waits for it any longer, in seconds since 1970."""
+    timeout: float
+    times: Timetable
+    patience: Patience | None = None
+    """Made when the vendor first answers wrongly about the job."""
+    alone: bool = False
+    """Whether queries about several jobs leave it out, so that it has a query of its own."""
+    turn: int = 0
+    """The number of its valid entry in the heap; entries with other numbers are skipped."""
+    over: bool = False
+
+    @property
+    def job(self) -> Job:
+        """The job, with the status that is known by now."""
+        from polyreel_generated.shared import Job  # noqa: PLC0415
+
+        return Job.model_validate_json(self.document).model_copy(update={"status": self.status})
+
+    @property
+    def trouble(self) -> str:
+        """The last query about it that failed, in words."""
+        own = self.patience.trouble if self.patience else ""
+        return own or self.queue.trouble
+
+
+@define(eq=False)
+class VendorQueue:
+    """The pending jobs of one vendor at one address."""
+
+    provider: Provider
+    base_url: str | None
+    due: list[tuple[float, int, PendingJob]] = Factory(list)
+    """A heap of times (seconds since 1970), turns and jobs."""
+    size: int = 0
+    under_way: int = 0
+    rests_until: float = 0.0
+    """Until when the vendor is not asked, in seconds since 1970."""
+    troubles: int = 0
+    """How many rests there have been since the last answer."""
+    trouble: str = ""
+    """The last query without an answer, in words; empty after an answer."""
+    alone_until: float = 0.0
+    """Until when jobs are asked about one by one, because asking together has failed."""
+
+    def first(self) -> PendingJob | None:
+        """The job that is due first."""
+        while self.due and (self.due[0][2].over or self.due[0][1] != self.due[0][2].turn):
+            heappop(self.due)
+        return self.due[0][2] if self.due else None
+
+    def wait(self, seconds: float) -> float:
+        """Seconds from now (`seconds`) until a query can be made.
+
+        Infinity where only an answer, or another job, can lead to one.
+        """
+        if self.under_way >= AT_ONCE or self.first() is None:
+            return float("inf")
+        return max(self.due[0][0], self.rests_until) - seconds
+
+    def schedule(self, pending: PendingJob, at: float, turn: int) -> None:
+        """Ask about a job at a time, in the place of any earlier plan."""
+        pending.turn = turn
+        heappush(self.due, (at, turn, pending))
+
+    def query(self, seconds: float) -> Query:
+        """Take the jobs of the next query from the queue; at least one is due."""
+        self.under_way += 1
+        jobs = [heappop(self.due)[2]]
+        survey = self.provider.survey
+        listed = survey is not None and not (survey.running_only and self.size > survey.size)
+        if survey is not None and listed and seconds >= self.alone_until and not jobs[0].alone:
+            # The next jobs are asked about too, though they are not due yet: here that costs
+            # nothing, and later it would cost a query of their own.
+            while (
+                len(jobs) < survey.size and (first := self.first()) is not None and not first.alone
+            ):
+                jobs.append(heappop(self.due)[2])
+        return Query(self, tuple(jobs), together=len(jobs) > 1)
+
+    def answered(self) -> None:
+        """Note that the vendor has answered."""
+        self.troubles, self.trouble = 0, ""
+
+    def unanswered(self, pause: float, seconds: float) -> None:
+        """Do not ask the vendor for `pause` seconds, and longer after each failure in a row."""
+        if seconds >= self.rests_until:  # of several queries that fail together, the first decides
+            self.troubles += 1
+            rest = min(LONGEST_REST, pause * 2.0 ** min(self.troubles - 1, 10))
+            self.rests_until = seconds + rest
+        self.rests_until = max(self.rests_until, seconds + pause)
+        self.trouble = " (last trouble: no usable answer)"
+
+
+@frozen
+class Query:
+    """One status query about one job, or about several of one vendor."""
+
+    queue: VendorQueue
+    jobs: tuple[PendingJob, ...]
+    together: bool
+
+    def ask(self) -> Flow[Mapping[str, Facts]]:
+        """Ask the vendor; the result is what it says of each task."""
+        provider, base_url = self.queue.provider, self.queue.base_url
+        if self.together:
+            return (yield from provider.ask_about([job.task for job in self.jobs], base_url))
+        task = self.jobs[0].task
+        return {task: (yield from provider.get(task, base_url))}
+
+    def ask_apart(self, seconds: float) -> None:
+        """Ask about jobs one by one for a time, since this query about several has failed.
+
+        Its failure says nothing about each of the jobs.
+        """
+        if self.together:
+            self.queue.alone_until = seconds + ALONE_SECONDS

@@ -1,0 +1,78 @@
+"""Changes of the ledger's rows, inside of a transaction that the caller has begun."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import ClaimedError, LedgerError
+from .records import State
+from .rows import Columns, Value, job_columns
+from .states import newer
+
+if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
+
+
+def change_entry(
+    connection: sqlite3.Connection, update: str, values: Sequence[Value], identity: str
+) -> None:
+    """Change one entry; ClaimedError where the entry is not in a state in which this is allowed."""
+    if connection.execute(update, values).rowcount != 1:
+        row = connection.execute("SELECT state FROM jobs WHERE id = ?", (identity,)).fetchone()
+        state = row["state"] if row else "gone"
+        raise ClaimedError(f"{identity} is {state}: somebody else was here first")
+
+
+def assignments(columns: Columns) -> str:
+    """The text of an UPDATE that sets these columns."""
+    return ", ".join(f"{name} = ?" for name in columns)
+
+
+def refuse_other_entry(connection: sqlite3.Connection, identity: str, job: Job) -> None:
+    """Raise LedgerError where a task belongs to another entry already."""
+    select = "SELECT id FROM jobs WHERE vendor = ? AND task = ? AND simulated = ? AND id != ?"
+    row = connection.execute(select, (job.vendor, job.id, job.simulated, identity)).fetchone()
+    if row is not None:
+        raise LedgerError(
+            f"{job.id} is the task of the entry {row['id']} already, "
+            f"so it cannot be that of {identity}",
+            vendor=job.vendor,
+            ledger_id=identity,
+            billed="maybe",
+        )
+
+
+def update_job(
+    connection: sqlite3.Connection, job: Job, change: Callable[[Job], Job], now: float
+) -> Job:
+    """Apply a change to the stored job, by the rule of `newer`; the result is the job after it.
+
+    A job that the ledger does not know is the result as it is.
+    """
+    from polyreel_generated.shared import Job  # noqa: PLC0415
+
+    select = "SELECT id, job, finished_at FROM jobs WHERE vendor = ? AND task = ? AND simulated = ?"
+    row = connection.execute(select, (job.vendor, job.id, job.simulated)).fetchone()
+    if row is None:
+        return job
+    known = Job.model_validate_json(row["job"])
+    after = newer(known, change(known)).model_copy(update={"ledger_id": row["id"]})
+    if after != known:
+        columns = {**job_columns(after, row["finished_at"] or now), "updated_at": now}
+        update = f"UPDATE jobs SET {assignments(columns)} WHERE id = ?"  # noqa: S608
+        connection.execute(update, (*columns.values(), row["id"]))
+    return after
+
+
+def move_followed(connection: sqlite3.Connection, identity: str, state: State, then: State) -> None:
+    """Move the entry that `identity` was resubmitted from out of one state into another.
+
+    That entry is `resubmitted` only as long as the new attempt may have been paid.
+    """
+    connection.execute(
+        "UPDATE jobs SET state = ?"
+        " WHERE id = (SELECT follows FROM jobs WHERE id = ?) AND state = ?",
+        (then, identity, state),
+    )

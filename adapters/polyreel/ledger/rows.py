@@ -1,0 +1,116 @@
+"""Rows of the ledger's table, made from records and read as records, whatever keeps the table."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..providers.base.facts import FINAL
+from .records import LedgerEntry, Submission
+from .states import is_saved
+from .store import ID_LENGTH, ID_LETTERS
+
+if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
+
+    from .events import Intend, Settle
+
+Value = str | int | float | None
+"""What a column can hold."""
+Columns = dict[str, Value]
+"""Columns of a row by their names."""
+
+
+class StoredRow(Protocol):
+    """A row as database drivers give it."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """The value of a column."""
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def entry_of(row: StoredRow, *, owned: bool) -> LedgerEntry:
+    """Read an entry; `owned` says whether its owner is alive."""
+    return LedgerEntry(
+        id=row["id"],
+        state=row["state"],
+        submission=_submission_of(row),
+        job=job_of(row),
+        reason=row["reason"],
+        request_id=row["request_id"],
+        attempts=row["attempts"],
+        follows=row["follows"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        finished_at=row["finished_at"],
+        owned=owned,
+    )
+
+
+def _submission_of(row: StoredRow) -> Submission:
+    return Submission.load(
+        row["submission"],
+        vendor=row["vendor"],
+        model=row["model"],
+        workflow=row["workflow"],
+        idempotency_key=row["idempotency_key"],
+        simulated=bool(row["simulated"]),
+        folder=row["folder"],
+        reference=row["reference"],
+    )
+
+
+def job_of(row: StoredRow) -> Job | None:
+    """Read the job of an entry, if it has one."""
+    from polyreel_generated.shared import Job  # noqa: PLC0415
+
+    return Job.model_validate_json(row["job"]) if row["job"] else None
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def new_columns(event: Intend, owner: str, now: float) -> Columns:
+    """The columns of a new entry, under a new id."""
+    submission = event.submission
+    return {
+        "id": "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH)),
+        "state": "sending",
+        "vendor": submission.vendor,
+        "model": submission.model,
+        "workflow": submission.workflow,
+        "simulated": int(submission.simulated),
+        "reference": submission.reference,
+        "folder": submission.folder,
+        "idempotency_key": submission.idempotency_key,
+        "fingerprint": submission.fingerprint,
+        "submission": submission.dump(),
+        "follows": event.follows,
+        "owner": owner,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def outcome_columns(event: Settle, now: float) -> Columns:
+    """The columns that the outcome of a submit changes."""
+    columns: Columns = {"state": event.state, "reason": event.reason, "updated_at": now}
+    if event.request_id is not None:
+        columns["request_id"] = event.request_id
+    if event.job is not None:
+        job = event.job.model_copy(update={"ledger_id": event.entry})
+        columns |= {"task": job.id, **job_columns(job, now)}
+    return columns
+
+
+def job_columns(job: Job, finished: float) -> Columns:
+    """The columns that follow from a job; `finished` is when it ended, if it has ended."""
+    state = "saved" if is_saved(job) else job.status if job.status in FINAL else "accepted"
+    columns: Columns = {"state": state, "job": job.model_dump_json(exclude_none=True)}
+    if job.error is not None:
+        columns["reason"] = job.error.message
+    if job.status in FINAL:
+        columns["finished_at"] = finished
+    return columns

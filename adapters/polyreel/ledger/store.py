@@ -1,0 +1,113 @@
+"""The protocol of a ledger, whatever keeps it. `polyreel.ledger.sqlite` keeps one in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
+
+from attrs import frozen
+
+from .records import LedgerEntry, State
+
+if TYPE_CHECKING:
+    from ..providers.base.webhooks import Event
+    from .events import LedgerEvent
+
+PAST_JOBS: Final = 50
+"""From how many past jobs it is learned when to ask a vendor."""
+CALLER_SECONDS: Final = 3600.0
+"""A vendor is expected to call back if its last webhook came no more than this long ago."""
+DELIVERY_DAYS: Final = 7
+"""How long webhook ids are kept. No signature stays valid nearly as long."""
+ID_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
+"""The characters of entry ids: none that looks like another one."""
+ID_LENGTH: Final = 8
+DIED: Final = "the process ended while the submit was on its way"
+INTERRUPTED: Final = "interrupted while the submit was on its way"
+NOTHING_SENT: Final = "interrupted before anything was sent"
+
+Effect = Literal["applied", "unchanged", "duplicate", "unknown-job", "hint"]
+
+
+@frozen
+class Delivered:
+    """What a webhook changed in the ledger. After a `hint` the vendor has to be asked."""
+
+    effect: Effect
+    entry: LedgerEntry | None = None
+
+
+class LedgerStore(Protocol):
+    """A ledger, for everybody who works with one and does not open it.
+
+    Every method raises LedgerError where the ledger cannot be read or written. Moments (`now`)
+    are seconds since 1970.
+    """
+
+    touched: list[str]
+    """The ids of the entries that this object has written down or taken over, in order."""
+
+    def companion_file(self, name: str) -> Path:
+        """Name the local file or folder for other data that belongs to this ledger."""
+
+    # -- entries -----------------------------------------------------------------------------------
+
+    def entries(
+        self, states: Iterable[State] | None = None, *, simulated: bool | None = None
+    ) -> list[LedgerEntry]:
+        """List the entries, oldest first: all, or those in some states, or of one kind."""
+
+    def entry(self, name: str) -> LedgerEntry:
+        """Find one entry by its id, or by the beginning of its id.
+
+        UnknownNameError is raised where no entry, or more than one, has such an id.
+        """
+
+    def of_task(self, vendor: str, task: str, *, simulated: bool) -> LedgerEntry | None:
+        """Find the entry of a vendor's task, if there is one."""
+
+    def last_simulated(self) -> float:
+        """The newest moment, in simulated time, written down for simulated jobs; 0 if none."""
+
+    # -- what flows write --------------------------------------------------------------------------
+
+    def write(self, event: LedgerEvent, owner: str, now: float) -> Any:
+        """Write one event of a flow durably; each event's class says what the result is.
+
+        ClaimedError is raised where another owner has the entry, or has been faster.
+        """
+
+    def new_owner(self) -> str:
+        """Make a name under which a flow owns entries. It is only valid while its process lives."""
+
+    def release(self, owner: str, *, sent: bool) -> None:
+        """Free the entries of an owner, and end the owner.
+
+        `sent` says whether any byte may have left of a submit that was interrupted: then its
+        entry is ambiguous, otherwise unsent.
+        """
+
+    def recover(self) -> None:
+        """Mark the submits as ambiguous whose process has died before their outcome was known."""
+
+    # -- what others write -------------------------------------------------------------------------
+
+    def abandon(self, name: str) -> LedgerEntry:
+        """Give an entry up: it is no longer resumed or reconciled. The vendor is not informed.
+
+        ClaimedError is raised where the entry is owned, or nothing is left to do about it.
+        """
+
+    def deliver(self, event: Event, now: float, *, simulated: bool = False) -> Delivered:
+        """Write a webhook down, once.
+
+        The job ends in the same state in whatever order, and however often, webhooks come.
+        """
+
+    def close(self) -> None:
+        """Close the ledger, and free the entries that this object owns."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
