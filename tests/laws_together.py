@@ -28,7 +28,7 @@ def test_laws_of_requests(
     """Laws 1, 3, 5 and 6."""
     request = data.draw(requests_for(route))
     laws.reads_back(request, provider, route)
-    laws.every_leaf_told(request, provider, route)
+    laws.every_leaf_has_a_verdict(request, provider, route)
     laws.sound(request, provider, route)
     laws.lenience_is_idle(request, provider, dict.fromkeys(request, policy))
 

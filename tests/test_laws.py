@@ -41,7 +41,7 @@ def test_every_leaf_has_exactly_one_verdict(
     provider: Provider, route: Route, data: st.DataObject
 ) -> None:
     """Law 3, for shared requests."""
-    laws.every_leaf_told(data.draw(requests_for(route)), provider, route)
+    laws.every_leaf_has_a_verdict(data.draw(requests_for(route)), provider, route)
 
 
 @every_route

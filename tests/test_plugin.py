@@ -359,8 +359,8 @@ def test_it(polyreel_server):
 def test_guards_stand_inside_each_other() -> None:
     """The inner one hears of an attempt first; afterwards the sockets are as they were."""
     outer, inner = Guard("the outer one stands"), Guard("the inner one stands")
-    with outer.standing():
-        with inner.standing(), pytest.raises(NetworkBlockedError, match="the inner one"):
+    with outer.active():
+        with inner.active(), pytest.raises(NetworkBlockedError, match="the inner one"):
             socket.create_connection(("192.0.2.1", 9))
         with pytest.raises(NetworkBlockedError, match="the outer one"):
             socket.create_connection(("192.0.2.2", 9))

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from openapi_python_client.strings import snake_case
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from polyreel.places import JsonObject
+from polyreel.places import JsonObject, PlaceError
 from polyreel.providers.base.contract import Contract, Operation
 from polyreel.providers.base.schemas import SCHEMAS
 from support.specs import (
@@ -165,7 +165,7 @@ def reference_out_of_the_file(source: str) -> Complaints:
             continue
         try:
             Contract(document).resolve({"$ref": target})
-        except KeyError:
+        except PlaceError:
             yield f"{at}: {target} does not exist"
 
 

@@ -116,7 +116,7 @@ def test_vendors_that_are_not_reached_can_be_left_out(tmp_path: Path) -> None:
     second = VENDORS[1]
     guard = f"if os.environ['POLYREEL_TORTURE_VENDOR'] == {FIRST!r}:\n    {ONCE}"
     found = Torture(written(tmp_path, guard), [FIRST, second], ["lost-reset"]).run(keep_going=True)
-    assert [run.vendor for run in found.strangers] == [second]
+    assert [run.vendor for run in found.wrong_baselines] == [second]
     assert {run.vendor for run in found.cells} == {FIRST}
     assert found.exceeding == ()
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 from polyreel.errors import MissingExtraError, PolyreelError, RequestError
-from polyreel.places import JsonObject, PlaceError, find, parsed, written
+from polyreel.places import JsonObject, PlaceError, find_value, pointer_parts, pointer_text
 from polyreel.providers.base.provider import Provider
 from polyreel.simulator import Simulator
 from polyreel.verification.patches import patched
@@ -429,7 +429,7 @@ def test_a_planted_deviation_is_found_and_healed(provider: Provider, name: str) 
     ends = {place: spec for _, place, spec in expected}
     for one in report.differences:
         assert one.spec.endswith(ends[one.traffic])
-        assert find(provider.contract.document, parsed(one.spec)[:-1]) is not None
+        assert find_value(provider.contract.document, pointer_parts(one.spec)[:-1]) is not None
         assert one.patch
         assert one.vendor == provider.id
     assert report.unhealed == ()
@@ -1051,7 +1051,7 @@ def test_a_patch_that_does_not_fit_is_refused(patch: JsonObject) -> None:
 
 def test_pointers_come_back() -> None:
     parts = ("a/b", "~", "", "0", "~1")
-    assert parsed(written(parts)) == parts
+    assert pointer_parts(pointer_text(parts)) == parts
 
 
 def test_the_key_of_the_tests_is_a_key() -> None:

@@ -84,57 +84,64 @@ def merge(body: JsonObject, extra: Mapping[str, Any], at: str = "") -> Iterator[
             yield place
 
 
-# -- JSON Pointers and references ------------------------------------------------------------------
+# -- JSON Pointers (RFC 6901) and references -------------------------------------------------------
+
+Pointer: TypeAlias = tuple[str, ...]
+"""The parts of a JSON Pointer, unescaped."""
+Place: TypeAlias = tuple[str | int, ...]
+"""A place in a JSON value: names of members, and numbers of items from 0."""
 
 MOST_REFERENCES: Final = 50
-
-
-Pointer = tuple[str, ...]
+"""How many references are followed one after the other: a circle of them has no end."""
 
 
 class PlaceError(ValueError):
-    """A patch that does not fit the document."""
+    """A document has no such place, or a pointer or a patch does not fit it."""
 
 
-def written(parts: Iterable[str | int]) -> str:
-    """A JSON Pointer."""
+def pointer_text(parts: Iterable[str | int]) -> str:
+    """The JSON Pointer of these parts, as text."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def parsed(pointer: str) -> Pointer:
-    """The parts of a JSON Pointer."""
-    if pointer and not pointer.startswith("/"):
+def pointer_parts(text: str) -> Pointer:
+    """The parts of a JSON Pointer; PlaceError where the text is none."""
+    if text and not text.startswith("/"):
         raise PlaceError("not a JSON Pointer")
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:])
 
 
-def at(document: Any, parts: Sequence[str | int]) -> Any:
-    """The value at a place; PatchError where there is none."""
+def value_at(document: Json, parts: Iterable[str | int]) -> Any:
+    """The value at a place of a document; PlaceError where there is none."""
+    value: Any = document
     for part in parts:
-        if isinstance(document, list) and str(part).isdecimal() and int(part) < len(document):
-            document = document[int(part)]
-        elif isinstance(document, dict) and part in document:
-            document = document[part]
+        if isinstance(value, list) and str(part).isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, dict) and part in value:
+            value = value[part]
         else:
             raise PlaceError("no such place")
-    return document
+    return value
 
 
-def find(document: Any, parts: Sequence[str | int]) -> Any:
-    """The value at a place, or None."""
+def find_value(document: Json, parts: Iterable[str | int]) -> Any:
+    """The value at a place of a document, or None."""
     try:
-        return at(document, parts)
+        return value_at(document, parts)
     except PlaceError:
         return None
 
 
-def followed(document: JsonObject, parts: Sequence[str | int]) -> Pointer:
-    """The place that a place refers to, in the end."""
+def follow_references(document: JsonObject, parts: Iterable[str | int]) -> Pointer:
+    """The place that a place stands for, when the local `$ref`s there are followed.
+
+    Only the place itself is looked at, not the way to it. The result need not exist.
+    """
     here = tuple(map(str, parts))
     for _ in range(MOST_REFERENCES):
-        node = find(document, here)
+        node = find_value(document, here)
         reference = node.get("$ref") if isinstance(node, dict) else None
         if not isinstance(reference, str) or not reference.startswith("#/"):
             return here
-        here = parsed(reference[1:])
+        here = pointer_parts(reference.removeprefix("#"))
     return here

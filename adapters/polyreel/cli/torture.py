@@ -116,7 +116,7 @@ def _judge(report: TortureReport) -> None:
     for run in report.exceeding:
         for line in run.complaint.splitlines():
             show.note(f"{run.vendor} {run.fault}: {line}")
-    for run in report.strangers:
+    for run in report.wrong_baselines:
         show.note(f"left out: {explain(run, report.calls)}")
     if not all(run.met for run in report.cells):
         show.note("?: no submit met the fault, so that cell proves nothing")
@@ -127,7 +127,7 @@ def _judge(report: TortureReport) -> None:
             f"{counted} ({MARK}); the worst is {worst.fault} at {worst.vendor}: {worst.billed} jobs"
         )
         raise typer.Exit(1)
-    if report.strangers:
+    if report.wrong_baselines:
         raise typer.Exit(2)
     show.note(f"no run of {len(report.cells)} was billed more than {report.calls}")
 

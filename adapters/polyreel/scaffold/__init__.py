@@ -1,7 +1,7 @@
 """`polyreel new-vendor`: a package for a vendor, half filled from its OpenAPI document.
 
-Everything here is a guess, told as one: what is left to a person is marked with TODO, and the conformance suite of
-the new package lists it.
+Everything that is written is a guess. What a person has to decide is marked with TODO, and the
+conformance suite of the new package lists it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import keyword
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 from attrs import frozen
 
 from ..errors import RequestError
+from ..places import Json
 from ..providers.base.registry import all_providers
-from . import states, writing
+from . import writing
 from .document import Draft, drafted
+from .states import guess_states
 from .tables import tables
 
 
@@ -32,11 +33,15 @@ class Package:
     """The operations of the document that the contract does not hold."""
 
 
-def package(name: str, document: Any) -> Package:
-    """The package of a vendor; RequestError where the name or the document will not do, with the reason."""
+def package(name: str, document: Json) -> Package:
+    """Write the package of a vendor.
+
+    `name` is the vendor's id, `document` its OpenAPI document. RequestError with the reason where
+    one of them cannot be used.
+    """
     module = check_name(name)
     draft = _read(document)
-    replies = states.found(draft)
+    replies = guess_states(draft)
     routes = list(tables(draft, name))
     if not routes:
         raise RequestError(["the spec: no request body was understood"])
@@ -49,7 +54,7 @@ def package(name: str, document: Any) -> Package:
     return Package(name, files, tuple(draft.left_out))
 
 
-def _read(document: Any) -> Draft:
+def _read(document: Json) -> Draft:
     try:
         return drafted(document)
     except RequestError:
@@ -57,19 +62,15 @@ def _read(document: Any) -> Draft:
     except RecursionError:
         raise RequestError(["the spec: a schema without an end"]) from None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise RequestError(
-            [f"the spec: it cannot be read ({type(error).__name__}: {str(error)[:100]})"]
-        ) from None
+        reason = f"{type(error).__name__}: {str(error)[:100]}"
+        raise RequestError([f"the spec: it cannot be read ({reason})"]) from None
 
 
 def check_name(name: str) -> str:
-    """The module's name for a vendor's id; RequestError where the id will not do."""
+    """The module's name for a vendor's id; RequestError where the id cannot be used."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > 40:
-        raise RequestError(
-            [
-                f"{name[:60]!r}: a vendor's id is small letters, digits and single hyphens, as acme-video"
-            ]
-        )
+        rule = "a vendor's id is small letters, digits and single hyphens, as acme-video"
+        raise RequestError([f"{name[:60]!r}: {rule}"])
     module = name.replace("-", "_")
     if name in all_providers():
         raise RequestError([f"{name}: a vendor is called so already"])

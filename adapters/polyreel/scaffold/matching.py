@@ -1,6 +1,7 @@
-"""Which shared field a native property may be, and which shared word a native word: guesses, for a person to check.
+"""Guesses which shared field a native property is, and which shared word a native word.
 
-What vendors call things is read from the tables that are there; only general English is written down here.
+The names that known vendors use are read from their tables; this file has only general English
+words. A person checks every guess.
 """
 
 from __future__ import annotations
@@ -122,19 +123,19 @@ STATES: Final[Mapping[Status, tuple[str, ...]]] = {
 
 @cache
 def _known_fields() -> Mapping[str, tuple[str, ...]]:
-    """What the vendors that are there call shared fields: native name in snake case to shared fields."""
+    """The shared fields of every native name of the known vendors, in snake case."""
     found: dict[str, dict[str, None]] = {}
     for provider in all_providers().values():
-        for row in (
-            row for route in provider.routes for row in route.rows if isinstance(row, Field)
-        ):
-            for place in row.places:
-                found.setdefault(snake(place.rpartition(".")[2]), {})[row.shared] = None
+        rows = [row for route in provider.routes for row in route.rows]
+        for row in rows:
+            if isinstance(row, Field):
+                for place in row.places:
+                    found.setdefault(snake(place.rpartition(".")[2]), {})[row.shared] = None
     return {native: tuple(shared) for native, shared in found.items()}
 
 
 def candidates(native: str) -> Iterator[str]:
-    """The shared fields that a property may be, the likeliest first."""
+    """The shared fields that a native property may be, the likeliest first."""
     name = snake(native.rpartition(".")[2])
     general = [shared for shared, words in ENGLISH.items() if name in words]
     yield from dict.fromkeys([name, *general, *_known_fields().get(name, ())])
@@ -142,18 +143,21 @@ def candidates(native: str) -> Iterator[str]:
 
 @cache
 def _known_words(field: str) -> Mapping[str, Any]:
-    """What the vendors that are there call the values of a shared field."""
-    rows = [row for p in all_providers().values() for route in p.routes for row in route.rows]
+    """The shared value of every native word of the known vendors, and of general English."""
+    routes = [route for provider in all_providers().values() for route in provider.routes]
+    rows = [row for route in routes for row in route.rows]
     fields = [row for row in rows if isinstance(row, Field) and row.shared == field]
     tables = [row.codec.table for row in fields if isinstance(row.codec, Choice)]
     found = {str(native).lower(): shared for table in tables for shared, native in table.items()}
-    return found | {
-        word: shared for shared, words in WORDS.get(field, {}).items() for word in words
-    }
+    general = WORDS.get(field, {}).items()
+    return found | {word: shared for shared, words in general for word in words}
 
 
-def meaning(field: str, native: Any, offered: tuple[Any, ...]) -> Any:
-    """The shared value that a native word may stand for; None where there is none to be guessed."""
+def meaning_of(field: str, native: str | int, offered: tuple[Any, ...]) -> Any:
+    """The shared value that a native word of a field may stand for; None where none is likely.
+
+    `offered` are the values that the shared field can have; empty where any value is allowed.
+    """
     text = str(native)
     for value in offered:
         if text.lower() == str(value).lower():
@@ -176,7 +180,7 @@ def _known_states() -> Mapping[str, Status]:
     return found | {word: status for status, words in STATES.items() for word in words}
 
 
-def state(word: str) -> Status | None:
+def state_of(word: str) -> Status | None:
     """The state that a status word may mean."""
     text = word.strip().lower()
     return _known_states().get(text) or _known_states().get(snake(text))

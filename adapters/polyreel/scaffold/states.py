@@ -1,4 +1,8 @@
-"""Where a vendor's replies hold what a job is, what its status words mean, and an example of every state."""
+"""Guesses how a vendor's replies are read.
+
+It finds the places of a job's facts and the meaning of the status words, and adds an example of
+every state.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,16 @@ from typing import Any, Final
 
 from attrs import Factory, define
 
-from ..places import JsonObject, get, is_missing, put
+from ..places import Json, JsonObject, get, is_missing, put
 from ..providers.base.contract import Contract, Operation
 from ..providers.base.facts import Status
 from ..providers.base.registry import all_providers
 from ..providers.base.specified import snake
 from . import matching
-from .document import TODO, Draft, sample
+from .document import LINK, Draft, made_example, sample
 
-LINK: Final = "https://files.example/1.mp4"
 FACTS: Final = ("id", "status", "outputs", "progress", "error_code", "error_message")
-GENERAL: Final[Mapping[str, tuple[str, ...]]] = {
+NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "id": (
         "id",
         "task_id",
@@ -56,22 +59,34 @@ GENERAL: Final[Mapping[str, tuple[str, ...]]] = {
         "fail_reason",
     ),
 }
-TROUBLE: Final = ("error", "failure", "problem", "fault")
-DEEPEST: Final = 4
+ERROR_PARENTS: Final = ("error", "failure", "problem", "fault")
+"""The names of objects that hold an error."""
+MOST_DEPTH: Final = 4
+
+
+CREATED: Final[tuple[Status, ...]] = ("queued",)
+QUERIED: Final[tuple[Status, ...]] = ("queued", "running", "succeeded", "failed")
+"""The states that replies to a submit, and to a status query, need an example of."""
 
 
 @define
 class States:
-    """What is guessed of a vendor's replies."""
+    """What is guessed about a vendor's replies."""
 
     reads: dict[str, tuple[str, ...]] = Factory(dict)
+    """The dotted places of each fact."""
     words: dict[str, Status] = Factory(dict)
+    """The state of each status word."""
     unknown: list[str] = Factory(list)
-    """Status words that may mean anything."""
+    """Status words whose meaning cannot be guessed."""
 
 
-def found(draft: Draft) -> States:
-    """The places and words of the replies; the draft gets open status words, and examples of the states."""
+def guess_states(draft: Draft) -> States:
+    """Guess the places and the words of the replies.
+
+    The draft is changed: its closed lists of status words are opened, and it gets examples of the
+    states.
+    """
     contract = draft.contract
     query = contract.operations[draft.get]
     calls = [query, *(contract.operations[one] for one in draft.creates)]
@@ -79,22 +94,18 @@ def found(draft: Draft) -> States:
     for word in dict.fromkeys(
         word for call in calls for word in _words(contract, call, states.reads["status"])
     ):
-        if (meant := matching.state(word)) is None:
+        meaning = matching.state_of(word)
+        if meaning is None:
             states.unknown.append(word)
         else:
-            states.words[word.lower()] = meant
+            states.words[word.lower()] = meaning
     for call in calls:
-        _shown(
-            contract,
-            call,
-            states,
-            ("queued", "running", "succeeded", "failed") if call is query else ("queued",),
-        )
+        _add_examples(contract, call, states, QUERIED if call is query else CREATED)
     return states
 
 
-def _reply(contract: Contract, call: Operation) -> JsonObject | None:
-    """The media object of a call's success."""
+def _success(contract: Contract, call: Operation) -> JsonObject | None:
+    """The media object of a call's successful reply."""
     for status, reply in call.spec["responses"].items():
         media = contract.resolve(reply).get("content", {}).get("application/json")
         if status.startswith("2") and media and "schema" in media:
@@ -103,35 +114,36 @@ def _reply(contract: Contract, call: Operation) -> JsonObject | None:
 
 
 def _walk(
-    contract: Contract, node: JsonObject, at: str = "", depth: int = 0
+    contract: Contract, node: JsonObject, prefix: str = "", depth: int = 0
 ) -> Iterator[tuple[str, JsonObject]]:
-    """Every dotted place of a reply, shallow ones first."""
+    """Every dotted place of a reply with its schema; in each object, its own members first."""
     node = matching.schema_of(contract.resolve(node))
     parts = [node, *(contract.resolve(part) for part in node.get("allOf", ()))]
     members = {name: child for part in parts for name, child in part.get("properties", {}).items()}
     plain = {
-        f"{at}{name}": matching.schema_of(contract.resolve(child))
+        f"{prefix}{name}": matching.schema_of(contract.resolve(child))
         for name, child in members.items()
     }
     yield from plain.items()
-    for place, child in plain.items() if depth < DEEPEST else ():
+    for place, child in plain.items() if depth < MOST_DEPTH else ():
         yield from _walk(contract, child, f"{place}.", depth + 1)
 
 
 def _places(
     contract: Contract, fact: str, calls: list[Operation], query: Operation
 ) -> tuple[str, ...]:
+    """The likeliest dotted places of a fact in the replies, at most four."""
     known = {
         place.rpartition(".")[2]
-        for p in all_providers().values()
-        for place in getattr(p.reads, fact)
+        for provider in all_providers().values()
+        for place in getattr(provider.reads, fact)
     }
-    names = list(dict.fromkeys([*GENERAL[fact], *sorted(known)]))
+    names = list(dict.fromkeys([*NAMES[fact], *sorted(known)]))
     if fact == "id":
         names.insert(0, query.path.partition("{")[2].partition("}")[0])
     places: dict[str, int] = {}
     for call in calls:
-        media = _reply(contract, call)
+        media = _success(contract, call)
         for place, node in _walk(contract, media["schema"]) if media else ():
             if (rank := _rank(fact, place, node, names)) is not None:
                 places.setdefault(place, rank)
@@ -139,49 +151,49 @@ def _places(
 
 
 def _rank(fact: str, place: str, node: JsonObject, names: list[str]) -> int | None:
-    """How good a place is for a fact; None where it is none."""
+    """How well the name of a place fits a fact (0 is best); None where it does not."""
     parent, _, last = place.rpartition(".")
     name = last if last in names else snake(last)
     if name not in names:
         return None
-    told = parent.rpartition(".")[2] in TROUBLE or name.startswith(("error_", "fail"))
-    if fact.startswith("error") and not told:
+    is_error = parent.rpartition(".")[2] in ERROR_PARENTS or name.startswith(("error_", "fail"))
+    if fact.startswith("error") and not is_error:
         return None
-    fits = (
-        _links(node)
-        if fact == "outputs"
-        else "properties" not in node and node.get("type") != "array"
-    )
+    is_scalar = "properties" not in node and node.get("type") != "array"
+    fits = _can_hold_links(node) if fact == "outputs" else is_scalar
     return names.index(name) if fits else None
 
 
-def _links(node: JsonObject) -> bool:
-    """Whether a place can hold links: text, a list of it, or objects with a `url`."""
-    if node.get("type") == "array":
-        items = node.get("items", {})
-        return (
-            "$ref" in items or items.get("type") == "string" or "url" in items.get("properties", {})
-        )
-    return node.get("type") == "string"
+def _can_hold_links(node: JsonObject) -> bool:
+    """Whether a place can hold links: a text, or a list of texts or of objects with a `url`."""
+    kind, items = node.get("type"), node.get("items", {})
+    if kind != "array":
+        return kind == "string"
+    return "$ref" in items or items.get("type") == "string" or "url" in items.get("properties", {})
 
 
 def _words(contract: Contract, call: Operation, places: tuple[str, ...]) -> Iterator[str]:
-    """The status words that a reply is documented with. A closed list is opened: a new word must lose no job."""
-    media = _reply(contract, call)
-    for place, node in _walk(contract, media["schema"]) if media else ():
+    """The documented status words of a reply.
+
+    A closed list of words is opened, so that a reply with a new word can still be read.
+    """
+    media = _success(contract, call)
+    if media is None:
+        return
+    for place, _ in _walk(contract, media["schema"]):
         if place in places:
-            actual = _node(contract, media["schema"], place) if media else node
-            if "enum" in actual:
-                actual["examples"] = [word for word in actual.pop("enum") if word is not None]
-            yield from (word for word in actual.get("examples", ()) if isinstance(word, str))
-    for example in (media or {}).get("examples", {}).values():
-        for place in places:
-            word = get(example["value"], place) if isinstance(example.get("value"), dict) else None
-            yield from [word] if isinstance(word, str) else []
+            node = _node(contract, media["schema"], place)
+            if "enum" in node:
+                node["examples"] = [word for word in node.pop("enum") if word is not None]
+            yield from (word for word in node.get("examples", ()) if isinstance(word, str))
+    for example in media.get("examples", {}).values():
+        value = example.get("value")
+        words = [get(value, place) for place in places] if isinstance(value, dict) else []
+        yield from (word for word in words if isinstance(word, str))
 
 
 def _node(contract: Contract, schema: JsonObject, place: str) -> JsonObject:
-    """The schema of a place in the document itself, to be changed."""
+    """The schema of a place: the part of the document itself, which can be changed."""
     node: Any = contract.resolve(schema)
     for part in place.split("."):
         options = [node, *node.get("allOf", ()), *node.get("anyOf", ())]
@@ -195,61 +207,62 @@ def _node(contract: Contract, schema: JsonObject, place: str) -> JsonObject:
     return found
 
 
-# -- examples ------------------------------------------------------------------------------------------
+# -- examples ------------------------------------------------------------------------------------
 
 
-def _shown(contract: Contract, call: Operation, states: States, wanted: tuple[Status, ...]) -> None:
-    """Give every state an example: the document's own that says so, else one made from the schema."""
-    media = _reply(contract, call)
+def _add_examples(
+    contract: Contract, call: Operation, states: States, wanted: tuple[Status, ...]
+) -> None:
+    """Give every state an example: the document's own, else one made from the schema."""
+    media = _success(contract, call)
     if media is None:
         return
     examples = media.setdefault("examples", {})
     for state in wanted:
-        word = next((word for word, meant in states.words.items() if meant == state), None)
+        if state in examples:
+            continue
         own = next(
-            (one for one in examples.values() if _says(one.get("value"), state, states)), None
+            (one for one in examples.values() if state in _states_in(one.get("value"), states)),
+            None,
         )
-        if state not in examples and own is not None:
+        word = next((word for word, meaning in states.words.items() if meaning == state), None)
+        if own is not None:
             examples[state] = own
-        elif state not in examples and word is not None:
-            text = f"{TODO}a real one; this was made from the schema"
-            examples[state] = {
-                "summary": text,
-                "value": _made(contract, media["schema"], state, word, states),
-            }
+        elif word is not None:
+            examples[state] = made_example(_reply(contract, media["schema"], state, word, states))
     for name in ("example", "default"):
         examples.pop(name, None)
 
 
-def _says(value: Any, state: Status, states: States) -> bool:
-    found = (
-        [get(value, place) for place in states.reads["status"]] if isinstance(value, dict) else []
-    )
-    return any(
-        states.words.get(str(word).lower()) == state for word in found if not is_missing(word)
-    )
+def _states_in(value: Json, states: States) -> set[Status | None]:
+    """The states of all status words in an example."""
+    if not isinstance(value, dict):
+        return set()
+    found = [get(value, place) for place in states.reads["status"]]
+    return {states.words.get(str(word).lower()) for word in found if not is_missing(word)}
 
 
-def _made(contract: Contract, schema: JsonObject, state: Status, word: str, states: States) -> Any:
+def _reply(contract: Contract, schema: JsonObject, state: Status, word: str, states: States) -> Any:
+    """A reply about a job in a state, made from its schema."""
     value = json.loads(json.dumps(sample(contract, schema)))
     if not isinstance(value, dict):
         return value
-    facts: dict[str, Any] = dict.fromkeys(states.reads["status"], word)
+    facts: JsonObject = dict.fromkeys(states.reads["status"], word)
     facts |= dict.fromkeys(states.reads["id"], "task_0123456789")
+    for place in states.reads["outputs"]:
+        old = get(value, place)
+        if state == "succeeded":
+            facts[place] = _with_link(old)
+        elif isinstance(old, list):
+            facts[place] = []
     for place, fact in facts.items():
         if not is_missing(get(value, place)):
             put(value, place, fact)
-    for place in states.reads["outputs"]:
-        if not is_missing(old := get(value, place)):
-            put(
-                value,
-                place,
-                _link(old, LINK) if state == "succeeded" else [] if isinstance(old, list) else old,
-            )
     return value
 
 
-def _link(old: Any, link: str) -> Any:
+def _with_link(old: Json) -> Any:
+    """A link in the form of the value that it replaces."""
     if isinstance(old, list):
-        return [_link(old[0] if old else "", link)]
-    return {**old, "url": link} if isinstance(old, dict) else link
+        return [_with_link(old[0] if old else "")]
+    return {**old, "url": LINK} if isinstance(old, dict) else LINK

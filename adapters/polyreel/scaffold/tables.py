@@ -1,4 +1,4 @@
-"""The half-filled tables of a vendor: rows, reads and status words, as Python source, guessed from its contract."""
+"""Guesses the tables of a vendor from its contract, as Python source: routes and their rows."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from . import matching
 from .document import TODO, Draft
 
 SHARED: Final = Contract.load("polyreel")
-MODEL: Final = ("model", "model_name", "model_id", "engine", "modelName")
-COMPLEX: Final = frozenset({"model", "extra", "shots", "elements"})
-"""Shared fields that are never guessed."""
+MODEL_NAMES: Final = ("model", "model_name", "model_id", "engine", "modelName")
+NEVER_GUESSED: Final = frozenset({"model", "extra", "shots", "elements"})
 MOST_MODELS: Final = 6
 
 
 @frozen
-class Table:
-    """One route: a model, a workflow, and its rows as source."""
+class RouteSource:
+    """One route: a model, a workflow, and its rows as Python source."""
 
     model: str
     workflow: str
     operation: str
     schema: str
-    own: str
+    model_row: str
     """The row of the model's name; empty where the body has none."""
     rows: tuple[str, ...]
     ignored: Mapping[str, str]
@@ -38,31 +37,32 @@ class Table:
 
 @define
 class _Body:
-    """One request schema, taken apart."""
+    """The guesses about one request schema."""
 
     contract: Contract
     schema: str
     shared: str
     constants: dict[str, list[str]] = Factory(dict)
+    """Native place to the words that the route decides."""
     fields: dict[str, tuple[str, str]] = Factory(dict)
     """Shared field to native place and source of the row."""
     ignored: dict[str, str] = Factory(dict)
+    """Native place to the reason why it has no row."""
 
-    def look(self) -> None:
+    def guess(self) -> None:
         """Find a row for every native place."""
         for place in self.contract.properties(self.schema):
             node = matching.schema_of(self.contract.property(self.schema, place) or {})
-            if (values := _fixed(place, node)) is not None:
+            if (values := _constant_words(place, node)) is not None:
                 self.constants[place] = values
             elif not self._matched(place, node):
                 about = str(node.get("description", "")).strip().partition("\n")[0][:60]
-                self.ignored[place] = (
-                    f"{TODO}no shared field was found{f' for: {about}' if about else ''}"
-                )
+                subject = f" for: {about}" if about else ""
+                self.ignored[place] = f"{TODO}no shared field was found{subject}"
 
     def _matched(self, place: str, node: JsonObject) -> bool:
         for field in matching.candidates(place):
-            if field in self.fields or field in COMPLEX:
+            if field in self.fields or field in NEVER_GUESSED:
                 continue
             target = SHARED.property(self.shared, field)
             row = row_of(field, place, node, target) if target is not None else None
@@ -71,31 +71,30 @@ class _Body:
                 return True
         return False
 
-    def needed(self, field: str) -> bool:
-        """Whether the vendor demands a field."""
-        return self.fields[field][0].partition(".")[0] in self.contract.schema(self.schema).get(
-            "required", ()
-        )
+    def needs(self, field: str) -> bool:
+        """Whether the vendor demands a shared field."""
+        return self.is_required(self.fields[field][0])
+
+    def is_required(self, place: str) -> bool:
+        """Whether the vendor demands a native place, or the object that it is in."""
+        return place.partition(".")[0] in self.contract.schema(self.schema).get("required", ())
 
 
-def _fixed(place: str, node: JsonObject) -> list[str] | None:
-    """The words of a place that the route itself decides: a model's name, or a single word."""
+def _constant_words(place: str, node: JsonObject) -> list[str] | None:
+    """The words of a place that the route decides: names of models, or one word; else None."""
     if isinstance(node.get("const"), str):
         return [node["const"]]
     words = [word for word in node.get("enum", ()) if isinstance(word, str)]
-    if place in MODEL:
-        known = (
-            words
-            or [node[key] for key in ("default", "example") if isinstance(node.get(key), str)][:1]
-        )
-        return known[:MOST_MODELS] or ["TODO"]
+    if place in MODEL_NAMES:
+        single = [node[key] for key in ("default", "example") if isinstance(node.get(key), str)]
+        return words[:MOST_MODELS] or single[:1] or ["TODO"]
     return words if len(words) == 1 and "." not in place else None
 
 
 def row_of(field: str, place: str, node: JsonObject, target: JsonObject) -> str | None:
     """The source of a row; None where the native type cannot hold the field."""
     if "enum" in node:
-        return _chosen(field, place, node["enum"], tuple(target.get("enum", ())))
+        return _choice_row(field, place, node["enum"], tuple(target.get("enum", ())))
     kind, wanted = node.get("type"), target.get("type")
     items = node.get("items", {})
     if kind == "array" and wanted == "string" and items.get("type") == "string":
@@ -112,13 +111,14 @@ def row_of(field: str, place: str, node: JsonObject, target: JsonObject) -> str 
 
 def _row(field: str, place: str, codec: str = "", note: str = "") -> str:
     note = f"note={literal(TODO + note)}" if note else ""
-    return f"Field({', '.join(part for part in (literal(field), literal(place), codec, note) if part)})"
+    arguments = [literal(field), literal(place), codec, note]
+    return f"Field({', '.join(filter(None, arguments))})"
 
 
-def _chosen(field: str, place: str, words: list[Any], offered: tuple[Any, ...]) -> str | None:
-    """A row whose words are shared ones, or stand for them."""
+def _choice_row(field: str, place: str, words: list[Any], offered: tuple[Any, ...]) -> str | None:
+    """A row whose native words are the shared ones, or stand for them."""
     pairs = {
-        word: matching.meaning(field, word, offered)
+        word: matching.meaning_of(field, word, offered)
         for word in words
         if isinstance(word, str | int)
     }
@@ -127,24 +127,26 @@ def _chosen(field: str, place: str, words: list[Any], offered: tuple[Any, ...]) 
         return _row(field, place)
     if not known or not all(isinstance(native, str) for native in known):
         return None
-    left = [native for native in pairs if native not in known]
-    again = [native for native, shared in known.items() if list(known.values()).count(shared) > 1]
-    note = f"what do {left + again} mean?".replace("'", "") if left + again else ""
+    unknown = [native for native in pairs if native not in known]
+    shared_words = list(known.values())
+    ambiguous = [native for native, shared in known.items() if shared_words.count(shared) > 1]
+    asked = unknown + ambiguous
+    note = f"what do {asked} mean?".replace("'", "") if asked else ""
     table = ", ".join(f"{literal(shared)}: {literal(native)}" for native, shared in known.items())
     return _row(field, place, f"Choice({{{table}}})", note)
 
 
-# -- routes --------------------------------------------------------------------------------------------
+# -- routes --------------------------------------------------------------------------------------
 
 
-def tables(draft: Draft, family: str) -> Iterator[Table]:
-    """A route for every model and workflow that the request bodies seem to be for."""
+def tables(draft: Draft, family: str) -> Iterator[RouteSource]:
+    """The routes: one for every model and workflow that the request bodies may be for."""
     contract = draft.contract
     for call in (contract.operations[one] for one in draft.creates):
         for schema in call.request_schemas:
             shared = "ImageRequest" if _is_about_images(call) else "VideoRequest"
             body = _Body(contract, schema, shared)
-            body.look()
+            body.guess()
             yield from _routes(call, body, family)
 
 
@@ -153,8 +155,8 @@ def _is_about_images(call: Operation) -> bool:
     return "image" in words and "video" not in words and "clip" not in words
 
 
-def _routes(call: Operation, body: _Body, family: str) -> Iterator[Table]:
-    place = next((one for one in MODEL if one in body.constants), None)
+def _routes(call: Operation, body: _Body, family: str) -> Iterator[RouteSource]:
+    place = next((one for one in MODEL_NAMES if one in body.constants), None)
     constants = tuple(
         _constant(body, other, values[0])
         for other, values in body.constants.items()
@@ -162,23 +164,25 @@ def _routes(call: Operation, body: _Body, family: str) -> Iterator[Table]:
     )
     rows = (*constants, *(row for _, row in body.fields.values()))
     for workflow, model in product(_workflows(body), body.constants[place] if place else [""]):
-        own = _constant(body, place, model, ', field="model"') if place else ""
-        yield Table(
-            slug(model) if place else family,
-            workflow,
-            call.id,
-            body.schema,
-            own,
-            rows,
-            body.ignored,
+        yield RouteSource(
+            model=slug(model) if place else family,
+            workflow=workflow,
+            operation=call.id,
+            schema=body.schema,
+            model_row=_constant(body, place, model, field="model") if place else "",
+            rows=rows,
+            ignored=body.ignored,
         )
 
 
-def _constant(body: _Body, place: str, value: str, more: str = "") -> str:
-    """A word that the route decides; optional where the vendor lets it be left out."""
-    demanded = place.partition(".")[0] in body.contract.schema(body.schema).get("required", ())
-    only = len(body.constants[place]) == 1
-    return f"Constant({literal(place)}, {literal(value)}{more}{'' if demanded or not only else ', optional=True'})"
+def _constant(body: _Body, place: str, value: str, field: str = "") -> str:
+    """The row of a word that the route decides; optional where the vendor does not demand it."""
+    arguments = [literal(place), literal(value)]
+    if field:
+        arguments.append(f"field={literal(field)}")
+    if not body.is_required(place) and len(body.constants[place]) == 1:
+        arguments.append("optional=True")
+    return f"Constant({', '.join(arguments)})"
 
 
 def _workflows(body: _Body) -> list[str]:
@@ -188,13 +192,13 @@ def _workflows(body: _Body) -> list[str]:
         name for name, inputs in WORKFLOWS.items() if any(one in body.fields for one in inputs)
     ]
     demanded = any(
-        body.needed(one) for inputs in WORKFLOWS.values() for one in inputs if one in body.fields
+        body.needs(one) for inputs in WORKFLOWS.values() for one in inputs if one in body.fields
     )
     return [*([] if demanded else ["text-to-video"]), *reversed(found)]
 
 
-def literal(value: Any) -> str:
-    """A value as Python source, texts in double quotes: what a document says is never code."""
+def literal(value: object) -> str:
+    """A value as Python source, so that no text of a document becomes code."""
     if not isinstance(value, str):
         return repr(value)
     return json.dumps(value, ensure_ascii=False) if value.isprintable() else ascii(value)
@@ -207,4 +211,4 @@ def slug(model: str) -> str:
     ).strip("-")
 
 
-__all__ = ["Table", "literal", "row_of", "slug", "tables"]
+__all__ = ["RouteSource", "literal", "row_of", "slug", "tables"]

@@ -1,4 +1,4 @@
-"""The text of a new package's files."""
+"""Writes the text of a new package's files."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from .states import States
-from .tables import Table, literal
+from .tables import RouteSource, literal
 
-TOO_LONG: Final = 116
+LINE_LENGTH: Final = 100
+
+ALWAYS_USED: Final = (
+    *("Constant", "Field", "Reads", "Route", "SpecifiedProvider", "body", "load", "operation"),
+)
+CODECS: Final = ("Choice", "Only")
 
 PROJECT: Final = """\
 [build-system]
@@ -51,11 +56,10 @@ class Test{title}(ProviderConformance):
 '''
 
 HEAD: Final = '''\
-"""{title}. Written by `polyreel new-vendor` from openapi.json: a draft, to be checked line by line."""
+"""{title}, a draft: written by `polyreel new-vendor` from openapi.json. Check every line."""
 
-{imports}from polyreel.mapping.rows import Constant, Field
-from polyreel.provider import Reads, Route
-from polyreel.specified import SpecifiedProvider, body, load, operation
+from polyreel.providers import (
+{imports})
 
 CONTRACT = load(__name__)
 '''
@@ -76,17 +80,18 @@ class {title}(SpecifiedProvider):
     # Dotted places; the first that is there counts.
     reads = Reads(
 {reads}    )
-    file_note = "{title} takes URLs only"  # TODO: does it take local files? See `files` in polyreel.providers.base.provider
+    # TODO: does it take local files? See `files` in polyreel.providers.base.provider.
+    file_note = "{title} takes URLs only"
 '''
 
 
 def project(name: str, module: str) -> str:
-    """pyproject.toml."""
+    """The text of pyproject.toml."""
     return PROJECT.format(name=name, module=module, title=title(name))
 
 
 def test(name: str, module: str) -> str:
-    """The test module."""
+    """The text of the test module."""
     return TEST.format(module=module, title=title(name))
 
 
@@ -95,36 +100,36 @@ def title(name: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in name.split("-"))
 
 
-def provider(name: str, routes: list[Table], states: States) -> str:
-    """The provider file."""
+def provider(name: str, routes: list[RouteSource], states: States) -> str:
+    """The text of the provider file."""
     numbers = {shape: number for number, shape in enumerate(dict.fromkeys(map(_shape, routes)), 1)}
-    codecs = [
-        codec
-        for codec in ("Choice", "Only")
-        if any(f"{codec}(" in row for one in routes for row in one.rows)
-    ]
-    imports = f"from polyreel.mapping.codecs import {', '.join(codecs)}\n" if codecs else ""
-    text = HEAD.format(title=title(name), imports=imports)
+    text = HEAD.format(title=title(name), imports="".join(_imports(routes)))
     for (rows, ignored), number in numbers.items():
         text += f"\nROWS_{number} = (\n" + "".join(f"    {row},\n" for row in rows) + ")\n"
         if ignored:
             text += f"IGNORED_{number} = {{\n" + "".join(_ignored(ignored)) + "}\n"
     text += "\nROUTES = (\n" + "".join(_route(one, numbers[_shape(one)]) for one in routes) + ")\n"
-    variable = name.replace("-", "_").upper()
+    reads = [f"        {fact}={_tuple(places)},\n" for fact, places in states.reads.items()]
     return text + CLASS.format(
         title=title(name),
         name=name,
-        variable=variable,
+        variable=name.replace("-", "_").upper(),
         statuses="".join(_statuses(states)),
-        reads="".join(
-            f"        {fact}={_tuple(places)},\n" for fact, places in states.reads.items()
-        ),
+        reads="".join(reads),
     )
 
 
-def _shape(table: Table) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """What routes may share."""
-    return table.rows, tuple(table.ignored.items())
+def _imports(routes: list[RouteSource]) -> Iterator[str]:
+    """The names that the provider file uses, one a line."""
+    rows = [row for one in routes for row in one.rows]
+    codecs = [codec for codec in CODECS if any(f"{codec}(" in row for row in rows)]
+    for name in sorted([*ALWAYS_USED, *codecs]):
+        yield f"    {name},\n"
+
+
+def _shape(route: RouteSource) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """The tables of a route; routes with equal ones share them."""
+    return route.rows, tuple(route.ignored.items())
 
 
 def _ignored(ignored: tuple[tuple[str, str], ...]) -> Iterator[str]:
@@ -132,21 +137,22 @@ def _ignored(ignored: tuple[tuple[str, str], ...]) -> Iterator[str]:
         yield f"    {literal(place)}: {literal(why)},\n"
 
 
-def _route(table: Table, number: int) -> str:
-    rows = f"({table.own}, *ROWS_{number})" if table.own else f"ROWS_{number}"
-    parts = [
-        literal(table.model),
-        literal(table.workflow),
-        f"operation(CONTRACT, {literal(table.operation)})",
-    ]
-    parts += [
-        f"body(CONTRACT, {literal(table.schema)})",
+def _route(route: RouteSource, number: int) -> str:
+    rows = f"({route.model_row}, *ROWS_{number})" if route.model_row else f"ROWS_{number}"
+    arguments = [
+        literal(route.model),
+        literal(route.workflow),
+        f"operation(CONTRACT, {literal(route.operation)})",
+        f"body(CONTRACT, {literal(route.schema)})",
         rows,
-        *([f"IGNORED_{number}"] if table.ignored else []),
     ]
-    line = f"    Route({', '.join(parts)}),\n"
-    lines = "".join(f"        {part},\n" for part in parts)
-    return line if len(line) < TOO_LONG else f"    Route(\n{lines}    ),\n"
+    if route.ignored:
+        arguments.append(f"IGNORED_{number}")
+    line = f"    Route({', '.join(arguments)}),"
+    if len(line) <= LINE_LENGTH:
+        return line + "\n"
+    lines = "".join(f"        {one},\n" for one in arguments)
+    return f"    Route(\n{lines}    ),\n"
 
 
 def _statuses(states: States) -> Iterator[str]:

@@ -1,11 +1,12 @@
-"""What polyreel's own tests use, for other people's pytest suites: assertions on the simulated vendors' bill.
+"""Assertions on the bill of the simulated vendors, for pytest suites of polyreel's users.
 
-The fixtures, the marker and the options are in `polyreel.testing.plugin`, which pytest finds by itself.
+The fixtures, the markers and the options are in `polyreel.testing.plugin`, which pytest finds by
+itself.
 """
 
-TYPE_CHECKING = (
-    False  # pytest loads this in every project that has polyreel installed, so it must cost nothing
-)
+# pytest loads this in every project that has polyreel installed, so it must cost nothing: importing
+# typing would cost more than everything here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .assertions import (
         assert_billed,

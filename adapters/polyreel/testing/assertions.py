@@ -1,9 +1,11 @@
-"""Assertions on a bill, and on what is shown. Their messages say what happened, and what to do about it."""
+"""Assertions on a bill, and on keys in texts.
+
+Their messages say what happened, and what to do about it.
+"""
 
 from __future__ import annotations
 
 import base64
-from typing import Any
 from urllib.parse import quote
 
 from ..providers.base.registry import get_provider
@@ -13,7 +15,7 @@ from .explanation import explain
 SHOWN_AROUND = 30
 
 
-def assert_billed_once(subject: Any, vendor: str | None = None) -> None:
+def assert_billed_once(subject: object, vendor: str | None = None) -> None:
     """Assert that exactly one job was billed, by one vendor or by all together.
 
     `subject` is a simulator, `polyreel_server`, or a simulated client.
@@ -22,14 +24,14 @@ def assert_billed_once(subject: Any, vendor: str | None = None) -> None:
     assert_billed(subject, 1, vendor)
 
 
-def assert_nothing_billed(subject: Any, vendor: str | None = None) -> None:
+def assert_nothing_billed(subject: object, vendor: str | None = None) -> None:
     """Assert that no job was billed."""
     __tracebackhide__ = True
     assert_billed(subject, 0, vendor)
 
 
-def assert_billed(subject: Any, count: int, vendor: str | None = None) -> None:
-    """Assert that so many jobs were billed."""
+def assert_billed(subject: object, count: int, vendor: str | None = None) -> None:
+    """Assert that `count` jobs were billed."""
     __tracebackhide__ = True
     simulator = simulator_of(subject)
     if vendor is not None:
@@ -38,10 +40,11 @@ def assert_billed(subject: Any, count: int, vendor: str | None = None) -> None:
         raise AssertionError(explain(simulator, count, vendor))
 
 
-def assert_no_key_shown(shown: Any, *keys: str) -> None:
-    """Assert that no key stands in a text (or bytes, or the text of anything else), as it is or encoded.
+def assert_no_key_shown(shown: object, *keys: str) -> None:
+    """Assert that none of the keys is in a text, as it is or encoded.
 
-    The message does not show the key either.
+    `shown` is text, bytes, or anything else whose `str()` is searched. The message does not show
+    the key either.
     """
     __tracebackhide__ = True
     if not keys or not all(keys):
@@ -54,24 +57,23 @@ def assert_no_key_shown(shown: Any, *keys: str) -> None:
                 raise AssertionError(f"{which} is shown{kind}: {_around(text, spelling, keys)}")
 
 
-def simulator_of(subject: Any) -> Simulator:
-    """The simulator of anything that has one; TypeError for what has none, such as a live client."""
+def simulator_of(subject: object) -> Simulator:
+    """The simulator of an object; TypeError where it has none, such as a live client."""
     found = getattr(subject, "simulator", subject)
     if not isinstance(found, Simulator):
-        kind = type(subject).__name__
-        raise TypeError(
-            f"a bill is kept by a simulator, polyreel_server or a simulated client; this {kind} has none"
-        )
+        keepers = "a simulator, polyreel_server or a simulated client"
+        raise TypeError(f"a bill is kept by {keepers}; this {type(subject).__name__} has none")
     return found
 
 
 def _spellings(key: str) -> dict[str, str]:
+    """The ways in which a key may be shown, by their names."""
     encoded = base64.b64encode(key.encode()).decode().rstrip("=")
     return {"": key, " quoted, as in a URL": quote(key, safe=""), " in Base64": encoded}
 
 
 def _around(text: str, spelling: str, keys: tuple[str, ...]) -> str:
-    """The place where a key is shown, without the key, nor another one beside it."""
+    """The place where a key is shown, without that key and without any other."""
     before, _, after = text.partition(spelling)
     for hidden in (spelling for key in keys for spelling in _spellings(key).values()):
         before, after = before.replace(hidden, "****"), after.replace(hidden, "****")

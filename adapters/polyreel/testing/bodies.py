@@ -6,14 +6,18 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
+from ..places import JsonObject
 from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
 from .requests import TEXT, URLS
 
 
-def bodies(provider: Provider, route: Route) -> st.SearchStrategy[dict[str, Any]]:
-    """Bodies that the vendor accepts for a route: drawn from its schema, and its examples with drawn changes."""
+def bodies(provider: Provider, route: Route) -> st.SearchStrategy[JsonObject]:
+    """Bodies that the vendor accepts for a route.
+
+    They are drawn from its schema, or are its examples with drawn changes.
+    """
     contract, name = provider.contract, route.schema
     drawn = _object(contract, contract.schema(name))
     examples = [
@@ -29,7 +33,7 @@ def bodies(provider: Provider, route: Route) -> st.SearchStrategy[dict[str, Any]
     return st.one_of(drawn, found).filter(lambda body: not contract.accepts(name, body))
 
 
-def _object(contract: Contract, schema: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+def _object(contract: Contract, schema: JsonObject) -> st.SearchStrategy[JsonObject]:
     required = set(schema.get("required", ()))
     fields = {
         name: _value(contract, name, child) for name, child in schema.get("properties", {}).items()
@@ -40,7 +44,7 @@ def _object(contract: Contract, schema: dict[str, Any]) -> st.SearchStrategy[dic
     )
 
 
-def _value(contract: Contract, name: str, node: dict[str, Any]) -> st.SearchStrategy[Any]:
+def _value(contract: Contract, name: str, node: JsonObject) -> st.SearchStrategy[Any]:
     schema = {
         **contract.resolve(node),
         **{key: value for key, value in node.items() if key != "$ref"},
@@ -62,7 +66,7 @@ def _value(contract: Contract, name: str, node: dict[str, Any]) -> st.SearchStra
     return _scalar(name, schema)
 
 
-def _scalar(name: str, schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+def _scalar(name: str, schema: JsonObject) -> st.SearchStrategy[Any]:
     kind = schema.get("type")
     if kind == "integer":
         return st.integers(schema.get("minimum", 0), schema.get("maximum", 20))
@@ -97,17 +101,12 @@ JSON: Final = st.recursive(
 
 @st.composite
 def malformed(draw: st.DrawFn, provider: Provider, route: Route) -> Any:
-    """Bodies that are wrong somehow: good ones with anything for a value, with keys added, or nothing good at all."""
+    """Bodies that may be wrong: good ones with other values or more members, or any JSON value."""
     if draw(st.integers(0, 9)) == 0:
         return draw(JSON)
     body = draw(_object(provider.contract, provider.contract.schema(route.schema)))
-    names = draw(
-        st.lists(
-            st.sampled_from([*provider.contract.schema(route.schema)["properties"]]), max_size=3
-        )
-    )
-    wrong = {name: draw(JSON) for name in names}
-    stray = (
-        draw(st.dictionaries(st.text(max_size=8), JSON, max_size=2)) if draw(st.booleans()) else {}
-    )
-    return {**body, **wrong, **stray}
+    known = st.sampled_from([*provider.contract.schema(route.schema)["properties"]])
+    wrong = {name: draw(JSON) for name in draw(st.lists(known, max_size=3))}
+    if not draw(st.booleans()):
+        return {**body, **wrong}
+    return {**body, **wrong, **draw(st.dictionaries(st.text(max_size=8), JSON, max_size=2))}

@@ -1,4 +1,4 @@
-"""The conformance suite: every law and every habit of a vendor, for a package of your own.
+"""The conformance suite, for vendors in packages of your own: the laws, and a job's life.
 
     from polyreel.testing.conformance import ProviderConformance
     from acme_video import AcmeVideo
@@ -7,7 +7,7 @@
         provider = AcmeVideo
         requests = [{"prompt": "a cat", "duration": 5}]
 
-What it calls the simulator for costs nothing, and nothing leaves the machine.
+It calls only the simulator: nothing is paid, and nothing leaves the machine.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from ..errors import (
     WebhookError,
 )
 from ..flows import Reply
+from ..mapping.reports import Allowance
+from ..places import JsonObject
 from ..plans.planning import Plan, plan
 from ..providers.base import webhooks
 from ..providers.base.answers import is_task_id
@@ -45,7 +47,7 @@ from . import laws, replies
 from .bodies import bodies, malformed
 from .contracts import complaints
 from .examples import submittable
-from .keys import KEY, shown
+from .keys import KEY, texts_shown
 from .registration import registered
 from .requests import requests_for
 
@@ -57,7 +59,7 @@ SECRET: Final = "whsec_" + "Y29uZm9ybWFuY2Uta2l0LXNlY3JldC1vZi10ZXN0cw=="
 
 
 class ProviderConformance:
-    """The suite. Subclass it in a test module as `class TestSomething`, and say which provider it is about."""
+    """The suite. Subclass it in a test module as `class TestSomething`, and set `provider`."""
 
     provider: ClassVar[type[Provider]]
     requests: ClassVar[Sequence[Mapping[str, Any]]] = ()
@@ -115,7 +117,7 @@ class ProviderConformance:
 
         tried()
 
-    # -- the tables and the contract ---------------------------------------------------------------
+    # -- the tables and the contract -------------------------------------------------------------
 
     def test_its_facts_are_complete(self, vendor: Provider) -> None:
         """It has an id, a name, a variable for its key, an address, and something to sell."""
@@ -132,15 +134,15 @@ class ProviderConformance:
         assert vendor.poll_floor > 0
 
     def test_the_contract_can_be_simulated(self, vendor: Provider) -> None:
-        """It has all roles, examples and facts about money that the simulator and the ledger work with."""
+        """It has all roles, examples and facts about money that polyreel needs."""
         found = list(complaints(vendor))
         assert not found, "the contract is not complete:\n" + "\n".join(f"- {one}" for one in found)
 
     def test_its_requests_are_served(self, vendor: Provider, request_: Mapping[str, Any]) -> None:
-        """What the vendor is said to serve, it serves."""
+        """The vendor serves the requests that the test class names."""
         plan(request_, vendor).check()
 
-    # -- the laws ------------------------------------------------------------------------------------
+    # -- the laws --------------------------------------------------------------------------------
 
     def test_law_1_what_is_written_reads_back(self, vendor: Provider, route: Route) -> None:
         """A field that a plan calls exact or converted comes back as it was."""
@@ -151,16 +153,17 @@ class ProviderConformance:
         self.holds(lambda body: laws.writes_back(body, vendor, route), bodies(vendor, route))
 
     def test_law_3_every_leaf_has_exactly_one_verdict(self, vendor: Provider, route: Route) -> None:
-        """Nothing of a request, or of a body however malformed, is lost without a word."""
+        """Nothing of a request, or of any body, is lost without a verdict."""
         self.holds(
-            lambda request: laws.every_leaf_told(request, vendor, route), requests_for(route)
+            lambda request: laws.every_leaf_has_a_verdict(request, vendor, route),
+            requests_for(route),
         )
         others = st.sampled_from(list(all_providers().values()))
         wrong = st.one_of(bodies(vendor, route), malformed(vendor, route))
         self.holds(lambda body, target: laws.accounted(body, vendor, target), wrong, others)
 
     def test_law_4_everything_is_known(self, vendor: Provider, route: Route) -> None:
-        """Every native property is mapped or listed with a reason, and what is offered can really be sent."""
+        """Every native property is mapped or listed with a reason; what is offered can be sent."""
         laws.totality(vendor, route)
         laws.offered_is_accepted(vendor, route)
 
@@ -171,25 +174,26 @@ class ProviderConformance:
     def test_law_6_lenience_is_idle(self, vendor: Provider, route: Route) -> None:
         """What strictness accepts, the lenient policies send unchanged."""
 
-        def law(request: Any, policy: Any) -> None:
+        def law(request: JsonObject, policy: Allowance) -> None:
             laws.lenience_is_idle(request, vendor, dict.fromkeys(request, policy))
 
-        self.holds(law, requests_for(route, stray=False), st.sampled_from(["drop", "nearest"]))
+        policies = st.sampled_from(["drop", "nearest"])
+        self.holds(law, requests_for(route, stray=False), policies)
 
     def test_law_8_a_detour_loses_no_less(self, vendor: Provider, route: Route) -> None:
-        """What is lost on the straight way to another vendor is lost over a third one too; and there is a way back."""
+        """What is lost on the direct way is lost over a third vendor too; a way back exists."""
         others = st.sampled_from(list(all_providers().values()))
 
-        def law(body: Any, middle: Provider, target: Provider) -> None:
+        def law(body: JsonObject, middle: Provider, target: Provider) -> None:
             laws.triangle(body, vendor, route, middle, target)
             laws.there_and_back(body, vendor, route, target)
 
         self.holds(law, bodies(vendor, route), others, others)
 
-    # -- replies ---------------------------------------------------------------------------------------
+    # -- replies ---------------------------------------------------------------------------------
 
     def test_status_words_mean_something(self, vendor: Provider) -> None:
-        """The table is in lower case and leads to states; every example's word means what it is called."""
+        """The table is in lower case and leads to states; every example is read as its state."""
         assert vendor.statuses, "there are no status words: no job would ever end"
         for word, status in vendor.statuses.items():
             assert word == word.strip().lower(), f"{word!r} is not in lower case"
@@ -211,7 +215,7 @@ class ProviderConformance:
         def law(word: str) -> None:
             if word.strip().lower() not in vendor.statuses:
                 assert status_of(word, vendor.statuses) == "unknown"
-                for body in replies.worded(vendor, word):
+                for body in replies.with_status_word(vendor, word):
                     assert vendor.read(Reply(200, {}, replies.encoded(body))).status not in FINAL
 
         self.holds(
@@ -220,12 +224,12 @@ class ProviderConformance:
         )
 
     def test_garbage_never_becomes_a_success(self, vendor: Provider) -> None:
-        """Whatever comes in the place of a reply: it is read without an exception of its own, and is no success."""
+        """Whatever comes instead of a reply raises only BadReplyError, and is no success."""
         self.holds(lambda content: replies.not_a_success(vendor, content), replies.garbage(vendor))
-        self.holds(lambda body: replies.readable(vendor, body), replies.spoiled(vendor))
+        self.holds(lambda body: replies.readable(vendor, body), replies.with_wrong_value(vendor))
 
     def test_task_ids_are_safe(self, vendor: Provider) -> None:
-        """Simulated ids are ids, and differ; no id, however hostile, leads a status query to another address."""
+        """Simulated ids are valid, and differ; no id leads a status query to another address."""
         letters = ["abcdefghijklmnopqrstuvwxyz012345", "z9" * 16]
         made = {
             vendor.new_task_id(number, 1_790_000_000, text) for number in (1, 2) for text in letters
@@ -238,7 +242,7 @@ class ProviderConformance:
             with pytest.raises(TaskNotFoundError):
                 next(vendor.get(hostile))
 
-    # -- a job's life in the simulator -----------------------------------------------------------------
+    # -- a job's life in the simulator -----------------------------------------------------------
 
     def test_a_job_runs_to_its_end(
         self, client: Client, simulator: Simulator, route: Route
@@ -255,12 +259,13 @@ class ProviderConformance:
         assert simulator.bill.count() == 1
 
     def test_several_jobs_are_told_apart(self, client: Client, made: Plan) -> None:
-        """Asked about together, as far as the vendor can be, each job is told of under its own id, and no other is."""
+        """Where the vendor reports on several jobs together, each is found under its own id."""
         jobs, vendor = [client.submit(made) for _ in range(3)], made.provider
         if vendor.survey is not None:
             nobody = vendor.new_task_id(999, 1_790_000_000, "z9" * 16)
-            told = run(vendor.ask_about([*(job.id for job in jobs), nobody]), client.wire)
-            assert {identity: facts.status for identity, facts in told.items()} == {
+            asked = [*(job.id for job in jobs), nobody]
+            found = run(vendor.ask_about(asked), client.wire)
+            assert {identity: facts.status for identity, facts in found.items()} == {
                 job.id: client.get(job).status for job in jobs
             }
         done = {end.job.id: end for end in client.as_completed(jobs)}
@@ -285,7 +290,7 @@ class ProviderConformance:
     def test_every_documented_error_is_read(
         self, client: Client, simulator: Simulator, made: Plan
     ) -> None:
-        """An error that proves a refusal is one; any other may have been billed, and is told so."""
+        """An error that proves a refusal is a RejectedError; any other may have been billed."""
         client.retries = 0
         assert made.route
         paid = made.provider.operation(made.route)
@@ -304,24 +309,26 @@ class ProviderConformance:
     def test_one_call_is_billed_at_most_once(
         self, client: Client, simulator: Simulator, made: Plan, fault: str
     ) -> None:
-        """Whatever goes wrong with a submit: at most one bill, and the caller is told what it may have cost."""
+        """Whatever goes wrong with a submit, it is billed at most once, and the error says so."""
         simulator.inject(fault, made.vendor)
-        told = "yes"
+        billed = "yes"
         try:
             done = client.wait(client.submit(made))
         except SubmitError as error:
-            told = error.billed
+            billed = error.billed
         else:
             assert done.status == "succeeded"
         assert [name for _, name in simulator.fired] == [fault]
         allowed = {"yes": {1}, "maybe": {0, 1}, "no": {0}}
-        assert simulator.bill.count() in allowed[told], f"told that it was billed: {told}"
+        assert simulator.bill.count() in allowed[billed], (
+            f"the client said that it was billed: {billed}"
+        )
         assert simulator.bill.count() == 1 or not FAULTS[fault].accepted
 
     def test_a_bad_poll_harms_nothing(
         self, client: Client, simulator: Simulator, made: Plan, poll_fault: str
     ) -> None:
-        """A status query that goes wrong once changes nothing: the job is waited for, and succeeds."""
+        """A status query that goes wrong once changes nothing: the wait goes on to the success."""
         job = client.submit(made)
         simulator.inject(poll_fault, made.vendor)
         assert client.wait(job).status == "succeeded"
@@ -338,7 +345,7 @@ class ProviderConformance:
         assert client.wait(job).status == "succeeded"
 
     def test_an_unknown_task_is_not_found(self, client: Client, made: Plan) -> None:
-        """A task that the vendor does not have is told apart from one that runs."""
+        """A task that the vendor does not have raises TaskNotFoundError."""
         job = client.submit(made)
         with pytest.raises(TaskNotFoundError):
             client.get(
@@ -348,7 +355,7 @@ class ProviderConformance:
     def test_a_repeated_key_is_not_billed_again(
         self, client: Client, simulator: Simulator, made: Plan
     ) -> None:
-        """Where the contract says that a repeat is answered with the first task, the simulator does so."""
+        """Where the contract says so, a repeated submit is answered with the first task."""
         assert made.route
         policy = made.provider.operation(made.route).spec.get("x-polyreel-idempotency", {})
         if policy.get("mode") != "replay":
@@ -371,14 +378,14 @@ class ProviderConformance:
     def test_no_key_is_shown(self, made: Plan, caplog: pytest.LogCaptureFixture) -> None:
         """The key goes to the vendor, and to nothing that a person or a program reads."""
         caplog.set_level("DEBUG")
-        found = [text for text in shown(made) if KEY in text]
+        found = [text for text in texts_shown(made) if KEY in text]
         assert found == []
         assert KEY not in caplog.text
 
-    # -- webhooks --------------------------------------------------------------------------------------
+    # -- webhooks --------------------------------------------------------------------------------
 
     def test_webhooks_are_read(self, client: Client, simulator: Simulator, made: Plan) -> None:
-        """What the vendor calls back with names the job and its state; a forged call is refused."""
+        """A webhook names the job and its state; a forged one is refused."""
         webhook = made.provider.webhook
         if webhook is None:
             pytest.skip("the vendor declares no webhooks")

@@ -1,6 +1,7 @@
-"""What the simulator, and whoever pays, need of a vendor's contract. Each check yields complaints, in words.
+"""Checks that a vendor's contract has all that the simulator and the ledger need.
 
-CONTRIBUTING.md lists the rules; these are those that the rest of polyreel relies on.
+Each check yields complaints. CONTRIBUTING.md lists all rules for contracts; the rules here are
+those that the rest of polyreel relies on.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ..mapping.rows import Field
-from ..places import leaves
+from ..places import JsonObject, leaves
 from ..providers.base.contract import Contract, Operation
 from ..providers.base.provider import Provider
 from ..serving.answers import USUAL
@@ -45,14 +46,17 @@ def complaints(provider: Provider) -> Iterator[str]:
     contract = provider.contract
     yield from _document(contract)
     for call in contract.operations.values():
-        for check in (_role, _money, _states, _errors, _fitting, _open_words):
+        for check in CHECKS:
             yield from (f"{call.id}: {complaint}" for complaint in check(provider, call))
     yield from _routes(provider)
     yield from (f"to do: {text}" for text in dict.fromkeys(unfinished(provider)))
 
 
 def unfinished(provider: Provider) -> Iterator[str]:
-    """What `polyreel new-vendor` left to a person, in the contract and in the tables: texts that begin with TODO."""
+    """The texts in the contract and in the tables that begin with TODO.
+
+    `polyreel new-vendor` leaves them to a person.
+    """
     for at, value in leaves(provider.contract.document):
         if isinstance(value, str) and value.startswith(TODO):
             yield f"openapi.json {at}: {value.removeprefix(TODO)[:160]}"
@@ -90,21 +94,23 @@ def _role(provider: Provider, call: Operation) -> Iterator[str]:
 
 
 def _money(provider: Provider, call: Operation) -> Iterator[str]:
-    """A paid call says whether a repeat pays again, and which statuses prove that nothing was accepted."""
+    """Whether a paid call says if a repeat is billed again, and which statuses prove a refusal."""
     if call.role not in {"create", "stream"}:
         return
     policy = call.spec.get("x-polyreel-idempotency", {})
     if policy.get("mode") not in {"none", "replay", "reject"}:
-        yield "x-polyreel-idempotency: mode is none, replay or reject: does a repeated call pay again?"
+        question = "does a repeated call pay again?"
+        yield f"x-polyreel-idempotency: mode is none, replay or reject: {question}"
     if (policy.get("mode") == "none") == ("header" in policy):
         yield "x-polyreel-idempotency: a key travels in a header, and without keys there is none"
     proof = call.spec.get("x-polyreel-not-accepted", [])
     if not proof or not set(proof) <= PROOF:
-        yield f"x-polyreel-not-accepted {proof}: list those of {sorted(PROOF)} that prove that nothing was accepted"
+        known = f"list those of {sorted(PROOF)} that prove that nothing was accepted"
+        yield f"x-polyreel-not-accepted {proof}: {known}"
 
 
 def _states(provider: Provider, call: Operation) -> Iterator[str]:
-    """The simulator answers with the contract's own examples."""
+    """Whether the contract has the examples that the simulator answers with."""
     shown = {name for status, _, name, _ in provider.contract.replies(call) if status < 300}
     for name in sorted(ROLES.get(call.role, frozenset()) - shown):
         yield f"no example reply is called {name}"
@@ -144,7 +150,7 @@ def _errors(provider: Provider, call: Operation) -> Iterator[str]:
             yield f"HTTP {status} has a body and no example of it"
 
 
-def _fitting(provider: Provider, call: Operation) -> Iterator[str]:
+def _examples_fit(provider: Provider, call: Operation) -> Iterator[str]:
     for status, kind, name, value in provider.contract.replies(call):
         schema = (
             provider.contract.reply_schema(call, status) if kind == "application/json" else None
@@ -157,21 +163,23 @@ def _fitting(provider: Provider, call: Operation) -> Iterator[str]:
 
 
 def _open_words(provider: Provider, call: Operation) -> Iterator[str]:
-    """A status word that is new must never lose a paid task id."""
+    """Whether status words are open: a reply with a new word must not lose a paid task id."""
     for status in call.spec["responses"]:
         schema = (
             provider.contract.reply_schema(call, int(status)) if status.startswith("2") else None
         )
         for place in provider.reads.status if schema is not None else ():
-            if any(
-                "enum" in node or "const" in node for node in _at(provider.contract, schema, place)
-            ):
-                yield f"HTTP {status}: {place} is a closed list of words: make it a string with examples"
+            nodes = _schemas_of_place(provider.contract, schema, place)
+            if any("enum" in node or "const" in node for node in nodes):
+                advice = "make it a string with examples"
+                yield f"HTTP {status}: {place} is a closed list of words: {advice}"
 
 
-def _at(contract: Contract, schema: Any, place: str) -> Iterator[Mapping[str, Any]]:
-    """The schemas of a dotted place, alternatives included."""
-    nodes = [schema]
+def _schemas_of_place(
+    contract: Contract, schema: JsonObject | None, place: str
+) -> Iterator[Mapping[str, Any]]:
+    """The schemas of a dotted place, all alternatives included."""
+    nodes: list[Any] = [schema]
     for part in [*place.split("."), None]:
         nodes = [contract.resolve(node) for node in nodes if isinstance(node, Mapping)]
         nodes += [
@@ -187,6 +195,10 @@ def _at(contract: Contract, schema: Any, place: str) -> Iterator[Mapping[str, An
     yield from nodes
 
 
+CHECKS: Final = (_role, _money, _states, _errors, _examples_fit, _open_words)
+"""Every check of one call."""
+
+
 def _routes(provider: Provider) -> Iterator[str]:
     for route in provider.routes:
         where = f"the route {route.model} {route.workflow}"
@@ -197,7 +209,8 @@ def _routes(provider: Provider) -> Iterator[str]:
             one for one in calls if one.method == route.operation.METHOD and one.role == "create"
         ]
         if not paid:
-            yield f"{where} calls {route.operation.METHOD} {route.operation.PATH}, which has not the role create"
+            called = f"{route.operation.METHOD} {route.operation.PATH}"
+            yield f"{where} calls {called}, which has not the role create"
         elif route.schema not in paid[0].request_schemas:
             yield f"{where} sends a {route.schema}, which {paid[0].id} does not take"
 

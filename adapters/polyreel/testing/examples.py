@@ -1,4 +1,4 @@
-"""One request for every route: what a test submits where it does not matter what is asked."""
+"""One request for every route, for tests where it does not matter what is asked."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ from .laws import VALUES, planned
 def submittable(
     provider: Provider, route: Route, requests: Sequence[Mapping[str, Any]] = ()
 ) -> Plan:
-    """A plan of one route: for one of these requests, for an example of the spec, or for the plainest request.
+    """A plan of one route.
 
-    AssertionError where the vendor serves none of them, with the reasons of the last.
+    It is for one of these requests, for an example of the spec, or for a plain request.
+    AssertionError where the vendor serves none of them, with the reasons for the last.
     """
-    told: list[str] = []
+    reasons: list[str] = []
     for request in _candidates(provider, route, requests):
         made = planned(request, provider, route)
         if made.route is route and not made.refused:
             return made
-        told = [f"{request}: {violation.message}" for violation in made.violations]
-    raise AssertionError(f"no request asks for {route.model} {route.workflow}; {'; '.join(told)}")
+        reasons = [f"{request}: {violation.message}" for violation in made.violations]
+    raise AssertionError(
+        f"no request asks for {route.model} {route.workflow}; {'; '.join(reasons)}"
+    )
 
 
 def _candidates(

@@ -1,4 +1,4 @@
-"""Looks for a key in everything that a live client says about a job."""
+"""Collects all texts that a live client writes about a job, to look for a key in them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY: Final = "sk-conformance-" + "0123456789abcdef"
 SPEED: Final = 1000.0
 
 
-def shown(plan: Plan) -> Iterator[str]:
+def texts_shown(plan: Plan) -> Iterator[str]:
     """All texts about a live client, a job and an error, from a simulated vendor on loopback."""
     for keys in (None, frozenset({"another key"})):
         simulator = Simulator(clock=RunningClock(SPEED), seed=1, keys=keys)

@@ -1,4 +1,7 @@
-"""The laws of the lens, as plain functions of a provider and a route: each raises AssertionError where it is broken."""
+"""The laws of the mapping, as functions of a provider and a route.
+
+Each raises AssertionError, or PlaceError, where its law is broken.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..mapping.reports import ConflictError, Fate, MappingReport
+from ..mapping.reports import Allowance, ConflictError, Fate, MappingReport
 from ..mapping.rows import Field, Group
 from ..mapping.workflows import WORKFLOWS, kind_of
-from ..places import leaves
+from ..places import Json, JsonObject, get, leaves, pointer_parts, value_at
 from ..plans.capabilities import NOT_FIELDS, Capability, capabilities
 from ..plans.planning import Plan, plan, plan_checked
 from ..plans.reading import UnreadableBodyError, read
@@ -20,13 +23,6 @@ from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
 
 CARRIED: Final = {Fate.EXACT, Fate.CONVERTED}
-
-
-def at(value: Any, pointer: str) -> Any:
-    """The value at a JSON pointer."""
-    for part in pointer.strip("/").split("/"):
-        value = value[int(part)] if isinstance(value, list) else value[part]
-    return value
 
 
 def planned(request: Mapping[str, Any], provider: Provider, route: Route) -> Plan:
@@ -47,10 +43,11 @@ def reads_back(request: Mapping[str, Any], provider: Provider, route: Route) -> 
     again = {**provider.defaults(route), **reading.request}
     for verdict in made.verdicts:
         if verdict.source and verdict.verdict in CARRIED and verdict.field != "extra":
-            assert at(again, verdict.source) == at(request, verdict.source)
+            place = pointer_parts(verdict.source)
+            assert value_at(again, place) == value_at(dict(request), place)
 
 
-def canonical(body: Mapping[str, Any], provider: Provider, route: Route) -> dict[str, Any] | None:
+def canonical(body: Mapping[str, Any], provider: Provider, route: Route) -> JsonObject | None:
     """The body as polyreel writes it; None where it cannot be read or written without a loss."""
     if provider.contract.accepts(route.schema, dict(body)):
         return None
@@ -65,35 +62,37 @@ def canonical(body: Mapping[str, Any], provider: Provider, route: Route) -> dict
 
 
 def writes_back(body: Mapping[str, Any], provider: Provider, route: Route) -> None:
-    """Law 2: writing what was read is the canonical body, and that is a fixed point; it says what the body said."""
+    """Law 2: writing what was read gives the canonical body.
+
+    Reading and writing that one again changes nothing, and it says what the body said.
+    """
     first = canonical(body, provider, route)
     if first is None:
         return
     assert canonical(first, provider, route) == first
-    # Nothing that the body says is gone or changed, but what its reading told.
+    # Nothing that the body says is gone or changed, except what its reading reports.
     reading = read(body, provider, route.operation.PATH, route.model)
-    told = {
+    reported = {
         entry.source for entry in reading.entries if entry.fate in {Fate.DROPPED, Fate.CONVERTED}
     }
     for pointer, value in leaves(dict(body)):
-        if not any(pointer == place or pointer.startswith(place + "/") for place in told):
-            assert at(first, pointer) == value
+        if not any(pointer == place or pointer.startswith(place + "/") for place in reported):
+            assert value_at(first, pointer_parts(pointer)) == value
 
 
-def every_leaf_told(request: Mapping[str, Any], provider: Provider, route: Route) -> None:
-    """Law 3: nothing the caller said is left without a word, and nothing is told twice."""
+def every_leaf_has_a_verdict(request: Mapping[str, Any], provider: Provider, route: Route) -> None:
+    """Law 3: every leaf of a request has exactly one verdict; what is carried is in the body."""
     made = planned(request, provider, route)
-    assert sorted(v.source for v in made.verdicts if v.source) == sorted(
-        pointer for pointer, _ in leaves(dict(request))
-    )
+    judged = sorted(verdict.source for verdict in made.verdicts if verdict.source)
+    assert judged == sorted(pointer for pointer, _ in leaves(dict(request)))
     for verdict in made.verdicts if not made.refused else ():
         inside = verdict.target.rpartition("/")[0]
         if inside and verdict.verdict in CARRIED:
-            at(made.body, inside)  # raises where the body has no such place
+            value_at(made.body, pointer_parts(inside))  # raises where the body has no such place
 
 
 def totality(provider: Provider, route: Route) -> None:
-    """Law 4: every shared field has an answer, every native property is mapped or listed with a reason."""
+    """Law 4: every native property is mapped, or listed with a reason; no two rows overlap."""
     native = set(provider.contract.properties(route.schema))
     known = set(route.by_place) | set(route.ignored)
     assert native <= known, f"native fields that nobody speaks of: {native - known}"
@@ -108,28 +107,24 @@ def totality(provider: Provider, route: Route) -> None:
     names = [name for row in route.rows for name in row.names]
     assert len(places) == len(set(places)), "two rows write one place"
     assert len(names) == len(set(names)), "two rows claim one shared field"
-    for place, schema in (
-        (place, provider.contract.property(route.schema, place)) for place in native
-    ):
-        _default_readable(route, place, schema or {})
+    for place in native:
+        _check_documented_words(route, place, provider.contract.property(route.schema, place) or {})
 
 
-def _default_readable(route: Route, place: str, schema: Mapping[str, Any]) -> None:
+def _check_documented_words(route: Route, place: str, schema: Mapping[str, Any]) -> None:
     """A documented default, and every documented word, has a shared meaning."""
     row = route.by_place.get(place)
     if isinstance(row, Field) and row.native == place:
-        for value in [
-            *schema.get("enum", ()),
-            *([schema["default"]] if "default" in schema else ()),
-        ]:
-            body: dict[str, Any] = {}
+        default = [schema["default"]] if "default" in schema else []
+        for value in [*schema.get("enum", ()), *default]:
+            body: JsonObject = {}
             report = MappingReport()
             row.write({row.shared: row.codec.decode(value, {})}, body, {}, report)
-            assert at(body, place.replace(".", "/")) == value
+            assert get(body, place) == value
 
 
 def sound(request: Mapping[str, Any], provider: Provider, route: Route) -> None:
-    """Law 5: what is not refused fits the closed contract, and the generated model agrees to the letter."""
+    """Law 5: what is not refused fits the closed contract, and the generated model agrees."""
     made = planned(request, provider, route)
     if made.refused or made.route is None:
         assert made.violations
@@ -142,10 +137,9 @@ def sound(request: Mapping[str, Any], provider: Provider, route: Route) -> None:
 
 
 def offered_is_accepted(provider: Provider, route: Route) -> None:
-    """What a table and a contract offer is not refused: every choice and both ends of every range can be sent."""
-    needed = {"motion-control": ("motion_video", "character_image")}.get(
-        route.workflow, WORKFLOWS[route.workflow][:1]
-    )
+    """What a vendor offers is not refused: all choices and both ends of every range can be sent."""
+    inputs = WORKFLOWS[route.workflow]
+    needed = inputs[: 2 if route.workflow == "motion-control" else 1]
     base = {"model": route.model, **{name: VALUES[name][0] for name in needed}}
     for item in capabilities(provider, route):
         for value in _values(item) if item.offered else ():
@@ -154,9 +148,9 @@ def offered_is_accepted(provider: Provider, route: Route) -> None:
                 for extra in ({}, {"prompt": "x"}, {"shots": VALUES["shots"][0]})
             ]
             plans = [planned(request, provider, route) for request in variants]
-            told = [problem.reason for made in plans for problem in made.problems]
+            reasons = [problem.reason for made in plans for problem in made.problems]
             assert any(not made.refused for made in plans), (
-                f"{item.field}={value!r} is offered and refused: {told}"
+                f"{item.field}={value!r} is offered and refused: {reasons}"
             )
 
 
@@ -182,9 +176,10 @@ WORDS: Final = {"on": True, "off": False}
 
 
 def _values(item: Capability) -> list[Any]:
+    """The values of a field that a vendor offers: all choices, or the ends of its range."""
     extent = item.extent
     if item.field == "shots":
-        # One form of shots or the other: which one is the vendor's choice.
+        # A vendor takes one form of shots or the other.
         return [VALUES["shots"][0 if len(item.native) > 1 else 1]]
     if extent.choices is not None:
         words = [WORDS.get(choice, choice) for choice in extent.choices]
@@ -199,7 +194,9 @@ def _values(item: Capability) -> list[Any]:
     return VALUES.get(item.field, [])
 
 
-def lenience_is_idle(request: Mapping[str, Any], provider: Provider, allow: Any) -> None:
+def lenience_is_idle(
+    request: Mapping[str, Any], provider: Provider, allow: Mapping[str, Allowance]
+) -> None:
     """Law 6: an allowance that is not needed is not used."""
     strict = plan(request, provider)
     if not strict.refused:
@@ -223,9 +220,8 @@ def triangle(
     around = losses(first) | losses(second)
     if second.refused:
         return
-    assert {f for f in losses(straight) if f in straight.reading.request} <= around | _defaulted(
-        first
-    ) | _defaulted(second)
+    lost = {name for name in losses(straight) if name in straight.reading.request}
+    assert lost <= around | _defaulted(first) | _defaulted(second)
 
 
 def _defaulted(done: Translation) -> set[str]:
@@ -246,7 +242,7 @@ def there_and_back(
     assert {name: other.get(name) for name in one} == one
 
 
-def meaning(body: dict[str, Any], provider: Provider, route: Route) -> dict[str, Any]:
+def meaning(body: JsonObject, provider: Provider, route: Route) -> JsonObject:
     """What a body asks for, the vendor's defaults included."""
     reading = read(body, provider, model=route.model)
     said = {**provider.defaults(reading.route), **reading.request}
@@ -255,7 +251,7 @@ def meaning(body: dict[str, Any], provider: Provider, route: Route) -> dict[str,
     return said
 
 
-def accounted(body: Any, source: Provider, target: Provider) -> None:
+def accounted(body: Json, source: Provider, target: Provider) -> None:
     """Every leaf of a body has exactly one verdict, whatever the body is; a refusal says why."""
     done = translate(body, source, target)
     if isinstance(body, dict):

@@ -1,4 +1,7 @@
-"""The guard: while it stands, no socket leaves loopback, and an attempt is told even where the code swallows it."""
+"""A guard over the network: while it is active, no socket leaves loopback.
+
+An attempt is reported even where the code under test swallows the exception.
+"""
 
 from __future__ import annotations
 
@@ -12,32 +15,35 @@ import pytest
 from attrs import define, field
 
 INTERNET: Final = frozenset({socket.AF_INET, socket.AF_INET6})
-ADVICE: Final = """\
-Only loopback is allowed here: {reason}.
-Point the code at the simulator instead: an httpx client by `transport=polyreel_transport`, anything else by the
-base URL `polyreel_server.base_url(vendor)`.
-To allow the network: @pytest.mark.polyreel(network=True) for this test, --polyreel-allow-network for this run,
-or `polyreel_block_network = off` in pytest's configuration."""
+ADVICE: Final = (
+    "Only loopback is allowed here: {reason}.\n"
+    "Point the code at the simulator instead: an httpx client by `transport=polyreel_transport`, "
+    "anything else by the\n"
+    "base URL `polyreel_server.base_url(vendor)`.\n"
+    "To allow the network: @pytest.mark.polyreel(network=True) for this test, "
+    "--polyreel-allow-network for this run,\n"
+    "or `polyreel_block_network = off` in pytest's configuration."
+)
 
 
 class NetworkBlockedError(RuntimeError):
     """A test tried to leave the machine.
 
-    It is no OSError on purpose: code that tries again after those would only make the test slow.
+    It is no OSError, because code that tries again after an OSError would make the test slow.
     """
 
 
 @define(eq=False)
 class Guard:
-    """What one test tried."""
+    """The guard over one test, with the attempts that the test made."""
 
     reason: str
-    """Why this test is guarded."""
+    """Why the test may only reach loopback."""
     attempts: list[str] = field(factory=list, init=False)
-    """What was tried and not yet told, without repetitions."""
+    """The attempts that are not reported yet, without repetitions."""
 
     def refuse(self, host: object, port: object, call: str) -> NetworkBlockedError:
-        """Note an attempt; the result is the exception for who made it."""
+        """Note an attempt, and return the exception to raise."""
         name = host.decode("ascii", "replace") if isinstance(host, bytes | bytearray) else str(host)
         attempt = f"{name}{'' if port is None else f' port {port}'} ({call})"
         if attempt not in self.attempts:
@@ -50,31 +56,34 @@ class Guard:
         )
 
     @contextmanager
-    def telling(self, item: pytest.Item, phase: str) -> Iterator[None]:
-        """Fail a phase of a test that ends well and in which something was tried; explain one that fails anyway."""
+    def reporting(self, item: pytest.Item, phase: str) -> Iterator[None]:
+        """Report the attempts of one phase of a test.
+
+        A phase that would pass fails; one that fails for another reason gets a section about them.
+        """
         try:
             yield
         except NetworkBlockedError:
-            self._told()  # it tells itself
+            self._take_report()  # the exception says it
             raise
         except BaseException:
-            if told := self._told():
-                item.add_report_section(phase, "network", told)
+            if report := self._take_report():
+                item.add_report_section(phase, "network", report)
             raise
-        if told := self._told():
-            pytest.fail(told, pytrace=False)
+        if report := self._take_report():
+            pytest.fail(report, pytrace=False)
 
-    def _told(self) -> str | None:
+    def _take_report(self) -> str | None:
+        """The text about the attempts so far, which are then forgotten."""
         attempts, self.attempts = self.attempts, []
         return self._text(attempts) if attempts else None
 
     @contextmanager
-    def standing(self) -> Iterator[None]:
-        """Stand guard over every socket of the process. Guards may stand inside each other."""
+    def active(self) -> Iterator[None]:
+        """Guard every socket of the process while the block runs. Guards can be nested."""
         own = vars(socket.socket)
-        before = {
-            name: own.get(name) for name in ADDRESSES if hasattr(socket.socket, name)
-        }  # not all on Windows
+        # Windows does not have all of these methods.
+        before = {name: own.get(name) for name in ADDRESSES if hasattr(socket.socket, name)}
         look_up = socket.getaddrinfo
         for name in before:
             setattr(socket.socket, name, _guarded(self, name, getattr(socket.socket, name)))
@@ -84,7 +93,7 @@ class Guard:
         finally:
             socket.getaddrinfo = look_up
             for name, method in before.items():
-                if method is None:  # it was, and is again, the one of the class below
+                if method is None:  # it is inherited from the class below
                     delattr(socket.socket, name)
                 else:
                     setattr(socket.socket, name, method)
@@ -96,35 +105,30 @@ ADDRESSES: Final[dict[str, Callable[[tuple[Any, ...]], Any]]] = {
     "sendto": lambda arguments: arguments[-1] if len(arguments) > 1 else None,
     "sendmsg": lambda arguments: arguments[3] if len(arguments) > 3 else None,
 }
-"""The methods that say where to go, and which of their arguments says it."""
+"""The methods that take an address, each with the way to find it in their arguments."""
 
 
 def _guarded(guard: Guard, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-    find = ADDRESSES[name]
+    address_in = ADDRESSES[name]
 
-    def method(self: socket.socket, *arguments: Any) -> Any:
+    def method(self: socket.socket, *arguments: object) -> object:
         __tracebackhide__ = True
-        address = find(arguments)
-        if (
-            self.family in INTERNET
-            and isinstance(address, tuple)
-            and address
-            and not is_here(address[0])
-        ):
-            # Closed, because who made it may only expect an OSError, and would leave it open.
+        address = address_in(arguments)
+        is_internet = self.family in INTERNET and isinstance(address, tuple) and bool(address)
+        if is_internet and not is_here(address[0]):
+            # Callers may expect only an OSError, and would leave the socket open.
             self.close()
-            raise guard.refuse(
-                address[0], address[1] if len(address) > 1 else None, f"socket.{name}"
-            )
+            port = address[1] if len(address) > 1 else None
+            raise guard.refuse(address[0], port, f"socket.{name}")
         return real(self, *arguments)
 
     return method
 
 
 def _guarded_look_up(guard: Guard, real: Callable[..., Any]) -> Callable[..., Any]:
-    def getaddrinfo(host: Any, port: Any, *arguments: Any, **options: Any) -> Any:
+    def getaddrinfo(host: object, port: object, *arguments: object, **options: object) -> Any:
         __tracebackhide__ = True
-        # Looking up a number asks nobody.
+        # Looking up a number sends nothing.
         if host and not _number(host) and not is_here(host):
             raise guard.refuse(host, port, "socket.getaddrinfo")
         return real(host, port, *arguments, **options)
@@ -133,7 +137,10 @@ def _guarded_look_up(guard: Guard, real: Callable[..., Any]) -> Callable[..., An
 
 
 def is_here(host: object) -> bool:
-    """Whether a host is this machine: a loopback or unspecified address, `localhost`, or its own name."""
+    """Whether a host is this machine.
+
+    That is a loopback or unspecified address, `localhost`, or the machine's own name.
+    """
     if (number := _number(host)) is not None:
         mapped = getattr(number, "ipv4_mapped", None) or number
         return bool(mapped.is_loopback or mapped.is_unspecified)

@@ -1,7 +1,8 @@
-"""The pytest plugin: fixtures of the simulated vendors, the markers, the options and the guard over the network.
+"""The pytest plugin: fixtures of the simulated vendors, markers, options and the network guard.
 
-pytest loads it in every project that has polyreel installed. So it is thin: what does the work is imported when a
-test asks for it, and a test that asks for nothing of polyreel runs as if it was not there. See docs/testing.md.
+pytest loads it in every project that has polyreel installed. So it imports almost nothing: a test
+that uses a fixture or a marker imports the rest, and any other test runs as if the plugin was not
+there. See docs/testing.md.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ FIXTURES = frozenset(
 MARKERS = (
     "polyreel(seed=0, balance=inf, keys=None, faults=[], vendor=None, speed=100, network=False): "
     "settings of polyreel's fixtures; with network=True the test may leave loopback.",
-    "polyreel_live: the test calls a real vendor and may cost money; it is skipped without --polyreel-live.",
+    "polyreel_live: the test calls a real vendor and may cost money; "
+    "it is skipped without --polyreel-live.",
 )
 BLOCKING = {"auto": None, "on": True, "true": True, "off": False, "false": False}
 
@@ -43,7 +45,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--polyreel-live", action="store_true", help=live)
     allow = "let tests that use polyreel's fixtures or marker open connections to other machines"
     group.addoption("--polyreel-allow-network", action="store_true", help=allow)
-    which = "which tests may only reach loopback: auto (those with polyreel's fixtures or marker), on (all), off (none)"
+    which = (
+        "which tests may only reach loopback: "
+        "auto (those with polyreel's fixtures or marker), on (all), off (none)"
+    )
     parser.addini("polyreel_block_network", which, default="auto")
 
 
@@ -57,7 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say so where a run may cost money."""
+    """Say that a run may cost money."""
     return "polyreel: live tests call real vendors" if config.getoption("--polyreel-live") else None
 
 
@@ -71,7 +76,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
-# -- the guard ---------------------------------------------------------------------------------------
+# -- the guard -----------------------------------------------------------------------------------
 
 GUARD: pytest.StashKey[Guard] = pytest.StashKey()
 
@@ -85,10 +90,8 @@ def _why_guarded(item: pytest.Item) -> str | None:
         or item.get_closest_marker("polyreel_live")
     ):
         return None
-    if next(
-        (one.kwargs["network"] for one in item.iter_markers("polyreel") if "network" in one.kwargs),
-        False,
-    ):
+    markers = item.iter_markers("polyreel")
+    if next((one.kwargs["network"] for one in markers if "network" in one.kwargs), False):
         return None
     if setting:
         return "polyreel_block_network is on"
@@ -98,9 +101,9 @@ def _why_guarded(item: pytest.Item) -> str | None:
     return "the test is marked polyreel" if item.get_closest_marker("polyreel") else None
 
 
-def _telling(item: pytest.Item, phase: str) -> AbstractContextManager[None]:
+def _reporting(item: pytest.Item, phase: str) -> AbstractContextManager[None]:
     guard = item.stash.get(GUARD, None)
-    return guard.telling(item, phase) if guard else nullcontext()
+    return guard.reporting(item, phase) if guard else nullcontext()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -112,13 +115,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     from .network import Guard  # noqa: PLC0415
 
     item.stash[GUARD] = guard = Guard(reason)
-    with guard.standing():
+    with guard.active():
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Refuse a marker that says what nobody understands, also where no fixture reads it."""
+    """Refuse a marker with unknown settings, also where no fixture reads it."""
     if item.get_closest_marker("polyreel"):
         from .simulated import Settings  # noqa: PLC0415
 
@@ -129,26 +132,27 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Fail a test that tried to leave loopback, also where its code has swallowed the error."""
-    with _telling(item, "call"):
+    with _reporting(item, "call"):
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Tell what was tried after the test."""
-    with _telling(item, "teardown"):
+    """Report the attempts that were made after the test."""
+    with _reporting(item, "teardown"):
         return (yield)
 
 
-# -- fixtures ----------------------------------------------------------------------------------------
+# -- fixtures ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def polyreel_simulator(request: pytest.FixtureRequest) -> WatchedSimulator:
-    """All vendors in memory, fresh for each test, with a seed and a clock that jumps instead of waiting.
+    """All vendors in memory, fresh for each test, with a seed and a clock that jumps.
 
-    `bill` is what was billed, `journal` what was asked, `inject(fault)` and `script(vendor, ...)` let things go wrong,
-    `fired` says which faults happened, `clock.advance(seconds)` lets time pass. See @pytest.mark.polyreel.
+    `bill` is what was billed, and `journal` lists the requests. `inject(fault)` and
+    `script(vendor, ...)` let things go wrong, and `fired` lists the faults that happened.
+    `clock.advance(seconds)` lets time pass. See @pytest.mark.polyreel.
     """
     from ..simulator import VirtualClock  # noqa: PLC0415
     from .simulated import Settings  # noqa: PLC0415
@@ -171,7 +175,7 @@ def polyreel_client(
 def polyreel_async_client(
     request: pytest.FixtureRequest, polyreel_simulator: WatchedSimulator
 ) -> AsyncClient:
-    """A `polyreel.AsyncClient` of `polyreel_simulator`. It holds nothing that has to be closed."""
+    """A `polyreel.AsyncClient` of `polyreel_simulator`. It need not be closed."""
     from .simulated import async_client  # noqa: PLC0415
 
     return async_client(polyreel_simulator, request.node)
@@ -179,9 +183,9 @@ def polyreel_async_client(
 
 @pytest.fixture
 def polyreel_transport(polyreel_simulator: WatchedSimulator) -> SimulatedTransport:
-    """`polyreel_simulator` as an httpx transport, for blocking and awaiting clients alike.
+    """`polyreel_simulator` as an httpx transport, for blocking and awaiting clients.
 
-    `httpx.Client(transport=polyreel_transport)` calls the vendors' own URLs, and no socket is opened.
+    `httpx.Client(transport=polyreel_transport)` calls the vendors' own URLs, without a socket.
     """
     from .simulated import transport  # noqa: PLC0415
 
@@ -190,10 +194,10 @@ def polyreel_transport(polyreel_simulator: WatchedSimulator) -> SimulatedTranspo
 
 @pytest.fixture
 def polyreel_server(request: pytest.FixtureRequest) -> Iterator[SimulatedServer]:
-    """A simulator of its own behind a port on loopback, for code in any language, with a clock that runs fast.
+    """Another simulator, behind a port on loopback, for any program. Its clock runs fast.
 
-    `url` is its address, `base_url(vendor)` stands for a vendor's base URL, `bill` is what was billed, `simulator` the
-    rest.
+    `url` is its address, and `base_url(vendor)` replaces a vendor's base URL. `bill` is what was
+    billed, and `simulator` has the rest.
     """
     from .simulated import serving  # noqa: PLC0415
 

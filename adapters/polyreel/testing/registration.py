@@ -1,4 +1,4 @@
-"""Lets polyreel find a vendor whose package is being written, and is not installed yet."""
+"""Lets polyreel find a vendor whose package is not installed yet."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..providers.base.provider import Provider
 
 
 @frozen
-class _Announced:
-    """What an entry point of an installed package looks like to the registry."""
+class _EntryPoint:
+    """Has the part of an entry point of an installed package that the registry uses."""
 
     name: str
     provider: type[Provider]
@@ -24,25 +24,28 @@ class _Announced:
 
 
 def registered(provider: type[Provider]) -> Provider:
-    """The vendor as polyreel finds it. One that no installed package announces is announced for the rest of this
-    process; AssertionError where another one has its id.
+    """The vendor, as polyreel finds it.
+
+    A vendor without an entry point is registered for the rest of this process. AssertionError where
+    another vendor has its id.
     """
     if provider.id not in registry.all_providers():
-        registry.entry_points = _beside(registry.entry_points, provider)  # type: ignore[attr-defined]
+        known = registry.entry_points  # type: ignore[attr-defined]
+        registry.entry_points = _with_provider(known, provider)  # type: ignore[attr-defined]
         registry.all_providers.cache_clear()
     found = registry.get_provider(provider.id)
-    same = (
-        type(found).__qualname__ == provider.__qualname__
-        and type(found).__module__ == provider.__module__
-    )
-    assert same, (
-        f"another vendor is called {provider.id}: {type(found).__module__}.{type(found).__qualname__}"
+    assert _name(type(found)) == _name(provider), (
+        f"another vendor is called {provider.id}: {_name(type(found))}"
     )
     return found
 
 
-def _beside(known: Callable[..., Any], provider: type[Provider]) -> Callable[..., Any]:
-    def entry_points(**selected: Any) -> list[Any]:
-        return [*known(**selected), _Announced(provider.id, provider)]
+def _name(provider: type[Provider]) -> str:
+    return f"{provider.__module__}.{provider.__qualname__}"
+
+
+def _with_provider(known: Callable[..., Any], provider: type[Provider]) -> Callable[..., Any]:
+    def entry_points(**selected: str) -> list[Any]:
+        return [*known(**selected), _EntryPoint(provider.id, provider)]
 
     return entry_points

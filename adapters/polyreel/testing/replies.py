@@ -1,4 +1,4 @@
-"""Replies for tests: a contract's own, changed ones, and what is no reply at all."""
+"""Replies for tests: examples of a contract, changed examples, and content that is no reply."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from ..errors import BadReplyError
 from ..flows import Reply
-from ..places import JsonObject, get, is_missing, leaves, put
+from ..places import (
+    Json,
+    JsonObject,
+    Pointer,
+    get,
+    is_missing,
+    leaves,
+    pointer_parts,
+    put,
+    value_at,
+)
 from ..plans.planning import Plan
 from ..providers.base.answers import first
 from ..providers.base.contract import Operation
@@ -34,13 +44,13 @@ PAGES: Final = (
 )
 
 
-def encoded(body: Any) -> bytes:
-    """A JSON body; half characters are escaped."""
+def encoded(body: Json) -> bytes:
+    """A JSON body; lone surrogates are escaped."""
     return json.dumps(body).encode()
 
 
 def states(provider: Provider) -> Iterator[tuple[str, Any]]:
-    """The examples of the status query that are called like a state, and the create's example of `queued`."""
+    """The examples of states: those of the status query, and that of `queued` of the create."""
     for role, wanted in (("create", STATES[:1]), ("get", STATES)):
         call = provider.contract.operation(role)
         yield from _examples(provider, call, wanted) if call else ()
@@ -61,8 +71,8 @@ def success(provider: Provider) -> JsonObject:
     return found
 
 
-def worded(provider: Provider, word: str) -> Iterator[JsonObject]:
-    """The examples of states, with another status word in every place where one is read."""
+def with_status_word(provider: Provider, word: str) -> Iterator[JsonObject]:
+    """The examples of states, with this word in every place where a status word is read."""
     for _, body in states(provider):
         copy: JsonObject = json.loads(encoded(body))
         for place in provider.reads.status:
@@ -72,34 +82,30 @@ def worded(provider: Provider, word: str) -> Iterator[JsonObject]:
 
 
 def garbage(provider: Provider) -> st.SearchStrategy[bytes]:
-    """What arrives when something else answers in a vendor's place, or when a success breaks off."""
+    """Contents that a vendor does not send: other servers' pages, JSON, and cut-off replies."""
     whole = encoded(success(provider))
     broken = st.integers(0, len(whole) - 1).map(lambda end: whole[:end])
     return st.one_of(st.sampled_from(PAGES), st.binary(max_size=60), JSON.map(encoded), broken)
 
 
-def spoiled(provider: Provider) -> st.SearchStrategy[Any]:
-    """The example of success with anything in the place of one of its values."""
+def with_wrong_value(provider: Provider) -> st.SearchStrategy[Any]:
+    """The example of success with any JSON value in one of its places."""
     body = success(provider)
-    places = [at for at, _ in leaves(body)] or [""]
-    parents = [at.rpartition("/")[0] for at in places if at.count("/") > 1]
-    return st.builds(
-        lambda at, value: _replaced(body, at, value), st.sampled_from(places + parents), JSON
-    )
+    places = [pointer_parts(pointer or "/") for pointer, _ in leaves(body)]
+    parents = [place[:-1] for place in places if len(place) > 1]
+    place = st.sampled_from([*places, *parents])
+    return st.builds(lambda place, value: _replaced(body, place, value), place, JSON)
 
 
-def _replaced(body: JsonObject, at: str, value: Any) -> Any:
-    copy: Any = json.loads(encoded(body))
-    *parents, last = at.strip("/").split("/")
-    node = copy
-    for part in parents:
-        node = node[int(part)] if isinstance(node, list) else node[part]
-    node[int(last) if isinstance(node, list) else last] = value
+def _replaced(body: JsonObject, place: Pointer, value: Json) -> JsonObject:
+    copy: JsonObject = json.loads(encoded(body))
+    parent, last = value_at(copy, place[:-1]), place[-1]
+    parent[int(last) if isinstance(parent, list) else last] = value
     return copy
 
 
 def not_a_success(provider: Provider, content: bytes) -> None:
-    """Content that is no reply is refused as one, or does not say that a job has succeeded."""
+    """Content that is no reply is refused, or is not read as a success."""
     reply = Reply(200, {}, content)
     try:
         facts = provider.read(reply)
@@ -113,19 +119,19 @@ def not_a_success(provider: Provider, content: bytes) -> None:
     provider.request_id(reply)
 
 
-def readable(provider: Provider, body: Any) -> None:
-    """A reply with one strange value is read as far as it makes sense; nothing but BadReplyError comes out of it."""
+def readable(provider: Provider, body: Json) -> None:
+    """A reply with one wrong value is read as far as possible, and raises only BadReplyError."""
     not_a_success(provider, encoded(body))
 
 
 def _says_so(provider: Provider, raw: Mapping[str, Any]) -> bool:
-    """Whether a documented word of success stands where the vendor says it."""
+    """Whether a documented word of success is in a place of the status word."""
     word = first(dict(raw), provider.reads.status)
     return isinstance(word, str) and provider.statuses.get(word.strip().lower()) == "succeeded"
 
 
 def asked_for(provider: Provider, identity: str) -> None:
-    """A status query goes to the address that the contract has for it, with the id in its path."""
+    """A status query goes to the address in the contract, with the id in its path."""
     send = provider.call(provider.get_request(identity))
     call = provider.contract.operation("get")
     assert call is not None

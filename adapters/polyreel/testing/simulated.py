@@ -1,8 +1,8 @@
-"""What the fixtures are made of: simulators, clients and servers, as a test's markers ask for them."""
+"""Makes the simulators, clients and servers of the fixtures, as a test's markers set them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from ..simulator.transport import SimulatedTransport
 
 SPEED: Final = 100.0
-"""How fast the clock of `polyreel_server` runs: a job of a five-second clip is over in a third of a second."""
+"""How many times as fast as real time the clock of `polyreel_server` runs.
+
+A job of a five-second clip is over in a third of a second.
+"""
 
 
-def _names(value: Any) -> tuple[str, ...]:
+def _names(value: Iterable[str]) -> tuple[str, ...]:
     if isinstance(value, str) or not all(isinstance(name, str) for name in value):
         raise pytest.UsageError(
             f"a marker of polyreel takes a list of texts here, not {type(value).__name__}"
@@ -32,7 +35,7 @@ def _names(value: Any) -> tuple[str, ...]:
 
 @frozen(kw_only=True)
 class Settings:
-    """What `@pytest.mark.polyreel(...)` can say."""
+    """The settings of `@pytest.mark.polyreel(...)`."""
 
     seed: int = 0
     balance: float = float("inf")
@@ -44,18 +47,20 @@ class Settings:
 
     @classmethod
     def of(cls, item: pytest.Item) -> Settings:
-        """The settings of a test: its own marker's, and where that is silent, its class's and module's."""
-        known, said = [one.name for one in fields(cls)], dict[str, Any]()
+        """The settings of a test: from its own marker, then from those of its class and module."""
+        known = [one.name for one in fields(cls)]
+        given: dict[str, Any] = {}
         for marker in item.iter_markers("polyreel"):
-            strange = [
+            unknown = [
                 *map(repr, marker.args),
                 *(name for name in marker.kwargs if name not in known),
             ]
-            if strange:
-                text = f"@pytest.mark.polyreel takes {', '.join(f'{name}=' for name in known)} but no {strange[0]}"
+            if unknown:
+                names = ", ".join(f"{name}=" for name in known)
+                text = f"@pytest.mark.polyreel takes {names} but no {unknown[0]}"
                 raise pytest.UsageError(text)
-            said = {**marker.kwargs, **said}
-        return cls(**said)
+            given = {**marker.kwargs, **given}
+        return cls(**given)
 
     def simulator(self, clock: VirtualClock | RunningClock) -> WatchedSimulator:
         """A fresh simulator."""
@@ -68,7 +73,7 @@ class Settings:
         return simulator
 
     def _arrange(self, simulator: Simulator, name: str) -> None:
-        """A fault is injected once; anything else is a documented error or end, which is one vendor's."""
+        """Inject a fault once; any other name is a documented error or end of one vendor."""
         if name in FAULTS:
             simulator.inject(name, self.vendor)
         elif self.vendor is not None:
@@ -109,18 +114,21 @@ class SimulatedServer:
     """The simulated vendors behind a port on loopback."""
 
     url: str
-    """The server's address; it tells where the vendors are."""
+    """The server's address, without the path of a vendor."""
     simulator: WatchedSimulator = field(repr=False)
     vendor: str
-    """The vendor that is meant where none is named: the marker's, or the first."""
+    """The vendor to use where none is named: the marker's, or the first."""
 
     def base_url(self, vendor: str | None = None) -> str:
-        """What stands for a vendor's documented base URL, path included; UnknownNameError for no vendor."""
+        """The URL that replaces a vendor's documented base URL, path included.
+
+        UnknownNameError where no vendor has that id.
+        """
         return self.base_urls[get_provider(vendor or self.vendor).id]
 
     @property
     def base_urls(self) -> Mapping[str, str]:
-        """The base URL of every vendor, such as `polyreel.Client(base_urls=...)` takes."""
+        """The base URL of every vendor, as `polyreel.Client(base_urls=...)` takes them."""
         return {vendor: self.url + mount for vendor, mount in server.mounts().items()}
 
     @property
@@ -131,7 +139,7 @@ class SimulatedServer:
 
 @contextmanager
 def serving(item: pytest.Item) -> Iterator[SimulatedServer]:
-    """The simulator of a test behind a port, as long as the block runs."""
+    """The simulator of a test behind a port, while the block runs."""
     settings = Settings.of(item)
     simulator = settings.simulator(RunningClock(settings.speed))
     with server.running(simulator) as url:

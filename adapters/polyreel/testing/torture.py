@@ -1,7 +1,7 @@
-"""Torture: any client at simulated vendors that fail at every turn of a submit, and how many jobs were billed.
+"""Runs any client against simulated vendors whose submits fail, and counts the billed jobs.
 
-A client under test is a program of its own, told by its environment where the vendor is. Each run meets a fresh
-simulator, whose bill is the oracle: it is read when the program has ended.
+The client under test is a program of its own; its environment names the vendor's address. Each run
+has a fresh simulator, whose bill is read when the program has ended.
 """
 
 from __future__ import annotations
@@ -47,23 +47,23 @@ if inspect.isawaitable(result):
         await result
     asyncio.run(wait())
 """
-"""What calls a Python callable in a process of its own; an awaitable that it returns is awaited."""
+"""Calls a Python callable in a process of its own, and awaits what it returns if need be."""
 
 
 @frozen
 class Run:
-    """What one run of a program came to."""
+    """The result of one run of a program."""
 
     vendor: str
     fault: str | None
-    """None in the run without any fault."""
+    """None in a run without a fault."""
     stays: bool
-    """Whether the fault met every submit, or only the first."""
+    """Whether every submit met the fault, or only the first."""
     billed: int
     met: int
     """How many submits met the fault."""
     exit_code: int | None
-    """None where the program did not end in time and was killed; negative where a signal ended it."""
+    """None where the program was killed at its timeout; negative where a signal ended it."""
     seconds: float
     complaint: str
     """The last lines of stderr, without keys."""
@@ -71,45 +71,47 @@ class Run:
 
 @frozen
 class TortureReport:
-    """The double-bill table of a program."""
+    """The results of all runs of a program."""
 
     calls: int
-    """How many submits the program makes on purpose: what is billed beyond that is billed twice."""
+    """How many submits the program makes on purpose; more billed jobs are double bills."""
     baselines: tuple[Run, ...]
+    """The runs without a fault, one for each vendor."""
     cells: tuple[Run, ...]
+    """The runs with a fault."""
 
     @property
-    def strangers(self) -> tuple[Run, ...]:
-        """Runs without a fault that were not billed exactly: nothing can be told of their vendors."""
+    def wrong_baselines(self) -> tuple[Run, ...]:
+        """Baselines that were not billed exactly: faults would prove nothing at their vendors."""
         return tuple(run for run in self.baselines if run.billed != self.calls)
 
     @property
     def exceeding(self) -> tuple[Run, ...]:
-        """The cells that were billed too often, the worst first."""
+        """The runs with a fault that were billed too often, the worst first."""
         found = [run for run in self.cells if run.billed > self.calls]
         return tuple(sorted(found, key=lambda run: -run.billed))
 
 
 @frozen
 class Torture:
-    """What is to be run, and how."""
+    """A program to run, and how to run it."""
 
     command: str
-    """A command line, or `package.module:function` for a Python callable that takes a base URL and a key."""
+    """A command line, or `package.module:function`: a callable that takes a base URL and a key."""
     vendors: Sequence[str] = Factory(lambda: list(all_providers()))
     faults: Sequence[str] = SUBMIT_FAULTS
     calls: int = 1
     timeout: float = 30.0
-    """Seconds that a run may take; what the program has started is killed then."""
+    """Seconds that a run may take; then the program and its children are killed."""
     jobs: int = 2
-    """How many runs there are at once."""
+    """How many runs there are at the same time."""
     speed: float = 10.0
-    """How many times faster than life the simulator's jobs run."""
+    """How many times as fast as real time the simulator's clock runs."""
     variables: Mapping[str, str] = Factory(dict)
-    """More variables for the program; `{url}`, `{key}` and `{vendor}` are filled in."""
+    """More environment variables; `{url}`, `{key}` and `{vendor}` in them are replaced."""
 
     def check(self) -> list[str]:
-        """The program's arguments; RequestError or UnknownNameError where something cannot be meant."""
+        """The program's arguments; RequestError or UnknownNameError where a setting is wrong."""
         for vendor in self.vendors:
             get_provider(vendor)
         for fault in self.faults:
@@ -122,26 +124,27 @@ class Torture:
     def run(
         self, *, keep_going: bool = False, listener: Callable[[Run], None] | None = None
     ) -> TortureReport:
-        """Run the program at every vendor without a fault, then with each.
+        """Run the program against every vendor without a fault, then with each fault.
 
-        RequestError where a run without a fault is not billed exactly as often as the program submits on purpose;
-        with `keep_going` the vendors of such runs are left out. `listener` hears of every run as it ends.
+        RequestError where a run without a fault is not billed exactly `calls` times; with
+        `keep_going`, the vendors of such runs are left out instead. `listener` is called with every
+        run when it has ended.
         """
-        stage = _Stage(self, self.check(), listener or (lambda _: None))
-        with stage.open() as play:
-            baselines = play([(vendor, None, False) for vendor in self.vendors])
+        runner = _Runner(self, self.check(), listener or (lambda _: None))
+        with runner.open() as run_all:
+            baselines = run_all([_Cell(vendor) for vendor in self.vendors])
             first = TortureReport(self.calls, baselines, ())
-            if first.strangers and not keep_going:
-                raise RequestError([explain(run, self.calls) for run in first.strangers])
-            lost = {run.vendor for run in first.strangers}
-            known = [vendor for vendor in self.vendors if vendor not in lost]
+            if first.wrong_baselines and not keep_going:
+                raise RequestError([explain(run, self.calls) for run in first.wrong_baselines])
+            left_out = {run.vendor for run in first.wrong_baselines}
             cells = [
-                (vendor, fault, stays)
+                _Cell(vendor, fault, stays)
                 for fault in self.faults
-                for vendor in known
+                for vendor in self.vendors
+                if vendor not in left_out
                 for stays in (False, True)
             ]
-            return TortureReport(self.calls, baselines, play(cells))
+            return TortureReport(self.calls, baselines, run_all(cells))
 
 
 def explain(run: Run, calls: int) -> str:
@@ -154,15 +157,15 @@ def explain(run: Run, calls: int) -> str:
         if run.billed == 0
         else "that is its own doing (or set the calls)"
     )
-    told = f"; its last words: {run.complaint.splitlines()[-1]}" if run.complaint else ""
+    last = f"; its last words: {run.complaint.splitlines()[-1]}" if run.complaint else ""
     return (
-        f"without any fault {run.vendor} billed {times}: {reason}. The program {end}{told}. "
+        f"without any fault {run.vendor} billed {times}: {reason}. The program {end}{last}. "
         f"It should submit exactly {calls} and read its base URL and key from one of: {names}"
     )
 
 
 def variables(provider: Provider, url: str, templates: Mapping[str, str]) -> dict[str, str]:
-    """What a program's environment tells it."""
+    """The environment variables by which a program finds the vendor."""
     facts = {"url": url, "key": KEY, "vendor": provider.id}
     found = {f"{PREFIX}{name.upper()}": value for name, value in facts.items()}
     if provider.base_url_variable:
@@ -174,7 +177,7 @@ def variables(provider: Provider, url: str, templates: Mapping[str, str]) -> dic
 
 
 def _arguments(command: str) -> list[str]:
-    """What to run. A callable gets an interpreter of its own."""
+    """The arguments of the process to start. A callable gets an interpreter of its own."""
     if _CALLABLE.fullmatch(command):
         return [sys.executable, "-c", _CALLER, command]
     try:
@@ -187,37 +190,42 @@ def _arguments(command: str) -> list[str]:
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a program: no real key of any vendor, no proxy between it and loopback."""
-    strange = {
+    """The environment of a program: with no vendor's real key, and no proxy before loopback."""
+    removed = {
         name
         for one in all_providers().values()
         for name in (one.key_variable, one.base_url_variable)
     }
-    kept = {name: value for name, value in os.environ.items() if name not in strange}
+    kept = {name: value for name, value in os.environ.items() if name not in removed}
     return {**kept, "NO_PROXY": NO_PROXY, "no_proxy": NO_PROXY, "PYTHONUNBUFFERED": "1", **own}
 
 
-Cell = tuple[str, str | None, bool]
-"""A vendor, a fault, and whether it stays."""
+@frozen
+class _Cell:
+    """One run that is to be made."""
+
+    vendor: str
+    fault: str | None = None
+    stays: bool = False
 
 
 @define(eq=False)
-class _Stage:
-    """Plays cells, some at once, and leaves no process behind."""
+class _Runner:
+    """Makes the runs, some at the same time, and leaves no process behind."""
 
     torture: Torture
     arguments: list[str]
     listener: Callable[[Run], None]
-    living: set[subprocess.Popen[bytes]] = field(factory=set, init=False)
+    running: set[subprocess.Popen[bytes]] = field(factory=set, init=False)
     closed: bool = field(default=False, init=False)
     lock: threading.Lock = field(factory=threading.Lock, init=False)
 
     @contextmanager
-    def open(self) -> Iterator[Callable[[Sequence[Cell]], tuple[Run, ...]]]:
-        """As long as the block runs, cells can be played."""
+    def open(self) -> Iterator[Callable[[Sequence[_Cell]], tuple[Run, ...]]]:
+        """A function that makes runs, while the block runs."""
         with ThreadPoolExecutor(self.torture.jobs, "polyreel-torture") as pool:
             try:
-                yield lambda cells: tuple(pool.map(self._play, cells))
+                yield lambda cells: tuple(pool.map(self._run, cells))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -227,30 +235,28 @@ class _Stage:
     def _close(self) -> None:
         with self.lock:
             self.closed = True
-            for process in self.living:
+            for process in self.running:
                 _kill(process)
 
-    def _play(self, cell: Cell) -> Run:
-        vendor, fault, stays = cell
+    def _run(self, cell: _Cell) -> Run:
         simulator = Simulator(clock=RunningClock(self.torture.speed), seed=1)
-        if fault is not None:
-            simulator.inject(fault, vendor, times=None if stays else 1)
-        # The server has ended, and with it every answer under way, before the bill is read.
+        if cell.fault is not None:
+            simulator.inject(cell.fault, cell.vendor, times=None if cell.stays else 1)
+        # The server has ended, with every answer under way, before the bill is read.
         with server.running(simulator) as url, tempfile.TemporaryFile() as stderr:
-            own = variables(
-                all_providers()[vendor], url + server.mounts()[vendor], self.torture.variables
-            )
+            address = url + server.mounts()[cell.vendor]
+            own = variables(all_providers()[cell.vendor], address, self.torture.variables)
             code, seconds = self._execute(_environment(own), stderr)
             complaint = _tail(stderr)
         run = Run(
-            vendor,
-            fault,
-            stays,
-            simulator.bill.count(),
-            len(simulator.fired),
-            code,
-            seconds,
-            complaint,
+            vendor=cell.vendor,
+            fault=cell.fault,
+            stays=cell.stays,
+            billed=simulator.bill.count(),
+            met=len(simulator.fired),
+            exit_code=code,
+            seconds=seconds,
+            complaint=complaint,
         )
         with self.lock:
             self.listener(run)
@@ -259,7 +265,7 @@ class _Stage:
     def _execute(
         self, environment: Mapping[str, str], stderr: IO[bytes]
     ) -> tuple[int | None, float]:
-        """Run the program to its end, or to that of its time; its exit code (None: killed), and how long it took."""
+        """Run the program; its exit code (None: killed at the timeout), and the seconds it took."""
         started = time.monotonic()
         with self._process(environment, stderr) as process:
             try:
@@ -272,17 +278,17 @@ class _Stage:
     def _process(
         self, environment: Mapping[str, str], stderr: IO[bytes]
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """The program in a group of its own, which is dead when the block ends."""
+        """The program in a process group of its own, which is killed when the block ends."""
         with self.lock:
             if self.closed:
                 raise KeyboardInterrupt
             process = _start(self.arguments, environment, stderr)
-            self.living.add(process)
+            self.running.add(process)
         try:
             yield process
         finally:
             with self.lock:
-                self.living.discard(process)
+                self.running.discard(process)
                 _kill(process)
             process.wait()
 
@@ -305,7 +311,7 @@ def _start(
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill what a program has started, and the program; what has ended already is let be."""
+    """Kill a program and what it has started, if they have not ended."""
     with suppress(OSError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
@@ -314,7 +320,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _tail(stderr: IO[bytes]) -> str:
-    """The last lines of what a program complained of, without keys."""
+    """The last lines of a program's stderr, without keys."""
     stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - TAIL_BYTES))
     text = stderr.read().decode("utf-8", "replace").replace(KEY, "****")
     return "\n".join(without_keys(text).strip().splitlines()[-TAIL_LINES:])

@@ -1,4 +1,4 @@
-"""A simulator that also remembers what every request was answered, and which job and fault belong to it."""
+"""A simulator that remembers the answer to every request, with its jobs and faults."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENDINGS: Final[Mapping[str, str]] = {
 
 @frozen
 class Exchange:
-    """One request, and what came of it."""
+    """One request, and how it ended."""
 
     number: int
     """Of all requests, from 1."""
@@ -35,7 +35,7 @@ class Exchange:
     outcome: str = ""
     """What the client saw, in words."""
     headers: Mapping[str, str] = field(factory=dict, repr=False)
-    """By lower-case names; the key is not among them."""
+    """By lower-case names, without the key."""
     tasks: tuple[str, ...] = ()
     """The jobs that were billed for it."""
     faults: tuple[str, ...] = ()
@@ -44,10 +44,10 @@ class Exchange:
 
 @define(eq=False, repr=False)
 class WatchedSimulator(Simulator):
-    """A Simulator whose `exchanges` say more than its journal. It serves one request after the other."""
+    """A Simulator whose `exchanges` say more than its journal. It serves one request at a time."""
 
     exchanges: list[Exchange] = field(factory=list, init=False, repr=False)
-    _turn: threading.RLock = field(factory=threading.RLock, init=False, repr=False)
+    _one_at_a_time: threading.RLock = field(factory=threading.RLock, init=False, repr=False)
 
     def __repr__(self) -> str:
         # Short, and without the keys: pytest shows it above every failure.
@@ -56,26 +56,19 @@ class WatchedSimulator(Simulator):
         )
 
     def reset(self, seed: int | None = None) -> None:
-        """Forget everything, the exchanges too."""
-        with self._turn:
+        """Forget everything, including the exchanges."""
+        with self._one_at_a_time:
             super().reset(seed)
             self.exchanges.clear()
 
     def connect(self, vendor: str, method: str, target: str) -> bool:
-        """Whether a connection is accepted; one that is refused is an exchange too."""
-        with self._turn:
+        """Whether a connection is accepted; a refused one is noted as an exchange."""
+        with self._one_at_a_time:
             fired = len(self.fired)
             accepted = super().connect(vendor, method, target)
             if not accepted:
-                self._note(
-                    vendor,
-                    method,
-                    target,
-                    {},
-                    "the connection was refused",
-                    len(self.bill.charges),
-                    fired,
-                )
+                charges, outcome = len(self.bill.charges), "the connection was refused"
+                self._note(vendor, method, target, {}, outcome, charges, fired)
             return accepted
 
     def handle(
@@ -90,8 +83,8 @@ class WatchedSimulator(Simulator):
         connected: bool = False,
     ) -> Answer:
         """Answer one request, and remember it."""
-        # One at a time: what is new on the bill and among the faults afterwards belongs to this request.
-        with self._turn:
+        # Requests are served one at a time, so that new charges and faults belong to this one.
+        with self._one_at_a_time:
             charges, fired = len(self.bill.charges), len(self.fired)
             answer = super().handle(
                 vendor, method, target, headers, content, public, connected=connected
@@ -109,16 +102,21 @@ class WatchedSimulator(Simulator):
         charges: int,
         fired: int,
     ) -> None:
-        kept = {
-            name.lower(): value
-            for name, value in headers.items()
-            if name.lower() != "authorization"
-        }
-        tasks = tuple(charge.task for charge in self.bill.charges[charges:])
-        faults = tuple(fault for _, fault in self.fired[fired:])
-        path, number, at = target.partition("?")[0], len(self.exchanges) + 1, self.clock.now()
+        """Note an exchange; `charges` and `fired` are how many there were before it."""
+        lower = {name.lower(): value for name, value in headers.items()}
+        lower.pop("authorization", None)
         self.exchanges.append(
-            Exchange(number, vendor, method, path, at, outcome, kept, tasks, faults)
+            Exchange(
+                number=len(self.exchanges) + 1,
+                vendor=vendor,
+                method=method,
+                path=target.partition("?")[0],
+                at=self.clock.now(),
+                outcome=outcome,
+                headers=lower,
+                tasks=tuple(charge.task for charge in self.bill.charges[charges:]),
+                faults=tuple(fault for _, fault in self.fired[fired:]),
+            )
         )
 
 

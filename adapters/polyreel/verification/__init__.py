@@ -1,5 +1,6 @@
 """Recorded traffic checked against a vendor's spec, in both directions.
 
-`recordings` reads it without trust, `addresses` finds whose traffic it is and which call, `comparing` tells every way
-in which the two differ, `proposals` the patch of the spec that would make them one, and `reports` groups and heals.
+`recordings` reads untrusted files. `addresses` finds the vendor and the documented call of each
+exchange. `comparing` finds every difference between the two, `proposals` writes the patch of the
+spec that would remove a difference, and `reports` groups the differences and applies the patches.
 """

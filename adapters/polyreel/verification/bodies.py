@@ -1,22 +1,21 @@
-"""Bodies as values: JSON, forms and event streams."""
+"""Bodies of messages as JSON values: JSON, forms and event streams."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from email import policy
-from email.parser import BytesParser
 from typing import Any, Final
 
-from ..places import JsonObject, Pointer, find
+from ..places import JsonObject, Pointer, find_value
+from ..serving import forms
 from .documents import UnreadableDocumentError, from_json
 from .exchanges import FormField, RecordedExchange, content_type
-from .members import described
+from .members import describing_schemas
 from .parameters import typed
 
 FORM: Final = "multipart/form-data"
 STREAM: Final = "text/event-stream"
 FILE: Final = "https://file.invalid/"
-"""What stands for a file in the value of a form."""
+"""The value of a file in a form is this, with a number."""
 
 
 def is_json(kind: str) -> bool:
@@ -24,8 +23,7 @@ def is_json(kind: str) -> bool:
     return kind == "application/json" or kind.endswith("+json")
 
 
-def looks_like_json(content: bytes) -> bool:
-    """Whether a body is JSON, whatever it is said to be."""
+def _looks_like_json(content: bytes) -> bool:
     try:
         return isinstance(from_json(content), (dict, list))
     except UnreadableDocumentError:
@@ -35,68 +33,63 @@ def looks_like_json(content: bytes) -> bool:
 def kind_of_body(
     headers: Mapping[str, str], content: bytes | None, documented: Mapping[str, Any]
 ) -> str:
-    """The content type of a body; where none is told, the documented one that it can be."""
+    """The content type of a body; without a header, the documented one that it can be."""
     if kind := content_type(headers):
         return next((one for one in documented if one.lower() == kind), kind)
-    if content and looks_like_json(content):
+    if content and _looks_like_json(content):
         return "application/json"
     return next(iter(documented), "application/octet-stream")
 
 
-def form_of(exchange: RecordedExchange) -> list[FormField]:
-    """The fields of a form; UnreadableError where it is none."""
+def form_fields(exchange: RecordedExchange) -> Sequence[FormField]:
+    """The fields of a form; UnreadableDocumentError where the body is none."""
     if exchange.form is not None:
-        return list(exchange.form)
-    head = (
-        exchange.request_headers.get("content-type", "")
-        .encode("latin-1", "replace")
-        .replace(b"\n", b" ")
-    )
-    message = BytesParser(policy=policy.compat32).parsebytes(
-        b"Content-Type: " + head + b"\r\n\r\n" + (exchange.request_body or b"")
-    )
-    if not message.is_multipart():
-        raise UnreadableDocumentError("the form cannot be read")
-    fields = []
-    for part in message.get_payload():
-        assert not isinstance(part, str)
-        name = part.get_param("name", header="content-disposition")
-        if not isinstance(name, str):
-            raise UnreadableDocumentError("a part of the form has no name")
-        content = part.get_payload(decode=True)
-        text = content.decode("utf-8", "replace") if isinstance(content, bytes) else ""
-        fields.append(FormField(name, None if part.get_filename() is not None else text))
-    return fields
+        return exchange.form
+    content = exchange.request_body or b""
+    if b"\r\n" not in content:
+        content = content.replace(b"\n", b"\r\n")  # some recorders rewrite the ends of lines
+    header = exchange.request_headers.get("content-type", "").replace("\n", " ")
+    try:
+        parts = forms.parse(content, header)
+    except ValueError as error:
+        raise UnreadableDocumentError(str(error)) from None
+    return [
+        FormField(part.name, None if part.filename is not None else part.content.decode())
+        for part in parts
+    ]
 
 
 def form_value(document: JsonObject, pointer: Pointer, fields: Sequence[FormField]) -> JsonObject:
-    """The value a form stands for, by its schema: text as what it should be, repeated fields as lists."""
-    found: dict[str, list[Any]] = {}
+    """The value that a form stands for, by its schema.
+
+    Texts become numbers and booleans where the schema asks for them. Repeated fields become lists.
+    """
+    found: dict[str, list[str]] = {}
     for number, field in enumerate(fields, 1):
-        found.setdefault(field.name, []).append(
-            f"{FILE}{number}" if field.text is None else field.text
-        )
+        text = f"{FILE}{number}" if field.text is None else field.text
+        found.setdefault(field.name, []).append(text)
     value: JsonObject = {}
-    for name, items in found.items():
-        schema = _member(document, pointer, name)
-        listed = len(items) > 1 or _wants_list(schema)
-        value[name] = items if listed else typed(items[0], schema)
+    for name, texts in found.items():
+        schema = _schema_of_field(document, pointer, name)
+        is_list = len(texts) > 1 or _takes_list(schema)
+        value[name] = texts if is_list else typed(texts[0], schema)
     return value
 
 
-def _member(document: JsonObject, pointer: Pointer, name: str) -> JsonObject:
-    for place in described(document, pointer, {}):
-        if isinstance(found := find(document, (*place, "properties", name)), dict):
+def _schema_of_field(document: JsonObject, pointer: Pointer, name: str) -> JsonObject:
+    for place in describing_schemas(document, pointer, {}):
+        found = find_value(document, (*place, "properties", name))
+        if isinstance(found, dict):
             return found
     return {}
 
 
-def _wants_list(schema: JsonObject) -> bool:
+def _takes_list(schema: JsonObject) -> bool:
     options = schema.get("anyOf", [schema])
     return any(isinstance(one, dict) and one.get("type") == "array" for one in options)
 
 
-def events_of(content: bytes) -> list[str]:
+def event_texts(content: bytes) -> list[str]:
     """The data of every event of a stream."""
     found: list[str] = []
     lines: list[str] = []

@@ -1,72 +1,73 @@
-"""Compares one exchange with the spec of the call that it is, in both directions."""
+"""Compares one exchange with the spec of its call, in both directions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from ..places import Pointer, find, followed, parsed, written
-from ..providers.base.schemas import SCHEMAS
-from .addresses import Addressed
-from .bodies import FORM, STREAM, events_of, form_of, form_value, is_json, kind_of_body
+from ..places import (
+    Json,
+    JsonObject,
+    PlaceError,
+    Pointer,
+    find_value,
+    follow_references,
+    pointer_parts,
+)
+from .addresses import DocumentedCall
+from .bodies import FORM, STREAM, event_texts, form_fields, form_value, is_json, kind_of_body
 from .differences import ABSENT, Difference, Severity, Side
 from .documents import UnreadableDocumentError, from_json
-from .parameters import parameters, typed
+from .parameters import parameter_differences, typed
 from .patches import Patch
-from .proposals import add
+from .proposals import add, replace
 from .redaction import Redactor
-from .undocumented import first_calls, schema_of
-from .violations import nearest
-from .vocabulary import words
+from .undocumented import response_as_seen, schema_of_body
+from .violations import named_schema, nearest_schema
+from .vocabulary import unknown_words
 
 NO_BODY: Final = frozenset({204, 205, 304})
 BODY: Final = ("body",)
 
 
-def compared(call: Addressed, redactor: Redactor) -> Iterator[Difference]:
+def differences_of(call: DocumentedCall, redactor: Redactor) -> Iterator[Difference]:
     """Every difference between an exchange and the spec."""
-    sent, answered = Side(call, "request", redactor), Side(call, "response", redactor)
+    request, response = Side(call, "request", redactor), Side(call, "response", redactor)
     status = call.exchange.status
-    asked = [*parameters(sent), *request_body(sent)]
+    sent = [*parameter_differences(request), *_request_body(request)]
     if status is None or 200 <= status < 300:
-        yield from asked
-    elif status in {400, 422} and "requestBody" in call.operation.spec and not _breaks(asked):
-        # What the vendor refuses and the spec forbids is agreement.
+        yield from sent
+    elif status in {400, 422} and "requestBody" in call.operation.spec and not _any_breaks(sent):
+        # A request that the spec forbids and the vendor refuses is agreement.
         place = (*call.pointer, "requestBody")
-        yield sent.tell(
-            "refused", "note", BODY, place, "accepted", f"refused with HTTP {status}", plain=True
+        yield request.difference(
+            "refused",
+            "note",
+            BODY,
+            place,
+            "accepted",
+            f"refused with HTTP {status}",
+            described=True,
         )
     if status is not None:
-        yield from response(answered, status)
+        yield from _response(response, status)
 
 
-def _breaks(found: Iterable[Difference]) -> bool:
+def _any_breaks(found: Iterable[Difference]) -> bool:
     return any(one.severity != "note" for one in found)
 
 
 # -- requests ------------------------------------------------------------------------------------
 
 
-def request_body(side: Side) -> Iterator[Difference]:
-    """How a request's body differs from the documented one."""
-    pointer = followed(side.document, (*side.call.pointer, "requestBody"))
-    documented = find(side.document, (*pointer, "content")) or {}
+def _request_body(side: Side) -> Iterator[Difference]:
+    pointer = follow_references(side.document, (*side.call.pointer, "requestBody"))
+    documented = find_value(side.document, (*pointer, "content")) or {}
     exchange = side.exchange
     if exchange.request_body is None and exchange.form is None:
         return
     if not exchange.request_body and not exchange.form:
-        if find(side.document, (*pointer, "required")):
-            patch = ({"op": "replace", "path": written((*pointer, "required")), "value": False},)
-            yield side.tell(
-                "required",
-                "breaks",
-                BODY,
-                (*pointer, "required"),
-                "a body",
-                ABSENT,
-                patch,
-                plain=True,
-            )
+        yield from _missing_body(side, (*pointer, "required"))
         return
     kind = kind_of_body(exchange.request_headers, exchange.request_body, documented)
     media = (*pointer, "content", kind)
@@ -74,117 +75,127 @@ def request_body(side: Side) -> Iterator[Difference]:
         yield _content_type(side, pointer, kind, documented, exchange.request_body or b"")
         return
     try:
-        yield from _known_body(side, kind, followed(side.document, (*media, "schema")))
+        schema = follow_references(side.document, (*media, "schema"))
+        yield from _documented_body(side, kind, schema)
     except UnreadableDocumentError as error:
-        yield side.tell("unreadable", "breaks", BODY, media, kind, str(error), plain=True)
+        yield side.difference("unreadable", "breaks", BODY, media, kind, str(error), described=True)
 
 
-def _known_body(side: Side, kind: str, schema: Pointer) -> Iterator[Difference]:
+def _missing_body(side: Side, required: Pointer) -> Iterator[Difference]:
+    if find_value(side.document, required):
+        patch = (replace(required, False),)
+        yield side.difference(
+            "required", "breaks", BODY, required, "a body", ABSENT, patch, described=True
+        )
+
+
+def _documented_body(side: Side, kind: str, schema: Pointer) -> Iterator[Difference]:
     if kind == FORM:
-        value = form_value(side.document, schema, form_of(side.exchange))
-        yield from side.body(value, schema)
+        value = form_value(side.document, schema, form_fields(side.exchange))
+        yield from side.value_differences(value, schema)
     elif is_json(kind):
-        value = from_json(side.exchange.request_body or b"")
-        yield from side.body(value, _workflow(side, value) or schema)
+        body = from_json(side.exchange.request_body or b"")
+        yield from side.value_differences(body, _schema_of_workflow(side, body) or schema)
 
 
-def _workflow(side: Side, value: Any) -> Pointer | None:
-    """The schema of the workflow that a body asks for: by the provider's tables, else the one it breaks least of."""
+def _schema_of_workflow(side: Side, body: Json) -> Pointer | None:
+    """The schema of the workflow that a body is for, where the call has several.
+
+    The provider's tables decide; without an answer, it is the schema that the body breaks least.
+    """
     names = side.call.operation.request_schemas
     if len(names) < 2:
         return None
-    if isinstance(value, dict):
-        for route in _routes(side, value):
-            if route in names:
-                return parsed(f"{SCHEMAS}{route}".removeprefix("#"))
-    name = nearest(side.document, names, value)
-    return parsed(f"{SCHEMAS}{name}".removeprefix("#"))
+    if isinstance(body, dict):
+        for name in _schemas_by_tables(side, body):
+            if name in names:
+                return named_schema(name)
+    return named_schema(nearest_schema(side.document, names, body))
 
 
-def _routes(side: Side, value: dict[str, Any]) -> list[str]:
+def _schemas_by_tables(side: Side, body: dict[str, Any]) -> list[str]:
     provider = side.call.provider
     try:
-        return [route.schema for route in provider.routes_of_body(value)]
-    except LookupError:  # another spec, without some of the provider's schemas
+        return [route.schema for route in provider.routes_of_body(body)]
+    except (LookupError, PlaceError):  # another spec, without some of the provider's schemas
         return []
 
 
 # -- responses -----------------------------------------------------------------------------------
 
 
-def response(side: Side, status: int) -> Iterator[Difference]:
-    """How a response differs from the documented ones."""
-    listed = (*side.call.pointer, "responses")
-    names = find(side.document, listed) or {}
-    name = next(
-        (one for one in (str(status), f"{status // 100}XX", "default") if one in names), None
-    )
+def _response(side: Side, status: int) -> Iterator[Difference]:
+    responses = (*side.call.pointer, "responses")
+    names = find_value(side.document, responses) or {}
+    spellings = (str(status), f"{status // 100}XX", "default")
+    name = next((one for one in spellings if one in names), None)
     if name is None:
-        patch = (add((*listed, str(status)), first_calls(side.exchange, side.redactor)),)
-        yield side.tell("status", "news", ("status",), listed, _listing(names), status, patch)
+        seen = response_as_seen(side.exchange, side.redactor)
+        patch = (add((*responses, str(status)), seen),)
+        expected = _listing(names)
+        yield side.difference("status", "news", ("status",), responses, expected, status, patch)
         return
-    pointer = followed(side.document, (*listed, name))
+    pointer = follow_references(side.document, (*responses, name))
     yield from _headers(side, pointer)
-    if side.exchange.response_body is None or side.exchange.method == "HEAD" or status in NO_BODY:
-        return
-    documented = find(side.document, (*pointer, "content")) or {}
     content = side.exchange.response_body
+    if content is not None and side.exchange.method != "HEAD" and status not in NO_BODY:
+        yield from _response_body(side, pointer, content)
+
+
+def _response_body(side: Side, pointer: Pointer, content: bytes) -> Iterator[Difference]:
+    place = (*pointer, "content")
+    documented = find_value(side.document, place) or {}
     if not content:
-        yield from _empty(side, (*pointer, "content"), documented)
+        if documented:
+            refused = (side.exchange.status or 0) >= 300
+            severity: Severity = "note" if refused else "breaks"
+            expected = _listing(documented)
+            yield side.difference("empty", severity, BODY, place, expected, ABSENT, described=True)
         return
     kind = kind_of_body(side.exchange.response_headers, content, documented)
+    media = (*place, kind)
     if kind not in documented:
         yield _content_type(side, pointer, kind, documented, content)
-        return
-    yield from _answer(side, kind, content, (*pointer, "content", kind))
-
-
-def _empty(side: Side, pointer: Pointer, documented: dict[str, Any]) -> Iterator[Difference]:
-    if documented:
-        severity: Severity = "breaks" if (side.exchange.status or 0) < 300 else "note"
-        yield side.tell("empty", severity, BODY, pointer, _listing(documented), ABSENT, plain=True)
-
-
-def _answer(side: Side, kind: str, content: bytes, media: Pointer) -> Iterator[Difference]:
-    schema = followed(side.document, (*media, "schema"))
-    if kind == STREAM:
-        yield from _events(side, content, schema)
+    elif kind == STREAM:
+        yield from _events(side, content, follow_references(side.document, (*media, "schema")))
     elif is_json(kind):
-        try:
-            value = from_json(content)
-        except UnreadableDocumentError as error:
-            yield side.tell("unreadable", "breaks", BODY, media, "JSON", str(error), plain=True)
-            return
-        yield from side.body(value, schema)
-        yield from words(side, value, schema, BODY)
+        schema = follow_references(side.document, (*media, "schema"))
+        yield from _json(side, content, schema, BODY, media)
 
 
 def _events(side: Side, content: bytes, schema: Pointer) -> Iterator[Difference]:
-    """A stream, event by event, where the spec says what an event is."""
-    reference = find(side.document, (*schema, "x-polyreel-event"))
+    """Compares a stream, event by event, where the spec has a schema of events."""
+    reference = find_value(side.document, (*schema, "x-polyreel-event"))
     if not isinstance(reference, str):
         return
-    event = parsed(reference.removeprefix("#"))
-    for index, text in enumerate(events_of(content)):
-        place = ("body", index)
-        try:
-            value = from_json(text)
-        except UnreadableDocumentError as error:
-            yield side.tell("unreadable", "breaks", place, event, "JSON", str(error), plain=True)
-            continue
-        yield from side.body(value, event, place)
-        yield from words(side, value, event, place)
+    event = pointer_parts(reference.removeprefix("#"))
+    for index, text in enumerate(event_texts(content)):
+        yield from _json(side, text, event, ("body", index), event)
+
+
+def _json(
+    side: Side, content: bytes | str, schema: Pointer, place: tuple[str | int, ...], media: Pointer
+) -> Iterator[Difference]:
+    """Compares a JSON text; `media` is the place in the spec where it is said to be JSON."""
+    try:
+        value = from_json(content)
+    except UnreadableDocumentError as error:
+        yield side.difference(
+            "unreadable", "breaks", place, media, "JSON", str(error), described=True
+        )
+        return
+    yield from side.value_differences(value, schema, place)
+    yield from unknown_words(side, value, schema, place)
 
 
 def _headers(side: Side, pointer: Pointer) -> Iterator[Difference]:
-    for name in find(side.document, (*pointer, "headers")) or {}:
-        header = followed(side.document, (*pointer, "headers", name))
+    for name in find_value(side.document, (*pointer, "headers")) or {}:
+        header = follow_references(side.document, (*pointer, "headers", name))
         text = side.exchange.response_headers.get(name.lower())
-        schema = find(side.document, (*header, "schema"))
+        schema = find_value(side.document, (*header, "schema"))
         if text is not None and isinstance(schema, dict):
-            yield from side.body(
-                typed(text, schema), (*header, "schema"), ("headers", name.lower())
-            )
+            place = ("headers", name.lower())
+            yield from side.value_differences(typed(text, schema), (*header, "schema"), place)
 
 
 # -- what both share -----------------------------------------------------------------------------
@@ -193,21 +204,28 @@ def _headers(side: Side, pointer: Pointer) -> Iterator[Difference]:
 def _content_type(
     side: Side, pointer: Pointer, kind: str, documented: dict[str, Any], content: bytes
 ) -> Difference:
-    media = {"schema": schema_of(kind, content, side.redactor)}
-    listed, response = (*pointer, "content"), find(side.document, pointer)
-    patch: Patch = (add((*listed, kind), media),)
-    if not documented:
-        patch = (
-            add(pointer, {"content": {kind: media}})
-            if response is None
-            else add(listed, {kind: media}),
-        )
+    listed = (*pointer, "content")
+    patch = _content_type_patch(side, pointer, kind, documented, content)
     refused = side.direction == "response" and (side.exchange.status or 0) >= 400
     severity: Severity = "news" if refused else "breaks"
-    patch = patch if side.redactor.is_clean(kind) else ()
     where = ("headers", "content-type")
-    return side.tell("content type", severity, where, listed, _listing(documented), kind, patch)
+    expected = _listing(documented)
+    return side.difference("content type", severity, where, listed, expected, kind, patch)
 
 
-def _listing(names: Any) -> str:
+def _content_type_patch(
+    side: Side, pointer: Pointer, kind: str, documented: dict[str, Any], content: bytes
+) -> Patch:
+    if not side.redactor.is_clean(kind):
+        return ()
+    media: JsonObject = {"schema": schema_of_body(kind, content, side.redactor)}
+    if documented:
+        return (add((*pointer, "content", kind), media),)
+    by_kind: JsonObject = {kind: media}
+    if find_value(side.document, pointer) is None:
+        return (add(pointer, {"content": by_kind}),)
+    return (add((*pointer, "content"), by_kind),)
+
+
+def _listing(names: Iterable[object]) -> str:
     return ", ".join(map(str, names)) or ABSENT

@@ -1,26 +1,28 @@
-"""One way in which recorded traffic and a vendor's spec differ."""
+"""Differences between recorded traffic and a vendor's spec."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from attrs import frozen
 
-from ..places import JsonObject, Pointer, find, written
-from .addresses import Addressed
+from ..places import Json, JsonObject, Place, Pointer, find_value, pointer_text, value_at
+from .addresses import DocumentedCall
 from .exchanges import RecordedExchange
-from .members import strays
+from .members import undocumented_members
 from .patches import Patch
-from .proposals import for_violation, member
+from .proposals import name_member, patch_for
 from .redaction import Redactor
-from .violations import LocatedViolation, Place, violations_at
+from .violations import LocatedViolation, violations_at
 
 Direction = Literal["request", "response"]
 Severity = Literal["breaks", "news", "note"]
-"""The spec forbids what happened; it does not know of it; or it is worth knowing, and no contradiction."""
+"""`breaks`: the spec forbids it. `news`: the spec does not know it. `note`: no contradiction."""
 ABSENT: Final = "nothing"
 CLOSED: Final = "additionalProperties"
+DESCRIBED_BY_MESSAGE: Final = frozenset({"at_most", "total", "public_https", "json"})
+"""The kinds of violations whose message says more than their limit."""
 
 
 @frozen
@@ -42,17 +44,17 @@ class Difference:
     expected: str
     actual: str
     patch: Patch = ()
-    """What would make the spec fit; empty where no spec can say it."""
+    """What would make the spec fit; empty where no spec can express it."""
     count: int = 1
     entries: tuple[int, ...] = ()
-    """The first entries that differ so, where equal differences are counted together."""
+    """The first entries with this difference, where equal differences are counted together."""
 
 
 @frozen
 class Side:
-    """One direction of one exchange, from which differences are told."""
+    """One direction of one exchange; makes its differences."""
 
-    call: Addressed
+    call: DocumentedCall
     direction: Direction
     redactor: Redactor
 
@@ -66,102 +68,99 @@ class Side:
         """What was recorded."""
         return self.call.exchange
 
-    def tell(
+    def difference(
         self,
         kind: str,
         severity: Severity,
-        place: Sequence[str | int],
+        place: Place,
         pointer: Pointer,
         expected: str,
-        actual: Any,
+        actual: Json,
         patch: Patch = (),
         *,
-        plain: bool = False,
+        described: bool = False,
     ) -> Difference:
-        """A difference; `actual` is a value, or with `plain` a text about it."""
+        """A difference; `actual` is a value, or with `described` a text about it."""
         name = next((part for part in reversed(place) if isinstance(part, str)), "")
-        shown = self.redactor.text(actual) if plain else self.redactor.shown(actual, name)
-        where = [self.redactor.text(part) if isinstance(part, str) else part for part in place]
+        redactor = self.redactor
+        shown = redactor.text(str(actual)) if described else redactor.shown(actual, name)
+        where = [redactor.text(part) if isinstance(part, str) else part for part in place]
         return Difference(
-            self.exchange.recording,
-            self.exchange.number,
-            self.call.provider.id,
-            self.exchange.method,
-            self.call.operation.full_path,
-            self.direction,
-            kind,
-            severity,
-            written([self.direction, *where]),
-            written(pointer),
-            expected,
-            shown,
-            patch,
+            recording=self.exchange.recording,
+            entry=self.exchange.number,
+            vendor=self.call.provider.id,
+            method=self.exchange.method,
+            path=self.call.operation.full_path,
+            direction=self.direction,
+            kind=kind,
+            severity=severity,
+            traffic=pointer_text([self.direction, *where]),
+            spec=pointer_text(pointer),
+            expected=expected,
+            actual=shown,
+            patch=patch,
         )
 
-    def body(self, value: Any, pointer: Pointer, place: Place = ("body",)) -> Iterator[Difference]:
+    def value_differences(
+        self, value: Json, pointer: Pointer, place: Place = ("body",)
+    ) -> Iterator[Difference]:
         """How a value differs from the schema at a place of the spec."""
-        found, unknown = (
-            violations_at(self.document, pointer, value),
-            list(strays(self.document, [pointer], value)),
-        )
-        # A closed object forbids what an open one does not know: that is told member by member.
-        closed = {one.place for one in found if one.kind == CLOSED} & {
-            where[:-1] for where, _ in unknown
-        }
-        told = [one for one in found if one.kind != CLOSED or one.place not in closed]
-        for misfit, patch in self._joined(told, value):
-            yield self._misfit(misfit, patch, value, place)
+        found = violations_at(self.document, pointer, value)
+        unknown = list(undocumented_members(self.document, [pointer], value))
+        # A closed object forbids the members that an open one does not know. They are reported
+        # member by member, and not once more as one violation of the object.
+        closed = {one.place for one in found if one.kind == CLOSED}
+        closed &= {where[:-1] for where, _ in unknown}
+        kept = [one for one in found if one.kind != CLOSED or one.place not in closed]
+        for violation, patch in self._with_patches(kept, value):
+            yield self._violation(violation, patch, value, place)
         for where, schema in unknown:
-            actual = _value(value, where)
-            patch = member(self.document, schema, str(where[-1]), actual, self.redactor)
+            actual = value_at(value, where)
+            patch = name_member(self.document, schema, str(where[-1]), actual, self.redactor)
             severity: Severity = "breaks" if where[:-1] in closed else "news"
             target = (*schema, "properties")
-            yield self.tell(
+            yield self.difference(
                 "member", severity, (*place, *where), target, "no such member", actual, patch
             )
 
-    def _joined(
-        self, found: list[LocatedViolation], value: Any
+    def _with_patches(
+        self, found: Sequence[LocatedViolation], value: Json
     ) -> Iterator[tuple[LocatedViolation, Patch]]:
-        """Every misfit with its patch. A value of the wrong type is no option either: that is one difference."""
-        typed = {(one.place, one.pointer[:-1]) for one in found if one.kind == "type"}
+        """Every violation with its patch.
+
+        A value of the wrong type is not in the `enum` beside the type either: both are one
+        difference, whose patch allows both.
+        """
+        mistyped = {(one.place, one.pointer[:-1]) for one in found if one.kind == "type"}
         for one in found:
-            actual = _value(value, one.place)
-            patch = for_violation(self.document, one, actual, self.redactor)
-            if (one.place, one.pointer[:-1]) in typed and one.kind in {"enum", "const"}:
+            actual = value_at(value, one.place)
+            patch = patch_for(self.document, one, actual, self.redactor)
+            if (one.place, one.pointer[:-1]) in mistyped and one.kind in {"enum", "const"}:
                 continue
             if one.kind == "type":
-                also = [x for x in found if x.kind in {"enum", "const"} and _beside(one, x)]
-                extra = [for_violation(self.document, x, actual, self.redactor) for x in also]
-                patch = (
-                    () if not all(extra) else (*patch, *(step for steps in extra for step in steps))
-                )
+                also = [x for x in found if x.kind in {"enum", "const"} and _are_beside(one, x)]
+                extra = [patch_for(self.document, x, actual, self.redactor) for x in also]
+                steps = tuple(step for steps in extra for step in steps)
+                patch = (*patch, *steps) if all(extra) else ()
             yield one, patch
 
-    def _misfit(
-        self, misfit: LocatedViolation, patch: Patch, value: Any, place: Place
+    def _violation(
+        self, violation: LocatedViolation, patch: Patch, value: Json, place: Place
     ) -> Difference:
-        kind, limit = misfit.kind, find(self.document, misfit.pointer)
+        kind, pointer = violation.kind, violation.pointer
+        where = (*place, *violation.place)
         if kind == "required":
-            name = str(misfit.facts.get("property", ""))
-            where = (*place, *misfit.place, name)
-            return self.tell(
-                "required", "breaks", where, misfit.pointer, name, ABSENT, patch, plain=True
+            name = str(violation.facts.get("property", ""))
+            return self.difference(
+                kind, "breaks", (*where, name), pointer, name, ABSENT, patch, described=True
             )
+        limit = find_value(self.document, pointer)
         expected = self.redactor.shown(limit) if limit is not None else kind
-        if kind in {"at_most", "total", "public_https", "json"}:
-            expected = self.redactor.text(misfit.message)
-        where = (*place, *misfit.place)
-        return self.tell(
-            kind, "breaks", where, misfit.pointer, expected, _value(value, misfit.place), patch
-        )
+        if kind in DESCRIBED_BY_MESSAGE:
+            expected = self.redactor.text(violation.message)
+        actual = value_at(value, violation.place)
+        return self.difference(kind, "breaks", where, pointer, expected, actual, patch)
 
 
-def _beside(one: LocatedViolation, other: LocatedViolation) -> bool:
+def _are_beside(one: LocatedViolation, other: LocatedViolation) -> bool:
     return one.place == other.place and one.pointer[:-1] == other.pointer[:-1]
-
-
-def _value(value: Any, place: Place) -> Any:
-    for part in place:
-        value = value[part]
-    return value

@@ -1,22 +1,27 @@
-"""JSON and YAML from strangers: with limits, and with one message for everything that is wrong."""
+"""Reads JSON and YAML that is not trusted: with limits, and with one exception for all errors."""
 
 from __future__ import annotations
 
 import json
 import re
+from types import ModuleType
 from typing import Any, Final, NoReturn
 
 from ..errors import MissingExtraError
+from ..places import Json
 
 MAX_BYTES: Final = 50_000_000
 MAX_DEPTH: Final = 100
-HALVES: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+SURROGATES: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 MAX_NODES: Final = 3_000_000
-"""Of a document with its aliases written out: a short one can stand for billions."""
+"""With all aliases written out: a short YAML document can stand for billions of nodes."""
 
 
 class UnreadableDocumentError(Exception):
-    """A document or a part of it that cannot be read; the text says why, and repeats nothing of what it holds."""
+    """A document, or a part of it, cannot be read.
+
+    The text says why, and repeats nothing of the document.
+    """
 
 
 def from_json(content: bytes | str) -> Any:
@@ -35,15 +40,17 @@ def from_json(content: bytes | str) -> Any:
         raise UnreadableDocumentError(f"not JSON: {error}") from None
     check_size(value)
     raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
-    return _whole(value) if HALVES.search(raw) else value
+    return _without_surrogates(value) if SURROGATES.search(raw) else value
 
 
-def _whole(value: Any) -> Any:
-    """A value without halves of characters, which JSON can escape and no text can hold."""
+def _without_surrogates(value: Json) -> Any:
+    """A value without lone surrogates, which JSON can escape and no UTF-8 text can hold."""
     if isinstance(value, dict):
-        return {_whole(name): _whole(item) for name, item in value.items()}
+        return {
+            _without_surrogates(name): _without_surrogates(item) for name, item in value.items()
+        }
     if isinstance(value, list):
-        return [_whole(item) for item in value]
+        return [_without_surrogates(item) for item in value]
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
@@ -60,11 +67,14 @@ def _integer(text: str) -> int | float:
 
 
 def from_yaml(content: bytes) -> Any:
-    """A YAML value, as the recorder of cassettes writes it."""
+    """A YAML value, such as vcrpy's cassettes."""
     try:
         import yaml  # noqa: PLC0415
     except ImportError:
-        text = "YAML cassettes need pyyaml: pip install 'polyreel[verify]', or record them with the JSON serializer"
+        text = (
+            "YAML cassettes need pyyaml: pip install 'polyreel[verify]', "
+            "or record them with the JSON serializer"
+        )
         raise MissingExtraError(text) from None
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     loader: Any = type("Loader", (base,), {"flatten_mapping": _no_merging})
@@ -84,12 +94,12 @@ def from_yaml(content: bytes) -> Any:
     return value
 
 
-def _no_merging(loader: Any, node: Any) -> None:
-    """Leave merge keys as they are: merged into each other, a few lines become gigabytes while they are read."""
+def _no_merging(loader: object, node: object) -> None:
+    """Leave merge keys as they are: when they are merged, a few lines can become gigabytes."""
 
 
-def _check_events(yaml: Any, content: bytes, loader: Any) -> None:
-    """Refuse what is deep before anything recursive reads it."""
+def _check_events(yaml: ModuleType, content: bytes, loader: object) -> None:
+    """Refuse a deep document before anything recursive reads it."""
     depth = 0
     for event in yaml.parse(content, Loader=loader):
         if isinstance(event, yaml.events.CollectionStartEvent):
@@ -100,8 +110,8 @@ def _check_events(yaml: Any, content: bytes, loader: Any) -> None:
             raise UnreadableDocumentError("nested too deeply")
 
 
-def check_size(value: Any) -> None:
-    """Refuse a value that is deep, or that is endless with its aliases written out."""
+def check_size(value: object) -> None:
+    """Refuse a value that is deep, or too large with all its aliases written out."""
     pending, seen = [(value, 0)], 0
     while pending:
         node, depth = pending.pop()

@@ -1,4 +1,4 @@
-"""One recorded call, whatever it was recorded with."""
+"""One recorded call, in one form for all kinds of recordings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FormField:
 
     name: str
     text: str | None
-    """None where it is a file."""
+    """None where the field is a file."""
 
 
 @frozen
@@ -30,7 +30,7 @@ class RecordedExchange:
     method: str
     url: str
     request_headers: Mapping[str, str]
-    """By lower-case names, as are the response's."""
+    """By lower-case names, like the response's."""
     request_body: bytes | None
     """None where it was not recorded."""
     status: int | None = None
@@ -38,9 +38,9 @@ class RecordedExchange:
     response_headers: Mapping[str, str] = Factory(dict)
     response_body: bytes | None = None
     form: tuple[FormField, ...] | None = None
-    """The fields of a form that was recorded apart."""
+    """The fields of a form, where they were recorded instead of its body."""
     recording: str = ""
-    """The file it comes from."""
+    """The name of the file."""
 
 
 def content_type(headers: Mapping[str, str]) -> str:
@@ -51,22 +51,23 @@ def content_type(headers: Mapping[str, str]) -> str:
 def unpacked(content: bytes | None, headers: Mapping[str, str]) -> bytes | None:
     """A body as it was before compression; None where that cannot be found out.
 
-    Some recorders leave the header and unpack the body, so the bytes tell.
+    Some recorders keep the header and unpack the body, so the first bytes are looked at too.
     """
     encoding = headers.get("content-encoding", "").strip().lower()
     if content is None or not content or encoding in {"", "identity"}:
         return content
     if encoding in {"gzip", "x-gzip"}:
         return _inflated(content, 31) if content.startswith(GZIP) else content
-    looks_plain = content.lstrip()[:1] in {b"{", b"[", b"<"}
-    return content if looks_plain else _inflated(content, 15) if encoding == "deflate" else None
+    if content.lstrip()[:1] in {b"{", b"[", b"<"}:
+        return content
+    return _inflated(content, 15) if encoding == "deflate" else None
 
 
 def _inflated(content: bytes, window: int) -> bytes | None:
-    # A few compressed bytes can become gigabytes.
-    machine = zlib.decompressobj(window)
+    # The size is limited, because a few compressed bytes can become gigabytes.
+    decompressor = zlib.decompressobj(window)
     try:
-        plain = machine.decompress(content, MAX_BODY_BYTES)
+        plain = decompressor.decompress(content, MAX_BODY_BYTES)
     except zlib.error:
         return None
-    return plain if machine.eof else None
+    return plain if decompressor.eof else None

@@ -1,113 +1,138 @@
-"""Walks a value along its schema: which members nobody has documented, and which schemas describe a place."""
+"""Walks a value along its schema.
+
+It finds the members that are not documented, and the schemas that describe a place of the value.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from ..places import JsonObject, Pointer, find, followed
-from .violations import fitting
+from ..places import Json, JsonObject, Place, Pointer, find_value, follow_references
+from .violations import is_valid
 
-Place = tuple[str | int, ...]
 CHOICES: Final = ("anyOf", "oneOf")
-ALL_DEPTHS: Final = 40
-OTHER: Final = ("then", "else")
+CONDITIONAL: Final = ("then", "else")
+MOST_DEPTH: Final = 40
 
 
-def kind_of(value: Any) -> str:
-    """The JSON Schema type of a value."""
+def json_type(value: Json) -> str:
+    """The JSON Schema type of a value; a float without a fraction is an `integer`."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         return "integer"
-    kinds = {float: "number", str: "string", list: "array", dict: "object"}
-    return next(name for kind, name in kinds.items() if isinstance(value, kind))
+    names = {float: "number", str: "string", list: "array", dict: "object"}
+    return next(name for kind, name in names.items() if isinstance(value, kind))
 
 
-def takes(schema: Any, kind: str) -> bool:
-    """Whether a schema's own `type` takes a kind of values."""
+def _takes_type(schema: Json, name: str) -> bool:
+    """Whether a schema's own `type` takes values of a JSON Schema type."""
     wanted = schema.get("type") if isinstance(schema, dict) else None
     options = [wanted] if isinstance(wanted, str) else wanted
-    return (
-        not isinstance(options, list)
-        or kind in options
-        or (kind == "integer" and "number" in options)
-    )
+    if not isinstance(options, list):
+        return True
+    return name in options or (name == "integer" and "number" in options)
 
 
-def described(document: JsonObject, pointer: Pointer, value: Any, depth: int = 0) -> list[Pointer]:
-    """The schemas that describe a value, with references and choices followed."""
-    here = followed(document, pointer)
-    node = find(document, here)
-    if not isinstance(node, dict) or depth > ALL_DEPTHS:
+def describing_schemas(
+    document: JsonObject, pointer: Pointer, value: Json, depth: int = 0
+) -> list[Pointer]:
+    """The places of all schemas that describe a value, with references and choices followed."""
+    here = follow_references(document, pointer)
+    node = find_value(document, here)
+    if not isinstance(node, dict) or depth > MOST_DEPTH:
         return []
-    parts = [(*here, "allOf", str(index)) for index in range(len(node.get("allOf", ())))]
-    parts += [(*here, word) for word in OTHER if isinstance(node.get(word), dict)]
+    parts = _places_of_list(here, node, "allOf")
+    parts += [(*here, word) for word in CONDITIONAL if isinstance(node.get(word), dict)]
     for word in CHOICES:
-        parts += _chosen(
-            document, [(*here, word, str(index)) for index in range(len(node.get(word, ())))], value
-        )
-    below = [found for part in parts for found in described(document, part, value, depth + 1)]
+        parts += _chosen(document, _places_of_list(here, node, word), value)
+    below = [
+        found for part in parts for found in describing_schemas(document, part, value, depth + 1)
+    ]
     own = not parts or "properties" in node or "items" in node
     return ([here] if own else []) + below
 
 
-def _chosen(document: JsonObject, options: list[Pointer], value: Any) -> list[Pointer]:
-    """The options of a choice that a value can be, by its type; of several, those it fits."""
+def _places_of_list(here: Pointer, node: JsonObject, word: str) -> list[Pointer]:
+    return [(*here, word, str(index)) for index in range(len(node.get(word, ())))]
+
+
+def _chosen(document: JsonObject, options: list[Pointer], value: Json) -> list[Pointer]:
+    """The options of a choice whose type a value has; of several, those that the value fits."""
+    name = json_type(value)
     likely = [
-        one for one in options if takes(find(document, followed(document, one)), kind_of(value))
+        one
+        for one in options
+        if _takes_type(find_value(document, follow_references(document, one)), name)
     ]
     if len(likely) < 2:
         return likely
-    return [one for one in likely if fitting(document, one, value)] or likely
+    return [one for one in likely if is_valid(document, one, value)] or likely
 
 
-def strays(
-    document: JsonObject, pointers: Sequence[Pointer], value: Any, place: Place = ()
+def undocumented_members(
+    document: JsonObject, pointers: Sequence[Pointer], value: Json, place: Place = ()
 ) -> Iterator[tuple[Place, Pointer]]:
-    """Every member that no schema names, with the schema that could. Objects of unknown members have none."""
-    schemas = [found for pointer in pointers for found in described(document, pointer, value)]
+    """Every member that no schema names, with the place of a schema that could name it.
+
+    Objects that take any member (`additionalProperties` with a schema) have no such members.
+    """
+    schemas = [one for pointer in pointers for one in describing_schemas(document, pointer, value)]
     if isinstance(value, list):
         items = [
-            (*one, "items") for one in schemas if isinstance(find(document, (*one, "items")), dict)
+            (*one, "items")
+            for one in schemas
+            if isinstance(find_value(document, (*one, "items")), dict)
         ]
         for index, item in enumerate(value):
-            yield from strays(document, items, item, (*place, index))
-    if not isinstance(value, dict):
-        return
-    named = [one for one in schemas if find(document, (*one, "properties"))]
-    free = any(_is_free(find(document, one)) for one in schemas)
+            yield from undocumented_members(document, items, item, (*place, index))
+    elif isinstance(value, dict):
+        yield from _undocumented_of_object(document, schemas, value, place)
+
+
+def _undocumented_of_object(
+    document: JsonObject, schemas: list[Pointer], value: dict[str, Json], place: Place
+) -> Iterator[tuple[Place, Pointer]]:
+    named = [one for one in schemas if find_value(document, (*one, "properties"))]
+    free = any(_takes_any_member(find_value(document, one)) for one in schemas)
     for name, member in value.items():
-        homes = [
+        naming = [
             (*one, "properties", name)
             for one in named
-            if name in find(document, (*one, "properties"))
+            if name in find_value(document, (*one, "properties"))
         ]
-        if homes:
-            yield from strays(document, homes, member, (*place, name))
+        if naming:
+            yield from undocumented_members(document, naming, member, (*place, name))
         elif named and not free:
             yield (*place, name), named[0]
 
 
-def _is_free(node: Any) -> bool:
-    """Whether a schema takes any member without naming one; `true` beside names is no more than a vendor's caution."""
+def _takes_any_member(node: Json) -> bool:
+    """Whether a schema takes any member without naming one.
+
+    `additionalProperties: true` beside named members does not count: vendors write it as a caution.
+    """
     if not isinstance(node, dict):
         return True
     only_mentions = node.keys() & {"required", "not", "if"}
-    return (not node.get("properties") and not only_mentions) or isinstance(
-        node.get("additionalProperties"), dict
-    )
+    is_empty = not node.get("properties") and not only_mentions
+    return is_empty or isinstance(node.get("additionalProperties"), dict)
 
 
-def homes(document: JsonObject, pointer: Pointer, value: Any, place: Place) -> list[Pointer]:
-    """The schemas that describe one place of a value."""
-    schemas = described(document, pointer, value)
+def schemas_of_place(
+    document: JsonObject, pointer: Pointer, value: Json, place: Place
+) -> list[Pointer]:
+    """The places of the schemas that describe one place of a value."""
+    schemas = describing_schemas(document, pointer, value)
+    here: Any = value
     for part in place:
-        key: Any = part
-        value = value[key]
+        here = here[part]
         step = ("items",) if isinstance(part, int) else ("properties", part)
-        below = [(*one, *step) for one in schemas if find(document, (*one, *step)) is not None]
-        schemas = [found for one in below for found in described(document, one, value)]
+        below = [
+            (*one, *step) for one in schemas if find_value(document, (*one, *step)) is not None
+        ]
+        schemas = [found for one in below for found in describing_schemas(document, one, here)]
     return schemas

@@ -1,4 +1,4 @@
-"""Checks what stands around a request's body: query, path and headers."""
+"""Compares the query, path and headers of a request with the documented parameters."""
 
 from __future__ import annotations
 
@@ -7,43 +7,39 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ..places import JsonObject, Pointer, find, followed, written
+from ..places import Json, JsonObject, Pointer, find_value, follow_references
 from .differences import ABSENT, Difference, Severity, Side
-from .proposals import inferred, listed
+from .proposals import add_to_list, inferred_schema, replace
 
 LITERAL: Final = re.compile(r"true|false|-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?")
 TYPED: Final = frozenset({"integer", "number", "boolean"})
-PLUMBING: Final = re.compile(
-    r":.*|accept|accept-.*|authorization|proxy-.*|cache-control|connection|content-.*|cookie|date|dnt|expect|forwarded"
-    r"|from|host|if-.*|keep-alive|origin|pragma|priority|range|referer|referrer|sec-.*|te|traceparent|tracestate|trailer"
-    r"|transfer-encoding|upgrade|upgrade-insecure-requests|user-agent|via|x-forwarded-.*|x-requested-with|x-stainless-.*"
+TRANSPORT_HEADERS: Final = re.compile(
+    r":.*|accept|accept-.*|authorization|proxy-.*|cache-control|connection|content-.*|cookie|date"
+    r"|dnt|expect|forwarded|from|host|if-.*|keep-alive|origin|pragma|priority|range|referer"
+    r"|referrer|sec-.*|te|traceparent|tracestate|trailer|transfer-encoding|upgrade"
+    r"|upgrade-insecure-requests|user-agent|via|x-forwarded-.*|x-requested-with|x-stainless-.*"
 )
 """Request headers that every client sends: no vendor documents them."""
 
 
-def typed(text: str, schema: Any) -> Any:
-    """Text as the boolean or number that a schema asks for, where it is one."""
-    options = schema.get("anyOf", [schema]) if isinstance(schema, dict) else []
-    kinds = {
-        kind
-        for option in options
-        if isinstance(option, dict)
-        for kind in _kinds(option.get("type"))
-    }
+def typed(text: str, schema: Json) -> Any:
+    """A text as the boolean or number that a schema asks for, where it is one."""
+    options: Any = schema.get("anyOf", [schema]) if isinstance(schema, dict) else []
+    kinds: set[Any] = set()
+    for option in options:
+        if isinstance(option, dict):
+            kind = option.get("type")
+            kinds.update(kind if isinstance(kind, list) else [kind])
     return json.loads(text) if kinds & TYPED and LITERAL.fullmatch(text) else text
 
 
-def _kinds(word: Any) -> list[Any]:
-    return word if isinstance(word, list) else [word]
-
-
-def parameters(side: Side) -> Iterator[Difference]:
+def parameter_differences(side: Side) -> Iterator[Difference]:
     """How query, path and headers of a request differ from the documented parameters."""
     documented = dict(_documented(side))
     headers = {
         name: text
         for name, text in side.exchange.request_headers.items()
-        if not PLUMBING.fullmatch(name)
+        if not TRANSPORT_HEADERS.fullmatch(name)
     }
     given: Mapping[str, Mapping[str, str]] = {
         "query": side.call.query,
@@ -61,9 +57,9 @@ def parameters(side: Side) -> Iterator[Difference]:
 def _documented(side: Side) -> Iterator[tuple[tuple[str, str], Pointer]]:
     """Every documented parameter, by place and name; names of headers in lower case."""
     for owner in (side.call.pointer[:2], side.call.pointer):
-        for index in range(len(find(side.document, (*owner, "parameters")) or ())):
-            pointer = followed(side.document, (*owner, "parameters", str(index)))
-            parameter: JsonObject = find(side.document, pointer) or {}
+        for index in range(len(find_value(side.document, (*owner, "parameters")) or ())):
+            pointer = follow_references(side.document, (*owner, "parameters", str(index)))
+            parameter: JsonObject = find_value(side.document, pointer) or {}
             place, name = str(parameter.get("in")), str(parameter.get("name"))
             yield (place, name.lower() if place == "header" else name), pointer
 
@@ -71,33 +67,34 @@ def _documented(side: Side) -> Iterator[tuple[tuple[str, str], Pointer]]:
 def _parameter(
     side: Side, place: str, name: str, pointer: Pointer, given: Mapping[str, str]
 ) -> Iterator[Difference]:
-    parameter: JsonObject = find(side.document, pointer) or {}
+    parameter: JsonObject = find_value(side.document, pointer) or {}
     where = (_part(place), name)
     if name not in given:
         if parameter.get("required") and place in {"query", "header"}:
-            patch = ({"op": "replace", "path": written((*pointer, "required")), "value": False},)
-            yield side.tell(
-                "required", "breaks", where, (*pointer, "required"), name, ABSENT, patch, plain=True
+            required = (*pointer, "required")
+            patch = (replace(required, False),)
+            yield side.difference(
+                "required", "breaks", where, required, name, ABSENT, patch, described=True
             )
         return
-    schema = followed(side.document, (*pointer, "schema"))
-    yield from side.body(typed(given[name], find(side.document, schema)), schema, where)
+    schema = follow_references(side.document, (*pointer, "schema"))
+    value = typed(given[name], find_value(side.document, schema))
+    yield from side.value_differences(value, schema, where)
 
 
 def _undocumented(side: Side, place: str, name: str, text: str) -> Difference:
     value = typed(text, {"type": "integer"})
-    fresh = {"name": name, "in": place, "required": False, "schema": inferred(value, side.redactor)}
+    schema = inferred_schema(value, side.redactor)
+    parameter: JsonObject = {"name": name, "in": place, "required": False, "schema": schema}
+    is_clean = side.redactor.is_clean(name)
     patch = (
-        listed(side.document, side.call.pointer, "parameters", fresh)
-        if side.redactor.is_clean(name)
-        else ()
+        add_to_list(side.document, side.call.pointer, "parameters", parameter) if is_clean else ()
     )
     kind, target = f"{place} parameter", (*side.call.pointer, "parameters")
-    # A header that nobody reads contradicts nothing; a query parameter is asked for on purpose.
+    # A header that nobody reads contradicts nothing; a query parameter is sent on purpose.
     severity: Severity = "note" if place == "header" else "news"
-    return side.tell(
-        kind, severity, (_part(place), name), target, "no such parameter", value, patch
-    )
+    where = (_part(place), name)
+    return side.difference(kind, severity, where, target, "no such parameter", value, patch)
 
 
 def _part(place: str) -> str:

@@ -1,4 +1,7 @@
-"""Reads recordings: HAR 1.2, vcrpy's cassettes in YAML and JSON, and JSON Lines. The content tells which it is."""
+"""Reads recordings: HAR 1.2, vcrpy's cassettes in YAML and JSON, and JSON Lines.
+
+The content of a file decides which of them it is.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -20,7 +24,10 @@ BOM: Final = b"\xef\xbb\xbf"
 
 
 def read_recording(content: bytes, name: str) -> list[RecordedExchange]:
-    """Every recorded call of a file; RequestError with one message, which names the entry, where it is not usable."""
+    """Every recorded call of a file, whose name is shown in messages.
+
+    RequestError with one message, which names the entry, where the file is not usable.
+    """
     try:
         if len(content) > MAX_BYTES:
             raise UnreadableDocumentError(f"more than {MAX_BYTES} bytes are too many")
@@ -50,7 +57,7 @@ def _entries(content: bytes, name: str) -> Iterator[RecordedExchange]:
 
 
 def _is_call(line: bytes) -> bool:
-    """Whether a line is a document of its own, and no HAR file or cassette."""
+    """Whether a line is a JSON object of its own, and no HAR file or cassette."""
     try:
         value = from_json(line)
     except UnreadableDocumentError:
@@ -64,15 +71,20 @@ def _is_call(line: bytes) -> bool:
 def _har(document: Mapping[str, Any], name: str) -> Iterator[RecordedExchange]:
     entries = _member(_object(document["log"], "log"), "entries", list, "log")
     for number, entry in enumerate(entries, 1):
-        with _Entry(number):
-            request = _member(_object(entry, "the entry"), "request", dict, "the entry")
-            response = _object(entry.get("response") or {}, "response")
+        with _named_entry(number):
+            sent, answer = _request_and_response(entry)
             # Browsers write 0 where no answer came.
-            status = _status(response.get("status") or None)
-            sent, answered = _har_request(request), _har_response(response)
-            yield _exchange(
-                (number, name), request.get("method"), request.get("url"), sent, status, answered
-            )
+            status = _status(answer.get("status") or None)
+            method, url = sent.get("method"), sent.get("url")
+            request, response = _har_request(sent), _har_response(answer)
+            yield _exchange(number, name, method, url, request, status, response)
+
+
+def _request_and_response(entry: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both sides of an entry of a HAR file or a cassette."""
+    found = _object(entry, "the entry")
+    request = _member(found, "request", dict, "the entry")
+    return request, _object(found.get("response") or {}, "response")
 
 
 def _har_request(request: Mapping[str, Any]) -> _Message:
@@ -95,25 +107,24 @@ def _har_headers(message: Mapping[str, Any], content: Mapping[str, Any]) -> dict
     return {**({"content-type": mime} if mime else {}), **_headers(message.get("headers"))}
 
 
-def _cassette(document: Any, name: str) -> Iterator[RecordedExchange]:
+def _cassette(document: object, name: str) -> Iterator[RecordedExchange]:
     if not isinstance(document, dict) or "interactions" not in document:
         raise UnreadableDocumentError(f"not a recording: {KNOWN} is")
     for number, entry in enumerate(_member(document, "interactions", list, "the cassette"), 1):
-        with _Entry(number):
-            request = _member(_object(entry, "the entry"), "request", dict, "the entry")
-            response = _object(entry.get("response") or {}, "response")
-            code = response.get("status")
+        with _named_entry(number):
+            sent, answer = _request_and_response(entry)
+            code = answer.get("status")
             status = _status(code.get("code") if isinstance(code, dict) else code)
-            sent, answered = (
-                _Message(_headers(one.get("headers")), _cassette_body(one.get("body")))
-                for one in (request, response)
-            )
-            yield _exchange(
-                (number, name), request.get("method"), request.get("uri"), sent, status, answered
-            )
+            method, url = sent.get("method"), sent.get("uri")
+            request, response = _cassette_message(sent), _cassette_message(answer)
+            yield _exchange(number, name, method, url, request, status, response)
 
 
-def _cassette_body(value: Any) -> bytes:
+def _cassette_message(side: Mapping[str, Any]) -> _Message:
+    return _Message(_headers(side.get("headers")), _cassette_body(side.get("body")))
+
+
+def _cassette_body(value: object) -> bytes:
     if isinstance(value, dict):
         if "base64_string" in value:
             return _encoded(value["base64_string"], "base64", "body") or b""
@@ -125,23 +136,22 @@ def _cassette_body(value: Any) -> bytes:
 
 def _json_lines(lines: list[bytes], name: str) -> Iterator[RecordedExchange]:
     for number, line in enumerate(lines, 1):
-        with _Entry(number):
+        with _named_entry(number):
             entry = _object(from_json(line), "the line")
-            request, response = (
-                _object(entry.get(side) or {}, side) for side in ("request", "response")
-            )
-            status = _status(response.get("status"))
-            sent, answered = (
-                _Message(_headers(one.get("headers")), _line_body(one))
-                for one in (request, response)
-            )
-            yield _exchange(
-                (number, name), entry.get("method"), entry.get("url"), sent, status, answered
-            )
+            sent = _object(entry.get("request") or {}, "request")
+            answer = _object(entry.get("response") or {}, "response")
+            status = _status(answer.get("status"))
+            method, url = entry.get("method"), entry.get("url")
+            request, response = _line_message(sent), _line_message(answer)
+            yield _exchange(number, name, method, url, request, status, response)
+
+
+def _line_message(side: Mapping[str, Any]) -> _Message:
+    return _Message(_headers(side.get("headers")), _line_body(side))
 
 
 def _line_body(side: Mapping[str, Any]) -> bytes:
-    """Text as it is, anything else as JSON."""
+    """The bytes of a body: of a text as it is, of anything else as JSON."""
     value = side.get("body")
     if value is None or isinstance(value, str):
         return _encoded(value, side.get("encoding"), "body") or b""
@@ -151,20 +161,13 @@ def _line_body(side: Mapping[str, Any]) -> bytes:
 # -- their parts ---------------------------------------------------------------------------------
 
 
-class _Entry:
-    """Names the entry in what is wrong with it."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
-    ) -> None:
-        if isinstance(error, UnreadableDocumentError):
-            raise UnreadableDocumentError(f"entry {self.number}: {error}") from None
+@contextmanager
+def _named_entry(number: int) -> Iterator[None]:
+    """Name the entry in the message of what is wrong with it."""
+    try:
+        yield
+    except UnreadableDocumentError as error:
+        raise UnreadableDocumentError(f"entry {number}: {error}") from None
 
 
 @frozen
@@ -177,12 +180,13 @@ class _Message:
 
 
 def _exchange(
-    where: tuple[int, str],
-    method: Any,
-    url: Any,
-    sent: _Message,
+    number: int,
+    recording: str,
+    method: object,
+    url: object,
+    request: _Message,
     status: int | None,
-    answered: _Message,
+    response: _Message,
 ) -> RecordedExchange:
     name, address = _text(method, "method"), _text(url, "url")
     if not name:
@@ -190,19 +194,17 @@ def _exchange(
     if not address:
         raise UnreadableDocumentError("it has no URL")
     _check_url(address)
-    asked, answer = unpacked(sent.body, sent.headers), unpacked(answered.body, answered.headers)
-    number, recording = where
     return RecordedExchange(
-        number,
-        name.upper(),
-        address,
-        sent.headers,
-        asked,
-        status,
-        answered.headers,
-        answer,
-        sent.form,
-        recording,
+        number=number,
+        method=name.upper(),
+        url=address,
+        request_headers=request.headers,
+        request_body=unpacked(request.body, request.headers),
+        status=status,
+        response_headers=response.headers,
+        response_body=unpacked(response.body, response.headers),
+        form=request.form,
+        recording=recording,
     )
 
 
@@ -217,7 +219,7 @@ def _check_url(address: str) -> None:
         raise UnreadableDocumentError("its URL is not an http(s) URL")
 
 
-def _object(value: Any, name: str) -> dict[str, Any]:
+def _object(value: object, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UnreadableDocumentError(f"{name} is not an object")
     return value
@@ -231,7 +233,7 @@ def _member(value: Mapping[str, Any], name: str, kind: type, owner: str) -> Any:
     return value[name]
 
 
-def _text(value: Any, name: str) -> str:
+def _text(value: object, name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -239,7 +241,7 @@ def _text(value: Any, name: str) -> str:
     return value
 
 
-def _status(value: Any) -> int | None:
+def _status(value: object) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 100 <= value <= 599:
@@ -247,8 +249,11 @@ def _status(value: Any) -> int | None:
     return value
 
 
-def _headers(value: Any) -> dict[str, str]:
-    """By lower-case names; from objects with a name and a value, or from a mapping to text or lists of text."""
+def _headers(value: object) -> dict[str, str]:
+    """Headers by lower-case names.
+
+    They are objects with a name and a value, or a mapping to texts or lists of texts.
+    """
     if value is None:
         return {}
     if isinstance(value, list):
@@ -258,21 +263,23 @@ def _headers(value: Any) -> dict[str, str]:
         pairs = list(_object(value, "headers").items())
     found: dict[str, str] = {}
     for name, given in pairs:
-        texts = given if isinstance(given, list) else [given]
-        if not isinstance(name, str) or not all(
-            isinstance(text, str | int | float | bytes) for text in texts
-        ):
+        if not isinstance(name, str):
             raise UnreadableDocumentError("a header is not text")
-        joined = ", ".join(
-            text.decode("latin-1") if isinstance(text, bytes) else str(text) for text in texts
-        )
-        found[name.lower()] = (
-            f"{found[name.lower()]}, {joined}" if name.lower() in found else joined
-        )
+        texts = [_header_text(item) for item in (given if isinstance(given, list) else [given])]
+        known = [found[name.lower()]] if name.lower() in found else []
+        found[name.lower()] = ", ".join([*known, *texts])
     return found
 
 
-def _encoded(value: Any, encoding: Any, name: str) -> bytes | None:
+def _header_text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if not isinstance(value, str | int | float):
+        raise UnreadableDocumentError("a header is not text")
+    return str(value)
+
+
+def _encoded(value: object, encoding: object, name: str) -> bytes | None:
     if value is None:
         return None
     if not isinstance(value, str):
@@ -288,20 +295,18 @@ def _encoded(value: Any, encoding: Any, name: str) -> bytes | None:
 
 
 def _utf8(text: str) -> bytes:
-    # Halves of characters can be escaped in JSON, and no text can hold them.
+    # JSON can escape lone surrogates, and no UTF-8 text can hold them.
     return text.encode("utf-8", "replace")
 
 
-def _fields(value: Any) -> tuple[FormField, ...] | None:
+def _fields(value: object) -> tuple[FormField, ...] | None:
     if not value:
         return None
     if not isinstance(value, list):
         raise UnreadableDocumentError("params is not a list")
-    rows = [_object(row, "a param") for row in value]
-    return tuple(
-        FormField(
-            _text(row.get("name"), "name"),
-            None if row.get("fileName") else _text(row.get("value"), "value"),
-        )
-        for row in rows
-    )
+    return tuple(_field(_object(row, "a param")) for row in value)
+
+
+def _field(row: Mapping[str, Any]) -> FormField:
+    text = None if row.get("fileName") else _text(row.get("value"), "value")
+    return FormField(_text(row.get("name"), "name"), text)

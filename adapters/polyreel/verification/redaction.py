@@ -1,4 +1,7 @@
-"""Keeps secrets out of what is shown of recorded traffic: by name, by shape, and by being known."""
+"""Hides secrets in what is shown of recorded traffic.
+
+A secret is found by its name, by its shape, or because the same value stands elsewhere as a secret.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from attrs import frozen
 
+from ..places import Json
 from ..providers.base.answers import printable
 from .documents import UnreadableDocumentError, from_json
 from .exchanges import RecordedExchange
@@ -18,9 +22,10 @@ from .exchanges import RecordedExchange
 HIDDEN: Final = "****"
 LONGEST: Final = 80
 SHORTEST_KNOWN: Final = 6
-"""Shorter values are hidden where they stand, but not looked for elsewhere: that would only spoil words."""
+"""Shorter values are hidden where they stand, and are not searched for elsewhere in texts."""
 NAMES: Final = re.compile(
-    r"authori[sz]ation|cookie|api[-_]?key|apikey|access[-_]?key|secret|passw|signature|credential|session|private[-_]?key"
+    r"authori[sz]ation|cookie|api[-_]?key|apikey|access[-_]?key|secret|passw|signature|credential"
+    r"|session|private[-_]?key"
     r"|(?:^|[-_.])(?:key|auth|sig|token|jwt)(?:$|[-_.])|token$",
     re.IGNORECASE,
 )
@@ -41,21 +46,21 @@ class Redactor:
     """Hides secrets in texts and values."""
 
     known: frozenset[str] = frozenset()
-    """Secrets that stood where secrets stand."""
+    """Secrets that were found by their names."""
 
     @cached_property
     def _repeated(self) -> re.Pattern[str]:
         return re.compile("|".join(map(re.escape, sorted(self.known, key=len, reverse=True))))
 
     def text(self, text: str) -> str:
-        """A text without secrets, whole."""
+        """A text without secrets; it is not shortened."""
         text = self._repeated.sub(HIDDEN, text) if self.known else text
-        # Queries of links may be signed, under any name.
+        # The query of a link may hold a signature under any name.
         text = QUERY.sub(rf"\1?{HIDDEN}", USER.sub(rf"\1{HIDDEN}@", text))
         return SHAPES.sub(HIDDEN, text)
 
-    def value(self, value: Any, name: str = "") -> Any:
-        """A JSON value without secrets."""
+    def value(self, value: Json, name: str = "") -> Any:
+        """A JSON value without secrets; `name` is that of the member that it stands in."""
         if NAMES.search(name) and not isinstance(value, (dict, list, bool)) and value is not None:
             return HIDDEN
         if isinstance(value, dict):
@@ -64,19 +69,18 @@ class Redactor:
             return [self.value(item, name) for item in value]
         return self.text(value) if isinstance(value, str) else value
 
-    def shown(self, value: Any, name: str = "") -> str:
-        """A value in one short line."""
-        text = json.dumps(self.value(value, name), ensure_ascii=False)
-        text = printable(text)
+    def shown(self, value: Json, name: str = "") -> str:
+        """A value without secrets, in one short line."""
+        text = printable(json.dumps(self.value(value, name), ensure_ascii=False))
         return text if len(text) <= LONGEST else f"{text[: LONGEST - 4]} ..."
 
-    def is_clean(self, value: Any, name: str = "") -> bool:
+    def is_clean(self, value: Json, name: str = "") -> bool:
         """Whether nothing of a value has to be hidden."""
         return bool(self.value(value, name) == value)
 
 
 def redactor_of(exchanges: Iterable[RecordedExchange]) -> Redactor:
-    """A redactor that knows the secrets of this traffic, and hides them also where they are repeated."""
+    """A redactor that also hides the secrets of this traffic where they are repeated."""
     return Redactor(
         frozenset(
             text for one in exchanges for text in _secrets(one) if len(text) >= SHORTEST_KNOWN
@@ -101,7 +105,7 @@ def _secrets(exchange: RecordedExchange) -> Iterator[str]:
 
 
 def _cookies(header: str) -> Iterator[str]:
-    """The values of cookies, without the words that say how long they live."""
+    """The values of cookies, without attributes such as Max-Age."""
     for pair in re.split(r"[;,]", header):
         name, _, value = pair.strip().partition("=")
         if name.lower() not in {"expires", "max-age", "domain", "path", "samesite"}:

@@ -1,4 +1,4 @@
-"""The result for a whole recording: differences grouped, and one patch for each vendor's spec that heals them all."""
+"""The result for a whole recording: grouped differences, and one patch for each vendor's spec."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from attrs import evolve, frozen
 from ..places import JsonObject, PlaceError
 from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
-from .addresses import Addressed, Stranger, addressed
-from .comparing import compared
+from .addresses import DocumentedCall, UndocumentedCall, find_call
+from .comparing import differences_of
 from .differences import Difference
 from .exchanges import RecordedExchange
 from .patches import Patch, patched
 from .redaction import Redactor, redactor_of
-from .undocumented import unknown_call
+from .undocumented import undocumented_call
 
 MOST_ROUNDS: Final = 20
 SHOWN_ENTRIES: Final = 5
-Known = Mapping[str, Provider]
 
 
 @frozen
-class Unmatched:
-    """A recorded call that belongs to no documented call."""
+class UnmatchedExchange:
+    """A recorded call that was not checked, because no vendor documents it."""
 
     recording: str
     entry: int
@@ -43,16 +42,16 @@ class VerificationReport:
     exchanges: int
     matched: int
     differences: tuple[Difference, ...]
-    """Equal ones are counted together."""
-    unmatched: tuple[Unmatched, ...]
+    """Equal differences are counted together."""
+    unmatched: tuple[UnmatchedExchange, ...]
     patches: Mapping[str, Patch]
-    """For each vendor, one patch of its spec that heals every difference that a spec can heal."""
+    """For each vendor, one patch of its spec; it removes every difference that a spec can."""
     unhealed: tuple[Difference, ...]
-    """What stays when the patches are applied."""
+    """The differences that stay when the patches are applied."""
 
     @property
     def fits(self) -> bool:
-        """Whether nothing differs; notes are no differences."""
+        """Whether nothing differs; notes do not count."""
         return all(one.severity == "note" for one in self.differences)
 
 
@@ -63,40 +62,48 @@ def verify(
     base_urls: Mapping[str, str] | None = None,
     any_host: bool = False,
 ) -> VerificationReport:
-    """Check recorded traffic against the specs of these vendors."""
+    """Check recorded traffic against the specs of these vendors.
+
+    `base_urls` replace the documented base URLs, by vendor. With `any_host`, every host may be the
+    vendor's.
+    """
     redactor = redactor_of(exchanges)
     bases = base_urls or {}
-    calls = [addressed(one, providers, bases, any_host=any_host) for one in exchanges]
+    calls = [find_call(one, providers, bases, any_host=any_host) for one in exchanges]
     found = [(call, _differences(call, redactor)) for call in calls]
     every = [one for _, several in found for one in several]
-    known = [call for call, several in found if isinstance(call, Addressed) or several]
-    strangers = [call for call, several in found if isinstance(call, Stranger) and not several]
+    known = [call for call, several in found if isinstance(call, DocumentedCall) or several]
+    unknown = [
+        call for call, several in found if isinstance(call, UndocumentedCall) and not several
+    ]
     own = {provider.id: provider for provider in providers}
     differing = [call.exchange for call, several in found if several]
-    patches, unhealed = _healed(own, differing, every, bases, redactor, any_host=any_host)
-    unmatched = tuple(_unmatched(one, redactor) for one in strangers)
+    patches, unhealed = _patched_until_stable(
+        own, differing, every, bases, redactor, any_host=any_host
+    )
+    unmatched = tuple(_unmatched(one, redactor) for one in unknown)
     return VerificationReport(
         len(exchanges), len(known), grouped(every), unmatched, patches, unhealed
     )
 
 
-def _differences(call: Addressed | Stranger, redactor: Redactor) -> list[Difference]:
-    if isinstance(call, Addressed):
-        return list(compared(call, redactor))
-    found = unknown_call(call, redactor)
+def _differences(call: DocumentedCall | UndocumentedCall, redactor: Redactor) -> list[Difference]:
+    if isinstance(call, DocumentedCall):
+        return list(differences_of(call, redactor))
+    found = undocumented_call(call, redactor)
     return [] if found is None else [found]
 
 
-def _unmatched(stranger: Stranger, redactor: Redactor) -> Unmatched:
-    exchange = stranger.exchange
-    reason = "no such call in the spec" if stranger.provider else "no vendor's host"
-    return Unmatched(
+def _unmatched(call: UndocumentedCall, redactor: Redactor) -> UnmatchedExchange:
+    exchange = call.exchange
+    reason = "no such call in the spec" if call.provider else "no vendor's host"
+    return UnmatchedExchange(
         exchange.recording, exchange.number, exchange.method, redactor.text(exchange.url), reason
     )
 
 
 def grouped(differences: Sequence[Difference]) -> tuple[Difference, ...]:
-    """Differences with equal ones counted together, worst first; the first of each stands for all."""
+    """Count equal differences together, worst first; the first of each group stands for all."""
     groups: dict[tuple[object, ...], list[Difference]] = {}
     for one in differences:
         patch = json.dumps(one.patch, sort_keys=True)
@@ -124,20 +131,20 @@ def _counted(several: Sequence[Difference]) -> Difference:
     return evolve(several[0], count=len(several), entries=entries[:SHOWN_ENTRIES])
 
 
-# -- healing -------------------------------------------------------------------------------------
+# -- patching ------------------------------------------------------------------------------------
 
 
 def with_document(provider: Provider, document: JsonObject) -> Provider:
     """A vendor with another spec."""
-    twin = copy.copy(provider)
-    for name in ("base_url", "servers", "contract", "_defaults"):
-        twin.__dict__.pop(name, None)
-    twin.__dict__["contract"] = Contract(document)
-    return twin
+    changed = copy.copy(provider)
+    for name in ("base_url", "servers", "contract", "_defaults"):  # read from the spec, and cached
+        changed.__dict__.pop(name, None)
+    changed.__dict__["contract"] = Contract(document)
+    return changed
 
 
-def _healed(
-    providers: Known,
+def _patched_until_stable(
+    providers: Mapping[str, Provider],
     exchanges: Sequence[RecordedExchange],
     differences: Sequence[Difference],
     bases: Mapping[str, str],
@@ -145,26 +152,31 @@ def _healed(
     *,
     any_host: bool,
 ) -> tuple[dict[str, Patch], tuple[Difference, ...]]:
-    """Patches that heal all that can be healed: one can hide another, so what is patched is checked again."""
+    """Apply the patches of all differences; return the steps, and the differences that stay.
+
+    One difference can hide another, so the exchanges are compared again with the patched specs.
+    """
     own, steps = dict(providers), {name: list[JsonObject]() for name in providers}
     left = list(differences)
     for _ in range(MOST_ROUNDS):
-        fresh = _patched(own, left, steps)
-        if not fresh:
+        if not _apply_patches(own, left, steps):
             break
-        calls = [addressed(one, list(own.values()), bases, any_host=any_host) for one in exchanges]
+        calls = [find_call(one, list(own.values()), bases, any_host=any_host) for one in exchanges]
         left = [one for call in calls for one in _differences(call, redactor)]
     return {name: tuple(done) for name, done in steps.items() if done}, grouped(left)
 
 
-def _patched(
+def _apply_patches(
     own: dict[str, Provider], differences: Sequence[Difference], steps: dict[str, list[JsonObject]]
 ) -> bool:
-    """Apply every patch that still fits, each once and at most one to a place; whether there was any."""
+    """Apply every patch that still fits, each once and at most one to a place.
+
+    Returns whether any was applied.
+    """
     touched: set[tuple[str, str]] = set()
-    applied = False
     seen: set[tuple[str, str]] = set()
-    for one in sorted(differences, key=_width):
+    applied = False
+    for one in sorted(differences, key=_order_of_limits):
         mark = (one.vendor, json.dumps(one.patch, sort_keys=True))
         places = {
             (one.vendor, step["path"]) for step in one.patch if not step["path"].endswith("/-")
@@ -175,7 +187,7 @@ def _patched(
         try:
             document = patched(own[one.vendor].contract.document, one.patch)
         except PlaceError:
-            continue  # another one has changed the place: the next round proposes anew
+            continue  # another patch has changed the place: the next round proposes a new one
         own[one.vendor] = with_document(own[one.vendor], document)
         steps[one.vendor] += one.patch
         applied = True
@@ -183,8 +195,8 @@ def _patched(
     return applied
 
 
-def _width(one: Difference) -> float:
-    """Orders limits so that the widest comes first: the others need no patch then."""
+def _order_of_limits(one: Difference) -> float:
+    """A sort key that puts the widest limit first: the others then need no patch."""
     step = one.patch[0] if len(one.patch) == 1 else {}
     value = step.get("value")
     if step.get("op") != "replace" or isinstance(value, bool) or not isinstance(value, int | float):

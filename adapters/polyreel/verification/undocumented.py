@@ -1,77 +1,87 @@
-"""What the spec does not have at all, written down as it was seen."""
+"""Describes what the spec does not have at all, as it was seen in traffic."""
 
 from __future__ import annotations
 
 from typing import Final
 from urllib.parse import urlsplit
 
-from ..places import JsonObject, find
-from .addresses import Stranger
+from ..places import JsonObject, find_value
+from ..providers.base.provider import Provider
+from .addresses import UndocumentedCall
 from .bodies import is_json, kind_of_body
 from .differences import Difference
 from .documents import UnreadableDocumentError, from_json
 from .exchanges import RecordedExchange
 from .patches import Patch
-from .proposals import add, inferred
+from .proposals import add, inferred_schema
 from .redaction import Redactor
 
-UNKNOWN: Final = frozenset({404, 405, 501})
-"""Statuses by which a vendor says that it has no such call either."""
+NO_SUCH_CALL: Final = frozenset({404, 405, 501})
+"""Statuses by which the vendor, too, says that it has no such call."""
 
 
-def schema_of(kind: str, content: bytes, redactor: Redactor) -> JsonObject:
-    """A schema of a body that nobody has documented."""
+def schema_of_body(kind: str, content: bytes, redactor: Redactor) -> JsonObject:
+    """A schema of a body that is not documented."""
     if not is_json(kind):
         return {"type": "string"}
     try:
-        return inferred(from_json(content), redactor)
+        return inferred_schema(from_json(content), redactor)
     except UnreadableDocumentError:
         return {}
 
 
-def first_calls(exchange: RecordedExchange, redactor: Redactor) -> JsonObject:
-    """A response as it was seen."""
+def response_as_seen(exchange: RecordedExchange, redactor: Redactor) -> JsonObject:
+    """An OpenAPI response object for a response that is not documented."""
     found: JsonObject = {"description": f"Seen in recorded traffic: HTTP {exchange.status}."}
     if content := exchange.response_body:
         kind = kind_of_body(exchange.response_headers, content, {})
         if redactor.is_clean(kind):
-            found["content"] = {kind: {"schema": schema_of(kind, content, redactor)}}
+            found["content"] = {kind: {"schema": schema_of_body(kind, content, redactor)}}
     return found
 
 
-def unknown_call(stranger: Stranger, redactor: Redactor) -> Difference | None:
-    """A call to a vendor's own host that its spec does not have, and the vendor does; None for anything else."""
-    exchange, provider = stranger.exchange, stranger.provider
-    if provider is None or exchange.status is None or exchange.status in UNKNOWN:
+def undocumented_call(call: UndocumentedCall, redactor: Redactor) -> Difference | None:
+    """The difference where a vendor has a call that its spec does not have; None otherwise."""
+    exchange, provider = call.exchange, call.provider
+    if provider is None or exchange.status is None or exchange.status in NO_SUCH_CALL:
         return None
-    path = redactor.text(stranger.path)
-    what = f"{exchange.method} {path}, answered with HTTP {exchange.status}"
-    patch = _new_call(stranger, redactor)
-    facts = (exchange.recording, exchange.number, provider.id, exchange.method, path)
+    path = redactor.text(call.path)
     return Difference(
-        *facts, "request", "call", "news", "/request", "/paths", "a documented call", what, patch
+        recording=exchange.recording,
+        entry=exchange.number,
+        vendor=provider.id,
+        method=exchange.method,
+        path=path,
+        direction="request",
+        kind="call",
+        severity="news",
+        traffic="/request",
+        spec="/paths",
+        expected="a documented call",
+        actual=f"{exchange.method} {path}, answered with HTTP {exchange.status}",
+        patch=_new_operation(call, provider, redactor),
     )
 
 
-def _new_call(stranger: Stranger, redactor: Redactor) -> Patch:
-    """The call as an operation of its own; nothing where its path holds a secret, or it did not work."""
-    exchange, provider = stranger.exchange, stranger.provider
-    assert provider is not None
+def _new_operation(call: UndocumentedCall, provider: Provider, redactor: Redactor) -> Patch:
+    """Adds an operation; nothing where its path holds a secret, or the call did not work."""
+    exchange = call.exchange
     prefix = urlsplit(provider.base_url).path.rstrip("/")
-    path = stranger.path.removeprefix(prefix)
-    below = stranger.path.startswith(f"{prefix}/") and "{" not in path
-    if not below or not redactor.is_clean(stranger.path) or (exchange.status or 0) >= 400:
+    path = call.path.removeprefix(prefix)
+    below = call.path.startswith(f"{prefix}/") and "{" not in path
+    if not below or not redactor.is_clean(call.path) or (exchange.status or 0) >= 400:
         return ()
     method = exchange.method.lower()
-    call = {
-        "operationId": _name(method, path),
-        "responses": {str(exchange.status): first_calls(exchange, redactor)},
+    operation: JsonObject = {
+        "operationId": _operation_id(method, path),
+        "responses": {str(exchange.status): response_as_seen(exchange, redactor)},
     }
-    known = isinstance(find(provider.contract.document, ("paths", path)), dict)
-    return (add(("paths", path, method), call) if known else add(("paths", path), {method: call}),)
+    if isinstance(find_value(provider.contract.document, ("paths", path)), dict):
+        return (add(("paths", path, method), operation),)
+    return (add(("paths", path), {method: operation}),)
 
 
-def _name(method: str, path: str) -> str:
+def _operation_id(method: str, path: str) -> str:
     """A name such as `getV1Voices`."""
     words = "".join(letter if letter.isalnum() else " " for letter in path).split()
     return method + "".join(word[:1].upper() + word[1:] for word in words)

@@ -1,21 +1,19 @@
-"""What is wrong with a value under a schema, with the place in the value and the place in the spec."""
+"""What is wrong with a value under a schema: the place in the value and the place in the spec."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from ..places import JsonObject, Pointer, find, followed
+from ..places import Json, JsonObject, Place, Pointer, find_value, follow_references
 from ..providers.base.contract import Contract
-from ..providers.base.schemas import DIALECT, SCHEMAS
+from ..providers.base.schemas import compiled_schema
 
 if TYPE_CHECKING:
     import jsonschema_rs
-
-Place = tuple[str | int, ...]
 
 
 @frozen
@@ -25,36 +23,47 @@ class LocatedViolation:
     place: Place
     """In the value."""
     pointer: Pointer
-    """The keyword, in the spec."""
+    """The keyword's place in the spec."""
     kind: str
-    """The keyword's name, or that of one of polyreel's rules."""
+    """The name of the keyword, or of one of polyreel's own rules."""
     facts: Mapping[str, Any]
     message: str
 
 
-def violations_at(document: JsonObject, pointer: Pointer, value: Any) -> list[LocatedViolation]:
-    """Every rule of the schema at a place that a value breaks; choices are taken apart where one option is meant."""
-    here = followed(document, pointer)
+def violations_at(document: JsonObject, pointer: Pointer, value: Json) -> list[LocatedViolation]:
+    """Every rule of the schema at a place of a document that a value breaks.
+
+    Of a choice (`anyOf`, `oneOf`), the rules of one option are reported where the value's type
+    shows which option is meant.
+    """
+    here = follow_references(document, pointer)
     try:
-        errors = _validator(_Held(document), here).iter_errors(value)
-        found = [one for error in errors for one in _taken_apart(error, here)]
+        errors = _validator(_DocumentKey(document), here).iter_errors(value)
+        found = [one for error in errors for one in _violations_of(error, here)]
     except (ValueError, RecursionError) as error:
-        return [
-            LocatedViolation(
-                (), here, "json", {}, f"is not JSON that can be checked: {str(error)[:120]}"
-            )
-        ]
-    return [*found, *_rules(document, here, value)]
+        message = f"is not JSON that can be checked: {str(error)[:120]}"
+        return [LocatedViolation((), here, "json", {}, message)]
+    return [*found, *_broken_rules(document, here, value)]
 
 
-def fitting(document: JsonObject, pointer: Pointer, value: Any) -> bool:
-    """Whether a value breaks nothing."""
+def is_valid(document: JsonObject, pointer: Pointer, value: Json) -> bool:
+    """Whether a value breaks no rule of the schema at a place."""
     return not violations_at(document, pointer, value)
 
 
+def named_schema(name: str) -> Pointer:
+    """The place of a named schema."""
+    return ("components", "schemas", name)
+
+
+def nearest_schema(document: JsonObject, names: Sequence[str], value: Json) -> str:
+    """The named schema of which a value breaks the fewest rules."""
+    return min(names, key=lambda name: len(violations_at(document, named_schema(name), value)))
+
+
 @frozen(eq=False)
-class _Held:
-    """A document by identity, so that what was compiled for it can be kept."""
+class _DocumentKey:
+    """A document that is hashed by identity, so that compiled schemas can be cached."""
 
     document: JsonObject
 
@@ -62,44 +71,35 @@ class _Held:
         return id(self.document)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Held) and other.document is self.document
+        return isinstance(other, _DocumentKey) and other.document is self.document
 
 
 @lru_cache(maxsize=256)
-def _validator(held: _Held, pointer: Pointer) -> jsonschema_rs.Validator:
-    import jsonschema_rs  # noqa: PLC0415
-
-    schema = find(held.document, pointer)
-    if not isinstance(schema, dict):
-        schema = {} if schema is None else {"allOf": [schema]}
-    # Only the schemas are compiled: example bodies could look like references.
-    schemas = held.document.get("components", {}).get("schemas", {})
-    own = {name: item for name, item in schema.items() if name != "components"}
-    return jsonschema_rs.validator_for(
-        {**own, "$schema": DIALECT, "components": {"schemas": schemas}}
-    )
+def _validator(key: _DocumentKey, pointer: Pointer) -> jsonschema_rs.Validator:
+    return compiled_schema(key.document, find_value(key.document, pointer))
 
 
-def _taken_apart(error: jsonschema_rs.ValidationError, root: Pointer) -> Iterator[LocatedViolation]:
+def _violations_of(
+    error: jsonschema_rs.ValidationError, root: Pointer
+) -> Iterator[LocatedViolation]:
+    """An error of jsonschema-rs, or those of the option that is meant."""
     facts = error.kind.as_dict()
-    options = facts.get("context") or []
-    if error.kind.name in {"anyOf", "oneOf"} and (
-        meant := _meant(options, len(error.instance_path))
-    ):
-        for part in meant:
-            yield from _taken_apart(part, root)
-        return
+    if error.kind.name in {"anyOf", "oneOf"}:
+        meant = _errors_of_meant_option(facts.get("context") or [], len(error.instance_path))
+        if meant:
+            for part in meant:
+                yield from _violations_of(part, root)
+            return
     path = tuple(map(str, error.schema_path))
     pointer = path if path[:2] == ("components", "schemas") else (*root, *path)
-    yield LocatedViolation(
-        tuple(error.instance_path), pointer, error.kind.name, facts, error.message
-    )
+    place = tuple(error.instance_path)
+    yield LocatedViolation(place, pointer, error.kind.name, facts, error.message)
 
 
-def _meant(
+def _errors_of_meant_option(
     options: list[list[jsonschema_rs.ValidationError]], depth: int
 ) -> list[jsonschema_rs.ValidationError]:
-    """The errors of the one option whose type the value has; none where several options are as likely."""
+    """The errors of the one option whose type the value has; none where several have it."""
     likely = [
         errors
         for errors in options
@@ -109,20 +109,21 @@ def _meant(
     return likely[0] if len(likely) == 1 else []
 
 
-def _rules(document: JsonObject, pointer: Pointer, value: Any) -> Iterator[LocatedViolation]:
-    """What JSON Schema cannot say."""
-    schema = find(document, pointer)
+def _broken_rules(
+    document: JsonObject, pointer: Pointer, value: Json
+) -> Iterator[LocatedViolation]:
+    """The broken rules that JSON Schema cannot express (`x-polyreel-rules`)."""
+    schema = find_value(document, pointer)
     if not isinstance(schema, dict) or not isinstance(value, dict):
         return
-    for number, breach in Contract(document).broken_rules(schema, value):
-        at = (*pointer, "x-polyreel-rules", str(number))
-        yield LocatedViolation(
-            _present(value, breach.path), at, breach.kind, {"limit": breach.limit}, breach.message
-        )
+    for number, broken in Contract(document).broken_rules(schema, value):
+        rule = (*pointer, "x-polyreel-rules", str(number))
+        place = _existing_part(value, broken.path)
+        yield LocatedViolation(place, rule, broken.kind, {"limit": broken.limit}, broken.message)
 
 
-def _present(value: Any, path: Place) -> Place:
-    """A rule's path as far as the value has it: its `*` stands for all items."""
+def _existing_part(value: Json, path: Place) -> Place:
+    """A rule's path as far as the value has it: `*` in it stands for all items."""
     found: list[str | int] = []
     for part in path:
         if not isinstance(value, dict) or part not in value:
@@ -130,11 +131,3 @@ def _present(value: Any, path: Place) -> Place:
         found.append(part)
         value = value[str(part)]
     return tuple(found)
-
-
-def nearest(document: JsonObject, names: tuple[str, ...], value: Any) -> str | None:
-    """The named schema that a value breaks least of."""
-    places = {name: tuple(f"{SCHEMAS}{name}".removeprefix("#/").split("/")) for name in names}
-    return min(
-        names, key=lambda name: len(violations_at(document, places[name], value)), default=None
-    )

@@ -1,111 +1,131 @@
-"""A vendor's words: those of a job's status, and its error codes. Specs leave them open, so they are checked apart."""
+"""Checks the words of a vendor: job statuses and error codes, which specs leave open."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from ..places import JsonObject, Pointer, find, followed, get, is_missing
+from attrs import frozen
+
+from ..places import (
+    Json,
+    JsonObject,
+    Place,
+    Pointer,
+    find_value,
+    follow_references,
+    get,
+    is_missing,
+)
 from ..providers.base.answers import word_or_number
 from ..providers.base.provider import Provider
 from .differences import Difference, Side
-from .members import homes
-from .proposals import listed
+from .members import schemas_of_place
+from .proposals import add_to_list
 
 ERROR_CODES: Final = ("error.code", "code")
-"""Where errors of calls have their code; of jobs, the provider knows."""
+"""Where errors of calls have their code. For errors of jobs, the provider knows the place."""
 
 
-def words(
-    side: Side, value: Any, pointer: Pointer, place: tuple[str | int, ...]
-) -> Iterator[Difference]:
-    """Every status word and error code in an answer that the spec does not know."""
+@frozen
+class _Word:
+    """A status word or an error code in an answer."""
+
+    kind: str
+    place: Place
+    """In the answer."""
+    text: Any
+
+
+def unknown_words(side: Side, value: Json, pointer: Pointer, place: Place) -> Iterator[Difference]:
+    """Every status word and error code in an answer that the spec does not know.
+
+    `pointer` is the place of the answer's schema in the spec, `place` that of the answer in the
+    exchange.
+    """
     provider, failed = side.call.provider, (side.exchange.status or 0) >= 400
-    known_codes = codes(provider)
+    codes = known_error_codes(provider)
     for where, subject in _subjects(value):
         if not failed:
             statuses = {word.lower() for word in provider.statuses}
             found = _first(subject, provider.reads.status)
             if found and isinstance(found[1], str):
-                yield from _word(
-                    side, "status word", found, (value, pointer, place, where), statuses
-                )
+                word = _Word("status word", (*where, *found[0].split(".")), found[1])
+                yield from _if_unknown(side, word, statuses, (value, pointer, place))
         found = _first(subject, ERROR_CODES if failed else provider.reads.error_code)
         if found and word_or_number(found[1]):
-            yield from _word(side, "error code", found, (value, pointer, place, where), known_codes)
+            word = _Word("error code", (*where, *found[0].split(".")), found[1])
+            yield from _if_unknown(side, word, codes, (value, pointer, place))
 
 
-def codes(provider: Provider) -> set[str]:
+def known_error_codes(provider: Provider) -> set[str]:
     """Every error code in the examples of a contract, in lower case."""
     found: set[str] = set()
-    for status, body in _samples(provider.contract.document):
-        places = ERROR_CODES if status[:1] in {"4", "5", "d"} else provider.reads.error_code
+    for status, body in _examples_of_answers(provider.contract.document):
+        is_error = status[:1] in {"4", "5", "d"}  # d: default
+        places = ERROR_CODES if is_error else provider.reads.error_code
         code = _first(body, places) if isinstance(body, dict) else None
         if code and (text := word_or_number(code[1])):
             found.add(text.lower())
     return found
 
 
-def _samples(document: JsonObject) -> Iterator[tuple[str, Any]]:
+def _examples_of_answers(document: JsonObject) -> Iterator[tuple[str, Any]]:
     """Every example of an answer with its status, which may be a range or `default`."""
     for path, item in document["paths"].items():
         for method in item:
-            listed = ("paths", path, method, "responses")
-            for status in find(document, listed) or ():
-                content = find(document, (*followed(document, (*listed, status)), "content")) or {}
+            responses = ("paths", path, method, "responses")
+            for status in find_value(document, responses) or ():
+                response = follow_references(document, (*responses, status))
+                content = find_value(document, (*response, "content")) or {}
                 for media in content.values():
-                    yield from (
-                        (status, example.get("value"))
-                        for example in media.get("examples", {}).values()
-                    )
+                    for example in media.get("examples", {}).values():
+                        yield status, example.get("value")
 
 
-def _word(
-    side: Side,
-    kind: str,
-    found: tuple[str, Any],
-    around: tuple[Any, Pointer, tuple[str | int, ...], tuple[str | int, ...]],
-    known: set[str],
+def _if_unknown(
+    side: Side, word: _Word, known: set[str], answer: tuple[Json, Pointer, Place]
 ) -> Iterator[Difference]:
-    (name, word), (value, pointer, place, where) = found, around
-    at = (*where, *name.split("."))
-    schemas = homes(side.document, pointer, value, at)
-    described = [word for one in schemas for word in _examples(find(side.document, one))]
-    closed = any(find(side.document, (*one, "enum")) for one in schemas)
-    if (
-        str(word).lower() in known | {str(one).lower() for one in described}
-        or closed
-        or not schemas
-    ):
+    value, pointer, place = answer
+    schemas = schemas_of_place(side.document, pointer, value, word.place)
+    described = [one for schema in schemas for one in _examples(side.document, schema)]
+    closed = any(find_value(side.document, (*one, "enum")) for one in schemas)
+    all_known = known | {str(one).lower() for one in described}
+    if str(word.text).lower() in all_known or closed or not schemas:
         return
-    clean = side.redactor.is_clean(word, str(at[-1]))
-    patch = listed(side.document, schemas[0], "examples", word) if clean else ()
+    clean = side.redactor.is_clean(word.text, str(word.place[-1]))
+    patch = add_to_list(side.document, schemas[0], "examples", word.text) if clean else ()
     target = (*schemas[0], "examples")
-    yield side.tell(kind, "news", (*place, *at), target, f"a known {kind}", word, patch)
+    where = (*place, *word.place)
+    yield side.difference(
+        word.kind, "news", where, target, f"a known {word.kind}", word.text, patch
+    )
 
 
-def _examples(schema: Any) -> list[Any]:
-    found = schema.get("examples") if isinstance(schema, dict) else None
+def _examples(document: JsonObject, schema: Pointer) -> list[Any]:
+    found = find_value(document, (*schema, "examples"))
     return found if isinstance(found, list) else []
 
 
-def _subjects(value: Any) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+def _subjects(value: Json) -> Iterator[tuple[Place, Mapping[str, Any]]]:
     """The objects that may be a job: an answer itself, and the items of its lists."""
     if isinstance(value, list):
-        yield from (((index,), item) for index, item in enumerate(value) if isinstance(item, dict))
+        yield from _objects((), value)
     if isinstance(value, dict):
         yield (), value
         for name, items in value.items():
             if isinstance(items, list):
-                yield from (
-                    ((name, index), item)
-                    for index, item in enumerate(items)
-                    if isinstance(item, dict)
-                )
+                yield from _objects((name,), items)
 
 
-def _first(value: Any, places: tuple[str, ...]) -> tuple[str, Any] | None:
-    """The first of several dotted places that has a value that is not null, with the value."""
+def _objects(place: Place, items: Sequence[Json]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    for index, item in enumerate(items):
+        if isinstance(item, dict):
+            yield (*place, index), item
+
+
+def _first(value: Mapping[str, Any], places: Sequence[str]) -> tuple[str, Any] | None:
+    """The first of several dotted places that has a value other than null, with the value."""
     for place in places:
         found = get(value, place)
         if not is_missing(found) and found is not None:

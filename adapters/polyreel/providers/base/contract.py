@@ -18,9 +18,9 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import frozen
 
-from ...places import Json, JsonObject
+from ...places import Json, JsonObject, follow_references, pointer_parts, value_at
 from .rules import field_of_place, places_counted, violations_of_rule
-from .schemas import DIALECT, SCHEMAS, SchemaViolation, compiled_schemas, violation_of
+from .schemas import SCHEMAS, SchemaViolation, compiled_schema, compiled_schemas, violation_of
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -124,13 +124,11 @@ class Contract:
         return min(found, key=lambda one: len(one[1]), default=None)
 
     def resolve(self, node: Any) -> Any:
-        """A node with its local reference followed."""
-        while isinstance(node, dict) and "$ref" in node:
-            target: Any = self.document
-            for part in node["$ref"].removeprefix("#/").split("/"):
-                target = target[part.replace("~1", "/").replace("~0", "~")]
-            node = target
-        return node
+        """A node with its local reference followed; PlaceError where that leads nowhere."""
+        if not isinstance(node, dict) or "$ref" not in node:
+            return node
+        start = pointer_parts(node["$ref"].removeprefix("#"))
+        return value_at(self.document, follow_references(self.document, start))
 
     def schema(self, name: str) -> JsonObject:
         """A named schema; KeyError where there is none."""
@@ -195,12 +193,8 @@ class Contract:
 
     def fits(self, schema: JsonObject, value: Json) -> list[SchemaViolation]:
         """What is wrong with a value under any schema of this document, such as a reply's."""
-        import jsonschema_rs  # noqa: PLC0415
-
-        whole = {"$schema": DIALECT, **schema, "components": self.document.get("components", {})}
-        return [
-            violation_of(error) for error in jsonschema_rs.validator_for(whole).iter_errors(value)
-        ]
+        errors = compiled_schema(self.document, schema).iter_errors(value)
+        return [violation_of(error) for error in errors]
 
     def _check(
         self, validator: jsonschema_rs.Validator, schema: str, body: Json

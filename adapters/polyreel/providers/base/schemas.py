@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from ...places import JsonObject
+from ...places import Json, JsonObject
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -30,9 +30,25 @@ def compiled_schemas(document: JsonObject, *, formats: bool) -> jsonschema_rs.Va
     """The named schemas of a document, compiled; `formats` says whether formats are checked."""
     import jsonschema_rs  # noqa: PLC0415
 
-    # Only the schemas are compiled: example bodies could look like references.
-    whole = {"$schema": DIALECT, "components": {"schemas": document["components"]["schemas"]}}
-    return jsonschema_rs.validator_map_for(whole, validate_formats=formats)
+    return jsonschema_rs.validator_map_for(_named_schemas(document), validate_formats=formats)
+
+
+def compiled_schema(document: JsonObject, schema: Json) -> jsonschema_rs.Validator:
+    """One schema, compiled; its references are to the named schemas of a document.
+
+    None stands for the schema that takes everything.
+    """
+    import jsonschema_rs  # noqa: PLC0415
+
+    if not isinstance(schema, dict):
+        schema = {} if schema is None else {"allOf": [schema]}
+    return jsonschema_rs.validator_for({**schema, **_named_schemas(document)})
+
+
+def _named_schemas(document: JsonObject) -> JsonObject:
+    """The document to compile. It has only the schemas, as examples could look like references."""
+    schemas = document.get("components", {}).get("schemas", {})
+    return {"$schema": DIALECT, "components": {"schemas": schemas}}
 
 
 _LIMITS: Final = (
