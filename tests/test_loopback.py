@@ -597,7 +597,7 @@ def test_a_server_that_nobody_visits_stops_at_once() -> None:
 SERVE: Final = """
 import signal, sys, time
 sys.path[:0] = {path!r}
-from polyreel import loopback
+from polyreel.simulator import http as loopback
 from polyreel.flows import Answer
 
 def handler(request):

@@ -1,1 +1,1 @@
-"""Vendors' calls that come in over HTTP."""
+"""Calls of vendors that arrive over HTTP: webhooks about jobs."""

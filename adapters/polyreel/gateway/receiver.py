@@ -1,8 +1,10 @@
-"""Takes webhooks in: verified, once each, into the ledger. After a mere hint the vendor is asked, in the background."""
+"""Receives webhooks: each is verified and written to the ledger once.
+
+Where a webhook is only a hint, the vendor is asked in the background.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
 import queue
 import threading
@@ -14,18 +16,20 @@ from ..errors import LedgerError, PolyreelError, UnknownNameError, WebhookError
 from ..flows import Answer
 from ..ledger.store import Delivered
 from ..providers.base import webhooks
-from ..simulator.http import HttpRequest, Limits
+from ..simulator.http import HttpRequest, Limits, plain
 
 LOG: Final = logging.getLogger("polyreel")
 LIMITS: Final = Limits(body=webhooks.MAX_BODY)
 MAX_HINTS: Final = 1000
-"""How many jobs wait to be asked about. More hints are let go: polling finishes every job without any."""
+"""How many jobs may wait to be asked about. Further hints are dropped: polling ends every job too."""
 
 
 class WebhookReceiver:
     """The handler of a webhook server: `POST /<vendor>`.
 
-    It answers when the ledger has what was told, and before anything else happens. `listener` hears of every delivery.
+    It answers after the delivery is in the ledger, and before anything else happens. `secrets` are
+    those of each vendor's signatures, by vendor id. `listener` is called with every delivery.
+    Raises LedgerError where the client has no ledger.
     """
 
     def __init__(
@@ -38,13 +42,12 @@ class WebhookReceiver:
             raise LedgerError(
                 "webhooks are told to the ledger, and this client has none: pass ledger="
             )
-        self._client, self._ledger, self._secrets, self._listener = (
-            client,
-            client.ledger,
-            secrets,
-            listener,
-        )
-        self._hints: queue.Queue[str | None] = queue.Queue(MAX_HINTS)
+        self._client = client
+        self._ledger = client.ledger
+        self._secrets = secrets
+        self._listener = listener
+        self._hinted: queue.Queue[str | None] = queue.Queue(MAX_HINTS)
+        """The ledger's names of jobs to ask about; None is the end."""
         self._asker = threading.Thread(target=self._ask, name="polyreel-hints", daemon=True)
 
     def __enter__(self) -> Self:
@@ -52,52 +55,51 @@ class WebhookReceiver:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._hints.put(None)
+        self._hinted.put(None)
         self._asker.join(5)
 
     def handle(self, request: HttpRequest) -> Answer:
-        """Answer one request. A stranger learns nothing: unknown jobs are answered like known ones."""
+        """Answer one request.
+
+        The answer is the same for known and unknown jobs, so that it tells nobody which exist.
+        """
         vendor = request.target.partition("?")[0].strip("/")
         if request.method != "POST":
-            return _answer(405, "webhooks are posted")
+            return plain(405, "webhooks are posted")
         try:
             event = webhooks.parse(
                 vendor, request.headers, request.content, self._secrets.get(vendor)
             )
-            done = self._ledger.deliver(
+            delivered = self._ledger.deliver(
                 event, self._client.wire.clock.now(), simulated=self._client.simulated
             )
         except UnknownNameError:
-            return _answer(404, "no webhooks are taken here")
+            return plain(404, "no webhooks are taken here")
         except WebhookError as error:
             LOG.warning("%s", error)
-            return _answer(401, "not verified")
+            return plain(401, "not verified")
         except LedgerError as error:
             LOG.error("%s", error)
-            return _answer(503, "come again")  # the vendor delivers again
-        self._after(event, done)
-        return _answer(200, "received")
+            return plain(503, "come again")  # the vendor delivers again
+        self._follow_up(event, delivered)
+        return plain(200, "received")
 
-    def _after(self, event: webhooks.Event, done: Delivered) -> None:
-        if done.effect == "hint" and done.entry is not None:
+    def _follow_up(self, event: webhooks.Event, delivered: Delivered) -> None:
+        if delivered.effect == "hint" and delivered.entry is not None:
+            name = delivered.entry.id
             try:
-                self._hints.put_nowait(done.entry.id)
+                self._hinted.put_nowait(name)
             except queue.Full:
-                LOG.warning("too many hints at once: %s is left to polling", done.entry.id)
+                LOG.warning("too many hints at once: %s is left to polling", name)
         if self._listener is not None:
-            self._listener(event, done)
+            self._listener(event, delivered)
 
     def _ask(self) -> None:
-        """Ask vendors about the jobs that were hinted at."""
-        while (name := self._hints.get()) is not None:
+        """Ask vendors about the jobs of hints."""
+        while (name := self._hinted.get()) is not None:
             try:
                 job = self._ledger.entry(name).job
                 if job is not None:
                     self._client.get(job)
             except PolyreelError as error:
                 LOG.warning("%s: %s", name, error)
-
-
-def _answer(status: int, text: str) -> Answer:
-    content = json.dumps({"message": text}).encode()
-    return Answer(status, {"content-type": "application/json"}, content)

@@ -1,1 +1,1 @@
-"""A vendor's API spoken by polyreel: reading its calls, shaping its answers."""
+"""A vendor's API, served by polyreel: its calls are read, and answers are given their shape."""

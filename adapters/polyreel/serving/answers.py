@@ -1,4 +1,4 @@
-"""Answers in a vendor's own shapes: the contract's examples, with the facts of a task or a file put in."""
+"""Answers in a vendor's own shapes: the examples of its contract, with facts put in."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import json
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..flows import Reply
-from ..places import JsonObject, get, is_missing, put
+from ..places import Json, JsonObject, get, is_missing, put
 from ..providers.base.contract import Operation
 from ..providers.base.facts import Status
 from ..providers.base.provider import Provider
 from .calls import Call
 
 RETRY_AFTER: Final = "2"
+JSON_TYPE: Final = "application/json"
 
-
-USUAL: Final = {
+USUAL_STATUS: Final = {
     "unauthorized": 401,
     "insufficient_credits": 402,
     "not_found": 404,
@@ -27,151 +27,167 @@ USUAL: Final = {
 }
 """The HTTP status of errors that a call may document under another name."""
 
-
-Example = tuple[int, str, str, Any]
-"""HTTP status, content type, name, body."""
-
-
-# -- plain answers -----------------------------------------------------------------------------------
+MESSAGE_PLACES: Final = ("error.message", "message", "msg")
+"""Where the vendors' errors hold their text."""
 
 
-def dumps(value: Any) -> bytes:
+class DocumentedReply(NamedTuple):
+    """One example of an answer in a contract."""
+
+    status: int
+    content_type: str
+    name: str
+    body: Any
+
+
+# -- replies ---------------------------------------------------------------------------------------
+
+
+def dumps(value: Json) -> bytes:
     """JSON as bytes."""
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def plain(status: int, value: Any) -> Reply:
+def plain(status: int, value: Json) -> Reply:
     """A JSON answer that belongs to no vendor."""
-    return Reply(status, {"content-type": "application/json"}, dumps(value))
+    return Reply(status, {"content-type": JSON_TYPE}, dumps(value))
 
 
-def reply(call: Call, status: int, value: Any, extra: Mapping[str, str] | None = None) -> Reply:
-    """An answer of a vendor, with the headers it documents."""
-    return Reply(status, {**_headers(call, call.operation, status), **(extra or {})}, dumps(value))
+def reply(call: Call, status: int, value: Json, extra: Mapping[str, str] | None = None) -> Reply:
+    """An answer of a vendor, with the headers it documents, and `extra` ones."""
+    headers = {**_headers(call, call.operation, status, JSON_TYPE), **(extra or {})}
+    return Reply(status, headers, dumps(value))
 
 
-def _headers(
-    call: Call, operation: Operation, status: int, content_type: str = "application/json"
-) -> dict[str, str]:
-    """The headers that the contract lists for an answer, as far as they say something here."""
-    listed = call.provider.contract.resolve(operation.spec["responses"].get(str(status), {})).get(
-        "headers", {}
-    )
+def _documented(call: Call, operation: Operation, shown: DocumentedReply) -> Reply:
+    """A documented answer, with the headers that are documented for it."""
+    headers = _headers(call, operation, shown.status, shown.content_type)
+    return Reply(shown.status, headers, dumps(shown.body))
+
+
+def _headers(call: Call, operation: Operation, status: int, content_type: str) -> dict[str, str]:
+    """The headers of an answer: of those that the contract lists, the ones that are known here."""
+    responses = operation.spec["responses"]
+    documented = call.provider.contract.resolve(responses.get(str(status), {}))
     found = {"content-type": content_type}
-    for name in map(str.lower, listed):
+    for name in map(str.lower, documented.get("headers", {})):
         if name.endswith("request-id"):
-            found[name] = f"simulated-{call.number}"
+            found[name] = call.request.request_id
         elif name == "retry-after":
             found[name] = RETRY_AFTER
     return found
 
 
+def _replies(provider: Provider, operation: Operation) -> list[DocumentedReply]:
+    return [DocumentedReply(*one) for one in provider.contract.replies(operation)]
+
+
 def example(provider: Provider, operation: Operation, *names: str) -> tuple[int, Any]:
-    """The first documented answer of a call with one of these names: HTTP status and body."""
-    found = {name: (status, body) for status, _, name, body in provider.contract.replies(operation)}
+    """The first documented answer of a call with one of these names: HTTP status and body.
+
+    Raises LookupError where the contract has none of them.
+    """
+    found = {shown.name: shown for shown in _replies(provider, operation)}
     for name in names:
         if name in found:
-            return found[name]
+            return found[name].status, found[name].body
     raise LookupError(f"{operation.id} documents no example {' or '.join(names)}")
 
 
-def fixed(call: Call) -> Reply:
+def first_success(call: Call) -> Reply:
     """The first documented success: for calls whose answer needs no state."""
-    replies = (one for one in call.provider.contract.replies(call.operation) if one[0] < 300)
-    status, content_type, _, body = next(replies, (200, "application/json", "", {}))
-    return Reply(status, _headers(call, call.operation, status, content_type), dumps(body))
+    for shown in _replies(call.provider, call.operation):
+        if shown.status < 300:
+            return _documented(call, call.operation, shown)
+    return reply(call, 200, {})
 
 
-# -- errors ------------------------------------------------------------------------------------------
+# -- errors ----------------------------------------------------------------------------------------
 
 
 def error(call: Call, *names: str, message: str | None = None) -> Reply:
-    """A documented error, word for word or with another message."""
-    operation, (status, content_type, _, body) = _find_error(call.provider, call.operation, names)
-    if message is not None and isinstance(body, dict):
-        body = json.loads(json.dumps(body))
-        place = next(
-            (p for p in ("error.message", "message", "msg") if not is_missing(get(body, p))),
-            "message",
-        )
-        put(body, place, message)
-    return Reply(status, _headers(call, operation, status, content_type), dumps(body))
+    """The first documented error with one of these names, with its own text or `message`."""
+    operation, shown = _find_error(call.provider, call.operation, names)
+    if message is not None and isinstance(shown.body, dict):
+        body: JsonObject = json.loads(json.dumps(shown.body))
+        places = (place for place in MESSAGE_PLACES if not is_missing(get(body, place)))
+        put(body, next(places, "message"), message)
+        shown = shown._replace(body=body)
+    return _documented(call, operation, shown)
 
 
-def failure(call: Call, status: int) -> Reply:
-    """The first documented error of a call with an HTTP status; else what a gateway in front of the vendor says."""
-    for code, content_type, _, body in errors(call.provider, call.operation):
-        if code == status:
-            return Reply(status, _headers(call, call.operation, status, content_type), dumps(body))
-    title = f"{status} {HTTPStatus(status).phrase}".encode()
-    page = (
-        b"<html><head><title>"
-        + title
-        + b"</title></head><body><h1>"
-        + title
-        + b"</h1></body></html>"
-    )
-    return Reply(status, {"content-type": "text/html"}, page)
+def error_with_status(call: Call, status: int) -> Reply:
+    """The first documented error of a call with an HTTP status.
+
+    Where none is documented, the page of a proxy in front of the vendor.
+    """
+    for shown in errors(call.provider, call.operation):
+        if shown.status == status:
+            return _documented(call, call.operation, shown)
+    title = f"{status} {HTTPStatus(status).phrase}"
+    page = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
+    return Reply(status, {"content-type": "text/html"}, page.encode())
 
 
-def errors(provider: Provider, operation: Operation) -> list[Example]:
+def errors(provider: Provider, operation: Operation) -> list[DocumentedReply]:
     """Every documented error of a call."""
-    return [one for one in provider.contract.replies(operation) if one[0] >= 400]
+    return [shown for shown in _replies(provider, operation) if shown.status >= 400]
 
 
 def submits(provider: Provider) -> list[Operation]:
-    """The calls that cost money, plain ones first."""
+    """The calls that cost money, plain ones before those that stream."""
     operations = provider.contract.operations.values()
-    return sorted(
-        (one for one in operations if one.role in {"create", "stream"}), key=lambda one: one.role
-    )
+    paid = [one for one in operations if one.role in {"create", "stream"}]
+    return sorted(paid, key=lambda one: one.role)
 
 
 def _find_error(
     provider: Provider, operation: Operation, names: tuple[str, ...]
-) -> tuple[Operation, Example]:
-    """As the call documents it, by name or by the usual HTTP status; else as other calls of the vendor do."""
+) -> tuple[Operation, DocumentedReply]:
+    """The error that the call documents by name or usual status; else that of another call."""
     own = errors(provider, operation)
     for name in names:
-        by_name = [one for one in own if one[2] == name]
-        if found := by_name or [one for one in own if one[0] == USUAL.get(name)]:
+        by_name = [shown for shown in own if shown.name == name]
+        by_status = [shown for shown in own if shown.status == USUAL_STATUS.get(name)]
+        if found := by_name or by_status:
             return operation, found[0]
     for other in (*submits(provider), *provider.contract.operations.values()):
-        for one in errors(provider, other):
-            if one[2] in names:
-                return other, one
-    return operation, (
-        USUAL.get(names[-1], 400),
-        "application/json",
-        names[-1],
-        {"message": names[-1]},
-    )
+        for shown in errors(provider, other):
+            if shown.name in names:
+                return other, shown
+    last = names[-1]
+    status = USUAL_STATUS.get(last, 400)
+    return operation, DocumentedReply(status, JSON_TYPE, last, {"message": last})
 
 
 def unknown_route(provider: Provider, method: str, path: str) -> Reply:
-    """What the vendor says where it has no such call: its paid call's 404."""
+    """What the vendor answers where it has no such call: the 404 of its paid call."""
     for operation in submits(provider):
-        for status, content_type, _, body in errors(provider, operation):
-            if status == 404:
-                told = _replaced(body, re.compile(r"\([A-Z]+ /[^)]*\)"), f"({method} {path[:200]})")
-                return Reply(status, {"content-type": content_type}, dumps(told))
+        for shown in errors(provider, operation):
+            if shown.status == 404:
+                route = re.compile(r"\([A-Z]+ /[^)]*\)")
+                body = _replaced(shown.body, route, f"({method} {path[:200]})")
+                return Reply(404, {"content-type": shown.content_type}, dumps(body))
     return plain(404, {"message": "not found"})
 
 
-def _replaced(value: Any, pattern: re.Pattern[str], text: str) -> Any:
+def _replaced(value: Json, pattern: re.Pattern[str], text: str) -> Json:
     """A JSON value with other text in the place of a pattern."""
     if isinstance(value, dict):
         return {name: _replaced(item, pattern, text) for name, item in value.items()}
     return pattern.sub(lambda _: text, value) if isinstance(value, str) else value
 
 
-def query(provider: Provider) -> Operation:
-    """The status query."""
+# -- status queries --------------------------------------------------------------------------------
+
+
+def status_query(provider: Provider) -> Operation:
+    """The call that asks for a task."""
     found = provider.contract.operation("get")
     assert found is not None, f"{provider.id} has no status query"
     return found
 
 
-def meaning(provider: Provider, value: JsonObject) -> Status:
+def status_of_example(provider: Provider, value: JsonObject) -> Status:
     """What the status word of an example means."""
     return provider.statuses.get(str(get(value, provider.reads.status[0])).lower(), "unknown")

@@ -1,4 +1,7 @@
-"""Takes requests in: which call of the contract they are, and what they ask for, or why they are refused."""
+"""Reads the calls of a vendor's clients: which call of the contract one is, and what it asks for.
+
+A call that the vendor would not accept is refused with a CallRefusedError.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from ..mapping.rows import Constant
-from ..places import JsonObject, get, is_missing
+from ..places import Json, JsonObject, get, is_missing
 from ..plans.reading import Reading, read
 from ..providers.base.contract import Operation
 from ..providers.base.provider import Provider
@@ -17,12 +20,12 @@ from ..providers.base.schemas import SchemaViolation
 from . import forms
 from .links import Links
 
-LONGEST_MESSAGE: Final = 300
+MAX_MESSAGE: Final = 300
 MAX_JSON_BYTES: Final = 4_000_000
 MAX_JSON_DEPTH: Final = 64
 MAX_UPLOAD_BYTES: Final = 150_000_000
 
-# Names of documented errors, the most telling first; the last one is what every vendor has.
+# Names of documented errors, the most specific first; the last one is what every vendor has.
 INVALID: Final = ("invalid_request",)
 MALFORMED: Final = ("invalid_request_body", "invalid_json", *INVALID)
 NO_MODEL: Final = ("invalid_request_no_model", "missing_model", *INVALID)
@@ -30,7 +33,10 @@ UNKNOWN_MODEL: Final = ("model_not_found", "unsupported_model", *INVALID)
 
 
 class CallRefusedError(Exception):
-    """A call is answered with an error: the first of `names` that is documented, with its own text or `message`."""
+    """A call is to be answered with an error.
+
+    It is the first of `names` that the contract documents, with `message` in the place of its text.
+    """
 
     def __init__(self, *names: str, message: str | None = None) -> None:
         super().__init__(*names)
@@ -39,50 +45,55 @@ class CallRefusedError(Exception):
 
 
 def _shortened(text: str) -> str:
-    """A text without its middle where that is long: what was sent stands in front, what is wrong with it behind."""
-    half = LONGEST_MESSAGE // 2
-    return text if len(text) <= LONGEST_MESSAGE else f"{text[:half]} ... {text[-half:]}"
+    """A long text without its middle: it begins with what was sent and ends with what is wrong."""
+    half = MAX_MESSAGE // 2
+    return text if len(text) <= MAX_MESSAGE else f"{text[:half]} ... {text[-half:]}"
 
 
 @frozen
 class IncomingRequest:
-    """One request as it arrived, with its path and query apart."""
+    """One HTTP request as it arrived."""
 
     vendor: str
     method: str
     path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    """By lower-case names."""
-    content: bytes
+    """Below the vendor's host, without the query, still quoted."""
     links: Links
-    connected: bool
-    """Whether its connection was asked for, and accepted, before."""
+    """Makes the links to output files in the answer."""
+    number: int
+    """Of all requests to this server."""
+    request_id: str
+    """What the answer's request-id header says, where the vendor documents one."""
+    query: Mapping[str, str] = Factory(dict)
+    headers: Mapping[str, str] = Factory(dict)
+    """By lower-case names."""
+    content: bytes = b""
 
 
 @frozen
 class Call:
-    """One request, as the call of the contract that it is."""
+    """One request, and the call of the contract that it is."""
 
-    vendor: str
+    request: IncomingRequest
     provider: Provider
     operation: Operation
-    parameters: Mapping[str, str]
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    """By lower-case names."""
-    content: bytes
-    links: Links
-    number: int
-    """Of all requests."""
+    parameters: Mapping[str, str] = Factory(dict)
+    """Those in the path, unquoted."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The request's headers, by lower-case names."""
+        return self.request.headers
+
+    @property
+    def content(self) -> bytes:
+        """The request's body."""
+        return self.request.content
 
     @property
     def task_id(self) -> str:
-        """The one path parameter of calls about a task."""
+        """The one path parameter of calls about a task; empty for other calls."""
         return next(iter(self.parameters.values()), "")
-
-
-# -- which call --------------------------------------------------------------------------------------
 
 
 def full_path(operation: Operation) -> str:
@@ -90,29 +101,21 @@ def full_path(operation: Operation) -> str:
     return operation.full_path
 
 
-def match(provider: Provider, method: str, path: str) -> tuple[Operation, Mapping[str, str]] | None:
-    """The call for a method and a (still quoted) path, and its path parameters."""
-    return provider.contract.match(method, path)
+# -- parameters ------------------------------------------------------------------------------------
 
 
-def call_of(
-    request: IncomingRequest,
-    provider: Provider,
-    operation: Operation,
-    parameters: Mapping[str, str],
-    number: int,
-) -> Call:
-    """A request as the call that it is."""
-    query, headers, content, links = request.query, request.headers, request.content, request.links
-    return Call(
-        request.vendor, provider, operation, parameters, query, headers, content, links, number
-    )
+def query_parameters(call: Call) -> JsonObject:
+    """The documented query parameters of a call, typed, with defaults; wrong ones are refused."""
+    return _parameters(call, "query", call.request.query)
 
 
-def documented(call: Call, place: str) -> JsonObject:
-    """The documented parameters of a call in its `query` or `header`, typed, with defaults; wrong ones are refused."""
+def header_parameters(call: Call) -> JsonObject:
+    """The documented header parameters of a call, typed, with defaults; wrong ones are refused."""
+    return _parameters(call, "header", call.headers)
+
+
+def _parameters(call: Call, place: str, given: Mapping[str, str]) -> JsonObject:
     contract, found = call.provider.contract, {}
-    given = call.query if place == "query" else call.headers
     for parameter in map(contract.resolve, call.operation.spec.get("parameters", ())):
         if parameter["in"] != place:
             continue
@@ -120,14 +123,20 @@ def documented(call: Call, place: str) -> JsonObject:
         text = given.get(name if place == "query" else name.lower())
         if text is not None:
             found[name] = value = forms.typed(text, schema)
-            if breaches := contract.fits(schema, value):
-                raise CallRefusedError(*INVALID, message=f"{name}: {breaches[0].message}")
+            if violations := contract.fits(schema, value):
+                raise CallRefusedError(*INVALID, message=f"{name}: {violations[0].message}")
         elif "default" in schema:
             found[name] = schema["default"]
     return found
 
 
-# -- what it asks for --------------------------------------------------------------------------------
+def idempotency_key(call: Call) -> str | None:
+    """The idempotency key of a submit, where the vendor honours such keys."""
+    policy = call.operation.spec.get("x-polyreel-idempotency", {})
+    return call.headers.get(policy["header"].lower()) if policy.get("mode") == "replay" else None
+
+
+# -- bodies ----------------------------------------------------------------------------------------
 
 
 def form(call: Call) -> list[forms.FormPart] | None:
@@ -143,14 +152,19 @@ def form(call: Call) -> list[forms.FormPart] | None:
 
 
 def body(call: Call) -> JsonObject:
-    """The body as a JSON object, also where it came as a form: that must be one that the contract documents."""
+    """The body as a JSON object, also where it came as a form."""
     parts = form(call)
-    if parts is None:
-        return _json_body(call)
+    return _json_body(call) if parts is None else form_body(call, parts)
+
+
+def form_body(call: Call, parts: list[forms.FormPart]) -> JsonObject:
+    """The JSON object that a form stands for; a form that the contract does not allow is refused.
+
+    A form has one schema for all workflows, so fields of other workflows are checked too.
+    """
     value = forms.as_json(parts, call.provider.contract, call.operation)
     if schema := forms.form_schema(call.operation):
-        # Of the fields that the workflow asked for does not know, too: a form has one schema for all workflows.
-        check(call, schema, value)
+        check_body(call, schema, value)
     return value
 
 
@@ -188,60 +202,58 @@ def _is_shallow(value: Any, depth: int) -> bool:
     )
 
 
-def understand(call: Call, body: JsonObject) -> Reading:
+def read_submit(call: Call, body: JsonObject) -> Reading:
     """A submit's body in the shared words, checked as the vendor checks it."""
     provider, path = call.provider, creating(call.provider, call.operation).path
     routes = list(provider.routes_of_body(body, path))
     if not routes:
-        raise _stranger(provider, path, body)
+        raise _no_route(provider, path, body)
     try:
-        check(call, routes[0].schema, body)
+        check_body(call, routes[0].schema, body)
         return read(body, provider, path)
     except ValueError as error:  # two spellings that disagree, numbers beyond all limits
         raise CallRefusedError(*INVALID, message=str(error)) from None
 
 
-def check(call: Call, schema: str, body: JsonObject) -> None:
+def check_body(call: Call, schema: str, body: JsonObject) -> None:
     """Refuse a body that the vendor would not accept under a named schema."""
-    if breaches := call.provider.contract.accepts(schema, body):
-        raise _refused(breaches[0], body)
+    if violations := call.provider.contract.accepts(schema, body):
+        raise _refused(violations[0], body)
 
 
 def creating(provider: Provider, operation: Operation) -> Operation:
-    """The plain create of a submit; a streaming one is the twin with the same bodies."""
-    twins = provider.contract.operations.values()
+    """The plain create call of a submit: that with the same bodies, where the submit streams."""
     schemas = operation.request_schemas
-    return next(
-        (one for one in twins if one.role == "create" and one.request_schemas == schemas), operation
-    )
+    for other in provider.contract.operations.values():
+        if other.role == "create" and other.request_schemas == schemas:
+            return other
+    return operation
 
 
-def _refused(breach: SchemaViolation, body: JsonObject) -> CallRefusedError:
-    place = ".".join(map(str, breach.path))
+def _refused(violation: SchemaViolation, body: JsonObject) -> CallRefusedError:
+    place = ".".join(map(str, violation.path))
     names: tuple[str, ...] = INVALID
     if place == "model":
-        names = _model_names(body["model"])
-    elif not place and breach.kind == "required" and breach.limit == "model":
+        names = _model_errors(body["model"])
+    elif not place and violation.kind == "required" and violation.limit == "model":
         names = NO_MODEL
-    return CallRefusedError(
-        *names, message=f"{place}: {breach.message}" if place else breach.message
-    )
+    message = f"{place}: {violation.message}" if place else violation.message
+    return CallRefusedError(*names, message=message)
 
 
-def _stranger(provider: Provider, path: str, body: JsonObject) -> CallRefusedError:
+def _no_route(provider: Provider, path: str, body: JsonObject) -> CallRefusedError:
     """Why a body belongs to none of the routes behind a path."""
     rows = [
         row for route in provider.routes if path == route.operation.PATH for row in route.constants
     ]
     row = next((row for row in rows if not row.matches(body)), Constant("model", "", field="model"))
-    value = get(body, row.native)
+    value, is_model = get(body, row.native), row.field == "model"
     if is_missing(value):
-        return CallRefusedError(
-            *(NO_MODEL if row.field == "model" else INVALID), message=f"{row.native} is missing"
-        )
-    names = _model_names(value) if row.field == "model" else INVALID
+        missing = NO_MODEL if is_model else INVALID
+        return CallRefusedError(*missing, message=f"{row.native} is missing")
+    names = _model_errors(value) if is_model else INVALID
     return CallRefusedError(*names, message=f"{row.native}: {json.dumps(value)} is not known")
 
 
-def _model_names(value: Any) -> tuple[str, ...]:
-    return UNKNOWN_MODEL if isinstance(value, str) else MALFORMED
+def _model_errors(model: Json) -> tuple[str, ...]:
+    return UNKNOWN_MODEL if isinstance(model, str) else MALFORMED

@@ -1,4 +1,4 @@
-"""Links to output files: plain ones that work for ever, or signed ones that expire."""
+"""Links to output files: plain links that always work, or signed links that expire."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from attrs import field, frozen
 
 @frozen
 class Links:
-    """Makes the links of one vendor's outputs, and tells which of them still work."""
+    """Makes the links to one vendor's outputs, and checks them when they are used."""
 
     public: str
     """The URL below which output files are found."""
     seconds: float | None = None
-    """How long a link works; None is for ever."""
+    """How long a link works; None for always."""
     secret: bytes = field(default=b"", repr=False)
 
     def url(self, task: str, name: str, now: float) -> str:
-        """The link to a file, as it is given out now."""
+        """The link to a file of a task, made at `now` (seconds since 1970)."""
         path = f"/outputs/{task}/{name}"
         if self.seconds is None:
             return self.public + path
@@ -27,7 +27,10 @@ class Links:
         return f"{self.public}{path}?issued={issued}&signature={self._signature(path, issued)}"
 
     def refusal(self, path: str, query: Mapping[str, str], now: float) -> int | None:
-        """The HTTP status for a link that does not work: 403 where it was never given out, 410 where it is too old."""
+        """None where a link works; else an HTTP status.
+
+        It is 403 for a link that was never given out, 410 for one that is too old.
+        """
         if self.seconds is None:
             return None
         issued, signature = query.get("issued", ""), query.get("signature", "")
@@ -37,6 +40,5 @@ class Links:
         return 410 if now - float(issued) > self.seconds else None
 
     def _signature(self, path: str, issued: str) -> str:
-        return hmac.new(
-            self.secret, f"{path} {issued}".encode("utf-8", "replace"), "sha256"
-        ).hexdigest()[:32]
+        message = f"{path} {issued}".encode("utf-8", "replace")
+        return hmac.new(self.secret, message, "sha256").hexdigest()[:32]

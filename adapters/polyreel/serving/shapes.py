@@ -1,4 +1,4 @@
-"""What a simulated output looks like: length, size, sound and caption, from the request that was read."""
+"""The shape of a job's output (length, size, sound, number, format), from the request for it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ ImageFormat = Literal["jpeg", "png", "webp"]
 
 @frozen
 class Picture:
-    """An output to render. `seconds` is 0 for an image."""
+    """The output of a job: a video, or one image or several."""
 
     seconds: int
+    """The length of a video; 0 for an image."""
     width: int
     height: int
     audio: bool
@@ -39,38 +40,36 @@ class Picture:
 
     @property
     def credits(self) -> float:
-        """What it costs in simulated credits: one a second, or one an image. Not a vendor's price."""
+        """The simulated price: one credit for each second or each image. No vendor's price."""
         return float(self.seconds or self.count)
 
 
 def picture_of(reading: Reading) -> Picture:
-    """The output that a request asks for, with the vendor's defaults where it is silent."""
+    """The output that a request asks for, with the vendor's defaults for what it leaves out."""
     asked: dict[str, Any] = {**reading.provider.defaults(reading.route), **reading.request}
     shots = asked.get("shots") or [{}]
     prompt = str(asked.get("prompt") or shots[0].get("prompt") or "")
     caption = (reading.provider.name, f"{reading.route.model} {reading.route.workflow}", prompt)
-    ratio = tuple(int(part) for part in asked.get("aspect_ratio", "16:9").split(":"))
+    across, down = (int(part) for part in asked.get("aspect_ratio", "16:9").split(":"))
     if reading.route.workflow == "generate-image":
-        width, height = image_size(
-            IMAGE_SIDES.get(asked.get("resolution", "1K"), 1024), ratio[0], ratio[1]
-        )
-        form = asked.get("output_format", "png")
-        return Picture(0, width, height, False, prompt, caption, int(asked.get("count", 1)), form)
-    width, height = video_size(
-        SHORT_SIDES.get(asked.get("resolution", "720p"), 720), ratio[0], ratio[1]
-    )
+        side = IMAGE_SIDES.get(asked.get("resolution", "1K"), 1024)
+        width, height = image_size(side, across, down)
+        image_format, count = asked.get("output_format", "png"), int(asked.get("count", 1))
+        return Picture(0, width, height, False, prompt, caption, count, image_format)
+    short_side = SHORT_SIDES.get(asked.get("resolution", "720p"), 720)
+    width, height = video_size(short_side, across, down)
     has_input = any(name in asked for name in ("source_video", "reference_video", "motion_video"))
     audio = bool(asked.get("audio") or (has_input and asked.get("keep_source_audio", True)))
     return Picture(int(asked.get("duration", 5)), width, height, audio, prompt, caption)
 
 
-def video_size(short: int, across: int, down: int) -> tuple[int, int]:
-    """Even width and height of a frame whose shorter side is given."""
-    scale = short / min(across, down)
+def video_size(short_side: int, across: int, down: int) -> tuple[int, int]:
+    """Width and height of a frame, both even, from its shorter side and its aspect ratio."""
+    scale = short_side / min(across, down)
     return round(across * scale / 2) * 2, round(down * scale / 2) * 2
 
 
 def image_size(side: int, across: int, down: int) -> tuple[int, int]:
-    """Width and height of an image with the area of a square of that side, in steps of 8 pixels."""
+    """Width and height of an image as large as a square of that side, in steps of 8 pixels."""
     unit = side / math.sqrt(across * down)
     return round(across * unit / 8) * 8, round(down * unit / 8) * 8

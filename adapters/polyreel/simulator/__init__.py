@@ -1,4 +1,4 @@
-"""The vendors, simulated: one engine without I/O, as an httpx transport or as a server on loopback."""
+"""The simulated vendors: an engine without I/O, an httpx transport and a server on loopback."""
 
 from .clock import RunningClock, VirtualClock
 from .engine import Simulator

@@ -1,4 +1,4 @@
-"""Makes the calls that a vendor makes about a job: real ones, to a receiver on this machine."""
+"""Sends the calls that a vendor makes about a job to a real receiver on this machine."""
 
 from __future__ import annotations
 
@@ -9,37 +9,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from attrs import evolve, frozen
 
+from ..places import JsonObject
 from .engine import HOST, Simulator
 from .webhooks import SIGNATURE, Delivery, deliveries, sign
 
 SECONDS: Final = 10.0
-"""What a receiver is given for one call, from the connection to the head of its answer."""
-MAX_URL: Final = 2048
+"""How long one call may take, from the connection to the head of the answer."""
+MAX_URL_LENGTH: Final = 2048
 
 
 @frozen
 class CallbackTarget:
-    """Who is called, and how to make trouble for it."""
+    """Who is called, and in which way."""
 
     url: str
     secret: str | None = None
     duplicate: bool = False
-    """Every call twice, with the same identity."""
+    """Whether every call is made twice, with the same id."""
     shuffle: bool = False
-    """The newest first."""
+    """Whether the newest call is made first."""
     delay: float = 0.0
     """Seconds before each call."""
 
 
 def checked(url: str, *, any_host: bool) -> str:
-    """A URL that may be called; ValueError where it is none, or leads away from this machine without leave."""
-    if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError(f"must be a URL of at most {MAX_URL} printable ASCII characters")
+    """The URL, if it may be called; else ValueError.
+
+    Unless `any_host` is true, it must lead to this machine.
+    """
+    if len(url) > MAX_URL_LENGTH or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(f"must be a URL of at most {MAX_URL_LENGTH} printable ASCII characters")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -62,62 +66,61 @@ def _on_loopback(host: str) -> bool:
 
 
 def call(
-    simulator: Simulator, vendor: str, task: str, receiver: CallbackTarget, public: str
-) -> list[dict[str, Any]]:
-    """Make all calls about a job that are due by now, one after the other; the answers' HTTP statuses.
+    simulator: Simulator, vendor: str, task: str, target: CallbackTarget, public: str
+) -> list[JsonObject]:
+    """Make all calls about a job that are due by now, one after the other.
 
-    `public` is the URL below which the output files are found. A call without an answer has an `error` instead of a
-    status. Raises UnknownNameError where there is no such job, ValueError where the secret is missing or not usable.
+    `public` is the URL below which clients find the output files. The result has an object for each
+    call: its `id` and the answer's HTTP `status`, or an `error` where there is no answer. Raises
+    UnknownNameError for an unknown job, ValueError where a secret is missing or cannot be used.
     """
-    due = deliveries(simulator, vendor, task, receiver.secret, simulator.clock.now())
-    made = [_outside(one, f"https://{HOST}/{vendor}", public) for one in due]
-    if receiver.shuffle:
-        made.reverse()
-    if receiver.duplicate:
-        made = [again for one in made for again in (one, one)]
-    return [_result(one, receiver) for one in made]
+    due = deliveries(simulator, vendor, task, target.secret, simulator.clock.now())
+    calls = [_with_public_links(one, f"https://{HOST}/{vendor}", public) for one in due]
+    if target.shuffle:
+        calls.reverse()
+    if target.duplicate:
+        calls = [repeated for one in calls for repeated in (one, one)]
+    return [_made(one, target) for one in calls]
 
 
-def _outside(delivery: Delivery, inner: str, public: str) -> Delivery:
-    """The delivery as somebody outside can use it: its links lead to this server."""
+def _with_public_links(delivery: Delivery, inner: str, public: str) -> Delivery:
+    """The delivery with links that lead to this server."""
     return evolve(delivery, body=delivery.body.replace(inner.encode(), public.encode()))
 
 
-def _signed(delivery: Delivery, secret: str | None) -> dict[str, str]:
-    """The headers, signed when the call is made: simulated time runs ahead, and receivers go by the machine's."""
+def _signed_headers(delivery: Delivery, secret: str | None) -> dict[str, str]:
+    """The headers, signed at the machine's time, by which receivers go: simulated time is ahead."""
     headers = dict(delivery.headers)
     if SIGNATURE in headers and secret is not None:
         headers |= sign(headers["webhook-id"], delivery.body, secret, time.time())
     return headers
 
 
-def _result(delivery: Delivery, receiver: CallbackTarget) -> dict[str, Any]:
-    """What came of one call."""
-    time.sleep(receiver.delay)
-    facts = {"id": delivery.headers.get("webhook-id")}
+def _made(delivery: Delivery, target: CallbackTarget) -> JsonObject:
+    """Make one call; the result says what came of it."""
+    time.sleep(target.delay)
+    identity = delivery.headers.get("webhook-id")
+    headers = _signed_headers(delivery, target.secret)
     try:
-        return {
-            **facts,
-            "status": _post(
-                urlsplit(receiver.url), _signed(delivery, receiver.secret), delivery.body
-            ),
-        }
+        status = _post(urlsplit(target.url), headers, delivery.body)
     except TimeoutError:
         error = f"no answer within {SECONDS:.0f} seconds"
     except (OSError, HTTPException, ValueError) as failure:
         reason = failure.strerror if isinstance(failure, OSError) else None
         error = f"no answer: {reason or type(failure).__name__}"
-    return {**facts, "status": None, "error": error}
+    else:
+        return {"id": identity, "status": status}
+    return {"id": identity, "status": None, "error": error}
 
 
 def _post(parts: SplitResult, headers: dict[str, str], body: bytes) -> int:
-    """Post, and the HTTP status of the answer, which is not followed where it leads elsewhere."""
+    """Post, and return the HTTP status of the answer. Redirects are not followed."""
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=SECONDS)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
         connection.connect()
-        with _ended(connection.sock):
+        with _deadline(connection.sock):
             connection.request("POST", target, body, {**headers, "connection": "close"})
             return connection.getresponse().status
     finally:
@@ -125,14 +128,17 @@ def _post(parts: SplitResult, headers: dict[str, str], body: bytes) -> int:
 
 
 @contextmanager
-def _ended(line: socket.socket) -> Iterator[None]:
-    """End a connection when its time is over: a timeout alone is for each byte. TimeoutError then."""
-    over = threading.Event()
+def _deadline(connection: socket.socket) -> Iterator[None]:
+    """End a connection after `SECONDS`: a socket's own timeout starts again with every byte.
+
+    Raises TimeoutError then.
+    """
+    is_over = threading.Event()
 
     def end() -> None:
-        over.set()
+        is_over.set()
         with suppress(OSError):  # it has ended by itself
-            line.shutdown(socket.SHUT_RDWR)  # unlike `close` it wakes up who reads
+            connection.shutdown(socket.SHUT_RDWR)  # unlike `close`, it wakes up a reader
 
     timer = threading.Timer(SECONDS, end)
     timer.daemon = True
@@ -140,7 +146,7 @@ def _ended(line: socket.socket) -> Iterator[None]:
     try:
         yield
     except (OSError, HTTPException):
-        if over.is_set():
+        if is_over.is_set():
             raise TimeoutError from None
         raise
     finally:

@@ -1,4 +1,4 @@
-"""Time in the simulator: a clock that jumps instead of waiting, or the machine's, running faster."""
+"""Clocks of the simulator: one that jumps instead of waiting, and the machine's, sped up."""
 
 from __future__ import annotations
 
@@ -7,31 +7,34 @@ import time
 
 
 class VirtualClock:
-    """A clock that only moves when told: sleeping moves it at once. It starts now, or at `start`."""
+    """A clock that moves only by `advance` and `sleep`, which return at once.
+
+    It starts now, or at `start`, in seconds since 1970.
+    """
 
     def __init__(self, start: float | None = None) -> None:
         self._now = time.time() if start is None else start
 
     def now(self) -> float:
-        """Seconds since 1970, virtually."""
+        """Virtual seconds since 1970."""
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move on."""
+        """Move ahead by so many seconds."""
         self._now += max(0.0, seconds)
 
     def sleep(self, seconds: float) -> None:
-        """Move on instead of waiting."""
+        """Move ahead instead of waiting."""
         self.advance(seconds)
 
     async def asleep(self, seconds: float) -> None:
-        """Move on instead of waiting, letting other tasks run."""
+        """Move ahead instead of waiting, and let other tasks run."""
         self.advance(seconds)
         await asyncio.sleep(0)
 
 
 class RunningClock:
-    """The machine's clock, `speed` times as fast: for a server, and for clients that are to keep pace with it."""
+    """The machine's clock, `speed` times as fast: for a server and for its clients."""
 
     def __init__(self, speed: float = 1.0) -> None:
         self.speed = speed
@@ -39,7 +42,7 @@ class RunningClock:
         self._epoch = time.time()
 
     def now(self) -> float:
-        """Seconds since 1970, sped up."""
+        """Seconds since 1970 on this faster clock."""
         return self._epoch + (time.monotonic() - self._start) * self.speed
 
     def advance(self, seconds: float) -> None:
@@ -47,9 +50,9 @@ class RunningClock:
         self._epoch += max(0.0, seconds)
 
     def sleep(self, seconds: float) -> None:
-        """Wait, as much shorter as time runs faster."""
+        """Wait until so many seconds have passed on this clock."""
         time.sleep(max(0.0, seconds) / self.speed)
 
     async def asleep(self, seconds: float) -> None:
-        """Wait, awaiting, as much shorter as time runs faster."""
+        """Await until so many seconds have passed on this clock."""
         await asyncio.sleep(max(0.0, seconds) / self.speed)

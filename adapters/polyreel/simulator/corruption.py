@@ -1,4 +1,4 @@
-"""Makes answers go wrong as a fault says: the one place that acts on faults."""
+"""Applies faults to answers. Nothing else acts on a fault."""
 
 from __future__ import annotations
 
@@ -12,53 +12,60 @@ from attrs import evolve, frozen
 from ..flows import Answer, Reply
 from ..places import JsonObject, get, is_missing, put
 from ..serving import answers
-from ..serving.calls import Call
+from ..serving.calls import Call, IncomingRequest
 from . import pages
-from .faults import Change, Fault
+from .faults import CallKind, Change, Fault
 from .outputs import OutputFile
-from .tasks import Task, task_state
+from .task_answers import task_body
+from .tasks import Task
 
-STRANGE: Final = "PONDERING"
-"""A status word that nobody documents."""
+UNDOCUMENTED_STATUS: Final = "PONDERING"
+"""A status word that no vendor documents."""
 
 
 @frozen
-class Scene:
-    """What a fault meets: the call (None for a link to a file, which is no call of the contract), and its task."""
+class FaultContext:
+    """The request that a fault happens to, and what is known about it."""
 
-    call: Call | None
-    task: Task | None
+    request: IncomingRequest
+    kind: CallKind | None
+    """None where no fault can happen."""
+    connected: bool
+    """Whether the connection was accepted before, so that it cannot be refused any more."""
     now: float
+    """Seconds since 1970."""
+    call: Call | None = None
+    """None for a link to a file, which is no call of the contract."""
+    task: Task | None = None
 
 
-def whole(reply: Reply) -> Answer:
-    """An answer that arrives as it was given."""
-    return (
-        reply if isinstance(reply, Answer) else Answer(reply.status, reply.headers, reply.content)
-    )
+def as_answer(reply: Reply) -> Answer:
+    """A reply as an answer that arrives whole."""
+    if isinstance(reply, Answer):
+        return reply
+    return Answer(reply.status, reply.headers, reply.content)
 
 
-def spoil(fault: Fault, scene: Scene, reply: Reply | None) -> Answer:
-    """The answer that a fault makes, out of the vendor's own where it gave one."""
+def apply(fault: Fault, context: FaultContext, reply: Reply | None) -> Answer:
+    """The answer under a fault. `reply` is the vendor's own, where the fault needs one."""
     if fault.change == "first-event" and isinstance(reply, Answer):
-        return evolve(
-            reply, content=reply.pieces[0].content, pieces=reply.pieces[:1], ending=fault.ending
-        )
+        first = reply.pieces[:1]
+        return evolve(reply, content=first[0].content, pieces=first, ending=fault.ending)
     if fault.content is not None:
         base = Reply(200, {}, fault.content)
     elif fault.error is not None:
-        base = _error(fault.error, scene)
-    elif fault.change in CHANGES and scene.call is not None and reply is not None:
-        base = CHANGES[fault.change](scene, scene.call, reply)
+        base = _error(fault.error, context)
+    elif fault.change in CHANGES and context.call is not None and reply is not None:
+        base = CHANGES[fault.change](context, context.call, reply)
     else:
         base = reply or Reply(200, {}, b"")
-    headers = {**base.headers, **_headers(fault, scene.now)}
+    headers = {**base.headers, **_headers(fault, context.now)}
     return Answer(fault.status or base.status, headers, base.content, fault.ending)
 
 
-def spoiled_file(fault: Fault, scene: Scene, file: OutputFile) -> Answer:
-    """The answer that a fault makes of a file that is asked for."""
-    return spoil(fault, scene, file.reply(fault.change))
+def apply_to_file(fault: Fault, context: FaultContext, file: OutputFile) -> Answer:
+    """The answer under a fault to the request for a file."""
+    return apply(fault, context, file.reply(fault.change))
 
 
 def _headers(fault: Fault, now: float) -> dict[str, str]:
@@ -66,20 +73,20 @@ def _headers(fault: Fault, now: float) -> dict[str, str]:
     return {name: value.format(**dates) for name, value in fault.headers.items()}
 
 
-def _error(error: str | int, scene: Scene) -> Reply:
-    """A documented error; without the documented Retry-After, as faults have their own."""
-    if scene.call is None:
+def _error(error: str | int, context: FaultContext) -> Reply:
+    """A documented error. The documented Retry-After is left out, since faults have their own."""
+    call = context.call
+    if call is None:
         return Reply(int(error), {"content-type": "text/plain"}, b"this file cannot be had")
-    made = (
-        answers.failure(scene.call, error)
-        if isinstance(error, int)
-        else answers.error(scene.call, error)
-    )
-    headers = {name: value for name, value in made.headers.items() if name != "retry-after"}
-    return Reply(made.status, headers, made.content)
+    if isinstance(error, int):
+        reply = answers.error_with_status(call, error)
+    else:
+        reply = answers.error(call, error)
+    headers = {name: value for name, value in reply.headers.items() if name != "retry-after"}
+    return Reply(reply.status, headers, reply.content)
 
 
-# -- changed facts -----------------------------------------------------------------------------------
+# -- changed facts ---------------------------------------------------------------------------------
 
 
 def _edited(reply: Reply, edit: Callable[[JsonObject], None]) -> Reply:
@@ -89,20 +96,20 @@ def _edited(reply: Reply, edit: Callable[[JsonObject], None]) -> Reply:
     return Reply(reply.status, reply.headers, answers.dumps(body))
 
 
-def _strange_status(_: Scene, call: Call, reply: Reply) -> Reply:
+def _undocumented_status(_: FaultContext, call: Call, reply: Reply) -> Reply:
     def edit(body: JsonObject) -> None:
         for place in call.provider.reads.status:
             if not is_missing(get(body, place)):
-                put(body, place, STRANGE)
+                put(body, place, UNDOCUMENTED_STATUS)
 
     return _edited(reply, edit)
 
 
-def _no_status(_: Scene, call: Call, reply: Reply) -> Reply:
+def _no_status(_: FaultContext, call: Call, reply: Reply) -> Reply:
     return _edited(reply, lambda body: _remove(body, call.provider.reads.status))
 
 
-def _no_outputs(_: Scene, call: Call, reply: Reply) -> Reply:
+def _no_outputs(_: FaultContext, call: Call, reply: Reply) -> Reply:
     return _edited(reply, lambda body: _remove(body, call.provider.reads.outputs))
 
 
@@ -114,21 +121,21 @@ def _remove(body: JsonObject, places: tuple[str, ...]) -> None:
             holder.pop(name, None)
 
 
-def _running_again(scene: Scene, call: Call, reply: Reply) -> Reply:
-    assert scene.task is not None, "the fault is one of tasks that have ended"
-    body = task_state(call, scene.task, "running", scene.now, call.operation)
+def _running_again(context: FaultContext, call: Call, reply: Reply) -> Reply:
+    assert context.task is not None, "this fault only fits tasks that have ended"
+    body = task_body(call, context.task, "running", context.now, call.operation)
     return Reply(reply.status, reply.headers, answers.dumps(body))
 
 
-def _no_tasks(scene: Scene, call: Call, _: Reply) -> Reply:
-    return pages.page(call, [], scene.now)
+def _no_tasks(context: FaultContext, call: Call, _: Reply) -> Reply:
+    return pages.page(call, [], context.now)
 
 
-CHANGES: Final[Mapping[Change | None, Callable[[Scene, Call, Reply], Reply]]] = {
-    "strange-status": _strange_status,
+CHANGES: Final[Mapping[Change | None, Callable[[FaultContext, Call, Reply], Reply]]] = {
+    "strange-status": _undocumented_status,
     "no-status": _no_status,
     "no-outputs": _no_outputs,
     "running-again": _running_again,
     "no-tasks": _no_tasks,
 }
-"""What the changes of facts do; those of files are done where files are given out."""
+"""How answers about tasks are changed; `OutputFile` changes those with files."""

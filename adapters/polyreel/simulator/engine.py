@@ -1,20 +1,19 @@
 """The engine: vendors' states, a clock and a bill, without I/O.
 
-It checks every request against the vendor's contract and answers with the contract's own examples, with the
-facts of the task put in. Nothing here knows a vendor: the contract and the provider's tables do.
+It checks every request against the vendor's contract and answers with the contract's own examples,
+with the facts of the task put in. It knows no vendor by name: what differs between vendors is in
+their contracts and in the tables of their providers.
 """
 
 from __future__ import annotations
 
 import random
-import re
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import isfinite
-from types import MappingProxyType
 from typing import Final
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 from attrs import define, field
 
@@ -24,66 +23,60 @@ from ..providers.base.facts import FINAL
 from ..providers.base.registry import all_providers, get_provider
 from ..providers.base.routes import Route
 from ..serving import answers, calls
-from ..serving.calls import INVALID, Call, CallRefusedError, IncomingRequest
+from ..serving.calls import Call, CallRefusedError, IncomingRequest
 from ..serving.links import Links
 from ..serving.shapes import Picture, picture_of
-from . import pages, uploads
+from . import queries, uploads
 from .clock import VirtualClock
-from .corruption import Scene, spoil, spoiled_file, whole
+from .corruption import FaultContext, apply, apply_to_file, as_answer
 from .faults import CALL_KINDS, CallKind, Fault, When, fault_named
 from .injection import Rule, Rules
 from .outputs import OutputFile
 from .scripting import ENDS, scriptable, scripted
-from .tasks import (
-    QUEUED_SECONDS,
-    SECONDS_PER_SECOND,
-    Bill,
-    BillLine,
-    End,
-    Task,
-    task_state,
-    task_stream,
-)
+from .task_answers import task_body, task_stream
+from .tasks import QUEUED_SECONDS, SECONDS_PER_SECOND, Bill, BillLine, End, Task
 
 __all__ = ["HOST", "Simulator", "scriptable"]
 
 HOST: Final = "simulator.invalid"
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
-NO_FILE: Final = Reply(404, MappingProxyType({"content-type": "text/plain"}), b"no such file")
 
 Outcome = Reply | OutputFile
 """An answer, or a file that is still to be rendered."""
-Slow = Callable[[], Answer]
-"""What is slow, to be done when the lock is free again."""
+Deferred = Callable[[], Answer]
+"""Slow work, to be done after the lock is released."""
 
 
 @define(eq=False)
 class Simulator:
-    """All vendors in memory. `handle` takes one request and gives the answer; nothing is paid and nothing is sent.
+    """All vendors in memory: `handle` answers a request. Nothing is paid, and nothing is sent.
 
-    Every bearer token is a valid key, unless `keys` lists the valid ones. `balance` is the credits each vendor's
-    account starts with; a job costs one simulated credit for each second of its clip. Threads may share one.
+    A job costs one simulated credit for each second of its clip, or for each image. Threads may
+    share one simulator.
     """
 
     clock: Pace = field(factory=VirtualClock)
     seed: int | None = None
-    """For the same ids and durations on every run; without it they differ."""
+    """The same seed gives the same ids and durations on every run; without one they differ."""
     keys: frozenset[str] | None = None
+    """The valid API keys; None for any bearer token."""
     balance: float = float("inf")
+    """The credits that each vendor's account starts with."""
     link_seconds: float | None = None
-    """How long a link to an output works; without it, for ever. Every status query gives out fresh ones."""
+    """How long a link to an output works; None for always. Every status query makes new links."""
     bill: Bill = field(factory=Bill, init=False)
     tasks: dict[tuple[str, str], Task] = field(factory=dict, init=False, repr=False)
     journal: list[tuple[str, str, str]] = field(factory=list, init=False, repr=False)
     """Every request as vendor, method and path, in order."""
-    heard: list[float] = field(factory=list, init=False, repr=False)
-    """When each request of the journal came, by the clock."""
+    request_times: list[float] = field(factory=list, init=False, repr=False)
+    """When each request of the journal arrived, in seconds since 1970."""
     fired: list[tuple[str, str]] = field(factory=list, init=False, repr=False)
     """Every fault that has happened as vendor and fault, in order."""
     on_accept: Callable[[Task, str | None], None] | None = field(
         default=None, init=False, repr=False
     )
-    """Hears of every job that is accepted, with its idempotency key if it has one, before the answer is given.
+    """Called with every accepted job and its idempotency key, before the submit is answered.
+
     It must not call the simulator.
     """
     _rules: Rules = field(init=False, repr=False)
@@ -94,24 +87,25 @@ class Simulator:
     )
     _random: random.Random = field(init=False, repr=False)
     lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
-    """Held while a call is served. Who holds it sees everything at one moment, and must make no call."""
+    """Held while a call is served, so who holds it sees one moment, and must not make a call."""
 
     def __attrs_post_init__(self) -> None:
         self.reset()
 
     def reset(self, seed: int | None = None) -> None:
-        """Forget jobs, bill, journal, scripts and faults, and begin again, from another seed if one is given.
+        """Forget jobs, bill, journal, scripts and faults, and start again.
 
-        The clock goes on, and a file that `memory.remember` writes stays as it is.
+        `seed` replaces the old seed, if it is given. The clock goes on, and a file that
+        `memory.remember` writes stays as it is.
         """
         with self.lock:
-            lists = (self.bill.charges, self.journal, self.heard, self.fired)
-            for kept in (self.tasks, self._scripted, self._replays, *lists):
-                kept.clear()
+            lists = (self.bill.charges, self.journal, self.request_times, self.fired)
+            for collection in (self.tasks, self._scripted, self._replays, *lists):
+                collection.clear()
             self.seed = self.seed if seed is None else seed
-            self._sow()
+            self._start_randomness()
 
-    def _sow(self) -> None:
+    def _start_randomness(self) -> None:
         self._random = random.Random(self.seed)
         self._rules = Rules(self.seed)
         chance = random.Random() if self.seed is None else random.Random(f"links of {self.seed}")
@@ -120,10 +114,11 @@ class Simulator:
     # -- what goes wrong -------------------------------------------------------------------------
 
     def script(self, vendor: str, *events: str) -> None:
-        """Say what happens to the vendor's next submits, one event each: the name of a documented error example
-        (such as `rate_limited`), `failed` or `canceled` for a job that is accepted and ends so, or a fault of submits.
+        """Say what happens to the vendor's next submits, one event each.
 
-        Raises UnknownNameError for an event that is none of these.
+        An event is the name of a documented error example (such as `rate_limited`), `failed` or
+        `canceled` for a job that is accepted and ends so, or a fault of submits. Raises
+        UnknownNameError for any other event.
         """
         named = scripted(vendor, events)
         with self.lock:
@@ -132,10 +127,11 @@ class Simulator:
     def inject(
         self, fault: str, vendor: str | None = None, *, share: float = 1.0, times: int | None = 1
     ) -> None:
-        """Let a fault happen to the next calls that it fits, of one vendor or of all: to this share of them, and
-        at most so many times (None: always). Faults happen one to a call, those injected first before others.
+        """Let a fault happen to the next calls that it fits, of one vendor or of all.
 
-        Raises UnknownNameError for a fault or a vendor that there is not.
+        `share` is the part of these calls that it happens to, from 0 to 1; `times` is how often it
+        happens at most (None: always). A call has at most one fault, and the fault injected first
+        goes first. Raises UnknownNameError for an unknown fault or vendor.
         """
         known = fault_named(fault)
         if vendor is not None:
@@ -144,30 +140,32 @@ class Simulator:
             self._rules.add(known, vendor, share, times)
 
     def calm(self) -> None:
-        """Let no injected fault happen any more. What is scripted stays."""
+        """Remove all injected faults. What is scripted stays."""
         with self.lock:
             self._rules.clear()
 
     @property
     def active(self) -> list[Rule]:
         """The injected faults that may still happen, in order."""
-        return [rule for rule in self._rules._rules if rule.left != 0]
+        return self._rules.active()
 
     # -- one request -----------------------------------------------------------------------------
 
     def connect(self, vendor: str, method: str, target: str) -> bool:
-        """Whether a connection for a request is accepted. Who asks passes `connected=True` to `handle` then."""
+        """Whether the connection for a request is accepted.
+
+        A caller that asks this passes `connected=True` to `handle` afterwards.
+        """
         provider = all_providers().get(vendor)
-        found = calls.match(provider, method, target.partition("?")[0]) if provider else None
+        found = provider.contract.match(method, target.partition("?")[0]) if provider else None
         kind = CALL_KINDS.get(found[0].role) if found else None
         if kind is None:
             return True
         with self.lock:
-            scripted = self._scripted_fault(vendor, kind)
-            rule = self._rules.refusing(vendor, kind) if scripted is None else scripted
+            rule = self._scripted_fault(vendor, kind) or self._rules.refusing(vendor, kind)
             if rule is None or not rule.fault.refuses:
                 return True
-            self._happened(vendor, rule)
+            self._note_fault(vendor, rule)
             return False
 
     def handle(
@@ -181,146 +179,164 @@ class Simulator:
         *,
         connected: bool = False,
     ) -> Answer:
-        """Answer one request. `target` is the path (and query) below the vendor's host, as it stands in a URL; `public`
-        is the URL below which output files are to be found; `connected` says that `connect` was asked before.
+        """Answer one request.
+
+        `target` is the path (and query) below the vendor's host, quoted as in a URL. `public` is
+        the URL below which clients find the output files. `connected` says that `connect` was
+        asked before.
         """
-        path, _, query = target.partition("?")
-        first = {
-            name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()
-        }
-        lower = {name.lower(): value for name, value in headers.items()}
-        request = IncomingRequest(
-            vendor, method, path, first, lower, content, self.links(vendor, public), connected
-        )
         with self.lock:
-            self.journal.append((vendor, method, path))
-            self.heard.append(self.clock.now())
-            outcome = self._outcome(request)
+            self.journal.append((vendor, method, target.partition("?")[0]))
+            self.request_times.append(self.clock.now())
+            request = self.incoming(vendor, method, target, headers, content, public)
+            outcome = self._outcome(request, connected=connected)
         return outcome if isinstance(outcome, Answer) else outcome()
 
-    def links(self, vendor: str, public: str | None = None) -> Links:
-        """The links to a vendor's outputs."""
-        return Links(public or f"https://{HOST}/{vendor}", self.link_seconds, self._link_secret)
-
-    def _outcome(self, request: IncomingRequest) -> Answer | Slow:
-        vendor, method, path = request.vendor, request.method, request.path
-        provider = all_providers().get(vendor)
-        if provider is None:
-            return whole(answers.plain(404, {"error": f"no vendor is simulated at /{vendor}"}))
-        if path.startswith("/outputs/") and method in {"GET", "HEAD"}:
-            scene = Scene(None, None, self.clock.now())
-            kind: CallKind | None = "download" if method == "GET" else None
-            return self._met(request, kind, scene, partial(self._output, request))
-        found = calls.match(provider, method, path)
-        if found is None:
-            return whole(answers.unknown_route(provider, method, path))
-        call = calls.call_of(request, provider, *found, len(self.journal))
-        scene = Scene(call, self.tasks.get((vendor, call.task_id)), self.clock.now())
-        return self._met(
-            request, CALL_KINDS.get(call.operation.role), scene, partial(self._served, call)
+    def incoming(
+        self,
+        vendor: str,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        content: bytes = b"",
+        public: str | None = None,
+    ) -> IncomingRequest:
+        """A request as the calls of a contract read it; its number is that of the last one."""
+        path, _, query = target.partition("?")
+        pairs = parse_qs(query, keep_blank_values=True).items()
+        number = len(self.journal)
+        return IncomingRequest(
+            vendor=vendor,
+            method=method,
+            path=path,
+            links=self.links(vendor, public),
+            number=number,
+            request_id=f"simulated-{number}",
+            query={name: values[0] for name, values in pairs},
+            headers={name.lower(): value for name, value in headers.items()},
+            content=content,
         )
 
-    def _met(
-        self,
-        request: IncomingRequest,
-        kind: CallKind | None,
-        scene: Scene,
-        serve: Callable[[], Outcome],
-    ) -> Answer | Slow:
-        """What a request meets: a fault in the place of everything, or the vendor, and perhaps a fault behind it."""
-        rule = self._rule(request, kind, scene) if kind else None
+    def links(self, vendor: str, public: str | None = None) -> Links:
+        """Makes the links to a vendor's outputs, below `public` if that is given."""
+        return Links(public or f"https://{HOST}/{vendor}", self.link_seconds, self._link_secret)
+
+    def _outcome(self, request: IncomingRequest, *, connected: bool) -> Answer | Deferred:
+        provider = all_providers().get(request.vendor)
+        if provider is None:
+            message = f"no vendor is simulated at /{request.vendor}"
+            return as_answer(answers.plain(404, {"error": message}))
+        now, method, path = self.clock.now(), request.method, request.path
+        if path.startswith("/outputs/") and method in {"GET", "HEAD"}:
+            kind: CallKind | None = "download" if method == "GET" else None
+            context = FaultContext(request, kind, connected, now)
+            return self._served(context, partial(queries.output, self.tasks, now, request))
+        found = provider.contract.match(method, path)
+        if found is None:
+            return as_answer(answers.unknown_route(provider, method, path))
+        call = Call(request, provider, *found)
+        kind = CALL_KINDS.get(call.operation.role)
+        task = self.tasks.get((request.vendor, call.task_id))
+        context = FaultContext(request, kind, connected, now, call, task)
+        return self._served(context, partial(self._answered, call, now))
+
+    def _served(self, context: FaultContext, serve: Callable[[], Outcome]) -> Answer | Deferred:
+        """The answer of the vendor, unless a fault replaces or changes it."""
+        vendor = context.request.vendor
+        rule = self._rule(context)
         if rule is not None and not rule.fault.accepted:
-            self._happened(request.vendor, rule)
-            return spoil(rule.fault, scene, None)
+            self._note_fault(vendor, rule)
+            return apply(rule.fault, context, None)
         outcome = serve()
         if rule is None or (isinstance(outcome, Reply) and not outcome.ok):
-            return whole(outcome) if isinstance(outcome, Reply) else partial(_rendered, outcome)
-        self._happened(request.vendor, rule)
+            return as_answer(outcome) if isinstance(outcome, Reply) else partial(_render, outcome)
+        self._note_fault(vendor, rule)
         if isinstance(outcome, OutputFile):
-            return partial(spoiled_file, rule.fault, scene, outcome)
-        return spoil(rule.fault, scene, outcome)
+            return partial(apply_to_file, rule.fault, context, outcome)
+        return apply(rule.fault, context, outcome)
 
-    def _rule(self, request: IncomingRequest, kind: CallKind, scene: Scene) -> Rule | None:
-        """What goes wrong with a call: what is scripted for it, else what was injected."""
-        if (scripted := self._scripted_fault(request.vendor, kind)) is not None:
-            return scripted
-        status = scene.task.status(scene.now) if scene.task else "unknown"
+    def _rule(self, context: FaultContext) -> Rule | None:
+        """The fault of a call: the one that is scripted for it, else one that was injected."""
+        if context.kind is None:
+            return None
+        request, call, task = context.request, context.call, context.task
+        if (rule := self._scripted_fault(request.vendor, context.kind)) is not None:
+            return rule
+        status = task.status(context.now) if task else "unknown"
         facts: set[When] = {"always"}
         facts |= {"ended"} if status in FINAL else set()
         facts |= {"succeeded"} if status == "succeeded" else set()
         facts |= {"ranged"} if "range" in request.headers and request.method == "GET" else set()
-        pick = partial(self._rules.pick, request.vendor, facts=facts, connected=request.connected)
-        streams = scene.call is not None and scene.call.operation.role == "stream"
-        return pick(kind) or (pick("stream") if streams else None)
+        pick = partial(self._rules.pick, request.vendor, facts=facts, connected=context.connected)
+        streams = call is not None and call.operation.role == "stream"
+        return pick(context.kind) or (pick("stream") if streams else None)
 
     def _scripted_fault(self, vendor: str, kind: CallKind) -> Rule | None:
         """The fault that is scripted for a call."""
         events = self._scripted.get(vendor) if kind == "submit" else None
         return Rule(events[0], vendor) if events and isinstance(events[0], Fault) else None
 
-    def _happened(self, vendor: str, rule: Rule) -> None:
+    def _note_fault(self, vendor: str, rule: Rule) -> None:
+        """Note that a fault has happened."""
         events = self._scripted.get(vendor)
         if events and events[0] is rule.fault and not rule.fault.accepted:
-            events.pop(0)  # accepted ones are taken off when the submit is accepted
-        rule.spend()
+            events.pop(0)  # one that is accepted is removed when its submit is accepted
+        rule.count_down()
         self.fired.append((vendor, rule.fault.name))
 
-    def _served(self, call: Call) -> Outcome:
+    # -- the vendor's own answer -----------------------------------------------------------------
+
+    def _answered(self, call: Call, now: float) -> Outcome:
         try:
-            return self._serve(call)
+            self._authorize(call)
+            return self._answer_by_role(call, now)
         except CallRefusedError as error:
             return answers.error(call, *error.names, message=error.message)
 
-    def _serve(self, call: Call) -> Outcome:
-        kind, _, token = call.headers.get("authorization", "").strip().partition(" ")
-        if (
-            kind.lower() != "bearer"
-            or not token.strip()
-            or (self.keys is not None and token.strip() not in self.keys)
-        ):
+    def _authorize(self, call: Call) -> None:
+        kind, _, rest = call.headers.get("authorization", "").strip().partition(" ")
+        key = rest.strip()
+        is_known = self.keys is None or key in self.keys
+        if kind.lower() != "bearer" or not key or not is_known:
             raise CallRefusedError("unauthorized")
-        roles: dict[str, Callable[[Call], Outcome]] = {
-            "create": self._create,
-            "stream": self._stream,
-            "get": self._get,
-            "get-fallback": self._get,
-            "list": self._list,
-            "list-running": self._list,
-            "batch-get": self._batch,
-            "content": self._content,
-        }
-        role = call.operation.role
-        return roles.get(role, uploads.upload if role.startswith("upload") else answers.fixed)(call)
 
-    # -- submits ---------------------------------------------------------------------------------
+    def _answer_by_role(self, call: Call, now: float) -> Outcome:
+        role = call.operation.role
+        if role == "create":
+            return self._create(call)
+        if role == "stream":
+            return task_stream(call, self._accept(call)[0], self.clock)
+        if role in QUERIES:
+            return QUERIES[role](self.tasks, now, call)
+        return uploads.upload(call) if role.startswith("upload") else answers.first_success(call)
 
     def _create(self, call: Call) -> Reply:
-        task, replayed = self._accept(call)
+        task, is_replay = self._accept(call)
         header = call.operation.spec.get("x-polyreel-idempotency", {}).get("replayed-header", "")
-        extra = {header.lower(): "true"} if replayed and header else {}
-        body = task_state(call, task, "queued", task.created, call.operation)
+        extra = {header.lower(): "true"} if is_replay and header else {}
+        body = task_body(call, task, "queued", task.created, call.operation)
         return answers.reply(call, 200, body, extra)
 
-    def _stream(self, call: Call) -> Reply:
-        task, _ = self._accept(call)
-        return task_stream(call, task, self.clock)
-
     def _accept(self, call: Call) -> tuple[Task, bool]:
-        """Check a submit and bill it; or find the task of an earlier one that it repeats."""
+        """Check a submit and bill it, or find the task of an earlier submit that it repeats.
+
+        The second value says whether it is a repetition.
+        """
         end = self._scripted_end(call)
-        calls.documented(call, "header")
+        calls.header_parameters(call)
         body = calls.body(call)
         if (earlier := self._replayed(call, body)) is not None:
             return earlier, True
-        reading = calls.understand(call, body)
+        reading = calls.read_submit(call, body)
         picture = picture_of(reading)
-        if isfinite(self.balance) and self.bill.total(call.vendor) + picture.credits > self.balance:
+        spent = self.bill.total(call.provider.id)
+        if isfinite(self.balance) and spent + picture.credits > self.balance:
             raise CallRefusedError("insufficient_credits")
         return self._bill(call, reading.route, body, picture, end), False
 
     def _scripted_end(self, call: Call) -> End:
         """How the job will end; a scripted error is raised."""
-        events = self._scripted.get(call.vendor)
+        events = self._scripted.get(call.provider.id)
         event = events.pop(0) if events else "succeeded"
         if isinstance(event, Fault):
             return "succeeded"
@@ -330,13 +346,17 @@ class Simulator:
         raise CallRefusedError(event)
 
     def _bill(self, call: Call, route: Route, body: JsonObject, picture: Picture, end: End) -> Task:
-        now = self.clock.now()
-        seconds = QUEUED_SECONDS + SECONDS_PER_SECOND * picture.credits * self._random.uniform(
-            0.8, 1.2
-        )
-        task, key = (
-            Task(call.vendor, self._new_id(call, now), route, body, picture, now, seconds, end),
-            _key(call),
+        now, key = self.clock.now(), calls.idempotency_key(call)
+        running_seconds = SECONDS_PER_SECOND * picture.credits * self._random.uniform(0.8, 1.2)
+        task = Task(
+            vendor=call.provider.id,
+            id=self._new_id(call, now),
+            route=route,
+            body=body,
+            picture=picture,
+            created=now,
+            seconds=QUEUED_SECONDS + running_seconds,
+            end=end,
         )
         self._keep(task, key)
         if self.on_accept is not None:
@@ -344,15 +364,18 @@ class Simulator:
         return task
 
     def _new_id(self, call: Call, now: float) -> str:
-        """The id of a new task: another one where a process with the same seed has made it before."""
+        """The id of a new task; another process with the same seed may have made the first ones."""
         while True:
             letters = "".join(self._random.choices(LETTERS, k=32))
             identity = call.provider.new_task_id(len(self.tasks) + 1, int(now), letters)
-            if (call.vendor, identity) not in self.tasks:
+            if (call.provider.id, identity) not in self.tasks:
                 return identity
 
     def restore(self, task: Task, key: str | None = None) -> None:
-        """Take over a job that was accepted and billed before, with its idempotency key; a known one stays as it is."""
+        """Take over a job that was accepted and billed before, with its idempotency key.
+
+        A job that is already known stays as it is.
+        """
         with self.lock:
             if (task.vendor, task.id) not in self.tasks:
                 self._keep(task, key)
@@ -364,85 +387,26 @@ class Simulator:
             self._replays[task.vendor, key] = (task.body, task.id)
 
     def _replayed(self, call: Call, body: JsonObject) -> Task | None:
-        """The task of an earlier submit with the same idempotency key, where the vendor knows such keys."""
-        key = _key(call)
-        if key is None or (call.vendor, key) not in self._replays:
+        """The task of an earlier submit with the same idempotency key."""
+        key, vendor = calls.idempotency_key(call), call.provider.id
+        if key is None or (vendor, key) not in self._replays:
             return None
-        earlier, identity = self._replays[call.vendor, key]
-        if earlier != body:
+        earlier_body, identity = self._replays[vendor, key]
+        if earlier_body != body:
             raise CallRefusedError("conflict")
-        return self.tasks[call.vendor, identity]
-
-    # -- queries ---------------------------------------------------------------------------------
-
-    def _task(self, call: Call) -> Task:
-        task = self.tasks.get((call.vendor, call.task_id))
-        if task is None:
-            raise CallRefusedError("not_found")
-        return task
-
-    def _get(self, call: Call) -> Reply:
-        task, now = self._task(call), self.clock.now()
-        return answers.reply(
-            call, 200, task_state(call, task, task.status(now), now, call.operation)
-        )
-
-    def _list(self, call: Call) -> Reply:
-        now = self.clock.now()
-        tasks = [
-            task for (vendor, _), task in reversed(self.tasks.items()) if vendor == call.vendor
-        ]
-        if call.operation.role == "list-running":
-            tasks = [task for task in tasks if task.status(now) in {"queued", "running"}]
-        return pages.page(call, tasks, now)
-
-    def _batch(self, call: Call) -> Reply:
-        body, schema = calls.body(call), call.operation.request_schemas[0]
-        calls.check(call, schema, body)
-        properties = call.provider.contract.schema(schema)["properties"]
-        name = next(name for name, member in properties.items() if member.get("type") == "array")
-        wanted = dict.fromkeys(body.get(name, []))
-        found = [
-            self.tasks[call.vendor, identity]
-            for identity in wanted
-            if (call.vendor, identity) in self.tasks
-        ]
-        return pages.page(call, found, self.clock.now())
-
-    def _content(self, call: Call) -> OutputFile:
-        task = self._task(call)
-        if task.status(self.clock.now()) != "succeeded":
-            raise CallRefusedError("not_completed", *INVALID)
-        return OutputFile(
-            task.picture, 1, task.created + task.seconds, call.operation.method, call.headers
-        )
-
-    def _output(self, request: IncomingRequest) -> Outcome:
-        found, now = (
-            re.fullmatch(r"/outputs/([^/]+)/([0-9]{1,3})(\.[a-z0-9]+)", request.path),
-            self.clock.now(),
-        )
-        task = self.tasks.get((request.vendor, unquote(found[1]))) if found else None
-        if not found or not task or task.status(now) != "succeeded":
-            return NO_FILE
-        if not 1 <= int(found[2]) <= task.picture.count or found[3] != task.picture.suffix:
-            return NO_FILE
-        if (status := request.links.refusal(unquote(request.path), request.query, now)) is not None:
-            return Reply(status, {"content-type": "text/plain"}, b"this link does not work")
-        return OutputFile(
-            task.picture,
-            int(found[2]),
-            task.created + task.seconds,
-            request.method,
-            request.headers,
-        )
+        return self.tasks[vendor, identity]
 
 
-def _key(call: Call) -> str | None:
-    """The idempotency key of a submit, where the vendor knows such keys."""
-    policy = call.operation.spec.get("x-polyreel-idempotency", {})
-    return call.headers.get(policy["header"].lower()) if policy.get("mode") == "replay" else None
+QUERIES: Final[Mapping[str, Callable[[queries.Tasks, float, Call], Outcome]]] = {
+    "get": queries.get,
+    "get-fallback": queries.get,
+    "list": queries.newest_first,
+    "list-running": queries.newest_first,
+    "batch-get": queries.several,
+    "content": queries.content,
+}
+"""What answers the calls that only look, by their roles in the contract."""
 
 
-def _rendered(file: OutputFile) -> Answer:
-    return whole(file.reply())
+def _render(file: OutputFile) -> Answer:
+    return as_answer(file.reply())

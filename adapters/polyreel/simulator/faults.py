@@ -1,4 +1,4 @@
-"""What can go wrong on a vendor's side, as data. Nothing here knows a vendor, and `spoiling` alone acts on it."""
+"""What can go wrong on a vendor's side, as data. It names no vendor; `corruption` acts on it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,17 @@ CALL_KINDS: Final[Mapping[str, CallKind]] = {
     "upload-base64": "upload",
     "upload-url": "upload",
 }
-"""The kind of a call by its role in the contract; a submit that streams is of the kind `stream` too. Other calls, such
-as that for the credits, have no faults."""
+"""The kind of a call, by its role in the contract.
+
+A submit that streams is of the kind `stream` too. Other calls, such as that for credits, have no
+faults.
+"""
 
 When = Literal["always", "ended", "succeeded", "ranged"]
-"""What a call must be about for a fault to fit it: a job that has ended, or succeeded; a part of a file."""
+"""What a call must be about for a fault to fit it.
+
+`ended` and `succeeded` are states of its job; `ranged` is a part of a file.
+"""
 
 Change = Literal[
     "first-event",
@@ -43,10 +49,12 @@ Change = Literal[
     "no-part",
     "other-file",
 ]
-"""How the vendor's own answer is changed: how far a stream goes, the facts of a task, a list, or what is given of a
-file."""
+"""How the vendor's own answer is changed: the end of a stream, facts of a task, a list, a file."""
 
-HTML: Final = b"<!doctype html><html><head><title>One moment</title></head><body>One moment, please.</body></html>"
+HTML: Final = (
+    b"<!doctype html><html><head><title>One moment</title></head>"
+    b"<body>One moment, please.</body></html>"
+)
 _TYPE_HTML: Final = MappingProxyType({"content-type": "text/html; charset=utf-8"})
 _TYPE_JSON: Final = MappingProxyType({"content-type": "application/json"})
 
@@ -55,16 +63,20 @@ _TYPE_JSON: Final = MappingProxyType({"content-type": "application/json"})
 class Fault:
     """One thing that can go wrong.
 
-    Where it is `accepted`, the vendor does first what was asked (a submit makes a job, and is billed), and then its
-    answer is spoiled; a refusal is not. Otherwise the fault comes in the place of everything.
+    Every field that is set changes one thing about the answer.
     """
 
     name: str
     call: CallKind
     accepted: bool = False
+    """Whether the vendor first does what was asked: a submit makes a job and is billed.
+
+    Then the fault changes the answer, unless that is an error. Otherwise the fault replaces it, and
+    nothing is done.
+    """
     when: When = "always"
     refuses: bool = False
-    """Whether not even the connection is accepted. Over a real port, which cannot do that, it is reset."""
+    """Whether not even the connection is accepted; a server on a port resets it instead."""
     error: str | int | None = None
     """Answer with a documented error, by its name or HTTP status."""
     content: bytes | None = None
@@ -72,13 +84,16 @@ class Fault:
     status: int | None = None
     """Another HTTP status than that of the answer."""
     headers: Mapping[str, str] = Factory(dict)
-    """Headers in the place of the answer's; `{now}` and `{later}` are HTTP dates, two seconds apart."""
+    """Headers that replace those of the answer.
+
+    `{now}` and `{later}` become HTTP dates, two seconds apart.
+    """
     change: Change | None = None
     ending: Ending = "whole"
 
 
 def _lost_submits() -> Iterator[Fault]:
-    """Submits that are accepted and billed, and whose answers never arrive in one piece."""
+    """Submits that are accepted and billed, and whose answers do not arrive whole."""
     endings: tuple[Ending, ...] = ("reset", "close", "silence", "cut", "drip")
     yield from (Fault(f"lost-{ending}", "submit", True, ending=ending) for ending in endings)
     yield Fault("lost-html", "submit", True, content=HTML, headers=_TYPE_HTML)
@@ -98,7 +113,7 @@ RETRY_AFTER: Final[Mapping[str, Mapping[str, str]]] = {
     "superscript": {"retry-after": "\u00b2"},
     "none": {},
 }
-"""What a rate limit can say of when to come again."""
+"""What the answer to too many requests can say about when to try again."""
 
 
 def _unaccepted_submits() -> Iterator[Fault]:
@@ -120,7 +135,7 @@ def _unaccepted_submits() -> Iterator[Fault]:
 
 
 def _streams() -> Iterator[Fault]:
-    """Event streams that tell of the job once, and then no more."""
+    """Event streams that end after their first event."""
     endings: tuple[Ending, ...] = ("cut", "reset", "silence")
     yield from (
         Fault(f"stream-{ending}", "stream", True, change="first-event", ending=ending)
@@ -179,7 +194,7 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({fault.name: fault for fau
 
 
 def fault_named(name: str) -> Fault:
-    """A fault by its name; UnknownNameError lists what there is."""
+    """A fault by its name. Raises UnknownNameError, which lists all faults."""
     if name not in FAULTS:
         raise UnknownNameError(f"there is no fault {name!r}; there are {', '.join(FAULTS)}")
     return FAULTS[name]

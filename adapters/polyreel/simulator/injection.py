@@ -1,4 +1,4 @@
-"""Which fault meets which call: rules, in the order in which they were made."""
+"""Which fault happens to which call: rules, tried in the order in which they were made."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from .faults import CallKind, Fault, When
 
 @define(eq=False)
 class Rule:
-    """One fault that was asked for. Its chance is its own: nothing else that is random changes with it."""
+    """One injected fault. It draws from random numbers of its own, which no other rule changes."""
 
     fault: Fault
     vendor: str | None = None
-    """None for all of them."""
+    """None for all vendors."""
     share: float = 1.0
+    """The part of the calls it fits that it happens to, from 0 to 1."""
     left: int | None = 1
     """How often it may still happen; None for always."""
-    chance: random.Random = field(factory=random.Random, repr=False)
+    random: random.Random = field(factory=random.Random, repr=False)
 
     def fits(self, vendor: str, kind: CallKind, facts: AbstractSet[When]) -> bool:
         """Whether it may happen to a call."""
@@ -32,12 +33,12 @@ class Rule:
             and fault.when in facts
         )
 
-    def strikes(self) -> bool:
-        """Whether it happens this time."""
-        return self.chance.random() < self.share
+    def draw(self) -> bool:
+        """Decide at random whether it happens this time."""
+        return self.random.random() < self.share
 
-    def spend(self) -> None:
-        """It has happened."""
+    def count_down(self) -> None:
+        """Note that it has happened."""
         if self.left is not None:
             self.left -= 1
 
@@ -51,27 +52,27 @@ class Rules:
     _made: int = field(default=0, init=False)
 
     def add(self, fault: Fault, vendor: str | None, share: float, times: int | None) -> None:
-        """Add a rule; the same rules of the same seed strike the same calls."""
+        """Add a rule. With the same seed, the same rules happen to the same calls."""
         if not 0 <= share <= 1 or (times is not None and times < 0):
             raise ValueError("a share is between 0 and 1, and times are not negative")
         self._made += 1
-        chance = (
-            random.Random()
-            if self.seed is None
-            else random.Random(f"fault {self._made} of {self.seed}")
-        )
-        self._rules.append(Rule(fault, vendor, share, times, chance))
+        seed = None if self.seed is None else f"fault {self._made} of {self.seed}"
+        self._rules.append(Rule(fault, vendor, share, times, random.Random(seed)))
 
     def clear(self) -> None:
-        """Let nothing happen any more."""
+        """Remove all rules."""
         self._rules.clear()
 
+    def active(self) -> list[Rule]:
+        """The rules that may still happen, in order."""
+        return [rule for rule in self._rules if rule.left != 0]
+
     def refusing(self, vendor: str, kind: CallKind) -> Rule | None:
-        """The rule by which a connection is refused, unless a rule before it is sure to strike."""
+        """The rule that refuses a connection, unless an earlier rule is certain to happen."""
         for rule in self._rules:
             if not rule.fits(vendor, kind, {"always"}):
                 continue
-            if rule.fault.refuses and rule.strikes():
+            if rule.fault.refuses and rule.draw():
                 return rule
             if not rule.fault.refuses and rule.share == 1:
                 return None
@@ -80,10 +81,10 @@ class Rules:
     def pick(
         self, vendor: str, kind: CallKind, facts: AbstractSet[When], *, connected: bool
     ) -> Rule | None:
-        """The first rule that strikes a call; where a connection was made, it is not refused any more."""
+        """The first rule that happens to a call. An accepted connection is not refused later."""
         for rule in self._rules:
             if connected and rule.fault.refuses:
                 continue
-            if rule.fits(vendor, kind, facts) and rule.strikes():
+            if rule.fits(vendor, kind, facts) and rule.draw():
                 return rule
         return None

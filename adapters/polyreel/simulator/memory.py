@@ -1,4 +1,4 @@
-"""A simulator that remembers across processes: accepted jobs in a file of JSON Lines that processes may share."""
+"""Remembers a simulator's jobs in a file of JSON Lines, which several processes may share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import math
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ..plans.reading import read
 from ..providers.base.registry import all_providers
@@ -17,20 +17,23 @@ from .tasks import Task
 
 ENDS: Final = ("succeeded", "failed", "canceled")
 SECONDS_KEPT: Final = 7 * 86_400.0
+FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+PLATFORM_FLAGS: Final = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 LOG: Final = logging.getLogger("polyreel")
 
 
 def remember(simulator: Simulator, path: str | os.PathLike[str]) -> None:
-    """Take over the jobs that are remembered at `path`, with their charges and idempotency keys, and write down there
-    every job that is accepted from now on.
+    """Take over the jobs that are remembered at `path`, and write every new job there.
 
-    A missing file is an empty one. Lines that make no sense, and jobs older than seven days, are passed over.
+    A job is remembered with its charge and its idempotency key. A missing file is an empty one.
+    Damaged lines, and jobs that are older than seven days, are skipped.
     """
     file = Path(path)
+    oldest = simulator.clock.now() - SECONDS_KEPT
     for line in _lines(file):
-        found = _read(line)
-        if found is not None and found[0].created >= simulator.clock.now() - SECONDS_KEPT:
-            simulator.restore(*found)
+        remembered = _read(line)
+        if remembered is not None and remembered[0].created >= oldest:
+            simulator.restore(*remembered)
     simulator.on_accept = lambda task, key: _append(file, _line(task, key))
 
 
@@ -42,13 +45,11 @@ def _lines(path: Path) -> list[bytes]:
 
 
 def _line(task: Task, key: str | None) -> bytes:
-    """What cannot be found out again from the request and the vendor's tables."""
-    facts: dict[str, Any] = {
+    """A task as a line. The rest of it follows from the request and the vendor's tables."""
+    facts = {
         "vendor": task.vendor,
         "id": task.id,
         "path": task.route.operation.PATH,
-    }
-    facts |= {
         "body": task.body,
         "created": task.created,
         "seconds": task.seconds,
@@ -59,7 +60,10 @@ def _line(task: Task, key: str | None) -> bytes:
 
 
 def _read(line: bytes) -> tuple[Task, str | None] | None:
-    """The task of a line and its idempotency key; None where the line is damaged, or the vendor is gone."""
+    """The task of a line, and its idempotency key.
+
+    None where the line is damaged or its vendor does not exist any more.
+    """
     try:
         facts = json.loads(line)
         vendor, identity, body, end = (facts[name] for name in ("vendor", "id", "body", "end"))
@@ -68,11 +72,8 @@ def _read(line: bytes) -> tuple[Task, str | None] | None:
         picture = picture_of(reading)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-    if (
-        not isinstance(identity, str)
-        or end not in ENDS
-        or not (math.isfinite(created) and 0 <= seconds < math.inf)
-    ):
+    has_times = math.isfinite(created) and 0 <= seconds < math.inf
+    if not isinstance(identity, str) or end not in ENDS or not has_times:
         return None
     task = Task(vendor, identity, reading.route, body, picture, created, seconds, end)
     return task, key if isinstance(key, str) else None
@@ -80,21 +81,14 @@ def _read(line: bytes) -> tuple[Task, str | None] | None:
 
 def _append(path: Path, line: bytes) -> None:
     """Add a line with one write, so that the lines of several processes never mix."""
-    flags = (
-        os.O_WRONLY
-        | os.O_CREAT
-        | os.O_APPEND
-        | getattr(os, "O_BINARY", 0)
-        | getattr(os, "O_NOFOLLOW", 0)
-    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, flags, 0o600)
+        file = os.open(path, FLAGS | PLATFORM_FLAGS, 0o600)
         try:
-            # A line break in front too: whatever a killed process left unfinished is a line of its own.
+            # The first line break ends a line that a killed process has left unfinished.
             os.write(file, b"\n" + line + b"\n")
         finally:
             os.close(file)
     except OSError as error:
-        # The job was accepted all the same; what is lost is that another process can go on with it.
+        # The job is accepted all the same, but no other process can go on with it.
         LOG.warning("the simulator cannot remember a job in %s: %s", path, error.strerror)

@@ -1,4 +1,4 @@
-"""Output files as servers of files hand them out: whole, in part (RFC 9110 ranges), or as headers only."""
+"""Output files as HTTP serves them: whole, in part (RFC 9110 ranges), or as headers only."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ _RANGE: Final = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})?", re.IGNORECASE)
 
 @frozen
 class OutputFile:
-    """One output of a job that has succeeded. Rendering is slow: it is done when the engine's lock is free again."""
+    """One output of a job that has succeeded. `reply` renders it, which is slow."""
 
     picture: Picture
     number: int
+    """Of the job's outputs, from 1."""
     modified: float
     """When the job ended, in seconds since 1970."""
     method: str
@@ -32,26 +33,26 @@ class OutputFile:
     """Of the request, by lower-case names."""
 
     def reply(self, change: Change | None = None) -> Reply:
-        """The answer to the request, or one that a fault has changed."""
+        """The answer to the request, with the change that a fault makes."""
         picture = self.picture
         if change == "other-file":
             picture = evolve(picture, caption=(*picture.caption, "another version of this file"))
         content = _render(picture, self.number)
-        about = self._about(picture, content)
+        headers = self._headers(picture, content)
         if self.method == "HEAD":
-            return Reply(200, {**about, "content-length": str(len(content))}, b"")
-        asked = _asked(self.headers, about)
-        if asked is None or change == "whole-file":
-            return Reply(200, about, content)
-        start, end = asked[0], min(asked[1], len(content) - 1)
+            return Reply(200, {**headers, "content-length": str(len(content))}, b"")
+        wanted = _wanted_range(self.headers, headers)
+        if wanted is None or change == "whole-file":
+            return Reply(200, headers, content)
+        start, end = wanted[0], min(wanted[1], len(content) - 1)
         if start >= len(content) or change == "no-part":
-            return Reply(416, {**about, "content-range": f"bytes */{len(content)}"}, b"")
+            return Reply(416, {**headers, "content-range": f"bytes */{len(content)}"}, b"")
         if change == "other-part":
             start = start - 1 if start else min(1, end)
-        told = {"content-range": f"bytes {start}-{end}/{len(content)}"}
-        return Reply(206, {**about, **told}, content[start : end + 1])
+        headers["content-range"] = f"bytes {start}-{end}/{len(content)}"
+        return Reply(206, headers, content[start : end + 1])
 
-    def _about(self, picture: Picture, content: bytes) -> dict[str, str]:
+    def _headers(self, picture: Picture, content: bytes) -> dict[str, str]:
         return {
             "content-type": picture.content_type,
             "etag": f'"{sha256(content).hexdigest()[:32]}"',
@@ -60,16 +61,15 @@ class OutputFile:
         }
 
 
-def _asked(headers: Mapping[str, str], about: Mapping[str, str]) -> tuple[int, int] | None:
-    """First and last byte of the one range that is asked for; None where the whole file is to be given.
+def _wanted_range(request: Mapping[str, str], answer: Mapping[str, str]) -> tuple[int, int] | None:
+    """The first and last byte of the range that the request's headers ask for.
 
-    Other units, several ranges and nonsense are ignored, as RFC 9110 allows; so is a range of another version.
+    None where the whole file is to be given. Other units, several ranges and malformed ones are
+    ignored, as RFC 9110 allows; so is a range of another version of the file.
     """
-    found = _RANGE.fullmatch(headers.get("range", "").strip())
-    if found is None or headers.get("if-range", about["etag"]) not in {
-        about["etag"],
-        about["last-modified"],
-    }:
+    found = _RANGE.fullmatch(request.get("range", "").strip())
+    version = request.get("if-range", answer["etag"])
+    if found is None or version not in {answer["etag"], answer["last-modified"]}:
         return None
     start, end = int(found[1]), int(found[2] or 10**18)
     return (start, end) if start <= end else None
@@ -77,15 +77,13 @@ def _asked(headers: Mapping[str, str], about: Mapping[str, str]) -> tuple[int, i
 
 @lru_cache(maxsize=16)
 def _render(picture: Picture, number: int) -> bytes:
-    caption = (
-        [*picture.caption, f"{number} of {picture.count}"]
-        if picture.count > 1
-        else [*picture.caption]
-    )
+    counted = [f"{number} of {picture.count}"] if picture.count > 1 else []
+    caption = [*picture.caption, *counted]
     width, height = picture.width, picture.height
     if picture.seconds == 0:
+        form = picture.image_format
         return rendering.render_image(
-            width=width, height=height, output_format=picture.image_format, caption=caption
+            width=width, height=height, output_format=form, caption=caption
         )
     return rendering.render_video(
         seconds=picture.seconds, width=width, height=height, audio=picture.audio, caption=caption

@@ -5,52 +5,53 @@ from __future__ import annotations
 from typing import Final
 
 from ..flows import Reply
-from ..places import JsonObject, get
+from ..places import Json, JsonObject, get
 from ..providers.base.facts import Status
-from ..serving.answers import example, meaning, query, reply
-from ..serving.calls import Call, documented
-from .tasks import Task, impersonated, task_state
+from ..serving.answers import example, reply, status_of_example, status_query
+from ..serving.calls import Call, query_parameters
+from .task_answers import sample_of_task, task_body
+from .tasks import Task
 
-SIZE: Final = 50
-LARGEST: Final = 100
+PAGE_SIZE: Final = 50
+MAX_PAGE_SIZE: Final = 100
 
 
 def page(call: Call, tasks: list[Task], now: float) -> Reply:
-    """The documented page with these tasks as its items: those and as many as the query asks for."""
-    asked = documented(call, "query")
+    """The documented page with those of the tasks that the query asks for."""
+    asked = query_parameters(call)
     status, sample = example(call.provider, call.operation, "page")
     members = sample if isinstance(sample, dict) else {}
     place = next((name for name, value in members.items() if isinstance(value, list)), "")
     items = [_item(call, task, now, sample[place] if place else sample) for task in tasks]
     wanted = [item for item in items if _is_wanted(call, item, asked)]
-    size = asked.get("limit", asked.get("page_size", members.get("page_size"))) or SIZE
-    size, number = min(max(size, 1), LARGEST), max(asked.get("page", 1), 1)
-    shown = wanted[(number - 1) * size : number * size]
+    size = asked.get("limit", asked.get("page_size", members.get("page_size"))) or PAGE_SIZE
+    size, number = min(max(size, 1), MAX_PAGE_SIZE), max(asked.get("page", 1), 1)
+    shown = list[Json](wanted[(number - 1) * size : number * size])
     if not place:
         return reply(call, status, shown)
     facts = {place: shown, "total": len(wanted), "page": number, "page_size": size}
-    return reply(
-        call,
-        status,
-        {**members, **{name: value for name, value in facts.items() if name in members}},
-    )
+    documented = {name: value for name, value in facts.items() if name in members}
+    return reply(call, status, {**members, **documented})
 
 
 def _item(call: Call, task: Task, now: float, samples: list[JsonObject]) -> JsonObject:
-    """One task of a page: whole, where that is documented, else with the members of a sample in the same state."""
+    """One task of a page.
+
+    It is whole where the contract says so; else it has the members of a sample in the same state.
+    """
     provider, status = call.provider, task.status(now)
-    whole = provider.contract.resolve(provider.contract.reply_schema(query(provider), 200))
+    query = status_query(provider)
+    whole = provider.contract.resolve(provider.contract.reply_schema(query, 200))
     schema = _item_schema(call)
     if schema is whole:
-        return task_state(call, task, status, now)
-    word = provider.reads.status[0]
-    same = [sample for sample in samples if meaning(provider, sample) == status]
+        return task_body(call, task, status, now)
+    same = [sample for sample in samples if status_of_example(provider, sample) == status]
     sample = (same or samples)[0]
-    if not same:  # one of another state, with what the status query says in this one
-        _, told = example(provider, query(provider), status)
-        sample = {**sample, **{name: value for name, value in told.items() if name in sample}}
-    sample = {**sample, word: _word(call, status, schema)}
-    shown = impersonated(call, task, status, now, sample)
+    if not same:  # a sample of another state, with what the status query says in this one
+        _, answer = example(provider, query, status)
+        sample = {**sample, **{name: value for name, value in answer.items() if name in sample}}
+    sample = {**sample, provider.reads.status[0]: _word(call, status, schema)}
+    shown = sample_of_task(call, task, status, now, sample)
     return {name: value for name, value in shown.items() if name in sample}
 
 
@@ -64,23 +65,26 @@ def _item_schema(call: Call) -> JsonObject:
 
 
 def _word(call: Call, status: Status, schema: JsonObject) -> str:
-    """The status word that the items of a page have; one without a word for waiting calls it running."""
+    """The status word of a page's items; where queued has none, that for running."""
     provider = call.provider
-    words = schema.get("properties", {}).get(provider.reads.status[0], {}).get("examples", [])
+    place = provider.reads.status[0]
+    words = schema.get("properties", {}).get(place, {}).get("examples", [])
     for wanted in (status, *(["running"] if status == "queued" else [])):
         for word in words:
             if provider.statuses.get(word.lower()) == wanted:
                 return str(word)
-    return str(get(example(provider, query(provider), status)[1], provider.reads.status[0]))
+    _, answer = example(provider, status_query(provider), status)
+    return str(get(answer, place))
 
 
 def _is_wanted(call: Call, item: JsonObject, asked: JsonObject) -> bool:
-    """Whether an item has what the query asks for: a state in the vendor's words, or a value of its own."""
-    word = call.provider.reads.status[0]
-    if word in asked and meaning(call.provider, {word: asked[word]}) != meaning(
-        call.provider, item
-    ):
-        return False
+    """Whether an item has the state and the other values that the query asks for."""
+    provider = call.provider
+    word = provider.reads.status[0]
+    if word in asked:
+        wanted = status_of_example(provider, {word: asked[word]})
+        if wanted != status_of_example(provider, item):
+            return False
     return all(
         item[name] == value for name, value in asked.items() if name in item and name != word
     )

@@ -1,7 +1,7 @@
-"""The files the simulator hands out: real videos and pictures of exactly the asked shape, made in no time.
+"""Renders the simulator's output files: small real videos and images of exactly the asked shape.
 
-With the same libraries, the same arguments give the same bytes, however many cores there are. Only a call, not the
-import, needs the `simulator` extra.
+With the same libraries, the same arguments give the same bytes, on any number of cores. The import
+does not need the `simulator` extra, but a call does.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingExtraError
+from ..serving.shapes import ImageFormat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
-ImageFormat = Literal["jpeg", "png", "webp"]
+__all__ = ["ImageFormat", "render_image", "render_video"]
 
 _FRAMES_PER_SECOND = 24
 _PICTURES_PER_SECOND = 4
@@ -38,8 +39,8 @@ _LOUDNESS = 0.05
 _LETTERS_PER_ENTRY = 1_000
 _LINES_PER_ENTRY = 4
 
-# Chosen for speed, not for size: a 4K video has to be ready before its test times out. The number of threads is fixed
-# because x264's output depends on it.
+# Chosen for speed, not for size: a 4K video has to be ready before its test times out. The number
+# of threads is fixed because x264's output depends on it.
 _H264_OPTIONS = {
     "preset": "ultrafast",
     "crf": "28",
@@ -59,17 +60,17 @@ _IMAGE_OPTIONS: dict[ImageFormat, dict[str, Any]] = {
 def render_video(
     *, seconds: int, width: int, height: int, audio: bool, caption: Sequence[str]
 ) -> bytes:
-    """Render an MP4 (H.264, 24 frames per second) that shows the caption, a clock and a growing bar.
+    """Render an MP4 (H.264, 24 frames per second) with the caption, a clock and a growing bar.
 
-    `width` and `height` are even. `audio` adds a quiet stereo tone (AAC) of the same length; without it there is no
-    audio stream at all.
+    `width` and `height` are even numbers of pixels. `audio` adds a quiet stereo tone (AAC) of the
+    same length; without it there is no audio stream. Raises MissingExtraError.
     """
     _require("PIL", "av")
     import av  # noqa: PLC0415
 
     picture = _captioned(width, height, caption)
     with TemporaryDirectory(prefix="polyreel-") as folder:
-        # A file, because +faststart reads back what it wrote and FFmpeg cannot do that on a BytesIO.
+        # A file: +faststart reads back what it wrote, which FFmpeg cannot do on a BytesIO.
         path = Path(folder, "video.mp4")
         with av.open(str(path), "w", format="mp4", options=_MP4_OPTIONS) as container:
             _encode(container, picture, seconds, audio=audio)
@@ -79,7 +80,7 @@ def render_video(
 def render_image(
     *, width: int, height: int, output_format: ImageFormat, caption: Sequence[str]
 ) -> bytes:
-    """Render a picture that shows the caption."""
+    """Render an image that shows the caption. Raises MissingExtraError."""
     _require("PIL")
     file = BytesIO()
     _captioned(width, height, caption).save(file, output_format, **_IMAGE_OPTIONS[output_format])
@@ -119,7 +120,7 @@ def _encode(container: OutputContainer, picture: Image, seconds: int, *, audio: 
 
 
 def _second_of_video(picture: Image, second: int, seconds: int) -> Iterator[VideoFrame]:
-    """Draw a few pictures and repeat each: drawing and converting one costs more than encoding it again."""
+    """Draw a few pictures and repeat each, as drawing costs more than encoding again."""
     from av import VideoFrame  # noqa: PLC0415
 
     for part in range(_PICTURES_PER_SECOND):
@@ -134,7 +135,7 @@ def _second_of_video(picture: Image, second: int, seconds: int) -> Iterator[Vide
 
 
 def _second_of_tone() -> AudioFrame:
-    """One second of whole waves, so that it can be repeated without a click."""
+    """One second of whole waves: it can be repeated without a click."""
     from av import AudioFrame  # noqa: PLC0415
 
     wave = (
@@ -164,21 +165,17 @@ def _captioned(width: int, height: int, caption: Sequence[str]) -> Image:
 
 
 def _draw_clock(picture: Image, second: int, progress: float) -> None:
-    """Draw the time and a bar over the foot of the picture, where no caption goes."""
+    """Draw the time and a bar over the lower edge of the picture, below the caption."""
     from PIL import ImageDraw, ImageFont  # noqa: PLC0415
 
     width, height = picture.size
     letter = _letter_size(width, height)
-    foot, bar = max(0, height - 3 * letter), height - letter // 2
+    top, bar_top = max(0, height - 3 * letter), height - letter // 2
+    clock, font = f"{second // 60}:{second % 60:02}", ImageFont.load_default(letter)
     draw = ImageDraw.Draw(picture)
-    draw.rectangle((0, foot, width, height), "black")
-    draw.text(
-        (letter, foot + letter // 2),
-        f"{second // 60}:{second % 60:02}",
-        "white",
-        ImageFont.load_default(letter),
-    )
-    draw.rectangle((0, bar, round(width * progress), height), "white")
+    draw.rectangle((0, top, width, height), "black")
+    draw.text((letter, top + letter // 2), clock, "white", font)
+    draw.rectangle((0, bar_top, round(width * progress), height), "white")
 
 
 def _letter_size(width: int, height: int) -> int:
@@ -192,7 +189,7 @@ def _background(caption: Sequence[str]) -> tuple[int, int, int]:
 
 
 def _wrapped(text: str, font: FreeTypeFont | ImageFont, width: int) -> list[str]:
-    """Break the beginning of a text into lines that fit the width, if possible between words."""
+    """Break the beginning of a text into lines that fit the width, between words where possible."""
     letters = (letter if letter.isprintable() else " " for letter in text[:_LETTERS_PER_ENTRY])
     rest = " ".join("".join(letters).split())
     lines: list[str] = []

@@ -15,18 +15,19 @@ ENDS: Final[tuple[End, ...]] = ("failed", "canceled")
 
 
 def scriptable(provider: Provider) -> list[str]:
-    """What `Simulator.script` can let happen to a submit, by the vendor's contract."""
-    failures = [
-        one[2]
+    """The events that `Simulator.script` takes for a vendor, by its contract."""
+    errors = [
+        shown.name
         for operation in answers.submits(provider)
-        for one in answers.errors(provider, operation)
+        for shown in answers.errors(provider, operation)
     ]
-    shown = {name for _, _, name, _ in provider.contract.replies(answers.query(provider))}
-    return [*dict.fromkeys(failures), *(end for end in ENDS if end in shown)]
+    query = answers.status_query(provider)
+    shown_states = {name for _, _, name, _ in provider.contract.replies(query)}
+    return [*dict.fromkeys(errors), *(end for end in ENDS if end in shown_states)]
 
 
 def scripted(vendor: str, events: tuple[str, ...]) -> list[str | Fault]:
-    """The events of a script, faults looked up; UnknownNameError for an event that there is not."""
+    """The events of a script, with the faults among them; UnknownNameError for any other event."""
     documented = scriptable(get_provider(vendor))
     faults = {name: fault for name, fault in FAULTS.items() if fault.call == "submit"}
     for event in events:

@@ -1,4 +1,4 @@
-"""The simulator as a server on loopback: `/<vendor>/v1`-like mounts, one for each vendor, below one port."""
+"""The simulator as a server on loopback: each vendor below a path such as `/<vendor>/v1`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def new_token() -> str:
-    """A token for the control API that nobody can guess."""
+    """A random token for the control API."""
     return secrets.token_urlsafe(24)
 
 
@@ -53,17 +53,17 @@ class Options:
     """How a server answers."""
 
     vendors: tuple[str, ...] = ()
-    """Only these answer; none named: all."""
+    """The vendors that answer; empty for all."""
     latency: tuple[float, float] = (0.0, 0.0)
-    """The least and the most seconds by which every answer of a vendor is late."""
+    """The least and the most seconds by which every vendor's answer is delayed."""
     token: str = field(default=Factory(new_token), repr=False)
-    """What the control API wants to see before it changes anything."""
+    """The control API changes nothing without it."""
     any_host: bool = False
     """Whether webhooks may be sent to other machines."""
 
 
 def mounts(vendors: Sequence[str] = ()) -> dict[str, str]:
-    """The base paths of these vendors, or of all, below the server's address."""
+    """The base paths of these vendors, or of all, below the server's URL."""
     known = all_providers()
     return {
         vendor: f"/{vendor}{urlsplit(known[vendor].base_url).path}" for vendor in vendors or known
@@ -73,12 +73,12 @@ def mounts(vendors: Sequence[str] = ()) -> dict[str, str]:
 def answering(
     simulator: Simulator, options: Options | None = None, stop: threading.Event | None = None
 ) -> Handler:
-    """What answers the requests of a server: the index, the control API, and the vendors below it.
+    """The handler of a server: its index, the control API and the vendors.
 
-    Where answers are late, `stop` ends the waiting.
+    `stop` ends the delay of answers.
     """
     chosen = options or Options()
-    addresses, over = mounts(chosen.vendors), stop or threading.Event()
+    addresses, stopped = mounts(chosen.vendors), stop or threading.Event()
     control = Control(simulator, addresses, chosen.token, chosen.any_host)
 
     def answer(request: HttpRequest) -> Answer:
@@ -89,37 +89,29 @@ def answering(
         if request.method not in methods:
             return http.plain(405, "there is no such method here", {"allow": ", ".join(methods)})
         if path == "/":
-            return _front(simulator, addresses, request)
+            return _index(simulator, addresses, request)
         vendor, _, rest = path.lstrip("/").partition("/")
         if vendor in all_providers() and vendor not in addresses:
             return http.plain(404, f"{vendor} does not answer here, only {', '.join(addresses)}")
         target, public = f"/{rest}{mark}{query}", f"{request.base}/{vendor}"
-        given = simulator.handle(
+        reply = simulator.handle(
             vendor, request.method, target, request.headers, request.content, public
         )
-        _wait(chosen.latency, over)
-        return given
+        # The delay comes last, so that a client that gives up early has been billed all the same.
+        stopped.wait(random.uniform(*chosen.latency))
+        return reply
 
     return answer
 
 
-def _front(simulator: Simulator, addresses: dict[str, str], request: HttpRequest) -> Answer:
-    """The index for programs, or a page for people."""
+def _index(simulator: Simulator, addresses: dict[str, str], request: HttpRequest) -> Answer:
+    """The index: JSON for programs, a page for browsers."""
     if statuspage.wanted(request.headers.get("accept", "")):
-        return statuspage.page(
-            simulator, {vendor: request.base + path for vendor, path in addresses.items()}
-        )
+        urls = {vendor: request.base + path for vendor, path in addresses.items()}
+        return statuspage.page(simulator, urls)
     index = {"simulator": "polyreel", "vendors": addresses, "billed": simulator.bill.count()}
-    return Answer(
-        200, {"content-type": "application/json", "vary": "accept"}, json.dumps(index).encode()
-    )
-
-
-def _wait(latency: tuple[float, float], over: threading.Event) -> None:
-    """Be late: after what was asked has been done, so that who gives up early has been billed all the same."""
-    seconds = random.uniform(*latency)
-    if seconds > 0:
-        over.wait(seconds)
+    headers = {"content-type": "application/json", "vary": "accept"}
+    return Answer(200, headers, json.dumps(index).encode())
 
 
 def serve(
@@ -128,7 +120,10 @@ def serve(
     speed: float = 1.0,
     options: Options | None = None,
 ) -> None:
-    """Serve until SIGTERM, or until interrupted: that is a KeyboardInterrupt, after the answers under way."""
+    """Serve until SIGTERM or SIGINT; answers under way are finished.
+
+    `speed` is that of the clock, where no simulator is given. Raises KeyboardInterrupt on SIGINT.
+    """
     stop = threading.Event()
     handler = answering(simulator or Simulator(clock=RunningClock(speed)), options, stop)
     try:
@@ -141,11 +136,10 @@ def serve(
 
 @contextmanager
 def running(simulator: Simulator, port: int = 0, options: Options | None = None) -> Iterator[str]:
-    """Serve in a thread as long as the block runs, which gets the server's address."""
+    """Serve in a thread while the block runs. The block gets the server's URL."""
     stop = threading.Event()
-    with http.running(
-        answering(simulator, options, stop), port, Limits(body=MAX_BODY_BYTES)
-    ) as url:
+    handler = answering(simulator, options, stop)
+    with http.running(handler, port, Limits(body=MAX_BODY_BYTES)) as url:
         try:
             yield url
         finally:

@@ -7,54 +7,66 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import ClassVar, Final
 
 import httpx
+from attrs import frozen
 
-from ..flows import Answer
+from ..flows import Answer, Ending
 from ..providers.base.registry import all_providers
 from .engine import HOST, Simulator
 
-SENT: Final = (
+SENT_EVENTS: Final = (
     "http11.send_request_headers.started",
     "http11.send_request_headers.complete",
     "http11.send_request_body.started",
     "http11.send_request_body.complete",
 )
-"""The events of httpcore's trace that tell that a request has left."""
-LENGTH: Final = b"content-length"
+"""The events of httpcore's trace which say that a request has been sent."""
+CONTENT_LENGTH: Final = b"content-length"
+
+
+@frozen
+class _BaseAddress:
+    """An address of a vendor, and the documented path that its path stands for."""
+
+    origin: str
+    path: str
+    vendor: str
+    documented_path: str
 
 
 class SimulatedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """Hands requests for vendors' hosts to the engine, and refuses to connect to anything else.
+    """Gives requests for vendors' hosts to the engine, and refuses to connect to anything else.
 
-    `base_urls` are other addresses of vendors, with a path or without: they stand for the documented ones. A request
-    with a `trace` extension is told what httpcore would tell it, before the vendor hears of anything. Answers that do
-    not arrive are the exceptions that httpx raises over a real connection.
+    `base_urls` are more addresses of vendors, by vendor id, each with or without a path: they stand
+    for the documented base URLs. The `trace` extension of a request gets the events that httpcore
+    would send, before the vendor gets the request. Answers that do not arrive become the exceptions
+    that httpx raises over a real connection.
     """
 
     traces: ClassVar[bool] = True
-    """Whether a request that has left is told of, so that one that was not told of has not left."""
+    """Whether traces are complete: a request without these events has not been sent."""
 
     def __init__(self, simulator: Simulator, base_urls: Mapping[str, str] | None = None) -> None:
         self.simulator = simulator
-        self._bases: list[tuple[str, str, str, str]] = []
-        """Origin, path, vendor, and the documented path; other addresses first, longer paths first."""
-        for vendor, provider in all_providers().items():
-            for server in provider.servers:
-                self._add(vendor, server, server)
-        for vendor, url in (base_urls or {}).items():
-            self._add(vendor, url, all_providers()[vendor].base_url)
-        self._bases.sort(key=lambda base: len(base[1]))
-        self._bases.reverse()
-
-    def _add(self, vendor: str, url: str, documented: str) -> None:
-        own, known = httpx.URL(url), httpx.URL(documented)
-        self._bases.append((_origin(own), own.path.rstrip("/"), vendor, known.path.rstrip("/")))
+        providers = all_providers()
+        documented = [
+            _base_address(vendor, server, server)
+            for vendor, provider in providers.items()
+            for server in provider.servers
+        ]
+        others = [
+            _base_address(vendor, url, providers[vendor].base_url)
+            for vendor, url in (base_urls or {}).items()
+        ]
+        # Longer paths first; among equal ones, the last address given.
+        addresses = reversed([*documented, *others])
+        self._addresses = sorted(addresses, key=lambda one: -len(one.path))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one blocking request."""
         content = request.read()
         vendor, target = self._connected(request)
         if trace := request.extensions.get("trace"):
-            for event in SENT:
+            for event in SENT_EVENTS:
                 trace(event, {})
         return self._answer(request, vendor, target, content)
 
@@ -63,14 +75,14 @@ class SimulatedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         content = await request.aread()
         vendor, target = self._connected(request)
         if trace := request.extensions.get("trace"):
-            for event in SENT:
-                told = trace(event, {})
-                if inspect.isawaitable(told):
-                    await told
+            for event in SENT_EVENTS:
+                pending = trace(event, {})
+                if inspect.isawaitable(pending):
+                    await pending
         return self._answer(request, vendor, target, content)
 
     def _connected(self, request: httpx.Request) -> tuple[str, str]:
-        """The vendor and the target of a request; a ConnectError where there is nobody, or who refuses."""
+        """The vendor and the target of a request; ConnectError where no vendor accepts it."""
         vendor, target = self._target(request)
         if not self.simulator.connect(vendor, request.method, target):
             raise httpx.ConnectError("[Errno 111] Connection refused", request=request)
@@ -84,21 +96,18 @@ class SimulatedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             vendor, request.method, target, headers, content, connected=True
         )
         if answer.pieces:
+            stream = _TimedBody(answer, request)
             return httpx.Response(
-                answer.status,
-                headers=answer.headers,
-                stream=_Told(answer, request),
-                request=request,
+                answer.status, headers=answer.headers, stream=stream, request=request
             )
         if answer.ending in {"silence", "drip"}:
             self._pass_time(request)
-        if failure := FAILURES.get(answer.ending):
-            kind, text = failure
-            raise kind(text, request=request)
+        if answer.ending in FAILURES:
+            raise _failure(answer.ending, request)
         return _response(request, answer)
 
     def _pass_time(self, request: httpx.Request) -> None:
-        """Wait as long as the client would, where time is virtual."""
+        """Move a virtual clock by the time that the client would wait."""
         seconds = request.extensions.get("timeout", {}).get("read")
         advance: Callable[[float], None] | None = getattr(self.simulator.clock, "advance", None)
         if advance is not None and seconds is not None:
@@ -111,22 +120,28 @@ class SimulatedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             vendor, _, path = raw.lstrip("/").partition("/")
             return vendor, f"/{path}"
         origin = _origin(request.url)
-        for own, prefix, vendor, documented in self._bases:
-            if own == origin and (raw == prefix or raw.startswith((f"{prefix}/", f"{prefix}?"))):
-                return vendor, documented + raw.removeprefix(prefix)
-        for own, _, vendor, _ in self._bases:
-            if own == origin:
-                return vendor, f"/{raw}"  # no path of the vendor's
-        raise httpx.ConnectError(
-            f"the simulator knows no vendor at {request.url.host}", request=request
-        )
+        at_origin = [address for address in self._addresses if address.origin == origin]
+        for one in at_origin:
+            if raw == one.path or raw.startswith((f"{one.path}/", f"{one.path}?")):
+                return one.vendor, one.documented_path + raw.removeprefix(one.path)
+        if at_origin:
+            return at_origin[0].vendor, f"/{raw}"  # no path of the vendor's
+        message = f"the simulator knows no vendor at {request.url.host}"
+        raise httpx.ConnectError(message, request=request)
+
+
+def _base_address(vendor: str, url: str, documented_url: str) -> _BaseAddress:
+    own, documented = httpx.URL(url), httpx.URL(documented_url)
+    return _BaseAddress(_origin(own), own.path.rstrip("/"), vendor, documented.path.rstrip("/"))
 
 
 def _origin(url: httpx.URL) -> str:
     return f"{url.scheme}://{url.netloc.decode()}"
 
 
-FAILURES: Final[Mapping[str, tuple[Callable[..., httpx.TransportError], str]]] = {
+# -- answers that do not arrive whole --------------------------------------------------------------
+
+FAILURES: Final[Mapping[Ending, tuple[Callable[..., httpx.TransportError], str]]] = {
     "reset": (httpx.ReadError, "[Errno 104] Connection reset by peer"),
     "close": (httpx.RemoteProtocolError, "Server disconnected without sending a response."),
     "silence": (httpx.ReadTimeout, "The read operation timed out"),
@@ -135,48 +150,72 @@ FAILURES: Final[Mapping[str, tuple[Callable[..., httpx.TransportError], str]]] =
 """What httpx raises where no answer arrives."""
 
 
-class _Told(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that is given as time goes by, and ends as its answer says."""
+def _failure(ending: Ending, request: httpx.Request) -> httpx.TransportError:
+    kind, message = FAILURES[ending]
+    return kind(message, request=request)
+
+
+class _TimedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body whose pieces are given at their times, and that ends as its answer says."""
 
     def __init__(self, answer: Answer, request: httpx.Request) -> None:
         assert answer.pace is not None
         self._answer, self._request, self._pace = answer, request, answer.pace
 
     def __iter__(self) -> Iterator[bytes]:
-        for pause, content in self._given():
+        for pause, content in self._steps():
             self._pace.sleep(pause)
             yield content
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for pause, content in self._given():
+        for pause, content in self._steps():
             await self._pace.asleep(pause)
             yield content
 
-    def _given(self) -> Iterator[tuple[float, bytes]]:
-        """Each piece and the pause before it; raises what httpx raises where the client waits for more in vain."""
-        for piece in self._answer.pieces:
-            pause, patience = piece.at - self._pace.now(), self._patience()
-            if pause > patience:
-                yield patience, b""
-                raise self._end("silence")
-            yield max(0.0, pause), piece.content
-        if self._answer.ending in {"silence", "drip"}:
-            yield self._patience(), b""
-        if self._answer.ending != "whole":
-            raise self._end(self._answer.ending)
+    def _steps(self) -> Iterator[tuple[float, bytes]]:
+        """Each piece, after the pause before it in seconds.
 
-    def _patience(self) -> float:
-        """How long the client waits for a byte just now."""
+        Raises what httpx raises where the client waits in vain, or the body breaks off.
+        """
+        for piece in self._answer.pieces:
+            pause, read_timeout = piece.at - self._pace.now(), self._read_timeout()
+            if pause > read_timeout:
+                yield read_timeout, b""
+                raise _failure("silence", self._request)
+            yield max(0.0, pause), piece.content
+        ending = self._answer.ending
+        if ending in {"silence", "drip"}:
+            yield self._read_timeout(), b""
+        if ending == "cut":
+            raise httpx.RemoteProtocolError("incomplete chunked read", request=self._request)
+        if ending != "whole":
+            raise _failure(ending, self._request)
+
+    def _read_timeout(self) -> float:
+        """How many seconds the client waits for a byte."""
         seconds = self._request.extensions.get("timeout", {}).get("read")
         return float("inf") if seconds is None else float(seconds)
 
-    def _end(self, ending: str) -> httpx.TransportError:
-        kind, text = (
-            FAILURES[ending]
-            if ending != "cut"
-            else (httpx.RemoteProtocolError, "incomplete chunked read")
-        )
-        return kind(text, request=self._request)
+
+class _HalfBody(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that breaks off halfway, before the announced length is reached."""
+
+    def __init__(self, content: bytes, request: httpx.Request) -> None:
+        self._half, self._length = content[: len(content) // 2], len(content)
+        self._request = request
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._half
+        raise self._failure()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._half
+        raise self._failure()
+
+    def _failure(self) -> httpx.RemoteProtocolError:
+        got = f"received {len(self._half)} bytes, expected {self._length}"
+        text = f"peer closed connection without sending complete message body ({got})"
+        return httpx.RemoteProtocolError(text, request=self._request)
 
 
 def _response(request: httpx.Request, answer: Answer) -> httpx.Response:
@@ -189,29 +228,7 @@ def _response(request: httpx.Request, answer: Answer) -> httpx.Response:
         return httpx.Response(
             answer.status, headers=headers, content=answer.content, request=request
         )
-    if not any(name == LENGTH for name, _ in headers):
-        headers.append((LENGTH, str(len(answer.content)).encode()))
-    return httpx.Response(
-        answer.status, headers=headers, stream=_Cut(answer.content, request), request=request
-    )
-
-
-class _Cut(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that ends halfway, as httpx tells it where the length was announced."""
-
-    def __init__(self, content: bytes, request: httpx.Request) -> None:
-        self._half, self._length = content[: len(content) // 2], len(content)
-        self._request = request
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield self._half
-        raise self._end()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield self._half
-        raise self._end()
-
-    def _end(self) -> httpx.RemoteProtocolError:
-        got = f"received {len(self._half)} bytes, expected {self._length}"
-        text = f"peer closed connection without sending complete message body ({got})"
-        return httpx.RemoteProtocolError(text, request=self._request)
+    if not any(name == CONTENT_LENGTH for name, _ in headers):
+        headers.append((CONTENT_LENGTH, str(len(answer.content)).encode()))
+    body = _HalfBody(answer.content, request)
+    return httpx.Response(answer.status, headers=headers, stream=body, request=request)

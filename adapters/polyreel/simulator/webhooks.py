@@ -1,4 +1,4 @@
-"""The calls that a simulated vendor makes about a job, as its contract says: signed webhooks, or plain callbacks."""
+"""The calls that a simulated vendor makes about a job: signed webhooks, or plain callbacks."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
 
 from ..errors import UnknownNameError
-from ..places import JsonObject, put
+from ..places import Json, JsonObject, put
 from ..providers.base.facts import Status
 from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
 from ..serving import answers
 from ..serving.calls import Call
-from .engine import HOST, Simulator
-from .tasks import Task, task_state
+from .engine import Simulator
+from .task_answers import task_body
+from .tasks import Task
 
 SIGNATURE: Final = "webhook-signature"
 
@@ -34,54 +35,55 @@ class Delivery:
 def deliveries(
     simulator: Simulator, vendor: str, task_id: str, secret: str | None, now: float
 ) -> list[Delivery]:
-    """What a vendor has sent of a job until now, oldest first: nothing where its contract has no webhooks.
+    """What a vendor has sent about a job until now, oldest first.
 
-    `secret` signs them, where the contract says that they are signed; ValueError where it is missing then. A repeated
-    delivery has the same `webhook-id`. `now` is also the moment at which they are signed.
+    `secret` signs the deliveries, where the contract says that they are signed. `now`, in seconds
+    since 1970, is also the time of the signature. The same delivery always has the same
+    `webhook-id`. A contract without webhooks gives an empty list. Raises UnknownNameError for an
+    unknown task, and ValueError where a secret is needed and missing.
     """
     provider = get_provider(vendor)
     task = simulator.tasks.get((vendor, task_id))
     if task is None:
         raise UnknownNameError(f"{vendor} has no task {task_id!r}", vendor=vendor)
-    made = [
-        _webhook(provider, task, state, post, secret, now)
+    webhooks = [
+        delivery
         for post in _posts(provider)
-        for state in _reached(task, now)
+        for status in _reached(task, now)
+        if (delivery := _webhook(provider, task, status, post, secret, now)) is not None
     ]
-    hooks = [delivery for delivery in made if delivery is not None]
-    return [*hooks, *_callbacks(simulator, provider, task, now)]
+    return [*webhooks, *_callbacks(simulator, provider, task, now)]
 
 
 def _posts(provider: Provider) -> Iterator[JsonObject]:
-    """The webhooks of a contract that tell where the id of the job stands."""
+    """The webhooks of a contract, where the provider knows how to read them."""
     if provider.webhook is not None:
-        yield from (
-            item["post"] for item in provider.contract.document.get("webhooks", {}).values()
-        )
+        for item in provider.contract.document.get("webhooks", {}).values():
+            yield item["post"]
 
 
 def _reached(task: Task, now: float) -> list[Status]:
     """The states that a job has been in, in order."""
-    states: list[Status] = ["queued", "running", task.end]
-    return states[: states.index(task.status(now)) + 1]
+    statuses: list[Status] = ["queued", "running", task.end]
+    return statuses[: statuses.index(task.status(now)) + 1]
 
 
 def _webhook(
-    provider: Provider, task: Task, state: Status, post: JsonObject, secret: str | None, now: float
+    provider: Provider, task: Task, status: Status, post: JsonObject, secret: str | None, now: float
 ) -> Delivery | None:
-    """The delivery about one state; None where the contract shows none."""
-    sample = _examples(post).get(state)
+    """The delivery about one state; None where the contract has no example of it."""
+    sample = _examples(post).get(status)
     if sample is None or provider.webhook is None:
         return None
-    body = json.loads(json.dumps(sample))
+    body: JsonObject = json.loads(json.dumps(sample))
     put(body, provider.webhook.reads.id[0], task.id)
     content, headers = answers.dumps(body), {"content-type": "application/json"}
     if any(parameter.get("name") == SIGNATURE for parameter in post.get("parameters", ())):
-        headers |= _signed(provider, f"msg_{task.id}_{state}", content, secret, now)
+        headers |= _signed(provider, f"msg_{task.id}_{status}", content, secret, now)
     return Delivery(headers, content)
 
 
-def _examples(post: JsonObject) -> dict[str, Any]:
+def _examples(post: JsonObject) -> dict[str, Json]:
     media = post["requestBody"]["content"].get("application/json", {})
     return {name: example["value"] for name, example in media.get("examples", {}).items()}
 
@@ -95,7 +97,7 @@ def _signed(
 
 
 def sign(identity: str, content: bytes, secret: str, now: float) -> dict[str, str]:
-    """The headers of Standard Webhooks, for a call that is made at this moment."""
+    """The headers of Standard Webhooks, for a call made at `now` (seconds since 1970)."""
     from standardwebhooks import Webhook  # noqa: PLC0415
 
     signature = Webhook(secret).sign(identity, datetime.fromtimestamp(now, UTC), content.decode())
@@ -105,14 +107,12 @@ def sign(identity: str, content: bytes, secret: str, now: float) -> dict[str, st
 def _callbacks(
     simulator: Simulator, provider: Provider, task: Task, now: float
 ) -> Iterator[Delivery]:
-    """The ended task, as the status query tells it, for every callback that the paid call documents."""
-    paid, state = provider.operation(task.route), task.status(now)
-    if state != task.end:
+    """For every callback of the paid call: the ended task, as the status query shows it."""
+    paid, status = provider.operation(task.route), task.status(now)
+    if status != task.end:
         return
     for _ in paid.spec.get("callbacks", {}):
-        query = answers.query(provider)
-        links = simulator.links(provider.id, f"https://{HOST}/{provider.id}")
-        call = Call(provider.id, provider, query, {}, {}, {}, b"", links, len(simulator.journal))
-        yield Delivery(
-            {"content-type": "application/json"}, answers.dumps(task_state(call, task, state, now))
-        )
+        query = answers.status_query(provider)
+        request = simulator.incoming(provider.id, query.method, query.full_path, {})
+        body = task_body(Call(request, provider, query), task, status, now)
+        yield Delivery({"content-type": "application/json"}, answers.dumps(body))

@@ -14,7 +14,7 @@ from ..mapping.rows import Field
 from ..places import JsonObject, leaves
 from ..providers.base.contract import Contract, Operation
 from ..providers.base.provider import Provider
-from ..serving.answers import USUAL
+from ..serving.answers import USUAL_STATUS
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
     "create": frozenset({"queued"}),
@@ -136,7 +136,7 @@ def _errors(provider: Provider, call: Operation) -> Iterator[str]:
     contract = provider.contract
     found = [(status, name) for status, _, name, _ in contract.replies(call) if status >= 400]
     for wanted in ERRORS.get(call.role, ()):
-        if not any(name == wanted or status == USUAL.get(wanted) for status, name in found):
+        if not any(name == wanted or status == USUAL_STATUS.get(wanted) for status, name in found):
             yield f"no example of the error {wanted}"
     if call.role == "create" and "rate_limited" not in {name for _, name in found}:
         yield "the 429 has no example called rate_limited"

@@ -1,7 +1,7 @@
 """An HTTP/1.1 server on loopback, for the simulator and for webhooks.
 
-Its answers can end badly on purpose (see `polyreel.flows.Answer`), guests that are slow on purpose are shown out, and
-web pages from elsewhere get nothing.
+Its answers can break on purpose (see `polyreel.flows.Answer`). It closes the connections of clients
+that are too slow, and refuses the requests of web pages from elsewhere.
 """
 
 from .connections import Limits

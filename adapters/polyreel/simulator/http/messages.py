@@ -1,4 +1,4 @@
-"""Requests as handlers see them, and answers as they go out."""
+"""Requests as handlers get them, and answers as they are sent."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ _OWN_ORIGIN: Final = re.compile(f"https?://{_NAME}", re.IGNORECASE)
 
 @frozen
 class HttpRequest:
-    """A request that has come in whole."""
+    """A request that has arrived whole."""
 
     method: str
     target: str
-    """Path and query, quoted as they came."""
+    """Path and query, quoted as they arrived."""
     headers: Mapping[str, str]
-    """By lower-case names; those that came several times are joined by commas."""
+    """By lower-case names; the values of a repeated header are joined by commas."""
     content: bytes
     base: str
-    """The server's URL, as the guest calls it."""
+    """The server's URL, as the client calls it."""
 
 
 Handler = Callable[[HttpRequest], Answer]
-"""Answers a request. It may block: it is called in one of a few threads."""
+"""Answers a request. It may block: several threads call it."""
 
 
 def plain(status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
     """A short answer in JSON."""
-    told = {"content-type": "application/json", **(headers or {})}
-    return Answer(status, told, json.dumps({"message": message}).encode())
+    all_headers = {"content-type": "application/json", **(headers or {})}
+    return Answer(status, all_headers, json.dumps({"message": message}).encode())
 
 
 class BadRequestError(Exception):
-    """A request that no handler gets to see."""
+    """A request that is refused before a handler gets it."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -53,8 +53,8 @@ class BadRequestError(Exception):
 
 
 @frozen
-class Written:
-    """An answer as it goes out."""
+class PreparedAnswer:
+    """An answer as it is sent."""
 
     head: h11.Response
     content: bytes
@@ -63,46 +63,62 @@ class Written:
     pace: Pace | None = None
 
 
-def check(head: h11.Request, headers: Mapping[str, str], limit: int) -> None:
-    """Refuse what is not for us: web pages reach loopback too, by names of their own that resolve to it."""
+def check_head(head: h11.Request, headers: Mapping[str, str], max_body: int) -> None:
+    """Refuse a request by its head; BadRequestError.
+
+    Web pages can reach loopback too, through names of theirs that resolve to it.
+    """
     if not _OWN_HOST.fullmatch(headers.get("host", "")):
         raise BadRequestError(400, "the Host header must name 127.0.0.1, localhost or [::1]")
     if "origin" in headers and not _OWN_ORIGIN.fullmatch(headers["origin"]):
         raise BadRequestError(403, "web pages from elsewhere get nothing here")
     if head.method == b"CONNECT":
         raise BadRequestError(405, "this is no proxy")
-    if int(headers.get("content-length", 0)) > limit:
+    if int(headers.get("content-length", 0)) > max_body:
         raise BadRequestError(413, "the body is too large")
 
 
-def joined(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by name."""
+def headers_by_name(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name; the values of a repeated one are joined by commas."""
     headers: dict[str, str] = {}
-    for raw, value in pairs:
-        name, text = raw.decode("ascii"), value.decode("latin-1")
+    for raw_name, raw_value in pairs:
+        name, text = raw_name.decode("ascii"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {text}" if name in headers else text
     return headers
 
 
-def written(method: str, answer: Answer) -> Written:
-    """An answer ready to be sent; LocalProtocolError or another ValueError where it cannot be said in HTTP."""
+def prepare(method: str, answer: Answer) -> PreparedAnswer:
+    """An answer ready to be sent.
+
+    Raises LocalProtocolError or another ValueError where it cannot be written as HTTP.
+    """
+    has_body = method != "HEAD" and answer.status not in {204, 304}
+    pieces = answer.pieces if has_body else ()
+    ending, length = answer.ending, len(answer.content)
+    if ending in {"cut", "drip"} and not pieces:
+        length = max(length, 1)  # or an answer without a byte would arrive whole
+        if not has_body:  # and one without a body has no middle
+            ending = "close" if ending == "cut" else "silence"
+    head = h11.Response(
+        status_code=answer.status,
+        headers=_encoded(_headers(method, answer, length, has_body=has_body)),
+        reason=REASONS.get(answer.status, b""),
+    )
+    content = answer.content if has_body else b""
+    return PreparedAnswer(head, content, ending, pieces, answer.pace)
+
+
+def _headers(method: str, answer: Answer, length: int, *, has_body: bool) -> dict[str, str]:
+    """The answer's headers, with its date and the length of its body."""
     headers = {name.lower(): value for name, value in answer.headers.items()}
     headers.pop("transfer-encoding", None)
     headers.setdefault("date", formatdate(usegmt=True))
-    bodiless, ending = method == "HEAD" or answer.status in {204, 304}, answer.ending
-    told = bool(answer.pieces) and not bodiless
-    length = len(answer.content)
-    if ending in {"cut", "drip"} and not told:
-        # An answer without a byte would arrive whole; one that has no body has no middle.
-        length = max(length, 1)
-        ending = ending if not bodiless else "close" if ending == "cut" else "silence"
-    if told:
-        headers.pop("content-length", None)  # h11 cuts it into chunks
-    elif not bodiless or (method == "HEAD" and "content-length" not in headers):
+    if has_body and answer.pieces:
+        headers.pop("content-length", None)  # h11 sends the body in chunks
+    elif has_body or (method == "HEAD" and "content-length" not in headers):
         headers["content-length"] = str(length)
-    encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
-    head = h11.Response(
-        status_code=answer.status, headers=encoded, reason=REASONS.get(answer.status, b"")
-    )
-    pieces = answer.pieces if told else ()
-    return Written(head, b"" if bodiless else answer.content, ending, pieces, answer.pace)
+    return headers
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]

@@ -1,4 +1,4 @@
-"""The server: welcomes guests, makes room, and stops."""
+"""The server: accepts connections, makes room for new ones, and stops."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, Final
+from types import FrameType
+from typing import Final
 
 from attrs import define, field
 
-from .connections import CHUNK, Connection, Limits, State
-from .messages import Handler, HttpRequest, Written, plain, written
+from .connections import CHUNK_BYTES, Connection, Limits, State
+from .messages import Handler, HttpRequest, PreparedAnswer, plain, prepare
 
 HOST: Final = "127.0.0.1"
 LOG: Final = logging.getLogger("polyreel")
@@ -27,12 +28,12 @@ DEFAULTS: Final = Limits()
 
 def listen(port: int) -> socket.socket:
     """A listening loopback socket; port 0 takes a free one."""
-    # Named as TCP, or asyncio would not switch off Nagle's algorithm, which makes every answer 40 ms late.
+    # Named as TCP: else asyncio leaves Nagle's algorithm on, which delays every answer by 40 ms.
     server = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         server.bind((HOST, port))
-        server.listen(512)  # guests may come before the loop runs, and many at once
+        server.listen(512)  # clients may connect before the loop runs, and many at once
     except OSError:
         server.close()
         raise
@@ -40,77 +41,80 @@ def listen(port: int) -> socket.socket:
 
 
 def serve(bound: socket.socket, handler: Handler, limits: Limits = DEFAULTS) -> int | None:
-    """Serve until SIGINT or SIGTERM; the result is which of them it was.
+    """Serve until SIGINT or SIGTERM. The result is the number of the signal.
 
-    Answers under way are finished, and the handlers of signals are as before. `bound` is closed.
+    Answers under way are finished. Afterwards `bound` is closed, and the signals have their earlier
+    handlers again.
     """
-    host, loop, heard = _Host(handler, limits), asyncio.new_event_loop(), list[int]()
+    server, loop = _Server(handler, limits), asyncio.new_event_loop()
+    received: list[int] = []
 
-    def end(number: int, _: Any) -> None:
-        heard.append(number)
+    def stop(number: int, _: FrameType | None) -> None:
+        received.append(number)
         if not loop.is_closed():
-            loop.call_soon_threadsafe(host.stop.set)
+            loop.call_soon_threadsafe(server.stop.set)
 
-    with _signals(end):
-        _run(host, bound, loop)
-    return heard[0] if heard else None
+    with _signals(stop):
+        _run(server, bound, loop)
+    return received[0] if received else None
 
 
 @contextmanager
 def running(handler: Handler, port: int = 0, limits: Limits = DEFAULTS) -> Iterator[str]:
-    """Serve in a thread as long as the block runs, which gets the server's address.
+    """Serve in a thread while the block runs. The block gets the server's URL.
 
-    Guests are not waited for, and a handler not for longer than the limits say.
+    The end of the block waits for answers under way, but no longer than `limits.graceful_seconds`.
     """
-    bound, host, loop = listen(port), _Host(handler, limits), asyncio.new_event_loop()
-    thread = threading.Thread(target=_run, args=(host, bound, loop), name="polyreel-loopback")
+    bound, server, loop = listen(port), _Server(handler, limits), asyncio.new_event_loop()
+    thread = threading.Thread(target=_run, args=(server, bound, loop), name="polyreel-loopback")
     url = f"http://{HOST}:{bound.getsockname()[1]}"
     thread.start()
     try:
         yield url
     finally:
-        loop.call_soon_threadsafe(host.stop.set)
+        loop.call_soon_threadsafe(server.stop.set)
         thread.join()
 
 
-def _run(host: _Host, bound: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+def _run(server: _Server, bound: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
     with bound, asyncio.Runner(loop_factory=lambda: loop) as runner:
-        runner.run(host.run(bound))
+        runner.run(server.run(bound))
 
 
 @contextmanager
-def _signals(end: Callable[[int, Any], None]) -> Iterator[None]:
-    """Hear SIGINT and SIGTERM, where that is possible: in the main thread."""
+def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle SIGINT and SIGTERM, where that is possible: in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for number, earlier in before.items():
+            signal.signal(number, signal.SIG_DFL if earlier is None else earlier)
 
 
 @define(eq=False)
-class _Host:
-    """All guests of one server."""
+class _Server:
+    """All connections of one server."""
 
     handler: Handler
     limits: Limits
     stop: asyncio.Event = field(factory=asyncio.Event, init=False)
-    guests: dict[Connection, asyncio.Task[None]] = field(factory=dict, init=False)
+    connections: dict[Connection, asyncio.Task[None]] = field(factory=dict, init=False)
     pool: ThreadPoolExecutor = field(
         factory=partial(ThreadPoolExecutor, THREADS, "polyreel-handler"), init=False
     )
     capacity: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.capacity = min(self.limits.connections, _open_files() // 2)
+        self.capacity = min(self.limits.connections, _max_open_files() // 2)
 
     async def run(self, bound: socket.socket) -> None:
-        """Welcome guests until it is time to stop."""
-        server = await asyncio.start_server(self._welcome, sock=bound, limit=CHUNK)
+        """Accept connections until `stop` is set."""
+        server = await asyncio.start_server(self._accept, sock=bound, limit=CHUNK_BYTES)
         try:
             await self.stop.wait()
         finally:
@@ -118,94 +122,97 @@ class _Host:
             await _stop_accepting(bound)
             server.close()
             await self._close()
-            await _rounds()
+            await _run_pending()
 
-    def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.stop.is_set() or (len(self.guests) >= self.capacity and not self._make_room()):
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_full = len(self.connections) >= self.capacity
+        if self.stop.is_set() or (is_full and not self._make_room()):
             writer.transport.abort()
             return
-        guest = Connection(reader, writer, self.limits, self._answer, self.stop)
-        self.guests[guest] = task = asyncio.get_running_loop().create_task(guest.stay())
-        task.add_done_callback(lambda _: self.guests.pop(guest, None))
+        connection = Connection(reader, writer, self.limits, self._answer, self.stop)
+        task = asyncio.get_running_loop().create_task(connection.serve())
+        self.connections[connection] = task
+        task.add_done_callback(lambda _: self.connections.pop(connection, None))
 
     def _make_room(self) -> bool:
-        """Show out the guest that has kept us waiting longest; False where every one waits for us.
+        """Close the connection whose client is slowest; False where the server is the slow one.
 
-        Those that read an answer go last. A good guest that has just come is safe: it is the youngest.
+        Clients that read an answer are closed last. A client that has just connected is safe, since
+        it has waited for the shortest time.
         """
-        lazy = [guest for guest in self.guests if guest.state < State.HANDLING]
-        if lazy:
-            self._show_out(
-                min(lazy, key=lambda guest: (guest.state is State.ANSWERING, guest.since))
-            )
-        return bool(lazy)
+        slow = [one for one in self.connections if one.state < State.HANDLING]
+        if slow:
+            self._abort(min(slow, key=lambda one: (one.state is State.SENDING, one.since)))
+        return bool(slow)
 
-    def _show_out(self, guest: Connection) -> None:
-        # A task that has not begun would not come to its own clearing up.
-        guest.writer.transport.abort()
-        self.guests.pop(guest).cancel()
+    def _abort(self, connection: Connection) -> None:
+        # Also here, as a task that has not begun does not come to its own `finally`.
+        connection.writer.transport.abort()
+        self.connections.pop(connection).cancel()
 
     async def _close(self) -> None:
-        for guest in [guest for guest in self.guests if guest.state < State.ANSWERING]:
-            self._show_out(guest)
+        for connection in [one for one in self.connections if one.state < State.SENDING]:
+            self._abort(connection)
         late: set[asyncio.Task[None]] = set()
-        if self.guests:
-            _, late = await asyncio.wait(self.guests.values(), timeout=self.limits.graceful_seconds)
-        for guest in list(self.guests):
-            self._show_out(guest)
+        if self.connections:
+            seconds = self.limits.graceful_seconds
+            _, late = await asyncio.wait(self.connections.values(), timeout=seconds)
+        for connection in list(self.connections):
+            self._abort(connection)
         await asyncio.gather(*late, return_exceptions=True)
-        # A handler that takes its time ends after us.
+        # Handlers that are still at work end later.
         self.pool.shutdown(wait=not late, cancel_futures=True)
 
-    async def _answer(self, request: HttpRequest) -> Written:
-        """The answer, made in a thread; `run_in_executor` does the same with one more future, which takes time."""
+    async def _answer(self, request: HttpRequest) -> PreparedAnswer:
+        """The answer, made in a thread.
+
+        `run_in_executor` does the same with one more future, which takes time.
+        """
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Written] = loop.create_future()
+        answer: asyncio.Future[PreparedAnswer] = loop.create_future()
 
         def work() -> None:
-            made = self._handled(request)
+            prepared = self._handled(request)
             with suppress(RuntimeError):  # the server has not waited for it
-                loop.call_soon_threadsafe(_settle, answer, made)
+                loop.call_soon_threadsafe(_settle, answer, prepared)
 
         self.pool.submit(work)
         return await answer
 
-    def _handled(self, request: HttpRequest) -> Written:
-        """What the handler says, ready to be sent; a 500 where it fails."""
+    def _handled(self, request: HttpRequest) -> PreparedAnswer:
+        """The handler's answer, ready to be sent; a 500 where it fails."""
         try:
-            return written(request.method, self.handler(request))
-        except (
-            BaseException
-        ) as error:  # whatever it is, it must not leave the guest without an answer
+            return prepare(request.method, self.handler(request))
+        except BaseException as error:  # of any kind: the client must get an answer
             # The message of an exception may quote the request, the places in the code do not.
             place = "".join(traceback.format_tb(error.__traceback__))
             LOG.error("a request could not be answered: %s\n%s", type(error).__name__, place)
-            return written(request.method, plain(500, "this server has failed"))
+            return prepare(request.method, plain(500, "this server has failed"))
 
 
-def _settle(answer: asyncio.Future[Written], made: Written) -> None:
-    if not answer.done():  # else the guest has been shown out
-        answer.set_result(made)
+def _settle(answer: asyncio.Future[PreparedAnswer], prepared: PreparedAnswer) -> None:
+    if not answer.done():  # else the connection was closed meanwhile
+        answer.set_result(prepared)
 
 
 async def _stop_accepting(bound: socket.socket) -> None:
-    """Let connections that are just being accepted arrive: those that meet a closed server are never closed.
+    """Stop, and let connections that are just being accepted arrive, so that they are closed too.
 
-    (CPython 3.11 and others, gh-109564: a transport that is made after `Server.close` is forgotten.)
+    (CPython 3.11 and others, gh-109564: a transport made after `Server.close` is forgotten.)
     """
-    with suppress(NotImplementedError):  # Windows' other loop, which cannot be told
+    with suppress(NotImplementedError):  # the other event loop of Windows has no readers
         asyncio.get_running_loop().remove_reader(bound)
-    await _rounds()
+    await _run_pending()
 
 
-async def _rounds() -> None:
-    """Let the loop do what it has been asked to do."""
+async def _run_pending() -> None:
+    """Let the event loop run what is scheduled."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-def _open_files() -> int:
-    """How many files and sockets the process may have open: where accepting fails, good guests fail too."""
+def _max_open_files() -> int:
+    """How many files and sockets the process may have open: beyond it, all clients fail."""
     try:
         import resource  # noqa: PLC0415
     except ImportError:  # Windows

@@ -1,0 +1,79 @@
+"""Calls that only look: tasks by their ids, lists of tasks, and output files."""
+
+from __future__ import annotations
+
+import re
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import unquote
+
+from ..flows import Reply
+from ..serving import answers, calls
+from ..serving.calls import INVALID, Call, CallRefusedError, IncomingRequest
+from . import pages
+from .outputs import OutputFile
+from .task_answers import task_body
+from .tasks import Task
+
+Tasks = dict[tuple[str, str], Task]
+"""Tasks by vendor and id, in the order of their submits."""
+
+_TEXT: Final = MappingProxyType({"content-type": "text/plain"})
+NO_FILE: Final = Reply(404, _TEXT, b"no such file")
+_OUTPUT: Final = re.compile(r"/outputs/([^/]+)/([0-9]{1,3})(\.[a-z0-9]+)")
+
+
+def get(tasks: Tasks, now: float, call: Call) -> Reply:
+    """Answer a status query."""
+    task = _task(tasks, call)
+    body = task_body(call, task, task.status(now), now, call.operation)
+    return answers.reply(call, 200, body)
+
+
+def newest_first(tasks: Tasks, now: float, call: Call) -> Reply:
+    """Answer a list of tasks, or of those that have not ended."""
+    vendor = call.provider.id
+    found = [task for (owner, _), task in reversed(tasks.items()) if owner == vendor]
+    if call.operation.role == "list-running":
+        found = [task for task in found if task.status(now) in {"queued", "running"}]
+    return pages.page(call, found, now)
+
+
+def several(tasks: Tasks, now: float, call: Call) -> Reply:
+    """Answer a query for several tasks by their ids."""
+    body, schema = calls.body(call), call.operation.request_schemas[0]
+    calls.check_body(call, schema, body)
+    properties = call.provider.contract.schema(schema)["properties"]
+    member = next(name for name, item in properties.items() if item.get("type") == "array")
+    keys = [(call.provider.id, identity) for identity in dict.fromkeys(body.get(member, []))]
+    return pages.page(call, [tasks[key] for key in keys if key in tasks], now)
+
+
+def content(tasks: Tasks, now: float, call: Call) -> OutputFile:
+    """The file that a call for the content of a task asks for."""
+    task = _task(tasks, call)
+    if task.status(now) != "succeeded":
+        raise CallRefusedError("not_completed", *INVALID)
+    return OutputFile(task.picture, 1, task.ended, call.operation.method, call.headers)
+
+
+def _task(tasks: Tasks, call: Call) -> Task:
+    task = tasks.get((call.provider.id, call.task_id))
+    if task is None:
+        raise CallRefusedError("not_found")
+    return task
+
+
+def output(tasks: Tasks, now: float, request: IncomingRequest) -> Reply | OutputFile:
+    """The file behind a link, or why there is none."""
+    found = _OUTPUT.fullmatch(request.path)
+    task = tasks.get((request.vendor, unquote(found[1]))) if found else None
+    if not found or not task or task.status(now) != "succeeded":
+        return NO_FILE
+    number, suffix = int(found[2]), found[3]
+    if not 1 <= number <= task.picture.count or suffix != task.picture.suffix:
+        return NO_FILE
+    status = request.links.refusal(unquote(request.path), request.query, now)
+    if status is not None:
+        return Reply(status, _TEXT, b"this link does not work")
+    return OutputFile(task.picture, number, task.ended, request.method, request.headers)
