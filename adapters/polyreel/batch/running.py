@@ -36,6 +36,22 @@ class Batch:
     """Many jobs of one client, which needs a ledger.
 
     The same rows run again continue where they stopped: no row is paid twice.
+
+    >>> import asyncio
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from polyreel import AsyncClient
+    >>> from polyreel.batch import Batch, read
+    >>> async def make(folder: Path) -> list[str]:
+    ...     rows = folder / "rows.jsonl"
+    ...     text = '{"prompt": "a cat", "duration": 3}'
+    ...     _ = rows.write_text(text)
+    ...     async with AsyncClient(ledger=folder / "ledger") as client:  # simulated
+    ...         done = await Batch(client, read(rows), folder / "clips").run()
+    ...     return [result.state for result in done]
+    >>> with TemporaryDirectory() as folder:
+    ...     asyncio.run(make(Path(folder)))
+    ['saved']
     """
 
     client: AsyncClient

@@ -94,7 +94,7 @@ def translate(
     for an unknown vendor.
 
     >>> import polyreel
-    >>> body = {"feature": "text-to-video", "prompt": "a cat"}
+    >>> body = {"prompt": "a cat"}
     >>> made = polyreel.translate(body, "skills-video", "evolink", source_model="kling-o3")
     >>> made.plan.body["quality"], made.plan.body["sound"]
     ('1080p', 'on')

@@ -53,6 +53,13 @@ class Simulator:
 
     A job costs one simulated credit for each second of its clip, or for each image. Threads may
     share one simulator.
+
+    >>> from polyreel import Client, Simulator
+    >>> simulator = Simulator(seed=1)
+    >>> with Client(simulator=simulator) as client:
+    ...     job = client.submit(client.plan({"prompt": "a cat", "duration": 5}, "uniall"))
+    >>> simulator.bill.count("uniall"), simulator.bill.total()
+    (1, 5.0)
     """
 
     clock: Pace = field(factory=VirtualClock)

@@ -117,7 +117,13 @@ class JobError(BaseModel):
 
 class VideoRequest(BaseModel):
     """
-    A clip to make. Which inputs are set decides the workflow: text-to-video, image-to-video, reference-to-video, edit-video, reference-video or motion-control.
+    A clip to make. Which inputs are set decides the workflow: text-to-video, image-to-video,
+    reference-to-video, edit-video, reference-video or motion-control.
+
+    >>> import polyreel
+    >>> request = polyreel.VideoRequest(prompt="a cat", duration=5, aspect_ratio="9:16")
+    >>> request.duration, request.audio
+    (5, None)
     """
 
     model_config = ConfigDict(
