@@ -21,7 +21,7 @@ from ..simulator.http import HttpRequest, Limits, plain
 LOG: Final = logging.getLogger("polyreel")
 LIMITS: Final = Limits(body=webhooks.MAX_BODY)
 MAX_HINTS: Final = 1000
-"""How many jobs may wait to be asked about. Further hints are dropped: polling ends every job too."""
+"""How many jobs may wait to be asked about. Further hints are dropped, as polling asks too."""
 
 
 class WebhookReceiver:
@@ -61,7 +61,7 @@ class WebhookReceiver:
     def handle(self, request: HttpRequest) -> Answer:
         """Answer one request.
 
-        The answer is the same for known and unknown jobs, so that it tells nobody which exist.
+        The answer is the same for known and unknown jobs, so that nobody learns which exist.
         """
         vendor = request.target.partition("?")[0].strip("/")
         if request.method != "POST":

@@ -213,16 +213,16 @@ def _rule(rule: Rule) -> JsonObject:
 
 
 def _reset(control: Control, request: HttpRequest, given: JsonObject) -> JsonObject:
-    from .settings_models import Known, ResetSettings, read_settings  # noqa: PLC0415
+    from .settings_models import ResetSettings, SettingsContext, read_settings  # noqa: PLC0415
 
-    control.simulator.reset(read_settings(ResetSettings, given, Known()).seed)
+    control.simulator.reset(read_settings(ResetSettings, given, SettingsContext()).seed)
     return _status(control, request, {})
 
 
 def _advance(control: Control, _: HttpRequest, given: JsonObject) -> JsonObject:
-    from .settings_models import ClockSettings, Known, read_settings  # noqa: PLC0415
+    from .settings_models import ClockSettings, SettingsContext, read_settings  # noqa: PLC0415
 
-    seconds = read_settings(ClockSettings, given, Known()).seconds
+    seconds = read_settings(ClockSettings, given, SettingsContext()).seconds
     clock = control.simulator.clock
     advance: Callable[[float], None] | None = getattr(clock, "advance", None)
     if advance is None:
@@ -235,9 +235,9 @@ def _advance(control: Control, _: HttpRequest, given: JsonObject) -> JsonObject:
 
 
 def _inject(control: Control, _: HttpRequest, given: JsonObject) -> JsonObject:
-    from .settings_models import FaultSettings, Known, read_settings  # noqa: PLC0415
+    from .settings_models import FaultSettings, SettingsContext, read_settings  # noqa: PLC0415
 
-    settings = read_settings(FaultSettings, given, Known(list(control.mounts)))
+    settings = read_settings(FaultSettings, given, SettingsContext(list(control.mounts)))
     settings.injection().into(control.simulator)
     return {"active": [_rule(rule) for rule in take_snapshot(control.simulator).rules]}
 
@@ -248,10 +248,10 @@ def _calm(control: Control, _: HttpRequest, __: JsonObject) -> JsonObject:
 
 
 def _webhook(control: Control, request: HttpRequest, given: JsonObject) -> JsonObject:
-    from .settings_models import Known, WebhookSettings, read_settings  # noqa: PLC0415
+    from .settings_models import SettingsContext, WebhookSettings, read_settings  # noqa: PLC0415
 
-    known = Known(list(control.mounts), control.any_host)
-    asked = read_settings(WebhookSettings, given, known)
+    context = SettingsContext(list(control.mounts), control.any_host)
+    asked = read_settings(WebhookSettings, given, context)
     vendor = asked.vendor
     target = CallbackTarget(
         url=asked.url,

@@ -31,20 +31,20 @@ def read(path: str | os.PathLike[str], vendors: Sequence[str], chosen: Sequence[
     from .settings_models import (  # noqa: PLC0415
         FaultSettings,
         FileSettings,
-        Known,
+        SettingsContext,
         read_settings,
     )
 
     file = Path(path)
     source = _SourceText(file.name, _text(file))
     try:
-        settings = read_settings(FileSettings, source.parsed(), Known(vendors))
+        settings = read_settings(FileSettings, source.parsed(), SettingsContext(vendors))
     except SettingError as error:
         raise source.located(0, error) from None
-    known, injections = Known(tuple(chosen) or settings.vendors or vendors), []
+    context, injections = SettingsContext(tuple(chosen) or settings.vendors or vendors), []
     for number, table in enumerate(settings.fault, 1):
         try:
-            injections.append(read_settings(FaultSettings, table, known).injection())
+            injections.append(read_settings(FaultSettings, table, context).injection())
         except SettingError as error:
             raise source.located(number, error) from None
     return settings.setup(injections)

@@ -31,10 +31,11 @@ MAX_DELAY: Final = 10.0
 
 
 @frozen
-class Known:
-    """What the settings may name."""
+class SettingsContext:
+    """What settings are checked against."""
 
     vendors: Sequence[str] = ()
+    """The vendors that settings may name."""
     any_host: bool = False
     """Whether webhooks may go to other machines."""
 
@@ -54,54 +55,56 @@ def _fault(value: object) -> str:
     return _one_of(list(FAULTS), "fault", value)
 
 
+def _context(info: ValidationInfo) -> SettingsContext:
+    return cast("SettingsContext", info.context)
+
+
 def _vendor(value: object, info: ValidationInfo) -> str:
-    return _one_of(_known(info).vendors, "vendor", value)
-
-
-def _known(info: ValidationInfo) -> Known:
-    return cast("Known", info.context)
-
-
-def _keys(value: object) -> list[str]:
-    listed: list[object] = value if isinstance(value, list) else [None]
-    keys = [key for key in listed if isinstance(key, str) and key.strip() == key != ""]
-    if keys != listed:
-        form = "must be a list of texts without blanks around them, such as ['test-key']"
-        raise ValueError(form)  # without the value: it may be a real key
-    return keys
+    return _one_of(_context(info).vendors, "vendor", value)
 
 
 def _url(value: str, info: ValidationInfo) -> str:
-    return calling.checked(value, any_host=_known(info).any_host)
+    return calling.checked(value, any_host=_context(info).any_host)
 
 
-def _secret(value: object) -> str | None:
+def _secret(value: str) -> str:
     from standardwebhooks import Webhook  # noqa: PLC0415 - takes long to import, is rarely needed
 
-    if value is None:
-        return None
     try:
-        Webhook(value if isinstance(value, str) else "")
+        Webhook(value)
     except Exception:  # binascii.Error, or one of the library's own
-        form = "must be base64, with or without whsec_ in front of it"
-        raise ValueError(form) from None  # without the value: it is a secret
-    return str(value)
+        raise ValueError(f"must be {BASE64}") from None
+    return value
 
 
+BASE64: Final = "base64, with or without whsec_ in front of it"
+KEYS: Final = "a list of texts without blanks around them, such as ['test-key']"
+TABLES: Final = 'tables, each below a line [[fault]] with two brackets, such as name = "lost-reset"'
+TIMES: Final = 'a whole number from 1 on, or "always"'
+
+# A description completes the sentence "must be ...". `repr=False` keeps a value out of messages:
+# it may be a secret, or long.
 FaultName = Annotated[str, BeforeValidator(_fault)]
 VendorName = Annotated[str, BeforeValidator(_vendor)]
+Key = Annotated[str, Field(pattern=r"(?s)^\S(.*\S)?$")]
+Seed = Annotated[
+    int | None,
+    Field(ge=-MAX_SEED, le=MAX_SEED, description="a whole number of at most 63 bits"),
+]
+Share = Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")]
+Times = Literal["always"] | Annotated[int, Field(ge=1, le=MAX_TIMES)] | None
+Credits = Annotated[float | None, Field(ge=0, description="a number of credits, 0 or more")]
+Seconds = Annotated[float | None, Field(ge=0, description="a number of seconds, 0 or more")]
+Text = Annotated[str, Field(min_length=1, description="a text")]
+Flag = Annotated[bool, Field(description="true or false")]
 
 # -- models ----------------------------------------------------------------------------------------
 
 
 class UserSettings(BaseModel):
-    """Settings of a user.
+    """Settings of a user."""
 
-    A field's description completes the sentence "must be ...". `repr=False` keeps its value out of
-    messages.
-    """
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True)
 
 
 class FaultSettings(UserSettings):
@@ -109,10 +112,8 @@ class FaultSettings(UserSettings):
 
     name: FaultName = Field(default="", validate_default=True)
     vendor: VendorName | None = None
-    share: float = Field(default=1.0, ge=0, le=1, description="a number from 0 to 1")
-    times: Literal["always"] | Annotated[int, Field(ge=1, le=MAX_TIMES)] | None = Field(
-        default=1, description='a whole number from 1 on, or "always"'
-    )
+    share: Share = 1.0
+    times: Annotated[Times, Field(description=TIMES)] = 1
 
     def injection(self) -> Injection:
         """The fault as the simulator takes it."""
@@ -120,34 +121,17 @@ class FaultSettings(UserSettings):
         return Injection(self.name, self.vendor, self.share, times)
 
 
-class ResetSettings(UserSettings):
-    """The body of the call that starts again."""
-
-    seed: int | None = Field(
-        default=None, ge=-MAX_SEED, le=MAX_SEED, description="a whole number of at most 63 bits"
-    )
-
-
 class FileSettings(UserSettings):
     """A fault file."""
 
-    fault: list[dict[str, Any]] = Field(
-        default=[],
-        repr=False,
-        description="tables, each below a line [[fault]] with two brackets, "
-        'such as name = "lost-reset"',
-    )
+    fault: list[dict[str, Any]] = Field(default=[], repr=False, description=TABLES)
     vendors: list[VendorName] | None = Field(
         default=None, min_length=1, repr=False, description="a list of at least one vendor"
     )
-    seed: int | None = Field(
-        default=None, ge=-MAX_SEED, le=MAX_SEED, description="a whole number of at most 63 bits"
-    )
-    balance: float | None = Field(default=None, ge=0, description="a number of credits, 0 or more")
-    link_seconds: float | None = Field(
-        default=None, ge=0, description="a number of seconds, 0 or more"
-    )
-    keys: Annotated[list[str] | None, BeforeValidator(_keys)] = None
+    seed: Seed = None
+    balance: Credits = None
+    link_seconds: Seconds = None
+    keys: list[Key] | None = Field(default=None, repr=False, description=KEYS)
     latency: Annotated[Span | None, BeforeValidator(span)] = None
 
     def setup(self, faults: Sequence[Injection]) -> Setup:
@@ -163,6 +147,12 @@ class FileSettings(UserSettings):
         )
 
 
+class ResetSettings(UserSettings):
+    """The body of the call that starts again."""
+
+    seed: Seed = None
+
+
 class ClockSettings(UserSettings):
     """The body of the call that moves the clock."""
 
@@ -175,16 +165,15 @@ class WebhookSettings(UserSettings):
     """The body of the call that sends webhooks."""
 
     vendor: VendorName
-    task: str = Field(min_length=1, description="a text")
-    url: Annotated[str, AfterValidator(_url)] = Field(min_length=1, description="a text")
-    secret: Annotated[str | None, BeforeValidator(_secret)] = None
-    duplicate: bool = Field(default=False, description="true or false")
-    shuffle: bool = Field(default=False, description="true or false")
+    task: Text
+    url: Annotated[Text, AfterValidator(_url)]
+    secret: Annotated[str, AfterValidator(_secret)] | None = Field(
+        default=None, repr=False, description=BASE64
+    )
+    duplicate: Flag = False
+    shuffle: Flag = False
     delay: float = Field(
-        default=0.0,
-        ge=0,
-        le=MAX_DELAY,
-        description=f"a number of seconds from 0 to {MAX_DELAY:.0f}",
+        0.0, ge=0, le=MAX_DELAY, description=f"a number of seconds from 0 to {MAX_DELAY:.0f}"
     )
 
 
@@ -193,10 +182,17 @@ class WebhookSettings(UserSettings):
 Settings = TypeVar("Settings", bound=UserSettings)
 
 
-def read_settings(model: type[Settings], given: Mapping[str, Json], known: Known) -> Settings:
+def read_settings(
+    model: type[Settings], given: Mapping[str, Json], context: SettingsContext
+) -> Settings:
     """What a user has written, as one of the models; SettingError where it cannot be used."""
+    fields = model.model_fields
+    for name in given:
+        if name not in fields:  # pydantic cannot say it of a name with half a character
+            message = f"there is no such field; there are {', '.join(fields)}"
+            raise SettingError(shown(name).strip("'"), message)
     try:
-        return model.model_validate(given, context=known)
+        return model.model_validate(given, context=context)
     except ValidationError as error:
         raise _setting_error(model, given, error) from None
 
@@ -204,18 +200,13 @@ def read_settings(model: type[Settings], given: Mapping[str, Json], known: Known
 def _setting_error(
     model: type[Settings], given: Mapping[str, Json], error: ValidationError
 ) -> SettingError:
-    """The most telling of pydantic's errors, in our words: fields that are missing come last."""
-    order = {"extra_forbidden": 0, "missing": 2}
-    first = min(error.errors(include_url=False), key=lambda one: order.get(one["type"], 1))
-    name, known = str(first["loc"][0]), model.model_fields
-    if first["type"] == "extra_forbidden":
-        message = f"there is no such field; there are {', '.join(known)}"
-        return SettingError(shown(name).strip("'"), message)
+    """One of pydantic's errors in our words; that a field is missing comes last."""
+    first = min(error.errors(include_url=False), key=lambda one: one["type"] == "missing")
+    name = str(first["loc"][0])
     if first["type"] == "missing":
         return SettingError(name, "is missing")
     if first["type"] == "value_error":
         return SettingError(name, str(first["ctx"]["error"]))
-    message = f"must be {known[name].description}"
-    if known[name].repr:
-        message += f", not {shown(given[name])}"
-    return SettingError(name, message)
+    field = model.model_fields[name]
+    message = f"must be {field.description}"
+    return SettingError(name, f"{message}, not {shown(given[name])}" if field.repr else message)
