@@ -14,6 +14,7 @@ from ..errors import RequestError
 from ..mapping.workflows import Kind, workflow_of
 from ..places import JsonObject, leaves
 from ..providers.base.registry import all_providers
+from .quick import read_quickly
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -89,8 +90,15 @@ def _check_mapping(request: JsonObject, kind: Kind | None) -> CheckedRequest:
     if not clean and (problem := _unwritable(request)):
         raise RequestError([problem])
     kind = kind or _kind_of(request)
+    plain = read_quickly(request, kind) if clean else None
+    if plain is None:
+        plain = _read_by_model(request, kind, [] if clean else _nulls(request))
+    return CheckedRequest(_with_known_extra(plain), kind)
+
+
+def _read_by_model(request: JsonObject, kind: Kind, nulls: list[str]) -> JsonObject:
+    """The request as plain values. Raises RequestError; `nulls` are problems that are known."""
     adapter = _adapter(kind)
-    nulls = [] if clean else _nulls(request)
     try:
         model = adapter.validator.validate_python(request)
     except _validation_error() as error:
@@ -98,8 +106,8 @@ def _check_mapping(request: JsonObject, kind: Kind | None) -> CheckedRequest:
         raise RequestError(nulls or problems) from None
     if nulls:
         raise RequestError(nulls)
-    plain = adapter.serializer.to_python(model, exclude_unset=True)
-    return CheckedRequest(_with_known_extra(plain), kind)
+    plain: JsonObject = adapter.serializer.to_python(model, exclude_unset=True)
+    return plain
 
 
 def _kind_of(request: Mapping[str, Any]) -> Kind:
