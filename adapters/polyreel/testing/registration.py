@@ -30,8 +30,7 @@ def registered(provider: type[Provider]) -> Provider:
     another vendor has its id.
     """
     if provider.id not in registry.all_providers():
-        known = registry.entry_points  # type: ignore[attr-defined]
-        registry.entry_points = _with_provider(known, provider)  # type: ignore[attr-defined]
+        registry.entry_points = _with_provider(registry.entry_points, provider)
         registry.all_providers.cache_clear()
     found = registry.get_provider(provider.id)
     assert _name(type(found)) == _name(provider), (
