@@ -82,5 +82,5 @@ def get_provider(vendor: str) -> Provider:
 
 
 def ordered(names: Sequence[str] | None = None) -> list[Provider]:
-    """The vendors to try, in order: the names given, or all in their documented order."""
+    """The vendors to try, in order: the named ones, or all; UnknownNameError for a wrong name."""
     return [get_provider(name) for name in names] if names else list(all_providers().values())
