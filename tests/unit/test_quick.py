@@ -32,9 +32,7 @@ VALUES = st.recursive(
     PLAIN,
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["prompt", "duration", "evolink", "x"]), inner, max_size=3
-        )
+        | st.dictionaries(st.sampled_from(["prompt", "duration", "x"]), inner, max_size=3)
     ),
     max_leaves=6,
 )

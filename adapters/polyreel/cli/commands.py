@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand
 
 
-class Listed(NamedTuple):
+class ListedCommand(NamedTuple):
     """One line of the list of commands."""
 
     place: str
@@ -23,95 +23,95 @@ class Listed(NamedTuple):
     """The first sentence of the function's docstring. A test compares the two."""
 
 
-COMMANDS: Final[Mapping[str, Listed]] = {
-    "generate": Listed(
+COMMANDS: Final[Mapping[str, ListedCommand]] = {
+    "generate": ListedCommand(
         "making:generate",
         "Make a clip or images, and save them.",
     ),
-    "plan": Listed(
+    "plan": ListedCommand(
         "planning:plan",
         "Show what would be sent, and what becomes of every field.",
     ),
-    "models": Listed(
+    "models": ListedCommand(
         "catalog:models",
         "List what every vendor sells: models and workflows.",
     ),
-    "doctor": Listed(
+    "doctor": ListedCommand(
         "catalog:doctor",
         "Check this installation: versions, extras, keys (never shown), vendor order.",
     ),
-    "batch": Listed(
+    "batch": ListedCommand(
         "batch:batch",
         "Make a clip or images for each row of a file.",
     ),
-    "translate": Listed(
+    "translate": ListedCommand(
         "compare:translate_command",
         "Write one vendor's body for another, with a verdict for every value.",
     ),
-    "matrix": Listed(
+    "matrix": ListedCommand(
         "compare:matrix_command",
         "Show what every vendor makes of every field, with limits and defaults.",
     ),
-    "diff": Listed(
+    "diff": ListedCommand(
         "compare:diff_command",
         "Show what changes in going from one vendor to another, model by model.",
     ),
-    "advise": Listed(
+    "advise": ListedCommand(
         "compare:advise_command",
         "Rank vendors for a request: the one that keeps most of it first.",
     ),
-    "drift": Listed(
+    "drift": ListedCommand(
         "compare:drift_command",
         "Show which shared fields and routes a spec change breaks or widens.",
     ),
-    "jobs": Listed(
+    "jobs": ListedCommand(
         "recover:jobs",
         "List the jobs in the ledger: what was paid for, what may have been, and what is "
         "still to be done.",
     ),
-    "resume": Listed(
+    "resume": ListedCommand(
         "recover:resume",
         "Finish jobs that were accepted before: wait for them and save their files.",
     ),
-    "reconcile": Listed(
+    "reconcile": ListedCommand(
         "recover:reconcile",
         "Find out what became of submits whose answer was lost.",
     ),
-    "adopt": Listed(
+    "adopt": ListedCommand(
         "recover:adopt",
         "Say which of the vendor's tasks an ambiguous submit became.",
     ),
-    "resubmit": Listed(
+    "resubmit": ListedCommand(
         "recover:resubmit",
         "Submit an ambiguous job anew, although the first may have been billed.",
     ),
-    "abandon": Listed(
+    "abandon": ListedCommand(
         "recover:abandon",
         "Stop caring about jobs: they are neither resumed nor reconciled any more.",
     ),
-    "price": Listed(
+    "price": ListedCommand(
         "pricing:price",
         "Show what a request costs at every vendor that can serve it, cheapest first.",
     ),
-    "simulate": Listed(
+    "simulate": ListedCommand(
         "serve:simulate",
         "Serve the simulated vendors on loopback until interrupted.",
     ),
-    "listen": Listed(
+    "listen": ListedCommand(
         "serve:listen",
         "Take webhooks in on loopback until interrupted, and write what they tell into the ledger.",
     ),
-    "torture": Listed(
+    "torture": ListedCommand(
         "torture:torture",
         "Count how many jobs each call of a program is billed, at every fault of a submit: "
         "the double-bill table.",
     ),
-    "verify": Listed(
+    "verify": ListedCommand(
         "verify:verify_command",
         "Check recorded traffic against a vendor's spec, in both directions, and propose "
         "patches of the spec.",
     ),
-    "new-vendor": Listed(
+    "new-vendor": ListedCommand(
         "vendor:new_vendor",
         "Begin a package for a vendor: its contract, and its tables half filled from its "
         "OpenAPI document.",
