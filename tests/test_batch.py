@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from polyreel import AsyncClient, Simulator, batch
-from polyreel.batch import Batch, CostRange, Budget, Result, Row
+from polyreel.batch import Batch, Budget, CostRange, Result, Row
 from polyreel.errors import (
     AmbiguousError,
     BudgetError,

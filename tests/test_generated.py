@@ -20,9 +20,9 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polyreel.providers.base.generated import GeneratedClient
 from polyreel.places import JsonObject
 from polyreel.providers.base.contract import Contract, Operation
+from polyreel.providers.base.generated import GeneratedClient
 from polyreel.providers.base.registry import all_providers
 from polyreel.providers.base.schemas import SCHEMAS
 from support.specs import NAMES, ROOT, SHARED, chosen, json_body, parse, text

@@ -29,7 +29,6 @@ from polyreel.errors import (
     RejectedError,
     SubmitError,
 )
-from polyreel.plans.planning import PlanRefusedError
 from polyreel.flows import (
     EVENT_STREAM,
     MAX_JSON_BYTES,
@@ -44,7 +43,7 @@ from polyreel.flows import (
 from polyreel.jobs import waiting
 from polyreel.ledger.sqlite import Ledger
 from polyreel.ledger.states import started
-from polyreel.plans.planning import Plan
+from polyreel.plans.planning import Plan, PlanRefusedError
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import FAULTS, RunningClock, VirtualClock, server

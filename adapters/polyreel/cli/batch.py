@@ -45,7 +45,10 @@ from .options import (
 if TYPE_CHECKING:
     from ..batch import Batch, Result, Row, Summary
 
-VENDOR_HELP: Final = "Who makes the rows that name nobody; of several, the next where the one before is proved unpaid."
+VENDOR_HELP: Final = (
+    "Who makes the rows that name nobody; of several, the next where the one before "
+    "is proved unpaid."
+)
 
 
 def batch(
@@ -101,10 +104,12 @@ def batch(
     ledger: LedgerFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a clip or images for each row of a file. The same command again goes on where it stopped.
+    """Make a clip or images for each row of a file. The same command again goes on where it
+    stopped.
 
-    All rows are checked, planned and priced before the first is paid. Exits 0 where all are saved, 6 where some are
-    ambiguous, 7 where the budget does not allow it, 5 where something else is missing; results.jsonl tells of each row.
+    All rows are checked, planned and priced before the first is paid. Exits 0 where all are saved,
+    6 where some are ambiguous, 7 where the budget does not allow it, 5 where something else is
+    missing; results.jsonl tells of each row.
     """
     from ..batch import refuse, scan
 
@@ -171,7 +176,7 @@ def _client(
     return AsyncClient(**made)
 
 
-# -- the run -----------------------------------------------------------------------------------------
+# -- the run ---------------------------------------------------------------------------------------
 
 
 def _run(made: Batch) -> Sequence[Result]:
@@ -243,7 +248,8 @@ def _progress(rows: int) -> Iterator[Callable[[Result], None]]:
 
 def _line(result: Result) -> str:
     what = ", ".join(result.files) or (str(result.error) if result.error else "")
-    return f"row {result.row.number} (line {result.row.line}): {result.state}{f': {what}' if what else ''}"
+    reason = f": {what}" if what else ""
+    return f"row {result.row.number} (line {result.row.line}): {result.state}{reason}"
 
 
 def _tell(made: Batch, summary: Summary, results: Sequence[Result], *, as_json: bool) -> None:
@@ -255,11 +261,13 @@ def _tell(made: Batch, summary: Summary, results: Sequence[Result], *, as_json: 
         show.note(f"next: polyreel reconcile{'' if made.client.simulated else ' --live'}")
     elif set(states) != {"saved"}:
         show.note(
-            "next: the same command again goes on with what was not paid, or not saved; failed rows stay so"
+            "next: the same command again goes on with what was not paid, or not saved; "
+            "failed rows stay so"
         )
     if made.client.simulated:
         show.note(
-            "Simulated: nothing was sent or paid. For the real thing: set the vendors' keys and add --live"
+            "Simulated: nothing was sent or paid. "
+            "For the real thing: set the vendors' keys and add --live"
         )
     if as_json:
         show.document(

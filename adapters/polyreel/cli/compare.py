@@ -54,7 +54,9 @@ def translate_command(
     allow: Annotated[list[str] | None, typer.Option(help=ALLOW_HELP)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write one vendor's body for another, with a verdict for every value. Sends nothing; exits 2 where refused."""
+    """Write one vendor's body for another, with a verdict for every value. Sends nothing; exits 2
+    where refused.
+    """
     (before, before_model), (after, after_model) = (_vendor(text) for text in (source, target))
     allowed = _allowances(allow or [])
     refused = False
@@ -103,7 +105,9 @@ def _allowances(texts: list[str]) -> dict[str, Allowance]:
 
 
 def _bodies(file: str) -> tuple[list[Any], bool]:
-    """The bodies of a file, and whether it is JSON Lines: several lines, each a document of its own."""
+    """The bodies of a file, and whether it is JSON Lines: several lines, each a document of its
+    own.
+    """
     content = read(file, file)
     lines = [(number, line) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
     if not lines:
@@ -267,7 +271,9 @@ def drift_command(
     form: Format = "text",
     as_json: AsJson = False,
 ) -> None:
-    """Show which shared fields and routes a spec change breaks or widens. Exits 2 where something breaks."""
+    """Show which shared fields and routes a spec change breaks or widens. Exits 2 where something
+    breaks.
+    """
     before, after = (contract_of(path) for path in (old, new))
     vendor = before.document.get("x-polyreel-vendor")
     if not isinstance(vendor, str) or vendor not in all_providers():

@@ -19,7 +19,8 @@ from .exits import exit_code
 
 USAGE: Final = 2
 USAGE_ERRORS: Final = typer.BadParameter.__mro__[1:3]
-"""Typer's UsageError and the root of its errors, which go by other names in other versions of it."""
+"""Typer's UsageError and the root of its errors, which go by other names in other versions of it.
+"""
 
 
 def report(error: BaseException, *, as_json: bool) -> int:

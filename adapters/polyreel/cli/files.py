@@ -79,7 +79,9 @@ def checked(request: JsonObject) -> JsonObject:
 
 
 def prepare(folder: Path) -> None:
-    """Make the output folder; DownloadError where nothing can be saved in it, before anything is paid."""
+    """Make the output folder; DownloadError where nothing can be saved in it, before anything is
+    paid.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -63,7 +63,9 @@ def _parameter(name: str, schema: JsonObject) -> inspect.Parameter:
 
 
 def with_request_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command, whose first parameter is the request, a flag for each field of it in its place."""
+    """Give a command, whose first parameter is the request, a flag for each field of it in its
+    place.
+    """
     own = inspect.signature(command, eval_str=True).parameters
     first, *rest = own.values()
     assert first.name == "request"

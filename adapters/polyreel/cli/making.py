@@ -62,9 +62,11 @@ def generate(
     ledger: LedgerFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a clip or images, and save them. Without a size or sound asked for: 720p with sound, at every vendor.
+    """Make a clip or images, and save them. Without a size or sound asked for: 720p with sound, at
+    every vendor.
 
-    The submit is written to the ledger before it is sent, so that nothing paid for is lost: see `polyreel jobs`.
+    The submit is written to the ledger before it is sent, so that nothing paid for is lost: see
+    `polyreel jobs`.
     """
     if fault and live:
         raise typer.BadParameter(

@@ -103,7 +103,9 @@ def prices(file: Path | None, as_of: str | None = None) -> PriceBook:
 
 @contextmanager
 def open_ledger(file: Path | None) -> Iterator[LedgerStore]:
-    """The ledger of a command line; LedgerError where it cannot be. What fails meanwhile says what to do next."""
+    """The ledger of a command line; LedgerError where it cannot be. What fails meanwhile says what
+    to do next.
+    """
     from ..ledger.sqlite import Ledger
 
     with Ledger(file or environment.ledger_path()) as ledger:
@@ -116,7 +118,9 @@ def open_ledger(file: Path | None) -> Iterator[LedgerStore]:
 
 @contextmanager
 def kept(file: Path | None, *, live: bool) -> Iterator[LedgerStore | None]:
-    """The ledger for a new job. Where the usual place cannot be written, a simulated job does without one."""
+    """The ledger for a new job. Where the usual place cannot be written, a simulated job does
+    without one.
+    """
     with ExitStack() as stack:
         try:
             ledger: LedgerStore | None = stack.enter_context(open_ledger(file))

@@ -36,7 +36,8 @@ def price(
 ) -> None:
     """Show what a request costs at every vendor that can serve it, cheapest first. Sends nothing.
 
-    What a vendor does not publish is unknown, not free: --prices-file FILE fills it with [[price]] entries.
+    What a vendor does not publish is unknown, not free: --prices-file FILE fills it with [[price]]
+    entries.
     """
     with client(vendor or (), live=False, prices=prices(prices_file, as_of)) as made:
         plans = ranked(made.plans(request, preferences=PORTABLE if from_flags else {}), "cheapest")

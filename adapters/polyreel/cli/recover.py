@@ -36,7 +36,7 @@ Output = Annotated[
 ]
 
 
-# -- jobs --------------------------------------------------------------------------------------------
+# -- jobs ------------------------------------------------------------------------------------------
 
 
 def jobs(
@@ -47,7 +47,9 @@ def jobs(
     ledger: LedgerFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the jobs in the ledger: what was paid for, what may have been, and what is still to be done."""
+    """List the jobs in the ledger: what was paid for, what may have been, and what is still to be
+    done.
+    """
     for name in state or ():
         if name not in get_args(State):
             raise typer.BadParameter(
@@ -110,7 +112,9 @@ def _cells(entry: LedgerEntry) -> list[str]:
 
 
 def _cost(entry: LedgerEntry) -> str:
-    """What its vendor says that it was charged, else what it was to cost; in dollars where they are known."""
+    """What its vendor says that it was charged, else what it was to cost; in dollars where they are
+    known.
+    """
     charge = None if entry.job is None or entry.job.simulated else charged(entry.job)
     estimate = Cost.read(entry.submission.estimate or {})
     told = charge or estimate
@@ -141,7 +145,7 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-# -- resume ------------------------------------------------------------------------------------------
+# -- resume ----------------------------------------------------------------------------------------
 
 
 def resume(
@@ -210,7 +214,7 @@ def _tell(results: Sequence[Any], *, as_json: bool) -> None:
         show.note("nothing to resume")
 
 
-# -- reconcile ---------------------------------------------------------------------------------------
+# -- reconcile -------------------------------------------------------------------------------------
 
 
 def reconcile(
@@ -221,8 +225,8 @@ def reconcile(
 ) -> None:
     """Find out what became of submits whose answer was lost. Never makes a second job.
 
-    Asks the vendor's list of tasks, or repeats the submit under its own idempotency key, where the vendor is known to
-    answer that with the first job. Exits 6 where a job stays ambiguous.
+    Asks the vendor's list of tasks, or repeats the submit under its own idempotency key, where the
+    vendor is known to answer that with the first job. Exits 6 where a job stays ambiguous.
     """
     with open_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
         findings = made.reconcile(*names or ())
@@ -268,7 +272,7 @@ def _finding_document(finding: Finding) -> JsonObject:
     return {**facts, "candidates": list(finding.candidates)}
 
 
-# -- on the user's word ------------------------------------------------------------------------------
+# -- on the user's word ----------------------------------------------------------------------------
 
 
 def adopt(
@@ -278,7 +282,9 @@ def adopt(
     ledger: LedgerFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say which of the vendor's tasks an ambiguous submit became. The vendor is asked whether it knows the task."""
+    """Say which of the vendor's tasks an ambiguous submit became. The vendor is asked whether it
+    knows the task.
+    """
     with open_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
         job = made.adopt(name, task)
         entry = opened.entry(job.ledger_id or name)
@@ -300,7 +306,9 @@ def resubmit(
     ledger: LedgerFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Submit an ambiguous job anew, although the first may have been billed. Costs money with --live."""
+    """Submit an ambiguous job anew, although the first may have been billed. Costs money with
+    --live.
+    """
     with open_ledger(ledger) as opened, show.Progress(opened) as progress:
         made = client(live=live, ledger=opened, listener=progress)
         with made:
@@ -314,7 +322,9 @@ def abandon(
     names: Annotated[list[str], typer.Argument(help="Ledger ids, or their beginnings.")],
     ledger: LedgerFile = None,
 ) -> None:
-    """Stop caring about jobs: they are neither resumed nor reconciled any more. The vendor is not told."""
+    """Stop caring about jobs: they are neither resumed nor reconciled any more. The vendor is not
+    told.
+    """
     with open_ledger(ledger) as opened:
         for name in names:
             entry = opened.abandon(name)

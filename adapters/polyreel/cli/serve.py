@@ -134,10 +134,12 @@ def simulate(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Serve the simulated vendors on loopback until interrupted. A browser shows what they are doing.
+    """Serve the simulated vendors on loopback until interrupted. A browser shows what they are
+    doing.
 
-    The control API below /_polyreel/ reads the bill and the requests, lets things go wrong, moves the clock and sends
-    webhooks; what changes something needs the token that is printed. docs/simulator.md has examples.
+    The control API below /_polyreel/ reads the bill and the requests, lets things go wrong, moves
+    the clock and sends webhooks; what changes something needs the token that is printed.
+    docs/simulator.md has examples.
     """
     from ..simulator import server
 
@@ -168,9 +170,9 @@ def listen(
 ) -> None:
     """Take webhooks in on loopback until interrupted, and write what they tell into the ledger.
 
-    Put a tunnel or a proxy of yours in front of it. Signed webhooks need their secret in the environment (several,
-    with blanks between, while it changes); unsigned ones only make the vendor be asked. A webhook that never comes
-    harms nothing: `polyreel resume` asks.
+    Put a tunnel or a proxy of yours in front of it. Signed webhooks need their secret in the
+    environment (several, with blanks between, while it changes); unsigned ones only make the vendor
+    be asked. A webhook that never comes harms nothing: `polyreel resume` asks.
     """
     from ..gateway.receiver import LIMITS, WebhookReceiver
     from ..simulator import http
@@ -191,7 +193,8 @@ def listen(
             webhook = all_providers()[vendor].webhook
             if not secrets and webhook and webhook.signed:
                 show.note(
-                    f"{vendor} signs its webhooks: without {webhook.secret_variable} none is believed"
+                    f"{vendor} signs its webhooks: "
+                    f"without {webhook.secret_variable} none is believed"
                 )
         with WebhookReceiver(made, environment.webhook_secrets(), told) as receiver:
             http.serve(bound, receiver.handle, LIMITS)

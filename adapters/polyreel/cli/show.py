@@ -164,19 +164,21 @@ def closing(vendor: str, *, simulated: bool) -> None:
     if simulated:
         variable = get_provider(vendor).key_variable
         note(
-            f"Simulated: nothing was sent or paid. For the real thing: set {variable} and add --live --vendor {vendor}"
+            "Simulated: nothing was sent or paid. "
+            f"For the real thing: set {variable} and add --live --vendor {vendor}"
         )
     else:
         note(
-            f"Live: {vendor} was paid for this job. To see what a request would do first: polyreel plan"
+            f"Live: {vendor} was paid for this job. "
+            "To see what a request would do first: polyreel plan"
         )
 
 
 class Progress:
     """Shows how jobs are doing: a status line on a terminal, one line for each change elsewhere.
 
-    Where an accident ends the command, it tells which jobs may have been paid for, and what to type about them;
-    PolyreelErrors tell that themselves.
+    Where an accident ends the command, it tells which jobs may have been paid for, and what to type
+    about them; PolyreelErrors tell that themselves.
     """
 
     def __init__(self, ledger: LedgerStore | None = None) -> None:
@@ -226,7 +228,8 @@ class Progress:
         if self._job is None or self._job.status in FINAL:
             return []
         return [
-            f"{self._job.vendor} has accepted {self._job.id}, and may have billed it; its dashboard tells"
+            f"{self._job.vendor} has accepted {self._job.id}, and may have billed it; "
+            "its dashboard tells"
         ]
 
 

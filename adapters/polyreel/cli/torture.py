@@ -58,10 +58,12 @@ def torture(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Count how many jobs each call of a program is billed, at every fault of a submit: the double-bill table.
+    """Count how many jobs each call of a program is billed, at every fault of a submit: the
+    double-bill table.
 
-    The program finds the vendor's base URL in POLYREEL_TORTURE_URL, a key in POLYREEL_TORTURE_KEY, and the vendor's
-    id in POLYREEL_TORTURE_VENDOR. Nothing is paid. Exits 1 where any call is billed more often than it should be.
+    The program finds the vendor's base URL in POLYREEL_TORTURE_URL, a key in POLYREEL_TORTURE_KEY,
+    and the vendor's id in POLYREEL_TORTURE_VENDOR. Nothing is paid. Exits 1 where any call is
+    billed more often than it should be.
     """
     from ..providers.base.registry import all_providers
     from ..testing.torture import SUBMIT_FAULTS, Torture
@@ -91,11 +93,12 @@ def _progress(run: Run) -> str:
     """One run in one line."""
     times = "" if run.fault is None else " stays" if run.stays else " once"
     end = "killed" if run.exit_code is None else f"exit code {run.exit_code}"
-    return f"{run.vendor} {run.fault or 'no fault'}{times}: billed {run.billed} ({end}, {run.seconds:.1f} s)"
+    what = f"{run.vendor} {run.fault or 'no fault'}{times}"
+    return f"{what}: billed {run.billed} ({end}, {run.seconds:.1f} s)"
 
 
 def _tell(report: TortureReport, faults: Sequence[str]) -> None:
-    """The table for people: a row for each fault, and two columns for each vendor that was reached."""
+    """The table for people: a row for each fault, two columns for each vendor that was reached."""
     cells = {(run.fault, run.vendor, run.stays): _cell(run, report.calls) for run in report.cells}
     columns = list(dict.fromkeys((run.vendor, run.stays) for run in report.cells))
     headers = [f"{name} {'stays' if stays else 'once'}" for name, stays in columns]
@@ -110,7 +113,9 @@ def _cell(run: Run, calls: int) -> str:
 
 
 def _judge(report: TortureReport) -> None:
-    """The summary; exits 2 where a vendor was not reached, and 1 where anything was billed too often."""
+    """The summary; exits 2 where a vendor was not reached, and 1 where anything was billed too
+    often.
+    """
     from ..testing.torture import explain
 
     for run in report.exceeding:
@@ -122,7 +127,8 @@ def _judge(report: TortureReport) -> None:
         show.note("?: no submit met the fault, so that cell proves nothing")
     if report.exceeding:
         worst = report.exceeding[0]
-        counted = f"{len(report.exceeding)} of {len(report.cells)} runs were billed more than {report.calls}"
+        runs = f"{len(report.exceeding)} of {len(report.cells)} runs"
+        counted = f"{runs} were billed more than {report.calls}"
         show.note(
             f"{counted} ({MARK}); the worst is {worst.fault} at {worst.vendor}: {worst.billed} jobs"
         )

@@ -34,7 +34,8 @@ def new_vendor(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Begin a package for a vendor: its contract, and its tables half filled from its OpenAPI document.
+    """Begin a package for a vendor: its contract, and its tables half filled from its OpenAPI
+    document.
 
     What could not be guessed is marked with TODO, and listed by the tests of the new package.
     """
@@ -68,7 +69,8 @@ def _tell(
         show.note(f"left out of the contract: {', '.join(left_out)}")
     show.note(f"next: cd {folder} && pip install -e '.[test]' && pytest")
     show.note(
-        "The test of the contract lists what is still to be filled in; docs/add-a-vendor.md tells how."
+        "The test of the contract lists what is still to be filled in; "
+        "docs/add-a-vendor.md tells how."
     )
 
 
@@ -84,7 +86,7 @@ def load(source: str) -> Any:
         raise MissingExtraError(f"{where}: {ADVICE}") from None
 
     class Loader(yaml.SafeLoader):
-        """YAML 1.2, as OpenAPI has it: 16:9 is no number, on is no switch, and no text is a date."""
+        """YAML 1.2, as OpenAPI has it: 16:9 is no number, on no switch, and no text a date."""
 
         yaml_implicit_resolvers = {}  # noqa: RUF012
 

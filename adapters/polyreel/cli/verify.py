@@ -70,9 +70,11 @@ def verify_command(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check recorded traffic against a vendor's spec, in both directions, and propose patches of the spec.
+    """Check recorded traffic against a vendor's spec, in both directions, and propose patches of
+    the spec.
 
-    Exits 0 where everything fits, 5 where something differs, 2 where the input cannot be used. Secrets are not shown.
+    Exits 0 where everything fits, 5 where something differs, 2 where the input cannot be used.
+    Secrets are not shown.
     """
     _check_usage(files, vendor, base_url, live, task, simulated=simulated)
     name = vendor or live
@@ -139,7 +141,8 @@ def _with_spec(provider: Provider, spec: Path | None) -> Provider:
         return provider
     twin = with_document(provider, json.loads(json.dumps(contract_of(spec).document, default=str)))
     with _blaming(spec):
-        twin.contract.operations, twin.servers, twin.base_url  # noqa: B018 - read here, so that it fails here
+        # Read here, so that it fails here.
+        twin.contract.operations, twin.servers, twin.base_url  # noqa: B018
     return twin
 
 
@@ -233,10 +236,12 @@ def _row(one: Difference) -> list[str]:
 
 def _notes(report: VerificationReport) -> Iterator[str]:
     for one in report.unmatched:
-        yield f"not checked: {one.recording} entry {one.entry}, {one.method} {one.url}: {one.reason}"
+        call = f"{one.recording} entry {one.entry}, {one.method} {one.url}"
+        yield f"not checked: {call}: {one.reason}"
     for left in report.unhealed:
         if left.severity != "note":
-            yield f"no patch can say it: {left.kind} at {left.traffic} ({left.recording} entry {left.entry})"
+            entry = f"{left.recording} entry {left.entry}"
+            yield f"no patch can say it: {left.kind} at {left.traffic} ({entry})"
     found = sum(one.severity != "note" for one in report.differences)
     yield f"{report.matched} of {report.exchanges} calls checked, {found or 'no'} differences"
 

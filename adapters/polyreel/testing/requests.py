@@ -72,7 +72,10 @@ IMAGE_FIELDS: Final[Mapping[str, st.SearchStrategy[Any]]] = {
 
 @st.composite
 def requests_for(draw: st.DrawFn, route: Route, *, stray: bool = True) -> dict[str, Any]:
-    """A shared request that asks for the route's workflow; with `stray`, also with fields it may not have."""
+    """A shared request that asks for the route's workflow.
+
+    With `stray` it may also have fields that the workflow does not know.
+    """
     kind = IMAGE_FIELDS if route.workflow == "generate-image" else FIELDS
     inputs = WORKFLOWS[route.workflow]
     rank = list(WORKFLOWS).index(route.workflow)
