@@ -47,10 +47,8 @@ def test_a_form_that_breaks_a_rule_is_refused(content: bytes, kind: str, message
 
 def test_a_form_becomes_an_object() -> None:
     """Text becomes what the schema says; repeated fields and fields that are lists become lists."""
-    schemas: dict[str, JsonObject] = {
-        "n": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
-        "tags": {"type": "array"},
-    }
+    types = [{"type": "integer"}, {"type": "null"}]
+    schemas: dict[str, JsonObject] = {"n": {"anyOf": types}, "tags": {"type": "array"}}
     fields = [("n", "2"), ("tags", "a"), ("more", "1"), ("more", "2"), ("text", "3")]
     assert forms.object_of(fields, lambda name: schemas.get(name, {})) == {
         "n": 2,
