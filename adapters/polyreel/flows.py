@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 from attrs import Factory, evolve, field, frozen
 
+from .depth import json_is_deep
 from .errors import BadReplyError, PolyreelError, TransportError
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Reply:
             )
         try:
             return _read(self.content)
-        except (ValueError, RecursionError):
+        except ValueError:
             raise BadReplyError(
                 f"the answer (HTTP {self.status}) is not usable JSON", status=self.status
             ) from None
@@ -231,22 +232,19 @@ _DECODER: Final = json.JSONDecoder(
 
 
 def _read(content: bytes) -> Any:
-    """JSON in any of its encodings, made safe to store. Flat ASCII needs one pass only."""
+    """JSON in any of its encodings, made safe to store. ASCII needs one pass only."""
     text = content.decode(json.detect_encoding(content), "surrogatepass")
-    value = _DECODER.decode(text.removeprefix("\ufeff"))
-    is_flat = text.count("{") + text.count("[") <= MAX_JSON_DEPTH
-    is_plain = is_flat and text.isascii() and "\\u" not in text
-    return value if is_plain else _safe(value, MAX_JSON_DEPTH)
-
-
-def _safe(value: Any, depth: int) -> Any:
-    """The value without lone surrogates. Raises ValueError where it is nested too deeply."""
-    if depth < 0:
+    if json_is_deep(text, MAX_JSON_DEPTH):
         raise ValueError("nested too deeply")
+    value = _DECODER.decode(text.removeprefix("\ufeff"))
+    return value if text.isascii() and "\\u" not in text else _without_surrogates(value)
+
+
+def _without_surrogates(value: Any) -> Any:
     if isinstance(value, dict):
-        return {_safe(name, depth): _safe(item, depth - 1) for name, item in value.items()}
+        return {_without_surrogates(k): _without_surrogates(item) for k, item in value.items()}
     if isinstance(value, list):
-        return [_safe(item, depth - 1) for item in value]
+        return [_without_surrogates(item) for item in value]
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 

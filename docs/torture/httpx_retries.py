@@ -1,4 +1,7 @@
-"""A submit with the retry loop that many programs have: polyreel torture "python docs/torture/httpx_retries.py"."""
+"""A submit with the retry loop that many programs have.
+
+polyreel torture "python docs/torture/httpx_retries.py"
+"""
 
 import os
 import time

@@ -1,4 +1,7 @@
-"""The same submit through polyreel's own client: polyreel torture "python docs/torture/polyreel_client.py"."""
+"""The same submit through polyreel's own client.
+
+polyreel torture "python docs/torture/polyreel_client.py"
+"""
 
 import os
 
@@ -11,7 +14,7 @@ def submit() -> polyreel.Job:
     """One submit at the vendor and address that the environment names."""
     vendor, key = os.environ["POLYREEL_TORTURE_VENDOR"], os.environ["POLYREEL_TORTURE_KEY"]
     addresses = {vendor: os.environ["POLYREEL_TORTURE_URL"]}
-    # Vendors answer a submit within a second or two; one that is silent for longer is not waited for here.
+    # Vendors answer a submit within a second or two. One that is silent is not waited for here.
     with polyreel.Client(keys={vendor: key}, base_urls=addresses, call_timeout=2) as client:
         return client.submit(client.plan(REQUEST, vendor))
 

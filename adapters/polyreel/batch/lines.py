@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Final, TypeAlias
 
+from ..depth import json_is_deep
 from ..places import Json, JsonObject
 from ..providers.base.contract import Contract
 
@@ -65,14 +66,14 @@ def csv_lines(content: bytes) -> Iterator[Line]:
 
 
 def _parsed(line: bytes) -> Json | LineProblems:
+    if json_is_deep(line):
+        return LineProblems(["nested too deeply"])
     try:
         value: Json = json.loads(
             line.decode(), parse_constant=_no_constant, object_pairs_hook=_members
         )
     except UnicodeError:
         return LineProblems(["not UTF-8 text"])
-    except RecursionError:
-        return LineProblems(["nested too deeply"])
     except ValueError as error:
         return LineProblems([f"not JSON: {str(error).partition(';')[0]}"])
     return value

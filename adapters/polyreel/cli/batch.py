@@ -36,6 +36,8 @@ from .options import (
     Live,
     PricesFile,
     Timeout,
+    announced,
+    files_in_general,
     finite,
     open_ledger,
     prices,
@@ -138,7 +140,8 @@ def batch(
         prepare(output)
         if fault and client.simulator:
             client.simulator.inject(fault, share=fault_share, times=None)
-        results = _run(made)
+        with announced(files_in_general(live=live)):
+            results = _run(made)
     _tell(made, summary, results, as_json=as_json)
     _judge(results)
 

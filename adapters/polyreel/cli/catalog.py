@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..providers.base.registry import all_providers
 from . import checkup, show
-from .options import AsJson
+from .options import AsJson, files_in_general
 
 
 def models(as_json: AsJson = False) -> None:
@@ -35,5 +35,5 @@ def doctor(as_json: AsJson = False) -> None:
         show.table(
             ["what", "value"], [[name, checkup.plain(value)] for name, value in facts.items()]
         )
-    if facts["missing"]:
-        show.note("To simulate: pip install 'polyreel[simulator]'")
+    if notice := files_in_general(live=False):
+        show.note(notice)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from ..depth import value_problem, yaml_is_deep
 from ..errors import MissingExtraError, RequestError
 from ..mapping.reports import Allowance
 from ..mapping.workflows import WORKFLOWS
@@ -301,6 +302,10 @@ def _yaml(content: bytes, path: Path) -> Any:
         text = "YAML specs need ruamel.yaml: pip install ruamel.yaml, or give the spec as JSON"
         raise MissingExtraError(text) from None
     try:
-        return YAML(typ="safe", pure=True).load(content)
-    except (YAMLError, ValueError, RecursionError) as error:
+        deep = yaml_is_deep(content, YAML(typ="safe", pure=True).parse(content))
+        found = None if deep else YAML(typ="safe", pure=True).load(content)
+    except (YAMLError, ValueError) as error:
         raise RequestError([f"{path}: not YAML: {str(error).splitlines()[0]}"]) from None
+    if problem := "nested too deeply" if deep else value_problem(found):
+        raise RequestError([f"{path}: {problem}"])
+    return found

@@ -9,16 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ..depth import MAX_DEPTH, json_is_deep
 from ..errors import DownloadError, RequestError
 from ..places import JsonObject
 
 MAX_BYTES: Final = 8_000_000
+REQUEST_DEPTH: Final = 600
+"""Deeper than any request may be, so that the check of requests can name the field that is too
+deep.
+"""
 
 
 def load(source: str, option: str = "--request ") -> JsonObject:
     """A request from a file or standard input; RequestError where it is not a JSON object."""
     where = f"{option}{source}"
-    value = parse(read(source, where), where)
+    value = parse(read(source, where), where, depth=REQUEST_DEPTH)
     if not isinstance(value, dict):
         kind = "null" if value is None else type(value).__name__
         raise RequestError([f"{where}: a request is a JSON object, not {kind}"])
@@ -36,15 +41,15 @@ def read(source: str, where: str) -> bytes:
     return content
 
 
-def parse(content: bytes, where: str) -> Any:
+def parse(content: bytes, where: str, *, depth: int = MAX_DEPTH) -> Any:
     """Any JSON value; RequestError that says why it is none."""
+    if json_is_deep(content, depth):
+        raise RequestError([f"{where}: nested too deeply"])
     try:
         # From bytes: JSON's own encodings are recognized, with and without a byte order mark.
         return json.loads(content, parse_constant=_no_constant, object_pairs_hook=_members)
     except UnicodeError:
         raise RequestError([f"{where}: not UTF-8 text"]) from None
-    except RecursionError:
-        raise RequestError([f"{where}: nested too deeply"]) from None
     except ValueError as error:
         reason = str(error).partition(";")[0]
         raise RequestError([f"{where}: not a JSON request: {reason}"]) from None

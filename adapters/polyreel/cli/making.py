@@ -23,6 +23,7 @@ from .options import (
     Stream,
     Timeout,
     VendorDefaults,
+    announced,
     client,
     kept,
     prices,
@@ -90,9 +91,9 @@ def generate(
                     fault, next(plan.vendor for plan in plans if not plan.refused)
                 )
             several = cheapest or len(plans) > 1
-            job = made.generate(
-                plans if several else plans[0], output=output, timeout=timeout, reference=reference
-            )
+            chosen = plans if several else plans[0]
+            with announced(files_of(plans) if made.simulated else None):
+                job = made.generate(chosen, output=output, timeout=timeout, reference=reference)
     for step in job.routing or ():
         show.note(f"{step.vendor}: {step.result}: {step.reason}")
     if as_json:
@@ -115,3 +116,10 @@ def _plans(
     if all(plan.refused for plan in plans):
         plans[0].check()
     return plans
+
+
+def files_of(plans: list[Plan]) -> str | None:
+    """What to announce of a simulated job's files: where they are ready-made, and not as asked."""
+    from ..simulator import ready_made
+
+    return ready_made.notice(next(plan for plan in plans if not plan.refused))

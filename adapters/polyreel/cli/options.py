@@ -88,6 +88,7 @@ def prices(file: Path | None, as_of: str | None = None) -> PriceBook:
 
     from attrs import evolve
 
+    from ..depth import toml_is_deep, value_problem
     from ..money.book import PriceBook, read_prices
     from ..providers.base.registry import all_providers
 
@@ -95,9 +96,14 @@ def prices(file: Path | None, as_of: str | None = None) -> PriceBook:
         return PriceBook(as_of=as_of)
     where = f"--prices-file {file}"
     try:
-        data = tomllib.loads(read(str(file), where).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        text = read(str(file), where).decode()
+        if toml_is_deep(text):
+            raise RequestError([f"{where}: nested too deeply"])
+        data = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RequestError([f"{where}: not TOML: {str(error)[:200]}"]) from None
+    if problem := value_problem(data):
+        raise RequestError([f"{where}: {problem}"])
     return evolve(read_prices(data, where, all_providers()), as_of=as_of)
 
 
@@ -132,6 +138,31 @@ def kept(file: Path | None, *, live: bool) -> Iterator[LedgerStore | None]:
             )
             ledger = None
         yield ledger
+
+
+@contextmanager
+def announced(notice: str | None) -> Iterator[None]:
+    """Note what simulated files will be like, in the place of Python's own warning."""
+    if notice is None:
+        yield
+        return
+    import warnings
+
+    from ..simulator import ReadyMadeWarning
+
+    show.note(notice)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ReadyMadeWarning)
+        yield
+
+
+def files_in_general(*, live: bool) -> str | None:
+    """What to announce of the files of many simulated jobs."""
+    if live:
+        return None
+    from ..simulator import ready_made
+
+    return ready_made.general_notice()
 
 
 def settings(

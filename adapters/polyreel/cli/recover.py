@@ -20,7 +20,17 @@ from ..places import JsonObject
 from . import failures, show
 from .exits import AMBIGUOUS, SOME_FAILED, exit_code
 from .files import prepare
-from .options import AsJson, LedgerFile, LiveJobs, Timeout, async_client, client, open_ledger
+from .options import (
+    AsJson,
+    LedgerFile,
+    LiveJobs,
+    Timeout,
+    announced,
+    async_client,
+    client,
+    files_in_general,
+    open_ledger,
+)
 
 AT_ONCE = 16
 """How many jobs are looked after at the same time."""
@@ -314,7 +324,10 @@ def resubmit(
         with made:
             folder = output or Path(opened.entry(name).submission.folder or "clips")
             prepare(folder)
-            job = made.resubmit(name, accept_double_billing=accept, output=folder, timeout=timeout)
+            with announced(files_in_general(live=live)):
+                job = made.resubmit(
+                    name, accept_double_billing=accept, output=folder, timeout=timeout
+                )
     _tell([job], as_json=False) if not as_json else show.document(show.job_document(job))
 
 

@@ -16,7 +16,15 @@ from ..ledger.store import Delivered
 from ..providers.base.registry import all_providers, get_provider
 from ..providers.base.webhooks import Event
 from . import show
-from .options import AsJson, LedgerFile, LiveJobs, client, finite, open_ledger
+from .options import (
+    AsJson,
+    LedgerFile,
+    LiveJobs,
+    client,
+    files_in_general,
+    finite,
+    open_ledger,
+)
 
 if TYPE_CHECKING:
     from ..simulator import Simulator
@@ -160,6 +168,8 @@ def simulate(
             if setup.keys is None
             else "Only the keys of the fault file are valid"
         )
+        if notice := files_in_general(live=False):
+            show.note(notice)
         show.note(f"{keys}. Nothing is paid. Stop with Ctrl-C.")
         server.serve(bound, simulator, options=options)
     show.note("stopped")

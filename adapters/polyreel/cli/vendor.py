@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from ..depth import value_problem, yaml_is_deep
 from ..errors import MissingExtraError, RequestError
 from . import show
 from .files import parse, read
@@ -93,8 +94,12 @@ def load(source: str) -> Any:
     for kind, form, starts in PLAIN:
         Loader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(form), list(starts))
     try:
-        return yaml.load(content, Loader)  # noqa: S506
-    except (yaml.YAMLError, UnicodeError, RecursionError, ValueError) as error:
+        deep = yaml_is_deep(content, yaml.parse(content, Loader))
+        found = None if deep else yaml.load(content, Loader)  # noqa: S506
+    except (yaml.YAMLError, UnicodeError, ValueError) as error:
         raise RequestError(
             [f"{where}: not YAML: {str(error).partition(chr(10))[0][:200]}"]
         ) from None
+    if problem := "nested too deeply" if deep else value_problem(found):
+        raise RequestError([f"{where}: {problem}"])
+    return found

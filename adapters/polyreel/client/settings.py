@@ -6,7 +6,9 @@ client never imports the simulator.
 
 from __future__ import annotations
 
+import sys
 import uuid
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +70,10 @@ class ClientSettings:
         listener: Callable[[Job], None] | None = None,
     ) -> None:
         """Make a client. Without `keys` it is simulated: nothing is sent or paid.
+
+        Without the extra `simulator`, files of simulated jobs are ready-made. A
+        `polyreel.simulator.ReadyMadeWarning` comes before a submit whose file will be another than
+        the one asked for.
 
         Args:
             keys: API keys by vendor id. They make the client live for just these vendors: their
@@ -225,6 +231,8 @@ class ClientSettings:
         from ..jobs import routing, submitting
 
         self._needs_ledger(reference)
+        if self.simulated:
+            _warn_of_ready_made_files([plans] if isinstance(plans, Plan) else plans)
         folder = None if output is None else str(Path(output).absolute())
         if isinstance(plans, Plan):
             return submitting.submit(
@@ -364,6 +372,23 @@ class ClientSettings:
     def _close_ledger(self) -> None:
         if self.ledger is not None and self._owns_ledger:
             self.ledger.close()
+
+
+def _warn_of_ready_made_files(plans: Sequence[Plan]) -> None:
+    """Warn before a simulated submit whose file will not be as it was asked for."""
+    from ..simulator import ready_made
+
+    plan = next((plan for plan in plans if not plan.refused), None)
+    if plan is not None and (text := ready_made.shortcoming(plan)):
+        warnings.warn(text, ready_made.ReadyMadeWarning, stacklevel=_level_of_caller())
+
+
+def _level_of_caller() -> int:
+    """How many calls lie between a warning and the code that called this package."""
+    package, frame, level = __name__.partition(".")[0], sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(package):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _opened(ledger: LedgerStore | str | Path | None) -> LedgerStore | None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from attrs import Factory, frozen
 
+from ..depth import json_is_deep
 from ..mapping.rows import Constant
 from ..places import Json, JsonObject, get, is_missing
 from ..plans.reading import Reading, read
@@ -180,26 +181,17 @@ def _json_body(call: Call) -> JsonObject:
         MAX_UPLOAD_BYTES if call.operation.role.startswith("upload") else MAX_JSON_BYTES
     ):
         raise CallRefusedError("too_large", *INVALID, message="the body is too large")
+    if json_is_deep(call.content, MAX_JSON_DEPTH):
+        raise CallRefusedError(*MALFORMED, message="the body is nested too deeply")
     try:
         value = json.loads(call.content.decode())
         # NaN, numbers that no float can hold and lone surrogates pass the parser.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
+    except ValueError:
         raise CallRefusedError(*MALFORMED, message="the body is not JSON") from None
-    if not _is_shallow(value, MAX_JSON_DEPTH):
-        raise CallRefusedError(*MALFORMED, message="the body is nested too deeply")
     if not isinstance(value, dict):
         raise CallRefusedError(*MALFORMED, message="the body is not a JSON object")
     return value
-
-
-def _is_shallow(value: Any, depth: int) -> bool:
-    if not isinstance(value, (dict, list)):
-        return True
-    return depth > 0 and all(
-        _is_shallow(item, depth - 1)
-        for item in (value.values() if isinstance(value, dict) else value)
-    )
 
 
 def read_submit(call: Call, body: JsonObject) -> Reading:

@@ -3,6 +3,15 @@
 from .clock import RunningClock, VirtualClock
 from .engine import Simulator
 from .faults import FAULTS, Fault
+from .ready_made import ReadyMadeWarning
 from .tasks import Bill
 
-__all__ = ["FAULTS", "Bill", "Fault", "RunningClock", "Simulator", "VirtualClock"]
+__all__ = [
+    "FAULTS",
+    "Bill",
+    "Fault",
+    "ReadyMadeWarning",
+    "RunningClock",
+    "Simulator",
+    "VirtualClock",
+]

@@ -15,6 +15,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from ..depth import json_is_deep
 from ..errors import UnknownNameError
 from ..flows import Answer
 from ..places import JsonObject
@@ -109,8 +110,10 @@ def _object(request: HttpRequest) -> JsonObject:
     if media != "application/json":
         raise ControlError(415, "the body must be JSON, with Content-Type: application/json")
     try:
+        if json_is_deep(request.content):
+            raise ValueError("nested too deeply")
         found = json.loads(request.content, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise ControlError(400, "the body is not JSON, or nested too deeply") from None
     if not isinstance(found, dict):
         raise ControlError(400, "the body must be a JSON object")

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from ..depth import toml_is_deep, value_problem
 from .settings import SettingError, Setup, span
 
 __all__ = ["Setup", "read", "span"]
@@ -73,12 +74,15 @@ class _SourceText:
 
     def parsed(self) -> dict[str, Any]:
         """The document; ValueError where it is not TOML."""
+        if toml_is_deep(self.text):
+            raise ValueError(f"{self.name} is nested too deeply")
         try:
-            return tomllib.loads(self.text)
-        except RecursionError:
-            raise ValueError(f"{self.name} is nested too deeply") from None
+            document = tomllib.loads(self.text)
         except ValueError as error:
             raise ValueError(f"{self.name} is not TOML: {error}") from None
+        if problem := value_problem(document):
+            raise ValueError(f"{self.name} is {problem}")
+        return document
 
     def located(self, number: int, error: SettingError) -> ValueError:
         """An error in a fault, or before all of them (0), with its line where that can be found."""

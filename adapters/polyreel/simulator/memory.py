@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from ..depth import json_is_deep
 from ..plans.reading import read
 from ..providers.base.registry import all_providers
 from ..serving.shapes import picture_of
@@ -64,13 +65,15 @@ def _read(line: bytes) -> tuple[Task, str | None] | None:
 
     None where the line is damaged or its vendor does not exist any more.
     """
+    if json_is_deep(line):
+        return None
     try:
         facts = json.loads(line)
         vendor, identity, body, end = (facts[name] for name in ("vendor", "id", "body", "end"))
         created, seconds, key = float(facts["created"]), float(facts["seconds"]), facts.get("key")
         reading = read(body, all_providers()[vendor], facts["path"])
         picture = picture_of(reading)
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
         return None
     has_times = math.isfinite(created) and 0 <= seconds < math.inf
     if not isinstance(identity, str) or end not in ENDS or not has_times:

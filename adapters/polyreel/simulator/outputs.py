@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from ..flows import Reply
 from ..serving.shapes import Picture
-from . import rendering
+from . import ready_made, rendering
 from .faults import Change
 
 _RANGE: Final = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})?", re.IGNORECASE)
@@ -37,7 +37,8 @@ class OutputFile:
         picture = self.picture
         if change == "other-file":
             picture = evolve(picture, caption=(*picture.caption, "another version of this file"))
-        content = _render(picture, self.number)
+        make = ready_made.content if ready_made.is_used(picture) else _render
+        content = make(picture, self.number)
         headers = self._headers(picture, content)
         if self.method == "HEAD":
             return Reply(200, {**headers, "content-length": str(len(content))}, b"")

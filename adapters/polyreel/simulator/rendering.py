@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_right
+from functools import cache
 from hashlib import sha256
 from importlib import import_module
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -85,6 +87,12 @@ def render_image(
     file = BytesIO()
     _captioned(width, height, caption).save(file, output_format, **_IMAGE_OPTIONS[output_format])
     return file.getvalue()
+
+
+@cache
+def is_installed(*, video: bool) -> bool:
+    """Whether videos, or else pictures, can be rendered. Nothing is imported for that."""
+    return all(find_spec(module) is not None for module in ("PIL", *(["av"] if video else [])))
 
 
 def _require(*modules: str) -> None:

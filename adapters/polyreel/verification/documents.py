@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from types import ModuleType
 from typing import Any, Final, NoReturn
 
+from ..depth import json_is_deep, value_problem, yaml_is_deep
 from ..errors import MissingExtraError
 from ..places import Json
 
 MAX_BYTES: Final = 50_000_000
-MAX_DEPTH: Final = 100
 SURROGATES: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-MAX_NODES: Final = 3_000_000
-"""With all aliases written out: a short YAML document can stand for billions of nodes."""
 
 
 class UnreadableDocumentError(Exception):
@@ -26,12 +23,12 @@ class UnreadableDocumentError(Exception):
 
 def from_json(content: bytes | str) -> Any:
     """A JSON value."""
+    if json_is_deep(content):
+        raise UnreadableDocumentError("nested too deeply")
     try:
         value = json.loads(content, parse_constant=_no_constant, parse_int=_integer)
     except UnicodeError:
         raise UnreadableDocumentError("not UTF-8 text") from None
-    except RecursionError:
-        raise UnreadableDocumentError("nested too deeply") from None
     except json.JSONDecodeError as error:
         raise UnreadableDocumentError(
             f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
@@ -79,14 +76,13 @@ def from_yaml(content: bytes) -> Any:
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     loader: Any = type("Loader", (base,), {"flatten_mapping": _no_merging})
     try:
-        _check_events(yaml, content, base)
+        if yaml_is_deep(content, yaml.parse(content, Loader=base)):
+            raise UnreadableDocumentError("nested too deeply")
         value = yaml.load(content, Loader=loader)  # noqa: S506 - a safe loader with less in it
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
         raise UnreadableDocumentError(f"not YAML that can be read{where}") from None
-    except RecursionError:
-        raise UnreadableDocumentError("nested too deeply") from None
     except (ValueError, TypeError, OverflowError):
         # Dates such as the 99th, hashes of lists, numbers beyond all limits.
         raise UnreadableDocumentError("not YAML that can be read") from None
@@ -98,29 +94,7 @@ def _no_merging(loader: object, node: object) -> None:
     """Leave merge keys as they are: when they are merged, a few lines can become gigabytes."""
 
 
-def _check_events(yaml: ModuleType, content: bytes, loader: object) -> None:
-    """Refuse a deep document before anything recursive reads it."""
-    depth = 0
-    for event in yaml.parse(content, Loader=loader):
-        if isinstance(event, yaml.events.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.events.CollectionEndEvent):
-            depth -= 1
-        if depth > MAX_DEPTH:
-            raise UnreadableDocumentError("nested too deeply")
-
-
 def check_size(value: object) -> None:
     """Refuse a value that is deep, or too large with all its aliases written out."""
-    pending, seen = [(value, 0)], 0
-    while pending:
-        node, depth = pending.pop()
-        seen += 1
-        if depth > MAX_DEPTH:
-            raise UnreadableDocumentError("nested too deeply")
-        if isinstance(node, (dict, list)):
-            if seen + len(pending) + len(node) > MAX_NODES:
-                raise UnreadableDocumentError("too much in it, with all aliases written out")
-            pending += [
-                (item, depth + 1) for item in (node.values() if isinstance(node, dict) else node)
-            ]
+    if problem := value_problem(value):
+        raise UnreadableDocumentError(problem)

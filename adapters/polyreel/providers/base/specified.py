@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from attrs import field, frozen
 
+from ...depth import json_is_deep
 from ...places import Json, JsonObject, get, is_missing, put
 from .contract import Contract, Operation, data_file
 from .facts import Reads, SimulatedTask
@@ -166,6 +167,8 @@ class SpecifiedOperation:
         schema = self.contract.reply_schema(self.described, status_code)
         if schema is None:
             return None
+        if json_is_deep(content):
+            raise ValueError("the body is nested too deeply")
         value = json.loads(content)
         if violations := tuple(self.contract.fits(schema, value)):
             message = f"HTTP {status_code}: {violations[0].message[:300]}"
