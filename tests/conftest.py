@@ -1,4 +1,7 @@
-"""Options of the test suite, and the watch over keys: whatever any test does, no key shows up anywhere."""
+"""Options and order of the test suite, and the watch over keys.
+
+Whatever any test does, no key shows up anywhere.
+"""
 
 import os
 import re
@@ -6,6 +9,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support import folders, matrix
 from support.webhooks import OTHER_SECRET, SECRET
 
 settings.register_profile(
@@ -30,9 +34,48 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_report_header() -> str:
+    return matrix.told()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The cheapest tests come first; of tests over several axes only a sample is run."""
+    kept = matrix.sample(items)
+    left = {*items}.difference(kept)
+    if left:
+        config.hook.pytest_deselected(items=[item for item in items if item in left])
+    items[:] = folders.cheapest_first(kept)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A failure in a sample can be repeated."""
+    if terminalreporter.stats.get("failed"):
+        terminalreporter.write_line(matrix.told())
+
+
+EXITS = folders.Exits()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    EXITS.begin()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """A test that leaves its process lies in a folder of tests that do."""
+    yield
+    if complaint := EXITS.complaint(item.path):
+        pytest.fail(complaint, pytrace=False)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that shows a key on a stream, in a log at its most talkative, or in its own failure, fails."""
+    """A test that shows a key on a stream, in a log, or in its own failure, fails.
+
+    Logs are at their most talkative.
+    """
     report = yield
     texts = [report.longreprtext, *(text for _, text in report.sections)]
     if any(SHOWN.search(text) for text in texts):
@@ -45,7 +88,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(scope="session", autouse=True)
 def no_file_holds_a_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Ledgers, memories of simulators, media, recordings: everything the tests left behind is looked through."""
+    """All that the tests left behind is searched: ledgers, memories, media, recordings."""
     yield
     files = [path for path in tmp_path_factory.getbasetemp().rglob("*") if path.is_file()]
     assert [str(path) for path in files if SHOWN_IN_FILES.search(path.read_bytes())] == []

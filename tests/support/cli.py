@@ -1,4 +1,6 @@
-"""The command line as a stranger meets it: run in process or as a process of its own, with what nobody may ever see."""
+"""The command line as a stranger meets it: run in process or as a process of its own, with what
+nobody may ever see.
+"""
 
 import io
 import json
@@ -94,7 +96,9 @@ class Command:
         return outcome
 
     def fails(self, code: int, arguments: tuple[str, ...], needle: str) -> None:
-        """One message on stderr names what is wrong; stdout has one document with --json, and nothing without."""
+        """One message on stderr names what is wrong; stdout has one document with --json, and
+        nothing without.
+        """
         plain, asked = self(*arguments), self(*arguments, "--json")
         assert (plain.code, asked.code) == (code, code), plain.err
         assert plain.out == ""

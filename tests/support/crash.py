@@ -1,4 +1,6 @@
-"""A program that generates one clip and is killed at a point of its flow: `python -m support.crash ...`."""
+"""A program that generates one clip and is killed at a point of its flow: `python -m support.crash
+...`.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ class Killer:
         if not isinstance(step, Record | Send | Fetch) or (
             isinstance(step, Record) and isinstance(step.event, Past | ReadNews)
         ):
-            return  # of the ledger's reads only the first is a point: it tells whether anything is sent at all
+            # of the ledger's reads only the first is a point: it tells whether anything is sent at
+            # all
+            return
         self.points.append(f"{moment} {self._name(step)}")
         if self.points[-1] == self.at:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,6 @@
-"""A vendor that misbehaves: a loopback server that answers with scripted faults and counts what reached it."""
+"""A vendor that misbehaves: a loopback server that answers with scripted faults and counts what
+reached it.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,10 @@ CANARIES: Final = {
 
 
 class Clients:
-    """A Client and an AsyncClient with the same settings; `do` calls either by name. Submits are tried once."""
+    """A Client and an AsyncClient with the same settings; `do` calls either by name.
+
+    Submits are tried once.
+    """
 
     def __init__(self, **options: Any) -> None:
         options = {"retries": 0, **options}

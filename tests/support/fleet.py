@@ -1,5 +1,5 @@
-"""A world in which many jobs are waited for: simulated vendors, a clock that jumps for both clients, and a line between
-them that notes every call and can spoil it.
+"""A world in which many jobs are waited for: simulated vendors, a clock that jumps for both
+clients, and a line between them that notes every call and can spoil it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from itertools import pairwise
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 import httpx
+import pytest
 from attrs import define, frozen
 from polyreel import AsyncClient, Client, Simulator
 from polyreel.jobs.many import Completed
 from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import VirtualClock
+from polyreel.simulator.faults import FAULTS
 from polyreel.simulator.scripting import scriptable
 from polyreel_generated.shared import Job
 
@@ -41,7 +43,9 @@ BY_ONE: Final = [vendor for vendor in VENDORS if vendor not in SURVEYS]
 
 
 class _Jumping(selectors.DefaultSelector):
-    """Waits for nothing: where nobody has anything to do, time jumps to the next moment that somebody waits for."""
+    """Waits for nothing: where nobody has anything to do, time jumps to the next moment that
+    somebody waits for.
+    """
 
     loop: JumpingLoop
 
@@ -56,7 +60,8 @@ class _Jumping(selectors.DefaultSelector):
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
-    """An event loop in virtual time: what runs at once takes as long as the longest of it, and no real time.
+    """An event loop in virtual time: what runs at once takes as long as the longest of it, and no
+    real time.
 
     A deadlock is an AssertionError instead of a wait.
     """
@@ -131,8 +136,8 @@ def _before_task(vendor: str) -> str:
 
 
 class Line(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """Between a client and the simulator. `meddle` can answer a call in the place of the vendor, `edit` can change what
-    the vendor answered, and `delay` says how many seconds a call takes.
+    """Between a client and the simulator. `meddle` can answer a call in the place of the vendor,
+    `edit` can change what the vendor answered, and `delay` says how many seconds a call takes.
     """
 
     traces: ClassVar[bool] = True
@@ -329,3 +334,29 @@ def busiest(calls: Iterable[Call]) -> int:
         now += change
         most = max(most, now)
     return most
+
+
+STATUS_FAULTS = [name for name, fault in FAULTS.items() if fault.call in {"poll", "list"}]
+by_id = pytest.mark.parametrize("vendor", BY_ID)
+by_list = pytest.mark.parametrize("vendor", BY_LIST)
+by_survey = pytest.mark.parametrize("vendor", SURVEYS)
+USUALLY = 150.0
+"""Seconds after which every simulated job of these tests has ended and been heard of, where nothing
+goes wrong.
+"""
+
+
+def outcome(job: Job) -> tuple[Any, ...]:
+    """What matters of a job's end."""
+    links = [output.url for output in job.outputs or ()]
+    return job.vendor, job.id, job.status, links, job.error and (job.error.code, job.error.message)
+
+
+def ids(found: list[Completed] | list[Job]) -> list[str]:
+    """The tasks, in a fixed order."""
+    return sorted(one.job.id if isinstance(one, Completed) else one.id for one in found)
+
+
+def by_vendor(ends: list[Completed], vendor: str) -> list[Completed]:
+    """Those of one vendor."""
+    return [end for end in ends if end.job.vendor == vendor]

@@ -1,14 +1,15 @@
 """Law 0, the anchor of the laws: what polyreel's own specs and tables are on record to mean."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from polyreel.plans.reading import read
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
 
-READINGS = Path(__file__).parents[1] / "readings"
+from .paths import TESTS
+
+READINGS = TESTS / "readings"
 
 
 def readings(provider: Provider) -> dict[str, Any]:

@@ -161,7 +161,9 @@ FORMS: Mapping[str, Callable[[Sequence[JsonObject]], bytes]] = {
 
 
 def recorded(provider: Provider, simulator: Simulator | None = None) -> list[JsonObject]:
-    """Everything that a vendor's simulator can be asked: every example request, queried to its end, and all reads."""
+    """Everything that a vendor's simulator can be asked: every example request, queried to its end,
+    and all reads.
+    """
     simulator = simulator or Simulator(seed=1)
     recorder = Recorder(SimulatedTransport(simulator))
     with httpx.Client(
@@ -239,7 +241,10 @@ def _example(provider: Provider, operation: Operation, identity: str) -> Any:
 
 
 def save(folder: Path, lines: Sequence[JsonObject], form: str = "json-lines") -> str:
-    """A recording in a file. It holds keys, as recordings do: under another name than the one no file may hold."""
+    """A recording in a file.
+
+    It holds keys, as recordings do: under another name than the one no file may hold.
+    """
     path = folder / f"{form}.recording"
     path.write_bytes(FORMS[form](lines).replace(b"sk-" + b"canary", PLANTED))
     return str(path)
@@ -248,3 +253,11 @@ def save(folder: Path, lines: Sequence[JsonObject], form: str = "json-lines") ->
 def vendors() -> list[Provider]:
     """All vendors."""
     return list(all_providers().values())
+
+
+def har(*entries: Any) -> bytes:
+    return json.dumps({"log": {"entries": list(entries)}}).encode()
+
+
+def tape(*interactions: Any) -> bytes:
+    return json.dumps({"interactions": list(interactions)}).encode()

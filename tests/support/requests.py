@@ -1,14 +1,15 @@
 """Shared requests for tests: the examples on disk, and every route there is."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from polyreel.providers.base.registry import all_providers
 
+from .paths import TESTS
+
 EXAMPLES: dict[str, dict[str, Any]] = {
     path.stem: json.loads(path.read_text(encoding="utf-8"))
-    for path in sorted((Path(__file__).parents[1] / "requests").glob("*.json"))
+    for path in sorted((TESTS / "requests").glob("*.json"))
 }
 ROUTES = [(provider, route) for provider in all_providers().values() for route in provider.routes]
 ROUTE_IDS = [

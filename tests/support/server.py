@@ -1,14 +1,16 @@
-"""The simulated vendors as tests call them, in process and over a port, and the checks that every answer passes."""
+"""The simulated vendors as tests call them, in process and over a port, and the checks that every
+answer passes.
+"""
 
 from __future__ import annotations
 
 import json
 import shlex
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+import pytest
 from polyreel.flows import Reply
 from polyreel.places import JsonObject
 from polyreel.plans.reading import Reading, read
@@ -19,10 +21,12 @@ from polyreel.providers.base.registry import all_providers
 from polyreel.serving.calls import creating, full_path
 from polyreel.simulator import Simulator, VirtualClock
 
+from .paths import TESTS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-SEEDS: Final = Path(__file__).parents[1] / "seeds"
+SEEDS: Final = TESTS / "seeds"
 START: Final = 1_790_000_000.0
 KEY: Final = {"Authorization": "Bearer any-key"}
 PROVIDERS: Final = list(all_providers().values())
@@ -75,7 +79,7 @@ def example(provider: Provider, operation: Operation | None = None) -> Submit:
     )
 
 
-# -- in process --------------------------------------------------------------------------------------
+# -- in process ------------------------------------------------------------------------------------
 
 
 def path_of(operation: Operation, task: str) -> str:
@@ -95,7 +99,10 @@ def send(
     task: str = "",
     query: Mapping[str, str] | None = None,
 ) -> Reply:
-    """Make one call; content that is not bytes is sent as JSON. The answer is one that the contract documents."""
+    """Make one call; content that is not bytes is sent as JSON.
+
+    The answer is one that the contract documents.
+    """
     path = path_of(operation, task)
     if query:
         path += "?" + "&".join(f"{name}={value}" for name, value in query.items())
@@ -164,7 +171,7 @@ def finish(simulator: Simulator) -> None:
     simulator.clock.advance(1000)
 
 
-# -- the curl commands of the vendors' pages ---------------------------------------------------------
+# -- the curl commands of the vendors' pages -------------------------------------------------------
 
 
 class Curl(NamedTuple):
@@ -218,10 +225,45 @@ def _moved(page: str, number: int, words: list[str]) -> Curl:
 
 
 def _vendor_of(address: str) -> str:
-    """The vendor that a page's URL belongs to; a page that leaves the host open is that of a route with many hosts."""
+    """The vendor that a page's URL belongs to; a page that leaves the host open is that of a route
+    with many hosts.
+    """
     if address.startswith("{"):
         return next(p.id for p in PROVIDERS if p.base_url_variable)
     host = urlsplit(address).hostname
     return next(
         p.id for p in PROVIDERS if host in {urlsplit(server).hostname for server in p.servers}
     )
+
+
+STREAMS: Final = submits("stream")
+
+
+def named(value: object) -> str:
+    """The name of a parameter in a test's id."""
+    return value.id if isinstance(value, (Provider, Operation)) else str(value)
+
+
+each_vendor = pytest.mark.parametrize("provider", PROVIDERS, ids=named)
+each_body = pytest.mark.parametrize("one", BODIES, ids=named)
+each_create = pytest.mark.parametrize(("provider", "operation"), CREATES, ids=named)
+each_call = pytest.mark.parametrize(
+    ("provider", "operation"),
+    [(p, o) for p in PROVIDERS for o in p.contract.operations.values()],
+    ids=named,
+)
+
+
+def download(simulator: Simulator, url: str) -> Reply:
+    """Fetch an output, as anyone may who has its URL."""
+    vendor, _, path = url.removeprefix("https://simulator.invalid/").partition("/")
+    return simulator.handle(vendor, "GET", "/" + path, {})
+
+
+def members(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf of a JSON object, by the name of its member."""
+    if isinstance(value, dict):
+        for member, item in value.items():
+            yield from members(item, member)
+    else:
+        yield name, value

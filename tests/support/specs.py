@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from polyreel.places import JsonObject
@@ -11,11 +10,11 @@ from polyreel.providers.base.contract import Contract, Operation
 from polyreel.providers.base.schemas import SCHEMAS
 from ruamel.yaml import YAML
 
+from .paths import SPECS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-SPECS: Final = ROOT / "specs"
 SHARED: Final = "polyreel"
 """The spec of the shared model; every other one is a vendor's."""
 
@@ -61,7 +60,9 @@ def operations(document: JsonObject) -> Iterator[tuple[str, JsonObject]]:
 
 
 def nodes(node: Any, at: str = "#") -> Iterator[tuple[str, JsonObject]]:
-    """Every mapping of a document outside schemas, extensions and example values, with its pointer."""
+    """Every mapping of a document outside schemas, extensions and example values, with its
+    pointer.
+    """
     if isinstance(node, dict):
         yield at, node
         for key, child in node.items():
@@ -104,7 +105,9 @@ def schemas(document: JsonObject) -> Iterator[tuple[str, JsonObject]]:
 
 
 def received(document: JsonObject) -> Iterator[tuple[str, JsonObject]]:
-    """Every schema of what a vendor sends (replies, stream events, callbacks, webhooks), references followed."""
+    """Every schema of what a vendor sends (replies, stream events, callbacks, webhooks), references
+    followed.
+    """
     reader, seen = Contract(document), set[str]()
     waiting = [
         (at, node["schema"])

@@ -1,4 +1,6 @@
-"""Deliveries as vendors make them: their documented bodies, and Standard Webhooks signatures made by hand."""
+"""Deliveries as vendors make them: their documented bodies, and Standard Webhooks signatures made
+by hand.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A user's code as a type checker sees it: checked, never run. Every wrong line is marked, and has to stay wrong."""
+"""A user's code as a type checker sees it: checked, never run.
+
+Every wrong line is marked, and has to stay wrong.
+"""
 
 from collections.abc import Awaitable, Coroutine
 from pathlib import Path

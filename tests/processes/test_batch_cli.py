@@ -1,0 +1,93 @@
+"""`polyreel batch` as a process: killed, interrupted, and on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.cli import LEDGER, VENDORS, Command, environment, read_terminal, stranger
+
+CLIP: dict[str, Any] = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
+
+
+@pytest.fixture
+def cli(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Command:
+    return stranger(capsys, monkeypatch, tmp_path)
+
+
+def write(count: int, *vendors: str) -> None:
+    """jobs.jsonl in the folder of the test."""
+    rows = [{**CLIP, "negative_prompt": f"row {number}"} for number in range(count)]
+    if vendors:
+        rows = [
+            {**one, "vendor": vendors[number % len(vendors)]} for number, one in enumerate(rows)
+        ]
+    Path("jobs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+
+
+def results(folder: str = "clips") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (Path(folder) / "results.jsonl").read_text().splitlines()]
+
+
+def start(folder: Path, **streams: Any) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "polyreel", "batch", "jobs.jsonl", "--concurrency", "2"]
+    return subprocess.Popen(command, cwd=folder, env=environment(), **streams)
+
+
+def test_killed_and_interrupted(cli: Command, tmp_path: Path) -> None:
+    """Ctrl-C exits 130, SIGTERM 143, and the same command goes on, also after SIGKILL: nothing is
+    billed twice.
+    """
+    write(60, *VENDORS)
+    ledger = (
+        Path(environment()["POLYREEL_LEDGER"])
+        if "POLYREEL_LEDGER" in environment()
+        else tmp_path / LEDGER
+    )
+    memory = tmp_path / f"{ledger}.simulated"
+    for number, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        before = memory.stat().st_size if memory.exists() else 0
+        process = start(tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while process.poll() is None and (not memory.exists() or memory.stat().st_size <= before):
+            time.sleep(0.005)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == code, err
+        assert b"Traceback" not in err
+        assert (b"the same command again goes on" in err) == (code > 0)
+    process = start(tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.communicate(timeout=60)
+    tasks = [json.loads(line) for line in memory.read_text().splitlines() if line]
+    billed = Counter(json.dumps(task["body"], sort_keys=True) for task in tasks)
+    assert set(billed.values()) == {1}
+    assert len(results()) == 60
+    assert sum(line["state"] == "saved" for line in results()) >= 46
+    assert process.returncode in {0, 6}, json.dumps(
+        [line for line in results() if line["state"] != "saved"]
+    )
+
+
+def test_a_bar_on_a_terminal(cli: Command, tmp_path: Path) -> None:
+    """It counts rows, and states."""
+    write(4)
+    parent, child = pty.openpty()
+    process = start(tmp_path, stdout=subprocess.DEVNULL, stderr=child)
+    os.close(child)
+    shown = b""
+    while piece := read_terminal(parent):
+        shown += piece
+    os.close(parent)
+    assert process.wait(30) == 0
+    assert b"4/4" in shown
+    assert b"saved 4" in shown

@@ -1,0 +1,104 @@
+"""A process is killed at every point at which dying could cost money: nothing is paid twice,
+nothing is lost.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from polyreel.errors import PolyreelError
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import get_provider
+from polyreel.simulator import RunningClock, Simulator, server
+from support.crash import REFERENCE, REQUEST, SPEED, client
+from support.faults import Kind, every_kind, every_vendor
+from support.ledgers import database
+from support.paths import TESTS
+
+STEPS = ("Find", "Intend", "Submit", "Settle", "Poll", "Keep", "Fetch", "KeepFile")
+POINTS = [f"{moment} {step}" for step in STEPS for moment in ("before", "after")]
+
+
+def crash(
+    url: str, vendor: str, kind: Kind, folder: Path, at: str
+) -> subprocess.CompletedProcess[str]:
+    """Generate a clip in a process that dies at a point."""
+    command = [sys.executable, "-m", "support.crash", url, vendor, kind, str(folder), at]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, cwd=TESTS, check=False
+    )
+
+
+def picture(simulator: Simulator, vendor: str) -> bytes:
+    """The file that the vendor made for its only task."""
+    (task,) = [task for name, task in simulator.tasks if name == vendor]
+    return simulator.handle(vendor, "GET", f"/outputs/{task}/1.mp4", {}).content
+
+
+@pytest.mark.matrix("vendor", "kind")
+@every_kind
+@every_vendor
+def test_every_point_is_known(tmp_path: Path, vendor: str, kind: Kind) -> None:
+    """These are all the writes to the ledger and all that is sent, sync and async, in this
+    order.
+    """
+    simulator = Simulator(clock=RunningClock(SPEED), seed=1)
+    with server.running(simulator) as url:
+        done = crash(url, vendor, kind, tmp_path, "never")
+    assert done.returncode == 0, done.stderr
+    assert list(dict.fromkeys(done.stdout.splitlines())) == POINTS
+
+
+BY_KIND = [("blocking", at) for at in POINTS] + [
+    ("awaiting", at) for at in POINTS if at.endswith(("Submit", "Settle"))
+]
+"""Both kinds pass the same points, by the test above: the awaiting one is killed where money hangs
+on it.
+"""
+
+
+@pytest.mark.matrix("vendor", "at", "kind")
+@every_vendor
+@pytest.mark.parametrize(("kind", "at"), BY_KIND)
+def test_a_process_killed_anywhere_costs_nothing(
+    tmp_path: Path, vendor: str, kind: Kind, at: str
+) -> None:
+    """Afterwards the same command, reconcile and resume bring the clip home, or say that it is
+    ambiguous.
+    """
+    simulator = Simulator(clock=RunningClock(SPEED), seed=1)
+    with server.running(simulator) as url:
+        done = crash(url, vendor, kind, tmp_path, at)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        with client(url, tmp_path / "ledger.sqlite3") as made:
+            assert made.ledger
+            assert database(made.ledger).execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+            for entry in made.jobs(["ambiguous"]):
+                made.reconcile(entry.id)
+            states = [entry.state for entry in made.jobs()]
+            findable = type(get_provider(vendor)).recent is not Provider.recent
+            if "ambiguous" in states:
+                # Flagged, and left alone: where the vendor has nothing to ask, or has never heard
+                # of the job.
+                assert states == ["ambiguous"]
+                assert not findable or simulator.bill.count() == 0
+                with pytest.raises(PolyreelError):
+                    made.generate(REQUEST, vendor, output=tmp_path, reference=REFERENCE)
+                assert simulator.bill.count() <= 1
+                return
+            job = made.generate(REQUEST, vendor, output=tmp_path, reference=REFERENCE, timeout=600)
+            assert simulator.bill.count() == 1
+            assert [entry.state for entry in made.jobs()] == ["saved"]
+            output = next(iter(job.outputs or []))
+            assert Path(output.path or "").read_bytes() == picture(simulator, vendor)
+            before = list(simulator.journal)
+            again = made.resume(made.jobs()[0].id)
+            assert (
+                again == made.generate(REQUEST, vendor, output=tmp_path, reference=REFERENCE) == job
+            )
+            assert simulator.journal == before
+    assert not list(tmp_path.glob("*.part"))

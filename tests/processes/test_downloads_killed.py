@@ -1,0 +1,80 @@
+"""A download in a process that is killed."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from polyreel.drivers import downloads
+from support.hosts import FILM, HALF, LAST, Host, Server, Way, handler_for, part, whole
+
+# --- a host of files ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Host]:
+    host = Host()
+    with Server(("127.0.0.1", 0), handler_for(host)) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        host.url = f"http://127.0.0.1:{server.server_address[1]}/x"
+        yield host
+        host.over.set()
+        server.shutdown()
+        thread.join(5)
+
+
+@pytest.fixture
+def host(running: Host, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Host:
+    end = request.node.callspec.params.get("end") if hasattr(request.node, "callspec") else None
+    monkeypatch.setattr(downloads, "STALLED_SECONDS", 0.3 if end == "stall" else 5.0)
+    running.play()
+    return running
+
+
+# --- at once, and killed --------------------------------------------------------------------------
+
+
+SCRIPT: Final = """
+import sys
+from pathlib import Path
+from polyreel import drivers
+from polyreel.flows import Fetch
+
+def step():
+    return (yield Fetch("vendor", sys.argv[1], Path(sys.argv[2]) / "clip-1", "video"))
+
+print(drivers.run(step(), drivers.Wire(private_downloads=True)).size)
+"""
+
+
+def start(host: Host, folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SCRIPT, host.url, str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("position", [20_000, HALF, LAST])
+def test_a_process_that_is_killed_loses_little(host: Host, position: int, tmp_path: Path) -> None:
+    """The next one goes on from what reached the disk."""
+    host.play(Way(stop=position, end="stall"))
+    with start(host, tmp_path) as process:
+        waiting = time.monotonic() + 20
+        while not (part(tmp_path).exists() and part(tmp_path).stat().st_size > position - 10_000):
+            assert time.monotonic() < waiting
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    (left,) = tmp_path.iterdir()
+    here = left.stat().st_size
+    assert (left, left.read_bytes()) == (part(tmp_path), FILM[:here])
+    host.play()
+    with start(host, tmp_path) as process:
+        out, err = process.communicate(timeout=20)
+    assert (out.strip(), err) == (str(len(FILM)), "")
+    whole(tmp_path)
+    assert host.asked == [None, f"bytes={here}-"]

@@ -1,0 +1,77 @@
+"""`polyreel listen` as a process."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from polyreel.ledger.sqlite import Ledger
+from polyreel.providers.base.registry import all_providers
+from support.cli import LEDGER, environment, process
+from support.webhooks import HOOKED, OTHER_SECRET, SECRET, SIGNED, signed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_takes_webhooks_until_it_is_stopped(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """In a process of its own: addresses as a document, the ledger of the command line, and a
+    polite end.
+    """
+    vendor = SIGNED[0]
+    webhook = all_providers()[vendor].webhook
+    assert webhook
+    assert process("generate", "x", "--vendor", vendor, "--timeout", "0", cwd=tmp_path).code == 8
+    with Ledger(tmp_path / LEDGER) as ledger:
+        job = ledger.entries()[0].job
+        assert job
+        body = json.dumps(
+            {"prediction": {"id": job.id, "state": "failed", "status": "FAILED"}}
+        ).encode()
+        env = environment(**{webhook.secret_variable or "": f"{OTHER_SECRET} {SECRET}"})
+        command = [sys.executable, "-m", "polyreel", "listen", "--port", "0", "--json"]
+        streams: dict[str, Any] = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+        }
+        with subprocess.Popen(command, cwd=tmp_path, env=env, **streams) as listening:
+            assert listening.stdout
+            assert listening.stderr
+            text = ""
+            while not text.endswith("}\n") or text.count("{") != text.count("}"):
+                text += listening.stdout.readline()
+            address = json.loads(text)["vendors"][vendor]
+            assert (
+                httpx.post(address, headers=signed(body, OTHER_SECRET), content=body).status_code
+                == 200
+            )
+            listening.send_signal(number)
+            err = listening.stderr.read()
+            assert listening.wait(20) == 0
+        assert f"{vendor} {job.id}: failed, applied" in err
+        assert "Traceback" not in err
+        assert ledger.entries()[0].state == "failed"
+
+
+def test_a_missing_secret_is_told(tmp_path: Path) -> None:
+    """Before the first webhook is turned away."""
+    command = [sys.executable, "-m", "polyreel", "listen", "--port", "0"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+    ) as listening:
+        assert listening.stderr
+        lines = [listening.stderr.readline() for _ in range(len(HOOKED) + len(SIGNED))]
+        listening.send_signal(signal.SIGINT)
+        listening.stderr.read()
+        assert listening.wait(20) == 0
+    for vendor in SIGNED:
+        webhook = all_providers()[vendor].webhook
+        assert webhook
+        assert any(webhook.secret_variable in line for line in lines if webhook.secret_variable)

@@ -1,0 +1,59 @@
+"""A process that serves is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Final
+
+import httpx
+import pytest
+from support.loopback import GET, HALVES, Server, ending
+
+SERVE: Final = """
+import signal, sys, time
+sys.path[:0] = {path!r}
+from polyreel.simulator import http as loopback
+from polyreel.flows import Answer
+
+def handler(request):
+    time.sleep(0.5 if request.target == "/slow" else 0)
+    return Answer(200, {{}}, b"done", "drip" if request.target == "/drip" else "whole")
+
+mine = lambda *_: None
+signal.signal(signal.SIGTERM, mine)
+before = signal.getsignal(signal.SIGINT)
+bound = loopback.listen(0)
+print(bound.getsockname()[1], flush=True)
+number = loopback.serve(bound, handler)
+after = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)]
+print(number, after[0] is mine, after[1] is before, bound.fileno())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_ends_when_it_is_told(number: signal.Signals) -> None:
+    """The answer under way is finished, other guests are not waited for, and not a word is said."""
+    command = [sys.executable, "-W", "error", "-X", "dev", "-c", SERVE.format(path=sys.path)]
+    with (
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process,
+        ThreadPoolExecutor(1) as pool,
+        ExitStack() as stack,
+    ):
+        assert process.stdout is not None
+        server = Server(f"http://127.0.0.1:{process.stdout.readline().strip()}", [])
+        assert httpx.get(server.url).text == "done"
+        for start in (*HALVES, ending("drip"), GET):
+            stack.enter_context(server.connect(start))
+        slow = pool.submit(httpx.get, f"{server.url}/slow")
+        time.sleep(0.3)
+        process.send_signal(number)
+        out, said = process.communicate(timeout=5)
+        assert slow.result().text == "done"
+    assert (process.returncode, out, said) == (0, f"{int(number)} True True -1\n", "")

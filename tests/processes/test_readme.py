@@ -1,0 +1,106 @@
+"""The README's commands and code are really run, and its table of exit codes is the code's."""
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+from polyreel.cli import EXIT_CODES, INTERNAL, SOME_FAILED
+from polyreel.providers.base.registry import all_providers
+from polyreel.simulator import Simulator
+from polyreel.simulator.transport import SimulatedTransport
+from support.cli import Command, process, stranger, streams
+from support.paths import ROOT
+from support.recordings import Recorder
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [
+    shlex.split(line.removeprefix("$ polyreel"), comments=True)
+    for kind, block in BLOCKS
+    for line in block.splitlines()
+    if kind == "console" and line.startswith("$ polyreel")
+]
+
+
+def recorded() -> str:
+    """Traffic of the simulator, as `polyreel verify` reads it."""
+    recorder = Recorder(SimulatedTransport(Simulator()))
+    provider = next(iter(all_providers().values()))
+    with httpx.Client(transport=recorder) as client:
+        client.get(
+            f"{provider.base_url}{provider.get_request('nonesuch')['url']}",
+            headers={"Authorization": "Bearer x"},
+        )
+    return "\n".join(map(json.dumps, recorder.lines))
+
+
+@pytest.fixture
+def cli(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Command:
+    """Command lines in a folder with the files that the README's examples name."""
+    Image.new("RGB", (640, 360)).save(tmp_path / "cat.png")
+    shutil.copy(ROOT / "tests" / "requests" / "text_to_video.json", tmp_path / "request.json")
+    shutil.copy(ROOT / "docs" / "example-vendor" / "acme_video" / "openapi.json", tmp_path)
+    (tmp_path / "recording.jsonl").write_text(recorded())
+    (tmp_path / "jobs.jsonl").write_text('{"prompt": "a cat"}\n{"prompt": "a dog"}\n')
+    (tmp_path / "body.json").write_text('{"prompt": "a cat walking through neon rain"}')
+    spec = next(path for path in sorted((ROOT / "specs").glob("*.yaml")) if path.stem != "polyreel")
+    for name in ("old.yaml", "new.yaml"):
+        shutil.copy(spec, tmp_path / name)
+    return stranger(capsys, monkeypatch, tmp_path)
+
+
+def test_the_first_command_makes_a_clip(tmp_path: Path) -> None:
+    """What follows the installation, word for word."""
+    block = next(block for kind, block in BLOCKS if kind == "sh")
+    program, *arguments = shlex.split(block.partition("&&")[2])
+    assert program == "polyreel"
+    found = process(*arguments, cwd=tmp_path)
+    assert found.code == 0, found.err
+    (path,) = found.out.splitlines()
+    seconds, width, height, sounds = streams(str(tmp_path / path))
+    assert seconds == pytest.approx(5, abs=0.1)
+    assert (width, height, sounds) == (720, 1280, 1)
+
+
+ELSEWHERE = {"simulate", "listen", "torture"}
+"""Commands that do not end by themselves, or not soon."""
+
+
+@pytest.mark.parametrize(
+    "arguments", [words for words in COMMANDS if words[0] not in ELSEWHERE], ids=" ".join
+)
+def test_every_command_works(cli: Command, arguments: list[str]) -> None:
+    """Every `$ polyreel` line ends as it should; those that serve or take long have tests of their
+    own.
+    """
+    found = cli(*arguments)
+    assert found.code == (6 if "--fault" in arguments else 0), found.err
+    assert found.out or found.err
+
+
+def test_the_python_code_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The Python block, word for word, in an empty folder; its names fit what is said about them
+    below.
+    """
+    monkeypatch.chdir(tmp_path)
+    code = [block for kind, block in BLOCKS if kind == "python"]
+    names: dict[str, object] = {}
+    for block in code:
+        exec(compile(block, "README.md", "exec"), names)
+    assert code
+    assert list((tmp_path / "clips").glob("*.mp4"))
+
+
+def test_the_exit_codes_are_the_codes() -> None:
+    """Every exit code of the program is in the table, and no other."""
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", README, re.MULTILINE)
+    assert [int(code) for code, _ in rows] == sorted(
+        {0, INTERNAL, SOME_FAILED, *(code for _, code in EXIT_CODES)}
+    )

@@ -1,0 +1,306 @@
+"""Downloads that break off are continued; those that cannot be are given up."""
+
+import threading
+import time
+from collections.abc import Iterator
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from polyreel import drivers
+from polyreel.drivers import downloads
+from polyreel.errors import DownloadError
+from support.faults import Hasty, Kind, every_kind, stopwatch
+from support.hosts import (
+    FILM,
+    HALF,
+    LAST,
+    OTHER,
+    YESTERDAY,
+    End,
+    Host,
+    Server,
+    Way,
+    fetch,
+    film,
+    handler_for,
+    part,
+    whole,
+    wire,
+)
+
+# --- a host of files ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Host]:
+    host = Host()
+    with Server(("127.0.0.1", 0), handler_for(host)) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        host.url = f"http://127.0.0.1:{server.server_address[1]}/x"
+        yield host
+        host.over.set()
+        server.shutdown()
+        thread.join(5)
+
+
+@pytest.fixture
+def host(running: Host, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Host:
+    end = request.node.callspec.params.get("end") if hasattr(request.node, "callspec") else None
+    monkeypatch.setattr(downloads, "STALLED_SECONDS", 0.3 if end == "stall" else 5.0)
+    running.play()
+    return running
+
+
+# --- breaking off ---------------------------------------------------------------------------------
+
+
+ENDS: Final[tuple[End, ...]] = ("close", "reset", "stall")
+POSITIONS: Final = {"no-answer": -1, "0": 0, "1-byte": 1, "half": HALF, "last-byte": LAST}
+every_end = pytest.mark.parametrize("end", ENDS)
+
+
+@every_kind
+@every_end
+@pytest.mark.parametrize("position", POSITIONS)
+def test_what_breaks_off_is_continued(
+    host: Host, position: str, end: End, kind: Kind, tmp_path: Path
+) -> None:
+    """From the byte that is missing; what is here does not come twice."""
+    host.play(Way(stop=POSITIONS[position], end=end))
+    saved = fetch(kind, host, tmp_path)
+    assert (saved.size, saved.content_type, saved.path.name) == (
+        len(FILM),
+        "video/mp4",
+        "clip-1.mp4",
+    )
+    whole(tmp_path)
+    begun = POSITIONS[position] > 0
+    assert [bool(asked) for asked in host.asked] == [False, begun]
+    if end != "reset":  # which may swallow what was on its way
+        assert host.asked[1] == (f"bytes={POSITIONS[position]}-" if begun else None)
+        assert host.sent == len(FILM)
+
+
+@every_kind
+def test_a_download_that_breaks_off_often_goes_on(host: Host, kind: Kind, tmp_path: Path) -> None:
+    """While every try brings something new."""
+    stops = range(10_000, len(FILM), 10_000)
+    host.play(*(Way(stop=stop) for stop in stops))
+    fetch(kind, host, tmp_path)
+    whole(tmp_path)
+    assert (len(host.asked), host.sent) == (len(stops) + 1, len(FILM))
+
+
+@every_kind
+@every_end
+@pytest.mark.parametrize("position", [1, HALF, LAST])
+@pytest.mark.parametrize(
+    "validator", ["", 'W/"v1"', "v1", '"v\u00e9"'], ids=["none", "weak", "bare", "foreign"]
+)
+def test_what_cannot_be_told_apart_is_begun_again(
+    host: Host, validator: str, position: int, end: End, kind: Kind, tmp_path: Path
+) -> None:
+    """Without a strong validator the rest could be that of another file."""
+    plain = Way(headers={"ETag": validator})
+    host.play(Way(headers={"ETag": validator}, stop=position, end=end), plain)
+    fetch(kind, host, tmp_path)
+    whole(tmp_path)
+    assert host.asked == [None, None]
+
+
+# Answers to the question for the rest, with whether they are the end of the matter.
+RESTS: Final[dict[str, Way]] = {
+    "range-ignored": Way(ranges=False),
+    "other-first-byte": Way(headers={"Content-Range": f"bytes {HALF + 1}-{LAST}/{len(FILM)}"}),
+    "other-last-byte": Way(headers={"Content-Range": f"bytes {HALF}-{LAST - 1}/{len(FILM)}"}),
+    "other-total": Way(headers={"Content-Range": f"bytes {HALF}-{LAST}/{len(FILM) + 1}"}),
+    "unknown-total": Way(headers={"Content-Range": f"bytes {HALF}-{LAST}/*"}),
+    "no-range": Way(without=("Content-Range",)),
+    "nonsense-range": Way(headers={"Content-Range": "bytes"}),
+    "short-rest": Way(headers={"Content-Length": str(HALF - 1)}),
+    "other-etag": Way(etag='"v2"', content=OTHER, checks=False),
+    "no-etag": Way(without=("ETag",)),
+    "weak-etag": Way(headers={"ETag": 'W/"v1"'}),
+    "not-satisfiable": Way(
+        status=416, content=b"", headers={"Content-Range": f"bytes */{len(FILM)}"}
+    ),
+    "multipart": Way(
+        headers={"Content-Range": "", "Content-Type": "multipart/byteranges; boundary=x"}
+    ),
+}
+
+
+@every_kind
+@pytest.mark.parametrize("rest", RESTS)
+def test_a_wrong_rest_is_not_appended(host: Host, rest: str, kind: Kind, tmp_path: Path) -> None:
+    """The file is begun again instead."""
+    host.play(Way(stop=HALF), RESTS[rest])
+    fetch(kind, host, tmp_path)
+    whole(tmp_path)
+    assert host.asked == [None, f"bytes={HALF}-", None][: 2 if rest == "range-ignored" else 3]
+
+
+@every_kind
+@pytest.mark.parametrize("rest", [rest for rest in RESTS if rest != "range-ignored"])
+def test_wrong_rests_end(host: Host, rest: str, kind: Kind, tmp_path: Path) -> None:
+    """A server that never goes on rightly is not asked to for ever, and its file is still brought
+    home.
+    """
+    host.play(Way(stop=HALF), RESTS[rest], Way(stop=HALF), RESTS[rest], Way(stop=HALF))
+    fetch(kind, host, tmp_path)
+    whole(tmp_path)
+    assert host.asked == [None, f"bytes={HALF}-", None, f"bytes={HALF}-", None, None]
+
+
+@every_kind
+@pytest.mark.parametrize("checks", [True, False], ids=["if-range", "no-if-range"])
+@pytest.mark.parametrize("position", [1, HALF, LAST])
+def test_a_file_that_changes_is_the_new_one(
+    host: Host, position: int, checks: bool, kind: Kind, tmp_path: Path
+) -> None:
+    """Never the beginning of one and the end of another, whether the server heeds If-Range or
+    not.
+    """
+    host.play(Way(stop=position), Way(checks=checks, content=OTHER, etag='"v2"'))
+    host.content, host.etag = OTHER, '"v2"'
+    host.ways[0] = Way(stop=position, content=FILM, etag='"v1"')
+    fetch(kind, host, tmp_path)
+    whole(tmp_path, OTHER)
+
+
+@every_kind
+@pytest.mark.parametrize("aged", [True, False])
+def test_a_date_is_a_validator_where_it_is_old(
+    host: Host, aged: bool, kind: Kind, tmp_path: Path
+) -> None:
+    """Two versions within one second have the same."""
+    now = formatdate(time.time(), usegmt=True)
+    dates = {"ETag": "", "Last-Modified": YESTERDAY if aged else now, "Date": now}
+    host.play(Way(stop=HALF, headers=dates), Way(headers=dates))
+    fetch(kind, host, tmp_path)
+    whole(tmp_path)
+    assert host.asked == [None, f"bytes={HALF}-" if aged else None]
+
+
+@every_kind
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_passes_by_itself_is_waited_for(
+    host: Host, begun: bool, status: int, kind: Kind, tmp_path: Path
+) -> None:
+    """With growing pauses, or the one that the server asks for; what is here stays."""
+    trouble = Way(status=status, content=b"busy")
+    host.play(
+        *[Way(stop=HALF)] * begun,
+        trouble,
+        Way(status=status, content=b"", headers={"Retry-After": "7"}),
+    )
+    own, clock = wire(), Hasty()
+    own.clock = clock
+    fetch(kind, host, tmp_path, own)
+    whole(tmp_path)
+    assert host.asked[-1] == (f"bytes={HALF}-" if begun else None)
+    assert clock.pauses == sorted(clock.pauses)
+    assert 7 <= clock.pauses[-1] < 9
+
+
+# --- giving up ------------------------------------------------------------------------------------
+
+
+@every_kind
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_link_that_has_expired_ends_at_once(
+    host: Host, begun: bool, status: int, kind: Kind, tmp_path: Path
+) -> None:
+    """A fresh link is for somebody else to find; with that, the same file is continued."""
+    host.play(*[Way(stop=HALF)] * begun, Way(status=status, content=b"<html>"))
+    with pytest.raises(DownloadError) as caught:
+        fetch(kind, host, tmp_path)
+    assert (caught.value.status, caught.value.vendor) == (status, "vendor")
+    assert len(host.asked) == 1 + begun
+    assert list(tmp_path.iterdir()) == [part(tmp_path)] * begun
+    fetch(kind, host, tmp_path)
+    whole(tmp_path)
+    assert host.asked[-1] == (f"bytes={HALF}-" if begun else None)
+
+
+NO_FILMS: Final = {
+    "zero-bytes": Way(content=b""),
+    "one-byte": Way(content=b"\x00"),
+    "html": Way(
+        content=b"<html>please log in</html>" * 9000, headers={"Content-Type": "video/mp4"}
+    ),
+    "json": Way(content=b'{"error": "expired"}'),
+    "picture": Way(content=b"\x89PNG\r\n\x1a\n" + bytes(99)),
+    "compressed": Way(headers={"Content-Encoding": "gzip"}),
+    "said-to-be-too-large": Way(headers={"Content-Length": "300001"}),
+    "too-large": Way(content=film(1, 300_001), headers={"Content-Length": ""}),
+    "unasked-part": Way(status=206, headers={"Content-Range": f"bytes 0-{LAST}/{len(FILM)}"}),
+    "no-content": Way(status=204, content=b"", headers={"Content-Length": ""}),
+}
+
+
+@every_kind
+@pytest.mark.parametrize("name", NO_FILMS)
+def test_what_is_no_film_is_not_kept(
+    host: Host, name: str, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for once, and nothing of it stays."""
+    monkeypatch.setattr(downloads, "MAX_FILE_BYTES", 300_000)
+    host.play(NO_FILMS[name])
+    with pytest.raises(DownloadError):
+        fetch(kind, host, tmp_path)
+    assert host.asked == [None]
+    assert list(tmp_path.iterdir()) == []
+
+
+@every_kind
+@every_end
+@pytest.mark.parametrize("position", POSITIONS.values(), ids=POSITIONS)
+def test_tries_end(
+    host: Host, position: int, end: End, kind: Kind, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Where nothing new arrives; what is here stays for the next time, under no name of a file."""
+    monkeypatch.setattr(
+        downloads, "STALLED_SECONDS", 0.05
+    )  # however loaded the machine is, tries end
+    host.play(*[Way(stop=position, end=end)] * 20)
+    with pytest.raises(DownloadError):
+        fetch(kind, host, tmp_path)
+    assert len(host.asked) <= downloads.IDLE_TRIES + 2
+    assert [path for path in tmp_path.iterdir() if path != part(tmp_path)] == []
+    monkeypatch.setattr(downloads, "STALLED_SECONDS", 5.0)
+    host.play()
+    fetch(kind, host, tmp_path)
+    whole(tmp_path)
+
+
+@every_kind
+@pytest.mark.parametrize(
+    "way", [Way(stop=HALF, end="stall"), Way(drip=0.05), Way(stop=-1, end="stall")]
+)
+def test_the_deadline_is_for_all_tries_together(
+    host: Host, way: Way, kind: Kind, tmp_path: Path
+) -> None:
+    """However many there are."""
+    host.play(*[way] * 20)
+    with stopwatch() as seconds:
+        with pytest.raises(DownloadError, match="in time"):
+            fetch(kind, host, tmp_path, deadline=0.4)
+        assert seconds() < 1.5
+    assert [path for path in tmp_path.iterdir() if path != part(tmp_path)] == []
+
+
+@every_kind
+def test_a_pause_beyond_the_deadline_is_not_begun(host: Host, kind: Kind, tmp_path: Path) -> None:
+    """The reason is told at once."""
+    host.play(Way(status=503, headers={"Retry-After": "60"}))
+    own = wire()
+    own.clock = drivers.RealClock()
+    with pytest.raises(DownloadError) as caught:
+        fetch(kind, host, tmp_path, own, deadline=5.0)
+    assert (caught.value.status, host.asked) == (503, [None])

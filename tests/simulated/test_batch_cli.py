@@ -1,0 +1,126 @@
+"""`polyreel batch` in process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from polyreel.providers.base.registry import all_providers
+from support.cli import LEDGER, VENDORS, Command, stranger
+
+CLIP: dict[str, Any] = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
+PRICED = [
+    vendor
+    for vendor, provider in all_providers().items()
+    if any(
+        "x-polyreel-price" in provider.contract.schema(route.schema) for route in provider.routes
+    )
+]
+UNPRICED = [vendor for vendor in VENDORS if vendor not in PRICED]
+
+
+@pytest.fixture
+def cli(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Command:
+    return stranger(capsys, monkeypatch, tmp_path)
+
+
+def write(count: int, *vendors: str) -> None:
+    """jobs.jsonl in the folder of the test."""
+    rows = [{**CLIP, "negative_prompt": f"row {number}"} for number in range(count)]
+    if vendors:
+        rows = [
+            {**one, "vendor": vendors[number % len(vendors)]} for number, one in enumerate(rows)
+        ]
+    Path("jobs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+
+
+def results(folder: str = "clips") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (Path(folder) / "results.jsonl").read_text().splitlines()]
+
+
+def test_all_saved(cli: Command) -> None:
+    """Exit 0; the total is shown before, a line for each row, and on stdout where the results
+    are.
+    """
+    write(3, *VENDORS)
+    found = cli("batch", "jobs.jsonl", "--output", "out")
+    assert (found.code, found.out) == (0, str(Path("out") / "results.jsonl") + "\n")
+    assert found.err.startswith("3 row(s) (")
+    assert found.err.count(": saved: ") == 3
+    assert [line["state"] for line in results("out")] == ["saved"] * 3
+    again = cli("batch", "jobs.jsonl", "--output", "out", "--json")
+    assert (again.code, again.document["states"], again.document["cost"]["paid_before"]) == (
+        0,
+        {"saved": 3},
+        3,
+    )
+    assert ": saved: " not in again.err
+    assert len([line for line in Path(f"{LEDGER}.simulated").read_text().splitlines() if line]) == 3
+
+
+def test_a_budget(cli: Command) -> None:
+    """Exit 7, with nothing sent, where it could cost more or nobody can tell; a price file
+    tells.
+    """
+    write(2, PRICED[0])
+    cli.fails(7, ("batch", "jobs.jsonl", "--max-cost", "0.40"), "$0.476470")
+    assert cli("batch", "jobs.jsonl", "--max-cost", "0.48").code == 0
+    write(2, UNPRICED[0])
+    unknown = ("batch", "jobs.jsonl", "--max-cost", "100", "--name", "unknown")
+    cli.fails(7, unknown, "price file")
+    Path("prices.toml").write_text(
+        f'[[price]]\nvendor = "{UNPRICED[0]}"\nusd_per_second = "0.10"\n'
+    )
+    assert cli(*unknown, "--prices-file", "prices.toml").code == 0
+    for wrong in ("-1", "nan", "much", "1e9999999"):
+        cli.fails(2, ("batch", "jobs.jsonl", "--max-cost", wrong), "--max-cost")
+
+
+def test_faults_to_try_it(cli: Command) -> None:
+    """Exit 6 where rows are ambiguous, 5 where they failed otherwise; once the vendors are well,
+    all that may be.
+    """
+    write(4, UNPRICED[-1])
+    lost = cli("batch", "jobs.jsonl", "--fault", "lost-reset", "--fault-share", "1")
+    assert (lost.code, {line["state"] for line in results()}) == (6, {"ambiguous"})
+    assert "next: polyreel reconcile" in lost.err
+    assert cli("batch", "jobs.jsonl").code == 6
+    refused = ("batch", "jobs.jsonl", "--name", "again")
+    assert cli(*refused, "--fault", "refused", "--fault-share", "1").code == 5
+    assert {line["state"] for line in results()} == {"unsent"}
+    assert cli(*refused, "--cheapest", "--rate", "1000").code == 0
+    cli.fails(2, ("batch", "jobs.jsonl", "--fault", "nonsense", "--name", "x"), "nonsense")
+    cli.fails(2, ("batch", "jobs.jsonl", "--fault", "lost-reset", "--live"), "--fault")
+
+
+def test_mistakes_of_every_kind_are_told_at_once(cli: Command) -> None:
+    """Those of the file and those that only a plan finds, by line."""
+    rows = [{**CLIP, "duration": 99}, {**CLIP, "seconds": 1}, {**CLIP, "vendor": "nobody"}, CLIP]
+    Path("jobs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    found = cli("batch", "jobs.jsonl")
+    assert found.code == 2
+    assert [f"- line {number}: " in found.err for number in (1, 2, 3, 4)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert not Path("clips").exists()
+    cli.fails(2, ("batch", "none.jsonl"), "none.jsonl")
+    cli.fails(2, ("batch", "jobs.jsonl", "--name", ""), "name")
+    cli.fails(2, ("batch", "jobs.jsonl", "--vendor", "nobody"), "nobody")
+    cli.fails(2, ("batch", "jobs.jsonl", "--concurrency", "0"), "--concurrency")
+    write(1)
+    Path("clips").write_text("")
+    cli.fails(9, ("batch", "jobs.jsonl"), "clips")
+
+
+def test_live_rows_need_their_vendors_key(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vendor whose key is missing is a mistake in the row that names it."""
+    monkeypatch.delenv(all_providers()[VENDORS[1]].key_variable)
+    write(2, VENDORS[0], VENDORS[1])
+    cli.fails(2, ("batch", "jobs.jsonl", "--live"), "line 2: vendor: there is no key")

@@ -1,0 +1,185 @@
+"""The commands that translate and compare, as a stranger types them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from polyreel.cli.app import run
+from polyreel.mapping.workflows import WORKFLOWS
+from polyreel.plans.planning import plan
+from polyreel.providers.base.registry import all_providers
+from support.paths import SPECS
+from support.requests import EXAMPLES
+
+PROVIDERS = list(all_providers().values())
+
+
+def typed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command line."""
+    code = run(list(arguments))
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    return code, captured.out, captured.err
+
+
+def saved(folder: Path, *bodies: Any) -> str:
+    """A file with one body, or JSON Lines with several."""
+    path = folder / "bodies.json"
+    path.write_text("\n".join(json.dumps(body) for body in bodies) + "\n", encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("target", PROVIDERS, ids=lambda provider: provider.id)
+@pytest.mark.parametrize("source", PROVIDERS, ids=lambda provider: provider.id)
+def test_translate_prints_one_document(
+    source: Any, target: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 0 or 2, and a verdict with source, field, target, verdict and reason for every value."""
+    made = plan(EXAMPLES["text_to_video_bare"], source)
+    file = saved(tmp_path, made.body)
+    where = f"{source.id}/{made.model}"
+    code, out, err = typed(capsys, "translate", file, "--from", where, "--to", target.id, "--json")
+    document = json.loads(out)
+    assert {"body", "method", "url", "model", "workflow", "verdicts"} <= set(document)
+    assert all(
+        set(v) == {"source", "field", "target", "verdict", "reason"} for v in document["verdicts"]
+    )
+    assert code == (2 if document["violations"] else 0)
+    assert bool(err.strip()) == bool(document["violations"])
+
+
+def test_translate_reads_lines_and_names_the_bad_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file of bodies gives a document a line; a broken line is named."""
+    source = PROVIDERS[0]
+    body = plan(EXAMPLES["text_to_video_bare"], source).body
+    code, out, _ = typed(
+        capsys,
+        "translate",
+        saved(tmp_path, body, body, body),
+        "--from",
+        source.id,
+        "--to",
+        source.id,
+    )
+    assert code == 0
+    assert [json.loads(line)["body"] for line in out.splitlines()] == [body] * 3
+    path = tmp_path / "bad.jsonl"
+    path.write_text(json.dumps(body) + "\n{oops\n", encoding="utf-8")
+    code, _, err = typed(capsys, "translate", str(path), "--from", source.id, "--to", source.id)
+    assert code == 2
+    assert "line 2" in err
+
+
+def test_translate_asks_before_changing_the_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What to type to accept another family is on stderr, and then it works."""
+    for source in PROVIDERS:
+        for target in PROVIDERS:
+            made = plan(EXAMPLES["text_to_video_bare"], source)
+            arguments = [
+                "translate",
+                saved(tmp_path, made.body),
+                "--from",
+                f"{source.id}/{made.model}",
+            ]
+            code, _, err = typed(capsys, *arguments, "--to", target.id)
+            if "would serve it" in err:
+                assert code == 2
+                again = next(line for line in err.splitlines() if "would serve it" in line).split()[
+                    1
+                ]
+                assert typed(capsys, *arguments, "--to", again)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["translate", "FILE", "--from", "nobody", "--to", "VENDOR"], "nobody"),
+        (["translate", "FILE", "--from", "VENDOR", "--to", "VENDOR/none"], "none"),
+        (
+            ["translate", "FILE", "--from", "VENDOR", "--to", "VENDOR", "--allow", "duration"],
+            "--allow duration",
+        ),
+        (
+            ["translate", "FILE", "--from", "VENDOR", "--to", "VENDOR", "--allow", "a=keep"],
+            "--allow a=keep",
+        ),
+        (["translate", "missing.json", "--from", "VENDOR", "--to", "VENDOR"], "missing.json"),
+        (["translate", "EMPTY", "--from", "VENDOR", "--to", "VENDOR"], "nothing in it"),
+        (["matrix", "--workflow", "no-such"], "no-such"),
+        (["matrix", "--vendor", "nobody"], "nobody"),
+        (["diff", "VENDOR", "nobody"], "nobody"),
+        (["advise", "missing.json"], "missing.json"),
+        (["drift", "FILE", "FILE"], "OpenAPI"),
+        (["drift", "missing.yaml", "FILE"], "missing.yaml"),
+    ],
+)
+def test_bad_usage_is_told(
+    arguments: list[str],
+    named: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One clear message that names the word, exit 2."""
+    monkeypatch.chdir(tmp_path)
+    empty = tmp_path / "empty.json"
+    empty.write_text("\n")
+    real = {
+        "FILE": saved(tmp_path, {"prompt": "x"}),
+        "EMPTY": str(empty),
+        "VENDOR": PROVIDERS[0].id,
+    }
+    words = [real.get(word, word.replace("VENDOR", PROVIDERS[0].id)) for word in arguments]
+    code, _, err = typed(capsys, *words)
+    assert code == 2
+    assert named in err
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "json"])
+def test_matrix_and_diff_print_every_form(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Text, Markdown and JSON hold the same vendors and workflows."""
+    code, out, _ = typed(capsys, "matrix", "--format", form)
+    assert code == 0
+    assert all(vendor in out for vendor in all_providers())
+    assert all(workflow in out for workflow in WORKFLOWS)
+    one, other = list(all_providers())[:2]
+    code, out, _ = typed(capsys, "diff", one, other, "--format", form)
+    assert code == 0
+    assert "range narrowed" in out
+    if form == "json":
+        assert {"model", "workflow", "field", "kind", "before", "after", "breaking"} == set(
+            json.loads(out)[0]
+        )
+
+
+def test_advise_ranks_all_vendors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every vendor is in the advice; the first one serves the request."""
+    file = saved(tmp_path, EXAMPLES["text_to_video_guided"])
+    code, out, _ = typed(capsys, "advise", file, "--json")
+    advice = json.loads(out)
+    assert code == 0
+    assert {item["vendor"] for item in advice} == set(all_providers())
+    assert advice[0]["refused"] == []
+    assert typed(capsys, "advise", file)[0] == 0
+
+
+def test_drift_tells_what_breaks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 0 where nothing breaks, 2 where something does, for YAML and JSON specs."""
+    for provider in PROVIDERS:
+        yaml = SPECS / f"{provider.id.replace('-', '_')}.yaml"
+        assert typed(capsys, "drift", str(yaml), str(yaml))[0] == 0
+        document = json.loads(json.dumps(provider.contract.document))
+        route = next(route for route in provider.routes if route.workflow == "text-to-video")
+        document["components"]["schemas"][route.schema]["properties"]["duration"]["maximum"] = 4
+        newer = tmp_path / "newer.json"
+        newer.write_text(json.dumps(document))
+        code, out, _ = typed(capsys, "drift", str(yaml), str(newer), "--json")
+        assert code == 2
+        assert {(item["field"], item["kind"]) for item in json.loads(out)} == {
+            ("duration", "range narrowed")
+        }

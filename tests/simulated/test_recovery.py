@@ -1,0 +1,292 @@
+"""Jobs that were cut off: resumed, found by their reference, and written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from polyreel import (
+    AmbiguousError,
+    Client,
+    DownloadError,
+    JobFailedError,
+    RejectedError,
+    Simulator,
+    StillRunningError,
+)
+from polyreel.errors import ClaimedError, LedgerError, RequestError, UnknownNameError
+from polyreel.ledger.sqlite import Ledger
+from polyreel.simulator import VirtualClock
+from support.faults import VENDORS, Clients, Kind, every_kind, every_vendor
+from support.ledgers import database
+
+REQUEST = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
+
+
+@pytest.fixture
+def simulator() -> Simulator:
+    return Simulator(clock=VirtualClock(1_800_000_000.0), seed=1)
+
+
+@pytest.fixture
+def pair(simulator: Simulator, tmp_path: Path) -> Iterator[Clients]:
+    with (
+        Ledger(tmp_path / "ledger.sqlite3") as ledger,
+        Clients(simulator=simulator, ledger=ledger, call_timeout=5.0) as made,
+    ):
+        yield made
+
+
+@pytest.fixture
+def client(pair: Clients) -> Client:
+    found = pair.by_kind["blocking"]
+    assert isinstance(found, Client)
+    return found
+
+
+def lose(client: Client, vendor: str, fault: str = "lost-reset", **options: Any) -> str:
+    """A submit whose answer is lost; its entry."""
+    assert client.simulator
+    client.simulator.inject(fault, vendor)
+    with pytest.raises(AmbiguousError) as caught:
+        client.submit(client.plan(REQUEST, vendor), **options)
+    assert caught.value.ledger_id
+    return caught.value.ledger_id
+
+
+def state(client: Client, name: str) -> str:
+    """The state of an entry."""
+    assert client.ledger
+    return client.ledger.entry(name).state
+
+
+# -- resume ----------------------------------------------------------------------------------------
+
+
+@every_kind
+@every_vendor
+def test_patience_that_runs_out_costs_nothing(
+    pair: Clients, vendor: str, kind: Kind, tmp_path: Path
+) -> None:
+    """The job is resumed where it was left, and its files land where they were wanted at first."""
+    client = pair.by_kind[kind]
+    assert client.simulator
+    with pytest.raises(StillRunningError) as caught:
+        pair.do(kind, "generate", REQUEST, vendor, output=tmp_path / "clips", timeout=1)
+    entry = caught.value.ledger_id
+    assert entry
+    job = pair.do(kind, "resume", entry[:6])
+    assert [Path(output.path).parent for output in job.outputs] == [tmp_path / "clips"]
+    assert client.simulator.bill.count() == 1
+    calls = list(client.simulator.journal)
+    assert pair.do(kind, "resume", entry) == job
+    assert client.simulator.journal == calls
+
+
+@every_vendor
+def test_lost_files_are_fetched_again(client: Client, vendor: str, tmp_path: Path) -> None:
+    """What was saved and has gone since is not called saved."""
+    job = client.generate(REQUEST, vendor, output=tmp_path)
+    output = next(iter(job.outputs or []))
+    Path(output.path or "").unlink()
+    client.resume(job.ledger_id or "")
+    assert Path(output.path or "").exists()
+
+
+@every_vendor
+def test_a_failed_job_stays_failed(client: Client, vendor: str, tmp_path: Path) -> None:
+    """Resuming it tells why, and asks nobody."""
+    assert client.simulator
+    client.simulator.script(vendor, "failed")
+    for _ in range(2):
+        with pytest.raises(JobFailedError) as caught:
+            client.generate(REQUEST, vendor, output=tmp_path, reference="r")
+        assert state(client, caught.value.ledger_id or "") == "failed"
+    assert client.simulator.bill.count() == 1
+
+
+@every_vendor
+def test_what_has_no_job_is_not_resumed(client: Client, vendor: str) -> None:
+    """An ambiguous entry names the way out; a refused one has none."""
+    assert client.simulator
+    lost = lose(client, vendor)
+    with pytest.raises(AmbiguousError, match="may have accepted") as caught:
+        client.resume(lost)
+    assert (caught.value.ledger_id, caught.value.billed) == (lost, "maybe")
+    client.simulator.inject("rate-limited-none", vendor)
+    with pytest.raises(RejectedError) as refused:
+        client.submit(client.plan(REQUEST, vendor))
+    with pytest.raises(LedgerError, match="no job to resume"):
+        client.resume(refused.value.ledger_id or "")
+
+
+def test_a_job_of_the_other_kind_is_refused(client: Client, tmp_path: Path) -> None:
+    """A live client does not look for simulated jobs, nor the other way round."""
+    lost = lose(client, VENDORS[0])
+    assert client.ledger
+    with Client(keys=dict.fromkeys(VENDORS, "k" * 20), ledger=client.ledger) as live:
+        assert live.jobs() == []
+        for action in (
+            live.resume,
+            live.resubmit,
+            lambda name: live.adopt(name, "x"),
+            live.reconcile,
+        ):
+            with pytest.raises(UnknownNameError, match="simulated job"):
+                action(lost)
+
+
+def test_a_client_without_a_ledger_says_so() -> None:
+    """Whatever needs one."""
+    with Client() as client:
+        actions: list[Callable[[], object]] = [
+            client.jobs,
+            lambda: client.resume("x"),
+            client.reconcile,
+        ]
+        for action in actions:
+            with pytest.raises(LedgerError, match="ledger="):
+                action()
+        with pytest.raises(RequestError, match="reference"):
+            client.generate(REQUEST, reference="x")
+
+
+@every_vendor
+def test_a_link_that_died_is_asked_for_again(client: Client, vendor: str, tmp_path: Path) -> None:
+    """Whenever the file is fetched; nothing is lost as long as the vendor signs new links."""
+    assert client.simulator
+    client.simulator.link_seconds = 60
+    job = client.wait(client.submit(client.plan(REQUEST, vendor)))
+    client.simulator.clock.advance(3600)  # type: ignore[attr-defined]
+    saved = client.download(job, tmp_path)
+    assert Path(next(iter(saved.outputs or [])).path or "").stat().st_size > 1000
+    assert state(client, job.ledger_id or "") == "saved"
+
+
+@every_vendor
+@pytest.mark.parametrize("fault", ["link-403", "link-404", "link-410"])
+def test_a_link_that_stays_dead_is_told(
+    client: Client, vendor: str, fault: str, tmp_path: Path
+) -> None:
+    """With the job, which stays where it can be resumed from."""
+    assert client.simulator
+    job = client.wait(client.submit(client.plan(REQUEST, vendor)))
+    client.simulator.inject(fault, vendor, times=None)
+    with pytest.raises(DownloadError, match="gives no other") as caught:
+        client.download(job, tmp_path)
+    assert (caught.value.job, caught.value.status) == (job, int(fault[-3:]))
+    assert len(client.simulator.fired) == 3
+    client.simulator.calm()
+    client.resume(job.ledger_id or "", output=tmp_path)
+    assert state(client, job.ledger_id or "") == "saved"
+
+
+# -- references ------------------------------------------------------------------------------------
+
+
+@every_kind
+@every_vendor
+def test_a_reference_is_paid_once(pair: Clients, vendor: str, kind: Kind, tmp_path: Path) -> None:
+    """Asked for again, the same job comes back; submitting it again is refused."""
+    client = pair.by_kind[kind]
+    assert client.simulator
+    jobs = [
+        pair.do(kind, "generate", REQUEST, vendor, output=tmp_path, reference="row 1")
+        for _ in range(3)
+    ]
+    assert jobs[0] == jobs[1] == jobs[2]
+    assert client.simulator.bill.count() == 1
+    with pytest.raises(ClaimedError, match="has a job already"):
+        pair.do(kind, "submit", client.plan(REQUEST, vendor), reference="row 1")
+    assert client.simulator.bill.count() == 1
+    pair.do(kind, "submit", client.plan(REQUEST, vendor), reference="row 2")
+    assert client.simulator.bill.count() == 2
+
+
+@every_vendor
+def test_a_reference_is_free_again_where_nothing_was_paid(
+    client: Client, vendor: str, tmp_path: Path
+) -> None:
+    """After a refusal the same command may try again; after a lost answer it may not."""
+    assert client.simulator
+    client.simulator.inject("rate-limited-none", vendor)
+    plan = client.plan(REQUEST, vendor)
+    with pytest.raises(RejectedError):
+        client.submit(plan, reference="r")
+    client.simulator.inject("lost-reset", vendor)
+    for _ in range(3):
+        with pytest.raises(AmbiguousError):
+            client.generate(plan, output=tmp_path, reference="r")
+    assert client.simulator.bill.count() == 1
+
+
+# -- endings ---------------------------------------------------------------------------------------
+
+
+class Stop(BaseException):
+    """Ctrl-C, as it comes."""
+
+
+@every_kind
+@every_vendor
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_interruption_is_written_down(
+    pair: Clients, vendor: str, kind: Kind, moment: str
+) -> None:
+    """Before the paid call it cost nothing; from its first byte on it may have."""
+    client = pair.by_kind[kind]
+    assert client.simulator
+
+    def interrupt(now: str, step: Any) -> None:
+        # Before: the intent is written, and nothing sent.
+        if now == "after" and type(step).__name__ == ("Record" if moment == "before" else "Send"):
+            raise Stop
+
+    client.wire.observer = interrupt
+    with pytest.raises(Stop):
+        pair.do(kind, "submit", client.plan(REQUEST, vendor))
+    (entry,) = client.jobs()
+    assert (entry.state, client.simulator.bill.count()) == (
+        ("unsent", 0) if moment == "before" else ("ambiguous", 1)
+    )
+    assert not entry.owned
+    assert "interrupted" in (entry.reason or "")
+
+
+@every_vendor
+def test_a_ledger_that_fails_stops_the_submit(client: Client, vendor: str) -> None:
+    """Nothing is sent that cannot be written down first."""
+    assert client.ledger
+    assert client.simulator
+    database(client.ledger).execute("PRAGMA query_only = 1")
+    with pytest.raises(LedgerError) as caught:
+        client.submit(client.plan(REQUEST, vendor))
+    assert (caught.value.billed, client.simulator.journal) == ("no", [])
+
+
+@every_vendor
+def test_a_ledger_that_fails_afterwards_loses_no_task(client: Client, vendor: str) -> None:
+    """The error has the task's id, and says that it was accepted."""
+    assert client.ledger
+    assert client.simulator
+    connection = database(client.ledger)
+
+    def fail(now: str, step: Any) -> None:
+        if (now, type(step).__name__) == ("after", "Send"):
+            connection.execute("PRAGMA query_only = 1")
+
+    client.wire.observer = fail
+    with pytest.raises(LedgerError, match="accepted the job as") as caught:
+        client.submit(client.plan(REQUEST, vendor))
+    ((_, task),) = client.simulator.tasks
+    assert caught.value.job
+    assert (caught.value.job.id, caught.value.billed) == (task, "yes")
+    client.simulator.inject("lost-reset", vendor)
+    connection.execute("PRAGMA query_only = 0")
+    with pytest.raises(
+        AmbiguousError
+    ):  # what happened to the money matters more than what happened to the file
+        client.submit(client.plan(REQUEST, vendor))
+    connection.execute("PRAGMA query_only = 0")

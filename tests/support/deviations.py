@@ -1,0 +1,353 @@
+"""Deviations from a spec, planted into traffic that fits it."""
+
+import copy
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from attrs import frozen
+from polyreel.places import JsonObject
+from polyreel.providers.base.provider import Provider
+from polyreel.verification.recordings import read_recording
+from polyreel.verification.reports import VerificationReport, verify
+
+from support.recordings import as_json_lines, recorded, vendors
+
+PROVIDERS = vendors()
+TRAFFIC = {provider.id: recorded(provider) for provider in PROVIDERS}
+STREAMING = [
+    provider
+    for provider in PROVIDERS
+    if any(o.role == "stream" for o in provider.contract.operations.values())
+]
+each_vendor = pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.id)
+
+
+def checked(
+    lines: Sequence[JsonObject], *providers: Provider, **options: Any
+) -> VerificationReport:
+    """What verify says of lines of our own form."""
+    return verify(
+        read_recording(as_json_lines(lines), "traffic"), providers or PROVIDERS, **options
+    )
+
+
+JSON = {"content-type": "application/json"}
+Expected = tuple[str, str, str]
+"""Kind, pointer in the traffic, end of the pointer in the spec."""
+
+
+@frozen
+class Case:
+    """A submit, and a query of its end, to plant something in."""
+
+    provider: Provider
+    lines: list[JsonObject]
+
+    def side(self, name: str) -> JsonObject:
+        """The request of the submit, or the response of the query."""
+        found: JsonObject = self.lines[0 if name == "request" else 1][name]
+        return found
+
+    def change(self, name: str, change: Callable[[JsonObject], Any]) -> None:
+        """Change a JSON body."""
+        side = self.side(name)
+        body = json.loads(side["body"])
+        change(body)
+        side["body"] = json.dumps(body)
+
+
+def case_of(provider: Provider) -> Case:
+    lines = copy.deepcopy(TRAFFIC[provider.id])
+    query = provider.contract.operation("get")
+    assert query is not None
+    head = query.path.partition("{")[0]
+    start = next(i for i, one in enumerate(lines) if plain_submit(one))
+    gets = [one for one in lines[start + 1 : start + 4] if head in one["url"]]
+    assert len(gets) == 3
+    return Case(provider, [lines[start], gets[-1]])
+
+
+def plain_submit(one: JsonObject) -> bool:
+    """Text alone, with a length and a shape."""
+    if one["method"] != "POST":
+        return False
+    body = json.loads(one["request"]["body"])
+    return {"prompt", "duration", "aspect_ratio"} <= body.keys() and not any(
+        "image" in name or "video" in name for name in body
+    )
+
+
+Plant = Callable[[Case], list[Expected] | None]
+PLANTS: dict[str, Plant] = {}
+
+
+def plant(function: Plant) -> Plant:
+    """Register a deviation.
+
+    It gives what must be found, or None where the vendor cannot deviate so.
+    """
+    PLANTS[function.__name__] = function
+    return function
+
+
+@plant
+def unknown_member_sent(case: Case) -> list[Expected]:
+    case.change("request", lambda body: body.update(novel=1))
+    return [("member", "/request/body/novel", "/properties")]
+
+
+@plant
+def unknown_object_sent(case: Case) -> list[Expected]:
+    case.change("request", lambda body: body.update(novel={"deep": [{"a": 1}, {"b": None}]}))
+    return [("member", "/request/body/novel", "/properties")]
+
+
+@plant
+def wrong_type_sent(case: Case) -> list[Expected]:
+    case.change("request", lambda body: body.update(prompt=5))
+    return [("type", "/request/body/prompt", "/prompt/type")]
+
+
+@plant
+def number_as_text_sent(case: Case) -> list[Expected]:
+    case.change("request", lambda body: body.update(duration="5"))
+    return [("type", "/request/body/duration", "/duration/type")]
+
+
+@plant
+def null_sent(case: Case) -> list[Expected]:
+    case.change("request", lambda body: body.update(prompt=None))
+    return [("type", "/request/body/prompt", "/prompt/type")]
+
+
+@plant
+def null_enum_sent(case: Case) -> list[Expected]:
+    case.change("request", lambda body: body.update(aspect_ratio=None))
+    return [("type", "/request/body/aspect_ratio", "/type")]
+
+
+@plant
+def required_not_sent(case: Case) -> list[Expected]:
+    case.change("request", lambda body: body.pop("prompt"))
+    return [("required", "/request/body/prompt", "/required")]
+
+
+@plant
+def renamed_sent(case: Case) -> list[Expected]:
+    case.change("request", lambda body: body.update(text=body.pop("prompt")))
+    return [
+        ("required", "/request/body/prompt", "/required"),
+        ("member", "/request/body/text", "/properties"),
+    ]
+
+
+@plant
+def too_long_sent(case: Case) -> list[Expected]:
+    case.change("request", lambda body: body.update(duration=99))
+    return [("maximum", "/request/body/duration", "/duration/maximum")]
+
+
+@plant
+def too_short_sent(case: Case) -> list[Expected]:
+    case.change("request", lambda body: body.update(duration=1))
+    return [("minimum", "/request/body/duration", "/duration/minimum")]
+
+
+@plant
+def new_choice_sent(case: Case) -> list[Expected]:
+    case.change("request", lambda body: body.update(aspect_ratio="5:7"))
+    return [("enum", "/request/body/aspect_ratio", "/enum")]
+
+
+@plant
+def extra_header_sent(case: Case) -> list[Expected]:
+    case.side("request")["headers"]["x-novel"] = "yes"
+    return [("header parameter", "/request/headers/x-novel", "/parameters")]
+
+
+@plant
+def extra_query_sent(case: Case) -> list[Expected]:
+    case.lines[0]["url"] += "?novel=1"
+    return [("query parameter", "/request/query/novel", "/parameters")]
+
+
+@plant
+def two_extra_queries_sent(case: Case) -> list[Expected]:
+    case.lines[0]["url"] += "?novel=1&other=x"
+    names = ("novel", "other")
+    return [("query parameter", f"/request/query/{name}", "/parameters") for name in names]
+
+
+@plant
+def other_content_type_sent(case: Case) -> list[Expected]:
+    case.side("request")["headers"]["content-type"] = "application/x-www-form-urlencoded"
+    return [("content type", "/request/headers/content-type", "/content")]
+
+
+@plant
+def nothing_sent(case: Case) -> list[Expected]:
+    case.side("request")["body"] = ""
+    return [("required", "/request/body", "/requestBody/required")]
+
+
+@plant
+def unknown_member(case: Case) -> list[Expected]:
+    case.change("response", lambda body: body.update(novel=[]))
+    return [("member", "/response/body/novel", "/properties")]
+
+
+@plant
+def unknown_member_of_an_odd_name(case: Case) -> list[Expected]:
+    case.change("response", lambda body: body.update({"a/b~c": "x"}))
+    return [("member", "/response/body/a~1b~0c", "/properties")]
+
+
+@plant
+def wrong_type(case: Case) -> list[Expected]:
+    case.change("response", lambda body: body.update(id=5))
+    return [("type", "/response/body/id", "/id/type")]
+
+
+@plant
+def null(case: Case) -> list[Expected]:
+    case.change("response", lambda body: body.update(id=None))
+    return [("type", "/response/body/id", "/id/type")]
+
+
+@plant
+def status_is_a_list(case: Case) -> list[Expected]:
+    case.change("response", lambda body: body.update(status=["done"]))
+    return [("type", "/response/body/status", "/status/type")]
+
+
+@plant
+def missing_required(case: Case) -> list[Expected] | None:
+    query = case.provider.contract.operation("get")
+    assert query is not None
+    schema = case.provider.contract.resolve(case.provider.contract.reply_schema(query, 200))
+    if "id" not in schema.get("required", ()):
+        return None
+    case.change("response", lambda body: body.pop("id"))
+    return [("required", "/response/body/id", "/required")]
+
+
+@plant
+def renamed(case: Case) -> list[Expected]:
+    case.change("response", lambda body: body.update(state=body.pop("status")))
+    found = [("member", "/response/body/state", "/properties")]
+    return (
+        found
+        if not required(case, "status")
+        else [("required", "/response/body/status", "/required"), *found]
+    )
+
+
+def required(case: Case, name: str) -> bool:
+    query = case.provider.contract.operation("get")
+    assert query is not None
+    return name in case.provider.contract.resolve(
+        case.provider.contract.reply_schema(query, 200)
+    ).get("required", ())
+
+
+@plant
+def new_status_word(case: Case) -> list[Expected]:
+    case.change("response", lambda body: body.update(status="hibernating"))
+    query = case.provider.contract.operation("get")
+    assert query is not None
+    schema = case.provider.contract.resolve(case.provider.contract.reply_schema(query, 200))
+    if "enum" in case.provider.contract.resolve(schema["properties"]["status"]):
+        return [("enum", "/response/body/status", "/enum")]
+    return [("status word", "/response/body/status", "/status/examples")]
+
+
+@plant
+def undocumented_status(case: Case) -> list[Expected]:
+    case.side("response")["status"] = 418
+    return [("status", "/response/status", "/responses")]
+
+
+@plant
+def page_in_the_place_of_an_error(case: Case) -> list[Expected]:
+    case.side("response").update(
+        status=500, headers={"content-type": "text/html; charset=utf-8"}, body="<html>"
+    )
+    return [("content type", "/response/headers/content-type", "/content")]
+
+
+@plant
+def page_in_the_place_of_a_job(case: Case) -> list[Expected]:
+    case.side("response").update(headers={"content-type": "text/html"}, body="<html>busy</html>")
+    return [("content type", "/response/headers/content-type", "/content")]
+
+
+@plant
+def new_error_code(case: Case) -> list[Expected]:
+    query = case.provider.contract.operation("get")
+    assert query is not None
+    bodies = [body for status, _, _, body in case.provider.contract.replies(query) if status == 500]
+    body = copy.deepcopy(bodies[0])
+    inner = body["error"] if isinstance(body.get("error"), dict) else body
+    inner["code"] = "flux_capacitor_empty"
+    case.side("response").update(status=500, headers=JSON, body=json.dumps(body))
+    place = "/error/code" if inner is not body else "/code"
+    return [("error code", f"/response/body{place}", "/examples")]
+
+
+@plant
+def error_without_its_envelope(case: Case) -> list[Expected]:
+    case.side("response").update(status=500, headers=JSON, body='["no"]')
+    return [("type", "/response/body", "/type")]
+
+
+@plant
+def undocumented_call(case: Case) -> list[Expected]:
+    url = case.provider.base_url + "/novel-voices"
+    answer = {
+        "status": 200,
+        "headers": JSON,
+        "body": '{"voices": [{"id": 1}, {"id": "x", "name": "y"}]}',
+    }
+    case.lines.append(
+        {"method": "GET", "url": url, "request": {"headers": {}, "body": None}, "response": answer}
+    )
+    return [("call", "/request", "/paths")]
+
+
+@plant
+def wrong_event(case: Case) -> list[Expected] | None:
+    return in_stream(case, lambda event: event.update(id=7), ("type", "/id", "/id/type"))
+
+
+@plant
+def novel_event(case: Case) -> list[Expected] | None:
+    return in_stream(case, lambda event: event.update(novel=7), ("member", "/novel", "/properties"))
+
+
+@plant
+def event_with_a_new_word(case: Case) -> list[Expected] | None:
+    return in_stream(
+        case,
+        lambda event: event.update(status="napping"),
+        ("status word", "/status", "/status/examples"),
+    )
+
+
+def in_stream(
+    case: Case, change: Callable[[JsonObject], Any], found: Expected
+) -> list[Expected] | None:
+    if case.provider not in STREAMING:
+        return None
+    line = copy.deepcopy(next(one for one in TRAFFIC[case.provider.id] if "/sse/" in one["url"]))
+    events = [
+        json.loads(text.removeprefix("data: "))
+        for text in line["response"]["body"].split("\n\n")
+        if text
+    ]
+    change(events[1])
+    line["response"]["body"] = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    case.lines.append(line)
+    kind, place, spec = found
+    return [(kind, f"/response/body/1{place}", spec)]

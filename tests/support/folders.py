@@ -1,0 +1,57 @@
+"""A test's folder says what the test costs: the cheap ones open no socket and start no process."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+FOLDERS: Final = ("unit", "laws", "simulated", "servers", "processes")
+"""From the cheapest to the dearest, which is the order in which they run."""
+QUICK: Final = frozenset({"unit", "laws", "simulated"})
+"""The folders of tests that stay in their process."""
+LEAVING: Final = frozenset(
+    {
+        *("socket.bind", "socket.connect", "socket.getaddrinfo"),
+        *("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"),
+    }
+)
+"""What Python tells its audit hooks when a socket is opened or a process is started."""
+
+
+def folder(path: Path) -> str | None:
+    """The folder of a test file, or None for a file that lies in none of them."""
+    return next((part for part in reversed(path.parts) if part in FOLDERS), None)
+
+
+def cheapest_first(items: list[pytest.Item]) -> list[pytest.Item]:
+    """The same items in the order of their folders."""
+    ranks = {name: rank for rank, name in enumerate(FOLDERS)}
+    return sorted(items, key=lambda item: ranks.get(folder(item.path) or "", len(ranks)))
+
+
+class Exits:
+    """Notes how a test leaves its process."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+        sys.addaudithook(self.hear)
+
+    def hear(self, event: str, _: tuple[Any, ...]) -> None:
+        """Note an event of the interpreter."""
+        if event in LEAVING:
+            self.seen.add(event)
+
+    def begin(self) -> None:
+        """Forget what earlier tests did."""
+        self.seen.clear()
+
+    def complaint(self, path: Path) -> str | None:
+        """What is wrong with the place of a test that did what was noted."""
+        place = folder(path)
+        if place not in QUICK or not self.seen:
+            return None
+        events = ", ".join(sorted(self.seen))
+        return f"{events}: a test in tests/{place} opens no socket and starts no process"

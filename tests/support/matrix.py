@@ -1,0 +1,114 @@
+"""Tests over several axes, such as vendor x fault x client.
+
+A test with `@pytest.mark.matrix("vendor", "fault")` runs with a covering sample of its parameters:
+every vendor and every fault is in it, but not every fault at every vendor. Which of them meet is
+drawn from a seed, which is the commit. `scripts/matrix` runs every combination.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from functools import cache
+from operator import attrgetter
+from typing import Final
+
+import pytest
+
+from .paths import ROOT
+
+WHOLE: Final = "POLYREEL_MATRIX"
+"""The variable that asks for every combination where it is `whole`; scripts/matrix sets it."""
+SEED: Final = "POLYREEL_SEED"
+"""The variable that repeats the sample of another commit."""
+Value = tuple[str, object]
+"""An axis, and one of its values."""
+
+
+def sample(items: list[pytest.Item]) -> list[pytest.Item]:
+    """The items without those that the covering sample leaves out, in the same order."""
+    tables: dict[str, list[pytest.Function]] = {}
+    for item in items:
+        if isinstance(item, pytest.Function) and axes_of(item) and not whole():
+            tables.setdefault(f"{item.path.name} {item.originalname}", []).append(item)
+    left = set[pytest.Item]()
+    for name, cases in tables.items():
+        chosen = covering([values_of(case) for case in cases], f"{seed()} {name}")
+        left |= {*cases} - {cases[index] for index in chosen}
+    return [item for item in items if item not in left]
+
+
+def axes_of(case: pytest.Item) -> list[str]:
+    """The axes that the marker of a test names."""
+    return [axis for mark in case.iter_markers("matrix") for axis in mark.args]
+
+
+def values_of(case: pytest.Function) -> frozenset[Value]:
+    """The values that a test has on its axes.
+
+    An axis is a parameter, such as `vendor`; an attribute of one, such as `one.provider.id`; or
+    `class`, the class of a test that several classes inherit. `scene+fault` is one axis, whose
+    values are all pairs.
+    """
+    return frozenset(
+        (axis, tuple(_value(case, part) for part in axis.split("+"))) for axis in axes_of(case)
+    )
+
+
+def _value(case: pytest.Function, part: str) -> object:
+    if part == "class":
+        return case.cls
+    name, _, path = part.partition(".")
+    value = case.callspec.params[name]
+    # Parameters are told apart by their identity, since some cannot be hashed.
+    return attrgetter(path)(value) if path else id(value)
+
+
+def covering(cases: list[frozenset[Value]], drawn_from: str) -> list[int]:
+    """The positions of a few cases that together have every value that any case has.
+
+    Where the cases are all combinations of some axes, these are as many as the longest axis has
+    values.
+    """
+    order = random.Random(drawn_from).sample(range(len(cases)), len(cases))
+    missing = set[Value]().union(*cases)
+    chosen: list[int] = []
+    while missing:
+        best = max(order, key=lambda index: len(cases[index] & missing))
+        missing -= cases[best]
+        chosen.append(best)
+    return chosen
+
+
+def shared(examples: int, vendors: int) -> int:
+    """How many of a test's examples each vendor gets: all in the whole matrix, else a share.
+
+    So the sample costs the same however many vendors there are.
+    """
+    return examples if whole() else -(-examples // vendors)
+
+
+def whole() -> bool:
+    """Whether every combination is run."""
+    return os.environ.get(WHOLE) == "whole"
+
+
+@cache
+def seed() -> str:
+    """What the sample is drawn from: the variable, else the commit; without Git always the same."""
+    if given := os.environ.get(SEED):
+        return given
+    command = ["git", "rev-parse", "--short=12", "HEAD"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError:
+        return "none"
+    return done.stdout.strip() or "none"
+
+
+def told() -> str:
+    """What is run, and how the same is run again."""
+    if whole():
+        return "matrix: every combination"
+    return f"matrix: a covering sample; {SEED}={seed()} repeats it, scripts/matrix runs all"

@@ -1,0 +1,180 @@
+"""Matrix, difference, advice and drift: derived from routes and specs, so they are checked against
+plans.
+"""
+
+import json
+from typing import Any
+
+import pytest
+from polyreel.plans.capabilities import capabilities
+from polyreel.plans.comparison import advise, cell, difference, drift, matrix
+from polyreel.plans.planning import plan
+from polyreel.providers.base.contract import Contract
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import all_providers
+from polyreel.testing.laws import planned
+from support.requests import EXAMPLES, ROUTE_IDS, ROUTES
+
+PROVIDERS = list(all_providers().values())
+
+
+def changed(provider: Provider, schema: str, change: Any) -> Contract:
+    """The vendor's contract with one schema changed."""
+    document = json.loads(json.dumps(provider.contract.document))
+    named = document["components"]["schemas"][schema]
+    named["properties"] = {
+        name: provider.contract.resolve(child) for name, child in named["properties"].items()
+    }
+    named["properties"] = json.loads(json.dumps(named["properties"]))
+    change(named)
+    return Contract(document)
+
+
+def test_the_matrix_has_every_route_once() -> None:
+    """Every workflow has a sheet, every vendor and model a column of it."""
+    columns = [(sheet.workflow, *column) for sheet in matrix() for column in sheet.columns]
+    routes = {(route.workflow, provider.id, route.model) for provider, route in ROUTES}
+    assert set(columns) == routes
+    assert len(columns) == len(routes)
+    assert all(len(cells) == len(sheet.columns) for sheet in matrix() for _, cells in sheet.rows)
+
+
+@pytest.mark.parametrize(("provider", "route"), ROUTES, ids=ROUTE_IDS)
+def test_cells_tell_the_truth(provider: Provider, route: Any) -> None:
+    """A field that a cell calls not offered is refused by the plan, with the cell's note as the
+    reason.
+    """
+    bases = ({**request, "model": route.model} for request in EXAMPLES.values())
+    base = next(request for request in bases if not planned(request, provider, route).refused)
+    for item in capabilities(provider, route):
+        if not item.offered:
+            made = planned({**base, item.field: SAMPLES.get(item.field, "x")}, provider, route)
+            assert item.field in {problem.field for problem in made.problems}
+            assert cell(item) == "-"
+
+
+SAMPLES: dict[str, Any] = {
+    "duration": 5,
+    "aspect_ratio": "16:9",
+    "resolution": "720p",
+    "audio": True,
+    "keep_source_audio": True,
+    "guidance_scale": 0.5,
+    "watermark": True,
+    "callback_url": "https://example.com/hook",
+    "elements": ["7"],
+    "shots": [{"prompt": "x"}],
+    "shot_mode": "automatic",
+    "character_orientation": "image",
+    "reference_images": ["https://example.com/a.png"],
+    **dict.fromkeys(("first_frame", "last_frame", "character_image"), "https://example.com/a.png"),
+    **dict.fromkeys(
+        ("source_video", "reference_video", "motion_video"), "https://example.com/a.mp4"
+    ),
+}
+
+
+def test_a_vendor_does_not_differ_from_itself() -> None:
+    """The difference of a vendor and itself is nothing."""
+    for provider in PROVIDERS:
+        assert list(difference(provider, provider)) == []
+
+
+def test_difference_tells_losses_both_ways() -> None:
+    """What is lost one way is gained the other way."""
+    for one in PROVIDERS:
+        for other in PROVIDERS:
+            lost = {
+                (d.model, d.workflow, d.field)
+                for d in difference(one, other)
+                if d.kind == "field lost"
+            }
+            gained = {
+                (d.model, d.workflow, d.field)
+                for d in difference(other, one)
+                if d.kind == "field gained"
+            }
+            assert lost == gained
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_advice_agrees_with_plans(name: str) -> None:
+    """The first advice is a vendor that serves the request, if any does."""
+    found = advise(EXAMPLES[name])
+    assert {advice.vendor for advice in found} == set(all_providers())
+    served = any(not plan(EXAMPLES[name], provider).refused for provider in PROVIDERS)
+    assert (not found[0].refused) == served
+
+
+CHANGES: list[tuple[str, Any, str, str]] = [
+    (
+        "narrower",
+        lambda s: s["properties"]["duration"].update(maximum=4),
+        "duration",
+        "range narrowed",
+    ),
+    (
+        "wider",
+        lambda s: s["properties"]["duration"].update(maximum=99),
+        "duration",
+        "range widened",
+    ),
+    ("gone", lambda s: s["properties"].pop("aspect_ratio"), "aspect_ratio", "field lost"),
+    ("new", lambda s: s["properties"].update(seed={"type": "integer"}), "", "field gained"),
+    (
+        "default",
+        lambda s: s["properties"]["duration"].update(default=9),
+        "duration",
+        "default changed",
+    ),
+    ("required", lambda s: s["required"].append("duration"), "duration", "now required"),
+    ("optional", lambda s: s.update(required=[]), "prompt", "no longer required"),
+    (
+        "retyped",
+        lambda s: s["properties"]["duration"].update(type="string"),
+        "duration",
+        "range narrowed",
+    ),
+    (
+        "word gone",
+        lambda s: s["properties"]["aspect_ratio"]["enum"].pop(),
+        "aspect_ratio",
+        "range narrowed",
+    ),
+    (
+        "word added",
+        lambda s: s["properties"]["aspect_ratio"]["enum"].append("4:3"),
+        "aspect_ratio",
+        "range widened",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "field", "kind"), CHANGES, ids=[change[0] for change in CHANGES]
+)
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.id)
+def test_drift_names_the_shared_field(
+    provider: Provider, name: str, change: Any, field: str, kind: str
+) -> None:
+    """A changed spec is told in shared fields and routes, and nothing else is."""
+    route = next(r for r in provider.routes if r.workflow == "text-to-video")
+    if name == "optional" and "prompt" not in provider.contract.schema(route.schema)["required"]:
+        return
+    found = list(drift(provider, provider.contract, changed(provider, route.schema, change)))
+    touched = {r.workflow for r in provider.routes if r.schema == route.schema}
+    assert {item.workflow for item in found} == touched
+    assert (field, kind) in {(item.field.split(", ")[0], item.kind) for item in found}
+    assert all(item.breaking for item in found if item.kind == "range narrowed")
+
+
+def test_no_drift_without_a_change() -> None:
+    """A spec does not drift from itself; a call or schema that is gone takes its routes along."""
+    for provider in PROVIDERS:
+        assert list(drift(provider, provider.contract, provider.contract)) == []
+        document = json.loads(json.dumps(provider.contract.document))
+        document["paths"].pop(provider.routes[0].operation.PATH)
+        gone = list(drift(provider, provider.contract, Contract(document)))
+        assert {item.kind for item in gone} == {"route lost"}
+        document["components"]["schemas"].pop(provider.routes[0].schema)
+        assert next(drift(provider, provider.contract, Contract(document))).kind == "route lost"

@@ -1,0 +1,109 @@
+"""The flows that wait for many jobs, driven by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polyreel.errors import TransportError, VendorError
+from polyreel.flows import Flow, Now, Paused, Reply, Send, Sleep, Step, at_once
+from polyreel.providers.base.registry import get_provider
+from support.fleet import by_survey
+
+
+def test_a_flow_at_once_says_how_long_it_would_wait() -> None:
+    """Everything before that happens, and the flow is closed."""
+    closed = []
+
+    def flow() -> Flow[str]:
+        try:
+            yield Now()
+            yield Sleep(7.0, jitter=0.5)
+            return "never"
+        finally:
+            closed.append(True)
+
+    driven = at_once(flow())
+    assert isinstance(driven.send(None), Now)
+    with pytest.raises(Paused) as caught:
+        driven.send(1.0)
+    assert caught.value.seconds == 7.0
+    assert closed == [True]
+
+
+def test_a_flow_at_once_hears_of_failures_and_gives_its_result() -> None:
+    """As if it were driven itself."""
+
+    def flow() -> Flow[str]:
+        try:
+            yield Now()
+        except TransportError as error:
+            return str(error)
+        return "nothing was thrown in"
+
+    driven = at_once(flow())
+    driven.send(None)
+    with pytest.raises(StopIteration) as stop:
+        driven.throw(TransportError("lost", sent=True))
+    assert stop.value.value == "lost"
+
+
+TEXTS = st.text(st.characters(exclude_categories=[]), max_size=6)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**18), 10**18)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(value=JSON, ascii_only=st.booleans())
+def test_an_answer_is_read_as_it_stands(value: Any, ascii_only: bool) -> None:
+    """The quick way and the careful one tell the same, and what they tell can be written in
+    UTF-8.
+    """
+    content = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    told = Reply(200, {}, content).json()
+    json.dumps(told, ensure_ascii=False, allow_nan=False).encode()
+    if not any("\ud800" <= letter <= "\udfff" for letter in json.dumps(value, ensure_ascii=False)):
+        assert told == value
+
+
+ITEMS: st.SearchStrategy[Any] = st.lists(
+    st.none()
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "id": st.sampled_from(["a", "b", "c", "", None, 1, []]),
+            "status": st.sampled_from(["completed", "processing", "failed", "?", None, 3, {}]),
+            "results": st.sampled_from([["https://x.example/1"], [], None, 1, {}]),
+        },
+    ),
+    max_size=5,
+)
+
+
+@by_survey
+@given(body=st.one_of(JSON, ITEMS, st.fixed_dictionaries({"data": st.one_of(ITEMS, JSON)})))
+def test_what_is_told_of_several_is_of_those_asked_about(vendor: str, body: Any) -> None:
+    """Whatever stands in the answer: facts of those, with their ids and words, or a VendorError."""
+    flow = get_provider(vendor).ask_about(["a", "b"], None)
+    step: Step = next(flow)
+    assert isinstance(step, Send)
+    assert not step.paid
+    told: Mapping[str, Any] = {}
+    try:
+        flow.send(Reply(200, {}, json.dumps(body).encode()))
+    except StopIteration as stop:
+        told = stop.value
+    except VendorError:
+        return
+    assert set(told) <= {"a", "b"}
+    assert all(facts.id == task and facts.word is not None for task, facts in told.items())

@@ -1,0 +1,70 @@
+"""Every example request at every vendor: the exact plan, compared with the one on record."""
+
+import json
+from typing import Any
+
+import pytest
+from polyreel.mapping.workflows import WORKFLOWS
+from polyreel.plans.planning import plan
+from polyreel.providers.base.registry import all_providers
+from support.paths import TESTS
+from support.requests import EXAMPLES
+
+RECORDS = TESTS / "plans"
+
+
+def summary(request: dict[str, Any], vendor: str) -> dict[str, Any]:
+    """What a plan says, as it is recorded."""
+    made = plan(request, vendor)
+    if made.refused:
+        return {
+            "workflow": made.workflow,
+            "refused": [violation.message for violation in made.violations],
+        }
+    verdicts = [f"{v.source or '-'} -> {v.target or '-'}: {v.verdict}" for v in made.verdicts]
+    return {
+        "model": made.model,
+        "workflow": made.workflow,
+        "call": f"{made.method} {made.url}",
+        "body": made.body,
+        "verdicts": verdicts,
+    }
+
+
+@pytest.mark.parametrize("vendor", list(all_providers()))
+def test_plans_are_as_recorded(vendor: str, pytestconfig: pytest.Config) -> None:
+    """A change in any plan is seen, and wanted."""
+    found = {name: summary(request, vendor) for name, request in EXAMPLES.items()}
+    path = RECORDS / f"{vendor}.json"
+    if pytestconfig.getoption("--update-plans"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert found == json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_examples_cover_every_workflow_at_every_vendor_that_serves_it() -> None:
+    """For each vendor and workflow there is an example that it accepts."""
+    served = {
+        (vendor, route.workflow)
+        for vendor, provider in all_providers().items()
+        for route in provider.routes
+    }
+    shown = set()
+    for request in EXAMPLES.values():
+        for vendor in all_providers():
+            made = plan(request, vendor)
+            if not made.refused:
+                shown.add((vendor, made.workflow))
+    assert shown == served
+
+
+def test_every_video_workflow_has_two_vendors() -> None:
+    """Nobody is married to one vendor."""
+    for workflow in WORKFLOWS:
+        vendors = {
+            vendor
+            for vendor, p in all_providers().items()
+            for route in p.routes
+            if route.workflow == workflow
+        }
+        assert len(vendors) >= (1 if workflow == "generate-image" else 2)
