@@ -3,13 +3,16 @@
 Whatever any test does, no key shows up anywhere.
 """
 
+import inspect
 import os
 import re
 from collections.abc import Generator, Iterator
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 from support import folders, matrix
+from support.waiting import HANGS
 from support.webhooks import OTHER_SECRET, SECRET
 
 settings.register_profile(
@@ -19,6 +22,10 @@ settings.register_profile(
     "full", max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck)
 )
 settings.load_profile(os.environ.get("POLYREEL_LAWS", "ci"))
+
+# httpx gives up after 5 seconds of silence, which on a slow machine says nothing of the server.
+for wait in ("connect", "read", "write", "pool"):
+    setattr(inspect.signature(httpx.get).parameters["timeout"].default, wait, HANGS)
 
 SECRETS = [secret.removeprefix("whsec_") for secret in (SECRET, OTHER_SECRET)]
 SHOWN = re.compile("|".join(["sk-" + "canary", *map(re.escape, SECRETS)]), re.IGNORECASE)

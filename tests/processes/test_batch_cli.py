@@ -8,13 +8,14 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.cli import LEDGER, VENDORS, Command, environment, read_terminal, stranger
+from support.waiting import HANGS, until
 
 CLIP: dict[str, Any] = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
 
@@ -45,6 +46,11 @@ def start(folder: Path, **streams: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=folder, env=environment(), **streams)
 
 
+def remembered(process: subprocess.Popen[bytes], memory: Path, before: int) -> bool:
+    """Whether a job more is billed, or the process has ended."""
+    return process.poll() is not None or (memory.exists() and memory.stat().st_size > before)
+
+
 def test_killed_and_interrupted(cli: Command, tmp_path: Path) -> None:
     """Ctrl-C exits 130, SIGTERM 143, and the same command goes on, also after SIGKILL: nothing is
     billed twice.
@@ -59,15 +65,14 @@ def test_killed_and_interrupted(cli: Command, tmp_path: Path) -> None:
     for number, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)):
         before = memory.stat().st_size if memory.exists() else 0
         process = start(tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while process.poll() is None and (not memory.exists() or memory.stat().st_size <= before):
-            time.sleep(0.005)
+        until(partial(remembered, process, memory, before))
         process.send_signal(number)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=HANGS)
         assert process.returncode == code, err
         assert b"Traceback" not in err
         assert (b"the same command again goes on" in err) == (code > 0)
     process = start(tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.communicate(timeout=60)
+    process.communicate(timeout=2 * HANGS)
     tasks = [json.loads(line) for line in memory.read_text().splitlines() if line]
     billed = Counter(json.dumps(task["body"], sort_keys=True) for task in tasks)
     assert set(billed.values()) == {1}
@@ -88,6 +93,6 @@ def test_a_bar_on_a_terminal(cli: Command, tmp_path: Path) -> None:
     while piece := read_terminal(parent):
         shown += piece
     os.close(parent)
-    assert process.wait(30) == 0
+    assert process.wait(HANGS) == 0
     assert b"4/4" in shown
     assert b"saved 4" in shown

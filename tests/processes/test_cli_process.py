@@ -21,6 +21,7 @@ from support.cli import (
     read_terminal,
     stranger,
 )
+from support.waiting import HANGS
 
 CLIP = ("generate", "a cat walking through neon rain", "--duration", "5", "--aspect-ratio", "9:16")
 
@@ -85,7 +86,7 @@ def test_a_reader_that_went_away_is_no_trouble(tmp_path: Path) -> None:
         assert (found.code, found.err) == (0, "")
     shell = ["sh", "-c", f"exec {sys.executable} -m polyreel models >&-"]
     closed = subprocess.run(
-        shell, cwd=tmp_path, env=environment(), capture_output=True, timeout=60, check=False
+        shell, cwd=tmp_path, env=environment(), capture_output=True, timeout=HANGS, check=False
     )
     assert (closed.returncode, closed.stderr) == (0, b"")
     if Path("/dev/full").exists():
@@ -129,12 +130,12 @@ def test_the_server_answers_and_stops(tmp_path: Path) -> None:
         lines = iter(server.stdout.readline, "}\n")
         document: Any = json.loads("".join(lines) + "}")
         assert list(document["vendors"]) == VENDORS
-        with urllib.request.urlopen(document["url"], timeout=10) as reply:
+        with urllib.request.urlopen(document["url"], timeout=HANGS) as reply:
             assert json.load(reply)["billed"] == 0
         port = document["url"].rpartition(":")[2]
         second = process("simulate", "--port", port, cwd=tmp_path)
         server.send_signal(signal.SIGINT)
-        out, err = server.communicate(timeout=3)
+        out, err = server.communicate(timeout=HANGS)
     assert (second.code, second.out) == (2, "")
     assert f"--port: {port}" in second.err.replace("'", "")
     assert (server.returncode, out) == (0, "")

@@ -18,6 +18,7 @@ from support.crash import REFERENCE, REQUEST, SPEED, client
 from support.faults import Kind, every_kind, every_vendor
 from support.ledgers import database
 from support.paths import TESTS
+from support.waiting import HANGS
 
 STEPS = ("Find", "Intend", "Submit", "Settle", "Poll", "Keep", "Fetch", "KeepFile")
 POINTS = [f"{moment} {step}" for step in STEPS for moment in ("before", "after")]
@@ -29,7 +30,7 @@ def crash(
     """Generate a clip in a process that dies at a point."""
     command = [sys.executable, "-m", "support.crash", url, vendor, kind, str(folder), at]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, cwd=TESTS, check=False
+        command, capture_output=True, text=True, timeout=2 * HANGS, cwd=TESTS, check=False
     )
 
 
@@ -90,7 +91,9 @@ def test_a_process_killed_anywhere_costs_nothing(
                     made.generate(REQUEST, vendor, output=tmp_path, reference=REFERENCE)
                 assert simulator.bill.count() <= 1
                 return
-            job = made.generate(REQUEST, vendor, output=tmp_path, reference=REFERENCE, timeout=600)
+            job = made.generate(
+                REQUEST, vendor, output=tmp_path, reference=REFERENCE, timeout=HANGS * SPEED
+            )
             assert simulator.bill.count() == 1
             assert [entry.state for entry in made.jobs()] == ["saved"]
             output = next(iter(job.outputs or []))

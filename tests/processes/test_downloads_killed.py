@@ -4,14 +4,14 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 from polyreel.drivers import downloads
-from support.hosts import FILM, HALF, LAST, Host, Server, Way, handler_for, part, whole
+from support.hosts import FILM, HALF, LAST, Host, Server, Way, arrived, handler_for, part, whole
+from support.waiting import HANGS, until
 
 # --- a host of files ------------------------------------------------------------------------------
 
@@ -26,13 +26,12 @@ def running() -> Iterator[Host]:
         yield host
         host.over.set()
         server.shutdown()
-        thread.join(5)
+        thread.join(HANGS)
 
 
 @pytest.fixture
-def host(running: Host, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Host:
-    end = request.node.callspec.params.get("end") if hasattr(request.node, "callspec") else None
-    monkeypatch.setattr(downloads, "STALLED_SECONDS", 0.3 if end == "stall" else 5.0)
+def host(running: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
+    running.give = lambda seconds: monkeypatch.setattr(downloads, "STALLED_SECONDS", seconds)
     running.play()
     return running
 
@@ -63,10 +62,7 @@ def test_a_process_that_is_killed_loses_little(host: Host, position: int, tmp_pa
     """The next one goes on from what reached the disk."""
     host.play(Way(stop=position, end="stall"))
     with start(host, tmp_path) as process:
-        waiting = time.monotonic() + 20
-        while not (part(tmp_path).exists() and part(tmp_path).stat().st_size > position - 10_000):
-            assert time.monotonic() < waiting
-            time.sleep(0.01)
+        until(lambda: arrived(tmp_path) > position - 10_000)
         process.send_signal(signal.SIGKILL)
         process.communicate()
     (left,) = tmp_path.iterdir()
@@ -74,7 +70,7 @@ def test_a_process_that_is_killed_loses_little(host: Host, position: int, tmp_pa
     assert (left, left.read_bytes()) == (part(tmp_path), FILM[:here])
     host.play()
     with start(host, tmp_path) as process:
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=HANGS)
     assert (out.strip(), err) == (str(len(FILM)), "")
     whole(tmp_path)
     assert host.asked == [None, f"bytes={here}-"]

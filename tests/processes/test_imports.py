@@ -17,3 +17,10 @@ def test_importing_polyreel_loads_no_http_library() -> None:
 def _python(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+def test_pydantic_is_imported_for_a_price_file_only() -> None:
+    """A command without one starts without it."""
+    code = "import sys, polyreel.money.book; print('pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

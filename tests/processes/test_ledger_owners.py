@@ -14,6 +14,7 @@ import pytest
 from polyreel.ledger.events import Claim, Intend, Settle
 from polyreel.ledger.sqlite import Ledger
 from support.ledgers import NOW, ROUNDS, WORKERS, compete, hold, job, submission
+from support.waiting import HANGS
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_a_killed_process_owns_nothing(ledger: Ledger, path: Path, sending: bool
     ready = context.Event()
     process = context.Process(target=hold, args=(path, None if sending else entry, ready))
     process.start()
-    assert ready.wait(30)
+    assert ready.wait(HANGS)
     assert ledger.entries()[-1].owned
     assert process.pid
     os.kill(process.pid, signal.SIGKILL)
@@ -66,7 +67,7 @@ def test_many_workers_one_owner(ledger: Ledger, path: Path) -> None:
     ]
     for process in processes:
         process.start()
-    wins = [win for _ in processes for win in results.get(timeout=60)]
+    wins = [win for _ in processes for win in results.get(timeout=2 * HANGS)]
     for process in processes:
         process.join()
     assert len(wins) > ROUNDS

@@ -14,6 +14,7 @@ import pytest
 from polyreel.ledger.sqlite import Ledger
 from polyreel.providers.base.registry import all_providers
 from support.cli import LEDGER, environment, process
+from support.waiting import HANGS
 from support.webhooks import HOOKED, OTHER_SECRET, SECRET, SIGNED, signed
 
 
@@ -54,7 +55,7 @@ def test_the_command_takes_webhooks_until_it_is_stopped(
             )
             listening.send_signal(number)
             err = listening.stderr.read()
-            assert listening.wait(20) == 0
+            assert listening.wait(HANGS) == 0
         assert f"{vendor} {job.id}: failed, applied" in err
         assert "Traceback" not in err
         assert ledger.entries()[0].state == "failed"
@@ -70,7 +71,7 @@ def test_a_missing_secret_is_told(tmp_path: Path) -> None:
         lines = [listening.stderr.readline() for _ in range(len(HOOKED) + len(SIGNED))]
         listening.send_signal(signal.SIGINT)
         listening.stderr.read()
-        assert listening.wait(20) == 0
+        assert listening.wait(HANGS) == 0
     for vendor in SIGNED:
         webhook = all_providers()[vendor].webhook
         assert webhook

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Final
@@ -13,6 +13,7 @@ from typing import Final
 import httpx
 import pytest
 from support.loopback import GET, HALVES, Server, ending
+from support.waiting import HANGS
 
 SERVE: Final = """
 import signal, sys, time
@@ -21,7 +22,9 @@ from polyreel.simulator import http as loopback
 from polyreel.flows import Answer
 
 def handler(request):
-    time.sleep(0.5 if request.target == "/slow" else 0)
+    if request.target == "/slow":
+        print("slow", flush=True)
+        time.sleep(0.5)
     return Answer(200, {{}}, b"done", "drip" if request.target == "/drip" else "whole")
 
 mine = lambda *_: None
@@ -29,7 +32,7 @@ signal.signal(signal.SIGTERM, mine)
 before = signal.getsignal(signal.SIGINT)
 bound = loopback.listen(0)
 print(bound.getsockname()[1], flush=True)
-number = loopback.serve(bound, handler)
+number = loopback.serve(bound, handler, loopback.Limits(graceful_seconds=60))
 after = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)]
 print(number, after[0] is mine, after[1] is before, bound.fileno())
 """
@@ -47,13 +50,15 @@ def test_a_process_ends_when_it_is_told(number: signal.Signals) -> None:
         ExitStack() as stack,
     ):
         assert process.stdout is not None
-        server = Server(f"http://127.0.0.1:{process.stdout.readline().strip()}", [])
+        server = Server(
+            f"http://127.0.0.1:{process.stdout.readline().strip()}", [], threading.Event()
+        )
         assert httpx.get(server.url).text == "done"
         for start in (*HALVES, ending("drip"), GET):
             stack.enter_context(server.connect(start))
-        slow = pool.submit(httpx.get, f"{server.url}/slow")
-        time.sleep(0.3)
+        slow = pool.submit(httpx.get, f"{server.url}/slow", timeout=HANGS)
+        assert process.stdout.readline() == "slow\n"
         process.send_signal(number)
-        out, said = process.communicate(timeout=5)
+        out, said = process.communicate(timeout=HANGS)
         assert slow.result().text == "done"
     assert (process.returncode, out, said) == (0, f"{int(number)} True True -1\n", "")

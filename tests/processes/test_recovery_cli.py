@@ -16,6 +16,7 @@ from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import RunningClock, Simulator, server
 from support.cli import CANARY, FIRST, LEDGER, VENDORS, Outcome, environment, process
+from support.waiting import HANGS
 
 CLIP = ("generate", "a cat", "--duration", "3", "--resolution", "720p", "--no-audio")
 UNFINDABLE = next(
@@ -122,7 +123,7 @@ def test_a_lost_answer_of_a_live_job_names_a_live_command(tmp_path: Path) -> Non
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_command_loses_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C exits 130, SIGTERM 143; both say what to type next, and that finishes the job."""
-    with server.running(Simulator(clock=RunningClock(1))) as url:
+    with server.running(Simulator(clock=RunningClock(0.01))) as url:
         env = environment(
             **{all_providers()[MOVABLE].base_url_variable or "": url + server.mounts()[MOVABLE]}
         )
@@ -134,7 +135,7 @@ def test_an_interrupted_command_loses_nothing(tmp_path: Path, number: signal.Sig
         assert "queued" in running.stderr.readline()
         running.send_signal(number)
         rest = running.stderr.read()
-        assert running.wait(20) == 128 + number, rest
+        assert running.wait(HANGS) == 128 + number, rest
         running.stderr.close()
     assert "Traceback" not in rest
     with Ledger(tmp_path / LEDGER) as ledger:

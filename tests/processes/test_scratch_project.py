@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.paths import DOCS
+from support.waiting import HANGS
 
 PAGE = (DOCS / "testing.md").read_text(encoding="utf-8")
 BLOCKS = {
@@ -28,7 +29,7 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """pytest in a folder, as a user calls it."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *LOADED, *options]
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=2 * HANGS
     )
 
 

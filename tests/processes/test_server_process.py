@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import httpx
@@ -29,6 +28,7 @@ from support.server import (
     seeds,
     status_query,
 )
+from support.waiting import HANGS, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def test_curl_itself_is_served(shared: Running, one: Curl) -> None:
         "--write-out",
         "\n%{http_code}",
     ]
-    done = subprocess.run(command, capture_output=True, check=True, timeout=20)
+    done = subprocess.run(command, capture_output=True, check=True, timeout=HANGS)
     content, _, status = done.stdout.rpartition(b"\n")
     assert_accepted(shared, one, int(status), content)
 
@@ -112,16 +112,15 @@ def test_a_process_serves_until_it_is_interrupted(number: int, last: str) -> Non
         url = f"http://127.0.0.1:{process.stdout.readline().strip()}"
         provider = PROVIDERS[0]
         one, mount = example(provider), url + server.mounts()[provider.id]
-        reply = httpx.post(mount + one.operation.path, json=one.body, headers=KEY, timeout=20)
+        reply = httpx.post(mount + one.operation.path, json=one.body, headers=KEY, timeout=HANGS)
         facts = provider.read(Reply(reply.status_code, {}, reply.content))
         path = path_of(status_query(provider), str(facts.id))
-        deadline = time.monotonic() + 10
-        while facts.status != "succeeded" and time.monotonic() < deadline:
-            time.sleep(0.05)
-            facts = provider.read(
-                Reply(200, {}, httpx.get(f"{url}/{provider.id}{path}", headers=KEY).content)
-            )
+
+        def status() -> str:
+            reply = httpx.get(f"{url}/{provider.id}{path}", headers=KEY)
+            return provider.read(Reply(200, {}, reply.content)).status
+
+        until(lambda: status() == "succeeded")
         process.send_signal(number)
-        out, said = process.communicate(timeout=10)
-    assert facts.status == "succeeded"
+        out, said = process.communicate(timeout=HANGS)
     assert (process.returncode, out, said) == (0, last, "")

@@ -25,8 +25,10 @@ from polyreel.providers.base.provider import Provider
 from polyreel.simulator import faultfile, http
 from standardwebhooks import Webhook
 from support.cli import environment
+from support.guests import closed
 from support.paths import DOCS
 from support.server import KEY, PROVIDERS, example, path_of, status_query
+from support.waiting import HANGS, until
 from support.webhooks import SECRET, SIGNED
 
 VENDORS = [provider.id for provider in PROVIDERS]
@@ -53,14 +55,16 @@ class Process:
 
     def look(self, name: str) -> Any:
         """What a GET of the control API shows."""
-        reply = httpx.get(self.document["control"] + name, timeout=10)
+        reply = httpx.get(self.document["control"] + name, timeout=HANGS)
         assert reply.status_code == 200
         return reply.json()
 
     def change(self, name: str, body: Any = None) -> Any:
         """A POST of the control API."""
         headers = {"Authorization": f"Bearer {self.document['token']}"}
-        reply = httpx.post(self.document["control"] + name, json=body, headers=headers, timeout=20)
+        reply = httpx.post(
+            self.document["control"] + name, json=body, headers=headers, timeout=HANGS
+        )
         assert reply.status_code == 200, reply.text
         return reply.json()
 
@@ -110,7 +114,7 @@ def simulating(folder: Path, *options: str) -> Iterator[Process]:
             yield Process(process, json.loads(printed + "}"))
         finally:
             process.send_signal(signal.SIGTERM)
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=HANGS)
     assert (process.returncode, out, err.splitlines()[-1]) == (0, "", "stopped"), err
     assert "Traceback" not in err
     assert "error" not in err
@@ -198,14 +202,15 @@ def test_a_file_sets_up_the_vendors(played: Process, provider: Provider) -> None
 def test_vendor_latency_and_seed(tmp_path: Path) -> None:
     """One vendor answers, late, with the ids of the seed; options go before the file."""
     (tmp_path / "f.toml").write_text(
-        f'seed = 1\nlatency = 20\nvendors = ["{OTHER}"]\n', encoding="utf-8"
+        f'seed = 1\nlatency = 60\nvendors = ["{OTHER}"]\n', encoding="utf-8"
     )
     options = ("--faults", "f.toml", "--vendor", FIRST, "--latency", "0.3-0.4", "--seed", "5")
     with simulating(tmp_path, *options) as one:
         assert list(one.document["vendors"]) == [FIRST]
         begin = time.monotonic()
-        job = one.job(BY_ID[FIRST])
-        assert 0.3 < time.monotonic() - begin < 3
+        job = BY_ID[FIRST].read(Reply(200, {}, one.submit(BY_ID[FIRST], timeout=HANGS).content)).id
+        assert 0.3 < time.monotonic() - begin < 60
+        assert job is not None
         reply = httpx.get(f"{one.url}/{OTHER}/v1")
         assert (reply.status_code, reply.json()["message"]) == (
             404,
@@ -263,7 +268,7 @@ def test_signed_webhooks_reach_a_receiver(played: Process, vendor: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_when_told(tmp_path: Path, number: signal.Signals) -> None:
     """At once, with guests in the house and a late answer under way; the exit code is 0."""
-    command = [sys.executable, "-m", "polyreel", "simulate", "--port", "0", "--latency", "60"]
+    command = [sys.executable, "-m", "polyreel", "simulate", "--port", "0", "--latency", "600"]
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
     ) as process:
@@ -281,14 +286,13 @@ def test_it_stops_when_told(tmp_path: Path, number: signal.Signals) -> None:
             half.sendall(b"GET / HT")
             one = example(PROVIDERS[0])
             url = told[FIRST] + one.operation.path
-            late = pool.submit(httpx.post, url, json=one.body, headers=KEY, timeout=30)
-            while httpx.get(f"{told['control']}bill").json()["count"] == 0:
-                time.sleep(0.02)
+            late = pool.submit(httpx.post, url, json=one.body, headers=KEY, timeout=9 * HANGS)
+            until(lambda: httpx.get(f"{told['control']}bill").json()["count"] == 1)
             begin = time.monotonic()
             process.send_signal(number)
             rest = process.stderr.read()
-            process.wait(10)
-            assert time.monotonic() - begin < 4
+            process.wait(HANGS)
+            assert time.monotonic() - begin < HANGS
             late.exception()
     assert (process.returncode, rest) == (0, "stopped\n")
 
@@ -332,7 +336,7 @@ def crumbs(guests: list[socket.socket], over: Callable[[], bool]) -> None:
 
 def test_good_guests_are_served_among_bad_ones(tmp_path: Path) -> None:
     """300 half-open connections, a slow loris, bodies of 10 MB to vendors and to the control API: a
-    good request is answered in less than a second.
+    good request is answered before the server gives up the half-open one that came just before it.
     """
     provider, done = PROVIDERS[0], False
     one = example(provider)
@@ -343,11 +347,15 @@ def test_good_guests_are_served_among_bad_ones(tmp_path: Path) -> None:
         heads += [
             f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n{{".encode()
         ]
-        guests = []
-        for head in heads * 75:
-            guest = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+
+        def bad(head: bytes) -> socket.socket:
+            guest = stack.enter_context(
+                socket.create_connection(("127.0.0.1", port), timeout=HANGS)
+            )
             guest.sendall(head)
-            guests.append(guest)
+            return guest
+
+        guests = [bad(head) for head in heads * 75]
         slow = pool.submit(crumbs, guests[::10], lambda: done)
         large = b'{"prompt": "' + b"x" * 10_000_000 + b'"}'
         token = {
@@ -357,18 +365,16 @@ def test_good_guests_are_served_among_bad_ones(tmp_path: Path) -> None:
         }
         urls = [running.url + path, f"{running.url}/_polyreel/reset"]
         bodies = [
-            pool.submit(httpx.post, url, content=large, headers=token, timeout=60) for url in urls
+            pool.submit(httpx.post, url, content=large, headers=token, timeout=HANGS)
+            for url in urls
         ]
-        seconds = []
-        for _ in range(25):
+        for number in range(25):
             for ask in (lambda: running.submit(provider), lambda: running.look("bill")):
-                begin = time.monotonic()
+                before = bad(heads[number % len(heads)])
                 ask()
-                seconds.append(time.monotonic() - begin)
+                assert not closed(before)
         assert [body.result().status_code for body in bodies][1] == 413
         assert 400 <= bodies[0].result().status_code < 500
         done = True
         slow.result()
         assert running.look("bill")["count"] == 25
-    print(f"slowest {max(seconds):.3f} s")
-    assert max(seconds) < 1

@@ -19,8 +19,8 @@ from packaging.utils import canonicalize_name
 from polyreel.mapping.media import content_type
 from polyreel.simulator.ready_made import CURE
 from support.cli import streams
+from support.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 PACKAGES = (ROOT / "adapters" / "polyreel", ROOT / "generated" / "polyreel_generated")
 EXTRAS = ("av", "PIL", "aiohttp", "yaml", "pytest", "hypothesis")
 """Modules of the extras."""

@@ -5,13 +5,13 @@ import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from polyreel import drivers
 from polyreel.drivers import downloads
 from polyreel.errors import DownloadError
-from support.faults import Hasty, Kind, every_kind, stopwatch
+from support.faults import Hasty, Kind, every_kind
 from support.hosts import (
     FILM,
     HALF,
@@ -29,6 +29,7 @@ from support.hosts import (
     whole,
     wire,
 )
+from support.waiting import HANGS
 
 # --- a host of files ------------------------------------------------------------------------------
 
@@ -43,13 +44,12 @@ def running() -> Iterator[Host]:
         yield host
         host.over.set()
         server.shutdown()
-        thread.join(5)
+        thread.join(HANGS)
 
 
 @pytest.fixture
-def host(running: Host, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Host:
-    end = request.node.callspec.params.get("end") if hasattr(request.node, "callspec") else None
-    monkeypatch.setattr(downloads, "STALLED_SECONDS", 0.3 if end == "stall" else 5.0)
+def host(running: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
+    running.give = lambda seconds: monkeypatch.setattr(downloads, "STALLED_SECONDS", seconds)
     running.play()
     return running
 
@@ -69,14 +69,15 @@ def test_what_breaks_off_is_continued(
     host: Host, position: str, end: End, kind: Kind, tmp_path: Path
 ) -> None:
     """From the byte that is missing; what is here does not come twice."""
-    host.play(Way(stop=POSITIONS[position], end=end))
-    saved = fetch(kind, host, tmp_path)
-    assert (saved.size, saved.content_type, saved.path.name) == (
-        len(FILM),
-        "video/mp4",
-        "clip-1.mp4",
-    )
-    whole(tmp_path)
+    for folder in host.scenes(end, tmp_path):
+        host.play(Way(stop=POSITIONS[position], end=end))
+        saved = fetch(kind, host, folder)
+        assert (saved.size, saved.content_type, saved.path.name) == (
+            len(FILM),
+            "video/mp4",
+            "clip-1.mp4",
+        )
+        whole(folder)
     begun = POSITIONS[position] > 0
     assert [bool(asked) for asked in host.asked] == [False, begun]
     if end != "reset":  # which may swallow what was on its way
@@ -105,9 +106,10 @@ def test_what_cannot_be_told_apart_is_begun_again(
 ) -> None:
     """Without a strong validator the rest could be that of another file."""
     plain = Way(headers={"ETag": validator})
-    host.play(Way(headers={"ETag": validator}, stop=position, end=end), plain)
-    fetch(kind, host, tmp_path)
-    whole(tmp_path)
+    for folder in host.scenes(end, tmp_path):
+        host.play(Way(headers={"ETag": validator}, stop=position, end=end), plain)
+        fetch(kind, host, folder)
+        whole(folder)
     assert host.asked == [None, None]
 
 
@@ -261,19 +263,18 @@ def test_what_is_no_film_is_not_kept(
 @every_kind
 @every_end
 @pytest.mark.parametrize("position", POSITIONS.values(), ids=POSITIONS)
-def test_tries_end(
-    host: Host, position: int, end: End, kind: Kind, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_tries_end(host: Host, position: int, end: End, kind: Kind, tmp_path: Path) -> None:
     """Where nothing new arrives; what is here stays for the next time, under no name of a file."""
-    monkeypatch.setattr(
-        downloads, "STALLED_SECONDS", 0.05
-    )  # however loaded the machine is, tries end
-    host.play(*[Way(stop=position, end=end)] * 20)
+    host.give(0.05)  # however loaded the machine is, tries end
+    host.play(*[Way(stop=position, end=end)] * downloads.MAX_TRIES)
     with pytest.raises(DownloadError):
         fetch(kind, host, tmp_path)
-    assert len(host.asked) <= downloads.IDLE_TRIES + 2
+    # Where the machine is slow, a try may bring a piece: then it counts for one that brought
+    # something new.
+    assert len(host.asked) <= downloads.IDLE_TRIES + 1 + len(set(host.asked))
+    assert host.hurried or len(host.asked) <= downloads.IDLE_TRIES + 2
     assert [path for path in tmp_path.iterdir() if path != part(tmp_path)] == []
-    monkeypatch.setattr(downloads, "STALLED_SECONDS", 5.0)
+    host.give(HANGS)
     host.play()
     fetch(kind, host, tmp_path)
     whole(tmp_path)
@@ -286,12 +287,10 @@ def test_tries_end(
 def test_the_deadline_is_for_all_tries_together(
     host: Host, way: Way, kind: Kind, tmp_path: Path
 ) -> None:
-    """However many there are."""
+    """However many there are: one try would end later by itself, or not at all."""
     host.play(*[way] * 20)
-    with stopwatch() as seconds:
-        with pytest.raises(DownloadError, match="in time"):
-            fetch(kind, host, tmp_path, deadline=0.4)
-        assert seconds() < 1.5
+    with pytest.raises(DownloadError, match="in time"):
+        fetch(kind, host, tmp_path, deadline=0.4)
     assert [path for path in tmp_path.iterdir() if path != part(tmp_path)] == []
 
 
@@ -302,5 +301,5 @@ def test_a_pause_beyond_the_deadline_is_not_begun(host: Host, kind: Kind, tmp_pa
     own = wire()
     own.clock = drivers.RealClock()
     with pytest.raises(DownloadError) as caught:
-        fetch(kind, host, tmp_path, own, deadline=5.0)
+        fetch(kind, host, tmp_path, own, deadline=59.0)
     assert (caught.value.status, host.asked) == (503, [None])

@@ -12,14 +12,16 @@ from typing import Any
 
 import httpx
 import pytest
+from attrs import evolve
 from polyreel import Client, Simulator
 from polyreel.errors import LedgerError
 from polyreel.gateway.receiver import LIMITS, WebhookReceiver
 from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import VirtualClock, http
-from polyreel.simulator.http import Limits
 from polyreel.simulator.webhooks import deliveries
+from support.guests import PATIENT, closed
 from support.ledgers import database
+from support.waiting import HANGS, until
 from support.webhooks import HOOKED, OTHER_SECRET, SECRET, SIGNED, UNSIGNED, signed
 
 REQUEST = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
@@ -87,11 +89,11 @@ def test_a_hint_makes_the_vendor_be_asked(client: Client, url: str, vendor: str)
     (_, headers, body) = jobs(client, vendor)[-1]
     forged = body.replace(b'"completed"', b'"failed"')
     assert httpx.post(f"{url}/{vendor}", headers=headers, content=forged).status_code == 200
-    assert eventually(lambda: len(client.simulator.journal) > 1)  # type: ignore[union-attr]
+    until(lambda: len(client.simulator.journal) > 1)  # type: ignore[union-attr]
     assert client.jobs()[0].state == "accepted"
     client.simulator.clock.advance(600)  # type: ignore[attr-defined]
     assert httpx.post(f"{url}/{vendor}", headers=headers, content=body).status_code == 200
-    assert eventually(lambda: client.jobs()[0].state == "succeeded")
+    until(lambda: client.jobs()[0].state == "succeeded")
 
 
 BAD: dict[str, tuple[dict[str, Any], int]] = {
@@ -162,12 +164,12 @@ HALVES = [b"", b"POST / HT", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Len
 
 
 def test_it_stays_responsive_under_attack(client: Client) -> None:
-    """300 half-open connections, dripping ones and 10 MB bodies: a good delivery is answered within
-    a second.
+    """300 half-open connections and 10 MB bodies: a good delivery does not wait until any of them
+    is over.
     """
     vendor = SIGNED[0]
     good = [job for _ in range(10) for job in jobs(client, vendor)]
-    limits = Limits(body=LIMITS.body, head_seconds=2.0, body_seconds=2.0)
+    limits = evolve(PATIENT, body=LIMITS.body)
     with (
         WebhookReceiver(client, SECRETS) as receiver,
         http.running(receiver.handle, limits=limits) as url,
@@ -175,8 +177,8 @@ def test_it_stays_responsive_under_attack(client: Client) -> None:
         ThreadPoolExecutor(4) as pool,
     ):
         port = int(url.rpartition(":")[2])
-        for number in range(300):
-            guest = stack.enter_context(create_connection(("127.0.0.1", port)))
+        bad = [stack.enter_context(create_connection(("127.0.0.1", port))) for _ in range(300)]
+        for number, guest in enumerate(bad):
             guest.sendall(
                 [
                     b"",
@@ -184,13 +186,10 @@ def test_it_stays_responsive_under_attack(client: Client) -> None:
                     b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx",
                 ][number % 3]
             )
-        big = [
-            pool.submit(httpx.post, f"{url}/{vendor}", content=b"x" * 10_000_000) for _ in range(4)
-        ]
-        waits = []
+        options: dict[str, Any] = {"content": b"x" * 10_000_000, "timeout": HANGS}
+        big = [pool.submit(httpx.post, f"{url}/{vendor}", **options) for _ in range(4)]
         for _, headers, body in good:
-            started = time.monotonic()
-            assert httpx.post(f"{url}/{vendor}", headers=headers, content=body).status_code == 200
-            waits.append(time.monotonic() - started)
+            answer = httpx.post(f"{url}/{vendor}", headers=headers, content=body, timeout=HANGS)
+            assert answer.status_code == 200
+        assert not any(map(closed, bad))
         assert {each.result().status_code for each in big} == {413}
-    assert sorted(waits)[int(len(waits) * 0.99) - 1] < 1.0

@@ -16,6 +16,7 @@ from polyreel.errors import DownloadError
 from polyreel.keys import Secret
 from support.addresses import ELSEWHERE, FILM, KEY, TARGETS, Names, Rebinding, fetch
 from support.faults import CLOSE, FaultServer, Kind, every_kind, http
+from support.waiting import HANGS
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +187,7 @@ def test_tls_is_for_the_name_and_not_for_the_address(
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join(5)
+        thread.join(HANGS)
     assert seen == [host.rstrip(".")]
 
 

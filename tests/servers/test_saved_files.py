@@ -28,7 +28,6 @@ from support.faults import (
     every_kind,
     http,
     raw,
-    stopwatch,
 )
 
 MP4 = FILES["video/mp4"]
@@ -220,13 +219,11 @@ def test_a_download_that_drips_ends(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """At its deadline, without a file."""
+    """At its deadline, without a file: nothing else would end it."""
     monkeypatch.setattr("polyreel.jobs.submitting.Fetch", partial(Fetch, deadline=0.2))
     server.play(drip(start))
-    with stopwatch() as seconds:
-        with pytest.raises(DownloadError, match="in time"):
-            clients.do(kind, "download", finished(server.url), tmp_path)
-        assert seconds() < 2.0
+    with pytest.raises(DownloadError, match="in time"):
+        clients.do(kind, "download", finished(server.url), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from polyreel import AsyncClient, Job, Simulator
@@ -14,6 +16,7 @@ from polyreel.jobs import waiting
 from polyreel.simulator import RunningClock, VirtualClock, server
 from support.faults import CANARIES, KINDS, Kind, every_kind
 from support.streams import REQUEST, SPEED, STREAM_FAULTS, Scene, every_streamer
+from support.waiting import HANGS
 
 
 @pytest.fixture
@@ -49,7 +52,8 @@ def test_nobody_is_asked(scene: Scene, vendor: str, kind: Kind, tmp_path: Path) 
     assert [one.status for one in scene.heard] == ["queued", "running", "succeeded"]
     assert scene.calls == ["POST"]
     assert scene.simulator.bill.count() == 1
-    assert 0 <= scene.simulator.clock.now() - began - task.seconds < SPEED
+    late = scene.simulator.clock.now() - began - task.seconds
+    assert 0 <= late < (SPEED if isinstance(scene.simulator.clock, VirtualClock) else math.inf)
     assert Path((job.outputs or [])[0].path or "").stat().st_size > 1000
     (entry,) = scene.ledger.entries()
     assert (entry.state, entry.submission.send.stream) == ("saved", True)
@@ -102,7 +106,7 @@ def test_a_submit_lets_its_stream_go(scene: Scene, vendor: str) -> None:
         made = scene.clients.by_kind[kind].plan(REQUEST, vendor, stream=True)
         job = scene.clients.do(kind, "submit", made)
         assert job.status == "queued"
-        assert scene.clients.do(kind, "wait", job).status == "succeeded"
+        assert scene.clients.do(kind, "wait", job, timeout=HANGS * SPEED).status == "succeeded"
     assert scene.calls.count("POST") == scene.simulator.bill.count() == 2
 
 
@@ -115,10 +119,10 @@ def test_thirty_streams_do_not_keep_each_other_waiting(vendor: str, tmp_path: Pa
         base_urls = {one: url + mount for one, mount in server.mounts().items()}
         async with AsyncClient(keys=CANARIES, base_urls=base_urls) as client:
             client.wire.clock = RunningClock(SPEED)
-            submits = (
-                client.generate(REQUEST, vendor, stream=True, output=tmp_path) for _ in range(30)
+            options: dict[str, Any] = {"stream": True, "output": tmp_path, "timeout": HANGS * SPEED}
+            return await asyncio.gather(
+                *(client.generate(REQUEST, vendor, **options) for _ in range(30))
             )
-            return await asyncio.gather(*submits)
 
     with server.running(simulator) as url:
         done = asyncio.run(scene(url))

@@ -141,7 +141,8 @@ def test_a_broken_contract_is_complained_about(good: type[Provider], told: str) 
 def test_what_is_left_to_do_is_told(good: type[Provider]) -> None:
     """Also in the tables."""
     provider = good()
-    provider.routes = (evolve(good.routes[0], ignored={"options.seed": "TODO: what is it?"}),)  # type: ignore[misc]
+    route = evolve(good.routes[0], ignored={"options.seed": "TODO: what is it?"})
+    provider.routes = (route,)  # type: ignore[misc]
     assert "to do: TextClip options.seed: what is it?" in list(complaints(provider))
 
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from polyreel.serving.shapes import Picture
     from polyreel.simulator.rendering import ImageFormat
 
-ROOT = Path(__file__).parents[1]
+from support.paths import ROOT
+
 FILES = sorted((ROOT / "adapters" / "polyreel" / "simulator" / "ready").iterdir())
 README = {
     "prompt": "a cat walking through neon rain",

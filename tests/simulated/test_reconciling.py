@@ -95,7 +95,9 @@ def test_a_lost_job_is_found(
     assert state(client, lost) == "accepted"
     assert pair.do(kind, "reconcile") == []
     job = pair.do(kind, "resume", lost, output=tmp_path)
-    assert (job.id, client.simulator.bill.count()) == (finding.job.id, 1)  # type: ignore[union-attr]
+    assert client.simulator
+    assert finding.job
+    assert (job.id, client.simulator.bill.count()) == (finding.job.id, 1)
 
 
 @pytest.mark.parametrize("vendor", REPLAYING)

@@ -143,7 +143,8 @@ def test_requests_that_cannot_be_read_are_told(provider: Provider) -> None:
     }
     for kind, body in bodies.items() if upload else ():
         asked = {"headers": {"content-type": kind}, "body": body}
-        line = {"method": "POST", "url": upload.server + upload.path, "request": asked}  # type: ignore[union-attr]
+        assert upload
+        line = {"method": "POST", "url": upload.server + upload.path, "request": asked}
         assert [one.kind for one in checked([line]).differences] == ["unreadable"]
 
 

@@ -14,6 +14,8 @@ from polyreel.flows import Fetch, Flow, Saved
 
 from support.faults import FILES, Hasty, Kind
 
+from .waiting import HANGS
+
 FILM: Final = FILES["video/mp4"]
 KEY: Final = "sk-CANARY-0001-0123456789abcdef"
 PUBLIC: Final = (
@@ -61,7 +63,7 @@ def fetch(
     wire = drivers.Wire(clock=Hasty(), resolver=resolver, **options)
 
     def step() -> Flow[Saved]:
-        saved = yield Fetch("vendor", url, folder / "clip-1", "video", deadline=5.0)
+        saved = yield Fetch("vendor", url, folder / "clip-1", "video", deadline=HANGS)
         assert isinstance(saved, Saved)
         return saved
 

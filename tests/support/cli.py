@@ -20,6 +20,8 @@ from attrs import frozen
 from polyreel.cli import app
 from polyreel.providers.base.registry import all_providers
 
+from .waiting import HANGS
+
 CANARY = "sk-canary-0123456789abcdef"
 """The value of every key in the environment; it is shown nowhere."""
 LEDGER = ".polyreel/ledger.sqlite3"
@@ -162,7 +164,7 @@ def process(
         cwd=cwd,
         env=environment(**(env or {})),
         input=stdin,
-        timeout=60,
+        timeout=4 * HANGS,
         check=False,
         **streams,
     )

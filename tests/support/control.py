@@ -14,6 +14,8 @@ from polyreel.simulator import Simulator, server
 
 from support.server import KEY, PROVIDERS, example, new_simulator, path_of, status_query
 
+from .waiting import HANGS
+
 TOKEN = "a-token-that-nobody-guesses"
 VENDORS = [provider.id for provider in PROVIDERS]
 BY_ID = {provider.id: provider for provider in PROVIDERS}
@@ -34,7 +36,7 @@ class Desk:
     def __init__(self, simulator: Simulator, url: str) -> None:
         self.simulator = simulator
         self.url = url
-        self.client = httpx.Client(timeout=20)
+        self.client = httpx.Client(timeout=HANGS)
 
     def ask(self, method: str, name: str, body: Any = None, **options: Any) -> httpx.Response:
         """Call the control API with the token."""

@@ -19,6 +19,8 @@ from polyreel.ledger.events import Keep, Past, ReadNews
 from polyreel.ledger.states import is_saved
 from polyreel.simulator import RunningClock, server
 
+from .waiting import HANGS
+
 SPEED: Final = 80.0
 KEY: Final = "sk-CANARY-crash-0123456789"
 REQUEST: Final = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
@@ -32,7 +34,7 @@ def settings(url: str, ledger: Path) -> dict[str, Any]:
         "keys": dict.fromkeys(addresses, KEY),
         "base_urls": addresses,
         "ledger": ledger,
-        "call_timeout": 5.0,
+        "call_timeout": HANGS,
     }
 
 
@@ -70,7 +72,9 @@ class Killer:
 
 async def generate(made: AsyncClient, vendor: str, folder: Path) -> None:
     async with made:
-        await made.generate(REQUEST, vendor, output=folder, reference=REFERENCE, timeout=600)
+        await made.generate(
+            REQUEST, vendor, output=folder, reference=REFERENCE, timeout=HANGS * SPEED
+        )
 
 
 def main() -> None:
@@ -89,8 +93,9 @@ def main() -> None:
     made.wire.observer = killer
     try:
         if isinstance(made, Client):
+            timeout = HANGS * SPEED
             made.generate(
-                REQUEST, options.vendor, output=options.folder, reference=REFERENCE, timeout=600
+                REQUEST, options.vendor, output=options.folder, reference=REFERENCE, timeout=timeout
             )
         else:
             asyncio.run(generate(made, options.vendor, options.folder))

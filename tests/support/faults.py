@@ -25,6 +25,7 @@ from polyreel.plans.planning import Plan, plan
 from polyreel.providers.base.registry import all_providers
 
 from .requests import EXAMPLES
+from .waiting import HANGS
 
 Kind = Literal["blocking", "awaiting"]
 KINDS: Final[tuple[Kind, ...]] = ("blocking", "awaiting")
@@ -272,7 +273,7 @@ class FaultServer:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         assert self._listener
-        self._listener.join(5)
+        self._listener.join(HANGS)
         self._hang_up()
 
     def _hang_up(self) -> None:
@@ -282,7 +283,7 @@ class FaultServer:
         stop.set()
         for connection, thread in served:
             hang_up(connection)
-            thread.join(5)
+            thread.join(HANGS)
 
     def _listen(self, listener: socket.socket) -> None:
         with listener:
@@ -291,7 +292,7 @@ class FaultServer:
                     connection, _ = listener.accept()
                 except OSError:
                     continue
-                connection.settimeout(5)
+                connection.settimeout(HANGS)
                 with self._lock:
                     thread = threading.Thread(
                         target=self._serve, args=(connection, self._stop), daemon=True

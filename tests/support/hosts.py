@@ -4,6 +4,7 @@ import asyncio
 import random
 import threading
 import time
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +16,8 @@ from polyreel.drivers import parts
 from polyreel.flows import Fetch, Flow, Saved
 
 from support.faults import Hasty, Kind, reset
+
+from .waiting import HANGS
 
 End = Literal["", "close", "reset", "stall"]
 
@@ -66,17 +69,39 @@ class Host:
     over: threading.Event = Factory(threading.Event)
     url: str = ""
     lock: Any = Factory(threading.Lock)
+    stalls: int = 0
+    """How many answers are still on the way to the byte at which they stall."""
+    hurried: bool = False
+    """Whether a client asked again before such an answer was there: the machine was too slow for
+    its patience.
+    """
+    give: Callable[[float], None] = lambda _: None
+    """Give clients so many seconds of patience with an answer that stalls."""
 
     def play(self, *ways: Way) -> None:
         """Begin a new scene."""
         self.over.set()
         self.over = threading.Event()
         self.ways, self.content, self.etag, self.asked, self.sent = list(ways), FILM, '"v1"', [], 0
+        self.stalls, self.hurried = 0, False
 
     def next(self, asked: str | None) -> Way:
         with self.lock:
             self.asked.append(asked)
-            return self.ways.pop(0) if self.ways else GOOD
+            self.hurried = self.hurried or self.stalls > 0
+            way = self.ways.pop(0) if self.ways else GOOD
+            self.stalls += way.end == "stall"
+            return way
+
+    def scenes(self, end: End, folder: Path) -> Iterator[Path]:
+        """A folder for a scene; and for one more, with more patience, as often as the machine was
+        too slow.
+        """
+        for seconds in (0.3, 3.0, HANGS) if end == "stall" else (HANGS,):
+            self.give(seconds)
+            yield folder / str(seconds)
+            if not self.hurried:
+                return
 
 
 class Server(ThreadingHTTPServer):
@@ -134,7 +159,9 @@ def handler_for(host: Host) -> type[BaseHTTPRequestHandler]:
         def stop(self, way: Way, over: threading.Event) -> None:
             self.wfile.flush()
             if way.end == "stall":
-                over.wait(5)
+                with host.lock:
+                    host.stalls -= 1
+                over.wait(HANGS)
             elif way.end == "reset":
                 time.sleep(0.02)  # what was sent should arrive
                 reset(self.connection)
@@ -171,3 +198,8 @@ def whole(folder: Path, content: bytes = FILM) -> None:
 def part(folder: Path, content: bytes = FILM, etag: str = '"v1"') -> Path:
     """Where the part of a file lies."""
     return folder / parts.part_name("clip-1", parts.mark_of(etag, len(content)))
+
+
+def arrived(folder: Path) -> int:
+    """How many bytes of a part have reached the disk."""
+    return part(folder).stat().st_size if part(folder).exists() else 0

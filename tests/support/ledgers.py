@@ -17,6 +17,7 @@ from polyreel.ledger.sqlite import Ledger
 from polyreel.ledger.store import LedgerStore
 
 from .faults import VENDORS, plans
+from .waiting import HANGS
 
 VENDOR: Final = VENDORS[0]
 NOW: Final = 1_800_000_000.0
@@ -49,7 +50,7 @@ def hold(path: Path, entry: str | None, ready: Any) -> None:
     owner = ledger.new_owner()
     ledger.write(Claim(entry) if entry else Intend(submission()), owner, NOW)
     ready.set()
-    time.sleep(60)
+    time.sleep(9 * HANGS)
 
 
 def compete(path: Path, entries: list[str], results: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,8 @@ from attrs import define
 from polyreel.flows import Answer, Ending
 from polyreel.simulator import http
 from polyreel.simulator.http import HttpRequest, Limits
+
+from .waiting import HANGS
 
 TEXT: Final = b"0123456789" * 10
 GET: Final = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -26,8 +29,10 @@ class Server:
 
     url: str
     seen: list[HttpRequest]
+    free: threading.Event
+    """What `/hold` waits for."""
 
-    def connect(self, sent: bytes = b"", timeout: float = 5) -> socket.socket:
+    def connect(self, sent: bytes = b"", timeout: float = HANGS) -> socket.socket:
         """A bare connection that has sent this."""
         guest = socket.create_connection(
             ("127.0.0.1", httpx.URL(self.url).port or 0), timeout=timeout
@@ -35,7 +40,7 @@ class Server:
         guest.sendall(sent)
         return guest
 
-    def talk(self, sent: bytes, timeout: float = 5) -> bytes:
+    def talk(self, sent: bytes, timeout: float = HANGS) -> bytes:
         """All that the server says to this, until it closes the connection."""
         with self.connect(sent, timeout) as guest:
             return rest(guest)
@@ -60,10 +65,11 @@ def ending(name: str, method: str = "GET") -> bytes:
 
 @contextmanager
 def served(limits: Limits | None = None) -> Iterator[Server]:
-    """`/<ending>` ends so, `/empty/<ending>` has no body; `/fail`, `/bad...` and `/slow` do what
-    they say.
+    """`/<ending>` ends so, `/empty/<ending>` has no body; `/fail`, `/bad...`, `/slow` and `/hold`
+    do what they say.
     """
     seen: list[HttpRequest] = []
+    free = threading.Event()
 
     def handler(request: HttpRequest) -> Answer:
         seen.append(request)
@@ -72,6 +78,8 @@ def served(limits: Limits | None = None) -> Iterator[Server]:
             raise ValueError(f"secret {request.content!r}")
         if first == "slow":
             time.sleep(float(second))
+        if first == "hold":
+            free.wait(HANGS)
         if first == "status":
             return Answer(int(second), {}, b"")
         headers = (
@@ -82,7 +90,7 @@ def served(limits: Limits | None = None) -> Iterator[Server]:
         return Answer(299 if first == "odd" else 200, headers, content, *known)
 
     with http.running(handler, limits=limits or Limits()) as url:
-        yield Server(url, seen)
+        yield Server(url, seen, free)
 
 
 HALVES: Final = [

@@ -8,6 +8,8 @@ import httpx
 from polyreel.providers.base.provider import Provider
 from polyreel.simulator import Simulator, server
 
+from .waiting import HANGS
+
 
 class Running:
     """A simulator behind a port."""
@@ -23,4 +25,4 @@ class Running:
 
     def connect(self) -> socket.socket:
         """A bare connection."""
-        return socket.create_connection((server.HOST, self.port), timeout=5)
+        return socket.create_connection((server.HOST, self.port), timeout=HANGS)

@@ -18,6 +18,8 @@ from polyreel.simulator import FAULTS, server
 
 from support.faults import CANARIES, SILENCE, VENDORS, Answer, Clients, Kind
 
+from .waiting import HANGS
+
 STREAMERS: Final = [vendor for vendor in VENDORS if get_provider(vendor).contract.streams]
 OTHERS: Final = [vendor for vendor in VENDORS if vendor not in STREAMERS]
 REQUEST: Final = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
@@ -83,14 +85,16 @@ class Scene:
             settings["simulator"] = simulator
         else:
             base_urls = {vendor: url + mount for vendor, mount in server.mounts().items()}
-            settings |= {"keys": CANARIES, "base_urls": base_urls, "call_timeout": 0.5}
+            settings |= {"keys": CANARIES, "base_urls": base_urls, "call_timeout": HANGS}
         self.clients = Clients(**settings)
         for client in self.clients.by_kind.values():
             client.wire.clock = simulator.clock
 
     def generate(self, kind: Kind, vendor: str, folder: Path, **options: Any) -> Job:
         made = self.clients.by_kind[kind].plan(REQUEST, vendor, stream=True)
-        job = self.clients.do(kind, "generate", made, output=folder, **options)
+        job = self.clients.do(
+            kind, "generate", made, output=folder, timeout=HANGS * SPEED, **options
+        )
         assert isinstance(job, Job)
         return job
 

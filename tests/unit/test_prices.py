@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -280,10 +278,3 @@ def test_every_problem_of_a_price_file_is_reported() -> None:
     with pytest.raises(RequestError) as caught:
         read_prices({"price": [row, 1]}, "prices.toml", all_providers())
     assert len(caught.value.problems) == 6
-
-
-def test_pydantic_is_imported_for_a_price_file_only() -> None:
-    """A command without one starts without it."""
-    code = "import sys, polyreel.money.book; print('pydantic' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"

@@ -55,7 +55,7 @@ class _Interval:
 
 
 @define(eq=False)
-class VendorQueue:
+class RowQueue:
     """The waiting rows of one vendor."""
 
     free: asyncio.Semaphore
@@ -75,7 +75,7 @@ class BatchRun:
     driver: ManyJobsDriver
     _left: int = field(default=0, init=False)
     _all_over: asyncio.Event = field(factory=asyncio.Event, init=False)
-    _in_flight: dict[tuple[str, str], tuple[RowTask, VendorQueue]] = field(factory=dict, init=False)
+    _in_flight: dict[tuple[str, str], tuple[RowTask, RowQueue]] = field(factory=dict, init=False)
     """The rows whose jobs the driver waits for, by vendor and task id."""
     _reconcile_later: list[tuple[RowTask, Result]] = field(factory=list, init=False)
     _shared: frozenset[bytes] = field(default=frozenset(), init=False)
@@ -99,19 +99,19 @@ class BatchRun:
         while self._reconcile_later:
             await self._reconcile(*self._reconcile_later.pop())
 
-    def _queues(self, tasks: Sequence[RowTask]) -> Iterable[VendorQueue]:
+    def _queues(self, tasks: Sequence[RowTask]) -> Iterable[RowQueue]:
         seconds = 60 / self.settings.rate if self.settings.rate else 0.0
-        queues: dict[str, VendorQueue] = {}
+        queues: dict[str, RowQueue] = {}
         for task in tasks:
             if task.vendor not in queues:
                 free = asyncio.Semaphore(self.settings.concurrency)
-                queues[task.vendor] = VendorQueue(free, _Interval(seconds))
+                queues[task.vendor] = RowQueue(free, _Interval(seconds))
             queues[task.vendor].waiting.append(task)
         return queues.values()
 
     # -- beginning rows --------------------------------------------------------------------------
 
-    async def _begin_rows(self, queue: VendorQueue) -> None:
+    async def _begin_rows(self, queue: RowQueue) -> None:
         """Begin one row after the other until none waits."""
         while True:
             await queue.free.acquire()
@@ -123,7 +123,7 @@ class BatchRun:
             if result is not None:
                 await self._over(task, queue, result)
 
-    async def _begun(self, task: RowTask, queue: VendorQueue) -> Result | None:
+    async def _begun(self, task: RowTask, queue: RowQueue) -> Result | None:
         """Begin or continue a row; None where the driver waits for its job now."""
         entry = task.entry
         try:
@@ -141,7 +141,7 @@ class BatchRun:
             return self.outcomes.of(task, error=error)
         return None
 
-    async def _submitted(self, task: RowTask, queue: VendorQueue) -> Job:
+    async def _submitted(self, task: RowTask, queue: RowQueue) -> Job:
         clock = self.client.wire.clock
         await self._some_vendor_ready(task)
         if (pause := queue.interval.wait(clock.now())) > 0:
@@ -190,7 +190,7 @@ class BatchRun:
             return self.outcomes.of(task, error=error)
         return self.outcomes.of(task, job)
 
-    async def _over(self, task: RowTask, queue: VendorQueue, result: Result) -> None:
+    async def _over(self, task: RowTask, queue: RowQueue, result: Result) -> None:
         """End a row. Where the answer of its submit was lost, its task is looked for once."""
         cost = None if result.billed == "no" else CostRange.of(result.cost)
         for reserved in task.reserved:

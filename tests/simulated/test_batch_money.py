@@ -1,0 +1,236 @@
+"""What a batch may cost: budgets, bounds, estimates and charges."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from polyreel import AsyncClient, Simulator, batch
+from polyreel.batch import Batch, Budget, CostRange, Row
+from polyreel.errors import (
+    AmbiguousError,
+    BudgetError,
+)
+from polyreel.ledger.sqlite import Ledger
+from polyreel.money.amounts import Cost
+from polyreel.money.book import PriceBook, Rate
+from polyreel.money.charged import charged
+from polyreel.simulator.faults import FAULTS
+from support.batches import (
+    BOOK,
+    PRICED,
+    UNPRICED,
+    VENDORS,
+    client,
+    price_of,
+    row,
+    row_of,
+    rows_of,
+    run,
+    told,
+)
+
+# --- the budget -----------------------------------------------------------------------------------
+
+
+class Careless(Batch):
+    """A batch that does not refuse up front what could cost too much: only each single start is
+    checked.
+    """
+
+    def check(self) -> None:
+        limit, self.max_cost = self.max_cost, None
+        super().check()
+        self.budget.limit, self.max_cost = limit, limit
+
+
+SUBMITS = [name for name, fault in FAULTS.items() if fault.call == "submit"]
+
+
+def random_batch(seed: int, folder: Path) -> tuple[Decimal, Decimal, int]:
+    """A batch of random rows, prices, limits and faults, run twice: its limit, what was billed, and
+    refused starts.
+    """
+    chance, simulator = random.Random(seed), Simulator(seed=seed)
+    rates = [Rate(vendor, Decimal(chance.randint(1, 400)) / 1000) for vendor in VENDORS]
+    book = PriceBook(tuple(rates))
+    for name in chance.sample(SUBMITS, 4):
+        simulator.inject(name, share=chance.random() * 0.5, times=None)
+    rows = [_row(chance, number, folder.name) for number in range(chance.randint(1, 5))]
+    limit = Decimal(chance.randint(0, 400)) / 100 * len(rows) / 2
+    options = {
+        "concurrency": chance.randint(1, 4),
+        "prefer": chance.choice(["order", "cheapest"]),
+        "timeout": 600,
+    }
+    kind = chance.choice([Batch, Careless, Careless])
+    refused = asyncio.run(_twice(kind, simulator, rows, folder, limit, book, options))
+    assert max(Counter(row_of(task) for task in simulator.tasks.values()).values(), default=0) <= 1
+    return (
+        limit,
+        sum((price_of(task, book) for task in simulator.tasks.values()), Decimal(0)),
+        refused,
+    )
+
+
+def _row(chance: random.Random, number: int, name: str) -> Row:
+    request = {**row(number), "duration": chance.choice([3, 5, 10])}
+    vendors = tuple(chance.sample(VENDORS, chance.randint(1, len(VENDORS))))
+    return Row(number + 1, number + 1, f"{name}/{number}", request, vendors)
+
+
+async def _twice(
+    kind: type[Batch],
+    simulator: Simulator,
+    rows: list[Row],
+    folder: Path,
+    limit: Decimal,
+    book: PriceBook,
+    options: dict[str, Any],
+) -> int:
+    refused = 0
+    for _ in range(2):
+        async with client(folder, simulator, prices=book) as made:
+            # Files are not what this is about, and take longest to make.
+            made.generate = _without_files(made)  # type: ignore[method-assign]
+            try:
+                results = await kind(made, rows, folder / "out", max_cost=limit, **options).run()
+            except BudgetError:
+                refused += len(rows)
+                continue
+            refused += sum(isinstance(result.error, BudgetError) for result in results)
+    return refused
+
+
+def _without_files(made: AsyncClient) -> Any:
+    async def generate(plans: Any, *, reference: str, **_: Any) -> Any:
+        assert made.ledger
+        found = [entry for entry in made.jobs() if entry.submission.reference == reference]
+        if any(entry.state == "ambiguous" for entry in found):
+            raise AmbiguousError("still ambiguous", ledger_id=found[-1].id, billed="maybe")
+        return await made.submit(plans, reference=reference)
+
+    return generate
+
+
+def test_a_budget_is_never_exceeded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """200 random batches, each run twice: what was billed, ambiguous or not, is never more than the
+    limit.
+    """
+    caplog.set_level("WARNING")  # the log of every call takes longer than the calls
+    refused = billed = 0
+    for seed in range(200):
+        folder = tmp_path / f"batch{seed}"
+        folder.mkdir()
+        limit, spent, stopped = random_batch(seed, folder)
+        assert spent <= limit, seed
+        refused, billed = refused + stopped, billed + (spent > 0)
+    assert refused > 100, "the budget was never tight"
+    assert billed > 90, "hardly anything was paid"
+
+
+def test_what_could_cost_too_much_is_refused_up_front(tmp_path: Path) -> None:
+    """By the sum of the upper bounds, with nothing sent."""
+    rows, simulator = (
+        rows_of(tmp_path, [row(number, vendor=PRICED[0]) for number in range(3)]),
+        Simulator(seed=1),
+    )
+    made = Batch(client(tmp_path, simulator), rows, tmp_path / "out", max_cost=Decimal("0.70"))
+    assert made.plan().at_most == Decimal("0.714705")
+    with pytest.raises(BudgetError, match=r"can cost \$0.714705, and may cost \$0.70"):
+        asyncio.run(made.run())
+    made.max_cost = Decimal("0.714705")
+    made.check()
+    assert simulator.journal == []
+    assert not (tmp_path / "out").exists()
+    asyncio.run(made.client.close())
+
+
+def test_an_unknown_price_has_no_limit(tmp_path: Path) -> None:
+    """Under a limit it is refused, unless a price file tells the price."""
+    rows = rows_of(tmp_path, [row(1, vendor=UNPRICED[0])])
+    with pytest.raises(BudgetError, match=r"1 row\(s\) is unknown \(line 1 at .*price file"):
+        run(client(tmp_path), rows, tmp_path, max_cost=Decimal(1000))
+    routed = rows_of(tmp_path, [row(1, vendors=[PRICED[0], UNPRICED[0]])])
+    with pytest.raises(BudgetError):
+        run(client(tmp_path), routed, tmp_path, max_cost=Decimal(1000))
+    (result,) = run(client(tmp_path, prices=BOOK), rows, tmp_path, max_cost=Decimal("0.21"))
+    assert (result.state, result.cost.usd) == ("saved", Decimal("0.210000"))
+
+
+def test_what_was_given_up_is_spent(tmp_path: Path) -> None:
+    """An ambiguous row that the user abandons may have been billed: paying for it anew counts
+    twice.
+    """
+    simulator, rows = Simulator(seed=1), rows_of(tmp_path, [row(1, vendor=UNPRICED[-1])])
+    simulator.inject("lost-reset")
+    (lost,) = run(
+        client(tmp_path, simulator, prices=BOOK), rows, tmp_path, max_cost=Decimal("0.30")
+    )
+    assert (lost.state, lost.billed, type(lost.error)) == ("ambiguous", "maybe", AmbiguousError)
+    with Ledger(tmp_path / "ledger.sqlite3") as ledger:
+        ledger.abandon(lost.ledger_id or "")
+    with pytest.raises(BudgetError, match=r"0\.21.* spent before"):
+        run(client(tmp_path, simulator, prices=BOOK), rows, tmp_path, max_cost=Decimal("0.30"))
+    (paid,) = run(
+        client(tmp_path, simulator, prices=BOOK), rows, tmp_path, max_cost=Decimal("0.42")
+    )
+    assert (paid.state, simulator.bill.count()) == ("saved", 2)
+
+
+def test_bounds() -> None:
+    """The most of what may be paid counts, and nothing is known of what has no limit."""
+    budget = Budget(Decimal(10))
+    some, unknown = (
+        CostRange(Decimal(1), Decimal(6)),
+        CostRange.of(Cost("unknown", at_least_usd=Decimal(2))),
+    )
+    assert (unknown, CostRange.of(Cost("exact", usd=Decimal(3)))) == (
+        CostRange(Decimal(2), None),
+        CostRange(Decimal(3), Decimal(3)),
+    )
+    assert (budget.reserve(some), budget.reserve(some), budget.reserve(unknown)) == (
+        True,
+        False,
+        False,
+    )
+    budget.settle(some, CostRange(Decimal(2), Decimal(5)))
+    assert (budget.spent, budget.reserved, budget.reserve(some)) == (Decimal(5), Decimal(0), False)
+    assert budget.reserve(CostRange(Decimal(5), Decimal(5)))
+    budget.settle(CostRange(Decimal(5), Decimal(5)), None)
+    assert (budget.spent, budget.reserved) == (Decimal(5), Decimal(0))
+
+
+def test_what_was_charged_stands_beside_the_estimate(tmp_path: Path) -> None:
+    """In numbers and in the vendor's own words; where it says nothing, nothing is made up."""
+    rows = rows_of(tmp_path, [row(number, vendor=vendor) for number, vendor in enumerate(VENDORS)])
+    simulator = Simulator(seed=1)
+    simulator.inject("refused", UNPRICED[0], times=None)
+    results = run(client(tmp_path, simulator), rows, tmp_path)
+    for result, line in zip(results, told(tmp_path), strict=True):
+        job, charge = result.job, charged(result.job) if result.job else None
+        assert line["charged"] == (job and job.usage)
+        assert line["charge"] == (charge and charge.document())
+        assert line["simulated"] == (job and job.simulated)
+        assert job is None or job.estimate == line["cost"] == result.cost.document()
+    assert {line["charge"] is None for line in told(tmp_path)} == {True, False}
+
+
+def test_the_summary_is_fit_for_a_notebook(tmp_path: Path) -> None:
+    """Exact where all is known, a count where it is not, and nothing in it is taken for markup."""
+    rows = rows_of(tmp_path, [row(1, vendor=PRICED[0]), row(2, vendor=UNPRICED[0])])
+    made = Batch(client(tmp_path), rows, tmp_path)
+    summary = made.plan()
+    assert (summary.rows, summary.unknown, made.left) == (2, 1, 2)
+    assert "1 row(s) of unknown price, and 1 for at most $0.238235" in str(summary)
+    assert "<table>" in summary._repr_html_()
+    assert "&lt;b&gt;" in batch.Summary(1, 0, Decimal(0), Decimal(0), 0, {"<b>": 1})._repr_html_()
+    asyncio.run(made.client.close())
+    exact = Batch(client(tmp_path, prices=BOOK), rows, tmp_path)
+    assert str(exact.plan()).endswith("$0.448235 exactly")
+    asyncio.run(exact.client.close())
