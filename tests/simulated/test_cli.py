@@ -10,7 +10,6 @@ import httpx
 import polyreel
 import pytest
 from PIL import Image
-from polyreel.cli import options
 from polyreel.client import Client
 from polyreel.drivers import RealClock
 from polyreel.providers.base.registry import all_providers
@@ -117,7 +116,7 @@ def test_a_live_run_pays_and_says_so(cli: Command, monkeypatch: pytest.MonkeyPat
         httpx.HTTPTransport, "handle_request", lambda _, request: transport.handle_request(request)
     )
     monkeypatch.setattr(RealClock, "sleep", lambda *_: None)
-    monkeypatch.setattr(options, "Client", trusting)
+    monkeypatch.setattr("polyreel.client.Client", trusting)
     found = cli(*CLIP, "--live", "--vendor", FIRST, "--json")
     assert found.code == 0, found.err
     assert found.document["simulated"] is False
@@ -203,7 +202,7 @@ def test_a_request_may_have_any_json_encoding(cli: Command, encoding: str) -> No
 def simulator(cli: Command, monkeypatch: pytest.MonkeyPatch) -> Simulator:
     """The simulator that the command line uses in this test."""
     simulator = Simulator()
-    monkeypatch.setattr(options, "Client", functools.partial(Client, simulator=simulator))
+    monkeypatch.setattr("polyreel.client.Client", functools.partial(Client, simulator=simulator))
     return simulator
 
 
