@@ -20,7 +20,7 @@ from attrs import frozen
 
 from ...places import Json, JsonObject, follow_references, pointer_parts, value_at
 from .rules import field_of_place, places_counted, violations_of_rule
-from .schemas import SCHEMAS, SchemaViolation, compiled_schema, compiled_schemas, violation_of
+from .schemas import SCHEMAS, NamedSchemas, SchemaViolation, compiled_schema, violation_of
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -177,11 +177,11 @@ class Contract:
 
     def accepts(self, schema: str, body: Json) -> list[SchemaViolation]:
         """What keeps the vendor from accepting a body, by its documents."""
-        return self._check(self._open[SCHEMAS + schema], schema, body)
+        return self._check(self._open[schema], schema, body)
 
     def sends(self, schema: str, body: Json) -> list[SchemaViolation]:
         """What keeps polyreel from sending a body: also unknown fields, aliases, wrong formats."""
-        return self._check(self._closed[SCHEMAS + schema], schema, body)
+        return self._check(self._closed[schema], schema, body)
 
     def broken_rules(self, schema: JsonObject, body: Json) -> list[tuple[int, SchemaViolation]]:
         """What a body breaks of a schema's `x-polyreel-rules`, each with the number of the rule."""
@@ -231,12 +231,12 @@ class Contract:
         return {}
 
     @cached_property
-    def _open(self) -> jsonschema_rs.ValidatorMap:
-        return compiled_schemas(self.document, formats=False)
+    def _open(self) -> NamedSchemas:
+        return NamedSchemas(self.document, formats=False)
 
     @cached_property
-    def _closed(self) -> jsonschema_rs.ValidatorMap:
-        return compiled_schemas(self.closed_document, formats=True)
+    def _closed(self) -> NamedSchemas:
+        return NamedSchemas(self.closed_document, formats=True)
 
     @cached_property
     def closed_document(self) -> JsonObject:

@@ -26,11 +26,27 @@ class SchemaViolation:
     limit: Any = None
 
 
-def compiled_schemas(document: JsonObject, *, formats: bool) -> jsonschema_rs.ValidatorMap:
-    """The named schemas of a document, compiled; `formats` says whether formats are checked."""
-    import jsonschema_rs  # noqa: PLC0415
+class NamedSchemas:
+    """The named schemas of a document, each compiled when it is first used. Most are never used.
 
-    return jsonschema_rs.validator_map_for(_named_schemas(document), validate_formats=formats)
+    `formats` says whether formats are checked.
+    """
+
+    def __init__(self, document: JsonObject, *, formats: bool) -> None:
+        self._document = _named_schemas(document)
+        self._formats = formats
+        self._compiled: dict[str, jsonschema_rs.Validator] = {}
+
+    def __getitem__(self, name: str) -> jsonschema_rs.Validator:
+        if name not in self._compiled:
+            self._compiled[name] = self._compile(name)
+        return self._compiled[name]
+
+    def _compile(self, name: str) -> jsonschema_rs.Validator:
+        import jsonschema_rs  # noqa: PLC0415
+
+        schema = {**self._document, "$ref": SCHEMAS + name}
+        return jsonschema_rs.validator_for(schema, validate_formats=self._formats)
 
 
 def compiled_schema(document: JsonObject, schema: Json) -> jsonschema_rs.Validator:
