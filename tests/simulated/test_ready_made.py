@@ -1,12 +1,9 @@
 """Without the renderer the simulator hands out ready-made files, and says so before anything is
-submitted.
-"""
+submitted."""
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +17,8 @@ from polyreel.plans.planning import Plan
 from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import ReadyMadeWarning, Simulator, rendering
 from polyreel.simulator.ready_made import CLIP, CURE, IMAGE, asked, content, labelled
-from support.cli import Command, process, seller, stranger, streams
+from support.cli import Command, seller, stranger
+from support.ready_made import NOTICE, README
 from support.requests import EXAMPLES
 
 if TYPE_CHECKING:
@@ -28,15 +26,7 @@ if TYPE_CHECKING:
     from polyreel.serving.shapes import Picture
     from polyreel.simulator.rendering import ImageFormat
 
-from support.paths import ROOT
 
-FILES = sorted((ROOT / "adapters" / "polyreel" / "simulator" / "ready").iterdir())
-README = {
-    "prompt": "a cat walking through neon rain",
-    "duration": 5,
-    "aspect_ratio": "9:16",
-    "audio": True,
-}
 IMAGES = seller("generate-image")
 FORMS: tuple[ImageFormat, ...] = ("jpeg", "png", "webp")
 
@@ -68,18 +58,6 @@ def decoded(file: bytes, picture: Picture) -> None:
 
 
 # -- the files -------------------------------------------------------------------------------------
-
-
-def test_the_script_that_made_the_files_accepts_them() -> None:
-    """And they are small enough to be in every wheel."""
-    done = subprocess.run(
-        [ROOT / "scripts" / "ready-made", "--check"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert [path.name for path in FILES] == [
-        f"ready-made.{kind}" for kind in ("jpeg", "mp4", "png", "webp")
-    ]
-    assert sum(path.stat().st_size for path in FILES) < 110_000
 
 
 PICTURES = [CLIP, *(evolve(IMAGE, image_format=form) for form in FORMS)]
@@ -204,8 +182,6 @@ def test_faults_of_files_happen_to_ready_made_ones_too(tmp_path: Path) -> None:
 
 # -- the command line ------------------------------------------------------------------------------
 
-NOTICE = "The simulator's renderer is not installed"
-
 
 @pytest.fixture
 def cli(
@@ -232,21 +208,6 @@ def test_generate_says_it_before_the_first_word_of_the_job(cli: Command) -> None
     assert "asked for: pip" not in found.out
 
 
-@pytest.mark.usefixtures("bare")
-def test_commands_for_many_jobs_say_it_once(
-    cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Batches, the server, and the doctor, who names the cure."""
-    (tmp_path / "rows.jsonl").write_text(
-        '{"prompt": "a cat", "duration": 10}\n{"prompt": "a dog"}\n'
-    )
-    monkeypatch.setattr("polyreel.simulator.server.serve", lambda *_, **__: None)
-    for arguments in (("batch", "rows.jsonl"), ("simulate", "--port", "0"), ("doctor",)):
-        found = cli(*arguments)
-        assert found.code == 0, found.err
-        assert found.err.count(NOTICE) == found.err.count(CURE) == 1
-
-
 def test_with_the_renderer_no_command_says_it(cli: Command) -> None:
     """Nor does one that sends nothing."""
     for arguments in (("doctor",), ("generate", "a cat", "--duration", "3")):
@@ -258,38 +219,3 @@ def test_a_plan_and_a_refused_request_do_not_say_it(cli: Command) -> None:
     """Nothing is made there."""
     assert NOTICE not in cli("plan", "a cat").err
     assert NOTICE not in cli("generate", "a cat", "--duration", "5000").err
-
-
-HIDDEN = """
-import sys
-sys.modules.update(av=None, PIL=None)
-from polyreel.cli import main
-main()
-"""
-
-
-def test_a_process_without_the_libraries_makes_the_clip(tmp_path: Path) -> None:
-    """Nothing imports them, and nothing but the notice tells the difference."""
-    arguments = ["generate", README["prompt"], "--duration", "5", "--aspect-ratio", "9:16"]
-    with_them = process(*map(str, arguments), cwd=tmp_path)
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "error",
-            "-c",
-            HIDDEN,
-            *map(str, arguments),
-            "--ledger",
-            "ledger.sqlite3",
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, with_them.code) == (0, 0), done.stderr
-    seconds, width, height, sounds = streams(str(tmp_path / done.stdout.strip()))
-    assert (round(seconds), width, height, sounds) == (5, 720, 1280, 1)
-    assert NOTICE in done.stderr
-    assert NOTICE not in with_them.err

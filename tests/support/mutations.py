@@ -15,9 +15,8 @@ from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import get_provider
 
 from support.faults import VENDORS, encoded
-from support.matrix import shared
 
-COUNT: Final = shared(10_000, len(VENDORS))
+COUNT: Final = 10_000
 """Mutations for each parser of each vendor."""
 WORDS: Final = 1_000
 TASK_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,200}")

@@ -50,7 +50,6 @@ from support.webhooks import HOOKED, SECRET, SIGNED, UNSIGNED, deliveries, signe
 # --- submits --------------------------------------------------------------------------------------
 
 
-@pytest.mark.matrix
 @every_vendor
 def test_no_submit_is_taken_for_what_it_is_not(vendor: str) -> None:
     """A job has the id that stands in the body; a refusal has a status that proves one; all else is
@@ -94,7 +93,6 @@ def check_job(job: Job, reply: Reply, provider: Provider) -> None:
 # --- status queries -------------------------------------------------------------------------------
 
 
-@pytest.mark.matrix
 @every_vendor
 def test_no_poll_is_taken_for_what_it_is_not(vendor: str) -> None:
     """Facts that stand in the body at the documented places, or a VendorError."""
@@ -127,7 +125,6 @@ def check_event(event: Event, content: bytes, vendor: str) -> None:
     check_facts(event.facts, raw, hook.reads, dict(hook.statuses or get_provider(vendor).statuses))
 
 
-@pytest.mark.matrix
 @pytest.mark.parametrize("vendor", HOOKED)
 def test_no_webhook_is_taken_for_what_it_is_not(vendor: str) -> None:
     """A delivery that is signed all right, or that nobody signs: an event as the body says, or a
@@ -148,7 +145,6 @@ def test_no_webhook_is_taken_for_what_it_is_not(vendor: str) -> None:
     assert good > COUNT * 0.1
 
 
-@pytest.mark.matrix
 @pytest.mark.parametrize("vendor", SIGNED)
 def test_no_webhook_is_taken_that_was_changed(vendor: str) -> None:
     """The signature of one body vouches for no other."""
