@@ -29,9 +29,8 @@ def submit() -> httpx.Response:
     headers = {"Authorization": f"Bearer {os.environ['POLYREEL_TORTURE_KEY']}"}
     for attempt in range(TRIES):
         try:
-            reply = httpx.post(
-                os.environ["POLYREEL_TORTURE_URL"] + path, json=body, headers=headers, timeout=1
-            )
+            url = os.environ["POLYREEL_TORTURE_URL"] + path
+            reply = httpx.post(url, json=body, headers=headers, timeout=1)
             reply.raise_for_status()
             reply.json()["id"]
         except (httpx.HTTPError, ValueError, KeyError):

@@ -64,7 +64,7 @@ def _calm(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 def test_a_body_over_the_limit_is_a_413(monkeypatch: pytest.MonkeyPatch) -> None:
     """However it is sent; a guest that sends first and reads then gets to see it."""
-    monkeypatch.setattr(connections, "FAREWELL", HANGS)
+    monkeypatch.setattr(connections, "CLOSING_SECONDS", HANGS)
     with served(Limits(body=1000)) as server, httpx.Client(timeout=HANGS) as client:
         assert client.post(server.url, content=b"x" * 1000).status_code == 200
         for size in (1001, 200_000, 30_000_000):
@@ -92,7 +92,7 @@ def test_half_a_request_is_not_waited_for(half: bytes, before: bytes) -> None:
 @pytest.mark.parametrize("start", HALVES, ids=repr)
 def test_a_slow_loris_is_cut_off(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit is for the whole head and the whole body: a byte now and then does not help."""
-    monkeypatch.setattr(connections, "FAREWELL", HANGS)
+    monkeypatch.setattr(connections, "CLOSING_SECONDS", HANGS)
     begin = time.monotonic()
     with served(quick(1)) as server, server.connect(start) as guest:
         guest.settimeout(0.05)

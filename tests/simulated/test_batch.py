@@ -1,13 +1,9 @@
-"""Many jobs from one file: killed and run again, nothing is paid twice."""
+"""Many jobs from one file: nothing is paid twice, and no row stops another."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,155 +17,22 @@ from polyreel.errors import (
     PolyreelError,
     RequestError,
 )
-from polyreel.simulator import RunningClock, server
 from polyreel.simulator.faults import FAULTS
 from support.batches import (
     BOOK,
-    CLIP,
+    ENDLESS,
     FINAL,
     FIRST,
-    ROWS,
-    SPEED,
     UNPRICED,
     VENDORS,
     client,
-    price_of,
     row,
     row_of,
     rows_of,
     run,
     told,
-    write,
 )
-from support.crash import settings
 from support.fleet import JumpingLoop, LoopClock
-from support.paths import TESTS
-from support.waiting import HANGS
-
-ENDLESS = {name for name, fault in FAULTS.items() if fault.ending in {"silence", "drip"}}
-"""Faults that only a client's deadline ends."""
-
-
-UNDER_WAY = 4
-"""How many rows are under way at one vendor where the process is killed: so many at most have an
-unknown end then.
-"""
-
-
-# --- killed and run again -------------------------------------------------------------------------
-
-
-def afflict(simulator: Simulator, share: float) -> None:
-    """Submits, polls and downloads go wrong in this share of cases, each in every way that ends by
-    itself.
-    """
-    left_out = {"file-changed", *ENDLESS}
-    chosen = {
-        name: fault
-        for name, fault in FAULTS.items()
-        if name not in left_out and fault.call != "upload"
-    }
-    kinds = Counter(fault.call for fault in chosen.values())
-    for name, fault in chosen.items():
-        simulator.inject(name, share=1 - (1 - share) ** (1 / kinds[fault.call]), times=None)
-
-
-def work(url: str, folder: Path) -> None:
-    """What the process that is killed does: the same batch every time."""
-    made = AsyncClient(
-        **{**settings(url, folder / "ledger.sqlite3"), "call_timeout": HANGS, "prices": BOOK}
-    )
-    made.wire.clock = RunningClock(SPEED)
-    rows, timeout = batch.read(folder / "jobs.jsonl"), HANGS * SPEED
-    run(made, rows, folder, timeout=timeout, max_cost=Decimal(1000), concurrency=UNDER_WAY)
-
-
-def worker(url: str, folder: Path) -> subprocess.Popen[bytes]:
-    """A process that does it."""
-    code = (
-        "import sys, pathlib, test_batch; test_batch.work(sys.argv[1], pathlib.Path(sys.argv[2]))"
-    )
-    with (folder / "stderr.txt").open("ab") as errors:
-        return subprocess.Popen(
-            [sys.executable, "-c", code, url, str(folder)], stderr=errors, cwd=TESTS
-        )
-
-
-def kill_at(goal: int, process: subprocess.Popen[bytes], simulator: Simulator) -> None:
-    """Kill a process when so many rows are billed: the vendor has accepted one, and has not
-    answered yet.
-    """
-
-    def accepted(*_: object) -> None:
-        if simulator.bill.count() >= goal:
-            process.kill()
-
-    simulator.on_accept = accepted
-
-
-def kill_twice(simulator: Simulator, url: str, folder: Path) -> int:
-    """Kill two runs in the middle, then let two more get through; how many were killed at work."""
-    killed = 0
-    for goal in (ROWS // 4, ROWS // 2):
-        process = worker(url, folder)
-        kill_at(goal, process, simulator)
-        killed += process.wait(2 * HANGS) == -signal.SIGKILL
-    simulator.on_accept = None
-    for _ in range(2):
-        assert worker(url, folder).wait(2 * HANGS) == 0, (folder / "stderr.txt").read_text()
-    return killed
-
-
-def test_a_batch_that_is_killed_twice_pays_nothing_twice(tmp_path: Path) -> None:
-    """200 rows over all vendors, with faults in every kind of call: each row ends in one final
-    state, and what the rows cost is what the vendors' bills come to.
-    """
-    write(
-        tmp_path,
-        [row(number, vendor=VENDORS[number % len(VENDORS)]) for number in range(1, ROWS + 1)],
-    )
-    simulator = Simulator(clock=RunningClock(SPEED), seed=1)
-    afflict(simulator, 0.1)
-    with server.running(simulator) as url:
-        assert kill_twice(simulator, url, tmp_path) == 2
-    lines = told(tmp_path)
-    assert [line["row"] for line in lines] == [*range(1, ROWS + 1)]
-    assert {line["state"] for line in lines} <= FINAL
-    billed = Counter(row_of(task) for task in simulator.tasks.values())
-    assert simulator.bill.count() == len(billed), "a row was billed twice"
-    known = {str(line["row"]) for line in lines if line["billed"] != "no"}
-    assert set(billed) <= known, "a row was billed, and nobody knows"
-    compare_with_the_bill(simulator, lines)
-    assert simulator.fired
-    assert sum(line["state"] == "saved" for line in lines) > ROWS * 0.8
-    assert all(Path(file).exists() for line in lines for file in line["files"])
-    assert b"Traceback" not in (tmp_path / "stderr.txt").read_bytes()
-
-
-def compare_with_the_bill(simulator: Simulator, lines: Sequence[dict[str, Any]]) -> None:
-    """Rows with a job, task by task and vendor by vendor: as many as were billed, for as many
-    credits and dollars.
-
-    An ambiguous row may have been billed or not, so its task, if there is one, is left out on both
-    sides.
-    """
-    jobs = {(line["vendor"], line["job"]): line for line in lines if line["job"]}
-    doubtful = {str(line["row"]) for line in lines if line["state"] == "ambiguous"}
-    tasks = {name: task for name, task in simulator.tasks.items() if row_of(task) not in doubtful}
-    assert set(jobs) == set(tasks)
-    for vendor in VENDORS:
-        own = [line for (who, _), line in jobs.items() if who == vendor]
-        bill = [task for (who, _), task in tasks.items() if who == vendor]
-        ids = {task.id for task in bill}
-        charged = sum(
-            one.credits
-            for one in simulator.bill.charges
-            if one.vendor == vendor and one.task in ids
-        )
-        assert charged == CLIP["duration"] * len(own)
-        estimated = sum(Decimal(line["cost"]["usd"]) for line in own)
-        assert estimated == sum(price_of(task, BOOK) for task in bill), vendor
-        assert estimated > 0
 
 
 def test_running_again_does_nothing(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import yaml
 from openapi_python_client.strings import snake_case
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from polyreel.places import JsonObject
+from polyreel.places import JsonObject, PlaceError
 from polyreel.providers.base.contract import Contract
 
 from support.specs import nodes, operations, parse, schemas
@@ -146,7 +146,7 @@ def reference_out_of_the_file(source: str) -> Complaints:
             continue
         try:
             Contract(document).resolve({"$ref": target})
-        except KeyError:
+        except PlaceError:
             yield f"{at}: {target} does not exist"
 
 
