@@ -15,12 +15,15 @@ from support import folders, matrix
 from support.waiting import HANGS
 from support.webhooks import OTHER_SECRET, SECRET
 
-settings.register_profile(
-    "ci", max_examples=25, deadline=None, suppress_health_check=list(HealthCheck)
-)
-settings.register_profile(
-    "full", max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck)
-)
+EXAMPLES = {"quick": 5, "ci": 25, "full": 2000}
+"""How many examples a law is tried with in each profile, which POLYREEL_LAWS names."""
+for _name, _examples in EXAMPLES.items():
+    settings.register_profile(
+        _name,
+        max_examples=_examples,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
 settings.load_profile(os.environ.get("POLYREEL_LAWS", "ci"))
 
 # httpx gives up after 5 seconds of silence, which on a slow machine says nothing of the server.

@@ -118,6 +118,7 @@ def _without_files(made: AsyncClient) -> Any:
     return generate
 
 
+@pytest.mark.slow
 def test_a_budget_is_never_exceeded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """200 random batches, each run twice: what was billed, ambiguous or not, is never more than the
     limit.

@@ -46,6 +46,7 @@ def cli(
 # --- what it makes --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vendor", [None, *VENDORS])
 @pytest.mark.parametrize("audio", [True, False])
 def test_a_clip_is_made(cli: Command, vendor: str | None, audio: bool, tmp_path: Path) -> None:
@@ -127,6 +128,7 @@ def test_a_live_run_pays_and_says_so(cli: Command, monkeypatch: pytest.MonkeyPat
 # --- plan -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_example_is_planned_for_every_vendor(cli: Command, name: str) -> None:
     """A document for each vendor, with everything that would be sent, or with every reason

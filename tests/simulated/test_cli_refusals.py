@@ -18,6 +18,7 @@ def cli(
     return stranger(capsys, monkeypatch, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("live", [(), ("--live",)], ids=["simulated", "live"])
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_bad_request_is_refused_before_anything_is_sent(

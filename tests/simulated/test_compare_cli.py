@@ -168,6 +168,7 @@ def test_advise_ranks_all_vendors(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert typed(capsys, "advise", file)[0] == 0
 
 
+@pytest.mark.slow
 def test_drift_tells_what_breaks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 0 where nothing breaks, 2 where something does, for YAML and JSON specs."""
     for provider in PROVIDERS:

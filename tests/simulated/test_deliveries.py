@@ -103,6 +103,7 @@ JOBS = 100
 DELIVERIES = 10_000
 
 
+@pytest.mark.slow
 def test_ten_thousand_shuffled_deliveries_have_one_effect_each(client: Client) -> None:
     """Duplicated, out of order, late and between polls; the ledger's last word is the vendor's end
     of each job.

@@ -34,6 +34,7 @@ from support.fleet import (
 # --- each job comes out once ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_kind
 @given(
     seed=st.integers(0, 1000),
@@ -62,6 +63,7 @@ def test_each_job_comes_out_once_whatever_happens(
         assert all(outcome(end.job) == outcome(world.do("wait", known[end.job.id])) for end in ends)
 
 
+@pytest.mark.slow
 @every_kind
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_trouble_upon_trouble_loses_nothing(kind: Kind, seed: int) -> None:

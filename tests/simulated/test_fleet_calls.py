@@ -45,6 +45,7 @@ def one_by_one(vendor: str, number: int) -> int:
         return len(world.line.calls)
 
 
+@pytest.mark.slow
 @every_kind
 @by_id
 def test_a_vendor_that_answers_for_several_is_asked_a_twentieth(vendor: str, kind: Kind) -> None:

@@ -233,6 +233,7 @@ def test_a_listener_that_breaks_is_heard_of(kind: Kind) -> None:
 # --- memory ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.matrix("vendor", "estimates")
 @every_vendor
 @pytest.mark.parametrize("estimates", [False, True], ids=["alike", "own-estimates"])

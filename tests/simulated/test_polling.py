@@ -104,6 +104,7 @@ def test_a_job_of_before_is_asked_about_at_once() -> None:
     assert 3 <= second <= LONGEST
 
 
+@pytest.mark.slow
 @every_vendor
 def test_the_ledger_teaches(vendor: str, tmp_path: Path) -> None:
     """It knows how long jobs of a kind took, and nothing of other kinds."""

@@ -55,6 +55,7 @@ def of_ledger(client: Client, name: str | None) -> Job:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.matrix("vendor", "known")
 @pytest.mark.parametrize("vendor", list(all_providers()))
 @pytest.mark.parametrize("known", [True, False])

@@ -73,6 +73,7 @@ def test_every_documented_body_is_accepted_and_lives(one: Submit) -> None:
 
 
 # Rendering takes a moment, so one body of each route is watched.
+@pytest.mark.slow
 @pytest.mark.matrix("one.provider.id", "one.reading.route.workflow")
 @pytest.mark.parametrize("one", {id(one.reading.route): one for one in BODIES}.values(), ids=named)
 def test_the_files_are_what_was_asked_for(one: Submit) -> None:
@@ -238,6 +239,7 @@ def test_answers_hold_the_facts_of_the_task(one: Submit) -> None:
     )
 
 
+@pytest.mark.slow
 @each_vendor
 def test_an_unfinished_job_has_no_file(provider: Provider) -> None:
     """Outputs are there when the job has succeeded, under exactly their names, to read."""

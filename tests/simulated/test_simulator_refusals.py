@@ -314,6 +314,7 @@ FORM_PIECES: Final = [
 ]
 
 
+@pytest.mark.slow
 @each_create
 def test_any_body_gets_a_documented_answer(provider: Provider, operation: Operation) -> None:
     """Whatever arrives: a status and a body that the contract documents, and the bill holds what

@@ -29,6 +29,7 @@ from support.recordings import FORMS, recorded
 # -- what fits -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @each_vendor
 def test_traffic_from_the_simulator_fits(provider: Provider, form: str) -> None:
@@ -87,6 +88,7 @@ def submit(provider: Provider) -> Any:
 # -- what does not -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.matrix("provider", "name")
 @pytest.mark.parametrize("name", PLANTS)
 @each_vendor
@@ -122,6 +124,7 @@ def assert_healed(
     assert checked(TRAFFIC[provider.id], with_document(provider, document)).differences == ()
 
 
+@pytest.mark.slow
 @each_vendor
 def test_all_deviations_at_once_are_healed_by_one_patch(provider: Provider) -> None:
     """Where one hides or contradicts another, the patch still makes all of the traffic fit."""

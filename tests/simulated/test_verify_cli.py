@@ -50,6 +50,7 @@ def test_what_fits_exits_0(provider: Provider, form: str, cli: Command, tmp_path
     assert (document["status"], document["matched"], document["differences"]) == ("fits", 8, [])
 
 
+@pytest.mark.slow
 @each_vendor
 def test_what_differs_exits_5(provider: Provider, cli: Command, tmp_path: Path) -> None:
     """A table and a patch as text, one document with --json, and the patch in a file; no secret in
@@ -77,6 +78,7 @@ def test_what_differs_exits_5(provider: Provider, cli: Command, tmp_path: Path) 
     assert steps == difference["patch"] == asked.document["patches"][provider.id]
 
 
+@pytest.mark.slow
 @each_vendor
 def test_a_patched_spec_takes_the_traffic(provider: Provider, cli: Command, tmp_path: Path) -> None:
     """--patch writes what --spec then reads, with the vendor named by the spec itself or by

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import polyreel
@@ -182,6 +183,7 @@ def test_a_vendor_lives_in_one_file(vendor: str) -> None:
     assert [str(path) for path in found if pattern.search(_code(path))] == []
 
 
+@cache
 def _code(path: Path) -> str:
     """A file without its comments and docstrings, which may give examples."""
     text = path.read_text(encoding="utf-8")

@@ -242,6 +242,7 @@ def test_the_depth_of_yaml(
     assert not yaml_is_deep(make(depth), events(make(depth)), depth)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("events", [pyyaml, plain_pyyaml, ruamel])
 @pytest.mark.parametrize("before", [b"", b"- ", b"- " * 60, b'"[[[[": ', b"x: y[[[[\nz: "])
 def test_no_limit_of_a_library_shows(
@@ -375,6 +376,7 @@ def told(name: str, content: bytes, folder: Path) -> str:
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "make"), CASES, ids=lambda one: one if isinstance(one, str) else one.__name__
 )
@@ -393,6 +395,7 @@ def test_every_way_in_has_one_limit_and_one_wording(
         assert "\n" not in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, (_, _, makes) in WAYS.items() if lists in makes])
 def test_a_mistake_behind_the_depth_changes_nothing(name: str, tmp_path: Path) -> None:
     """Brackets that nobody closes are too deep all the same, also where the whole stack is nearly

@@ -124,6 +124,7 @@ def hostile_replies(endpoint: Endpoint) -> st.SearchStrategy[tuple[int, bytes]]:
     return st.tuples(statuses, contents) | spoiled_replies(endpoint)
 
 
+@pytest.mark.slow
 @each_endpoint
 def test_no_reply_is_ever_lost(endpoint: Endpoint) -> None:
     """Whatever a server sends, parsing does not raise and keeps status, headers and bytes."""

@@ -27,6 +27,7 @@ def test_the_lock_holds_all_that_is_required() -> None:
     assert problems(LOCK) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["httpx", "hatchling", "av", "openapi-python-client"])
 def test_a_missing_name_and_a_version_out_of_range_are_found(name: str) -> None:
     """Of a dependency, the build, an extra, and a tool with an exact version."""

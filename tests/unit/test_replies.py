@@ -56,6 +56,7 @@ SANE_JSON: dict[str, tuple[bytes, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD_JSON)
 def test_what_is_not_json_is_a_bad_reply(name: str) -> None:
     """One exception, whatever is wrong; an error page is still read for a message."""
@@ -173,6 +174,7 @@ def at(raw: Any, names: tuple[str, ...]) -> list[Any]:
     return [get(raw, name) for name in names]
 
 
+@pytest.mark.slow
 @pytest.mark.matrix
 @every_vendor
 @given(content=REPLIES, code=st.sampled_from([200, 400, 404, 500]))
@@ -208,6 +210,7 @@ def test_reading_a_reply_never_goes_wrong(vendor: str, content: bytes, code: int
     )
 
 
+@pytest.mark.slow
 @every_vendor
 @given(content=REPLIES)
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))

@@ -50,6 +50,7 @@ from support.webhooks import HOOKED, SECRET, SIGNED, UNSIGNED, deliveries, signe
 # --- submits --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_vendor
 def test_no_submit_is_taken_for_what_it_is_not(vendor: str) -> None:
     """A job has the id that stands in the body; a refusal has a status that proves one; all else is
@@ -93,6 +94,7 @@ def check_job(job: Job, reply: Reply, provider: Provider) -> None:
 # --- status queries -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_vendor
 def test_no_poll_is_taken_for_what_it_is_not(vendor: str) -> None:
     """Facts that stand in the body at the documented places, or a VendorError."""
@@ -125,6 +127,7 @@ def check_event(event: Event, content: bytes, vendor: str) -> None:
     check_facts(event.facts, raw, hook.reads, dict(hook.statuses or get_provider(vendor).statuses))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vendor", HOOKED)
 def test_no_webhook_is_taken_for_what_it_is_not(vendor: str) -> None:
     """A delivery that is signed all right, or that nobody signs: an event as the body says, or a
@@ -236,6 +239,7 @@ def states(vendor: str, word: str) -> list[tuple[str, str]]:
     return found
 
 
+@pytest.mark.slow
 @every_vendor
 def test_no_unknown_word_ends_a_job(vendor: str) -> None:
     """1,000 words that are in no table are `unknown` everywhere."""

@@ -28,6 +28,7 @@ from support.mutations import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vendor", LISTING)
 def test_no_list_is_taken_for_what_it_is_not(vendor: str) -> None:
     """Tasks that are listed, each as it stands there, or a VendorError; odd items are left out and
