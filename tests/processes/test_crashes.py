@@ -13,8 +13,8 @@ import pytest
 from polyreel.errors import PolyreelError
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import get_provider
-from polyreel.simulator import RunningClock, Simulator, server
-from support.crash import REFERENCE, REQUEST, SPEED, client
+from polyreel.simulator import Simulator, server
+from support.crash import REFERENCE, REQUEST, SPEED, client, vendors
 from support.faults import Kind, every_kind, every_vendor
 from support.ledgers import database
 from support.paths import TESTS
@@ -47,7 +47,7 @@ def test_every_point_is_known(tmp_path: Path, vendor: str, kind: Kind) -> None:
     """These are all the writes to the ledger and all that is sent, sync and async, in this
     order.
     """
-    simulator = Simulator(clock=RunningClock(SPEED), seed=1)
+    simulator = vendors()
     with server.running(simulator) as url:
         done = crash(url, vendor, kind, tmp_path, "never")
     assert done.returncode == 0, done.stderr
@@ -71,7 +71,7 @@ def test_a_process_killed_anywhere_costs_nothing(
     """Afterwards the same command, reconcile and resume bring the clip home, or say that it is
     ambiguous.
     """
-    simulator = Simulator(clock=RunningClock(SPEED), seed=1)
+    simulator = vendors()
     with server.running(simulator) as url:
         done = crash(url, vendor, kind, tmp_path, at)
         assert done.returncode == -signal.SIGKILL, done.stderr

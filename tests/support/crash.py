@@ -17,11 +17,14 @@ from polyreel.errors import PolyreelError
 from polyreel.flows import Fetch, Record, Send, Step
 from polyreel.ledger.events import Keep, Past, ReadNews
 from polyreel.ledger.states import is_saved
-from polyreel.simulator import RunningClock, server
+from polyreel.simulator import RunningClock, Simulator, server
 
 from .waiting import HANGS
 
 SPEED: Final = 80.0
+"""How much shorter pauses are."""
+CALL_SECONDS: Final = 8.0
+"""How much of a job's time passes with each call."""
 KEY: Final = "sk-CANARY-crash-0123456789"
 REQUEST: Final = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
 REFERENCE: Final = "the clip"
@@ -38,10 +41,49 @@ def settings(url: str, ledger: Path) -> dict[str, Any]:
     }
 
 
+class HurriedClock(RunningClock):
+    """The machine's time, on which pauses are short.
+
+    All processes see one time, however long one of them takes to start.
+    """
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for a fraction of these seconds."""
+        super().sleep(seconds / SPEED)
+
+    async def asleep(self, seconds: float) -> None:
+        """Await a fraction of these seconds."""
+        await super().asleep(seconds / SPEED)
+
+
+class QueriedClock(RunningClock):
+    """The machine's time, and some seconds more for each call: a job ends after so many queries.
+
+    While nobody asks, it goes on as long as a real one, however slow the machine is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.simulator: Simulator | None = None
+
+    def now(self) -> float:
+        """Seconds since 1970, and those of the calls."""
+        calls = len(self.simulator.journal) if self.simulator else 0
+        return super().now() + CALL_SECONDS * calls
+
+
+def vendors() -> Simulator:
+    """Simulated vendors whose jobs end after some queries."""
+    clock = QueriedClock()
+    made = Simulator(clock=clock, seed=1)
+    clock.simulator = made
+    return made
+
+
 def client(url: str, ledger: Path) -> Client:
     """A blocking client in a hurry."""
     made = Client(**settings(url, ledger))
-    made.wire.clock = RunningClock(SPEED)
+    made.wire.clock = HurriedClock()
     return made
 
 
@@ -89,7 +131,7 @@ def main() -> None:
     if options.kind == "awaiting":
         made.close()
         made = AsyncClient(**settings(options.url, ledger))
-        made.wire.clock = RunningClock(SPEED)
+        made.wire.clock = HurriedClock()
     made.wire.observer = killer
     try:
         if isinstance(made, Client):
