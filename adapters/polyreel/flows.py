@@ -28,6 +28,8 @@ QUIET_SECONDS: Final = 120.0
 
 As long as the client of the vendor that offers one waits (read in March 2026).
 """
+CLOCK_DRIFT: Final = 60.0
+"""Seconds by which two ages may differ, since the wall clock is corrected now and then."""
 LAST_CALL: Final = 10.0
 """Seconds that each call gets, even where a deadline leaves less."""
 
@@ -125,7 +127,36 @@ class Record:
     event: Any
 
 
-Step = Send | NextEvent | Sleep | Now | Fetch | Notify | Record
+@frozen
+class Moment:
+    """What two clocks show: the wall clock, and seconds since the machine was started.
+
+    Anybody can set the wall clock. The other one cannot be set, and goes on while the machine is
+    suspended, but begins anew with each start. Where the two agree on an age, it is right.
+    """
+
+    wall: float
+    """Seconds since 1970."""
+    boot: float
+    """Seconds since the machine was started, suspension included."""
+
+    def seconds_since(self, before: Moment) -> float | None:
+        """Seconds since an earlier moment, the greater of both clocks; None where they differ.
+
+        They differ where a clock was set, or the machine was started anew, or is another one.
+        """
+        ages = (self.wall - before.wall, self.boot - before.boot)
+        if min(ages) < 0 or max(ages) - min(ages) > CLOCK_DRIFT:
+            return None
+        return max(ages)
+
+
+@frozen
+class ReadClocks:
+    """Read both clocks, to write down when something was sent. The result is a Moment."""
+
+
+Step = Send | NextEvent | Sleep | Now | ReadClocks | Fetch | Notify | Record
 
 
 @frozen
@@ -177,6 +208,9 @@ class Pace(Protocol):
 
     def now(self) -> float:
         """Seconds since 1970."""
+
+    def moment(self) -> Moment:
+        """What both clocks show."""
 
     def sleep(self, seconds: float) -> None:
         """Wait, blocking."""
@@ -260,6 +294,12 @@ def now() -> Flow[float]:
     seconds = yield Now()
     assert isinstance(seconds, float)
     return seconds
+
+
+def moment() -> Flow[Moment | None]:
+    """What both clocks show; None where nobody reads them."""
+    found = yield ReadClocks()
+    return found if isinstance(found, Moment) else None
 
 
 def send_patiently(step: Send, *, tries: int = 4) -> Flow[Reply]:

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from attrs import define, frozen
 from polyreel import AsyncClient, Client, Simulator
+from polyreel.flows import Moment
 from polyreel.jobs.many import Completed
 from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import VirtualClock
@@ -86,6 +87,10 @@ class LoopClock:
     def now(self) -> float:
         """Seconds since 1970, virtually."""
         return START + self.loop.seconds
+
+    def moment(self) -> Moment:
+        """Both clocks are this one."""
+        return Moment(self.now(), self.now())
 
     def advance(self, seconds: float) -> None:
         """Move on."""

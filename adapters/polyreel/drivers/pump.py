@@ -9,7 +9,19 @@ from typing import Any, Final, Self, TypeVar
 from attrs import evolve
 
 from ..errors import LedgerError, PolyreelError
-from ..flows import Fetch, Flow, NextEvent, Notify, Now, Record, Reply, Send, Sleep, Step
+from ..flows import (
+    Fetch,
+    Flow,
+    NextEvent,
+    Notify,
+    Now,
+    ReadClocks,
+    Record,
+    Reply,
+    Send,
+    Sleep,
+    Step,
+)
 from ..ledger.events import OWNING
 from .calls import aexchange, exchange
 from .streams import AsyncStream, Stream, aopen_stream, open_stream
@@ -196,9 +208,11 @@ async def _aperform(step: Step, this: _Run) -> object:
     return _perform_at_once(step, this)
 
 
-def _perform_at_once(step: Now | Notify | Record, this: _Run) -> object:
+def _perform_at_once(step: Now | ReadClocks | Notify | Record, this: _Run) -> object:
     if isinstance(step, Record):
         return this.record(step)
+    if isinstance(step, ReadClocks):
+        return this.wire.clock.moment()
     if isinstance(step, Notify) and this.wire.listener:
         this.wire.listener(step.event)
     return this.wire.clock.now()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from attrs import Factory, define, field
 
 from ..errors import KeyMissingError
-from ..flows import Fetch, Send, Sleep, Step
+from ..flows import Fetch, Moment, Send, Sleep, Step
 from ..keys import Secret
 from .addresses import Resolver, look_up
 from .urls import USUAL, beginning
@@ -38,6 +38,9 @@ class Clock(Protocol):
     def now(self) -> float:
         """Seconds since 1970."""
 
+    def moment(self) -> Moment:
+        """What the wall clock shows, and a clock that cannot be set: see `Moment`."""
+
     def sleep(self, seconds: float) -> None:
         """Wait, blocking."""
 
@@ -55,6 +58,10 @@ class RealClock:
         """Seconds since 1970."""
         return self._epoch + time.monotonic()
 
+    def moment(self) -> Moment:
+        """The wall clock, and the seconds since the machine was started."""
+        return Moment(time.time(), _seconds_since_start())
+
     def sleep(self, seconds: float) -> None:
         """Block."""
         time.sleep(seconds)
@@ -62,6 +69,18 @@ class RealClock:
     async def asleep(self, seconds: float) -> None:
         """Await."""
         await asyncio.sleep(seconds)
+
+
+def _seconds_since_start() -> float:
+    """Seconds since the machine was started, those of suspension included.
+
+    Only Linux leaves them out of its monotonic clock.
+    """
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    if hasattr(time, "CLOCK_MONOTONIC"):  # macOS: unlike time.monotonic, it goes on
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
+    return time.monotonic()
 
 
 @define

@@ -17,7 +17,7 @@ from ..errors import (
     PolyreelError,
     RequestError,
 )
-from ..flows import Flow, now, send
+from ..flows import Flow, moment, send
 from ..ledger.events import claim, find, known, settle
 from ..ledger.records import LedgerEntry
 from ..money.charged import with_charge
@@ -35,6 +35,8 @@ REPLAY_SECONDS: Final = 3600.0
 How long vendors remember keys is not documented. A repetition that comes too late would be a second
 job.
 """
+SUBMIT_SECONDS: Final = 3600.0
+"""Seconds after which a submit on its way has certainly arrived, files included, or never will."""
 CLOCKS_APART: Final = 120.0
 """Seconds by which a vendor's clock may differ from this machine's."""
 
@@ -136,8 +138,7 @@ def reconcile(names: Sequence[str]) -> Flow[list[Finding]]:
 
 def _reconcile(entry: LedgerEntry, listings: dict[Place, Listing | str | None]) -> Flow[Finding]:
     reason = ""
-    age = (yield from now()) - entry.updated_at
-    if entry.submission.is_replayable and age < REPLAY_SECONDS:
+    if entry.submission.is_replayable and (yield from _is_young(entry)):
         found = yield from _replay(entry)
         if isinstance(found, Finding):
             return found
@@ -147,6 +148,16 @@ def _reconcile(entry: LedgerEntry, listings: dict[Place, Listing | str | None]) 
     if place not in listings:
         listings[place] = yield from _listing(entry)
     return (yield from _search(entry, listings[place], reason))
+
+
+def _is_young(entry: LedgerEntry) -> Flow[bool]:
+    """Whether the key of an entry was certainly sent less than an hour ago.
+
+    Where the clocks contradict each other, or nobody wrote down when it was sent, it is too old.
+    """
+    read = yield from moment()
+    age = None if read is None or entry.sent is None else read.seconds_since(entry.sent)
+    return age is not None and age < REPLAY_SECONDS
 
 
 def _replay(entry: LedgerEntry) -> Flow[Finding | str]:
@@ -204,7 +215,9 @@ def _could_be(entry: LedgerEntry, task: Listed) -> bool:
         return False
     if task.created is None:
         return True
-    return entry.created_at - CLOCKS_APART <= task.created <= entry.updated_at + CLOCKS_APART
+    first = entry.created_at if entry.sent is None else entry.sent.wall
+    last = entry.updated_at if entry.sent is None else entry.sent.wall + SUBMIT_SECONDS
+    return first - CLOCKS_APART <= task.created <= last + CLOCKS_APART
 
 
 def _is_same(sent: JsonObject, echoed: JsonObject) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from ..errors import LedgerError
-from ..flows import Flow, Record
+from ..flows import Flow, Moment, Record, moment
 from ..money.charged import with_charge
 from .records import LedgerEntry, State, Submission
 
@@ -29,6 +29,8 @@ class Intend:
     submission: Submission
     entry: str | None = None
     follows: str | None = None
+    sent: Moment | None = None
+    """When this attempt is sent. It is never changed; without it, the call is too old to repeat."""
 
 
 @frozen
@@ -122,7 +124,8 @@ def intend(
     submission: Submission, entry: str | None = None, follows: str | None = None
 ) -> Flow[str | None]:
     """Write down durably that a paid call is about to be made. None where no ledger is kept."""
-    written: str | None = yield Record(Intend(submission, entry, follows))
+    sent = yield from moment()
+    written: str | None = yield Record(Intend(submission, entry, follows, sent))
     return written
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 
 from attrs import evolve, frozen
 
-from ..flows import Part, Send
+from ..flows import Moment, Part, Send
 from ..providers.base.registry import get_provider
 from .states import started
 
@@ -249,6 +249,11 @@ class LedgerEntry:
     """When it was first written down, in seconds since 1970; likewise the next two."""
     updated_at: float
     finished_at: float | None
+    sent: Moment | None = None
+    """When its last attempt was sent, by two clocks. Nothing that happens later changes it.
+
+    None in the entries of older versions.
+    """
     owned: bool = False
     """Whether a living thread or process works on it at the moment."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..flows import Moment
 from ..providers.base.facts import FINAL
 from .records import LedgerEntry, Submission
 from .states import is_saved
@@ -45,8 +46,14 @@ def entry_of(row: StoredRow, *, owned: bool) -> LedgerEntry:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         finished_at=row["finished_at"],
+        sent=_sent(row),
         owned=owned,
     )
+
+
+def _sent(row: StoredRow) -> Moment | None:
+    wall, boot = row["sent_wall"], row["sent_boot"]
+    return None if wall is None or boot is None else Moment(wall, boot)
 
 
 def _submission_of(row: StoredRow) -> Submission:
@@ -91,7 +98,13 @@ def new_columns(event: Intend, owner: str, now: float) -> Columns:
         "owner": owner,
         "created_at": now,
         "updated_at": now,
+        **sent_columns(event),
     }
+
+
+def sent_columns(event: Intend) -> Columns:
+    """The columns that say when an attempt is sent; none where nobody has read the clocks."""
+    return {"sent_wall": event.sent.wall, "sent_boot": event.sent.boot} if event.sent else {}
 
 
 def outcome_columns(event: Settle, now: float) -> Columns:

@@ -53,6 +53,10 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE INDEX by_end ON jobs(finished_at) WHERE finished_at IS NOT NULL;
     CREATE INDEX by_receipt ON deliveries(received_at);
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN sent_wall REAL;
+    ALTER TABLE jobs ADD COLUMN sent_boot REAL;
+    """,
 )
 """One script for each version of the file. An older file goes through the missing ones in order."""
 

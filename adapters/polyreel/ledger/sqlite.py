@@ -21,7 +21,7 @@ from .events import Claim, Find, Intend, Keep, Known, LedgerEvent, News, Past, R
 from .file import LedgerFile
 from .owners import Owners
 from .records import PROVED_UNPAID, SUPERSEDED, LedgerEntry, State, Submission
-from .rows import Value, entry_of, job_of, new_columns, outcome_columns
+from .rows import Value, entry_of, job_of, new_columns, outcome_columns, sent_columns
 from .states import advance
 from .store import (
     CALLER_SECONDS,
@@ -145,7 +145,7 @@ class Ledger:
 
     def _intend(self, event: Intend, owner: str, now: float) -> str:
         if event.entry is not None:
-            return self._intend_again(event.entry, owner, now)
+            return self._intend_again(event.entry, event, owner, now)
         columns = new_columns(event, owner, now)
         with self._file.writing() as connection:
             if event.follows is not None:
@@ -163,16 +163,17 @@ class Ledger:
         self.touched.append(str(columns["id"]))
         return str(columns["id"])
 
-    def _intend_again(self, identity: str, owner: str, now: float) -> str:
+    def _intend_again(self, identity: str, event: Intend, owner: str, now: float) -> str:
+        sent = {"sent_wall": None, "sent_boot": None, **sent_columns(event)}
         with self._file.writing() as connection:
             # The entry that this one follows goes first: only one of them can hold the reference.
             move_followed(connection, identity, "ambiguous", "resubmitted")
             change_entry(
                 connection,
-                "UPDATE jobs SET state = 'sending', reason = NULL, attempts = attempts + 1,"
-                " updated_at = ? WHERE id = ? AND owner = ?"
+                "UPDATE jobs SET state = 'sending', reason = NULL, attempts = attempts + 1,"  # noqa: S608
+                f" updated_at = ?, {assignments(sent)} WHERE id = ? AND owner = ?"
                 " AND state IN (SELECT value FROM json_each(?))",
-                (now, identity, owner, json.dumps(sorted(PROVED_UNPAID))),
+                (now, *sent.values(), identity, owner, json.dumps(sorted(PROVED_UNPAID))),
                 identity,
             )
         return identity

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+from ..flows import Moment
+
 
 class VirtualClock:
     """A clock that moves only by `advance` and `sleep`, which return at once.
@@ -18,6 +20,10 @@ class VirtualClock:
     def now(self) -> float:
         """Virtual seconds since 1970."""
         return self._now
+
+    def moment(self) -> Moment:
+        """Both clocks are this one."""
+        return Moment(self.now(), self.now())
 
     def advance(self, seconds: float) -> None:
         """Move ahead by so many seconds."""
@@ -44,6 +50,10 @@ class RunningClock:
     def now(self) -> float:
         """Seconds since 1970 on this faster clock."""
         return self._epoch + (time.monotonic() - self._start) * self.speed
+
+    def moment(self) -> Moment:
+        """Both clocks are this one."""
+        return Moment(self.now(), self.now())
 
     def advance(self, seconds: float) -> None:
         """Jump ahead; afterwards it runs on as before."""
