@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from polyreel import AsyncClient, Simulator, batch
 from polyreel.batch import Batch, Budget, CostRange, Row
+from polyreel.batch.costs import most_spent
 from polyreel.errors import (
     AmbiguousError,
     BudgetError,
@@ -235,3 +237,80 @@ def test_the_summary_is_fit_for_a_notebook(tmp_path: Path) -> None:
     exact = Batch(client(tmp_path, prices=BOOK), rows, tmp_path)
     assert str(exact.plan()).endswith("$0.448235 exactly")
     asyncio.run(exact.client.close())
+
+
+# --- what was spent before ------------------------------------------------------------------------
+
+
+def test_rows_that_left_the_file_stay_spent(tmp_path: Path) -> None:
+    """All that was paid under the batch's name counts, whatever the file says now."""
+    simulator = Simulator(seed=1)
+    lines = [row(number, vendor=UNPRICED[0], reference=f"take {number}") for number in range(6)]
+    for first in (0, 2):
+        rows = rows_of(tmp_path, lines[first : first + 2])
+        limit = Decimal("0.90")
+        run(client(tmp_path, simulator, prices=BOOK), rows, tmp_path, max_cost=limit)
+    with pytest.raises(BudgetError, match=r"can cost \$1.26.*, \$?0\.84.* spent before"):
+        run(
+            client(tmp_path, simulator, prices=BOOK),
+            rows_of(tmp_path, lines[4:]),
+            tmp_path,
+            max_cost=Decimal("0.90"),
+        )
+    assert simulator.bill.count() == 4
+
+
+def test_what_was_spent_keeps_its_price(tmp_path: Path) -> None:
+    """A price file that is cheaper today makes nothing cheaper that was paid yesterday."""
+    simulator, vendor = Simulator(seed=1), UNPRICED[0]
+    lines = [row(number, vendor=vendor) for number in range(2)]
+    run(
+        client(tmp_path, simulator, prices=PriceBook((Rate(vendor, Decimal("1.00")),))),
+        rows_of(tmp_path, lines[:1]),
+        tmp_path,
+        max_cost=Decimal(3),
+    )
+    cheap = PriceBook((Rate(vendor, Decimal("0.01")),))
+    rows = rows_of(tmp_path, lines)
+    with pytest.raises(BudgetError, match=r"can cost \$3\.03.*spent before"):
+        run(client(tmp_path, simulator, prices=cheap), rows, tmp_path, max_cost=Decimal(3))
+    made = Batch(client(tmp_path, simulator, prices=cheap), rows, tmp_path)
+    assert made.plan().at_most == Decimal("3.03")
+    asyncio.run(made.client.close())
+
+
+def test_a_spent_price_that_nobody_knows_has_no_limit(tmp_path: Path) -> None:
+    """A paid row that left the file, of which nobody knows the price, forbids a limit."""
+    simulator = Simulator(seed=1)
+    lines = [row(number, vendor=UNPRICED[0]) for number in range(2)]
+    run(client(tmp_path, simulator), rows_of(tmp_path, lines[:1]), tmp_path)
+    later = rows_of(tmp_path, [{**lines[1], "reference": "2"}])
+    with pytest.raises(BudgetError, match="paid before"):
+        run(
+            client(tmp_path, simulator, prices=BOOK),
+            later,
+            tmp_path,
+            max_cost=Decimal(1000),
+        )
+    assert simulator.bill.count() == 1
+
+
+def test_the_greater_of_estimate_and_charge_is_spent(tmp_path: Path) -> None:
+    """A vendor may have charged more than anybody expected."""
+    made = rows_of(tmp_path, [row(1, vendor=PRICED[0])])
+    simulator = Simulator(seed=1)
+    (result,) = run(client(tmp_path, simulator), made, tmp_path)
+    assert result.ledger_id
+    with Ledger(tmp_path / "ledger.sqlite3") as ledger:
+        entry = ledger.entry(result.ledger_id)
+    assert entry.job is not None
+    estimate = CostRange.of(Cost.read(entry.submission.estimate or {})).most
+    assert estimate is not None
+    assert most_spent(entry) == estimate
+    live = entry.job.model_copy(
+        update={"simulated": False, "usage": {"credits_used": 999.0}, "status": "succeeded"}
+    )
+    charge = charged(live)
+    assert charge is not None
+    assert charge.usd is not None
+    assert most_spent(evolve(entry, job=live)) == charge.usd > estimate

@@ -9,7 +9,9 @@ from typing import Final
 
 from attrs import define, frozen
 
+from ..ledger.records import PROVED_UNPAID, LedgerEntry
 from ..money.amounts import Cost
+from ..money.charged import charged
 from ..places import JsonObject
 from ..plans.planning import Plan
 
@@ -46,6 +48,20 @@ def total(ranges: Iterable[CostRange]) -> tuple[CostRange, int]:
     known = [one.most for one in found if one.most is not None]
     least = sum((one.least for one in found), NOTHING)
     return CostRange(least, sum(known, NOTHING)), len(found) - len(known)
+
+
+def most_spent(entry: LedgerEntry) -> Decimal | None:
+    """The most dollars that an entry may have cost, as it is written down; None if unknown.
+
+    That is its estimate of then, or what its vendor says that it charged, whichever is more.
+    Nothing for an entry that is proved unpaid.
+    """
+    if entry.state in PROVED_UNPAID:
+        return NOTHING
+    charge = None if entry.job is None else charged(entry.job)
+    found = [CostRange.of(Cost.read(entry.submission.estimate or {})).most]
+    found.append(None if charge is None else charge.usd)
+    return max((usd for usd in found if usd is not None), default=None)
 
 
 @frozen

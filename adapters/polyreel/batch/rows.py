@@ -49,6 +49,8 @@ class Row:
     """The shared request, checked."""
     vendors: tuple[str, ...] = ()
     """The vendors to ask, in this order; empty for those of the batch."""
+    batch: str | None = None
+    """The name of its batch. All jobs under that name count as spent under a limit."""
 
 
 @frozen
@@ -141,7 +143,9 @@ class _RowChecker:
             return [f"reference: {name!r} is that of line {self._line_of[name]} already"]
         self._line_of[name] = line
         vendors = [own["vendor"]] if "vendor" in own else own.get("vendors", ())
-        self.rows.append(Row(self.count, line, f"{self.batch}/{name}", request, tuple(vendors)))
+        self.rows.append(
+            Row(self.count, line, f"{self.batch}/{name}", request, tuple(vendors), self.batch)
+        )
         return []
 
 

@@ -17,9 +17,9 @@ from ..drivers import ManyJobsDriver
 from ..errors import BudgetError, LedgerError, PolyreelError, RequestError
 from ..jobs.many import ManyJobs
 from ..jobs.routing import Preference
-from ..ledger.records import SUPERSEDED, LedgerEntry
+from ..ledger.records import PROVED_UNPAID, SUPERSEDED, LedgerEntry
 from ..ledger.store import LedgerStore
-from .costs import Budget, Summary, total
+from .costs import Budget, CostRange, Summary, most_spent, total
 from .outcomes import Outcomes, result_before
 from .results import Result, ResultsFile
 from .rows import Row, RowProblem, refuse
@@ -109,11 +109,39 @@ class Batch:
         """The ledger's entries of the rows, by their references."""
         self.ledger.recover()
         found: dict[str, list[LedgerEntry]] = {row.reference: [] for row in self.rows}
-        for entry in self.client.jobs():
+        for entry in self._entries_of_batch:
             reference = entry.submission.reference
             if reference in found:
                 found[reference].append(entry)
         return found
+
+    @cached_property
+    def _entries_of_batch(self) -> Sequence[LedgerEntry]:
+        """All entries of the rows, and those under their batch's name that left the file."""
+        own = {row.reference for row in self.rows}
+        names = tuple({f"{row.batch}/" for row in self.rows if row.batch is not None})
+        return [
+            entry
+            for entry in self.client.jobs()
+            if (name := entry.submission.reference) in own or (name or "").startswith(names)
+        ]
+
+    def _spent(self, tasks: Sequence[RowTask]) -> tuple[Decimal, Sequence[LedgerEntry]]:
+        """What may have been paid before, and the entries of which nobody knows the price.
+
+        Where an entry has no price of its own, that of its row counts, if the row is still there.
+        """
+        spent, unknown = Decimal(0), []
+        rows = {task.row.reference: task for task in tasks}
+        for entry in self._entries_of_batch:
+            most = most_spent(entry)
+            task = rows.get(entry.submission.reference or "")
+            if most is None and task is not None:
+                most = CostRange.of(task.cost(entry.vendor)).most
+            if most is None:
+                unknown.append(entry)
+            spent += most or Decimal(0)
+        return spent, unknown
 
     def _task(self, row: Row, entries: Sequence[LedgerEntry]) -> RowTask:
         asked = list(row.vendors or self.vendors)
@@ -123,11 +151,10 @@ class Batch:
         else:
             plans = [self.client.plan(row.request, asked[0] if asked else None)]
         current = next((entry for entry in entries if entry.state not in SUPERSEDED), None)
-        lost = tuple(entry for entry in entries if entry.state in {"abandoned", "resubmitted"})
         planned = {plan.vendor for plan in plans}
-        paid = dict.fromkeys(entry.vendor for entry in (current, *lost) if entry)
+        paid = dict.fromkeys(entry.vendor for entry in entries if entry.state not in PROVED_UNPAID)
         others = [self.client.plan(row.request, vendor) for vendor in paid if vendor not in planned]
-        return RowTask(row, tuple(plans), routed, current, lost, tuple(others))
+        return RowTask(row, tuple(plans), routed, current, tuple(others))
 
     def _problems_of(self, task: RowTask) -> Iterator[str]:
         """Why a row cannot be begun or continued."""
@@ -173,18 +200,19 @@ class Batch:
         unknown.
         """
         tasks, _ = self._prepared
-        spent, unknown_spent = total(cost for task in tasks for cost in task.spent)
+        spent, unknown_spent = self._spent(tasks)
         left, unknown_left = total(task.cost_range for task in tasks if task.entry is None)
-        assert spent.most is not None
         assert left.most is not None
-        self.budget = Budget(self.max_cost, spent.most)
+        self.budget = Budget(self.max_cost, spent)
         if self.max_cost is None:
             return
-        if unknown_spent or unknown_left:
+        if unknown_left:
             raise BudgetError(_unknown_prices(tasks))
-        most = spent.most + left.most
+        if unknown_spent:
+            raise BudgetError(_unknown_before(unknown_spent))
+        most = spent + left.most
         if most > self.max_cost:
-            before = f", {spent.most:f} of them spent before" if spent.most else ""
+            before = f", {spent:f} of them spent before" if spent else ""
             limit = f"and may cost ${self.max_cost:f}; nothing was sent"
             raise BudgetError(f"the batch can cost ${most:f}{before}, {limit}")
 
@@ -210,6 +238,7 @@ class Batch:
         finally:
             # The next run begins with what the ledger has then.
             self.__dict__.pop("_prepared", None)
+            self.__dict__.pop("_entries_of_batch", None)
             results = outcomes.finish(tasks)
         return results
 
@@ -227,10 +256,20 @@ def _other_request(task: RowTask, entry: LedgerEntry) -> Iterator[str]:
         )
 
 
+def _unknown_before(entries: Sequence[LedgerEntry]) -> str:
+    """Which jobs of before have no price, and what to do about it."""
+    named = ", ".join(f"{entry.id} at {entry.vendor}" for entry in entries[:MOST_NAMED])
+    more = f" and {len(entries) - MOST_NAMED} more" if len(entries) > MOST_NAMED else ""
+    return (
+        f"nobody knows the price of {len(entries)} job(s) that may have been paid before under "
+        f"the name of this batch ({named}{more}), so the cost has no limit; nothing was sent. "
+        "Leave the limit out, or give the rest of the rows another --name"
+    )
+
+
 def _unknown_prices(tasks: Sequence[RowTask]) -> str:
     """Which prices are missing, and what to do about it."""
     rows = [task for task in tasks if task.cost_range.most is None]
-    rows = rows or [task for task in tasks if task.lost]
     named = ", ".join(f"line {task.row.line} at {task.vendor}" for task in rows[:MOST_NAMED])
     more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
     return (

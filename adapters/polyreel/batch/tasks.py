@@ -24,8 +24,6 @@ class RowTask:
     routed: bool
     """Whether the first of several vendors that takes the row makes it."""
     entry: LedgerEntry | None
-    lost: tuple[LedgerEntry, ...]
-    """Entries that were given up, but may have been billed."""
     others: tuple[Plan, ...] = ()
     """Plans for vendors of earlier runs that are not asked any more: only their prices count."""
     reserved: list[CostRange] = Factory(list)
@@ -47,7 +45,14 @@ class RowTask:
         return self.entry.vendor if self.entry else (self.usable or self.plans)[0].vendor
 
     def cost(self, vendor: str) -> Cost:
-        """What the row costs at a vendor; unknown without a plan for it."""
+        """What the row costs at a vendor; unknown without a plan for it.
+
+        For a job that there is already, that is what was estimated when it was submitted.
+        """
+        if self.entry is not None and self.entry.vendor == vendor:
+            before = Cost.read(self.entry.submission.estimate or {})
+            if before.usd is not None:
+                return before
         plans = (*self.plans, *self.others)
         return next((plan.cost for plan in plans if plan.vendor == vendor), UNKNOWN)
 
@@ -57,13 +62,6 @@ class RowTask:
         if self.entry:
             return CostRange.of(self.cost(self.entry.vendor))
         return CostRange.any_of(self.usable or self.plans)
-
-    @property
-    def spent(self) -> Iterator[CostRange]:
-        """What may have been paid for the row before."""
-        for entry in (self.entry, *self.lost):
-            if entry is not None:
-                yield CostRange.of(self.cost(entry.vendor))
 
     @property
     def contents(self) -> Iterator[bytes]:
