@@ -61,7 +61,7 @@ def test_jobs_are_listed(cli: Command) -> None:
 
 def test_a_reference_is_paid_once(cli: Command) -> None:
     """The same command again goes on with the same job."""
-    first, second = (cli(*CLIP, "--reference", "order 1", "--json").document for _ in range(2))
+    first, second = (cli(*CLIP, "--job-name", "order 1", "--json").document for _ in range(2))
     assert first == second
     assert len(cli("jobs", "--json").document) == 1
 

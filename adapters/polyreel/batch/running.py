@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -17,6 +16,7 @@ from ..drivers import ManyJobsDriver
 from ..errors import BudgetError, LedgerError, PolyreelError, RequestError
 from ..jobs.many import ManyJobs
 from ..jobs.routing import Preference
+from ..jobs.sameness import differences
 from ..ledger.records import PROVED_UNPAID, SUPERSEDED, LedgerEntry
 from ..ledger.store import LedgerStore
 from .costs import Budget, CostRange, Summary, most_spent, total
@@ -246,12 +246,10 @@ class Batch:
 def _other_request(task: RowTask, entry: LedgerEntry) -> Iterator[str]:
     """Whether a row's reference has the job of another request, whose files are not the row's."""
     plan = next(plan for plan in (*task.plans, *task.others) if plan.vendor == entry.vendor)
-    if plan.refused or plan.parts or plan.uploads:
-        return  # uploaded files cannot be compared
-    if json.loads(plan.content) != entry.submission.body:
+    if found := () if plan.refused else differences(plan, entry.submission):
         name = f"reference: {task.row.reference!r}"
         yield (
-            f"{name} has a job of another request already ({entry.id}, {entry.state}); "
+            f"{name} has a job of another request already ({entry.id}, {entry.state}; {found[0]}); "
             "give the row another reference, or the batch another name"
         )
 

@@ -36,7 +36,13 @@ class RowTask:
 
     @property
     def asked(self) -> Plan | tuple[Plan, ...]:
-        """What to submit: one plan, or several, of which the first that a vendor takes counts."""
+        """What to submit: one plan, or several, of which the first that a vendor takes counts.
+
+        A row that has a job has the plan for the vendor of that job.
+        """
+        if self.entry is not None:
+            every = (*self.plans, *self.others)
+            return next(plan for plan in every if plan.vendor == self.entry.vendor)
         return self.plans if self.routed else self.plans[0]
 
     @property

@@ -30,6 +30,17 @@ from .options import (
 )
 
 
+def _refuse(value: str | None) -> None:
+    """Refuse an option of two meanings: one of them would pay for something else than is meant."""
+    if value is not None:
+        raise typer.BadParameter(
+            "this could be two things. For an image that the clip refers to: "
+            "--reference-image URL|FILE. For your own name of the job, which is paid once: "
+            "--job-name NAME",
+            param_hint="--reference",
+        )
+
+
 @with_request_flags
 def generate(
     request: JsonObject,
@@ -47,9 +58,14 @@ def generate(
     reference: Annotated[
         str | None,
         typer.Option(
+            "--job-name",
             help="Your own name of the job: it is paid once, however often you ask.",
             show_default=False,
         ),
+    ] = None,
+    neither: Annotated[
+        str | None,
+        typer.Option("--reference", hidden=True, callback=_refuse, expose_value=False),
     ] = None,
     fault: Annotated[
         str | None,

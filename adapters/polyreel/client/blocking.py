@@ -101,8 +101,9 @@ class Client(ClientSettings):
         """Plan, submit, wait and download; `options` are those of `plan`.
 
         With a ledger, a `reference` of yours is paid once. Called again with it, the method goes on
-        with the job that there is. `timeout` is how many seconds the job is waited for. Raises what
-        `plan`, `submit`, `wait` and `download` raise, and JobFailedError for a job that failed.
+        with the job that there is; another request under it is refused with a RequestError.
+        `timeout` is how many seconds the job is waited for. Raises what `plan`, `submit`, `wait`
+        and `download` raise, and JobFailedError for a job that failed.
         """
         plans = self._plans(request, vendor, options)
         return self._run(self._generation(plans, output, timeout, reference))

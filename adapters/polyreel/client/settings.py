@@ -266,6 +266,7 @@ class ClientSettings:
         chosen = [plans] if isinstance(plans, Plan) else plans
         return recovery.generate_once(
             self._submission(plans, reference, folder),
+            chosen,
             reference=reference,
             simulated=self.simulated,
             folder=folder,

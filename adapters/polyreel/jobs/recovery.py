@@ -21,12 +21,14 @@ from ..flows import Flow, moment, send
 from ..ledger.events import claim, find, known, settle
 from ..ledger.records import LedgerEntry
 from ..money.charged import with_charge
+from .sameness import check_request
 from .submitting import failed, finish, generate, outcome, pay
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
     from ..places import JsonObject
+    from ..plans.planning import Plan
     from ..providers.base.facts import Facts, Listed, Listing
 
 REPLAY_SECONDS: Final = 3600.0
@@ -80,6 +82,7 @@ def _still_ambiguous(entry: LedgerEntry) -> AmbiguousError:
 
 def generate_once(
     submitting: Flow[Job],
+    plans: Sequence[Plan],
     *,
     reference: str | None,
     simulated: bool,
@@ -88,9 +91,13 @@ def generate_once(
     base_urls: Mapping[str, str],
     stream: bool = False,
 ) -> Flow[Job]:
-    """Generate, unless the ledger has a job under this reference: then resume that job."""
+    """Generate, unless the ledger has a job under this reference: then resume that job.
+
+    RequestError is raised where that is the job of another request than that of `plans`.
+    """
     entry = (yield from find(reference, simulated=simulated)) if reference else None
     if entry is not None:
+        check_request(plans, entry, reference or "")
         return (yield from resume(entry.id, folder=folder, timeout=timeout))
     generating = generate(
         submitting, folder=folder, timeout=timeout, base_urls=base_urls, stream=stream

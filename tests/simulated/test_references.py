@@ -1,0 +1,99 @@
+"""A reference is one request: another one under it is refused, and the difference is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from polyreel import Client, Simulator
+from polyreel.errors import PolyreelError, RequestError
+from support.cli import Command, stranger
+from support.faults import VENDORS, every_vendor
+
+REQUEST = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
+CLIP = ("generate", "a cat", "--duration", "3", "--resolution", "720p", "--no-audio")
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Client]:
+    with Client(simulator=Simulator(seed=1), ledger=tmp_path / "ledger.sqlite3") as made:
+        yield made
+
+
+@pytest.fixture
+def cli(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Command:
+    return stranger(capsys, monkeypatch, tmp_path)
+
+
+@every_vendor
+def test_another_request_is_refused(client: Client, vendor: str, tmp_path: Path) -> None:
+    """Not answered with the clip of the first one; nothing is sent."""
+    assert client.simulator
+    job = client.generate(REQUEST, vendor, output=tmp_path, reference="order 17")
+    calls = len(client.simulator.journal)
+    with pytest.raises(RequestError, match='"a cat" then, "a dog" now') as refused:
+        client.generate(
+            {**REQUEST, "prompt": "a dog"}, vendor, output=tmp_path, reference="order 17"
+        )
+    assert (refused.value.ledger_id, len(client.simulator.journal)) == (job.ledger_id, calls)
+    assert "nothing was sent" in str(refused.value)
+    assert client.generate(REQUEST, vendor, output=tmp_path, reference="order 17") == job
+
+
+def test_another_model_or_vendor_is_another_request(client: Client, tmp_path: Path) -> None:
+    """Also where the bodies are alike."""
+    first, second = VENDORS[0], VENDORS[1]
+    client.generate(REQUEST, first, output=tmp_path, reference="order 17")
+    with pytest.raises(RequestError, match=f"{first}.*{second}"):
+        client.generate(REQUEST, second, output=tmp_path, reference="order 17")
+    with pytest.raises(RequestError, match="order 17"):
+        client.generate(
+            {"model": "kling-v3", **REQUEST}, first, output=tmp_path, reference="order 17"
+        )
+
+
+def test_of_several_vendors_the_one_that_has_the_job_counts(client: Client, tmp_path: Path) -> None:
+    """The plan for that vendor is compared, whichever is asked first now."""
+    plans = client.plans(REQUEST)
+    job = client.generate(plans, output=tmp_path, reference="order 17")
+    again = client.generate([*reversed(plans)], output=tmp_path, reference="order 17")
+    assert (again.id, again.vendor) == (job.id, job.vendor)
+    others = client.plans({**REQUEST, "prompt": "a dog"})
+    with pytest.raises(RequestError, match="a dog"):
+        client.generate(others, output=tmp_path, reference="order 17")
+
+
+def test_an_ambiguous_job_keeps_its_request(client: Client, tmp_path: Path) -> None:
+    """Another request is not told that it may have been billed."""
+    assert client.simulator
+    client.simulator.inject("lost-reset")
+    with pytest.raises(PolyreelError):
+        client.generate(REQUEST, VENDORS[0], output=tmp_path, reference="r")
+    with pytest.raises(RequestError, match="another request"):
+        client.generate({**REQUEST, "duration": 5}, VENDORS[0], output=tmp_path, reference="r")
+    assert client.simulator.bill.count() == 1
+
+
+def test_a_job_has_a_name_on_the_command_line(cli: Command) -> None:
+    """The same command goes on with its job; another request under the name is refused."""
+    first, second = (cli(*CLIP, "--job-name", "order 1", "--json").document for _ in range(2))
+    assert first == second
+    other = cli("generate", "a dog", *CLIP[2:], "--job-name", "order 1")
+    assert (other.code, "a cat" in other.err) == (2, True)
+    assert f"next: polyreel resume {first['ledger_id']}" not in other.err
+    assert len(cli("jobs", "--json").document) == 1
+
+
+def test_reference_is_no_option(cli: Command) -> None:
+    """It could mean the job's name or an image: both options are named, and nothing is made."""
+    for value in ("cat.png", "order 1"):
+        refused = cli(*CLIP, "--reference", value)
+        assert refused.code == 2
+        assert "--job-name" in refused.err
+        assert "--reference-image" in refused.err
+    assert "--job-name" in cli("generate", "--help").out
+    assert "--reference " not in cli("generate", "--help").out
+    assert cli("jobs", "--json").document == []
