@@ -12,11 +12,12 @@ from attrs import Factory, define, field, frozen
 
 from ..client import AsyncClient
 from ..drivers import ManyJobsDriver
-from ..errors import BudgetError
+from ..errors import BudgetError, SubmitError
 from ..jobs.many import Completed
 from ..jobs.submitting import failed
 from .costs import Budget, CostRange
 from .outcomes import Outcomes
+from .places import Places, is_refused_for_now
 from .results import Result
 from .tasks import RowTask
 
@@ -58,8 +59,8 @@ class _Interval:
 class RowQueue:
     """The waiting rows of one vendor."""
 
-    free: asyncio.Semaphore
-    """How many more of its rows may be under way."""
+    places: Places
+    """How many of its rows may be under way."""
     interval: _Interval
     waiting: deque[RowTask] = Factory(deque)
 
@@ -104,8 +105,8 @@ class BatchRun:
         queues: dict[str, RowQueue] = {}
         for task in tasks:
             if task.vendor not in queues:
-                free = asyncio.Semaphore(self.settings.concurrency)
-                queues[task.vendor] = RowQueue(free, _Interval(seconds))
+                places = Places(self.settings.concurrency, self.client.wire.clock)
+                queues[task.vendor] = RowQueue(places, _Interval(seconds))
             queues[task.vendor].waiting.append(task)
         return queues.values()
 
@@ -113,18 +114,33 @@ class BatchRun:
 
     async def _begin_rows(self, queue: RowQueue) -> None:
         """Begin one row after the other until none waits."""
-        while True:
-            await queue.free.acquire()
-            if not queue.waiting:
-                queue.free.release()
-                return
+        while await queue.places.take(queue.waiting):
             task = queue.waiting.popleft()
-            result = await self._begun(task, queue)
+            try:
+                result = await self._begun(task, queue)
+            except SubmitError as error:
+                self._wait_again(task, queue, error)
+                continue
             if result is not None:
                 await self._over(task, queue, result)
 
+    def _wait_again(self, task: RowTask, queue: RowQueue, error: SubmitError) -> None:
+        """Put a row back that the vendor has no place for just now: that has cost nothing."""
+        self._unreserve(task, None)
+        queue.waiting.appendleft(task)
+        queue.places.note_refused(getattr(error, "retry_after", None))
+
+    def _waits(self, queue: RowQueue, error: Exception) -> bool:
+        """Whether a row waits for a place after an error."""
+        if not is_refused_for_now(error):
+            return False
+        return not queue.places.is_hopeless(self.settings.timeout)
+
     async def _begun(self, task: RowTask, queue: RowQueue) -> Result | None:
-        """Begin or continue a row; None where the driver waits for its job now."""
+        """Begin or continue a row; None where the driver waits for its job now.
+
+        SubmitError is raised where the row waits for a place at its vendor.
+        """
         entry = task.entry
         try:
             if entry is None:
@@ -136,8 +152,15 @@ class BatchRun:
             else:
                 return await self._generated(task)
             self._in_flight[job.vendor, job.id] = task, queue
-            await self.driver.enrol(job, timeout=self.settings.timeout, base_url=base_url)
+            queue.places.note_accepted()
+            try:
+                await self.driver.enrol(job, timeout=self.settings.timeout, base_url=base_url)
+            except Exception:
+                queue.places.note_ended()
+                raise
         except Exception as error:  # whatever it is, it is about this row
+            if self._waits(queue, error):
+                raise
             return self.outcomes.of(task, error=error)
         return None
 
@@ -168,6 +191,7 @@ class BatchRun:
         while True:
             end = await self.driver.get()
             task, queue = self._in_flight.pop((end.job.vendor, end.job.id))
+            queue.places.note_ended()
             await self._over(task, queue, await self._finished(task, end))
 
     async def _finished(self, task: RowTask, end: Completed) -> Result:
@@ -190,12 +214,14 @@ class BatchRun:
             return self.outcomes.of(task, error=error)
         return self.outcomes.of(task, job)
 
-    async def _over(self, task: RowTask, queue: RowQueue, result: Result) -> None:
-        """End a row. Where the answer of its submit was lost, its task is looked for once."""
-        cost = None if result.billed == "no" else CostRange.of(result.cost)
+    def _unreserve(self, task: RowTask, cost: CostRange | None) -> None:
         for reserved in task.reserved:
             self.budget.settle(reserved, cost)
         task.reserved.clear()
+
+    async def _over(self, task: RowTask, queue: RowQueue, result: Result) -> None:
+        """End a row. Where the answer of its submit was lost, its task is looked for once."""
+        self._unreserve(task, None if result.billed == "no" else CostRange.of(result.cost))
         if result.state != "ambiguous":
             self.outcomes.add(result)
         elif self._shared.isdisjoint(task.contents):
@@ -204,7 +230,7 @@ class BatchRun:
             # A vendor's list tells rows apart by their bodies. Another row with the same body may
             # still wait for its answer, and its task must not be taken for the task of this row.
             self._reconcile_later.append((task, result))
-        queue.free.release()
+        queue.places.give_back()
         self._left -= 1
         if not self._left:
             self._all_over.set()
