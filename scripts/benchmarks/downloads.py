@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import struct
 import sys
 import tempfile
 import time
@@ -22,7 +23,8 @@ SIZE: Final = 200_000_000
 
 def serve() -> NoReturn:
     """Serve the file until killed."""
-    clip = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00" + bytes(SIZE - 16)
+    head = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isommp41\x00\x00\x00\x08moov"
+    clip = head + struct.pack(">I4s", SIZE - len(head), b"mdat") + bytes(SIZE - len(head) - 8)
     answer = Answer(200, {"content-type": "video/mp4", "etag": '"film"'}, clip)
     with http.running(lambda _: answer) as url:
         print(url, flush=True)

@@ -260,6 +260,38 @@ def test_what_is_no_film_is_not_kept(
     assert list(tmp_path.iterdir()) == []
 
 
+CUTS: Final = (5, 15, 16, 24, 31, HALF, LAST)
+
+
+@every_kind
+@pytest.mark.parametrize("length", ["", str(len(FILM))], ids=["no-length", "length"])
+@pytest.mark.parametrize("position", CUTS)
+def test_a_film_that_was_cut_is_not_saved_as_whole(
+    host: Host, position: int, length: str, kind: Kind, tmp_path: Path
+) -> None:
+    """Where no length says so, the film itself does; it is requested again."""
+    host.play(Way(stop=position, headers={"Content-Length": length}))
+    fetch(kind, host, tmp_path)
+    whole(tmp_path)
+    assert len(host.asked) == 2
+
+
+@every_kind
+@pytest.mark.parametrize("position", CUTS[2:])
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": ""}], ids=["length", "no-length"])
+def test_a_film_that_lies_cut_on_the_server_is_given_up(
+    host: Host, position: int, headers: dict[str, str], kind: Kind, tmp_path: Path
+) -> None:
+    """After a few tries, with a word on what is missing; nothing of it stays."""
+    host.play()
+    host.content = FILM[:position]
+    host.ways = [Way(headers=headers)] * downloads.MAX_TRIES
+    with pytest.raises(DownloadError, match="what arrived is not whole: it"):
+        fetch(kind, host, tmp_path)
+    assert len(host.asked) == downloads.IDLE_TRIES
+    assert list(tmp_path.iterdir()) == []
+
+
 @every_kind
 @every_end
 @pytest.mark.parametrize("position", POSITIONS.values(), ids=POSITIONS)

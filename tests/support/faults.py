@@ -24,6 +24,7 @@ from polyreel.mapping.media import SUFFIXES
 from polyreel.plans.planning import Plan, plan
 from polyreel.providers.base.registry import all_providers
 
+from . import files
 from .requests import EXAMPLES
 from .waiting import HANGS
 
@@ -118,11 +119,11 @@ def hurry(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 # --- local files ----------------------------------------------------------------------------------
 
 FILES: Final[Mapping[str, bytes]] = {
-    "image/png": b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4,
-    "image/jpeg": b"\xff\xd8\xff\xe0" + b"\r\n--boundary--\r\n" * 9,
-    "image/webp": b"RIFF\x24\x00\x00\x00WEBPVP8 " + b"\x00\xff" * 300,
-    "video/mp4": b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00" + b"mdat" * 200,
-    "video/quicktime": b"\x00\x00\x00\x14ftypqt  \x00\x00\x02\x00" + b"moov" * 50,
+    "image/png": files.png(bytes(range(256)) * 4),
+    "image/jpeg": files.jpeg(b"\r\n--boundary--\r\n" * 9),
+    "image/webp": files.webp(b"\x00\xff" * 300),
+    "video/mp4": files.mp4(b"mdat" * 200),
+    "video/quicktime": files.mp4(b"moov" * 50, brand=b"qt  "),
 }
 """One file of every type polyreel knows; their bytes would not survive a careless transport."""
 

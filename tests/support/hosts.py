@@ -15,6 +15,7 @@ from polyreel import drivers
 from polyreel.drivers import parts
 from polyreel.flows import Fetch, Flow, Saved
 
+from support import files
 from support.faults import Hasty, Kind, reset
 
 from .waiting import HANGS
@@ -23,9 +24,8 @@ End = Literal["", "close", "reset", "stall"]
 
 
 def film(seed: int, size: int = 200_000) -> bytes:
-    """An MP4 by its first bytes, and noise."""
-    head = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00"
-    return head + random.Random(seed).randbytes(size - len(head))
+    """An MP4 of this many bytes, whose pictures are noise."""
+    return files.mp4(random.Random(seed).randbytes(size - len(files.mp4(b""))))
 
 
 FILM: Final = film(1)

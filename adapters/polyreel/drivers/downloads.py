@@ -303,7 +303,14 @@ class Download:
 
     def _keep(self) -> Saved:
         """Check the file, then give it its final name, which no unfinished file ever has."""
+        if self._length is None and self._part.size < HEAD_BYTES:
+            self._part.restart()
+            raise Broken(self.error("it ended before it began"))
         found = self._found()
+        if (flaw := self._part.flaw(found)) is not None:
+            # Whatever the server says about its length: that one may have been cut short itself.
+            self._part.restart()
+            raise Broken(self.error(f"what arrived is not whole: {flaw}"))
         final = self.step.path.with_name(self.step.path.name + media.SUFFIXES[found])
         self._part.finish(final)
         return Saved(final, found, self._part.size)

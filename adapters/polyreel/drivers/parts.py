@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from ..errors import DownloadError
-from ..mapping import media
+from ..mapping import containers, media
 
 try:
     import fcntl
@@ -115,6 +115,14 @@ class Partial:
             head = self._file.read(HEAD_BYTES)
             self._file.seek(0, os.SEEK_END)
         return head
+
+    def flaw(self, content_type: str) -> str | None:
+        """Say what is missing from a file of this type, by its own account; None if nothing is."""
+        with self.disk():
+            self._file.flush()
+            flaw = containers.flaw(self._file, self.size, content_type)
+            self._file.seek(0, os.SEEK_END)
+        return flaw
 
     def finish(self, final: Path) -> None:
         """Give the whole file its final name, and leave no part of this output behind."""
