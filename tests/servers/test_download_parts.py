@@ -195,15 +195,21 @@ def test_without_locks_no_part_is_shared(
 
 
 @every_kind
-@pytest.mark.parametrize("call", ["replace", "fsync", "fdopen"])
+@pytest.mark.parametrize("call", ["link", "replace", "fsync", "fdopen"])
 def test_a_disk_that_refuses_is_told(
     host: Host, call: str, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By folder and reason, at once."""
 
-    def refuse(*_: Any) -> Any:
+    def refuse(*_: Any, **__: Any) -> Any:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    if call == "replace":  # which is what renames where there are no links
+
+        def without_links(*_: Any, **__: Any) -> None:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(os, "link", without_links)
     if call == "fdopen":
         monkeypatch.setattr(parts, "_open", refuse)
     else:

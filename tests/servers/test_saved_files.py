@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
-from polyreel.drivers import downloads
+from polyreel.drivers import downloads, parts
 from polyreel.errors import DownloadError
 from polyreel.flows import Fetch
 from polyreel.mapping import media
@@ -29,6 +29,7 @@ from support.faults import (
     http,
     raw,
 )
+from support.files import mp4
 
 MP4 = FILES["video/mp4"]
 KEYED = VENDORS[0]
@@ -310,3 +311,96 @@ def test_a_link_that_is_none_is_a_failed_download(
     """A vendor's word for a link, whatever it is, raises nothing foreign."""
     with pytest.raises(DownloadError):
         clients.do(kind, "download", finished(url), tmp_path)
+
+
+ALIKE: Final = [
+    ("task/1", "task_1"),
+    ("a.b", "a:b"),
+    ("\u00e9", "\u00e8"),
+    ("x" * 300, "x" * 301),
+    ("x" * 190 + "/", "x" * 190 + "_"),
+]
+"""Pairs of ids that differ only in what cannot stand in a file name."""
+
+
+@every_kind
+@pytest.mark.parametrize("pair", ALIKE, ids=range(len(ALIKE)))
+def test_two_jobs_have_two_files(
+    clients: Clients, server: FaultServer, pair: tuple[str, str], kind: Kind, tmp_path: Path
+) -> None:
+    """Each the clip that it paid for."""
+    clips = [mp4(identity.encode()) for identity in pair]
+    paths = []
+    for identity, clip in zip(pair, clips, strict=True):
+        server.play(film(clip))
+        job = clients.do(kind, "download", finished(server.url, id=identity), tmp_path)
+        paths.append(Path(job.outputs[0].path))
+    assert [path.read_bytes() for path in paths] == clips
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+
+
+@every_kind
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no-links"])
+@pytest.mark.parametrize("taken", ["file", "empty", "link", "dangling"])
+def test_a_file_of_somebody_else_stays(
+    clients: Clients,
+    server: FaultServer,
+    taken: str,
+    links: bool,
+    kind: Kind,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The clip gets another name, and the same one however often it is downloaded."""
+    if not links:
+        monkeypatch.setattr(os, "link", refuse_links)
+    folder, elsewhere = tmp_path / "clips", tmp_path / "precious"
+    name = folder / f"{KEYED}-task-1-1.mp4"
+    folder.mkdir()
+    if taken != "dangling":
+        elsewhere.write_bytes(MP4 if taken == "link" else b"precious" if taken == "file" else b"")
+    if taken in {"link", "dangling"}:
+        name.symlink_to(elsewhere)
+    else:
+        elsewhere.rename(name)
+    before = name.read_bytes() if taken != "dangling" else None
+    for _ in range(3):
+        server.play(film())
+        job = clients.do(kind, "download", finished(server.url), folder)
+        assert job.outputs[0].path == str(folder / f"{KEYED}-task-1-1.2.mp4")
+        assert Path(job.outputs[0].path).read_bytes() == MP4
+    assert (name.read_bytes() if taken != "dangling" else None) == before
+    assert len(list(folder.iterdir())) == 2
+
+
+def refuse_links(*_: object, **__: object) -> None:
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+@every_kind
+def test_many_files_of_somebody_else_are_told(
+    clients: Clients, server: FaultServer, kind: Kind, tmp_path: Path
+) -> None:
+    """The names that are tried come to an end, and no file is lost."""
+    names = ["", *(f".{number}" for number in range(2, parts.MAX_NAMES))]
+    for name in names:
+        (tmp_path / f"{KEYED}-task-1-1{name}.mp4").write_bytes(b"precious")
+    server.play(film())
+    with pytest.raises(DownloadError, match="other files of this name"):
+        clients.do(kind, "download", finished(server.url), tmp_path)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"precious"] * len(names)
+
+
+@every_kind
+def test_a_process_killed_while_it_renamed_harms_nothing(
+    clients: Clients, server: FaultServer, kind: Kind, tmp_path: Path
+) -> None:
+    """Then the file has both names, and only the name of the part goes."""
+    name = tmp_path / f"{KEYED}-task-1-1.mp4"
+    name.write_bytes(MP4)
+    mark = parts.mark_of('"v1"', len(MP4))
+    os.link(name, tmp_path / parts.part_name(name.stem, mark))
+    server.play(film(headers={"ETag": '"v1"', "Content-Length": str(len(MP4))}))
+    clients.do(kind, "download", finished(server.url), tmp_path)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [MP4]
+    assert name.exists()

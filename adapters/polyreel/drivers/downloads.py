@@ -312,8 +312,7 @@ class Download:
             self._part.restart()
             raise Broken(self.error(f"what arrived is not whole: {flaw}"))
         final = self.step.path.with_name(self.step.path.name + media.SUFFIXES[found])
-        self._part.finish(final)
-        return Saved(final, found, self._part.size)
+        return Saved(self._part.finish(final), found, self._part.size)
 
     def _found(self) -> str:
         """The media type that the first bytes show."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
@@ -21,7 +24,15 @@ except ImportError:
     # Windows has no locks that tell whether a part is still being written, so none is continued.
     fcntl = None  # type: ignore[assignment]
 
+LOG: Final = logging.getLogger("polyreel")
 HEAD_BYTES: Final = 16
+COMPARED: Final = 1_000_000
+MAX_NAMES: Final = 100
+"""How many names are tried where other files have the first ones."""
+NO_LINKS: Final = frozenset(
+    {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES, errno.EXDEV, errno.EMLINK}
+)
+"""What systems say that cannot give a file a second name."""
 TRIES: Final = 4
 """How often a part is opened again where another download finishes it at the same moment."""
 
@@ -124,17 +135,37 @@ class Partial:
             self._file.seek(0, os.SEEK_END)
         return flaw
 
-    def finish(self, final: Path) -> None:
-        """Give the whole file its final name, and leave no part of this output behind."""
+    def finish(self, final: Path) -> Path:
+        """Give the whole file its final name, and leave no part of this output behind.
+
+        The result is the name. A file that is there already is never replaced: where its bytes are
+        the same, it is this one; otherwise this one gets the next free name (`clip-1.2.mp4`).
+        """
         with self.disk():
             self._file.flush()
             os.fsync(self._file.fileno())
             if fcntl is None:
                 self._file.close()  # Windows renames no open file
-            os.replace(self.path, final)
+            name = self._named(final)
         self._over = True
         self._file.close()
         self._sweep()
+        return name
+
+    def _named(self, final: Path) -> Path:
+        for name in (final, *(final.with_name(_numbered(final, n)) for n in range(2, MAX_NAMES))):
+            try:
+                _move(self.path, name)
+            except FileExistsError:
+                if name.is_dir() and not name.is_symlink():
+                    raise
+                if not _are_same(self.path, name):
+                    continue
+                self.path.unlink(missing_ok=True)
+            if name != final:
+                LOG.warning("%s is another file, which stays; saved as %s", final.name, name.name)
+            return name
+        raise FileExistsError(errno.EEXIST, f"there are {MAX_NAMES} other files of this name")
 
     def let_go(self) -> None:
         """Close it. A part that cannot be continued is deleted, if possible while it is locked."""
@@ -178,8 +209,12 @@ class Partial:
                 self._file.close()
                 return False
             if _is_at(self._file, self.path):
-                self.lasting = True
-                return True
+                if os.fstat(self._file.fileno()).st_nlink == 1:
+                    self.lasting = True
+                    return True
+                # A process was killed while it finished this part: the file has its name already,
+                # and must not change any more.
+                self.path.unlink(missing_ok=True)
             self._file.close()  # another download has just finished it
         return False
 
@@ -206,6 +241,42 @@ class Partial:
                 with suppress(OSError), _open(path) as file:
                     if _lock(file) and _is_at(file, path):
                         path.unlink()
+
+
+def _numbered(final: Path, number: int) -> str:
+    return f"{final.name.removesuffix(final.suffix)}.{number}{final.suffix}"
+
+
+def _move(path: Path, name: Path) -> None:
+    """Rename a file. FileExistsError is raised where the name is taken, at whatever moment."""
+    if os.name == "nt":
+        path.rename(name)
+        return
+    try:
+        os.link(path, name, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        # The name is reserved by an empty file of our own, which nobody misses.
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        try:
+            os.replace(path, name)
+        except OSError:
+            name.unlink(missing_ok=True)
+            raise
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _are_same(path: Path, other: Path) -> bool:
+    """Whether another file, no link to one, has the same bytes."""
+    if not stat.S_ISREG(other.lstat().st_mode) or path.stat().st_size != other.stat().st_size:
+        return False
+    with path.open("rb") as one, other.open("rb") as two:
+        while piece := one.read(COMPARED):
+            if piece != two.read(COMPARED):
+                return False
+    return True
 
 
 def _open(path: Path, flags: int = 0) -> IO[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -42,6 +43,8 @@ NOT_ACCEPTED: Final = frozenset({400, 401, 402, 403, 404, 409, 413, 422, 429})
 RATE_LIMITED: Final = 429
 DEAD_LINK: Final = frozenset({403, 404, 410})
 """Statuses of a download where a fresh link may help."""
+NAME_LENGTH: Final = 200
+"""Characters of a file's name before its number: file systems allow 255 bytes."""
 FRESH_LINKS: Final = 2
 """How often the vendor is asked for a fresh link."""
 
@@ -275,9 +278,26 @@ def download(job: Job, folder: Path, base_url: str | None = None) -> Flow[Job]:
     return (yield from keep(job))
 
 
+def file_name(vendor: str, identity: str) -> str:
+    """Name the files of a job: no two jobs of a vendor have the same name.
+
+    An id that cannot stand in a file name as it is gets a digest, after a character that no other
+    name has.
+
+    >>> file_name("acme", "task-1"), file_name("acme", "task/1")
+    ('acme-task-1', 'acme-task_1.834634821c42f12e')
+    """
+    name = f"{vendor}-{identity}"
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)
+    if plain == name and len(name) <= NAME_LENGTH:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{plain[: NAME_LENGTH - 17]}.{digest}"
+
+
 def _save(job: Job, index: int, folder: Path, base_url: str | None) -> Flow[Job]:
     kind = "image" if job.workflow == "generate-image" else "video"
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{job.vendor}-{job.id}")[:200]
+    name = file_name(job.vendor, job.id)
     for tries_left in reversed(range(FRESH_LINKS + 1)):
         outputs = list(job.outputs or ())
         if index >= len(outputs):
