@@ -190,7 +190,8 @@ def test_a_client_is_live_or_simulated(make: Any) -> None:
     money.
     """
     assert make().simulated
-    assert make(keys={}).simulated
+    with pytest.raises(RequestError, match="keys"):
+        make(keys={})
     assert not make(keys=CANARIES).simulated
     with pytest.raises(RequestError, match="not both"):
         make(keys=CANARIES, simulator=Simulator())

@@ -77,7 +77,7 @@ class AsyncClient(ClientSettings):
         """
         from ..drivers import ManyJobsDriver
 
-        async with ManyJobsDriver(self.wire, self._many()) as driver:
+        async with ManyJobsDriver(self.wire, self._many(timeout)) as driver:
             for job in each_once(jobs):
                 base_url = self.base_urls.get(job.vendor)
                 await driver.enrol(self._known(job), timeout=timeout, base_url=base_url)

@@ -75,7 +75,7 @@ class Client(ClientSettings):
         """
         from ..drivers import completed
 
-        many = self._many()
+        many = self._many(timeout)
         for job in each_once(jobs):
             base_url = self.base_urls.get(job.vendor)
             yield from self._run(many.enrol(self._known(job), timeout=timeout, base_url=base_url))

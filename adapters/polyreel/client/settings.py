@@ -23,6 +23,7 @@ from ..mapping.reports import Allowance
 from ..money.book import PriceBook
 from ..plans.planning import Plan, choose
 from ..providers.base.registry import all_providers, get_provider, ordered
+from .checks import check_reference, check_retries, check_seconds, checked_folder
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import ImageRequest, Job, VideoRequest
@@ -77,7 +78,7 @@ class ClientSettings:
 
         Args:
             keys: API keys by vendor id. They make the client live for just these vendors: their
-                jobs cost money.
+                jobs cost money. Without any key in it, it is refused.
             vendors: the order in which vendors are tried where a call names none. By default that
                 of `keys`, or the alphabet.
             base_urls: other base URLs, by vendor id.
@@ -93,6 +94,12 @@ class ClientSettings:
         Raises RequestError for settings that contradict each other, UnknownNameError for an unknown
         vendor, KeyMissingError for a key that cannot be one, LedgerError for an unusable ledger.
         """
+        check_retries(retries)
+        check_seconds("call_timeout", call_timeout, endless=False, zero=False)
+        if keys is not None and not keys:
+            raise RequestError(
+                ["keys: it is empty, so nothing could be sent. Leave it out for a simulated client"]
+            )
         if keys and simulator:
             raise RequestError(["a client has keys, and is live, or a simulator, not both"])
         self.vendors = list(vendors or keys or ()) or None
@@ -230,10 +237,11 @@ class ClientSettings:
     ) -> Flow[Job]:
         from ..jobs import routing, submitting
 
+        check_reference(reference)
         self._needs_ledger(reference)
+        folder = None if output is None else str(checked_folder(output))
         if self.simulated:
             _warn_of_ready_made_files([plans] if isinstance(plans, Plan) else plans)
-        folder = None if output is None else str(Path(output).absolute())
         if isinstance(plans, Plan):
             return submitting.submit(
                 self._here(plans),
@@ -262,7 +270,8 @@ class ClientSettings:
     ) -> Flow[Job]:
         from ..jobs import recovery
 
-        folder = Path(output).absolute()
+        check_seconds("timeout", timeout)
+        folder = checked_folder(output)
         chosen = [plans] if isinstance(plans, Plan) else plans
         return recovery.generate_once(
             self._submission(plans, reference, folder),
@@ -301,6 +310,7 @@ class ClientSettings:
     def _wait(self, job: Job, timeout: float) -> Flow[Job]:
         from ..jobs import waiting
 
+        check_seconds("timeout", timeout)
         base_url = self.base_urls.get(job.vendor)
         return waiting.wait(self._known(job), timeout=timeout, base_url=base_url)
 
@@ -309,9 +319,10 @@ class ClientSettings:
 
         return submitting.download(self._known(job), Path(output), self.base_urls.get(job.vendor))
 
-    def _many(self) -> ManyJobs:
+    def _many(self, timeout: float) -> ManyJobs:
         from ..jobs.many import ManyJobs
 
+        check_seconds("timeout", timeout)
         return ManyJobs(self.simulated, self.wire.randomness)
 
     def _adoption(self, name: str, task_id: str) -> Flow[Job]:
@@ -322,7 +333,8 @@ class ClientSettings:
     def _resumption(self, name: str, output: str | Path | None, timeout: float) -> Flow[Job]:
         from ..jobs import recovery
 
-        folder = Path(output) if output else None
+        check_seconds("timeout", timeout)
+        folder = None if output is None else checked_folder(output)
         return recovery.resume(self._entry(name).id, folder=folder, timeout=timeout)
 
     def _reconciliation(self, names: tuple[str, ...]) -> Flow[list[Finding]]:
@@ -337,7 +349,9 @@ class ClientSettings:
     ) -> Flow[Job]:
         from ..jobs import recovery
 
-        entry, folder = self._entry(name).id, Path(output) if output else None
+        check_seconds("timeout", timeout)
+        folder = None if output is None else checked_folder(output)
+        entry = self._entry(name).id
         return recovery.resubmit(
             entry, accept_double_billing=accepted, folder=folder, timeout=timeout
         )

@@ -1,0 +1,99 @@
+"""What callers pass beside a request: checked before anything is written down or paid."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+from ..errors import RequestError
+from ..mapping.media import shown
+
+
+def check_seconds(name: str, value: object, *, endless: bool = True, zero: bool = True) -> None:
+    """Raise RequestError where a value is no number of seconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RequestError([f"{name}: it is a number of seconds, not {_described(value)}"])
+    if math.isnan(value) or value < 0 or (value == math.inf and not endless):
+        raise RequestError([f"{name}: {value} is no number of seconds"])
+    if value == 0 and not zero:
+        raise RequestError([f"{name}: it is more than 0 seconds"])
+
+
+def check_retries(value: object) -> None:
+    """Raise RequestError where a value is no number of retries."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RequestError([f"retries: it is a whole number, not {_described(value)}"])
+    if value < 0:
+        raise RequestError([f"retries: {value} is less than 0, which means no retry"])
+
+
+def check_reference(value: object) -> None:
+    """Raise RequestError where a value can be no reference. None is no reference at all."""
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise RequestError([f"reference: it is a text, not {_described(value)}"])
+    if not value.strip():
+        raise RequestError(["reference: it is empty, so it would name no job; leave it out"])
+    if not _is_unicode(value):
+        raise RequestError(["reference: it is not Unicode text, so no ledger can hold it"])
+
+
+def checked_folder(value: object) -> Path:
+    """The folder in which files are to be saved, as an absolute path. Nothing is made.
+
+    RequestError is raised where it is no folder, or where no file could be written in it. So a job
+    is not paid whose file cannot be saved.
+    """
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise RequestError([f"output: it is a folder's path, not {_described(value)}"])
+    text = os.fspath(value)
+    if not text:
+        raise RequestError(["output: the folder's path is empty"])
+    problem: str | None
+    folder = Path(text).absolute()
+    if not _is_unicode(str(folder)):
+        problem = "its path is not UTF-8, so no ledger and no job can hold it"
+        raise RequestError([f"output: {shown(str(folder))}: {problem}; choose another folder"])
+    try:
+        problem = _folder_problem(folder)
+    except OSError as error:
+        problem = f"it cannot be used: {error.strerror}"
+    except ValueError:  # such as a NUL
+        problem = "not a path"
+    if problem is not None:
+        raise RequestError([f"output: {shown(str(folder))}: {problem}"])
+    return folder
+
+
+def _folder_problem(folder: Path) -> str | None:
+    """Say why no file could be written in a folder, which may not be there yet; or None."""
+    for path in (folder, *folder.parents):
+        try:
+            path.stat()
+        except FileNotFoundError:
+            if path.is_symlink():
+                return f"{shown(str(path))} is a link to nothing"
+            continue
+        except NotADirectoryError:
+            continue  # a file lies further up
+        if not path.is_dir():
+            return f"{shown(str(path))} is a file, not a folder"
+        if not os.access(path, os.W_OK | os.X_OK):
+            return f"nothing can be written in {shown(str(path))}"
+        return None
+    return None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _described(value: object) -> str:
+    """A wrong value, as a message can hold it."""
+    return f"{shown(repr(value))} ({type(value).__name__})"
