@@ -180,6 +180,40 @@ def test_a_full_disk_is_an_error(ledger: Ledger) -> None:
     assert len(ledger.entries()) == before + 1
 
 
+@pytest.mark.parametrize("linked", ["file", "folder"])
+def test_a_ledger_is_the_same_through_a_link(ledger: Ledger, path: Path, linked: str) -> None:
+    """A submit on its way is not taken for dead because somebody typed another path."""
+    entry = ledger.write(Intend(submission(reference="r")), ledger.new_owner(), NOW)
+    link = path.parent.with_name("link")
+    link.symlink_to(path if linked == "file" else path.parent)
+    with Ledger(link if linked == "file" else link / path.name) as other:
+        found = other.entry(entry)
+        assert (found.state, found.owned) == ("sending", True)
+        assert other.companion_file("owners") == ledger.companion_file("owners")
+
+
+def test_a_link_to_a_file_that_is_missing_is_filled(path: Path, tmp_path: Path) -> None:
+    """Not replaced."""
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    Ledger(link).close()
+    assert link.is_symlink()
+    assert path.exists()
+
+
+def test_a_file_with_two_names_is_refused(path: Path, tmp_path: Path) -> None:
+    """SQLite has a log for each name; what a killed process has left of making it is removed."""
+    Ledger(path).close()
+    leftover = path.with_name(f"{path.name}.new-x")
+    os.link(path, leftover)
+    Ledger(path).close()
+    assert not leftover.exists()
+    os.link(path, tmp_path / "second")
+    for name in (path, tmp_path / "second"):
+        with pytest.raises(LedgerError, match="hard link"):
+            Ledger(name)
+
+
 # -- entries ---------------------------------------------------------------------------------------
 
 

@@ -5,52 +5,42 @@ WAL and synchronous=FULL, so that neither a killed process nor a power cut loses
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from ..errors import ClaimedError, LedgerError
+from .connections import UnusableFileError, connect, disconnect
 from .rows import Value
-from .schema import bring_up, transaction
-
-BUSY_SECONDS: Final = 30.0
-"""How long a transaction waits for those of other threads and processes."""
+from .schema import transaction
 
 
 class LedgerFile:
-    """An open file. Threads may share it; processes each open their own.
+    """An open file. All who open it in a process share one connection, and wait for each other.
 
-    Errors of the database and of the disk are raised as LedgerError, and ClaimedError where an
-    index forbids a second row.
+    Errors of the database and of the disk are raised as UnusableFileError, and ClaimedError where
+    an index forbids a second row.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.RLock()
         with self.guarded():
-            self.connection = self._open()
+            self._shared = connect(path)
+        self.path = self._shared.path
+        self._is_open = True
 
-    def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # polyreel makes the file, since SQLite would give it the usual permissions. The side
-        # files of SQLite get the permissions of the file.
-        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-        connection = sqlite3.connect(
-            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        try:
-            connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            bring_up(connection, self.path)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    @property
+    def is_inherited(self) -> bool:
+        """Whether a fork has made this process after the file was opened."""
+        return self._shared.is_inherited
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection of this process. LedgerError is raised where it cannot be used."""
+        if not self._is_open:
+            raise LedgerError(f"the ledger {self.path} is closed")
+        return self._shared.connection
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -64,24 +54,38 @@ class LedgerFile:
         except sqlite3.DatabaseError as error:
             unusable = "not a database" in str(error)
             advice = "move the file away to start a new one" if unusable else "nothing is lost"
-            raise LedgerError(f"the ledger {self.path}: {error}; {advice}") from None
+            raise UnusableFileError(f"the ledger {self.path}: {error}; {advice}") from None
         except OSError as error:
-            raise LedgerError(f"the ledger {self.path}: {error.strerror or error}") from None
+            text = error.strerror or str(error)
+            raise UnusableFileError(f"the ledger {self.path}: {text}") from None
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Run one durable transaction: it is committed at the end, or taken back by an error."""
-        with self._lock, self.guarded():
-            self.connection.execute("BEGIN IMMEDIATE")
-            with transaction(self.connection):
-                yield self.connection
+        """Run one durable transaction: it is committed at the end, or taken back by an error.
+
+        UnusableFileError is also raised where the file, or its log, was taken away meanwhile.
+        """
+        with self._using() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            with transaction(connection):
+                yield connection
+            self._shared.check_file()  # otherwise it was committed to a file without a name
 
     def query(self, statement: str, *values: Value) -> list[sqlite3.Row]:
         """Read the rows that a SELECT statement finds."""
-        with self._lock, self.guarded():
-            return self.connection.execute(statement, values).fetchall()
+        with self._using() as connection:
+            return connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _using(self) -> Iterator[sqlite3.Connection]:
+        self._shared.check_process()  # before a lock that a thread of the parent may have held
+        with self._shared.lock, self.guarded():
+            connection = self.connection
+            self._shared.check_file()
+            yield connection
 
     def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self.connection.close()
+        """Close the file for this object; the last one in the process closes the connection."""
+        if self._is_open:
+            self._is_open = False
+            disconnect(self._shared)

@@ -55,20 +55,25 @@ class Ledger:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).absolute()
+        self._file = LedgerFile(Path(path))
+        self.path = self._file.path
+        """The file itself: links to it are resolved, so that all its users find its owners."""
         self.touched: list[str] = []
         """The ids of the entries that this object has written down or taken over, in order."""
         self._owners = Owners(self.companion_file("owners"))
-        self._file = LedgerFile(self.path)
 
     def companion_file(self, name: str) -> Path:
         """Name the file for other data that belongs to this ledger; it is beside the ledger's."""
         return self.path.with_name(f"{self.path.name}.{name}")
 
     def close(self) -> None:
-        """Close the file, and free the entries that this object owns."""
-        self._file.close()
-        self._owners.close()
+        """Close the file, and free the entries that this object owns.
+
+        In a child that was forked meanwhile nothing happens: all of it belongs to the parent.
+        """
+        if not self._file.is_inherited:
+            self._file.close()
+            self._owners.close()
 
     def __enter__(self) -> Self:
         return self
@@ -277,6 +282,7 @@ class Ledger:
     def new_owner(self) -> str:
         """Make a name under which a flow owns entries. It is only valid while its process lives."""
         with self._file.guarded():
+            assert self._file.connection  # not in a child that was forked meanwhile
             return self._owners.new()
 
     def release(self, owner: str, *, sent: bool) -> None:

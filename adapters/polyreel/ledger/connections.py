@@ -1,0 +1,213 @@
+"""One SQLite connection for each ledger file and process, shared by all who open the file.
+
+SQLite's locks are POSIX locks. The system drops all locks that a process has on a file as soon as
+the process closes any descriptor of that file. Then another process takes itself for the last user,
+deletes the log, and later commits go into a deleted file. So only SQLite opens the file, and it
+opens it once in a process.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ..errors import LedgerError
+from .schema import bring_up
+
+BUSY_SECONDS: Final = 30.0
+"""How long a transaction waits for those of other threads and processes."""
+
+Identity = tuple[int, int]
+"""The device and the inode of a file: the same for all its names."""
+
+
+class UnusableFileError(LedgerError):
+    """The file of the ledger cannot be read or written: just now, or no longer."""
+
+
+class SharedConnection:
+    """The connection of this process to one file. `lock` is held while it is used."""
+
+    def __init__(self, path: Path, identity: Identity) -> None:
+        self.path = path
+        self.identity = identity
+        self.process = os.getpid()
+        self.users = 0
+        self.lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._side_files: list[Identity | None] = []
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether a fork has made this process after the file was opened."""
+        return self.process != os.getpid()
+
+    def check_process(self) -> None:
+        """Raise LedgerError in a process that was forked after the file was opened."""
+        if self.is_inherited:
+            raise LedgerError(
+                f"the ledger {self.path} was opened before this process was forked, and SQLite's"
+                " connections do not survive that; nothing was sent: open a ledger, or a client,"
+                " of its own in each process"
+            )
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The open connection. LedgerError is raised where it is not the file's any more."""
+        self.check_process()
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            bring_up(connection, self.path)
+            # A read opens the log. SQLite keeps it, and this very file, as long as it is connected.
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            self._side_files = self._side_files_now()
+            self.check_file()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _side_files_now(self) -> list[Identity | None]:
+        return [identity_of(Path(f"{self.path}{end}")) for end in ("-wal", "-shm")]
+
+    def is_intact(self) -> bool:
+        """Whether the file and its log are still those that were opened."""
+        is_same = identity_of(self.path) == self.identity
+        return is_same and self._side_files_now() == self._side_files
+
+    def check_file(self) -> None:
+        """Raise UnusableFileError where the file, or its log, was taken away or replaced."""
+        if not self.is_intact():
+            raise UnusableFileError(
+                f"the ledger {self.path}, or SQLite's files beside it, were deleted or replaced"
+                " while they were in use, so nothing can be written down safely in this process:"
+                " end it, look at `polyreel jobs`, and start it again. A program that opens or"
+                " copies the file while polyreel runs can cause this: use sqlite3's .backup"
+            )
+
+    def suspend(self) -> None:
+        """Close the connection until it is used again, unless closing would do harm."""
+        connection = self._connection
+        if connection is not None and not connection.in_transaction and self.is_intact():
+            self.close()
+
+    def close(self) -> bool:
+        """Close the connection; False where it has to stay open, because closing would do harm."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return True
+        if self.is_inherited or connection.in_transaction or not self.is_intact():
+            # Closing would write from a log that is not the file's any more, or is the parent's.
+            _keep_open(connection)
+            return False
+        connection.close()
+        return True
+
+
+_GUARD: Final = threading.RLock()
+"""Held while connections are opened, closed, or taken through a fork; taken before their locks."""
+_OPEN: Final[dict[Identity, SharedConnection]] = {}
+_LOST: Final[set[Identity]] = set()
+"""Files that SQLite holds open in this process in a way that it cannot repair."""
+_KEPT: Final[list[sqlite3.Connection]] = []
+
+
+def connect(path: Path) -> SharedConnection:
+    """Open a file, or share the connection that this process has to it.
+
+    The file is made, readable by its user only, where it is missing.
+    """
+    with _GUARD:
+        path = Path(os.path.realpath(path))
+        identity = _made(path)
+        if identity in _LOST:
+            raise UnusableFileError(
+                f"the ledger {path} cannot be opened again in this process, where SQLite still has"
+                " the state of an earlier use; nothing was sent: open it in a new process"
+            )
+        shared = _OPEN.get(identity) or SharedConnection(path, identity)
+        with shared.lock:
+            assert shared.connection  # an error of opening it is raised here
+        _OPEN[identity] = shared
+        shared.users += 1
+        return shared
+
+
+def disconnect(shared: SharedConnection) -> None:
+    """Let go of a shared connection. The last one to do so closes it."""
+    if shared.is_inherited:
+        return
+    with _GUARD, shared.lock:
+        shared.users -= 1
+        if shared.users == 0:
+            _OPEN.pop(shared.identity, None)
+            if not shared.close():
+                _LOST.add(shared.identity)
+
+
+def identity_of(path: Path) -> Identity | None:
+    """The identity of a file, or None where there is none. The file is not opened."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _made(path: Path) -> Identity:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        _make(path)
+    if os.stat(path).st_nlink > 1 and path.is_file():
+        for leftover in path.parent.glob(f"{path.name}.new-*"):  # of a process that was killed
+            leftover.unlink(missing_ok=True)
+        if os.stat(path).st_nlink > 1:
+            raise UnusableFileError(
+                f"the ledger {path} has a second name (a hard link): SQLite would keep a log for"
+                " each name, and one job could be paid twice. Remove the link, or copy the file"
+            )
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _make(path: Path) -> None:
+    """Make an empty file under its name at once, with the permissions of its user only.
+
+    SQLite would give it the usual permissions. Its side files get the permissions of the file.
+    """
+    handle, new = tempfile.mkstemp(prefix=f"{path.name}.new-", dir=path.parent)
+    os.close(handle)
+    try:
+        with suppress(FileExistsError):  # another process has been faster
+            try:
+                os.link(new, path)
+            except FileExistsError:
+                raise
+            except OSError:  # no hard links here; nobody has opened what did not exist
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    finally:
+        Path(new).unlink(missing_ok=True)
+
+
+def _keep_open(connection: sqlite3.Connection) -> None:
+    """Keep a connection as long as the process lives, also when Python ends and cleans up."""
+    _KEPT.append(connection)
+    with suppress(ImportError, AttributeError):
+        import ctypes  # noqa: PLC0415
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
