@@ -19,6 +19,7 @@ from ..jobs.routing import Preference
 from ..jobs.sameness import differences
 from ..ledger.records import PROVED_UNPAID, SUPERSEDED, LedgerEntry
 from ..ledger.store import LedgerStore
+from ..providers.base.registry import all_providers
 from .costs import Budget, CostRange, Summary, most_spent, total
 from .outcomes import Outcomes, result_before
 from .results import Result, ResultsFile
@@ -153,7 +154,11 @@ class Batch:
         current = next((entry for entry in entries if entry.state not in SUPERSEDED), None)
         planned = {plan.vendor for plan in plans}
         paid = dict.fromkeys(entry.vendor for entry in entries if entry.state not in PROVED_UNPAID)
-        others = [self.client.plan(row.request, vendor) for vendor in paid if vendor not in planned]
+        others = [
+            self.client.plan(row.request, vendor)
+            for vendor in paid
+            if vendor in all_providers() and vendor not in planned
+        ]
         return RowTask(row, tuple(plans), routed, current, tuple(others))
 
     def _problems_of(self, task: RowTask) -> Iterator[str]:
@@ -245,7 +250,10 @@ class Batch:
 
 def _other_request(task: RowTask, entry: LedgerEntry) -> Iterator[str]:
     """Whether a row's reference has the job of another request, whose files are not the row's."""
-    plan = next(plan for plan in (*task.plans, *task.others) if plan.vendor == entry.vendor)
+    plans = (*task.plans, *task.others)
+    plan = next((plan for plan in plans if plan.vendor == entry.vendor), None)
+    if plan is None:
+        return  # the package of the vendor is not installed any more
     if found := () if plan.refused else differences(plan, entry.submission):
         name = f"reference: {task.row.reference!r}"
         yield (

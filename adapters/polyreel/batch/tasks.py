@@ -42,7 +42,9 @@ class RowTask:
         """
         if self.entry is not None:
             every = (*self.plans, *self.others)
-            return next(plan for plan in every if plan.vendor == self.entry.vendor)
+            for plan in every:
+                if plan.vendor == self.entry.vendor:
+                    return plan
         return self.plans if self.routed else self.plans[0]
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 from .. import environment
 from ..errors import PolyreelError
 from ..places import JsonObject
-from ..providers.base.registry import all_providers
+from ..providers.base.registry import all_providers, broken_plugins
 
 PARTS = ("polyreel", "httpx", "attrs", "pydantic", "jsonschema-rs", "typer")
 EXTRA = ("av", "PIL")
@@ -28,6 +28,9 @@ def facts() -> JsonObject:
         "keys": {
             provider.key_variable: environment.key_state(vendor)
             for vendor, provider in all_providers().items()
+        },
+        "broken_plugins": {
+            name: f"cannot be loaded ({reason})" for name, reason in broken_plugins().items()
         },
         "vendor_order": _told(environment.vendor_order),
         "base_urls": _told(environment.base_urls),

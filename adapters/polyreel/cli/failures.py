@@ -49,6 +49,11 @@ def tell(error: PolyreelError) -> JsonObject:
     return _document(error, message, exit_code(error))
 
 
+def as_own(error: Exception) -> PolyreelError:
+    """A foreign error as one of polyreel's; its text is left out, since it may quote anything."""
+    return PolyreelError(_message(error), billed="maybe")
+
+
 def _tell_next(error: BaseException) -> None:
     """What to type after an error about a job: see `show.advise`."""
     for step in getattr(error, "__notes__", ()):

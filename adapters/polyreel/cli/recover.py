@@ -202,6 +202,8 @@ async def _resume_all(
                 return await made.resume(name, output=output, timeout=timeout)
             except PolyreelError as error:
                 return error
+            except Exception as error:  # it is about this job, and stops no other
+                return failures.as_own(error)
 
     async with made:
         return await asyncio.gather(*map(one, names))

@@ -133,13 +133,16 @@ def reconcile(names: Sequence[str]) -> Flow[list[Finding]]:
     listings: dict[Place, Listing | str | None] = {}
     findings: list[Finding] = []
     for name in names:
+        # What is wrong with one entry, its row or its vendor, is told, and stops no other.
+        vendor = ""
         try:
             entry = yield from claim(name)
-        except ClaimedError as error:
-            findings.append(Finding(name, error.vendor or "", "unsolved", str(error)))
-            continue
-        if entry.state == "ambiguous":
-            findings.append((yield from _reconcile(entry, listings)))
+            vendor = entry.vendor
+            if entry.state == "ambiguous":
+                findings.append((yield from _reconcile(entry, listings)))
+        except PolyreelError as error:
+            vendor = error.vendor or vendor
+            findings.append(Finding(name, vendor, "unsolved", str(error)))
     return findings
 
 

@@ -57,7 +57,16 @@ def update_job(
     row = connection.execute(select, (job.vendor, job.id, job.simulated)).fetchone()
     if row is None:
         return job
-    known = Job.model_validate_json(row["job"])
+    try:
+        known = Job.model_validate_json(row["job"])
+    except (ValueError, TypeError):
+        raise LedgerError(
+            f"{row['id']}: its job in the ledger cannot be read; it is {job.id} at {job.vendor}",
+            vendor=job.vendor,
+            job=job,
+            ledger_id=row["id"],
+            billed="maybe",
+        ) from None
     after = newer(known, change(known)).model_copy(update={"ledger_id": row["id"]})
     if after != known:
         columns = {**job_columns(after, row["finished_at"] or now), "updated_at": now}

@@ -155,11 +155,14 @@ def keep(job: Job) -> Flow[Job]:
 
 
 def claim(entry: str) -> Flow[LedgerEntry]:
-    """Take an entry over until the flow ends; LedgerError where no ledger is kept."""
+    """Take an entry over until the flow ends.
+
+    LedgerError is raised where no ledger is kept, or the entry cannot be read.
+    """
     claimed: LedgerEntry | None = yield Record(Claim(entry))
     if claimed is None:
         raise LedgerError("this client keeps no ledger: give it one with ledger=")
-    return claimed
+    return claimed.check()
 
 
 def find(reference: str, *, simulated: bool) -> Flow[LedgerEntry | None]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 
 from attrs import evolve, frozen
 
+from ..errors import LedgerError
 from ..flows import Moment, Part, Send
 from ..providers.base.registry import get_provider
 from .states import started
@@ -256,6 +257,20 @@ class LedgerEntry:
     """
     owned: bool = False
     """Whether a living thread or process works on it at the moment."""
+    trouble: str | None = None
+    """Why its row cannot be read. What could be read is there, and nothing can be done about it."""
+
+    def check(self) -> LedgerEntry:
+        """The entry itself; LedgerError where its row cannot be read."""
+        if self.trouble is None:
+            return self
+        raise LedgerError(
+            f"{self.id}: {self.trouble}, so nothing was done about it. "
+            f"{self.vendor} may have billed it: look at its dashboard",
+            vendor=self.vendor,
+            ledger_id=self.id,
+            billed="maybe",
+        )
 
     @property
     def vendor(self) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ..flows import Moment
+from ..flows import Moment, Send
 from ..providers.base.facts import FINAL
 from .records import LedgerEntry, Submission
 from .states import is_saved
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from .events import Intend, Settle
 
+UNREADABLE: Final = (ValueError, LookupError, TypeError, AttributeError)
+"""What reading a row raises that holds something else than polyreel writes."""
 Value = str | int | float | None
 """What a column can hold."""
 Columns = dict[str, Value]
@@ -33,13 +35,26 @@ class StoredRow(Protocol):
 
 
 def entry_of(row: StoredRow, *, owned: bool) -> LedgerEntry:
-    """Read an entry; `owned` says whether its owner is alive."""
+    """Read an entry; `owned` says whether its owner is alive.
+
+    A row that cannot be read is an entry with a `trouble`, so that it is seen, and stops no other.
+    """
+    trouble = None
+    try:
+        submission = _submission_of(row)
+    except UNREADABLE:
+        submission, trouble = _lost_submission(row), "its submission in the ledger cannot be read"
+    try:
+        job = job_of(row)
+    except UNREADABLE:
+        job, trouble = None, trouble or "its job in the ledger cannot be read"
     return LedgerEntry(
         id=row["id"],
         state=row["state"],
-        submission=_submission_of(row),
-        job=job_of(row),
-        reason=row["reason"],
+        submission=submission,
+        job=job,
+        trouble=trouble,
+        reason=trouble or row["reason"],
         request_id=row["request_id"],
         attempts=row["attempts"],
         follows=row["follows"],
@@ -54,6 +69,22 @@ def entry_of(row: StoredRow, *, owned: bool) -> LedgerEntry:
 def _sent(row: StoredRow) -> Moment | None:
     wall, boot = row["sent_wall"], row["sent_boot"]
     return None if wall is None or boot is None else Moment(wall, boot)
+
+
+def _lost_submission(row: StoredRow) -> Submission:
+    """What the other columns of a row say of a submission that cannot be read."""
+    return Submission(
+        vendor=row["vendor"],
+        model=row["model"],
+        workflow=row["workflow"],
+        operation="",
+        send=Send(row["vendor"], "", ""),
+        base_url="",
+        idempotency_key=row["idempotency_key"],
+        simulated=bool(row["simulated"]),
+        folder=row["folder"],
+        reference=row["reference"],
+    )
 
 
 def _submission_of(row: StoredRow) -> Submission:
@@ -73,7 +104,15 @@ def job_of(row: StoredRow) -> Job | None:
     """Read the job of an entry, if it has one."""
     from polyreel_generated.shared import Job  # noqa: PLC0415
 
-    return Job.model_validate_json(row["job"]) if row["job"] else None
+    return Job.model_validate_json(row["job"]) if row["job"] is not None else None
+
+
+def readable_job(row: StoredRow) -> Job | None:
+    """The same; None also where it cannot be read."""
+    try:
+        return job_of(row)
+    except UNREADABLE:
+        return None
 
 
 # -- writing ---------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from .events import Claim, Find, Intend, Keep, Known, LedgerEvent, News, Past, R
 from .file import LedgerFile
 from .owners import Owners
 from .records import PROVED_UNPAID, SUPERSEDED, LedgerEntry, State, Submission
-from .rows import Value, entry_of, job_of, new_columns, outcome_columns, sent_columns
+from .rows import Value, entry_of, new_columns, outcome_columns, readable_job, sent_columns
 from .states import advance
 from .store import (
     CALLER_SECONDS,
@@ -273,7 +273,7 @@ class Ledger:
         ended = [
             job.model_copy(update={"ledger_id": row["id"]})
             for row in rows
-            if (job := job_of(row)) is not None
+            if (job := readable_job(row)) is not None
         ]
         return News(ended, frozenset(row["vendor"] for row in callers))
 

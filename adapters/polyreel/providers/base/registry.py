@@ -24,8 +24,18 @@ GROUP = "polyreel.providers"
 
 @cache
 def all_providers() -> Mapping[str, Provider]:
-    """Every installed vendor by its id: polyreel's own, then others, each in alphabetical order."""
+    """Every installed vendor by its id: polyreel's own, then others, each in alphabetical order.
+
+    Packages that cannot be loaded are left out: see `broken_plugins`.
+    """
     return _Vendors()
+
+
+def broken_plugins() -> Mapping[str, str]:
+    """The entry points of vendors that cannot be loaded, with the class of the error of each."""
+    vendors = all_providers()
+    len(vendors)  # loads them
+    return vendors.broken if isinstance(vendors, _Vendors) else {}
 
 
 class _Vendors(Mapping[str, Provider]):
@@ -48,13 +58,28 @@ class _Vendors(Mapping[str, Provider]):
 
     @cached_property
     def _others(self) -> Mapping[str, Provider]:
-        """The vendors of other packages. They cannot take the id of one of polyreel's own."""
+        """The vendors of other packages. They cannot take the id of one of polyreel's own.
+
+        A package that cannot be loaded is left out: its mistake is not that of the others.
+        """
         found: dict[str, Provider] = {}
         for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
-            provider: Provider = entry.load().load()
-            if provider.id not in self._own:
-                found.setdefault(provider.id, provider)
+            try:
+                provider: Provider = entry.load().load()
+                name = str(provider.id)
+                _touch(provider)
+            except (Exception, SystemExit) as error:
+                # Its text is not shown: it may quote anything.
+                self.broken[entry.name] = type(error).__name__
+                continue
+            if name not in self._own:
+                found.setdefault(name, provider)
         return found
+
+    @cached_property
+    def broken(self) -> dict[str, str]:
+        """The entry points that cannot be loaded, by their names, with the error's class."""
+        return {}
 
     def __iter__(self) -> Iterator[str]:
         yield from self._own
@@ -62,6 +87,15 @@ class _Vendors(Mapping[str, Provider]):
 
     def __len__(self) -> int:
         return len(self._own) + len(self._others)
+
+
+def _touch(provider: Provider) -> None:
+    """Read what every command reads of a vendor, messages of errors too, so that it fails here."""
+    assert isinstance(provider.key_variable, str)
+    assert provider.servers is not None
+    assert provider.routes is not None
+    assert provider.contract.operations
+    getattr(provider.webhook, "secret_variable", None)
 
 
 def entry_points(*, group: str) -> Iterable[EntryPoint]:
@@ -77,6 +111,11 @@ def get_provider(vendor: str) -> Provider:
     try:
         return all_providers()[vendor]
     except KeyError:
+        if reason := broken_plugins().get(vendor):
+            raise UnknownNameError(
+                f"the package of the vendor {vendor!r} cannot be loaded ({reason}): "
+                "install it anew, or remove it"
+            ) from None
         known = ", ".join(all_providers())
         raise UnknownNameError(f"no vendor is called {vendor!r}; there are {known}") from None
 
