@@ -6,7 +6,6 @@ Where a webhook is only a hint, the vendor is asked in the background.
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Self
@@ -14,21 +13,28 @@ from typing import Final, Self
 from ..client import Client
 from ..errors import LedgerError, PolyreelError, UnknownNameError, WebhookError
 from ..flows import Answer
+from ..jobs.waiting import is_complete
 from ..ledger.store import Delivered
 from ..providers.base import webhooks
+from ..providers.base.facts import FINAL
 from ..simulator.http import HttpRequest, Limits, plain
+from .hints import Hinted, Hints
 
 LOG: Final = logging.getLogger("polyreel")
 LIMITS: Final = Limits(body=webhooks.MAX_BODY)
-MAX_HINTS: Final = 1000
-"""How many jobs may wait to be asked about. Further hints are dropped, as polling asks too."""
+LONGEST_WAIT: Final = 0.5
+"""Seconds after which the clock is read again: a simulated one does not go by itself."""
 
 
 class WebhookReceiver:
     """The handler of a webhook server: `POST /<vendor>`.
 
-    It answers after the delivery is in the ledger, and before anything else happens. `secrets` are
-    those of each vendor's signatures, by vendor id. `listener` is called with every delivery.
+    It answers after the delivery is in the ledger, and before anything else happens. Unsigned
+    deliveries about one job lead to one query each `hints.HINT_PAUSE` seconds at most, however many
+    come; those about a job that waits for its query are not written down, nor told to the listener.
+
+    `secrets` are those of each vendor's signatures, by vendor id. `listener` is called with every
+    other delivery.
     Raises LedgerError where the client has no ledger.
     """
 
@@ -46,8 +52,10 @@ class WebhookReceiver:
         self._ledger = client.ledger
         self._secrets = secrets
         self._listener = listener
-        self._hinted: queue.Queue[str | None] = queue.Queue(MAX_HINTS)
-        """The ledger's names of jobs to ask about; None is the end."""
+        self._hints = Hints()
+        self._changed = threading.Condition()
+        """Guards the hints and the end; it is notified when they change."""
+        self._over = False
         self._asker = threading.Thread(target=self._ask, name="polyreel-hints", daemon=True)
 
     def __enter__(self) -> Self:
@@ -55,7 +63,9 @@ class WebhookReceiver:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._hinted.put(None)
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
         self._asker.join(5)
 
     def handle(self, request: HttpRequest) -> Answer:
@@ -70,6 +80,8 @@ class WebhookReceiver:
             event = webhooks.parse(
                 vendor, request.headers, request.content, self._secrets.get(vendor)
             )
+            if self._adds_nothing(event):
+                return plain(200, "received")
             delivered = self._ledger.deliver(
                 event, self._client.wire.clock.now(), simulated=self._client.simulated
             )
@@ -86,20 +98,45 @@ class WebhookReceiver:
 
     def _follow_up(self, event: webhooks.Event, delivered: Delivered) -> None:
         if delivered.effect == "hint" and delivered.entry is not None:
-            name = delivered.entry.id
-            try:
-                self._hinted.put_nowait(name)
-            except queue.Full:
+            with self._changed:
+                taken = self._hints.add((event.vendor, event.task_id), self._now())
+                self._changed.notify_all()
+            if not taken:
+                name = delivered.entry.id
                 LOG.warning("too many hints at once: %s is left to polling", name)
         if self._listener is not None:
             self._listener(event, delivered)
 
+    def _adds_nothing(self, event: webhooks.Event) -> bool:
+        """Whether an unsigned delivery is about a job that is to be asked about anyway.
+
+        It is not written down then, so that strangers cannot fill the ledger.
+        """
+        with self._changed:
+            return not event.verified and (event.vendor, event.task_id) in self._hints
+
+    def _now(self) -> float:
+        return self._client.wire.clock.now()
+
     def _ask(self) -> None:
         """Ask vendors about the jobs of hints."""
-        while (name := self._hinted.get()) is not None:
+        while (hinted := self._next()) is not None:
+            vendor, task = hinted
             try:
-                job = self._ledger.entry(name).job
-                if job is not None:
-                    self._client.get(job)
+                entry = self._ledger.of_task(vendor, task, simulated=self._client.simulated)
+                job = entry.job if entry is not None else None
+                if job is not None and not (job.status in FINAL and is_complete(job)):
+                    self._client.get(job.model_copy(update={"ledger_id": entry and entry.id}))
             except PolyreelError as error:
-                LOG.warning("%s: %s", name, error)
+                LOG.warning("%s %s: %s", vendor, task, error)
+
+    def _next(self) -> Hinted | None:
+        """Wait for the next job to ask about; None at the end."""
+        with self._changed:
+            while not self._over:
+                now = self._now()
+                if (hinted := self._hints.take(now)) is not None:
+                    return hinted
+                wait = self._hints.wait(now)
+                self._changed.wait(None if wait is None else min(wait, LONGEST_WAIT))
+        return None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, assert_never
 
 from ..errors import ClaimedError, UnknownNameError
 from ..money.charged import with_charge
+from ..providers.base.registry import all_providers
 from .changes import assignments, change_entry, move_followed, refuse_other_entry, update_job
 from .events import Claim, Find, Intend, Keep, Known, LedgerEvent, News, Past, ReadNews, Settle
 from .file import LedgerFile
@@ -275,7 +276,8 @@ class Ledger:
             for row in rows
             if (job := readable_job(row)) is not None
         ]
-        return News(ended, frozenset(row["vendor"] for row in callers))
+        confirmed = frozenset(row["vendor"] for row in callers if _signs(row["vendor"]))
+        return News(ended, confirmed)
 
     # -- owners ------------------------------------------------------------------------------------
 
@@ -359,3 +361,12 @@ class Ledger:
 
             job = update_job(connection, entry.job, apply, now)
         return Delivered("applied" if job != entry.job else "unchanged", self.entry(entry.id))
+
+
+def _signs(vendor: str) -> bool:
+    """Whether a vendor signs its webhooks: only such a delivery proves that the vendor calls.
+
+    Unsigned ones can be anybody's, and must not make polyreel ask less often.
+    """
+    webhook = all_providers()[vendor].webhook if vendor in all_providers() else None
+    return webhook is not None and webhook.signed
