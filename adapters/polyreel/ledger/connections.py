@@ -211,3 +211,41 @@ def _keep_open(connection: sqlite3.Connection) -> None:
         import ctypes  # noqa: PLC0415
 
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+
+
+# -- forks -----------------------------------------------------------------------------------------
+
+
+def _before_fork() -> None:
+    """Close all connections. They are opened again when they are next used.
+
+    A child must neither use nor close a connection of its parent, and SQLite must not believe, in
+    the child, that it has the locks of the parent.
+    """
+    _GUARD.acquire()
+    for shared in _OPEN.values():
+        shared.lock.acquire()
+        shared.suspend()
+
+
+def _after_fork_in_parent() -> None:
+    for shared in _OPEN.values():
+        shared.lock.release()
+    _GUARD.release()
+
+
+def _after_fork_in_child() -> None:
+    for shared in _OPEN.values():
+        if not shared.close():  # it could not be closed before the fork
+            _LOST.add(shared.identity)
+        shared.lock.release()
+    _OPEN.clear()
+    _GUARD.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

@@ -7,8 +7,10 @@ their contracts and in the tables of their providers.
 
 from __future__ import annotations
 
+import os
 import random
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import isfinite
@@ -45,6 +47,8 @@ Outcome = Reply | OutputFile
 """An answer, or a file that is still to be rendered."""
 Deferred = Callable[[], Answer]
 """Slow work, to be done after the lock is released."""
+ALL: Final[weakref.WeakSet[Simulator]] = weakref.WeakSet()
+"""The simulators of this process."""
 
 
 @define(eq=False)
@@ -64,7 +68,10 @@ class Simulator:
 
     clock: Pace = field(factory=VirtualClock)
     seed: int | None = None
-    """The same seed gives the same ids and durations on every run; without one they differ."""
+    """The same seed gives the same ids and durations on every run; without one they differ.
+
+    In a process that is forked later they differ always.
+    """
     keys: frozenset[str] | None = None
     """The valid API keys; None for any bearer token."""
     balance: float = float("inf")
@@ -98,6 +105,12 @@ class Simulator:
 
     def __attrs_post_init__(self) -> None:
         self.reset()
+        ALL.add(self)
+
+    def go_on_in_a_child(self) -> None:
+        """Go on after a fork: with a lock of its own, and with other ids than the parent."""
+        self.lock = threading.Lock()
+        self._random = random.Random(f"{self._random.random()} {os.getpid()}")
 
     def reset(self, seed: int | None = None) -> None:
         """Forget jobs, bill, journal, scripts and faults, and start again.
@@ -413,6 +426,15 @@ QUERIES: Final[Mapping[str, Callable[[queries.Tasks, float, Call], Outcome]]] = 
     "content": queries.content,
 }
 """What answers the calls that only look, by their roles in the contract."""
+
+
+def _go_on_in_a_child() -> None:
+    for simulator in ALL:
+        simulator.go_on_in_a_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_go_on_in_a_child)
 
 
 def _render(file: OutputFile) -> Answer:
