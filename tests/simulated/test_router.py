@@ -97,7 +97,7 @@ def test_no_fault_is_paid_twice(
 @every_kind
 @every_vendor
 def test_documented_errors_go_elsewhere_as_the_table_says(vendor: str, kind: Kind) -> None:
-    """After 402, 429, and a 404 or 400 that names the model; after no other refusal, and after no
+    """After 402, 429, and a refusal that names the model; after no other refusal, and after no
     doubt.
     """
     told = 0
@@ -111,7 +111,7 @@ def test_documented_errors_go_elsewhere_as_the_table_says(vendor: str, kind: Kin
             assert isinstance(alone, AmbiguousError | RejectedError)
             simulator.script(vendor, event)
             result = routed(pair, kind, order(vendor))
-        names_the_model = alone.status in {400, 404} and event in UNKNOWN_MODEL
+        names_the_model = event in UNKNOWN_MODEL
         elsewhere = isinstance(alone, RejectedError) and (
             alone.status in {402, 429} or names_the_model
         )

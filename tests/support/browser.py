@@ -32,6 +32,10 @@ LOST: Final[dict[str, Seen]] = {
     "lost-502": 502,
     "lost-503": 503,
     "lost-504": 504,
+    "lost-429-id": 429,
+    "lost-400-json": 400,
+    **{f"lost-{status}-html": status for status in (401, 403, 404, 429)},
+    "lost-429-empty": 429,
 }
 RATE_LIMITS: Final = {
     "rate-limited-seconds": "2",

@@ -163,6 +163,10 @@ PAID: Final = (
     f"{{{PAID.replace('[400]', '[400, 500]')}}}",
     f"{{{PAID.replace('[400]', '[408]')}}}",
     f"{{{PAID.replace('create', 'stream').replace('[400]', '[503]')}}}",
+    f"{{{PAID}, x-polyreel-not-accepted-codes: {{'200': [a]}}}}",
+    f"{{{PAID}, x-polyreel-not-accepted-codes: {{'503': []}}}}",
+    f"{{{PAID}, x-polyreel-not-accepted-codes: {{'503': a}}}}",
+    f"{{{PAID}, x-polyreel-not-accepted-codes: {{503: [a]}}}}",
 )
 def billing_left_open(_: Contract, operation: JsonObject) -> Complaints:
     """A paid call says whether a repeat pays again, and which statuses prove that nothing was
@@ -178,6 +182,11 @@ def billing_left_open(_: Contract, operation: JsonObject) -> Complaints:
     proof = operation.get("x-polyreel-not-accepted", [])
     if not proof or not set(proof) <= PROOF:
         yield f"{proof} does not prove non-acceptance"
+    for status, codes in operation.get("x-polyreel-not-accepted-codes", {}).items():
+        if not (isinstance(status, str) and re.fullmatch(r"[45]\d\d", status)):
+            yield f"{status!r} is not the status of an error"
+        if not (isinstance(codes, list) and codes and all(isinstance(one, str) for one in codes)):
+            yield f"{codes} are not codes"
 
 
 @operation_law(

@@ -53,8 +53,8 @@ from support.webhooks import HOOKED, SECRET, SIGNED, UNSIGNED, deliveries, signe
 @pytest.mark.slow
 @every_vendor
 def test_no_submit_is_taken_for_what_it_is_not(vendor: str) -> None:
-    """A job has the id that stands in the body; a refusal has a status that proves one; all else is
-    ambiguous.
+    """A job has the id that stands in the body; a refusal has a status that proves one, and names
+    no task; all else is ambiguous.
     """
     random, counts = Random(1), Counter[type]()
     provider, made = get_provider(vendor), next(iter(plans(vendor).values()))
@@ -65,17 +65,25 @@ def test_no_submit_is_taken_for_what_it_is_not(vendor: str) -> None:
         for code, _, _, body in provider.contract.replies(operation)
         for _ in range(4 if code < 300 else 1)
     ]
-    proofs = operation.spec.get("x-polyreel-not-accepted", submitting.NOT_ACCEPTED)
+    proofs = set(operation.spec["x-polyreel-not-accepted"])
+    pairs = operation.spec.get("x-polyreel-not-accepted-codes", {})
+    codes = [*ALL_CODES, *sorted(proofs), *sorted(proofs)]
     for _ in range(COUNT):
-        reply = answers(random, bodies, ALL_CODES)
+        reply = answers(random, bodies, codes)
         flow = submitting.submit(made, simulated=False, idempotency_key="key")
         found = outcome(drive, flow, reply)
         counts[type(found)] += 1
         if isinstance(found, Job):
             check_job(found, reply, provider)
         else:
-            assert found.billed == ("no" if reply.status in proofs else "maybe")
-            assert type(found) is (RejectedError if reply.status in proofs else AmbiguousError)
+            refused = isinstance(found, RejectedError)
+            assert type(found) is (RejectedError if refused else AmbiguousError)
+            assert found.billed == ("no" if refused else "maybe")
+            if refused:
+                raw = oracle(reply.content)
+                assert reply.status in proofs or found.code in pairs[str(reply.status)]
+                assert isinstance(raw, dict)
+                assert not leading(raw, provider.reads.id)
     assert set(counts) == {Job, RejectedError, AmbiguousError}
     assert min(counts.values()) > 500, counts
 

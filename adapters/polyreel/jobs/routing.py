@@ -26,8 +26,6 @@ Preference = Literal["order", "cheapest"]
 Result = Literal["taken", "refused", "resting", "unpaid"]
 UNPAYABLE: Final = 402
 """The status that says that the account has no credits: another vendor's account may have some."""
-UNKNOWN_MODEL: Final = frozenset({400, 404})
-"""The statuses with which vendors say, by an error code, that they do not sell a model."""
 FAILURES_IN_A_ROW: Final = 3
 """After this many failures a vendor rests: it is not tried for some time."""
 FIRST_REST: Final = 30.0
@@ -99,7 +97,7 @@ def goes_elsewhere(plan: Plan, error: SubmitError) -> bool:
         return False
     if error.status in {RATE_LIMITED, UNPAYABLE}:
         return True
-    return error.status in UNKNOWN_MODEL and error.code in plan.provider.unknown_model_codes
+    return error.code in plan.provider.unknown_model_codes
 
 
 def submit_somewhere(

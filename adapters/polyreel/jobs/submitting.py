@@ -26,7 +26,9 @@ from ..flows import Fetch, Flow, NextEvent, Notify, Reply, Saved, Sleep, now, re
 from ..ledger.events import intend, keep, settle
 from ..ledger.records import State, Submission
 from ..ledger.states import about
+from ..providers.base.answers import is_task_id
 from ..providers.base.facts import Facts
+from ..providers.base.refusals import Refusal
 from ..providers.base.registry import get_provider
 from .waiting import get, wait
 
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
 UNREADABLE: Final[tuple[str | None, str]] = (None, "an answer that cannot be read")
 T = TypeVar("T")
 LOG: Final = logging.getLogger("polyreel")
-NOT_ACCEPTED: Final = frozenset({400, 401, 402, 403, 404, 409, 413, 422, 429})
-"""HTTP statuses that prove a refusal, where a contract does not list its own."""
 RATE_LIMITED: Final = 429
 DEAD_LINK: Final = frozenset({403, 404, 410})
 """Statuses of a download where a fresh link may help."""
@@ -203,6 +203,7 @@ def outcome(submission: Submission, reply: Reply) -> Facts:
     """
     provider = submission.provider
     request_id = provider.request_id(reply)
+    task: str | None = None
     if reply.ok:
         _compare(submission, reply)
         facts = _safely(provider.read, reply, None)
@@ -213,8 +214,12 @@ def outcome(submission: Submission, reply: Reply) -> Facts:
         code, message = _safely(provider.read_error, reply, UNREADABLE)
         named = f"HTTP {reply.status} ({code})" if code else f"HTTP {reply.status}"
         text = f"{provider.id} answered {named}: {message}"
-        refusals = submission.contract.spec.get("x-polyreel-not-accepted", NOT_ACCEPTED)
-        if reply.status in refusals:
+        refusal = _safely(
+            lambda one: provider.read_refusal(submission.contract, one),
+            reply,
+            Refusal(is_proof=False),
+        )
+        if refusal.is_proof:
             error = RejectedError(
                 f"{text}. Nothing was accepted or billed",
                 vendor=provider.id,
@@ -224,9 +229,11 @@ def outcome(submission: Submission, reply: Reply) -> Facts:
             )
             error.retry_after = retry_after(reply)
             raise error
+        text, task = f"{text}{refusal.reason}", refusal.task
+    named = f", and adopt {task} if it is there" if task and is_task_id(task) else ""
     raise AmbiguousError(
         f"{text}. The job may have been accepted and billed, so it is not sent again: "
-        "look at the vendor's dashboard",
+        f"look at the vendor's dashboard{named}",
         vendor=provider.id,
         status=reply.status,
         request_id=request_id,

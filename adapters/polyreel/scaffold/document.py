@@ -14,9 +14,9 @@ from typing import Any, Final
 from attrs import Factory, define
 
 from ..errors import RequestError
-from ..jobs.submitting import NOT_ACCEPTED
 from ..places import Json, JsonObject
 from ..providers.base.contract import Contract, Operation
+from ..providers.base.refusals import NOT_ACCEPTED
 from ..providers.base.schemas import SCHEMAS
 from ..providers.base.specified import snake
 from . import matching

@@ -13,6 +13,7 @@ from ..places import Json, JsonObject, get, is_missing, put
 from ..providers.base.contract import Operation
 from ..providers.base.facts import Status
 from ..providers.base.provider import Provider
+from ..providers.base.refusals import is_refusal
 from .calls import Call
 
 RETRY_AFTER: Final = "2"
@@ -119,10 +120,13 @@ def error(call: Call, *names: str, message: str | None = None) -> Reply:
 def error_with_status(call: Call, status: int) -> Reply:
     """The first documented error of a call with an HTTP status.
 
-    Where none is documented, the page of a proxy in front of the vendor.
+    Errors that prove a refusal by their code are left out. Where no other is documented, the page
+    of a proxy in front of the vendor.
     """
     for shown in errors(call.provider, call.operation):
-        if shown.status == status:
+        code, _ = call.provider.read_error(Reply(shown.status, {}, dumps(shown.body)))
+        proves = status >= 500 and is_refusal(call.operation, status, code)
+        if shown.status == status and not proves:
             return _documented(call, call.operation, shown)
     title = f"{status} {HTTPStatus(status).phrase}"
     page = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"

@@ -55,6 +55,8 @@ def apply(fault: Fault, context: FaultContext, reply: Reply | None) -> Answer:
         base = Reply(200, {}, fault.content)
     elif fault.error is not None:
         base = _error(fault.error, context)
+        if fault.names_task and context.call is not None and reply is not None:
+            base = _with_task_id(context.call, base, reply)
     elif fault.change in CHANGES and context.call is not None and reply is not None:
         base = CHANGES[fault.change](context, context.call, reply)
     else:
@@ -84,6 +86,13 @@ def _error(error: str | int, context: FaultContext) -> Reply:
         reply = answers.error(call, error)
     headers = {name: value for name, value in reply.headers.items() if name != "retry-after"}
     return Reply(reply.status, headers, reply.content)
+
+
+def _with_task_id(call: Call, error: Reply, accepted: Reply) -> Reply:
+    """An error that also has the id of the task that was accepted."""
+    pieces = accepted.pieces if isinstance(accepted, Answer) else ()
+    facts = call.provider.read(Reply(200, {}, pieces[0].content) if pieces else accepted)
+    return _edited(error, lambda body: put(body, call.provider.reads.id[0], facts.id))
 
 
 # -- changed facts ---------------------------------------------------------------------------------

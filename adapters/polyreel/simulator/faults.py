@@ -55,6 +55,8 @@ HTML: Final = (
     b"<!doctype html><html><head><title>One moment</title></head>"
     b"<body>One moment, please.</body></html>"
 )
+FOREIGN: Final = b'{"blocked": true, "rule": 949110}'
+"""What a gateway in front of a vendor can answer: JSON, and not in the vendor's own shape."""
 _TYPE_HTML: Final = MappingProxyType({"content-type": "text/html; charset=utf-8"})
 _TYPE_JSON: Final = MappingProxyType({"content-type": "application/json"})
 
@@ -79,6 +81,8 @@ class Fault:
     """Whether not even the connection is accepted; a server on a port resets it instead."""
     error: str | int | None = None
     """Answer with a documented error, by its name or HTTP status."""
+    names_task: bool = False
+    """Whether a documented error also has the id of the task that was accepted."""
     content: bytes | None = None
     """Answer HTTP 200 with this."""
     status: int | None = None
@@ -101,6 +105,16 @@ def _lost_submits() -> Iterator[Fault]:
     yield from (
         Fault(f"lost-{status}", "submit", True, error=status) for status in (500, 502, 503, 504)
     )
+    # Statuses of refusals, which are none: the vendor has the job.
+    yield Fault("lost-429-id", "submit", True, error="rate_limited", names_task=True)
+    yield Fault("lost-400-json", "submit", True, content=FOREIGN, status=400, headers=_TYPE_JSON)
+    yield from (
+        Fault(
+            f"lost-{status}-html", "submit", True, content=HTML, status=status, headers=_TYPE_HTML
+        )
+        for status in (401, 403, 404, 429)
+    )
+    yield Fault("lost-429-empty", "submit", True, content=b"", status=429)
 
 
 RETRY_AFTER: Final[Mapping[str, Mapping[str, str]]] = {

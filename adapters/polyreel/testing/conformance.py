@@ -12,6 +12,7 @@ It calls only the simulator: nothing is paid, and nothing leaves the machine.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -295,14 +296,20 @@ class ProviderConformance:
         assert made.route
         paid = made.provider.operation(made.route)
         proof = set(paid.spec["x-polyreel-not-accepted"])
-        for name in {
-            name for status, _, name, _ in made.provider.contract.replies(paid) if status >= 400
-        }:
+        pairs = paid.spec.get("x-polyreel-not-accepted-codes", {})
+        for name, body in {
+            name: body
+            for status, _, name, body in made.provider.contract.replies(paid)
+            if status >= 400
+        }.items():
             simulator.script(made.vendor, name)
             with pytest.raises(SubmitError) as caught:
                 client.submit(made)
             refused = isinstance(caught.value, RejectedError)
-            assert refused == (caught.value.status in proof), name
+            status = caught.value.status
+            code, _ = made.provider.read_error(Reply(status or 0, {}, json.dumps(body).encode()))
+            listed = status in proof or code in pairs.get(str(status), ())
+            assert refused == listed, name
             assert caught.value.billed == ("no" if refused else "maybe"), name
         assert simulator.bill.count() == 0
 

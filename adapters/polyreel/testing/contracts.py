@@ -107,6 +107,10 @@ def _money(provider: Provider, call: Operation) -> Iterator[str]:
     if not proof or not set(proof) <= PROOF:
         known = f"list those of {sorted(PROOF)} that prove that nothing was accepted"
         yield f"x-polyreel-not-accepted {proof}: {known}"
+    pairs = call.spec.get("x-polyreel-not-accepted-codes", {})
+    for status, codes in pairs.items():
+        if not (re.fullmatch(r"[45]\d\d", str(status)) and codes and isinstance(codes, list)):
+            yield f"x-polyreel-not-accepted-codes {status}: list error codes below an HTTP status"
 
 
 def _states(provider: Provider, call: Operation) -> Iterator[str]:

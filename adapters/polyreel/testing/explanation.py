@@ -28,7 +28,7 @@ NO_KEYS: Final = (
     "{vendor} documents no idempotency key: do not send a submit again by yourself. "
     "Keep what was sent,\n"
     "look for the job with the vendor, and let a person decide. "
-    "Only a refusal (429 or another 4xx),\n"
+    "Only a refusal (429 or another 4xx, in the vendor's own form and without a task id),\n"
     "or a connection that was never made, proves that nothing was billed."
 )
 OTHER_KEY: Final = (

@@ -173,6 +173,21 @@ class Contract:
         media = reply.get("content", {}).get("application/json")
         return None if media is None else media.get("schema")
 
+    def is_reply(self, operation: Operation, status: int, value: Json) -> bool:
+        """Whether a value is a reply of this HTTP status, as the spec describes it."""
+        place = (operation.id, status)
+        if place not in self._replies:
+            schema = self.reply_schema(operation, status)
+            self._replies[place] = compiled_schema(self.document, schema)
+        try:
+            return self._replies[place].is_valid(value)
+        except (ValueError, RecursionError):  # half a character, or a number that is too long
+            return False
+
+    @cached_property
+    def _replies(self) -> dict[tuple[str, int], jsonschema_rs.Validator]:
+        return {}
+
     # -- checking --------------------------------------------------------------------------------
 
     def accepts(self, schema: str, body: Json) -> list[SchemaViolation]:

@@ -37,6 +37,7 @@ from .facts import (
     Webhook,
     status_of,
 )
+from .refusals import ERROR_CODES, ERROR_MESSAGES, Refusal, read_refusal
 from .routes import Route
 
 if TYPE_CHECKING:
@@ -316,10 +317,16 @@ class Provider:
             return None, text or "an empty answer"
         if not isinstance(body, dict):
             return None, printable(str(body))[:300]
-        code = first(body, ("error.code", "code"))
-        message = first(body, ("error.message", "message", "msg", "error"))
+        code = first(body, ERROR_CODES)
+        message = first(body, ERROR_MESSAGES)
         text = printable(str(message if message is not None else body))[:500]
         return word_or_number(code), text
+
+    def read_refusal(self, operation: Operation, reply: Reply) -> Refusal:
+        """What an error that answers a paid call proves; see `refusals.read_refusal`."""
+        code, _ = self.read_error(reply)
+        ids = self.reads.id + (self.webhook.reads.id if self.webhook else ())
+        return read_refusal(self.contract, operation, reply, code, ids)
 
     def is_not_found(self, status: int, code: str | None) -> bool:
         """Whether an error says that the task does not exist."""

@@ -140,8 +140,10 @@ def sync_detailed(
     gateway takes the whole charge before it submits and gives it back when the submit or the
     task fails. Prices of the four models on UniAll are unknown.
 
-    A 503 `model_not_found` is the middleware's own answer on a stock gateway, but a 5xx in
-    general proves nothing about acceptance, so none is listed as proof.
+    A 503 `model_not_found` is the middleware's own answer on a stock gateway: no channel is
+    chosen, so nothing is submitted (new-api 2d8e50bf; inferred for UniAll). Any other 5xx
+    proves nothing about acceptance. A 429 with an empty body, which new-api's in-memory
+    limiter sends, is not in the form of an error, so it proves nothing either.
 
     Args:
         body (KlingV3ImageToVideo | KlingV3TextToVideo): With `image` a KlingV3ImageToVideo,
@@ -176,8 +178,10 @@ def sync(
     gateway takes the whole charge before it submits and gives it back when the submit or the
     task fails. Prices of the four models on UniAll are unknown.
 
-    A 503 `model_not_found` is the middleware's own answer on a stock gateway, but a 5xx in
-    general proves nothing about acceptance, so none is listed as proof.
+    A 503 `model_not_found` is the middleware's own answer on a stock gateway: no channel is
+    chosen, so nothing is submitted (new-api 2d8e50bf; inferred for UniAll). Any other 5xx
+    proves nothing about acceptance. A 429 with an empty body, which new-api's in-memory
+    limiter sends, is not in the form of an error, so it proves nothing either.
 
     Args:
         body (KlingV3ImageToVideo | KlingV3TextToVideo): With `image` a KlingV3ImageToVideo,
@@ -212,8 +216,10 @@ async def asyncio_detailed(
     gateway takes the whole charge before it submits and gives it back when the submit or the
     task fails. Prices of the four models on UniAll are unknown.
 
-    A 503 `model_not_found` is the middleware's own answer on a stock gateway, but a 5xx in
-    general proves nothing about acceptance, so none is listed as proof.
+    A 503 `model_not_found` is the middleware's own answer on a stock gateway: no channel is
+    chosen, so nothing is submitted (new-api 2d8e50bf; inferred for UniAll). Any other 5xx
+    proves nothing about acceptance. A 429 with an empty body, which new-api's in-memory
+    limiter sends, is not in the form of an error, so it proves nothing either.
 
     Args:
         body (KlingV3ImageToVideo | KlingV3TextToVideo): With `image` a KlingV3ImageToVideo,
@@ -248,8 +254,10 @@ async def asyncio(
     gateway takes the whole charge before it submits and gives it back when the submit or the
     task fails. Prices of the four models on UniAll are unknown.
 
-    A 503 `model_not_found` is the middleware's own answer on a stock gateway, but a 5xx in
-    general proves nothing about acceptance, so none is listed as proof.
+    A 503 `model_not_found` is the middleware's own answer on a stock gateway: no channel is
+    chosen, so nothing is submitted (new-api 2d8e50bf; inferred for UniAll). Any other 5xx
+    proves nothing about acceptance. A 429 with an empty body, which new-api's in-memory
+    limiter sends, is not in the form of an error, so it proves nothing either.
 
     Args:
         body (KlingV3ImageToVideo | KlingV3TextToVideo): With `image` a KlingV3ImageToVideo,
