@@ -174,11 +174,11 @@ class Ledger:
         with self._file.writing() as connection:
             # The entry that this one follows goes first: only one of them can hold the reference.
             move_followed(connection, identity, "ambiguous", "resubmitted")
+            change = "state = 'sending', reason = NULL, attempts = attempts + 1, updated_at = ?"
+            chosen = "id = ? AND owner = ? AND state IN (SELECT value FROM json_each(?))"
             change_entry(
                 connection,
-                "UPDATE jobs SET state = 'sending', reason = NULL, attempts = attempts + 1,"  # noqa: S608
-                f" updated_at = ?, {assignments(sent)} WHERE id = ? AND owner = ?"
-                " AND state IN (SELECT value FROM json_each(?))",
+                f"UPDATE jobs SET {change}, {assignments(sent)} WHERE {chosen}",  # noqa: S608
                 (now, *sent.values(), identity, owner, json.dumps(sorted(PROVED_UNPAID))),
                 identity,
             )
