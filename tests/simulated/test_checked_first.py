@@ -103,3 +103,18 @@ def test_settings_are_checked_when_they_are_made(make: Any, name: str) -> None:
 def test_a_key_that_is_missing_makes_no_simulated_client(key: Any) -> None:
     with pytest.raises(KeyMissingError):
         Client(keys={VENDORS[0]: key})
+
+
+def test_a_current_folder_that_is_gone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative folder would be nowhere."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    simulator = Simulator(seed=1)
+    with Client(simulator=simulator) as client:
+        with pytest.raises(RequestError, match="output: the current folder"):
+            client.generate(REQUEST, VENDORS[0])
+        assert simulator.bill.count() == 0
+    monkeypatch.chdir(tmp_path)

@@ -52,7 +52,10 @@ def checked_folder(value: object) -> Path:
     if not text:
         raise RequestError(["output: the folder's path is empty"])
     problem: str | None
-    folder = Path(text).absolute()
+    try:
+        folder = Path(text).absolute()
+    except OSError as error:  # the current folder is gone
+        raise RequestError([f"output: the current folder: {error.strerror}"]) from None
     if not _is_unicode(str(folder)):
         problem = "its path is not UTF-8, so no ledger and no job can hold it"
         raise RequestError([f"output: {shown(str(folder))}: {problem}; choose another folder"])
