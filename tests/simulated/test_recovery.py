@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from polyreel import (
     StillRunningError,
 )
 from polyreel.errors import ClaimedError, LedgerError, RequestError, UnknownNameError
+from polyreel.flows import Send
 from polyreel.ledger.sqlite import Ledger
 from polyreel.simulator import VirtualClock
 from support.faults import VENDORS, Clients, Kind, every_kind, every_vendor
@@ -264,6 +266,45 @@ def test_a_ledger_that_fails_stops_the_submit(client: Client, vendor: str) -> No
     with pytest.raises(LedgerError) as caught:
         client.submit(client.plan(REQUEST, vendor))
     assert (caught.value.billed, client.simulator.journal) == ("no", [])
+
+
+@every_vendor
+@pytest.mark.parametrize("fault", [None, "lost-reset"])
+def test_a_ledger_that_is_locked_when_the_answer_comes_has_it_later(
+    client: Client, vendor: str, fault: str | None
+) -> None:
+    """Whoever looks next, in any process, finds the outcome, and nobody's hands on it."""
+    assert client.ledger
+    assert client.simulator
+    ledger, file = client.ledger, client.ledger.companion_file("x").with_name("ledger.sqlite3")
+    database(ledger).execute("PRAGMA busy_timeout = 0")
+    other = sqlite3.connect(file, isolation_level=None)
+
+    def lock(now: str, step: Any) -> None:
+        if now == "before" and isinstance(step, Send) and step.paid:
+            other.execute("BEGIN IMMEDIATE")
+
+    if fault:
+        client.simulator.inject(fault, vendor)
+    client.wire.observer = lock
+    with pytest.raises(AmbiguousError if fault else LedgerError):
+        client.submit(client.plan(REQUEST, vendor), reference="order 17")
+    client.wire.observer = None
+    (seen,) = ledger.entries()
+    assert (seen.state, seen.owned) == ("sending", False)  # the lock is still there
+    other.execute("ROLLBACK")
+    other.close()
+    with Ledger(file) as again:
+        (entry,) = again.entries()
+        ((_, task),) = client.simulator.tasks
+        assert (entry.state, entry.owned) == ("ambiguous" if fault else "accepted", False)
+        assert fault or (entry.job and entry.job.id == task)
+    assert not [*ledger.companion_file("unwritten").iterdir()]
+    if fault:
+        assert client.adopt(entry.id, task).id == task
+    else:
+        assert client.resume(entry.id).status == "succeeded"
+    assert client.simulator.bill.count(vendor) == 1
 
 
 @every_vendor

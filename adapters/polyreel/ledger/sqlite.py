@@ -8,16 +8,19 @@ is for.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, assert_never
+from typing import TYPE_CHECKING, Any, Final, Self, assert_never
 
-from ..errors import ClaimedError, UnknownNameError
+from ..errors import ClaimedError, LedgerError, UnknownNameError
 from ..money.charged import with_charge
 from ..providers.base.registry import all_providers
 from .changes import assignments, change_entry, move_followed, refuse_other_entry, update_job
+from .connections import UnusableFileError
 from .events import Claim, Find, Intend, Keep, Known, LedgerEvent, News, Past, ReadNews, Settle
 from .file import LedgerFile
 from .owners import Owners
@@ -34,11 +37,14 @@ from .store import (
     PAST_JOBS,
     Delivered,
 )
+from .unwritten import Released, Unwritten, UnwrittenOutcomes
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
     from ..providers.base.webhooks import Event
+
+LOG: Final = logging.getLogger("polyreel")
 
 
 class Ledger:
@@ -62,6 +68,7 @@ class Ledger:
         self.touched: list[str] = []
         """The ids of the entries that this object has written down or taken over, in order."""
         self._owners = Owners(self.companion_file("owners"))
+        self._unwritten = UnwrittenOutcomes(self.companion_file("unwritten"))
 
     def companion_file(self, name: str) -> Path:
         """Name the file for other data that belongs to this ledger; it is beside the ledger's."""
@@ -130,6 +137,8 @@ class Ledger:
 
     def write(self, event: LedgerEvent, owner: str, now: float) -> Any:
         """Write one event of a flow durably; each event's class says what the result is."""
+        if isinstance(event, Intend | Keep | Claim | Find):
+            self._write_unwritten()
         match event:
             case Intend():
                 return self._intend(event, owner, now)
@@ -205,8 +214,16 @@ class Ledger:
         return next(iter(rows), None)
 
     def _settle(self, event: Settle, now: float) -> None:
+        try:
+            self._write_outcome(event, now)
+        except UnusableFileError as error:
+            raise self._kept(event, now, error) from None
+
+    def _write_outcome(self, event: Settle, now: float, kept: Unwritten | None = None) -> None:
         columns = outcome_columns(event, now)
         with self._file.writing() as connection:
+            if kept is not None and not kept.is_there():
+                return
             if event.job is not None:
                 refuse_other_entry(connection, event.entry, event.job)
             change_entry(
@@ -218,6 +235,42 @@ class Ledger:
             )
             if event.state in PROVED_UNPAID:
                 move_followed(connection, event.entry, "resubmitted", "ambiguous")
+
+    def _kept(self, event: Settle | Released, now: float, error: LedgerError) -> LedgerError:
+        """Keep what cannot be written beside the file; the result is the error to be raised."""
+        try:
+            self._unwritten.keep(event, now)
+        except OSError as trouble:
+            LOG.warning("the outcome cannot be kept beside the ledger: %s", trouble.strerror)
+            return error
+        where = f"it is kept in {self._unwritten.folder}"
+        text = f"{error}. What became of it is not lost: {where}, and is written into the ledger"
+        return UnusableFileError(f"{text} before anything else, as soon as that is possible")
+
+    def _write_unwritten(self) -> None:
+        """Write what could not be written when it happened, in this process or another one."""
+        for kept in self._unwritten.read():
+            if isinstance(kept.event, Released):
+                self._release(kept.event, kept)
+                kept.remove()
+                continue
+            try:
+                self._write_outcome(kept.event, kept.now, kept)
+            except UnusableFileError:
+                raise
+            except LedgerError as error:
+                if not self._is_written(kept.event):
+                    kept.set_aside(str(error))
+            kept.remove()
+
+    def _is_written(self, event: Settle) -> bool:
+        """Whether the ledger knows an outcome already, which another process may have written."""
+        rows = self._rows("id = ?", event.entry)
+        task = event.job and event.job.id
+        return any(
+            row["state"] == event.state or (task is not None and row["task"] == task)
+            for row in rows
+        )
 
     def _keep(self, job: Job, now: float) -> Job:
         with self._file.writing() as connection:
@@ -291,10 +344,22 @@ class Ledger:
         """Free the entries of an owner, and end the owner.
 
         `sent` says whether any byte may have left of a submit that was interrupted: then its
-        entry is ambiguous, otherwise unsent.
+        entry is ambiguous, otherwise unsent. The owner ends in any case.
         """
+        released = Released(owner, sent)
+        try:
+            self._release(released)
+        except UnusableFileError as error:
+            raise self._kept(released, time.time(), error) from None
+        finally:
+            self._owners.end(owner)
+
+    def _release(self, released: Released, kept: Unwritten | None = None) -> None:
+        owner, sent = released.owner, released.sent
         state, reason = ("ambiguous", INTERRUPTED) if sent else ("unsent", NOTHING_SENT)
         with self._file.writing() as connection:
+            if kept is not None and not kept.is_there():
+                return
             interrupted = connection.execute(
                 "UPDATE jobs SET state = ?, reason = ? WHERE owner = ? AND state = 'sending'"
                 " RETURNING id",
@@ -304,18 +369,22 @@ class Ledger:
                 for row in interrupted:
                     move_followed(connection, row["id"], "resubmitted", "ambiguous")
             connection.execute("UPDATE jobs SET owner = NULL WHERE owner = ?", (owner,))
-        self._owners.end(owner)
 
     def recover(self) -> None:
         """Mark the submits as ambiguous whose process has died before their outcome was known."""
-        for row in self._rows("state = 'sending'"):
-            if not self._owners.is_alive(row["owner"]):
-                with self._file.writing() as connection:
-                    connection.execute(
-                        "UPDATE jobs SET state = 'ambiguous', reason = ?, owner = NULL"
-                        " WHERE id = ? AND owner IS ? AND state = 'sending'",
-                        (DIED, row["id"], row["owner"]),
-                    )
+        with suppress(UnusableFileError):  # who only looks is shown what the file has
+            self._write_unwritten()
+            for row in self._rows("state = 'sending'"):
+                if not self._owners.is_alive(row["owner"]):
+                    self._mark_dead(row)
+
+    def _mark_dead(self, row: sqlite3.Row) -> None:
+        with self._file.writing() as connection:
+            connection.execute(
+                "UPDATE jobs SET state = 'ambiguous', reason = ?, owner = NULL"
+                " WHERE id = ? AND owner IS ? AND state = 'sending'",
+                (DIED, row["id"], row["owner"]),
+            )
 
     # -- what others write -------------------------------------------------------------------------
 
@@ -343,6 +412,7 @@ class Ledger:
 
         The job ends in the same state in whatever order, and however often, webhooks come.
         """
+        self._write_unwritten()
         entry = self.of_task(event.vendor, event.task_id, simulated=simulated)
         if entry is None or entry.job is None:
             # It is not written down: otherwise unknown senders could fill the file.
