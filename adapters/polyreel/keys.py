@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64encode
 from typing import Final
 
 from .errors import KeyMissingError
+from .places import Json
 
 AROUND: Final = " \t\r\n\ufeff\u00a0\u200b"
 """What copying can add around a key: blanks, a byte order mark, no-break and zero-width spaces."""
@@ -12,13 +15,53 @@ SHORTEST_REDACTED: Final = 16
 """No vendor has shorter keys. Replacing shorter values would only damage words."""
 
 
+ESCAPES: Final = ("\\", "%", "&#", "\0")
+"""Marks of texts in which characters can be written in other ways: JSON, URLs, HTML, UTF-16."""
+NULS: Final = "\0{0,3}"
+"""What stands between the characters of UTF-16 and UTF-32, read byte by byte."""
+
+
+def _character(character: str) -> str:
+    r"""A pattern for one character of a key: itself, `\/`, `\uXXXX`, `%XX` or `&#NN;`.
+
+    Escapes can be escaped again, as in JSON that stands in a text of JSON, a few times: without a
+    limit, a long row of them would take very long.
+    """
+    code = ord(character)
+    digits = "".join(f"[{one.upper()}{one}]" for one in f"{code:02x}")
+
+    def spaced(*parts: str) -> str:
+        return NULS.join(parts)
+
+    backslashes = rf"(?:\\{NULS}){{1,8}}"
+    percent = spaced("%", rf"(?:2{NULS}5{NULS}){{0,4}}")
+    hexadecimal = spaced(*re.findall(r"\[..\]", digits))
+    number = spaced(*str(code))
+    itself = rf"(?:\\{NULS}){{0,8}}/" if character == "/" else re.escape(character)
+    return (
+        rf"(?:{itself}"
+        rf"|{backslashes}u{NULS}0{NULS}0{NULS}{hexadecimal}"
+        rf"|{percent}{hexadecimal}"
+        rf"|{spaced('&', '#')}{NULS}(?:[xX]{NULS}0{{0,6}}{hexadecimal}|0{{0,6}}{number}){NULS};)"
+    )
+
+
+def _stars(found: re.Match[str]) -> str:
+    """Four stars, as wide as the characters that they replace."""
+    wide = re.search("\0+", found[0])
+    return (wide[0] if wide else "").join("****")
+
+
 class Secret:
     """A key that does not show itself: not in `repr`, not in `str`, not in a log."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_cores", "_value", "_written")
 
     def __init__(self, value: str) -> None:
         self._value = value
+        self._cores: tuple[str, ...] = ()
+        self._written: re.Pattern[str] | None = None
+        """How the key can be written; made when it is first looked for."""
 
     @classmethod
     def check(cls, text: str | None, origin: str) -> Secret:
@@ -42,13 +85,49 @@ class Secret:
         """An answer without the key. Some servers repeat it in their errors."""
         if len(self._value) < SHORTEST_REDACTED:
             return content
-        return content.replace(self._value.encode(), b"****")
+        text = content.decode("latin-1")
+        shown = self.redact_text(text)
+        return content if shown is text else shown.encode("latin-1")
 
     def redact_text(self, text: str) -> str:
         """A text without the key. Headers and errors can quote it."""
         if len(self._value) < SHORTEST_REDACTED:
             return text
-        return text.replace(self._value, "****")
+        if self._written is None:
+            self._cores = self._find_cores()
+            self._written = self._pattern()
+        if self._value in text or any(mark in text for mark in ESCAPES):
+            text = self._written.sub(_stars, text)
+        for core in self._cores:
+            if core in text:
+                text = text.replace(core, "****")
+        return text
+
+    def redact_value(self, value: Json) -> Json:
+        """A JSON value without the key in any text of it."""
+        if isinstance(value, dict):
+            return {self.redact_text(name): self.redact_value(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [self.redact_value(one) for one in value]
+        return self.redact_text(value) if isinstance(value, str) else value
+
+    def _pattern(self) -> re.Pattern[str]:
+        """The key, and its Base64, with each character as it is or escaped in any usual way."""
+        forms = (self._value, *self._cores)
+        # Most places of most texts are passed by their first character.
+        first = "".join(re.escape(form[0]) for form in forms)
+        written = "|".join(NULS.join(map(_character, form)) for form in forms)
+        return re.compile(rf"(?=[{first}\\%&])(?:{written})")
+
+    def _find_cores(self) -> tuple[str, ...]:
+        """What the Base64 of any text with the key has in it, wherever the key begins in it."""
+        found = []
+        for before in range(3):
+            raw = b64encode(b"\0" * before + self._value.encode()).decode()
+            whole = (before + len(self._value)) // 3 * 4
+            core = raw[4 if before else 0 : whole]
+            found += [core, core.replace("+", "-").replace("/", "_")]
+        return tuple(dict.fromkeys(found))
 
     def __repr__(self) -> str:
         return "Secret('****')"

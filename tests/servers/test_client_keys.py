@@ -5,11 +5,14 @@ import logging
 import re
 import traceback
 from collections.abc import Iterator
+from copy import deepcopy
 
 import pytest
 from polyreel import Client
 from polyreel.errors import NeverSentError, PolyreelError, RejectedError
+from polyreel.places import put
 from polyreel.plans.planning import plan
+from polyreel.providers.base.registry import get_provider
 from support.faults import (
     CANARIES,
     RESET,
@@ -117,8 +120,14 @@ def answer(trouble: str | int, vendor: str) -> Answer:
     """A fault, or a server that repeats the key it was sent."""
     if isinstance(trouble, str):
         return TROUBLES[trouble]
-    error = {"code": "key", "message": f"bad key {CANARIES[vendor]}"}
-    return http(trouble, encoded({"error": error, "headers": [f"Bearer {CANARIES[vendor]}"]}))
+    provider = get_provider(vendor)
+    call = next(one for one in provider.contract.operations.values() if one.role == "create")
+    replies = provider.contract.replies(call)
+    body = next(body for status, _, _, body in replies if status == 401)
+    place = "error.message" if "error" in body else "message"
+    body = {**deepcopy(body), "headers": [f"Bearer {CANARIES[vendor]}"]}
+    put(body, place, f"bad key {CANARIES[vendor]}")
+    return http(trouble, encoded(body))
 
 
 @pytest.mark.matrix("vendor", "kind", "trouble")

@@ -13,7 +13,7 @@ from support.paths import ROOT
 
 PACKAGE = ROOT / "adapters" / "polyreel"
 ROOMS = """
-    errors depth keys places hosts flows
+    errors depth places keys hosts flows
     mapping
     providers
     money

@@ -22,7 +22,7 @@ from ..flows import (
     Sleep,
     Step,
 )
-from ..ledger.events import OWNING
+from ..ledger.events import OWNING, sealed
 from .calls import aexchange, exchange
 from .streams import AsyncStream, Stream, aopen_stream, open_stream
 from .wire import Wire
@@ -120,7 +120,8 @@ class _Run:
             return None
         if self._owner is None and isinstance(step.event, OWNING):
             self._owner = ledger.new_owner()
-        result = ledger.write(step.event, self._owner or "", self.wire.clock.now())
+        event = sealed(step.event, self.wire.keys.values())
+        result = ledger.write(event, self._owner or "", self.wire.clock.now())
         self._sent = False  # everything sent so far is written down
         return result
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..errors import LedgerError
 from ..flows import Flow, Moment, Record, moment
+from ..keys import Secret
 from ..money.charged import with_charge
+from ..places import Json
 from .records import LedgerEntry, State, Submission
 
 if TYPE_CHECKING:
@@ -115,6 +118,27 @@ LedgerEvent = Intend | Settle | Keep | Claim | Find | Known | Past | ReadNews
 
 OWNING: Final = (Intend, Claim)
 """The events that make a flow an owner of entries. The others need no owner."""
+
+
+def sealed(event: LedgerEvent, keys: Iterable[Secret]) -> LedgerEvent:
+    """An event without keys in what it writes down of vendors' words.
+
+    Answers have lost the key before. This is for words that come another way.
+    """
+    if not isinstance(event, Settle | Keep):
+        return event
+    before: Json = event.job.model_dump(mode="json", exclude_unset=True) if event.job else {}
+    value = before
+    reason = event.reason if isinstance(event, Settle) else None
+    for key in keys:
+        value = key.redact_value(value)
+        reason = key.redact_text(reason) if reason else reason
+    job = event.job
+    if job is not None and value != before:
+        job = type(job).model_validate_json(json.dumps(value))
+    if isinstance(event, Keep):
+        return event if job is None else evolve(event, job=job)
+    return evolve(event, job=job, reason=reason)
 
 
 # -- flows -----------------------------------------------------------------------------------------

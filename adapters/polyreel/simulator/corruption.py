@@ -91,7 +91,8 @@ def _error(error: str | int, context: FaultContext) -> Reply:
 def _with_task_id(call: Call, error: Reply, accepted: Reply) -> Reply:
     """An error that also has the id of the task that was accepted."""
     pieces = accepted.pieces if isinstance(accepted, Answer) else ()
-    facts = call.provider.read(Reply(200, {}, pieces[0].content) if pieces else accepted)
+    content = pieces[0].content.removeprefix(b"data: ") if pieces else accepted.content
+    facts = call.provider.read(Reply(200, {}, content))
     return _edited(error, lambda body: put(body, call.provider.reads.id[0], facts.id))
 
 
