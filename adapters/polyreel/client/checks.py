@@ -10,10 +10,16 @@ from ..errors import RequestError
 from ..mapping.media import shown
 
 
-def check_seconds(name: str, value: object, *, endless: bool = True, zero: bool = True) -> None:
-    """Raise RequestError where a value is no number of seconds."""
+def check_number(name: str, value: object) -> float:
+    """A number, finite or not. RequestError is raised for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RequestError([f"{name}: it is a number of seconds, not {_described(value)}"])
+    return value
+
+
+def check_seconds(name: str, given: object, *, endless: bool = True, zero: bool = True) -> None:
+    """Raise RequestError where a value is no number of seconds."""
+    value = check_number(name, given)
     if math.isnan(value) or value < 0 or (value == math.inf and not endless):
         raise RequestError([f"{name}: {value} is no number of seconds"])
     if value == 0 and not zero:

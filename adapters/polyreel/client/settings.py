@@ -23,7 +23,7 @@ from ..mapping.reports import Allowance
 from ..money.book import PriceBook
 from ..plans.planning import Plan, choose
 from ..providers.base.registry import all_providers, get_provider, ordered
-from .checks import check_reference, check_retries, check_seconds, checked_folder
+from .checks import check_number, check_reference, check_retries, check_seconds, checked_folder
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import ImageRequest, Job, VideoRequest
@@ -322,7 +322,7 @@ class ClientSettings:
     def _many(self, timeout: float) -> ManyJobs:
         from ..jobs.many import ManyJobs
 
-        check_seconds("timeout", timeout)
+        check_number("timeout", timeout)  # one that is less than 0, or NaN, is no time at all
         return ManyJobs(self.simulated, self.wire.randomness)
 
     def _adoption(self, name: str, task_id: str) -> Flow[Job]:

@@ -205,10 +205,19 @@ _SUBMITS: Final = (*_lost_submits(), *_unaccepted_submits(), *_streams())
 _ALL: Final = (*_SUBMITS, *_polls(), *_lists_and_uploads(), *_downloads())
 FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({fault.name: fault for fault in _ALL})
 """Every fault, by its name."""
+NAMED: Final = 50
+"""How many faults a message names. One over 1,000 characters is read by nobody."""
+
+
+def fault_names() -> str:
+    """The names of faults, for a message. It ends after some, with where all of them are."""
+    names = list(FAULTS)
+    more = f" and {len(names) - NAMED} more, which GET /_polyreel/faults lists"
+    return ", ".join(names[:NAMED]) + (more if len(names) > NAMED else "")
 
 
 def fault_named(name: str) -> Fault:
-    """A fault by its name. Raises UnknownNameError, which lists all faults."""
+    """A fault by its name. Raises UnknownNameError, which names the faults that there are."""
     if name not in FAULTS:
-        raise UnknownNameError(f"there is no fault {name!r}; there are {', '.join(FAULTS)}")
+        raise UnknownNameError(f"there is no fault {name!r}; there are {fault_names()}")
     return FAULTS[name]

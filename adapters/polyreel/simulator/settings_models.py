@@ -21,7 +21,7 @@ from pydantic import (
 
 from ..places import Json
 from . import calling
-from .faults import FAULTS
+from .faults import FAULTS, fault_names
 from .settings import Injection, SettingError, Setup, Span, shown, span
 
 MAX_SEED: Final = 2**63
@@ -51,8 +51,10 @@ def _one_of(names: Sequence[str], what: str, value: object) -> str:
 
 def _fault(value: object) -> str:
     if value == "":
-        raise ValueError(f"which fault? There are {', '.join(FAULTS)}")
-    return _one_of(list(FAULTS), "fault", value)
+        raise ValueError(f"which fault? There are {fault_names()}")
+    if not isinstance(value, str) or value not in FAULTS:
+        raise ValueError(f"there is no fault {shown(value)}; there are {fault_names()}")
+    return value
 
 
 def _context(info: ValidationInfo) -> SettingsContext:

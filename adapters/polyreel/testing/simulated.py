@@ -13,6 +13,7 @@ from ..client import AsyncClient, Client
 from ..errors import UnknownNameError
 from ..providers.base.registry import all_providers, get_provider
 from ..simulator import FAULTS, Bill, RunningClock, Simulator, VirtualClock, server
+from ..simulator.faults import fault_names
 from .watching import WatchedSimulator
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Settings:
         elif self.vendor is not None:
             simulator.script(self.vendor, name)
         else:
-            known = ", ".join(FAULTS)
+            known = fault_names()
             raise UnknownNameError(
                 f"there is no fault {name!r}; with vendor= it may be an error of it; known: {known}"
             )
