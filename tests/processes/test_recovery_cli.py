@@ -91,7 +91,7 @@ def test_a_live_job_is_resumed_live(tmp_path: Path) -> None:
     """The commands act on simulated jobs unless --live is given; a key is shown nowhere."""
     with server.running(Simulator(clock=RunningClock(1000))) as url:
         env = {all_providers()[MOVABLE].base_url_variable or "": url + server.mounts()[MOVABLE]}
-        live = (*CLIP, "--live", "--vendor", MOVABLE, "--timeout", "0", "--json")
+        live = (*CLIP, "--live", "--yes", "--vendor", MOVABLE, "--timeout", "0", "--json")
         waiting = process(*live, cwd=tmp_path, env=env)
         name = entry_of(waiting)
         assert waiting.last_line == f"next: polyreel resume {name} --live"
@@ -111,7 +111,9 @@ def test_a_lost_answer_of_a_live_job_names_a_live_command(tmp_path: Path) -> Non
     simulator.inject("lost-close", MOVABLE)
     with server.running(simulator) as url:
         env = {all_providers()[MOVABLE].base_url_variable or "": url + server.mounts()[MOVABLE]}
-        lost = process(*CLIP, "--live", "--vendor", MOVABLE, "--json", cwd=tmp_path, env=env)
+        lost = process(
+            *CLIP, "--live", "--yes", "--vendor", MOVABLE, "--json", cwd=tmp_path, env=env
+        )
         assert lost.code == 6
         assert lost.last_line == f"next: polyreel reconcile {entry_of(lost)} --live"
         found = process(
@@ -127,7 +129,7 @@ def test_an_interrupted_command_loses_nothing(tmp_path: Path, number: signal.Sig
         env = environment(
             **{all_providers()[MOVABLE].base_url_variable or "": url + server.mounts()[MOVABLE]}
         )
-        command = [sys.executable, "-m", "polyreel", *CLIP, "--live", "--vendor", MOVABLE]
+        command = [sys.executable, "-m", "polyreel", *CLIP, "--live", "--yes", "--vendor", MOVABLE]
         running = subprocess.Popen(
             command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True
         )

@@ -118,7 +118,7 @@ def test_a_live_run_pays_and_says_so(cli: Command, monkeypatch: pytest.MonkeyPat
     )
     monkeypatch.setattr(RealClock, "sleep", lambda *_: None)
     monkeypatch.setattr("polyreel.client.Client", trusting)
-    found = cli(*CLIP, "--live", "--vendor", FIRST, "--json")
+    found = cli(*CLIP, "--live", "--yes", "--vendor", FIRST, "--json")
     assert found.code == 0, found.err
     assert found.document["simulated"] is False
     assert found.last_line.startswith("Live")
@@ -298,7 +298,7 @@ def test_a_live_failure_shows_no_key(
         return httpx.Response(answer, json={"error": {"message": text}}, request=request)
 
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", handle)
-    found = cli(*CLIP, "--live", "--vendor", FIRST, "--json")
+    found = cli(*CLIP, "--live", "--yes", "--vendor", FIRST, "--json")
     assert found.code == code, found.err
     assert found.document["error"]["vendor"] == FIRST
 
@@ -315,13 +315,13 @@ def test_an_accident_around_the_submit_loses_nothing(
         httpx.HTTPTransport, "handle_request", lambda _, request: transport.handle_request(request)
     )
     monkeypatch.setattr(RealClock, "sleep", failing(error))
-    found = cli(*CLIP, "--live", "--vendor", FIRST)
+    found = cli(*CLIP, "--live", "--yes", "--vendor", FIRST)
     (task,) = transport.simulator.tasks.values()
     entries = cli("jobs", "--json").document
     assert [entry["job"]["id"] for entry in entries] == [task.id]
     assert f"next: polyreel resume {entries[0]['id']} --live" in found.err
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", failing(error))
-    found = cli(*CLIP, "--live", "--vendor", FIRST)
+    found = cli(*CLIP, "--live", "--yes", "--vendor", FIRST)
     last = cli("jobs", "--json").document[-1]
     assert last["state"] == "ambiguous"
     assert f"next: polyreel reconcile {last['id']} --live" in found.err

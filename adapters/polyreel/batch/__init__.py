@@ -10,7 +10,8 @@
 Each row has its own reference in the ledger: the same batch run again continues where it stopped.
 """
 
-from .costs import Budget, CostRange, Summary
+from ..money.amounts import CostRange
+from .costs import Budget, Summary
 from .results import Result, tally
 from .rows import Row, RowProblem, Scan, read, refuse, scan
 from .running import Batch

@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from html import escape
-from typing import Final
 
 from attrs import define, frozen
 
 from ..ledger.records import PROVED_UNPAID, LedgerEntry
-from ..money.amounts import Cost
+from ..money.amounts import NOTHING, Cost, CostRange
 from ..money.charged import charged
 from ..places import JsonObject
-from ..plans.planning import Plan
-
-NOTHING: Final = Decimal(0)
-
-
-@frozen
-class CostRange:
-    """The fewest and the most dollars that something can cost."""
-
-    least: Decimal = NOTHING
-    most: Decimal | None = NOTHING
-    """None where the most is unknown."""
-
-    @classmethod
-    def of(cls, cost: Cost) -> CostRange:
-        """The range of one cost."""
-        if cost.confidence == "unknown" or cost.usd is None:
-            return cls(cost.at_least_usd or NOTHING, None)
-        return cls(cost.usd if cost.at_least_usd is None else cost.at_least_usd, cost.usd)
-
-    @classmethod
-    def any_of(cls, plans: Sequence[Plan]) -> CostRange:
-        """The range where one of these plans will be paid, and it is not known which."""
-        ranges = [cls.of(plan.cost) for plan in plans]
-        known = [found.most for found in ranges if found.most is not None]
-        most = max(known) if len(known) == len(ranges) else None
-        return cls(min(found.least for found in ranges), most)
 
 
 def total(ranges: Iterable[CostRange]) -> tuple[CostRange, int]:

@@ -19,8 +19,9 @@ from ..jobs.routing import Preference
 from ..jobs.sameness import differences
 from ..ledger.records import PROVED_UNPAID, SUPERSEDED, LedgerEntry
 from ..ledger.store import LedgerStore
+from ..money.amounts import CostRange
 from ..providers.base.registry import all_providers
-from .costs import Budget, CostRange, Summary, most_spent, total
+from .costs import Budget, Summary, most_spent, total
 from .outcomes import Outcomes, result_before
 from .results import Result, ResultsFile
 from .rows import Row, RowProblem, refuse
@@ -184,9 +185,21 @@ class Batch:
 
     def plan(self) -> Summary:
         """Plan and price all rows; RequestError with every problem in them. Sends nothing."""
+        return self._summary(self.tasks)
+
+    def unpaid(self) -> Summary:
+        """Price the rows that have no job yet, so that a run pays for them. Sends nothing."""
+        return self._summary([task for task in self.tasks if task.entry is None])
+
+    @property
+    def tasks(self) -> Sequence[RowTask]:
+        """All rows with their plans; RequestError with every problem in them. Sends nothing."""
         tasks, problems = self._prepared
         if problems:
             refuse("the batch", problems)
+        return tasks
+
+    def _summary(self, tasks: Sequence[RowTask]) -> Summary:
         costs, unknown = total(task.cost_range for task in tasks)
         return Summary(
             rows=len(tasks),

@@ -9,9 +9,9 @@ from functools import cached_property
 from attrs import Factory, frozen
 
 from ..ledger.records import LedgerEntry
-from ..money.amounts import UNKNOWN, Cost
+from ..money.amounts import UNKNOWN, Cost, CostRange
+from ..places import JsonObject
 from ..plans.planning import Plan
-from .costs import CostRange
 from .rows import Row
 
 
@@ -48,6 +48,24 @@ class RowTask:
         return self.plans if self.routed else self.plans[0]
 
     @property
+    def first(self) -> Plan:
+        """The plan for the vendor that has the job, or is asked first."""
+        return self.asked if isinstance(self.asked, Plan) else (self.usable or self.plans)[0]
+
+    def document(self) -> JsonObject:
+        """What a run would do with it, as JSON."""
+        return {
+            "row": self.row.number,
+            "line": self.row.line,
+            "reference": self.row.reference,
+            "state": self.entry.state if self.entry else "not-started",
+            "vendor": self.vendor,
+            "model": self.first.model,
+            "workflow": self.first.workflow,
+            "cost": self.cost(self.vendor).document(),
+        }
+
+    @property
     def vendor(self) -> str:
         """The vendor that has the job, or is asked first."""
         return self.entry.vendor if self.entry else (self.usable or self.plans)[0].vendor
@@ -69,7 +87,7 @@ class RowTask:
         """What the row will cost, or has cost."""
         if self.entry:
             return CostRange.of(self.cost(self.entry.vendor))
-        return CostRange.any_of(self.usable or self.plans)
+        return CostRange.any_of(plan.cost for plan in self.usable or self.plans)
 
     @property
     def contents(self) -> Iterator[bytes]:

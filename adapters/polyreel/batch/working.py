@@ -15,7 +15,8 @@ from ..drivers import ManyJobsDriver
 from ..errors import BudgetError, SubmitError
 from ..jobs.many import Completed
 from ..jobs.submitting import failed
-from .costs import Budget, CostRange
+from ..money.amounts import CostRange
+from .costs import Budget
 from .outcomes import Outcomes
 from .places import Places, is_refused_for_now
 from .results import Result

@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -26,8 +25,8 @@ from .. import environment
 from ..client import TIMEOUT, AsyncClient
 from ..errors import BudgetError
 from ..ledger.store import LedgerStore
-from ..money.amounts import LARGEST
-from . import show
+from . import consent, show
+from .consent import Yes
 from .exits import AMBIGUOUS, SOME_FAILED, Terminated, exit_code
 from .files import prepare
 from .options import (
@@ -46,7 +45,10 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..batch import Batch, Result, Row, Summary
+    from ..batch.tasks import RowTask
 
+COLUMNS: Final = ("row", "line", "reference", "state", "vendor", "model", "workflow", "cost")
+"""What --dry-run shows of each row."""
 VENDOR_HELP: Final = (
     "Who makes the rows that name nobody; of several, the next where the one before "
     "is proved unpaid."
@@ -102,14 +104,22 @@ def batch(
     fault_share: Annotated[
         float, typer.Option(min=0, max=1, callback=finite, help="In which share of the calls.")
     ] = 0.2,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Show every row with its vendor and price. Sends and saves nothing."
+        ),
+    ] = False,
     live: Live = False,
+    yes: Yes = False,
     ledger: LedgerFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a clip or images for each row of a file. The same command again goes on where it
     stopped.
 
-    All rows are checked, planned and priced before the first is paid. Exits 0 where all are saved,
+    All rows are checked, planned and priced before the first is paid. With --live the total is
+    shown, and you are asked once. Exits 0 where all are saved,
     6 where some are ambiguous, 7 where the budget does not allow it, 5 where something else is
     missing; results.jsonl tells of each row.
     """
@@ -119,7 +129,7 @@ def batch(
         raise typer.BadParameter(
             "faults are for simulated vendors, not with --live", param_hint="--fault"
         )
-    limit, found = _dollars(max_cost), scan(file, name=name)
+    limit, found = consent.dollars(max_cost), scan(file, name=name)
     options: dict[str, Any] = {
         "max_cost": limit,
         "concurrency": concurrency,
@@ -136,8 +146,15 @@ def batch(
             refuse(file, problems)
         summary = made.plan()
         show.note(str(summary))
+        if dry_run:
+            _tell_rows(made, summary, as_json=as_json)
         made.check()
+        if dry_run:
+            return
         prepare(output)
+        if live and (unpaid := made.unpaid()).rows:
+            what = f"{unpaid.rows} row(s) will be paid: {unpaid.money}"
+            consent.ask(what, yes=yes, limited=limit is not None)
         if fault and client.simulator:
             client.simulator.inject(fault, share=fault_share, times=None)
         with announced(files_in_general(live=live)):
@@ -154,20 +171,6 @@ def _batch(
     return Batch(client, rows, output, **options)
 
 
-def _dollars(text: str | None) -> Decimal | None:
-    if text is None:
-        return None
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or not 0 <= amount < LARGEST:
-        raise typer.BadParameter(
-            f"{text[:40]!r} is no amount of dollars, such as 12.50", param_hint="--max-cost"
-        )
-    return amount
-
-
 def _client(
     vendors: Sequence[str], rows: Sequence[Row], *, live: bool, ledger: LedgerStore, prices: Any
 ) -> AsyncClient:
@@ -177,6 +180,20 @@ def _client(
     made = settings([*named], live=live, ledger=ledger, prices=prices)
     made["vendors"] = [vendor for vendor in made["vendors"] if vendor in order]
     return AsyncClient(**made)
+
+
+def _tell_rows(made: Batch, summary: Summary, *, as_json: bool) -> None:
+    """The rows with what each would do."""
+    if as_json:
+        rows = [task.document() for task in made.tasks]
+        show.document({"cost": summary.document(), "rows": rows})
+        return
+    show.table([*COLUMNS], [[str(cell) for cell in _cells(task)] for task in made.tasks])
+
+
+def _cells(task: RowTask) -> tuple[object, ...]:
+    facts = {**task.document(), "cost": consent.price_text(task.cost(task.vendor))}
+    return tuple(facts[column] or "-" for column in COLUMNS)
 
 
 # -- the run ---------------------------------------------------------------------------------------

@@ -9,9 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from ..client import TIMEOUT, Client
+from ..client.checks import check_reference
+from ..ledger.events import Find
 from ..places import JsonObject
 from ..plans.planning import PORTABLE, Plan
-from . import show
+from . import consent, show
+from .consent import JobLimit, Yes
 from .files import prepare
 from .flags import with_request_flags
 from .options import (
@@ -51,6 +54,7 @@ def generate(
         bool, typer.Option("--cheapest", help="Ask the cheapest of the vendors first.")
     ] = False,
     prices_file: PricesFile = None,
+    max_cost: JobLimit = None,
     output: Annotated[
         Path, typer.Option(help="Folder for the files; made where it is missing.")
     ] = Path("clips"),
@@ -76,20 +80,24 @@ def generate(
     vendor_defaults: VendorDefaults = False,
     stream: Stream = False,
     live: Live = False,
+    yes: Yes = False,
     ledger: LedgerFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a clip or images, and save them. Without a size or sound asked for: 720p with sound, at
     every vendor.
 
-    The submit is written to the ledger before it is sent, so that nothing paid for is lost: see
-    `polyreel jobs`.
+    With --live the price is shown first, and you are asked. The submit is written to the ledger
+    before it is sent, so that nothing paid for is lost: see `polyreel jobs`.
     """
     if fault and live:
         raise typer.BadParameter(
             "faults are for simulated vendors, not with --live", param_hint="--fault"
         )
-    with kept(ledger, live=live) as opened, show.Progress(opened) as progress:
+    limit = consent.dollars(max_cost)
+    check_reference(reference)
+    with kept(ledger, live=live) as opened:
+        progress = show.Progress(opened)
         settings: dict[str, Any] = {
             "ledger": opened,
             "listener": progress,
@@ -108,7 +116,12 @@ def generate(
                 )
             several = cheapest or len(plans) > 1
             chosen = plans if several else plans[0]
-            with announced(files_of(plans) if made.simulated else None):
+            if not _is_there(made, reference):
+                usable = [plan for plan in plans if not plan.refused]
+                consent.check_budget([plan.cost for plan in usable], limit)
+                if live:
+                    consent.ask(consent.price_of(usable), yes=yes, limited=limit is not None)
+            with progress, announced(files_of(plans) if made.simulated else None):
                 job = made.generate(chosen, output=output, timeout=timeout, reference=reference)
     for step in job.routing or ():
         show.note(f"{step.vendor}: {step.result}: {step.reason}")
@@ -120,6 +133,13 @@ def generate(
     if told := show.cost_text(job):
         show.note(told)
     show.closing(job.vendor, simulated=job.simulated)
+
+
+def _is_there(made: Client, reference: str | None) -> bool:
+    """Whether the name has a job already, which is continued and not paid again."""
+    if reference is None or made.ledger is None:
+        return False
+    return made.ledger.write(Find(reference, made.simulated), "", 0.0) is not None
 
 
 def _plans(

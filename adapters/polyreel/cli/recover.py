@@ -17,7 +17,8 @@ from ..ledger.records import LedgerEntry, State
 from ..money.amounts import Cost
 from ..money.charged import charged
 from ..places import JsonObject
-from . import failures, show
+from . import consent, failures, show
+from .consent import JobLimit, Yes
 from .exits import AMBIGUOUS, SOME_FAILED, exit_code
 from .files import prepare
 from .options import (
@@ -308,25 +309,41 @@ def adopt(
 
 def resubmit(
     name: Name,
+    *,
     accept: Annotated[
         bool,
         typer.Option("--accept-double-billing", help="Your word that paying twice is accepted."),
     ] = False,
     output: Output = None,
+    max_cost: JobLimit = None,
     timeout: Timeout = TIMEOUT,
     live: LiveJobs = False,
+    yes: Yes = False,
     ledger: LedgerFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Submit an ambiguous job anew, although the first may have been billed. Costs money with
     --live.
+
+    With --live the price of then is shown, and you are asked.
     """
-    with open_ledger(ledger) as opened, show.Progress(opened) as progress:
+    limit = consent.dollars(max_cost)
+    with open_ledger(ledger) as opened:
+        progress = show.Progress(opened)
         made = client(live=live, ledger=opened, listener=progress)
         with made:
-            folder = output or Path(opened.entry(name).submission.folder or "clips")
+            entry = opened.entry(name)
+            own = entry.submission
+            folder = output or Path(own.folder or "clips")
             prepare(folder)
-            with announced(files_in_general(live=live)):
+            if accept and own.simulated is not live and entry.state in {"ambiguous", "sending"}:
+                cost = Cost.read(own.estimate or {})
+                consent.check_budget([cost], limit)
+                if live:
+                    what = f"{own.vendor} will be paid for this job anew"
+                    text = f"{what}: {consent.price_text(cost)}"
+                    consent.ask(text, yes=yes, limited=limit is not None)
+            with progress, announced(files_in_general(live=live)):
                 job = made.resubmit(
                     name, accept_double_billing=accept, output=folder, timeout=timeout
                 )

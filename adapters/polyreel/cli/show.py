@@ -49,6 +49,12 @@ def note(text: str) -> None:
         sys.stderr.flush()
 
 
+def prompt(text: str) -> None:
+    """A question on stderr, which is answered on the same line."""
+    sys.stderr.write(printable(without_keys(text)) + " ")
+    sys.stderr.flush()
+
+
 def table(headers: list[str], rows: list[list[str]], *, markdown: bool = False) -> None:
     """A table on stdout, as wide as it needs to be where stdout is no terminal."""
     from rich import box

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final, Literal, Self
 
@@ -17,6 +17,7 @@ DOLLAR_STEP: Final = Decimal("0.000001")
 """Dollars are rounded to this: prices per second have four and more digits."""
 LARGEST: Final = Decimal(10) ** 9
 """Larger numbers are no durations and no prices."""
+NOTHING: Final = Decimal(0)
 
 
 @frozen
@@ -77,6 +78,30 @@ class Cost:
 
 UNKNOWN: Final = Cost("unknown")
 _CONFIDENCES: Final[Mapping[str | None, Confidence]] = {"exact": "exact", "bounded": "bounded"}
+
+
+@frozen
+class CostRange:
+    """The fewest and the most dollars that something can cost."""
+
+    least: Decimal = NOTHING
+    most: Decimal | None = NOTHING
+    """None where the most is unknown."""
+
+    @classmethod
+    def of(cls, cost: Cost) -> CostRange:
+        """The range of one cost."""
+        if cost.confidence == "unknown" or cost.usd is None:
+            return cls(cost.at_least_usd or NOTHING, None)
+        return cls(cost.usd if cost.at_least_usd is None else cost.at_least_usd, cost.usd)
+
+    @classmethod
+    def any_of(cls, costs: Iterable[Cost]) -> CostRange:
+        """The range where one of these will be paid, and it is not known which."""
+        ranges = [cls.of(cost) for cost in costs]
+        known = [found.most for found in ranges if found.most is not None]
+        most = max(known) if len(known) == len(ranges) else None
+        return cls(min(found.least for found in ranges), most)
 
 
 @frozen
