@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         RejectedError,
         RequestError,
         StillRunningError,
+        UnknownStatusError,
         VendorError,
         WebhookError,
     )
@@ -58,6 +59,7 @@ _HOMES = {
     "Simulator": ".simulator",
     "StillRunningError": ".errors",
     "Translation": ".plans.translation",
+    "UnknownStatusError": ".errors",
     "VendorError": ".errors",
     "VideoRequest": "polyreel_generated.shared",
     "WebhookError": ".errors",
@@ -90,6 +92,7 @@ __all__ = [
     "Simulator",
     "StillRunningError",
     "Translation",
+    "UnknownStatusError",
     "VendorError",
     "VideoRequest",
     "WebhookError",

@@ -20,6 +20,7 @@
     │   └── ClaimedError                       another thread or process has the job just now
     ├── WebhookError (ValueError)        a forged, stale or unreadable webhook; nothing was changed
     ├── StillRunningError (TimeoutError) the wait is over, the job goes on; wait for it again
+    │   └── UnknownStatusError               a strange status word beside a file or an error
     └── DownloadError (OSError)          the file was not saved; the job itself succeeded
 
 Each has the facts that a program needs, as far as they are known: `vendor`, `status`, `code`,
@@ -134,6 +135,13 @@ class JobFailedError(PolyreelError):
 
 class StillRunningError(PolyreelError, TimeoutError):
     """The wait is over before the job ended. The job goes on; wait for it again at any time."""
+
+
+class UnknownStatusError(StillRunningError):
+    """The vendor's status word has no known meaning, and stands beside a file or an error.
+
+    `job.outputs` and `job.error` have them. Waiting again asks the vendor again.
+    """
 
 
 class LedgerError(PolyreelError):

@@ -3,14 +3,14 @@
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from random import Random
 from typing import Any, Final
 
 from polyreel.errors import PolyreelError
 from polyreel.flows import Flow, Now, Reply, Send
-from polyreel.providers.base.facts import FINAL, Facts, Reads, Status
+from polyreel.providers.base.facts import FINAL, Facts, Reads, Status, status_of
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import get_provider
 
@@ -246,12 +246,16 @@ def links(value: Any) -> set[str]:
 
 
 def check_status(status: str, word: Any, table: dict[str, Status]) -> None:
-    """A state that is told, above all a final one, is what the table says of the very word."""
+    """A state that is told, above all a final one, is what the tables say of the very word."""
     if status in FINAL:
         assert isinstance(word, str)
-    assert status == (
-        table.get(word.strip().lower(), "unknown") if isinstance(word, str) else "unknown"
-    )
+    assert status == meaning(word, table)
+
+
+def meaning(word: Any, table: Mapping[str, Status]) -> Status:
+    """What a word means by the vendor's table, else what it means at every vendor."""
+    plain = word.strip().lower() if isinstance(word, str) else ""
+    return table[plain] if plain in table else status_of(word, {})
 
 
 def check_facts(facts: Facts, raw: Any, reads: Reads, table: dict[str, Status]) -> None:
@@ -260,7 +264,7 @@ def check_facts(facts: Facts, raw: Any, reads: Reads, table: dict[str, Status]) 
     assert facts.id is None or facts.id == leading(raw, reads.id)
     check_status(facts.status, leading(raw, reads.status), table)
     places = [there(raw, place) for place in reads.outputs]
-    assert set(facts.urls) <= links(places)
+    assert set(facts.urls) <= (links(places) or links(raw))
     assert facts.progress is None or 0 <= facts.progress <= 1
     assert facts.estimated_seconds is None or 0 <= facts.estimated_seconds < math.inf
 

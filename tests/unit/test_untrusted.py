@@ -40,6 +40,7 @@ from support.mutations import (
     items_of,
     leading,
     links,
+    meaning,
     mutated,
     oracle,
     outcome,
@@ -193,7 +194,7 @@ def words(random: Random, known: set[str]) -> Iterator[str]:
                     base[::-1],
                 ]
             )
-        if word.strip().lower() not in known:
+        if word.strip().lower() not in known and meaning(word, {}) == "unknown":
             count += 1
             yield word
 

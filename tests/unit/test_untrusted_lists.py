@@ -22,6 +22,7 @@ from support.mutations import (
     drive,
     items_of,
     leading,
+    meaning,
     of_role,
     oracle,
     outcome,
@@ -74,11 +75,7 @@ def is_item(task: Listed, item: Any, provider: Provider) -> bool:
     if leading(item, provider.reads.id) != task.id:
         return False
     word = leading(item, provider.reads.status)
-    status = (
-        provider.statuses.get(word.strip().lower(), "unknown")
-        if isinstance(word, str)
-        else "unknown"
-    )
+    status = meaning(word, provider.statuses)
     told = [fact for fact in (task.model, task.body, task.created) if fact is not None]
     return task.status == status and all(fact in item.values() for fact in told)
 

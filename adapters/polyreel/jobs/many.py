@@ -32,6 +32,7 @@ from .waiting import (
     is_complete,
     still_running,
     timetable,
+    unclear,
 )
 
 if TYPE_CHECKING:
@@ -234,6 +235,8 @@ class ManyJobs:
     def _advanced(self, pending: PendingJob, facts: Facts, seconds: float) -> Flow[list[Completed]]:
         if pending.over:
             return []
+        if facts.is_strange:
+            return (yield from self._strange(pending, facts, seconds))
         if pending.patience is not None:
             pending.patience.answered()
         if facts.status not in FINAL:  # nothing else in the answer matters later
@@ -251,6 +254,19 @@ class ManyJobs:
             return [self._completed(pending, (yield from keep(over)))]
         except LedgerError as error:
             return [self._completed(pending, over, error)]
+
+    def _strange(self, pending: PendingJob, facts: Facts, seconds: float) -> Flow[list[Completed]]:
+        """Handle a status word that nobody knows, beside a link or an error."""
+        if facts.status != pending.status:
+            warn_of_unknown(pending.queue.provider, pending.task, facts)
+            pending.status = facts.status
+        pending.patience = pending.patience or Patience()
+        pending.patience.answered(strange=True)
+        if not pending.patience.is_strange:
+            return self._ask_later(pending, seconds)
+        job = advance(pending.job, facts, seconds)
+        yield Notify(job)
+        return [self._completed(pending, job, unclear(job))]
 
     def _failed(
         self, pending: PendingJob, error: Exception, query: Query, seconds: float

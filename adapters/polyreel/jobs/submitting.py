@@ -25,7 +25,7 @@ from ..errors import (
 from ..flows import Fetch, Flow, NextEvent, Notify, Reply, Saved, Sleep, now, retry_after, send
 from ..ledger.events import intend, keep, settle
 from ..ledger.records import State, Submission
-from ..ledger.states import about
+from ..ledger.states import NO_OUTPUT, about
 from ..providers.base.answers import is_task_id
 from ..providers.base.facts import Facts
 from ..providers.base.refusals import Refusal
@@ -277,12 +277,24 @@ def download(job: Job, folder: Path, base_url: str | None = None) -> Flow[Job]:
     Where a link no longer works, the vendor is asked for a fresh one. DownloadError is raised where
     a file cannot be saved.
     """
-    if job.status != "succeeded":
+    if job.status == "succeeded" and not job.outputs:
+        raise about(job, _without_link(job))
+    if job.status != "succeeded" and not (job.status == "unknown" and job.outputs):
         text = f"{job.id} is {job.status}: it has no file"
         raise about(job, DownloadError(text, vendor=job.vendor))
     for index in range(len(job.outputs or ())):
         job = yield from _save(job, index, folder, base_url)
     return (yield from keep(job))
+
+
+def _without_link(job: Job) -> DownloadError:
+    """The error of a job that is done, as its vendor says, and has no link."""
+    text = (
+        f"{job.vendor} says that {job.id} is done, and no link to a file is found in its answer, "
+        "which is in `raw` of the job. It has not failed and is paid for, so do not submit it "
+        "again: ask for it again with `get` or `resume`"
+    )
+    return DownloadError(text, vendor=job.vendor, code=NO_OUTPUT)
 
 
 def file_name(vendor: str, identity: str) -> str:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define
 
-from ..errors import StillRunningError, TaskNotFoundError, VendorError
+from ..errors import StillRunningError, TaskNotFoundError, UnknownStatusError, VendorError
 from ..flows import Flow, NextEvent, Notify, Reply, Sleep, now, until
 from ..ledger.events import News, keep, past, read_news_of
 from ..ledger.states import about, advance, without_output
+from ..providers.base.answers import first
 from ..providers.base.facts import FINAL, Facts
 from ..providers.base.registry import get_provider
 from .timetable import Timetable, learned
@@ -24,11 +25,13 @@ HOPELESS: Final = frozenset({401, 403})
 EMPTY_POLLS: Final = 5
 """How many queries about a job may lead to nothing before the job counts as over.
 
-A job that is done without a file is asked about this often before it counts as failed. A vendor may
-say this often in a row that it does not know a job that it accepted.
+A job that is done without a link is asked about this often before that is told. A vendor may say
+this often in a row that it does not know a job that it accepted.
 """
-
-
+STRANGE_POLLS: Final = 3
+"""How many answers in a row have an unknown status word beside a link or an error before the
+waiting ends: one of them may be a mistake.
+"""
 JITTER: Final = 0.1
 LISTEN_SECONDS: Final = 1.0
 """The pause between two looks into the ledger where a vendor calls back."""
@@ -83,6 +86,8 @@ def wait(
         yield Notify(job)
         if (over := patience.final(job)) is not None:
             return over
+        if patience.is_strange:
+            raise unclear(job)
     raise still_running(job, timeout, patience.trouble)
 
 
@@ -150,18 +155,25 @@ class Patience:
     """The last status query that failed, in words."""
     _empty: int = 0
     _missing: int = 0
+    _strange: int = 0
 
     def final(self, job: Job) -> Job | None:
         """The job where the vendor's answer ends the waiting, otherwise None."""
-        self.answered()
+        self.answered(strange=job.status == "unknown" and bool(job.outputs or job.error))
         if job.status != "succeeded" or job.outputs:
             return job if job.status in FINAL else None
         self._empty += 1
         return without_output(job) if self._empty > EMPTY_POLLS else None
 
-    def answered(self) -> None:
-        """Note that the vendor knows the job."""
+    def answered(self, *, strange: bool = False) -> None:
+        """Note that the vendor knows the job, and whether its status is a strange one."""
         self._missing = 0
+        self._strange = self._strange + 1 if strange else 0
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether a word that nobody knows has stood beside a link or an error for long enough."""
+        return self._strange >= STRANGE_POLLS
 
     def is_over(self, error: VendorError) -> bool:
         """Whether a failed status query ends the waiting. Most do not: the job itself goes on."""
@@ -193,4 +205,24 @@ def still_running(job: Job, timeout: float, trouble: str = "") -> StillRunningEr
         job=job,
         ledger_id=job.ledger_id,
         billed="yes",
+    )
+
+
+def unclear(job: Job) -> UnknownStatusError:
+    """The error where a strange status word stands beside a link or an error.
+
+    Such a job may be over, so nobody waits for it in silence.
+    """
+    word = first(job.raw or {}, get_provider(job.vendor).reads.status)
+    count = len(job.outputs or ())
+    links = f"{count} link{'s' if count > 1 else ''} to a file" if count else ""
+    error = f"the error {job.error.message[:200]!r}" if job.error else ""
+    text = (
+        f"{job.vendor} calls {job.id} {str(word or '')[:40]!r}, which polyreel does not know, "
+        f"beside {' and '.join(part for part in (links, error) if part)}. It was submitted and may "
+        "be billed, so do not submit it again: ask for it again"
+    )
+    more = ", or download what there is" if count else ""
+    return UnknownStatusError(
+        text + more, vendor=job.vendor, job=job, ledger_id=job.ledger_id, billed="yes"
     )

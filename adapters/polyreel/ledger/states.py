@@ -55,14 +55,18 @@ def advance(job: Job, facts: Facts, seconds: float) -> Job:
     provider = get_provider(job.vendor)
     if job.status not in {*FINAL, "unknown"}:
         warn_of_unknown(provider, job.id, facts)
-    document = job.model_dump(exclude_none=True) | _state(facts, provider, seconds)
-    return newer(job, Job.model_validate(document))
+    before = job.model_dump(exclude_none=True)
+    if job.status not in FINAL:  # what a strange word stood beside says nothing any more
+        before = {k: v for k, v in before.items() if k not in {"outputs", "error"}}
+    return newer(job, Job.model_validate(before | _state(facts, provider, seconds)))
 
 
 def warn_of_unknown(provider: Provider, task: str, facts: Facts) -> None:
     """Write a warning to the log where a vendor uses a status word that polyreel does not know."""
     if facts.status == "unknown" and facts.word is not None:
-        LOG.warning("%s: unknown status %r of %s; waiting on", provider.id, facts.word[:40], task)
+        beside = " beside a link or an error" if facts.is_strange else ""
+        text = "%s: unknown status %r of %s%s; waiting on"
+        LOG.warning(text, provider.id, facts.word[:40], task, beside)
 
 
 def newer(known: Job, reported: Job) -> Job:
@@ -83,7 +87,8 @@ def newer(known: Job, reported: Job) -> Job:
     outputs = [
         _with_path(saved.get(index), output) for index, output in enumerate(reported.outputs)
     ]
-    return reported.model_copy(update={"outputs": outputs})
+    found = {"raw": reported.raw} if not known.outputs else {}
+    return known.model_copy(update={"outputs": outputs, "error": None, **found})
 
 
 def _says_more(known: Sequence[Output], reported: Sequence[Output]) -> bool:
@@ -103,12 +108,19 @@ def _with_path(saved: Output | None, reported: Output) -> Output:
     return reported.model_copy(update=update)
 
 
+NO_OUTPUT: Final = "no_output"
+"""The error code of a job that its vendor calls done, and in whose answer there is no link."""
+
+
 def without_output(job: Job) -> Job:
-    """The job as failed: its vendor says that it is done and, however often asked, has no file."""
+    """The job with a note that its vendor says done and, however often asked, gives no link.
+
+    It has not failed: nobody may pay for it again. Its `raw` is the answer.
+    """
     from polyreel_generated.shared import JobError  # noqa: PLC0415
 
-    error = JobError(code="no_output", message="the vendor says it is done and gives no file")
-    return job.model_copy(update={"status": "failed", "error": error})
+    text = "the vendor says that it is done, and no link to a file is found in its answer"
+    return job.model_copy(update={"error": JobError(code=NO_OUTPUT, message=text)})
 
 
 def about(job: Job, error: Error) -> Error:
@@ -131,11 +143,11 @@ def _state(facts: Facts, provider: Provider, seconds: float) -> JsonObject:
         "usage": facts.usage,
         "raw": facts.raw,
     }
-    if facts.status == "succeeded":
+    if facts.status in {"succeeded", "unknown"} and (facts.urls or facts.status in FINAL):
         kept_for = provider.output_seconds
         expiry = {"expires_at": seconds + kept_for} if kept_for else {}
         state["outputs"] = [{"url": url, **expiry} for url in facts.urls]
-    elif facts.status in FINAL:
+    if facts.status in {"failed", "canceled"} or (facts.status == "unknown" and facts.has_error):
         error = {"message": facts.error_message or f"the vendor says {facts.word}"}
         if facts.error_code:
             error["code"] = facts.error_code

@@ -36,7 +36,7 @@ from ..mapping.reports import Allowance
 from ..places import JsonObject
 from ..plans.planning import Plan, plan
 from ..providers.base import webhooks
-from ..providers.base.answers import is_task_id
+from ..providers.base.answers import is_task_id, urls
 from ..providers.base.facts import FINAL, status_of
 from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers
@@ -209,12 +209,16 @@ class ProviderConformance:
             assert name != "succeeded" or facts.urls, (
                 "no link to a file is found in the example of success"
             )
+        for name, body in replies.succeeded(vendor):
+            assert "://" not in json.dumps(body) or urls(body, vendor.reads.outputs), (
+                f"the link in the example {name} stands at no place of Reads.outputs"
+            )
 
     def test_unknown_words_are_never_final(self, vendor: Provider) -> None:
         """A status word that nobody documented keeps a job waiting."""
 
         def law(word: str) -> None:
-            if word.strip().lower() not in vendor.statuses:
+            if word.strip().lower() not in vendor.statuses and status_of(word, {}) == "unknown":
                 assert status_of(word, vendor.statuses) == "unknown"
                 for body in replies.with_status_word(vendor, word):
                     assert vendor.read(Reply(200, {}, replies.encoded(body))).status not in FINAL

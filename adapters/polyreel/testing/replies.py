@@ -25,7 +25,7 @@ from ..places import (
 from ..plans.planning import Plan
 from ..providers.base.answers import first
 from ..providers.base.contract import Operation
-from ..providers.base.facts import Status
+from ..providers.base.facts import Status, status_of
 from ..providers.base.provider import Provider
 from ..simulator import Simulator
 from .bodies import JSON
@@ -62,6 +62,24 @@ def _examples(
     for status, _, name, body in provider.contract.replies(call):
         if status < 300 and name in wanted:
             yield name, body
+
+
+def succeeded(provider: Provider) -> Iterator[tuple[str, JsonObject]]:
+    """Every object in an example that tells of a job that has succeeded, whatever its name."""
+    for call in provider.contract.operations.values():
+        for status, _, name, body in provider.contract.replies(call):
+            if status < 300:
+                for task in _objects(body):
+                    if provider.facts(task).status == "succeeded":
+                        yield f"{call.id}-{name}", task
+
+
+def _objects(value: Json) -> Iterator[JsonObject]:
+    """The objects in an example: itself, and those of its lists."""
+    if isinstance(value, dict):
+        yield value
+        value = value.get("data")
+    yield from (item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
 
 
 def success(provider: Provider) -> JsonObject:
@@ -127,7 +145,7 @@ def readable(provider: Provider, body: Json) -> None:
 def _says_so(provider: Provider, raw: Mapping[str, Any]) -> bool:
     """Whether a documented word of success is in a place of the status word."""
     word = first(dict(raw), provider.reads.status)
-    return isinstance(word, str) and provider.statuses.get(word.strip().lower()) == "succeeded"
+    return status_of(word, provider.statuses) == "succeeded"
 
 
 def asked_for(provider: Provider, identity: str) -> None:

@@ -315,7 +315,7 @@ class Job(BaseModel):
     """
     status: Literal["queued", "running", "succeeded", "failed", "canceled", "unknown"]
     """
-    `succeeded`, `failed` and `canceled` are final. `unknown` is a status word polyreel has no meaning for; the job is still waited for.
+    `succeeded`, `failed` and `canceled` are final. `unknown` is a status word polyreel has no meaning for; the job is still waited for, unless the word stands beside a link or an error.
     """
     progress: Annotated[StrictFloat | None, Field(ge=0.0, le=1.0)] = None
     """
@@ -347,7 +347,7 @@ class Job(BaseModel):
     """
     error: JobError | None = None
     """
-    Why the job failed.
+    Why the job failed; or, with the code `no_output`, that it is done and no link to a file is found in the vendor's answer.
     """
     simulated: StrictBool
     """

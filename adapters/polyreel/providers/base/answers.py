@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
-from ...places import JsonObject, get, is_missing
+from ...places import Json, JsonObject, get, is_missing
 
 
 def first(value: JsonObject, places: tuple[str, ...]) -> Any:
@@ -20,20 +20,29 @@ def first(value: JsonObject, places: tuple[str, ...]) -> Any:
 def urls(value: JsonObject, places: tuple[str, ...]) -> tuple[str, ...]:
     """The http(s) URLs at the first place that has any.
 
-    A place can hold a URL, an object with a `url`, or a list of both.
+    A place can hold a URL, an object with a URL (see LINK_NAMES), or a list of both.
     """
     for place in places:
         found = get(value, place)
-        items = found if isinstance(found, list) else [found]
-        texts = [item.get("url") if isinstance(item, dict) else item for item in items]
-        links = tuple(
-            text
-            for text in texts
-            if isinstance(text, str) and text.startswith(("https://", "http://"))
-        )
-        if links:
-            return links
+        links = [_link(item) for item in (found if isinstance(found, list) else [found])]
+        if kept := tuple(link for link in links if link is not None):
+            return kept
     return ()
+
+
+LINK_NAMES: Final = ("url", "video_url", "image_url", "audio_url")
+"""The members of an output that can be its URL; the first that is one counts."""
+
+
+def _link(item: Json) -> str | None:
+    """The URL that an item is or has."""
+    named = [item.get(name) for name in LINK_NAMES] if isinstance(item, dict) else [item]
+    return next((text for text in named if isinstance(text, str) and is_link(text)), None)
+
+
+def is_link(text: str) -> bool:
+    """Whether a text is an http(s) URL."""
+    return text.startswith(("https://", "http://"))
 
 
 def is_task_id(text: str) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ...places import JsonObject
 
@@ -14,16 +16,63 @@ FINAL: Final = frozenset({"succeeded", "failed", "canceled"})
 """The states that a job never leaves."""
 
 
+_WORDS: Final[Mapping[Status, str]] = {
+    "queued": """accepted created enqueued initialized initializing inqueue new notstarted notstart
+        pending preparing queued queueing queuing received scheduled starting submitted validating
+        waiting""",
+    "running": """active dreaming executing generating inprogress inprocess inprocessing ongoing
+        processing progressing rendering running started throttled working""",
+    "succeeded": """complete completed done finish finished generated ready succeed succeeded
+        success successful successfully""",
+    "failed": """error errored exception expired fail failed failure faulted nsfw rejected timeout
+        timedout timeouted""",
+    "canceled": "abort aborted cancel canceled cancelled revoked stopped terminated",
+}
+SYNONYMS: Final[Mapping[str, Status]] = MappingProxyType(
+    {word: status for status, words in _WORDS.items() for word in words.split()}
+)
+"""Status words that mean the same at every vendor, in small letters without separators.
+
+They count where a vendor's own table does not have the word. No vendor documents them all: they are
+the words that vendors of this kind, and their gateways, are seen to use.
+"""
+_BEFORE_WORDS: Final = re.compile(r"^(?:(?:task|job)?(?:status|state)|task|job)")
+
+
 def status_of(word: object, statuses: Mapping[str, Status]) -> Status:
-    """What a status word means, in any case; a word that is not in the table is `unknown`."""
-    return statuses.get(word.strip().lower(), "unknown") if isinstance(word, str) else "unknown"
+    """What a status word means, in any case, by the vendor's table, then by SYNONYMS.
+
+    A word that is in neither is `unknown`.
+
+    >>> status_of("TASK_STATUS_SUCCEED", {}), status_of("In Progress", {}), status_of("odd", {})
+    ('succeeded', 'running', 'unknown')
+    """
+    if not isinstance(word, str):
+        return "unknown"
+    plain = word.strip().lower()
+    if plain in statuses:
+        return statuses[plain]
+    bare = re.sub(r"[\s_.-]", "", plain)
+    return SYNONYMS.get(bare) or SYNONYMS.get(_BEFORE_WORDS.sub("", bare), "unknown")
+
+
+def _with_task_ids(places: tuple[str, ...]) -> tuple[str, ...]:
+    """Places of an id, and `task_id` beside each, for answers of the vendor's without `id`."""
+    beside = (
+        place.removesuffix("id") + name
+        for place in places
+        if place.rpartition(".")[2] == "id"
+        for name in ("task_id", "taskId")
+    )
+    return tuple(dict.fromkeys((*places, *beside)))
 
 
 @frozen
 class Reads:
     """The dotted places where a vendor's replies hold each fact; the first that exists counts."""
 
-    id: tuple[str, ...]
+    id: tuple[str, ...] = field(converter=_with_task_ids)
+    """Where an answer has no `id`, a `task_id` at its place counts."""
     status: tuple[str, ...]
     outputs: tuple[str, ...]
     progress: tuple[str, ...] = ()
@@ -56,6 +105,7 @@ class Facts:
     word: str | None
     """The vendor's own word for the status."""
     urls: tuple[str, ...]
+    """Links to files: those at a documented place, else those that look like an output."""
     progress: float | None
     """From 0 to 1."""
     usage: JsonObject | None
@@ -63,6 +113,16 @@ class Facts:
     error_code: str | None
     error_message: str | None
     raw: JsonObject
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether a status that nobody knows stands beside a link or an error."""
+        return self.status == "unknown" and (bool(self.urls) or self.has_error)
+
+    @property
+    def has_error(self) -> bool:
+        """Whether the reply has the code or the text of an error."""
+        return bool(self.error_code or self.error_message)
 
 
 @frozen

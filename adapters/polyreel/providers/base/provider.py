@@ -7,6 +7,7 @@ One file in `polyreel.providers`, or in a package with an entry point in the gro
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
@@ -37,12 +38,14 @@ from .facts import (
     Webhook,
     status_of,
 )
+from .links import links_by_shape
 from .refusals import ERROR_CODES, ERROR_MESSAGES, Refusal, read_refusal
 from .routes import Route
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+LOG: Final = logging.getLogger("polyreel")
 UNKNOWN_MODEL: Final = frozenset({"model_not_found", "unsupported_model"})
 """The names that contracts give to examples of errors for a model that is not sold."""
 
@@ -61,7 +64,10 @@ class Provider:
     routes: ClassVar[tuple[Route, ...]]
     """What the vendor sells."""
     statuses: ClassVar[Mapping[str, Status]]
-    """The vendor's status words, in lower case. Other words are `unknown`, never final."""
+    """The vendor's status words, in lower case. They come before the common ones in SYNONYMS.
+
+    A word that is in neither is `unknown`, never final.
+    """
     reads: ClassVar[Reads]
     """Where the replies hold the facts of a job."""
     webhook: ClassVar[Webhook | None] = None
@@ -253,13 +259,17 @@ class Provider:
         usage = first(raw, reads.usage)
         estimate = first(raw, reads.estimate)
         code, message = first(raw, reads.error_code), first(raw, reads.error_message)
+        status = status_of(
+            word, webhook.statuses if webhook and webhook.statuses else self.statuses
+        )
+        links = urls(raw, reads.outputs)
+        if not links and webhook is None and status in {"succeeded", "unknown"} and word:
+            links = self._links_elsewhere(raw)
         return Facts(
             id=identity if isinstance(identity, str) and identity else None,
-            status=status_of(
-                word, webhook.statuses if webhook and webhook.statuses else self.statuses
-            ),
+            status=status,
             word=word if isinstance(word, str) else None,
-            urls=urls(raw, reads.outputs),
+            urls=links,
             progress=fraction(first(raw, reads.progress)),
             usage=usage if isinstance(usage, dict) else None,
             estimated_seconds=float(estimate) if is_number(estimate) and estimate >= 0 else None,
@@ -267,6 +277,15 @@ class Provider:
             error_message=message if isinstance(message, str) and message else None,
             raw=raw,
         )
+
+    def _links_elsewhere(self, raw: JsonObject) -> tuple[str, ...]:
+        """The links that look like outputs at a place that is not documented."""
+        found = links_by_shape(raw)
+        if found is None:
+            return ()
+        # Not the link itself: it may be signed.
+        LOG.warning("%s: took a link at %s, which no document names", self.id, found.place[:200])
+        return found.urls
 
     def facts_of_several(self, items: Json, wanted: Sequence[str]) -> Mapping[str, Facts]:
         """What a list of such objects says about some tasks; BadReplyError where it is no list."""
