@@ -164,7 +164,8 @@ def test_an_output_can_be_an_object_with_its_link(form: str, several: bool) -> N
     vendor = next(v for v in VENDORS if "result_data" in get_provider(v).reads.outputs)
     item = {"result_id": "1", "tags": "x", form: VIDEO}
     body = {"id": "t", "status": "completed", "result_data": [item] if several else item}
-    for more in ({}, {"results": None}, {"results": []}):
+    beside: list[dict[str, Any]] = [{}, {"results": None}, {"results": []}]
+    for more in beside:
         assert get_provider(vendor).facts({**body, **more}).urls == (VIDEO,)
 
 
