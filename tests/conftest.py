@@ -6,6 +6,7 @@ Whatever any test does, no key shows up anywhere.
 import inspect
 import os
 import re
+import signal
 from collections.abc import Generator, Iterator
 
 import httpx
@@ -29,6 +30,11 @@ settings.load_profile(os.environ.get("POLYREEL_LAWS", "ci"))
 # httpx gives up after 5 seconds of silence, which on a slow machine says nothing of the server.
 for wait in ("connect", "read", "write", "pool"):
     setattr(inspect.signature(httpx.get).parameters["timeout"].default, wait, HANGS)
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and a process inherits
+# that: the commands that tests interrupt would run for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SECRETS = [secret.removeprefix("whsec_") for secret in (SECRET, OTHER_SECRET)]
 SHOWN = re.compile("|".join(["sk-" + "canary", *map(re.escape, SECRETS)]), re.IGNORECASE)

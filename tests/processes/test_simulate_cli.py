@@ -221,6 +221,33 @@ def test_vendor_latency_and_seed(tmp_path: Path) -> None:
         assert (job in page.text, one.document["token"] in page.text) == (True, False)
 
 
+def test_others_are_let_in_loudly(tmp_path: Path) -> None:
+    """Other machines, host names and pages are named at the start, and shown; so is a key."""
+    command = [*(sys.executable, "-m", "polyreel", "simulate", "--port", "0", "--json")]
+    command += ["--host", "0.0.0.0", "--allow-host", "simulator", "--key", "the-right-key"]
+    command += ["--allow-origin", "http://localhost:3000"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        assert process.stdout is not None
+        shown = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
+        vendor = PROVIDERS[0]
+        url = f"{shown['url']}/{vendor.id}{path_of(status_query(vendor), 'nonesuch')}"
+        good = httpx.get(url, headers={"Authorization": "Bearer the-right-key"})
+        named = {"Authorization": "Bearer another-key", "Host": "simulator:8765"}
+        bad = httpx.get(url, headers=named)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=HANGS)
+    assert (good.status_code == 401, bad.status_code) == (False, 401)
+    warnings = [line for line in err.splitlines() if line.startswith("WARNING")]
+    assert len(warnings) == 2
+    assert "0.0.0.0" in warnings[0]
+    assert "simulator" in warnings[0]
+    assert "http://localhost:3000" in warnings[1]
+    assert "the-right-key" not in err
+
+
 def test_jobs_are_remembered(tmp_path: Path) -> None:
     """The next start knows them and their charges, and they do not lie in its future."""
     provider = PROVIDERS[0]

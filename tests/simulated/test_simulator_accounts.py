@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import Final
 
 import pytest
 from polyreel.errors import UnknownNameError
+from polyreel.places import leaves, pointer_parts, value_at
 from polyreel.providers.base.contract import Operation
 from polyreel.providers.base.provider import Provider
 from polyreel.serving.answers import errors
@@ -30,6 +32,7 @@ from support.server import (
     poll,
     send,
     submit,
+    submits,
 )
 
 # -- keys, money, limits ---------------------------------------------------------------------------
@@ -197,7 +200,6 @@ def test_an_unknown_route_is_a_404_of_the_vendor(provider: Provider) -> None:
     for method, path in [
         ("GET", "/"),
         ("GET", "/v9/none"),
-        ("DELETE", full_path(create)),
         ("POST", full_path(create) + "/"),
         ("POST", full_path(create) + "/more"),
         ("POST", "//" + full_path(create)),
@@ -205,8 +207,44 @@ def test_an_unknown_route_is_a_404_of_the_vendor(provider: Provider) -> None:
         ("GET", "/outputs"),
     ]:
         reply = simulator.handle(provider.id, method, path, {})
-        assert reply.status == 404
-        check(provider, create, reply.status, reply.content)
+        if provider.contract.methods(path):  # where an id could stand
+            assert reply.status == 405
+        else:
+            assert reply.status == 404
+            check(provider, create, reply.status, reply.content)
+    assert simulator.bill.count() == 0
+
+
+@each_vendor
+def test_a_method_that_a_path_lacks_is_a_405_with_the_true_ones(provider: Provider) -> None:
+    """Whatever the method is, and of the path that fits best."""
+    simulator, contract = new_simulator(), provider.contract
+    for operation in contract.operations.values():
+        path = full_path(operation).replace("{", "").replace("}", "")
+        same = [one for one in contract.operations.values() if one.full_path == operation.full_path]
+        allowed = sorted({one.method for one in same})
+        for method in {"DELETE", "OPTIONS", "TRACE", "PATCH"}.difference(allowed):
+            reply = simulator.handle(provider.id, method, path, KEY)
+            assert (reply.status, reply.headers["allow"]) == (405, ", ".join(allowed))
+    assert simulator.bill.count() == 0
+
+
+@each_vendor
+def test_an_empty_url_is_refused(provider: Provider) -> None:
+    """Whatever else a vendor checks of a URL, one must be there."""
+    simulator, tried = new_simulator(), 0
+    roles = ("create", "stream", "upload-base64", "upload-url")
+    for one in (one for one in submits(*roles) if one.provider is provider):
+        for place, value in leaves(one.body):
+            if isinstance(value, str) and value.startswith(("https://", "data:")):
+                *parents, last = pointer_parts(place)
+                body = deepcopy(one.body)
+                holder = value_at(body, parents)
+                holder[int(last) if isinstance(holder, list) else last] = ""
+                reply = send(simulator, provider, one.operation, body)
+                assert 400 <= reply.status < 500, (place, reply.content)
+                tried += 1
+    assert tried > 3
     assert simulator.bill.count() == 0
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from contextlib import suppress
+from errno import EADDRNOTAVAIL
+from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from attrs import evolve
@@ -29,20 +32,75 @@ from .options import (
 if TYPE_CHECKING:
     from ..simulator import Simulator
     from ..simulator.faultfile import Setup
+    from ..simulator.http import Access
 
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")]
+LOOPBACK: Final = "127.0.0.1"
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
 
 
-def _listen(port: int) -> tuple[socket.socket, str]:
+def _listen(port: int, host: str = LOOPBACK) -> tuple[socket.socket, str]:
     from ..simulator import http
 
     try:
-        bound = http.listen(port)
-    except OSError as error:
-        raise typer.BadParameter(
-            f"{port} cannot be used: {error.strerror}", param_hint="--port"
-        ) from None
-    return bound, f"http://{http.HOST}:{bound.getsockname()[1]}"
+        bound = http.listen(port, host)
+    except (OSError, UnicodeError) as error:  # a name that no name can be is a UnicodeError
+        problem = error.strerror if isinstance(error, OSError) else "it is no host name"
+        named = isinstance(error, UnicodeError | socket.gaierror) or error.errno == EADDRNOTAVAIL
+        hint, value = ("--host", host) if named else ("--port", str(port))
+        raise typer.BadParameter(f"{value} cannot be used: {problem}", param_hint=hint) from None
+    name = LOOPBACK if _is_wildcard(host) else f"[{host}]" if ":" in host else host
+    return bound, f"http://{name}:{bound.getsockname()[1]}"
+
+
+def _is_wildcard(host: str) -> bool:
+    """Whether a host stands for all addresses of this machine."""
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _access(host: str, names: list[str], origins: list[str]) -> Access:
+    """Who may ask beside loopback: what was named on the command line, each thing explicitly."""
+    from ..simulator.http import Access
+
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?", name):
+            problem = f"{name!r} is no host name; write it without a scheme and a port"
+            raise typer.BadParameter(problem, param_hint="--allow-host")
+    for origin in origins:
+        if not re.fullmatch(r"https?://[^\s/?#@*]+", origin):
+            problem = f"{origin!r} is no origin; write one such as http://localhost:3000"
+            raise typer.BadParameter(problem, param_hint="--allow-origin")
+    known = {name.lower() for name in names}
+    try:
+        beyond = not ip_address(host).is_loopback
+    except ValueError:  # a name
+        beyond = host.lower() != "localhost"
+        known |= {host.lower()} if beyond else set()
+    return Access(frozenset(known), beyond, frozenset(origin.lower() for origin in origins))
+
+
+def _warn(access: Access, host: str, bound: socket.socket) -> None:
+    """Say loudly what is open to others than programs of this machine."""
+    if access.addresses:
+        port = bound.getsockname()[1]
+        names = ", ".join(["its IP addresses", *sorted(access.hosts)])
+        show.note(
+            f"WARNING: every machine that can reach {host} port {port} can use this simulator and "
+            f"read its requests and bill, without a password. It answers to {names}; another host "
+            "name needs --allow-host."
+        )
+    elif access.hosts:
+        show.note(
+            f"WARNING: requests that name {', '.join(sorted(access.hosts))} as their host are "
+            "answered: web pages that resolve to it can read what the simulator answers."
+        )
+    if access.origins:
+        show.note(
+            f"WARNING: scripts of pages from {', '.join(sorted(access.origins))} can send "
+            "requests here and read the answers."
+        )
 
 
 def _announce(url: str, addresses: dict[str, str], *, as_json: bool, **more: str) -> None:
@@ -75,6 +133,15 @@ def _setup(file: Path | None, vendors: list[str]) -> Setup:
     return evolve(setup, vendors=chosen or setup.vendors)
 
 
+def _valid_keys(keys: list[str]) -> frozenset[str]:
+    """The keys of the command line, as a fault file may hold them."""
+    for key in keys:
+        if not key or key != key.strip():
+            problem = "a key is a text without blanks around it"
+            raise typer.BadParameter(problem, param_hint="--key")
+    return frozenset(keys)
+
+
 def _simulator(setup: Setup, speed: float, seed: int | None, memory: Path | None) -> Simulator:
     """The vendors as a setup wants them; the option goes before the file."""
     from ..simulator import RunningClock, Simulator
@@ -100,6 +167,31 @@ def _simulator(setup: Setup, speed: float, seed: int | None, memory: Path | None
 def simulate(
     *,
     port: Port = 8765,
+    host: Annotated[
+        str,
+        typer.Option(help="Address to listen on; one beyond loopback lets other machines in."),
+    ] = LOOPBACK,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Host name by which clients may call, several times, such as that of a container.",
+            show_default=False,
+        ),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Origin of web pages whose scripts may call, such as http://localhost:3000.",
+            show_default=False,
+        ),
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A valid key, several times: any other is a 401. Left out: all are valid.",
+            show_default=False,
+        ),
+    ] = None,
     speed: Annotated[
         float,
         typer.Option(
@@ -142,8 +234,8 @@ def simulate(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Serve the simulated vendors on loopback until interrupted. A browser shows what they are
-    doing.
+    """Serve the simulated vendors until interrupted, on loopback unless --host is given. A browser
+    shows what they are doing.
 
     The control API below /_polyreel/ reads the bill and the requests, lets things go wrong, moves
     the clock and sends webhooks; what changes something needs the token that is printed.
@@ -153,11 +245,17 @@ def simulate(
 
     late = _latency(latency)
     setup = _setup(faults, vendor or [])
+    if key:
+        setup = evolve(setup, keys=_valid_keys(key))
+    access = _access(host, allow_host or [], allow_origin or [])
     simulator = _simulator(setup, speed, seed, memory)
     options = server.Options(
-        setup.vendors or (), late or setup.latency or (0.0, 0.0), any_host=allow_webhook_hosts
+        setup.vendors or (),
+        late or setup.latency or (0.0, 0.0),
+        any_host=allow_webhook_hosts,
+        access=access,
     )
-    bound, url = _listen(port)
+    bound, url = _listen(port, host)
     with suppress(KeyboardInterrupt), bound:
         addresses = {name: url + mount for name, mount in server.mounts(options.vendors).items()}
         _announce(
@@ -166,8 +264,11 @@ def simulate(
         keys = (
             "Any bearer token is a valid key"
             if setup.keys is None
+            else "Only the keys of --key are valid"
+            if key
             else "Only the keys of the fault file are valid"
         )
+        _warn(access, host, bound)
         if notice := files_in_general(live=False):
             show.note(notice)
         show.note(f"{keys}. Nothing is paid. Stop with Ctrl-C.")

@@ -49,9 +49,9 @@ def dumps(value: Json) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def plain(status: int, value: Json) -> Reply:
-    """A JSON answer that belongs to no vendor."""
-    return Reply(status, {"content-type": JSON_TYPE}, dumps(value))
+def plain(status: int, value: Json, extra: Mapping[str, str] | None = None) -> Reply:
+    """A JSON answer that belongs to no vendor, with `extra` headers."""
+    return Reply(status, {"content-type": JSON_TYPE, **(extra or {})}, dumps(value))
 
 
 def reply(call: Call, status: int, value: Json, extra: Mapping[str, str] | None = None) -> Reply:
@@ -165,7 +165,15 @@ def _find_error(
 
 
 def unknown_route(provider: Provider, method: str, path: str) -> Reply:
-    """What the vendor answers where it has no such call: the 404 of its paid call."""
+    """The answer to what is no call of the vendor.
+
+    It is 405 with the methods of the path, or the 404 of the paid call where the spec has no such
+    path. No vendor documents a 405 (2026-11-28), so its body is ours.
+    """
+    if methods := provider.contract.methods(path):
+        allowed = ", ".join(methods)
+        message = f"{method[:20]} is not possible here, only {allowed}"
+        return plain(405, {"message": message}, {"allow": allowed})
     for operation in submits(provider):
         for shown in errors(provider, operation):
             if shown.status == 404:

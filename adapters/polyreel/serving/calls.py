@@ -12,6 +12,7 @@ from typing import Final
 from attrs import Factory, frozen
 
 from ..depth import json_is_deep
+from ..mapping import media
 from ..mapping.rows import Constant
 from ..places import Json, JsonObject, get, is_missing
 from ..plans.reading import Reading, read
@@ -202,9 +203,19 @@ def read_submit(call: Call, body: JsonObject) -> Reading:
         raise _no_route(provider, path, body)
     try:
         check_body(call, routes[0].schema, body)
-        return read(body, provider, path)
+        reading = read(body, provider, path)
     except ValueError as error:  # two spellings that disagree, numbers beyond all limits
         raise CallRefusedError(*INVALID, message=str(error)) from None
+    _refuse_empty_links(reading)
+    return reading
+
+
+def _refuse_empty_links(reading: Reading) -> None:
+    """Refuse a URL without a character, whatever else a vendor checks of one."""
+    for field in (*media.FIELDS, "callback_url"):
+        value = reading.request.get(field)
+        if "" in (value if isinstance(value, list) else [value]):
+            raise CallRefusedError(*INVALID, message=f"the URL of the {field} is empty")
 
 
 def check_body(call: Call, schema: str, body: JsonObject) -> None:

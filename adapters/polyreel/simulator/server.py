@@ -20,7 +20,7 @@ from . import http, statuspage
 from .clock import RunningClock
 from .control import PREFIX, Control
 from .engine import Simulator
-from .http import HOST, Handler, HttpRequest, Limits, listen
+from .http import HOST, LOOPBACK, Access, Handler, HttpRequest, Limits, listen
 
 if TYPE_CHECKING:
     import socket
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = [
     "HOST",
     "MAX_BODY_BYTES",
-    "METHODS",
     "PREFIX",
     "Options",
     "answering",
@@ -40,7 +39,7 @@ __all__ = [
 ]
 
 MAX_BODY_BYTES: Final = 300_000_000
-METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+INDEX_METHODS: Final = ("GET", "HEAD")
 
 
 def new_token() -> str:
@@ -60,6 +59,8 @@ class Options:
     """The control API changes nothing without it."""
     any_host: bool = False
     """Whether webhooks may be sent to other machines."""
+    access: Access = LOOPBACK
+    """Who may ask."""
 
 
 def mounts(vendors: Sequence[str] = ()) -> dict[str, str]:
@@ -85,9 +86,9 @@ def answering(
         path, mark, query = request.target.partition("?")
         if path == PREFIX or path.startswith(f"{PREFIX}/"):
             return control.answer(request)
-        methods = METHODS if path != "/" else METHODS[:2]
-        if request.method not in methods:
-            return http.plain(405, "there is no such method here", {"allow": ", ".join(methods)})
+        if path == "/" and request.method not in INDEX_METHODS:
+            allowed = {"allow": ", ".join(INDEX_METHODS)}
+            return http.plain(405, "there is no such method here", allowed)
         if path == "/":
             return _index(simulator, addresses, request)
         vendor, _, rest = path.lstrip("/").partition("/")
@@ -127,7 +128,8 @@ def serve(
     stop = threading.Event()
     handler = answering(simulator or Simulator(clock=RunningClock(speed)), options, stop)
     try:
-        ended = http.serve(bound, handler, Limits(body=MAX_BODY_BYTES))
+        access = options.access if options else LOOPBACK
+        ended = http.serve(bound, handler, Limits(body=MAX_BODY_BYTES), access)
     finally:
         stop.set()
     if ended == signal.SIGINT:
@@ -139,7 +141,8 @@ def running(simulator: Simulator, port: int = 0, options: Options | None = None)
     """Serve in a thread while the block runs. The block gets the server's URL."""
     stop = threading.Event()
     handler = answering(simulator, options, stop)
-    with http.running(handler, port, Limits(body=MAX_BODY_BYTES)) as url:
+    access = options.access if options else LOOPBACK
+    with http.running(handler, port, Limits(body=MAX_BODY_BYTES), access) as url:
         try:
             yield url
         finally:

@@ -69,6 +69,8 @@ def _json_upload(call: Call) -> tuple[JsonObject, UploadedFile]:
     asked, schema = calls.body(call), call.operation.request_schemas[0]
     calls.check_body(call, schema, asked)
     text = str(asked[call.provider.contract.schema(schema)["required"][0]])
+    if not text:
+        raise CallRefusedError(*INVALID, message="the file is empty")
     return asked, _file_at(text) if _is_link(text) else _file_of_base64(text)
 
 

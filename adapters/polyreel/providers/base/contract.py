@@ -123,6 +123,20 @@ class Contract:
         )
         return min(found, key=lambda one: len(one[1]), default=None)
 
+    def methods(self, path: str) -> list[str]:
+        """The methods of a (still quoted) path: none where it is not in the spec.
+
+        Where several paths of the spec fit, those with the fewest parameters are meant.
+        """
+        parts = [unquote(part) for part in path.split("/")]
+        fitting = [
+            (len(parameters), operation.method)
+            for operation in self.operations.values()
+            if (parameters := _fit(operation.full_path.split("/"), parts)) is not None
+        ]
+        least = min((count for count, _ in fitting), default=0)
+        return sorted({method for count, method in fitting if count == least})
+
     def resolve(self, node: Any) -> Any:
         """A node with its local reference followed; PlaceError where that leads nowhere."""
         if not isinstance(node, dict) or "$ref" not in node:

@@ -1,11 +1,22 @@
-"""An HTTP/1.1 server on loopback, for the simulator and for webhooks.
+"""An HTTP/1.1 server, on loopback unless asked otherwise, for the simulator and for webhooks.
 
 Its answers can break on purpose (see `polyreel.flows.Answer`). It closes the connections of clients
 that are too slow, and refuses the requests of web pages from elsewhere.
 """
 
 from .connections import Limits
-from .messages import Handler, HttpRequest, plain
+from .messages import LOOPBACK, Access, Handler, HttpRequest, plain
 from .server import HOST, listen, running, serve
 
-__all__ = ["HOST", "Handler", "HttpRequest", "Limits", "listen", "plain", "running", "serve"]
+__all__ = [
+    "HOST",
+    "LOOPBACK",
+    "Access",
+    "Handler",
+    "HttpRequest",
+    "Limits",
+    "listen",
+    "plain",
+    "running",
+    "serve",
+]

@@ -16,6 +16,7 @@ import h11
 from attrs import define, field, frozen
 
 from .messages import (
+    Access,
     BadRequestError,
     HttpRequest,
     PreparedAnswer,
@@ -80,6 +81,7 @@ class Connection:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     limits: Limits
+    access: Access
     answer: Callable[[HttpRequest], Awaitable[PreparedAnswer]]
     stop: asyncio.Event
     """Set when no further request is to be answered."""
@@ -129,7 +131,7 @@ class Connection:
         if head is None:
             return None
         self.method, headers = head.method.decode("ascii"), headers_by_name(head.headers)
-        check_head(head, headers, self.limits.body)
+        check_head(head, headers, self.limits.body, self.access)
         content = await self._body()
         return HttpRequest(
             self.method, head.target.decode("ascii"), headers, content, f"http://{headers['host']}"

@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Final
 
 import h11
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ...flows import Answer, Ending, Pace, Piece
 
@@ -18,6 +19,8 @@ REASONS: Final = {int(status): status.phrase.encode() for status in HTTPStatus}
 _NAME: Final = r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?"
 _OWN_HOST: Final = re.compile(_NAME, re.IGNORECASE)
 _OWN_ORIGIN: Final = re.compile(f"https?://{_NAME}", re.IGNORECASE)
+_HOST: Final = re.compile(r"\[([0-9a-f:.]+)\](?::[0-9]{1,5})?|([^\s:\[\]]+)(?::[0-9]{1,5})?", re.I)
+_METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE"
 
 
 @frozen
@@ -63,14 +66,56 @@ class PreparedAnswer:
     pace: Pace | None = None
 
 
-def check_head(head: h11.Request, headers: Mapping[str, str], max_body: int) -> None:
-    """Refuse a request by its head; BadRequestError.
+@frozen
+class Access:
+    """By which names clients reach the server beside those of loopback, and which pages may."""
 
-    Web pages can reach loopback too, through names of theirs that resolve to it.
-    """
-    if not _OWN_HOST.fullmatch(headers.get("host", "")):
-        raise BadRequestError(400, "the Host header must name 127.0.0.1, localhost or [::1]")
-    if "origin" in headers and not _OWN_ORIGIN.fullmatch(headers["origin"]):
+    hosts: frozenset[str] = frozenset()
+    """Host names in lower case, without a port."""
+    addresses: bool = False
+    """Whether the Host header may be any IP address. No page of a stranger can have one there."""
+    origins: frozenset[str] = frozenset()
+    """Origins of web pages, such as http://localhost:3000, whose scripts may read the answers."""
+
+    def knows_host(self, header: str) -> bool:
+        """Whether a Host header names this server.
+
+        Web pages can reach loopback too, through names of theirs that resolve to it.
+        """
+        if _OWN_HOST.fullmatch(header):
+            return True
+        found = _HOST.fullmatch(header)
+        if found is None:
+            return False
+        name = (found[1] or found[2]).lower()
+        return name in self.hosts or (self.addresses and _is_address(name))
+
+    def knows_origin(self, origin: str, host: str) -> bool:
+        """Whether a page may send a request here: one of loopback, of this server, or listed."""
+        own = origin.removeprefix("http://").removeprefix("https://") == host
+        return own or origin in self.origins or _OWN_ORIGIN.fullmatch(origin) is not None
+
+
+LOOPBACK: Final = Access()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def check_head(
+    head: h11.Request, headers: Mapping[str, str], max_body: int, access: Access
+) -> None:
+    """Refuse a request by its head; BadRequestError."""
+    if not access.knows_host(headers.get("host", "")):
+        names = ", ".join(sorted(access.hosts)) + ", " if access.hosts else ""
+        message = f"the Host header must name {names}127.0.0.1, localhost or [::1]"
+        raise BadRequestError(400, message)
+    if "origin" in headers and not access.knows_origin(headers["origin"], headers["host"]):
         raise BadRequestError(403, "web pages from elsewhere get nothing here")
     if head.method == b"CONNECT":
         raise BadRequestError(405, "this is no proxy")
@@ -85,6 +130,36 @@ def headers_by_name(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         name, text = raw_name.decode("ascii"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {text}" if name in headers else text
     return headers
+
+
+def preflight(request: HttpRequest, access: Access) -> Answer | None:
+    """The answer to a browser that asks whether a page may send a request; None for another."""
+    wanted = request.headers.get("access-control-request-method")
+    if request.method != "OPTIONS" or wanted is None:
+        return None
+    if request.headers.get("origin") not in access.origins:
+        return None
+    headers = {
+        "access-control-allow-methods": _METHODS,
+        "access-control-allow-headers": request.headers.get("access-control-request-headers", "*"),
+        "access-control-max-age": "600",
+    }
+    if "access-control-request-private-network" in request.headers:
+        headers["access-control-allow-private-network"] = "true"
+    return Answer(204, headers, b"")
+
+
+def readable(answer: Answer, request: HttpRequest, access: Access) -> Answer:
+    """The answer, which the scripts of a page that is listed may read."""
+    origin = request.headers.get("origin")
+    if origin is None or origin not in access.origins:
+        return answer
+    shared = {
+        "access-control-allow-origin": origin,
+        "access-control-expose-headers": "*",
+        "vary": ", ".join([*filter(None, [answer.headers.get("vary")]), "origin"]),
+    }
+    return evolve(answer, headers={**answer.headers, **shared})
 
 
 def prepare(method: str, answer: Answer) -> PreparedAnswer:

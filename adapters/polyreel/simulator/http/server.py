@@ -18,7 +18,17 @@ from typing import Final
 from attrs import define, field
 
 from .connections import CHUNK_BYTES, Connection, Limits, State
-from .messages import Handler, HttpRequest, PreparedAnswer, plain, prepare
+from .messages import (
+    LOOPBACK,
+    Access,
+    Handler,
+    HttpRequest,
+    PreparedAnswer,
+    plain,
+    preflight,
+    prepare,
+    readable,
+)
 
 HOST: Final = "127.0.0.1"
 LOG: Final = logging.getLogger("polyreel")
@@ -26,13 +36,18 @@ THREADS: Final = 16
 DEFAULTS: Final = Limits()
 
 
-def listen(port: int) -> socket.socket:
-    """A listening loopback socket; port 0 takes a free one."""
+def listen(port: int, host: str = HOST) -> socket.socket:
+    """A listening socket, on loopback unless another host is named; port 0 takes a free one.
+
+    Raises OSError where it cannot be had, also for a host that is none of this machine.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, address = found[0][0], found[0][4]
     # Named as TCP: else asyncio leaves Nagle's algorithm on, which delays every answer by 40 ms.
-    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    server = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        server.bind((HOST, port))
+        server.bind(address)
         server.listen(512)  # clients may connect before the loop runs, and many at once
     except OSError:
         server.close()
@@ -40,13 +55,15 @@ def listen(port: int) -> socket.socket:
     return server
 
 
-def serve(bound: socket.socket, handler: Handler, limits: Limits = DEFAULTS) -> int | None:
+def serve(
+    bound: socket.socket, handler: Handler, limits: Limits = DEFAULTS, access: Access = LOOPBACK
+) -> int | None:
     """Serve until SIGINT or SIGTERM. The result is the number of the signal.
 
     Answers under way are finished. Afterwards `bound` is closed, and the signals have their earlier
     handlers again.
     """
-    server, loop = _Server(handler, limits), asyncio.new_event_loop()
+    server, loop = _Server(handler, limits, access), asyncio.new_event_loop()
     received: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -60,12 +77,15 @@ def serve(bound: socket.socket, handler: Handler, limits: Limits = DEFAULTS) -> 
 
 
 @contextmanager
-def running(handler: Handler, port: int = 0, limits: Limits = DEFAULTS) -> Iterator[str]:
+def running(
+    handler: Handler, port: int = 0, limits: Limits = DEFAULTS, access: Access = LOOPBACK
+) -> Iterator[str]:
     """Serve in a thread while the block runs. The block gets the server's URL.
 
     The end of the block waits for answers under way, but no longer than `limits.graceful_seconds`.
     """
-    bound, server, loop = listen(port), _Server(handler, limits), asyncio.new_event_loop()
+    bound, server = listen(port), _Server(handler, limits, access)
+    loop = asyncio.new_event_loop()
     thread = threading.Thread(target=_run, args=(server, bound, loop), name="polyreel-loopback")
     url = f"http://{HOST}:{bound.getsockname()[1]}"
     thread.start()
@@ -102,6 +122,7 @@ class _Server:
 
     handler: Handler
     limits: Limits
+    access: Access
     stop: asyncio.Event = field(factory=asyncio.Event, init=False)
     connections: dict[Connection, asyncio.Task[None]] = field(factory=dict, init=False)
     pool: ThreadPoolExecutor = field(
@@ -129,7 +150,7 @@ class _Server:
         if self.stop.is_set() or (is_full and not self._make_room()):
             writer.transport.abort()
             return
-        connection = Connection(reader, writer, self.limits, self._answer, self.stop)
+        connection = Connection(reader, writer, self.limits, self.access, self._answer, self.stop)
         task = asyncio.get_running_loop().create_task(connection.serve())
         self.connections[connection] = task
         task.add_done_callback(lambda _: self.connections.pop(connection, None))
@@ -182,7 +203,8 @@ class _Server:
     def _handled(self, request: HttpRequest) -> PreparedAnswer:
         """The handler's answer, ready to be sent; a 500 where it fails."""
         try:
-            return prepare(request.method, self.handler(request))
+            answer = preflight(request, self.access) or self.handler(request)
+            return prepare(request.method, readable(answer, request, self.access))
         except BaseException as error:  # of any kind: the client must get an answer
             # The message of an exception may quote the request, the places in the code do not.
             place = "".join(traceback.format_tb(error.__traceback__))
