@@ -109,7 +109,6 @@ class Batch:
 
     def _entries(self) -> Mapping[str, Sequence[LedgerEntry]]:
         """The ledger's entries of the rows, by their references."""
-        self.ledger.recover()
         found: dict[str, list[LedgerEntry]] = {row.reference: [] for row in self.rows}
         for entry in self._entries_of_batch:
             reference = entry.submission.reference
@@ -121,12 +120,8 @@ class Batch:
     def _entries_of_batch(self) -> Sequence[LedgerEntry]:
         """All entries of the rows, and those under their batch's name that left the file."""
         own = {row.reference for row in self.rows}
-        names = tuple({f"{row.batch}/" for row in self.rows if row.batch is not None})
-        return [
-            entry
-            for entry in self.client.jobs()
-            if (name := entry.submission.reference) in own or (name or "").startswith(names)
-        ]
+        names = {f"{row.batch}/" for row in self.rows if row.batch is not None}
+        return self.ledger.of_references(own, names, simulated=self.client.simulated)
 
     def _spent(self, tasks: Sequence[RowTask]) -> tuple[Decimal, Sequence[LedgerEntry]]:
         """What may have been paid before, and the entries of which nobody knows the price.

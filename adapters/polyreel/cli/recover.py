@@ -67,7 +67,7 @@ def jobs(
                 f"{name!r} is none of {', '.join(get_args(State))}", param_hint="--state"
             )
     with open_ledger(ledger) as opened:
-        entries = opened.entries(state or None)[-last:]  # type: ignore[arg-type]
+        entries = opened.entries(state or None, last=last)  # type: ignore[arg-type]
     if as_json:
         show.document([entry_document(entry) for entry in entries])
     else:
@@ -175,17 +175,19 @@ def resume(
         if output is not None:
             prepare(output)
         made = async_client(live=live, ledger=opened, listener=progress)
+        unfinished = opened.each_entry(["accepted", "succeeded"], simulated=made.simulated)
         chosen = [opened.entry(name).id for name in names or ()] or [
-            entry.id for entry in made.jobs(["accepted", "succeeded"]) if not entry.owned
+            entry.id for entry in unfinished if not entry.owned
         ]
         results = asyncio.run(_resume_all(made, chosen, output, timeout))
-        doubtful = [] if names else made.jobs(["ambiguous"])
+        doubtful = () if names else opened.each_entry(["ambiguous"], simulated=made.simulated)
+        doubts = [show.next_step(entry) or "" for entry in doubtful]
         for result in results:
             if isinstance(result, PolyreelError):
                 show.advise(result, opened)
     _tell(results, as_json=as_json)
-    for entry in doubtful:
-        show.note(show.next_step(entry) or "")
+    for step in doubts:
+        show.note(step)
     if len(results) == 1 and isinstance(results[0], PolyreelError):
         raise typer.Exit(exit_code(results[0]))
     if any(isinstance(result, PolyreelError) for result in results):
@@ -195,19 +197,21 @@ def resume(
 async def _resume_all(
     made: AsyncClient, names: Sequence[str], output: Path | None, timeout: float
 ) -> list[Any]:
-    limit = asyncio.Semaphore(AT_ONCE)
+    results: list[Any] = [None] * len(names)
+    numbered = iter(enumerate(names))
 
-    async def one(name: str) -> Any:
-        async with limit:
+    async def work() -> None:
+        for number, name in numbered:  # each worker takes the next one
             try:
-                return await made.resume(name, output=output, timeout=timeout)
+                results[number] = await made.resume(name, output=output, timeout=timeout)
             except PolyreelError as error:
-                return error
+                results[number] = error
             except Exception as error:  # it is about this job, and stops no other
-                return failures.as_own(error)
+                results[number] = failures.as_own(error)
 
     async with made:
-        return await asyncio.gather(*map(one, names))
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+    return results
 
 
 def _tell(results: Sequence[Any], *, as_json: bool) -> None:

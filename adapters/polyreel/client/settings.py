@@ -342,7 +342,8 @@ class ClientSettings:
 
         if names:
             return recovery.reconcile([self._entry(name).id for name in names])
-        return recovery.reconcile([entry.id for entry in self.jobs(["ambiguous"])])
+        ambiguous = self._kept().each_entry(["ambiguous"], simulated=self.simulated)
+        return recovery.reconcile([entry.id for entry in ambiguous])
 
     def _resubmission(
         self, name: str, accepted: bool, output: str | Path | None, timeout: float
@@ -368,12 +369,15 @@ class ClientSettings:
             raise LedgerError("this client keeps no ledger: give it one with ledger=")
         return self.ledger
 
-    def jobs(self, states: Iterable[State] | None = None) -> list[LedgerEntry]:
+    def jobs(
+        self, states: Iterable[State] | None = None, *, last: int | None = None
+    ) -> list[LedgerEntry]:
         """The ledger's entries of this client's kind (live or simulated), oldest first.
 
-        `states` selects some of them. Raises LedgerError where the client keeps no ledger.
+        `states` selects some of them, `last` so many at most, the newest; `ledger.each_entry` gives
+        any number one by one. Raises LedgerError where the client keeps no ledger.
         """
-        return self._kept().entries(states, simulated=self.simulated)
+        return self._kept().entries(states, simulated=self.simulated, last=last)
 
     def _known(self, job: Job) -> Job:
         """The job itself. A live client refuses simulated jobs, a simulated one live jobs."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..errors import ClaimedError, LedgerError
 from .records import State
 from .rows import Columns, Value, job_columns
 from .states import newer
+from .store import DELIVERY_DAYS
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
+
+FORGOTTEN: Final = 100
+"""How many old deliveries are forgotten with each new one, so that none takes long."""
 
 
 def change_entry(
@@ -84,4 +88,18 @@ def move_followed(connection: sqlite3.Connection, identity: str, state: State, t
         "UPDATE jobs SET state = ?"
         " WHERE id = (SELECT follows FROM jobs WHERE id = ?) AND state = ?",
         (then, identity, state),
+    )
+
+
+def note_caller(connection: sqlite3.Connection, vendor: str, now: float) -> None:
+    """Note that a vendor has called back, and forget some deliveries that are too old to count."""
+    connection.execute(
+        "INSERT INTO callers (vendor, received_at) VALUES (?, ?)"
+        " ON CONFLICT (vendor) DO UPDATE SET received_at = excluded.received_at",
+        (vendor, now),
+    )
+    connection.execute(
+        "DELETE FROM deliveries WHERE (vendor, id) IN"
+        " (SELECT vendor, id FROM deliveries WHERE received_at < ? ORDER BY received_at LIMIT ?)",
+        (now - DELIVERY_DAYS * 86_400, FORGOTTEN),
     )

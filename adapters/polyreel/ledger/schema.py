@@ -10,8 +10,15 @@ from typing import Final
 
 from ..errors import LedgerError
 
+HOLDS_REFERENCE: Final = "state NOT IN ('abandoned', 'rejected', 'resubmitted', 'unsent')"
+"""Where an entry holds its reference, in the words of an index: others would not use the index."""
+HAS_DURATION: Final = (
+    "state IN ('saved', 'succeeded') AND attempts = 1 AND finished_at > created_at"
+)
+"""Where an entry tells how long its job took: accepted at the first attempt, else nobody knows."""
+
 MIGRATIONS: Final[tuple[str, ...]] = (
-    """
+    f"""
     CREATE TABLE jobs (
         id TEXT PRIMARY KEY,
         state TEXT NOT NULL,
@@ -37,8 +44,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ) STRICT;
     CREATE UNIQUE INDEX one_row_per_task ON jobs(vendor, simulated, task) WHERE task IS NOT NULL;
     CREATE UNIQUE INDEX one_job_per_reference ON jobs(reference, simulated)
-        WHERE reference IS NOT NULL
-        AND state NOT IN ('abandoned', 'rejected', 'resubmitted', 'unsent');
+        WHERE reference IS NOT NULL AND {HOLDS_REFERENCE};
     CREATE INDEX by_state ON jobs(state, created_at);
     """,
     """
@@ -57,6 +63,21 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ALTER TABLE jobs ADD COLUMN sent_wall REAL;
     ALTER TABLE jobs ADD COLUMN sent_boot REAL;
     """,
+    f"""
+    DROP INDEX by_state;
+    CREATE INDEX by_state ON jobs(simulated, state);
+    CREATE INDEX by_kind ON jobs(simulated);
+    CREATE INDEX by_owner ON jobs(owner) WHERE owner IS NOT NULL;
+    CREATE INDEX by_reference ON jobs(reference, simulated) WHERE reference IS NOT NULL;
+    CREATE INDEX by_duration ON jobs(vendor, simulated, workflow, model, finished_at)
+        WHERE {HAS_DURATION};
+    CREATE INDEX by_simulated_time ON jobs(updated_at) WHERE simulated = 1;
+    CREATE TABLE callers (
+        vendor TEXT PRIMARY KEY,
+        received_at REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO callers SELECT vendor, max(received_at) FROM deliveries GROUP BY vendor;
+    """,  # noqa: S608
 )
 """One script for each version of the file. An older file goes through the missing ones in order."""
 

@@ -11,32 +11,32 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, assert_never
 
 from ..errors import ClaimedError, LedgerError, UnknownNameError
 from ..money.charged import with_charge
-from ..providers.base.registry import all_providers
-from .changes import assignments, change_entry, move_followed, refuse_other_entry, update_job
+from .changes import (
+    assignments,
+    change_entry,
+    move_followed,
+    note_caller,
+    refuse_other_entry,
+    update_job,
+)
 from .connections import UnusableFileError
-from .events import Claim, Find, Intend, Keep, Known, LedgerEvent, News, Past, ReadNews, Settle
+from .events import Claim, Find, Intend, Keep, Known, LedgerEvent, Past, ReadNews, Settle
 from .file import LedgerFile
 from .owners import Owners
-from .records import PROVED_UNPAID, SUPERSEDED, LedgerEntry, State, Submission
-from .rows import Value, entry_of, new_columns, outcome_columns, readable_job, sent_columns
+from .reading import LedgerReader
+from .records import PROVED_UNPAID, LedgerEntry, State, Submission
+from .rows import entry_of, new_columns, outcome_columns, sent_columns
 from .states import advance
-from .store import (
-    CALLER_SECONDS,
-    DELIVERY_DAYS,
-    DIED,
-    ID_LETTERS,
-    INTERRUPTED,
-    NOTHING_SENT,
-    PAST_JOBS,
-    Delivered,
-)
+from .store import DIED, INTERRUPTED, NOTHING_SENT, TOUCHED, Delivered
 from .unwritten import Released, Unwritten, UnwrittenOutcomes
 
 if TYPE_CHECKING:
@@ -65,8 +65,9 @@ class Ledger:
         self._file = LedgerFile(Path(path))
         self.path = self._file.path
         """The file itself: links to it are resolved, so that all its users find its owners."""
-        self.touched: list[str] = []
-        """The ids of the entries that this object has written down or taken over, in order."""
+        self.touched: deque[str] = deque(maxlen=TOUCHED)
+        """The ids of the last entries that this object has written down or taken over, in order."""
+        self._read = LedgerReader(self._file)
         self._owners = Owners(self.companion_file("owners"))
         self._unwritten = UnwrittenOutcomes(self.companion_file("unwritten"))
 
@@ -92,26 +93,50 @@ class Ledger:
     # -- entries -----------------------------------------------------------------------------------
 
     def entries(
-        self, states: Iterable[State] | None = None, *, simulated: bool | None = None
+        self,
+        states: Iterable[State] | None = None,
+        *,
+        simulated: bool | None = None,
+        last: int | None = None,
     ) -> list[LedgerEntry]:
-        """List the entries, oldest first: all, or those in some states, or of one kind."""
+        """List the entries, oldest first: all, or those in some states, or of one kind.
+
+        `last` is how many at most, the newest. Of a ledger with many entries, use `each_entry`.
+        """
+        if last is None:
+            return [*self.each_entry(states, simulated=simulated)]
+        newest = self._each(states, simulated=simulated, newest_first=True)
+        return [*islice(newest, max(0, last))][::-1]
+
+    def each_entry(
+        self, states: Iterable[State] | None = None, *, simulated: bool | None = None
+    ) -> Iterator[LedgerEntry]:
+        """The same entries one by one, read in pages: no more than a page is in memory."""
+        return self._each(states, simulated=simulated)
+
+    def _each(
+        self,
+        states: Iterable[State] | None,
+        *,
+        simulated: bool | None,
+        newest_first: bool = False,
+    ) -> Iterator[LedgerEntry]:
         self.recover()
-        rows = self._rows(
-            "(?1 IS NULL OR state IN (SELECT value FROM json_each(?1)))"
-            " AND (?2 IS NULL OR simulated = ?2) ORDER BY created_at, rowid",
-            None if states is None else json.dumps(sorted(states)),
-            simulated,
-        )
-        return [self._entry(row) for row in rows]
+        pages = self._read.pages(states, simulated=simulated, newest_first=newest_first)
+        for page in pages:
+            yield from map(self._entry, page)
 
     def entry(self, name: str) -> LedgerEntry:
         """Find one entry by its id, or by the beginning of its id.
 
         UnknownNameError is raised where no entry, or more than one, has such an id.
         """
-        self.recover()
-        is_id = bool(name) and all(letter in ID_LETTERS for letter in name)
-        rows = self._rows("id GLOB ?", f"{name}*") if is_id else []
+        with suppress(UnusableFileError):
+            self._write_unwritten()
+        rows = self._read.named(name)
+        with suppress(UnusableFileError):
+            if self._mark_dead([row for row in rows if row["state"] == "sending"]):
+                rows = self._read.named(name)
         if len(rows) != 1:
             found = "more than one entry" if rows else "no entry"
             raise UnknownNameError(f"the ledger has {found} {name[:40]!r}")
@@ -119,16 +144,20 @@ class Ledger:
 
     def of_task(self, vendor: str, task: str, *, simulated: bool) -> LedgerEntry | None:
         """Find the entry of a vendor's task, if there is one."""
-        rows = self._rows("vendor = ? AND task = ? AND simulated = ?", vendor, task, simulated)
-        return self._entry(rows[0]) if rows else None
+        row = self._read.of_task(vendor, task, simulated=simulated)
+        return None if row is None else self._entry(row)
+
+    def of_references(
+        self, references: Iterable[str], beginnings: Iterable[str] = (), *, simulated: bool
+    ) -> list[LedgerEntry]:
+        """List the entries with one of these references, or one that begins so, oldest first."""
+        self.recover()
+        found = self._read.of_references(references, beginnings, simulated=simulated)
+        return [*map(self._entry, found)]
 
     def last_simulated(self) -> float:
         """The newest moment, in simulated time, written down for simulated jobs; 0 if none."""
-        (row,) = self._file.query("SELECT max(updated_at) AS newest FROM jobs WHERE simulated")
-        return float(row["newest"] or 0)
-
-    def _rows(self, condition: str, *values: Value) -> list[sqlite3.Row]:
-        return self._file.query(f"SELECT * FROM jobs WHERE {condition}", *values)  # noqa: S608
+        return self._read.last_simulated()
 
     def _entry(self, row: sqlite3.Row) -> LedgerEntry:
         return entry_of(row, owned=self._owners.is_alive(row["owner"]))
@@ -151,11 +180,11 @@ class Ledger:
             case Find():
                 return self._find(event.reference, event.simulated)
             case Known():
-                return self._known(event)
+                return self._read.known(event)
             case Past():
-                return self._past(event.job)
+                return self._read.past(event.job)
             case ReadNews():
-                return self._news(event, now)
+                return self._read.news(event, now)
         assert_never(event)
 
     def _intend(self, event: Intend, owner: str, now: float) -> str:
@@ -194,7 +223,7 @@ class Ledger:
         return identity
 
     def _refuse_twice(self, submission: Submission) -> None:
-        row = self._holder(submission.reference, submission.simulated)
+        row = self._read.holder(submission.reference, simulated=submission.simulated)
         if row is not None:
             raise ClaimedError(
                 f"the reference {submission.reference!r} has a job already: "
@@ -202,16 +231,6 @@ class Ledger:
                 vendor=submission.vendor,
                 ledger_id=row["id"],
             )
-
-    def _holder(self, reference: str | None, simulated: bool) -> sqlite3.Row | None:
-        """The row that holds a reference, if any."""
-        rows = self._rows(
-            "reference = ? AND simulated = ? AND state NOT IN (SELECT value FROM json_each(?))",
-            reference,
-            simulated,
-            json.dumps(sorted(SUPERSEDED)),
-        )
-        return next(iter(rows), None)
 
     def _settle(self, event: Settle, now: float) -> None:
         try:
@@ -265,7 +284,7 @@ class Ledger:
 
     def _is_written(self, event: Settle) -> bool:
         """Whether the ledger knows an outcome already, which another process may have written."""
-        rows = self._rows("id = ?", event.entry)
+        rows = self._read.rows("id = ?", event.entry)
         task = event.job and event.job.id
         return any(
             row["state"] == event.state or (task is not None and row["task"] == task)
@@ -292,45 +311,8 @@ class Ledger:
     # -- what flows ask ----------------------------------------------------------------------------
 
     def _find(self, reference: str, simulated: bool) -> LedgerEntry | None:
-        row = self._holder(reference, simulated)
+        row = self._read.holder(reference, simulated=simulated)
         return self.entry(row["id"]) if row else None
-
-    def _known(self, event: Known) -> frozenset[str]:
-        condition = "vendor = ? AND simulated = ? AND task IN (SELECT value FROM json_each(?))"
-        tasks = json.dumps(event.tasks)
-        rows = self._rows(condition, event.vendor, event.simulated, tasks)
-        return frozenset(row["task"] for row in rows)
-
-    def _past(self, job: Job) -> list[float]:
-        # Only jobs that were accepted at the first attempt: for the others it is not known when.
-        rows = self._rows(
-            "vendor = ? AND simulated = ? AND model IS ? AND workflow = ?"
-            " AND state IN ('succeeded', 'saved') AND attempts = 1 AND finished_at > created_at"
-            " ORDER BY finished_at DESC LIMIT ?",
-            job.vendor,
-            job.simulated,
-            job.model,
-            job.workflow,
-            PAST_JOBS,
-        )
-        return [row["finished_at"] - row["created_at"] for row in rows]
-
-    def _news(self, event: ReadNews, now: float) -> News:
-        condition = "finished_at >= ? AND simulated = ? AND job IS NOT NULL"
-        values: list[Value] = [event.since, event.simulated]
-        if event.job is not None:
-            condition += " AND vendor = ? AND task = ?"
-            values += [event.job.vendor, event.job.id]
-        rows = self._rows(condition, *values)
-        recent = "SELECT DISTINCT vendor FROM deliveries WHERE received_at >= ?"
-        callers = self._file.query(recent, now - CALLER_SECONDS)
-        ended = [
-            job.model_copy(update={"ledger_id": row["id"]})
-            for row in rows
-            if (job := readable_job(row)) is not None
-        ]
-        confirmed = frozenset(row["vendor"] for row in callers if _signs(row["vendor"]))
-        return News(ended, confirmed)
 
     # -- owners ------------------------------------------------------------------------------------
 
@@ -374,17 +356,21 @@ class Ledger:
         """Mark the submits as ambiguous whose process has died before their outcome was known."""
         with suppress(UnusableFileError):  # who only looks is shown what the file has
             self._write_unwritten()
-            for row in self._rows("state = 'sending'"):
-                if not self._owners.is_alive(row["owner"]):
-                    self._mark_dead(row)
+            self._mark_dead(self._read.sending())
 
-    def _mark_dead(self, row: sqlite3.Row) -> None:
+    def _mark_dead(self, sending: Iterable[sqlite3.Row]) -> bool:
+        """Mark those of the submits whose process has died; the result is whether there are any."""
+        dead = [row for row in sending if not self._owners.is_alive(row["owner"])]
+        if not dead:
+            return False
         with self._file.writing() as connection:
-            connection.execute(
-                "UPDATE jobs SET state = 'ambiguous', reason = ?, owner = NULL"
-                " WHERE id = ? AND owner IS ? AND state = 'sending'",
-                (DIED, row["id"], row["owner"]),
-            )
+            for row in dead:
+                connection.execute(
+                    "UPDATE jobs SET state = 'ambiguous', reason = ?, owner = NULL"
+                    " WHERE id = ? AND owner IS ? AND state = 'sending'",
+                    (DIED, row["id"], row["owner"]),
+                )
+        return True
 
     # -- what others write -------------------------------------------------------------------------
 
@@ -421,8 +407,7 @@ class Ledger:
             insert = "INSERT OR IGNORE INTO deliveries (vendor, id, received_at) VALUES (?, ?, ?)"
             if connection.execute(insert, (event.vendor, event.id, now)).rowcount == 0:
                 return Delivered("duplicate", entry)
-            old = "DELETE FROM deliveries WHERE received_at < ?"
-            connection.execute(old, (now - DELIVERY_DAYS * 86_400,))
+            note_caller(connection, event.vendor, now)
             if not event.verified:
                 return Delivered("hint", entry)
 
@@ -431,12 +416,3 @@ class Ledger:
 
             job = update_job(connection, entry.job, apply, now)
         return Delivered("applied" if job != entry.job else "unchanged", self.entry(entry.id))
-
-
-def _signs(vendor: str) -> bool:
-    """Whether a vendor signs its webhooks: only such a delivery proves that the vendor calls.
-
-    Unsigned ones can be anybody's, and must not make polyreel ask less often.
-    """
-    webhook = all_providers()[vendor].webhook if vendor in all_providers() else None
-    return webhook is not None and webhook.signed

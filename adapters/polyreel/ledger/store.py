@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 
@@ -22,7 +22,10 @@ DELIVERY_DAYS: Final = 7
 """How long webhook ids are kept. No signature stays valid nearly as long."""
 ID_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 """The characters of entry ids: none that looks like another one."""
-ID_LENGTH: Final = 8
+ID_LENGTH: Final = 16
+"""So long that of a billion ids no two are equal. Older entries have shorter ids."""
+TOUCHED: Final = 10_000
+"""How many of the entries that were written down or taken over last are remembered as such."""
 DIED: Final = "the process ended while the submit was on its way"
 INTERRUPTED: Final = "interrupted while the submit was on its way"
 NOTHING_SENT: Final = "interrupted before anything was sent"
@@ -45,8 +48,9 @@ class LedgerStore(Protocol):
     are seconds since 1970.
     """
 
-    touched: list[str]
-    """The ids of the entries that this object has written down or taken over, in order."""
+    @property
+    def touched(self) -> Collection[str]:
+        """The ids of the last entries that this object has written down or taken over, in order."""
 
     def companion_file(self, name: str) -> Path:
         """Name the local file or folder for other data that belongs to this ledger."""
@@ -54,9 +58,30 @@ class LedgerStore(Protocol):
     # -- entries -----------------------------------------------------------------------------------
 
     def entries(
-        self, states: Iterable[State] | None = None, *, simulated: bool | None = None
+        self,
+        states: Iterable[State] | None = None,
+        *,
+        simulated: bool | None = None,
+        last: int | None = None,
     ) -> list[LedgerEntry]:
-        """List the entries, oldest first: all, or those in some states, or of one kind."""
+        """List the entries, oldest first: all, or those in some states, or of one kind.
+
+        `last` is how many at most, the newest. Of a ledger with many entries, use `each_entry`.
+        """
+
+    def each_entry(
+        self, states: Iterable[State] | None = None, *, simulated: bool | None = None
+    ) -> Iterator[LedgerEntry]:
+        """The same entries one by one, read in pages: no more than a page is in memory.
+
+        An entry that changes its state meanwhile is given once, or left out; what is written down
+        later is left out.
+        """
+
+    def of_references(
+        self, references: Iterable[str], beginnings: Iterable[str] = (), *, simulated: bool
+    ) -> list[LedgerEntry]:
+        """List the entries with one of these references, or one that begins so, oldest first."""
 
     def entry(self, name: str) -> LedgerEntry:
         """Find one entry by its id, or by the beginning of its id.
