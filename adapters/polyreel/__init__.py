@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from .jobs.many import Completed
     from .ledger.sqlite import Ledger
+    from .network import Network
     from .plans.planning import Plan, PlanRefusedError, plan
     from .plans.translation import Translation, translate
     from .providers.base.registry import all_providers, get_provider
@@ -49,6 +50,7 @@ _HOMES = {
     "KeyMissingError": ".errors",
     "Ledger": ".ledger.sqlite",
     "LedgerError": ".errors",
+    "Network": ".network",
     "NeverSentError": ".errors",
     "Plan": ".plans.planning",
     "PlanRefusedError": ".plans.planning",
@@ -82,6 +84,7 @@ __all__ = [
     "KeyMissingError",
     "Ledger",
     "LedgerError",
+    "Network",
     "NeverSentError",
     "Plan",
     "PlanRefusedError",

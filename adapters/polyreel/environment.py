@@ -1,21 +1,26 @@
-"""What the environment says: keys, base URLs, the order of vendors."""
+"""What the environment says: keys, the network, the order of vendors."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import platformdirs
+from attrs import evolve
 
 from .errors import KeyMissingError, RequestError, UnknownNameError
 from .keys import Secret
+from .network import ROUTES, Network, proxy_problem
 from .providers.base.registry import all_providers, get_provider, ordered
 
 ORDER_VARIABLE: Final = "POLYREEL_VENDORS"
 LEDGER_VARIABLE: Final = "POLYREEL_LEDGER"
+NETWORK_VARIABLE: Final = "POLYREEL_NETWORK"
+"""Names a file with network settings."""
+USER_AGENT_VARIABLE: Final = "POLYREEL_USER_AGENT"
 SHORTEST_KEY: Final = 8
 """Shorter values are no keys. Hiding them would only damage words."""
 
@@ -36,6 +41,8 @@ def vendor_order(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 def ledger_path(environment: Mapping[str, str] = os.environ) -> Path:
     """The ledger of the command line: POLYREEL_LEDGER, or a file in the user's data folder."""
+    import platformdirs  # noqa: PLC0415
+
     named = environment.get(LEDGER_VARIABLE, "").strip()
     return Path(named) if named else platformdirs.user_data_path("polyreel") / "ledger.sqlite3"
 
@@ -78,20 +85,29 @@ def key_state(vendor: str, environment: Mapping[str, str] = os.environ) -> str:
     return "set"
 
 
-def base_urls(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Other base URLs, for vendors whose route many hosts sell.
+def vendor_urls(
+    vendors: Iterable[str] | None = None, environment: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """Other base URLs of vendors, or of some of them: those of gateways.
 
     Raises RequestError where one cannot be used.
     """
     found = {}
-    for vendor, provider in all_providers().items():
-        variable = provider.base_url_variable
-        if variable and (url := environment.get(variable, "").strip()):
-            if reason := _url_problem(url):
-                # The value is not shown: it may hold a password.
-                raise RequestError([f"{variable}: {reason}"])
-            found[vendor] = url
+    for vendor in _mentioned("_BASE_URL", vendors, environment):
+        variable = get_provider(vendor).base_url_variable
+        if url := environment.get(variable, "").strip():
+            found[vendor] = base_url(vendor, url, variable)
     return found
+
+
+def base_url(vendor: str, url: str, name: str) -> str:
+    """A base URL as calls take it. RequestError, with the setting's name, where it cannot be one.
+
+    The value is not shown: it may hold a password.
+    """
+    if reason := _url_problem(url):
+        raise RequestError([f"{name}: {reason}"])
+    return get_provider(vendor).without_repetition(url)
 
 
 def _url_problem(url: str) -> str | None:
@@ -105,6 +121,121 @@ def _url_problem(url: str) -> str | None:
     if parts.username is not None or parts.query or parts.fragment:
         return "a base URL has no user name, query or fragment"
     return None
+
+
+# -- the network -----------------------------------------------------------------------------------
+
+
+def network(
+    given: Network | None = None,
+    vendors: Iterable[str] | None = None,
+    *,
+    live: bool = True,
+    base_urls: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Network:
+    """The settings of calls to some vendors, or to all: what is given, then what is set outside.
+
+    First what is given, then the variables of polyreel, then the file that POLYREEL_NETWORK names,
+    then the variables of all programs, such as HTTPS_PROXY. Those are for live calls only.
+    """
+    settings = given or Network()
+    settings = evolve(settings, base_urls={**settings.base_urls, **(base_urls or {})})
+    if settings.trust_environment:
+        settings = over(settings, _own_variables(vendors, environment))
+        if named := environment.get(NETWORK_VARIABLE, "").strip():
+            from .drivers.network_file import read_network  # noqa: PLC0415
+
+            settings = over(settings, read_network(Path(named).expanduser()))
+        if live and settings.trust_environment:
+            settings = over(settings, _usual_variables(environment))
+    checked = {
+        vendor: base_url(vendor, url, f"the base URL of {vendor}")
+        for vendor, url in settings.base_urls.items()
+    }
+    return evolve(settings, base_urls=checked)
+
+
+def over(upper: Network, lower: Network) -> Network:
+    """The settings of both, where those of `upper` come first."""
+    by_vendor = {
+        vendor: {**lower.headers.get(vendor, {}), **upper.headers.get(vendor, {})}
+        for vendor in {**lower.headers, **upper.headers}
+    }
+    certificates = upper if upper.client_certificate else lower
+    return Network(
+        proxy=upper.proxy or lower.proxy,
+        no_proxy=upper.no_proxy or lower.no_proxy,
+        ca=upper.ca or lower.ca,
+        client_certificate=certificates.client_certificate,
+        client_key=certificates.client_key,
+        client_key_password=certificates.client_key_password,
+        headers=by_vendor,
+        user_agent=upper.user_agent or lower.user_agent,
+        base_urls={**lower.base_urls, **upper.base_urls},
+        fast=upper.fast or lower.fast,
+        trust_environment=upper.trust_environment and lower.trust_environment,
+    )
+
+
+def _own_variables(vendors: Iterable[str] | None, environment: Mapping[str, str]) -> Network:
+    headers = {}
+    for vendor in _mentioned("_HEADERS", vendors, environment):
+        variable = get_provider(vendor).headers_variable
+        if lines := environment.get(variable, "").strip():
+            headers[vendor] = read_headers(lines.splitlines(), variable)
+    return Network(
+        headers=headers,
+        user_agent=environment.get(USER_AGENT_VARIABLE, "").strip() or None,
+        base_urls=vendor_urls(vendors, environment),
+    )
+
+
+def read_headers(lines: Iterable[str], name: str) -> dict[str, str]:
+    """Headers from lines with `Name: value`; RequestError, with the setting's name, for others."""
+    found = {}
+    for line in filter(str.strip, lines):
+        header, colon, value = line.partition(":")
+        if not colon or not header.strip() or not value.strip():
+            raise RequestError([f"{name}: each line is one header, written Name: value"])
+        found[header.strip()] = value.strip()
+    return found
+
+
+def _mentioned(
+    ending: str, vendors: Iterable[str] | None, environment: Mapping[str, str]
+) -> Iterable[str]:
+    """The vendors that may have a variable with this ending. All are loaded only where one may."""
+    if vendors is not None:
+        return vendors
+    return all_providers() if any(name.endswith(ending) for name in environment) else ()
+
+
+def _usual_variables(environment: Mapping[str, str]) -> Network:
+    """What the variables say that all programs share, or else the settings of the system."""
+    proxies = {scheme: _proxy_variable(scheme, environment) for scheme in ROUTES}
+    no_proxy = environment.get("no_proxy", environment.get("NO_PROXY", ""))
+    if not any(proxies.values()) and sys.platform in {"darwin", "win32"}:
+        from urllib.request import getproxies  # noqa: PLC0415
+
+        found = getproxies()
+        proxies = {scheme: found.get(scheme, "") for scheme in ROUTES}
+        no_proxy = no_proxy or found.get("no", "")
+    for scheme, url in proxies.items():
+        if url and (problem := proxy_problem(url)):
+            raise RequestError([f"{scheme.upper()}_PROXY: {problem}"])
+    files = [environment.get(name, "").strip() for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")]
+    return Network(proxy=proxies, no_proxy=no_proxy, ca=next(filter(None, files), None))
+
+
+def _proxy_variable(scheme: str, environment: Mapping[str, str]) -> str:
+    """A proxy's variable, in small letters first, as curl reads it."""
+    name = f"{scheme}_proxy"
+    if name in environment:
+        return environment[name].strip()
+    if scheme == "http" and "REQUEST_METHOD" in environment:
+        return ""  # under CGI, a client's header Proxy would be this variable
+    return environment.get(name.upper(), "").strip()
 
 
 def without_keys(text: str, environment: Mapping[str, str] = os.environ) -> str:

@@ -42,14 +42,18 @@ def not_public_https(url: str) -> str | None:
         return "only https addresses are called back"
     if parts.username or parts.password:
         return "no name or password in the address"
+    return None if may_be_public(host) else f"{host} is not reachable from outside"
+
+
+def may_be_public(host: str) -> bool:
+    """Whether a host can be a public one, as far as that is seen without looking it up."""
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         # Many resolvers take 127.1 or 0x7f000001 for an address. No public name has just one label.
         last = host.rpartition(".")[2]
-        private = "." not in host or last in PRIVATE_SUFFIXES or last[:1].isdigit()
-        return f"{host} is not reachable from outside" if private else None
-    return None if is_public(address) else f"{host} is not reachable from outside"
+        return "." in host and last not in PRIVATE_SUFFIXES and not last[:1].isdigit()
+    return is_public(address)
 
 
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

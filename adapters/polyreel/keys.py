@@ -55,10 +55,11 @@ def _stars(found: re.Match[str]) -> str:
 class Secret:
     """A key that does not show itself: not in `repr`, not in `str`, not in a log."""
 
-    __slots__ = ("_cores", "_value", "_written")
+    __slots__ = ("_cores", "_shortest", "_value", "_written")
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, shortest: int = SHORTEST_REDACTED) -> None:
         self._value = value
+        self._shortest = shortest
         self._cores: tuple[str, ...] = ()
         self._written: re.Pattern[str] | None = None
         """How the key can be written; made when it is first looked for."""
@@ -83,7 +84,7 @@ class Secret:
 
     def redact(self, content: bytes) -> bytes:
         """An answer without the key. Some servers repeat it in their errors."""
-        if len(self._value) < SHORTEST_REDACTED:
+        if len(self._value) < self._shortest:
             return content
         text = content.decode("latin-1")
         shown = self.redact_text(text)
@@ -91,7 +92,7 @@ class Secret:
 
     def redact_text(self, text: str) -> str:
         """A text without the key. Headers and errors can quote it."""
-        if len(self._value) < SHORTEST_REDACTED:
+        if len(self._value) < self._shortest:
             return text
         if self._written is None:
             self._cores = self._find_cores()

@@ -13,7 +13,7 @@ from support.paths import ROOT
 
 PACKAGE = ROOT / "adapters" / "polyreel"
 ROOMS = """
-    errors depth places keys hosts flows
+    errors depth places keys hosts network flows
     mapping
     providers
     money
@@ -39,7 +39,10 @@ Files on one line may import those before them on the line.
 """
 ORDER = [name for line in ROOMS.split("\n") for name in line.split()]
 HTTP_FILES = {
-    *(f"drivers/{name}.py" for name in ("calls", "downloads", "fast", "urls", "wire")),
+    *(
+        f"drivers/{name}.py"
+        for name in (*("calls", "certificates", "downloads", "fast", "urls", "wire"),)
+    ),
     "simulator/transport.py",
 }
 WITHOUT_CLOCK = ORDER[: ORDER.index("ledger")]

@@ -33,7 +33,7 @@ def facts() -> JsonObject:
             name: f"cannot be loaded ({reason})" for name, reason in broken_plugins().items()
         },
         "vendor_order": _told(environment.vendor_order),
-        "base_urls": _told(environment.base_urls),
+        "base_urls": _told(lambda: dict(environment.network().base_urls)),
     }
 
 

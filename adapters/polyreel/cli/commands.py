@@ -21,16 +21,20 @@ class ListedCommand(NamedTuple):
     """The module in this folder, and the function in it."""
     help: str
     """The first sentence of the function's docstring. A test compares the two."""
+    calls: bool = False
+    """Whether it calls vendors, and has the options of the network."""
 
 
 COMMANDS: Final[Mapping[str, ListedCommand]] = {
     "generate": ListedCommand(
         "making:generate",
         "Make a clip or images, and save them.",
+        calls=True,
     ),
     "plan": ListedCommand(
         "planning:plan",
         "Show what would be sent, and what becomes of every field.",
+        calls=True,
     ),
     "models": ListedCommand(
         "catalog:models",
@@ -43,6 +47,7 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
     "batch": ListedCommand(
         "batch:batch",
         "Make a clip or images for each row of a file.",
+        calls=True,
     ),
     "translate": ListedCommand(
         "compare:translate_command",
@@ -72,18 +77,22 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
     "resume": ListedCommand(
         "recover:resume",
         "Finish jobs that were accepted before: wait for them and save their files.",
+        calls=True,
     ),
     "reconcile": ListedCommand(
         "recover:reconcile",
         "Find out what became of submits whose answer was lost.",
+        calls=True,
     ),
     "adopt": ListedCommand(
         "recover:adopt",
         "Say which of the vendor's tasks an ambiguous submit became.",
+        calls=True,
     ),
     "resubmit": ListedCommand(
         "recover:resubmit",
         "Submit an ambiguous job anew, although the first may have been billed.",
+        calls=True,
     ),
     "abandon": ListedCommand(
         "recover:abandon",
@@ -100,6 +109,7 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
     "listen": ListedCommand(
         "serve:listen",
         "Take webhooks in on loopback until interrupted, and write what they tell into the ledger.",
+        calls=True,
     ),
     "torture": ListedCommand(
         "torture:torture",
@@ -110,6 +120,7 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
         "verify:verify_command",
         "Check recorded traffic against a vendor's spec, in both directions, and propose "
         "patches of the spec.",
+        calls=True,
     ),
     "new-vendor": ListedCommand(
         "vendor:new_vendor",
@@ -132,7 +143,12 @@ def load(name: str) -> TyperCommand:
     """Import a command."""
     module, _, function = COMMANDS[name].place.partition(":")
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name)(getattr(import_module(f".{module}", __package__), function))
-    command = typer.main.get_command(app)
-    assert isinstance(command, TyperCommand)
-    return command
+    command = getattr(import_module(f".{module}", __package__), function)
+    if COMMANDS[name].calls:
+        from .network import with_network_options
+
+        command = with_network_options(command)
+    app.command(name)(command)
+    loaded = typer.main.get_command(app)
+    assert isinstance(loaded, TyperCommand)
+    return loaded

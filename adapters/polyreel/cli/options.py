@@ -17,6 +17,7 @@ from .. import environment
 from ..errors import LedgerError, PolyreelError, RequestError
 from . import show
 from .files import read
+from .network import given
 
 if TYPE_CHECKING:
     from ..client import AsyncClient, Client
@@ -175,7 +176,7 @@ def settings(
     return {
         "keys": keys,
         "vendors": usable,
-        "base_urls": environment.base_urls(),
+        "network": given(),
         "ledger": ledger,
         **more,
     }

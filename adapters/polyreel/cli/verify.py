@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final
 import typer
 from attrs import asdict
 
-from .. import environment
 from ..client import Client
 from ..drivers import run
 from ..errors import PolyreelError, RequestError
@@ -169,11 +168,11 @@ def _asked(
     provider: Provider, task: str | None, *, simulated: bool
 ) -> tuple[list[RecordedExchange], Mapping[str, str]]:
     """What a vendor answers now, and the base URLs it was asked at."""
-    bases = {} if simulated else environment.base_urls()
     if not simulated:
         questions(provider, task)  # before a key is needed
     with client([provider.id], live=not simulated) as made:
         asked = task or (_simulated_task(made, provider) if simulated else None)
+        bases = {} if simulated else made.base_urls
         steps = questions(provider, asked, bases.get(provider.id))
         return run(ask_all(provider, steps), made.wire), bases
 

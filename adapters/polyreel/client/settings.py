@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from attrs import evolve
 
+from .. import environment
 from ..errors import LedgerError, RequestError, UnknownNameError
 from ..keys import Secret
-from ..mapping import media
 from ..mapping.reports import Allowance
 from ..money.book import PriceBook
 from ..plans.planning import Plan, choose
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ..jobs.routing import Health, Preference
     from ..ledger.records import LedgerEntry, State
     from ..ledger.store import LedgerStore
+    from ..network import Network
     from ..simulator import Simulator
 
     Request = VideoRequest | ImageRequest | Mapping[str, Any]
@@ -69,6 +70,7 @@ class ClientSettings:
         call_timeout: float = CALL_TIMEOUT,
         prices: PriceBook | None = None,
         listener: Callable[[Job], None] | None = None,
+        network: Network | None = None,
     ) -> None:
         """Make a client. Without `keys` it is simulated: nothing is sent or paid.
 
@@ -81,7 +83,7 @@ class ClientSettings:
                 jobs cost money. Without any key in it, it is refused.
             vendors: the order in which vendors are tried where a call names none. By default that
                 of `keys`, or the alphabet.
-            base_urls: other base URLs, by vendor id.
+            base_urls: other base URLs, by vendor id; those of `network` for short.
             simulator: the simulator of a simulated client. By default one of its own.
             ledger: a file or a Ledger. Each submit is written down before it is sent, so that a
                 paid job survives the process.
@@ -90,6 +92,7 @@ class ClientSettings:
             call_timeout: seconds that one call may take as a whole; files have their own.
             prices: the user's own prices, which come before those that vendors publish.
             listener: called with each job that is waited for, at each change.
+            network: proxies, certificates, own headers and more: see `polyreel.Network`.
 
         Raises RequestError for settings that contradict each other, UnknownNameError for an unknown
         vendor, KeyMissingError for a key that cannot be one, LedgerError for an unusable ledger.
@@ -105,9 +108,9 @@ class ClientSettings:
         self.vendors = list(vendors or keys or ()) or None
         for vendor in (*(vendors or ()), *(base_urls or ()), *(keys or ())):
             get_provider(vendor)
-        self.base_urls = {
-            vendor: _base_url(vendor, url) for vendor, url in (base_urls or {}).items()
-        }
+        known = self.vendors and [*self.vendors, *(keys or ())]
+        self.network = environment.network(network, known, live=bool(keys), base_urls=base_urls)
+        self.base_urls = self.network.base_urls
         self.retries = retries
         self.prices = prices or PriceBook()
         given = (keys or {}).items()
@@ -148,7 +151,9 @@ class ClientSettings:
 
         hosts = {vendor: self._hosts(vendor) for vendor in all_providers()}
         if self.simulator is None:
-            wire = Wire(self._keys, hosts, clock=RealClock())
+            wire = Wire(self._keys, hosts, clock=RealClock(), network=self.network)
+            if self.network.ca or self.network.client_certificate:
+                wire.tls()  # their files are read before anything is written down or sent
         else:
             from ..simulator.transport import SimulatedTransport
 
@@ -417,16 +422,6 @@ def _opened(ledger: LedgerStore | str | Path | None) -> LedgerStore | None:
     from ..ledger.sqlite import Ledger
 
     return Ledger(ledger)
-
-
-def _base_url(vendor: str, url: str) -> str:
-    problem = "not an http(s) URL" if media.is_local(url) else media.url_problem(url)
-    if problem is None and set("@?#") & set(url):
-        problem = "it has a user name, query or fragment"
-    if problem is not None:
-        # The value is not shown: it may hold a password.
-        raise RequestError([f"the base URL of {vendor}: {problem}"])
-    return url.rstrip("/")
 
 
 def _other_kind(name: str, simulated: bool) -> str:

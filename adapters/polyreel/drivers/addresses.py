@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from ..hosts import is_public
+from ..hosts import is_public, may_be_public
 
 Resolver = Callable[[str, int], Sequence[str]]
 """A function that finds the addresses of a host and port, as text.
@@ -50,6 +50,12 @@ def check_port(port: int) -> None:
     """Refuse ports that are for something other than the web."""
     if port not in PORTS and not FIRST_OTHER_PORT <= port < 1 << 16:
         raise Refused(f"port {port} is not one of the web")
+
+
+def check_name(host: str) -> None:
+    """Refuse hosts that are not public ones by their names or addresses; nothing is looked up."""
+    if not may_be_public(host):
+        raise Refused("the host is not on the public internet")
 
 
 def check_addresses(found: Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from ..errors import PolyreelError, TransportError
 from ..flows import Fetch, Part, Reply, Saved, Send
 from ..mapping import media
+from .decoding import Decoder, decoder_for
 from .fetching import afetch, fetch
 from .urls import abody_of, body_of, origin, transport_errors
 from .watch import LATE, Trace, Watch, trouble
@@ -39,7 +40,7 @@ def _send(step: Send, wire: Wire) -> Reply:
     try:
         with ExitStack() as stack:
             stack.callback(call.watch.stop)
-            connections = wire.connections("paid" if step.paid else "free")
+            connections = wire.connections("paid" if step.paid else "free", step.url)
             request = call.request(stack, call.watch.see)
             response = stack.enter_context(closing(connections.handle_request(request)))
             call.begin(response.headers)
@@ -58,7 +59,7 @@ async def _asend(step: Send, wire: Wire) -> Reply:
         if (fast := wire.fast_connections(step)) is not None:
             async with asyncio.timeout(call.watch.left):
                 return await fast.make(call)
-        connections = wire.async_connections("paid" if step.paid else "free")
+        connections = wire.async_connections("paid" if step.paid else "free", step.url)
         async with asyncio.timeout(call.watch.left), AsyncExitStack() as stack:
             response = await connections.handle_async_request(call.request(stack, call.watch.asee))
             await stack.enter_async_context(aclosing(response))
@@ -81,6 +82,7 @@ class HttpCall:
         self.timeout: dict[str, float] = {}
         """How many seconds httpx may wait, each time."""
         self._body = bytearray()
+        self._decoder: Decoder | None = None
 
     def headers(self, place: str) -> dict[str, str]:
         """The headers for a call to an origin."""
@@ -112,14 +114,24 @@ class HttpCall:
         return request
 
     def begin(self, headers: Mapping[str, str]) -> None:
-        """Check the headers of the answer, whose names are found in any case."""
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            # No compression was requested, and a few compressed bytes could become gigabytes.
-            raise self.error("a compressed answer, which was not asked for")
+        """Read the headers of the answer, whose names are found in any case."""
+        try:
+            self._decoder = decoder_for(headers.get("content-encoding"), MAX_REPLY_BYTES)
+        except ValueError as error:
+            raise self.error(str(error)) from None
+
+    def decoded(self, chunk: bytes) -> bytes:
+        """A piece of the body without the compression that the answer may have."""
+        if self._decoder is None:
+            return chunk
+        try:
+            return b"".join(self._decoder.decode(chunk))
+        except ValueError as error:
+            raise self.error(str(error)) from None
 
     def write(self, chunk: bytes) -> None:
         """Add a piece of the body."""
-        self._body += chunk
+        self._body += self.decoded(chunk)
         if len(self._body) > MAX_REPLY_BYTES:
             raise self.error("the answer is too large")
 
@@ -129,13 +141,17 @@ class HttpCall:
         if self.watch.left <= 0 and not has_length:
             # Without a length, a body that was cut off looks whole.
             raise self.error(LATE)
+        if self._decoder is not None and not self._decoder.is_whole:
+            raise self.error("a compressed answer that ends too early")
         return self.reply(status, headers, bytes(self._body))
 
     def reply(self, status: int, headers: Mapping[str, str], content: bytes) -> Reply:
         """Make a Reply of an answer, or of a part of it, without the key."""
-        key = self.wire.keys[self.step.vendor]
-        shown = {name.lower(): key.redact_text(value) for name, value in headers.items()}
-        return Reply(status, shown, key.redact(content))
+        shown = {name.lower(): value for name, value in headers.items()}
+        for secret in self.wire.secrets(self.step.vendor):
+            shown = {name: secret.redact_text(value) for name, value in shown.items()}
+            content = secret.redact(content)
+        return Reply(status, shown, content)
 
     def error(self, text: str) -> TransportError:
         """Make the error of the step."""
@@ -146,7 +162,7 @@ class HttpCall:
         """Make the error of the step from an exception of the transport."""
         if self.watch.late(error):
             return self.error(LATE)
-        return self.error(self.wire.without_key(self.step.vendor, trouble(error)))
+        return self.error(self.wire.without_secrets(self.step.vendor, trouble(error)))
 
 
 @lru_cache(maxsize=256)

@@ -5,7 +5,9 @@ A download is a generator of actions. `polyreel.drivers.fetching` performs them.
 
 from __future__ import annotations
 
+import re
 import socket
+import time
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +16,8 @@ from attrs import frozen
 from ..errors import DownloadError
 from ..flows import Fetch, Reply, Saved, Sleep, retry_after
 from ..mapping import media
-from .addresses import Refused, check_addresses, check_form, check_port
+from .addresses import Refused, check_addresses, check_form, check_name, check_port
+from .decoding import Decoder, decoder_for
 from .parts import HEAD_BYTES, Partial, length_of, validator_of
 from .urls import origin, transport_errors
 from .watch import LATE, Watch, trouble
@@ -32,6 +35,9 @@ IDLE_TRIES: Final = 5
 MAX_TRIES: Final = 100
 WRONG_PARTS: Final = 2
 """After this many wrong answers to requests for the rest, the whole file is requested."""
+REFUSAL_BYTES: Final = 2_000
+REFUSAL_SECONDS: Final = 5.0
+"""How much of an answer that is not the file is read, and for how long."""
 PASSING: Final = frozenset({408, 425, 429})
 """Statuses below 500 after which a later try can succeed."""
 
@@ -59,8 +65,11 @@ class Get:
     """
 
     request: httpx.Request
+    route: str
+    """The URL by which a proxy is chosen: the request may have an address in the host's place."""
     begin: Callable[[httpx.Response], bool]
-    write: Callable[[bytes], None]
+    write: Callable[[bytes], bool]
+    """Takes a piece; the result is whether no more is wanted."""
 
 
 Action = Pause | Resolve | Get
@@ -74,6 +83,27 @@ class Broken(Exception):  # noqa: N818 - it ends a try, not the download
         self.error, self.pause = error, pause
 
 
+class Refusal:
+    """An answer that is not the file, and the beginning of what it says."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self._body = bytearray()
+        self._ends = time.monotonic() + REFUSAL_SECONDS
+
+    def write(self, piece: bytes) -> bool:
+        """Take a piece; the result is whether that is enough."""
+        self._body += piece[:REFUSAL_BYTES]
+        return len(self._body) >= REFUSAL_BYTES or time.monotonic() > self._ends
+
+    def text(self) -> str:
+        """The words, on one line and without markup."""
+        text = bytes(self._body[:REFUSAL_BYTES]).decode("utf-8", "replace")
+        text = re.sub(r"<(script|style|head)\b.*?(</\1>|$)", " ", text, flags=re.DOTALL | re.I)
+        text = " ".join(re.sub(r"<[^>]*(>|$)", " ", text).split())
+        return re.sub(r"\?\S{12,}", "?...", text)  # a link in it may be signed
+
+
 class Download:
     """The download of one file, in as many tries as it takes."""
 
@@ -85,6 +115,9 @@ class Download:
         self._from = 0
         """From which byte on the file was requested; 0 where the whole file was requested."""
         self._receiving = False
+        self._decoder: Decoder | None = None
+        self._refusal: Refusal | None = None
+        """The beginning of an answer that is not the file."""
         self._wrong_parts = 0
         self._tries, self._idle, self._furthest = 0, 0, 0
 
@@ -154,7 +187,11 @@ class Download:
 
     def _received(self, response: httpx.Response) -> bool:
         size = self._part.size
-        has_end = self._length is not None or "transfer-encoding" in response.headers
+        if self._decoder is not None and not self._decoder.is_whole:
+            self._part.restart()
+            raise Broken(self.error("a compressed answer that ends too early"))
+        framed = {"transfer-encoding", "content-length"} if self._decoder else {"transfer-encoding"}
+        has_end = self._length is not None or any(name in response.headers for name in framed)
         if self.watch.left <= 0 and not has_end:
             # Without a length, a body that was cut off looks whole.
             raise self.error(LATE)
@@ -178,6 +215,8 @@ class Download:
                 if address == addresses[-1] or self.watch.left <= 0:
                     raise self._broken(error) from None
             except transport_errors() as error:
+                if self._refusal is not None:
+                    return self._refusal.response  # its status is known; the rest is only text
                 raise self._broken(error) from None
             else:
                 return response
@@ -195,6 +234,9 @@ class Download:
                 return (None,)
             port = url.port if url.port is not None else {"http": 80, "https": 443}[url.scheme]
             check_port(port)
+            if self.wire.network.proxy_for(str(url)) is not None:
+                check_name(host)  # the proxy looks it up
+                return (None,)
             return check_addresses((yield Resolve(host, port)))
         except Refused as refused:
             raise self.error(f"{refused} ({media.shown(host)})") from None
@@ -215,15 +257,16 @@ class Download:
         """
         import httpx  # noqa: PLC0415
 
+        route = str(url)
         headers = self.wire.headers(self.step, origin(url)) | self._range()
         extensions: dict[str, Any] = {"timeout": self.watch.timeout(STALLED_SECONDS)}
         if address is not None:
             headers["Host"] = url.netloc.decode("ascii")
             extensions["sni_hostname"] = url.raw_host.decode("ascii").rstrip(".")
             url = url.copy_with(host=address)
-        self._receiving = False
+        self._receiving, self._refusal, self._decoder = False, None, None
         request = httpx.Request("GET", url, headers=headers, extensions=extensions)
-        return Get(request, self._begin, self._write)
+        return Get(request, route, self._begin, self._write)
 
     def _range(self) -> dict[str, str]:
         """The headers that request the missing bytes of the same version of the file."""
@@ -254,17 +297,27 @@ class Download:
 
         Where it is wanted, `_write` has a part to write it to.
         """
-        if response.headers.get("content-encoding", "identity").lower() != "identity":
-            # No compression was requested, and a few compressed bytes could become gigabytes.
-            raise self.error("a compressed answer, which was not asked for")
-        if response.status_code == 200:
+        status = response.status_code
+        wanted = status == 200 or (status == 206 and bool(self._from))
+        if not wanted:
+            if status < 400:
+                return False
+            self._refusal = Refusal(response)
+        try:
+            encoding = response.headers.get("content-encoding")
+            self._decoder = decoder_for(encoding, MAX_FILE_BYTES if wanted else REFUSAL_BYTES)
+        except ValueError as error:
+            if not wanted:
+                return False
+            raise self.error(str(error)) from None
+        if status == 200:
             self._receiving = self._begin_whole(response.headers)
-        elif response.status_code == 206 and self._from:
-            self._receiving = self._is_rest(response.headers)
-        return self._receiving
+        elif wanted:
+            self._receiving = self._decoder is None and self._is_rest(response.headers)
+        return self._receiving or self._refusal is not None
 
     def _begin_whole(self, headers: httpx.Headers) -> bool:
-        self._length = length_of(headers)
+        self._length = None if self._decoder else length_of(headers)
         if (self._length or 0) > MAX_FILE_BYTES:
             raise self.error("the answer is too large")
         validator = validator_of(headers) if self._length is not None else None
@@ -290,8 +343,25 @@ class Download:
         exact = headers.get("content-range") == f"bytes {self._from}-{length - 1}/{length}"
         return same and exact and length_of(headers) in {None, length - self._from}
 
-    def _write(self, chunk: bytes) -> None:
-        """Write a piece of the body; the first bytes must be those of an image or a video."""
+    def _write(self, chunk: bytes) -> bool:
+        """Take a piece of the body; the result is whether no more is wanted."""
+        pieces = [chunk] if self._decoder is None else self._decoder.decode(chunk)
+        try:
+            for piece in pieces:
+                if self._refusal is not None:
+                    if self._refusal.write(piece):
+                        return True
+                else:
+                    self._write_file(piece)
+        except ValueError as error:
+            if self._refusal is not None:
+                return True
+            self._part.restart()
+            raise self.error(str(error)) from None
+        return False
+
+    def _write_file(self, chunk: bytes) -> None:
+        """Write a piece of the file; the first bytes must be those of an image or a video."""
         part = self._part
         before = part.size
         part.write(chunk)
@@ -336,7 +406,11 @@ class Download:
         return DownloadError(f"the download failed: {text}", vendor=self.step.vendor, status=status)
 
     def _status(self, response: httpx.Response) -> DownloadError:
-        return self.error(f"HTTP {response.status_code} instead of the file", response.status_code)
+        text = f"HTTP {response.status_code} instead of the file"
+        if self._refusal is not None and (words := self._refusal.text()):
+            shown = self.wire.without_secrets(self.step.vendor, words)
+            text = f"{text}: {media.shown(shown)}"
+        return self.error(text, response.status_code)
 
     def _broken(self, error: Exception) -> Exception:
         """Make the exception that follows from an exception of the transport.
@@ -347,7 +421,7 @@ class Download:
 
         if self.watch.left <= 0:
             return self.error(LATE)
-        text = self.wire.without_key(self.step.vendor, trouble(error))
+        text = self.wire.without_secrets(self.step.vendor, trouble(error))
         failure = self.error(LATE if self.watch.late(error) else text)
         if isinstance(error, httpx.UnsupportedProtocol):
             return failure

@@ -8,6 +8,7 @@ it, and is not merely a transport below it.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from typing import Final, Protocol
 
@@ -17,6 +18,7 @@ import yarl
 
 from ..errors import TransportError
 from ..flows import Reply, Send
+from ..network import Network
 from .urls import beginning
 from .watch import CONNECT_SECONDS, Watch
 
@@ -49,9 +51,10 @@ class FastCall(Protocol):
 class FastConnections:
     """A limited number of connections, of one event loop."""
 
-    def __init__(self, most: int) -> None:
-        # Certificates are checked as elsewhere. No cookies, no proxies of the environment.
-        connector = aiohttp.TCPConnector(limit=most, ssl=httpx.create_ssl_context(trust_env=False))
+    def __init__(self, most: int, tls: ssl.SSLContext, network: Network) -> None:
+        self._network = network
+        # No cookies, and no settings of the environment but those that the network has from it.
+        connector = aiohttp.TCPConnector(limit=most, ssl=tls)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -66,13 +69,19 @@ class FastConnections:
         url = yarl.URL(step.url, encoded=True)
         if step.params:
             url = url.update_query(step.params)
+        headers = call.headers(beginning(step.url))
+        proxy = self._network.proxy_for(step.url)
+        if proxy is not None and url.scheme == "http":  # the proxy reads the request itself
+            headers |= proxy.headers
         request = self._session.request(
             step.method,
             url,
             data=step.content,
-            headers=call.headers(beginning(step.url)),
+            headers=headers,
             allow_redirects=False,
             timeout=PATIENCE,
+            proxy=proxy.url if proxy else None,
+            proxy_headers=proxy.headers if proxy else None,
         )
         try:
             async with request as response:
@@ -80,6 +89,8 @@ class FastConnections:
                 while chunk := await response.content.readany():
                     call.write(chunk)
                 return call.finish(response.status, response.headers)
+        except aiohttp.ClientHttpProxyError as error:
+            raise call.failure(httpx.ProxyError(str(error.status))) from None
         except aiohttp.ClientConnectorError as error:
             raise call.failure(httpx.ConnectError(str(error))) from None
         except aiohttp.ClientError as error:

@@ -71,12 +71,13 @@ def _do(action: Action, download: Download) -> Outcome:
         return None
     if isinstance(action, Resolve):
         return resolve(wire.resolver, action.host, action.port, watch.left)
-    connections = wire.connections("download")
+    connections = wire.connections("download", action.route)
     try:
         with closing(connections.handle_request(_traced(action, watch.see))) as response:
             if action.begin(response):
                 for chunk in body_of(response):
-                    action.write(chunk)
+                    if action.write(chunk):
+                        break
             return response
     finally:
         watch.stop()
@@ -89,12 +90,13 @@ async def _ado(action: Action, download: Download) -> Outcome:
         return None
     if isinstance(action, Resolve):
         return await aresolve(wire.resolver, action.host, action.port)
-    connections = wire.async_connections("download")
+    connections = wire.async_connections("download", action.route)
     answering = connections.handle_async_request(_traced(action, watch.asee))
     async with aclosing(await answering) as response:
         if action.begin(response):
             async for chunk in abody_of(response):
-                action.write(chunk)
+                if action.write(chunk):
+                    break
         return response
 
 

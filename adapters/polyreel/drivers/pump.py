@@ -120,7 +120,7 @@ class _Run:
             return None
         if self._owner is None and isinstance(step.event, OWNING):
             self._owner = ledger.new_owner()
-        event = sealed(step.event, self.wire.keys.values())
+        event = sealed(step.event, self.wire.secrets())
         result = ledger.write(event, self._owner or "", self.wire.clock.now())
         self._sent = False  # everything sent so far is written down
         return result

@@ -100,7 +100,9 @@ class _OpenStream:
 
     def _take(self, chunk: bytes | None) -> bool:
         """Take a piece, or None for the end of the stream; the result is whether it goes on."""
-        events = self._events.rest() if chunk is None else self._events.feed(chunk)
+        events = (
+            self._events.rest() if chunk is None else self._events.feed(self._call.decoded(chunk))
+        )
         try:
             self._waiting += events
         except ValueError as error:
@@ -201,7 +203,7 @@ def open_stream(step: Send, wire: Wire) -> tuple[Reply, Stream | None]:
     try:
         with ExitStack() as stack:
             stack.callback(call.watch.stop)
-            connections = wire.connections(USE)
+            connections = wire.connections(USE, step.url)
             request = call.request(stack, call.watch.see)
             response = stack.enter_context(closing(connections.handle_request(request)))
             call.begin(response.headers)
@@ -266,7 +268,7 @@ async def aopen_stream(step: Send, wire: Wire) -> tuple[Reply, AsyncStream | Non
     call = HttpCall(step, wire)
     try:
         async with AsyncExitStack() as stack, asyncio.timeout(call.watch.left):
-            connections = wire.async_connections(USE)
+            connections = wire.async_connections(USE, step.url)
             response = await connections.handle_async_request(call.request(stack, call.watch.asee))
             await stack.enter_async_context(aclosing(response))
             call.begin(response.headers)

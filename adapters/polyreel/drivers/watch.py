@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, Final
 
 CONNECT_SECONDS: Final = 10.0
 LATE: Final = "no complete answer in time"
+
+OWN_CA: Final = "a company's own certificates are named with --ca, Network(ca=...) or SSL_CERT_FILE"
 
 Trace = Callable[[str, Mapping[str, Any]], object]
 """What httpcore calls with the name and the facts of each event of a call."""
@@ -52,15 +56,23 @@ class Watch:
 
     def see(self, event: str, info: Mapping[str, Any]) -> None:
         """Take note of an event of a blocking call."""
-        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+        # By way of a proxy, the events have other names before the point.
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             self._connection = info["return_value"]
         elif event.endswith(".send_request_headers.started"):
-            self.may_have_left = True
+            self.stop()
             self._set_timer()
+        self._note(event, info)
 
     async def asee(self, event: str, info: Mapping[str, Any]) -> None:
         """Take note of an event of an awaited call."""
-        self.may_have_left = self.may_have_left or event.endswith(".send_request_headers.started")
+        self._note(event, info)
+
+    def _note(self, event: str, info: Mapping[str, Any]) -> None:
+        """Note whether the request may leave now: a CONNECT only asks a proxy for a way."""
+        if event.endswith(".send_request_headers.started"):
+            method = getattr(info.get("request"), "method", b"")
+            self.may_have_left = self.may_have_left or method != b"CONNECT"
 
     def extend(self, seconds: float) -> None:
         """Set a new deadline for what comes next on the connection of a blocking call."""
@@ -93,4 +105,19 @@ def trouble(error: Exception) -> str:
     """Describe an exception of the transport without quoting headers."""
     # Nothing was sent where connecting failed; the text of other errors can quote headers.
     name = type(error).__name__
+    if name == "ProxyError":
+        return _refusal_of_proxy(str(error))
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return f"connection failed ({error}); {OWN_CA}"
     return f"connection failed ({error if name == 'ConnectError' else name})"
+
+
+def _refusal_of_proxy(text: str) -> str:
+    """What a proxy answered, by its status. Its own words can quote the password."""
+    status = re.match(r"[1-5]\d\d(?=\s|$)", text)
+    if status is None:  # a SOCKS proxy: the words are the library's
+        return f"the proxy did not connect ({text})"
+    with suppress(ValueError):
+        wants = ": it wants another name and password" if status[0] == "407" else ""
+        return f"the proxy refused: HTTP {status[0]} {HTTPStatus(int(status[0])).phrase}{wants}"
+    return f"the proxy refused: HTTP {status[0]}"

@@ -7,17 +7,22 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from attrs import Factory, define, field
 
-from ..errors import KeyMissingError
+from ..errors import KeyMissingError, MissingExtraError
 from ..flows import Fetch, Moment, Send, Sleep, Step
 from ..keys import Secret
+from ..network import Network, Proxy
 from .addresses import Resolver, look_up
 from .urls import USUAL, beginning
+from .urls import origin as origin_of
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
     from ..ledger.store import LedgerStore
@@ -30,6 +35,7 @@ CONNECTIONS: Final = 16
 
 Use = Literal["free", "paid", "download"]
 """The purpose of a connection."""
+Route = tuple[Use, Proxy | None]
 
 
 class Clock(Protocol):
@@ -104,10 +110,13 @@ class Wire:
     """Whether files may come from addresses that are not public: for tests with local servers."""
     resolver: Resolver = look_up
     """The function that finds the addresses of the hosts that files come from."""
-    _transports: dict[Use, httpx.BaseTransport] = field(factory=dict, init=False, repr=False)
-    _async_transports: dict[Use, httpx.AsyncBaseTransport] = field(
+    network: Network = field(factory=Network, repr=False)
+    """Proxies, certificates, own headers. The environment is not asked: that was done before."""
+    _transports: dict[Route, httpx.BaseTransport] = field(factory=dict, init=False, repr=False)
+    _async_transports: dict[Route, httpx.AsyncBaseTransport] = field(
         factory=dict, init=False, repr=False
     )
+    _tls: ssl.SSLContext | None = field(default=None, init=False, repr=False)
     _fast: FastConnections | None = field(default=None, init=False, repr=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False, repr=False)
 
@@ -116,22 +125,23 @@ class Wire:
         """Whether the transport gives no events: then nothing proves that no byte has left."""
         return self.transport is not None and not getattr(self.transport, "traces", False)
 
-    def connections(self, use: Use = "free") -> httpx.BaseTransport:
-        """The blocking connections for one use. Each call has its own, which a watch can cut.
+    def connections(self, use: Use = "free", url: str = "") -> httpx.BaseTransport:
+        """The blocking connections for one use of a URL. Each call has its own: a watch can cut it.
 
-        Only a transport of httpx is used: no cookies, no redirects, no proxies of the environment,
-        and no logs of whole links, which can be signed.
+        Only a transport of httpx is used: no cookies, no redirects, and no logs of whole links,
+        which can be signed.
         """
         import httpx  # noqa: PLC0415
 
         if self.transport is not None:
             return self.transport  # type: ignore[no-any-return]
-        if use not in self._transports:
-            self._transports[use] = httpx.HTTPTransport(limits=_limits(use, 0), trust_env=False)
-        return self._transports[use]
+        route = (use, self.network.proxy_for(url))
+        if route not in self._transports:
+            self._transports[route] = httpx.HTTPTransport(**self._options(route, 0))
+        return self._transports[route]
 
-    def async_connections(self, use: Use = "free") -> httpx.AsyncBaseTransport:
-        """The awaiting connections for one use.
+    def async_connections(self, use: Use = "free", url: str = "") -> httpx.AsyncBaseTransport:
+        """The awaiting connections for one use of a URL.
 
         A paid call never reuses a connection, since it may just have been closed. Nor does a
         download, since the connection may be for another host at the same address.
@@ -141,24 +151,46 @@ class Wire:
         if self.transport is not None:
             return self.transport  # type: ignore[no-any-return]
         self._belong_to_loop()
-        if use not in self._async_transports:
-            limits = _limits(use, CONNECTIONS if use == "free" else 0)
-            self._async_transports[use] = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
-        return self._async_transports[use]
+        route = (use, self.network.proxy_for(url))
+        if route not in self._async_transports:
+            options = self._options(route, CONNECTIONS if use == "free" else 0)
+            self._async_transports[route] = httpx.AsyncHTTPTransport(**options)
+        return self._async_transports[route]
+
+    def _options(self, route: Route, keep_alive: int) -> dict[str, Any]:
+        """The options of a transport of httpx."""
+        use, proxy = route
+        return {
+            "verify": self.tls(),
+            "trust_env": False,
+            "limits": _limits(use, keep_alive),
+            "proxy": None if proxy is None else _proxy(proxy, self.tls()),
+        }
+
+    def tls(self) -> ssl.SSLContext:
+        """The TLS settings of all connections; RequestError where a file of them is unusable."""
+        if self._tls is None:
+            from .certificates import tls_settings  # noqa: PLC0415
+
+            self._tls = tls_settings(self.network)
+        return self._tls
 
     def fast_connections(self, step: Send) -> FastConnections | None:
-        """Faster connections for a call that costs nothing, where `polyreel[fast]` is installed.
+        """Faster connections for a call that costs nothing, where the network settings want them.
 
         The URL must begin exactly with one of the vendor's origins. httpx parses other URLs more
-        carefully.
+        carefully. MissingExtraError is raised where `polyreel[fast]` is not installed.
         """
-        if step.paid or step.parts or self.transport is not None:
+        if not self.network.fast or step.paid or step.parts or self.transport is not None:
             return None
         if beginning(step.url) not in self.hosts.get(step.vendor, ()):
             return None
+        proxy = self.network.proxy_for(step.url)
+        if proxy is not None and not proxy.url.startswith("http://"):
+            return None  # aiohttp does not speak to these
         self._belong_to_loop()
-        if self._fast is None and (kind := _fast()) is not None:
-            self._fast = kind(CONNECTIONS)
+        if self._fast is None:
+            self._fast = _fast()(CONNECTIONS, self.tls(), self.network)
         return self._fast
 
     def _belong_to_loop(self) -> None:
@@ -175,12 +207,37 @@ class Wire:
         if key is None and isinstance(step, Send):
             raise KeyMissingError(f"no key for {step.vendor}", vendor=step.vendor)
         own = step.headers if isinstance(step, Send) else {}
-        return {**USUAL, **own} | ({"Authorization": f"Bearer {key.reveal()}"} if key else {})
+        found = {**USUAL, **own} | ({"Authorization": f"Bearer {key.reveal()}"} if key else {})
+        return self._with_own_headers(found, step.vendor, origin)
 
-    def without_key(self, vendor: str, text: str) -> str:
-        """A text of the transport without the vendor's key: it may quote a header."""
+    def _with_own_headers(
+        self, headers: dict[str, str], vendor: str, origin: str
+    ) -> dict[str, str]:
+        """The headers with the user's own: only for where the vendor's base URL is."""
+        if self.network.user_agent:
+            headers["User-Agent"] = self.network.user_agent
+        if not self.network.headers:
+            return headers
+        base_url = self.network.base_urls.get(vendor)
+        hosts = {origin_of(base_url)} if base_url else self.hosts.get(vendor, ())
+        if origin not in hosts:
+            return headers
+        added = self.network.headers_for(vendor)
+        replaced = {name.lower() for name in added}
+        return {k: v for k, v in headers.items() if k.lower() not in replaced} | {**added}
+
+    def secrets(self, vendor: str | None = None) -> tuple[Secret, ...]:
+        """What no text may show: the keys, or one vendor's, and the network's."""
+        if vendor is None:
+            return (*self.keys.values(), *self.network.secrets)
         key = self.keys.get(vendor)
-        return key.redact_text(text) if key else text
+        return (key, *self.network.secrets) if key else self.network.secrets
+
+    def without_secrets(self, vendor: str, text: str) -> str:
+        """A text of the transport without the vendor's key and others: it may quote a header."""
+        for secret in self.secrets(vendor):
+            text = secret.redact_text(text)
+        return text
 
     def pause(self, step: Sleep) -> float:
         """The seconds of a pause, with its jitter."""
@@ -212,10 +269,29 @@ def _limits(use: Use, keep_alive: int) -> httpx.Limits:
     )
 
 
+def _proxy(proxy: Proxy, tls: ssl.SSLContext) -> httpx.Proxy:
+    import httpx  # noqa: PLC0415
+
+    if not proxy.is_socks:
+        return httpx.Proxy(
+            proxy.url,
+            headers=proxy.headers,
+            ssl_context=tls if proxy.url.startswith("https:") else None,
+        )
+    if find_spec("socksio") is None:
+        raise MissingExtraError(
+            'a SOCKS proxy needs the extra: pip install "polyreel[socks]". Nothing was sent'
+        )
+    auth = (proxy.name, proxy.password) if proxy.name or proxy.password else None
+    return httpx.Proxy(proxy.url, auth=auth)
+
+
 @cache
-def _fast() -> type[FastConnections] | None:
+def _fast() -> type[FastConnections]:
     try:
         from .fast import FastConnections  # noqa: PLC0415
     except ImportError:
-        return None
+        raise MissingExtraError(
+            'fast connections need the extra: pip install "polyreel[fast]"'
+        ) from None
     return FastConnections

@@ -45,6 +45,8 @@ DEAD_LINK: Final = frozenset({403, 404, 410})
 """Statuses of a download where a fresh link may help."""
 NAME_LENGTH: Final = 200
 """Characters of a file's name before its number: file systems allow 255 bytes."""
+FORBIDDEN: Final = 403
+"""Of these, the one that file hosts also give to programs and networks that they block."""
 FRESH_LINKS: Final = 2
 """How often the vendor is asked for a fresh link."""
 
@@ -326,8 +328,10 @@ def _save(job: Job, index: int, folder: Path, base_url: str | None) -> Flow[Job]
             saved = yield file
         except DownloadError as error:
             if error.status not in DEAD_LINK or not tries_left:
-                raise about(job, _expired(job, error)) from None
+                raise about(job, (yield from _refused(job, error))) from None
             job = yield from _with_fresh_links(job, error, base_url)
+            if error.status == FORBIDDEN and [*(job.outputs or ())][index:] == outputs[index:]:
+                raise about(job, (yield from _refused(job, error))) from None
             continue
         assert isinstance(saved, Saved)
         update = {
@@ -345,13 +349,24 @@ def _with_fresh_links(job: Job, error: DownloadError, base_url: str | None) -> F
     try:
         return (yield from get(job, base_url))
     except VendorError:
-        raise about(job, _expired(job, error)) from None
+        raise about(job, (yield from _refused(job, error))) from None
 
 
-def _expired(job: Job, error: DownloadError) -> DownloadError:
+def _refused(job: Job, error: DownloadError) -> Flow[DownloadError]:
+    """The error of a file that its host does not give: for a link that is dead, or for who asks."""
     if error.status not in DEAD_LINK:
         return error
     seconds = get_provider(job.vendor).output_seconds
+    age = (yield from now()) - (job.created_at or 0.0)
+    dead = error.status != FORBIDDEN or "expire" in str(error).lower()
+    if not dead and not (seconds and age > seconds):
+        text = (
+            f"{error}. The file's host refuses who asks, not a link that is too old: it may block "
+            "this network, or programs by their User-Agent, which --user-agent and "
+            f"Network(user_agent=...) set. The job {job.id} succeeded, and downloading its file "
+            "again costs nothing"
+        )
+        return DownloadError(text, vendor=job.vendor, status=error.status)
     known = f"; {job.vendor} keeps files for {seconds / 3600:g} hours" if seconds else ""
     text = f"{error}: the link to {job.id} no longer works, and {job.vendor} gives no other{known}"
     return DownloadError(text, vendor=job.vendor, status=error.status)

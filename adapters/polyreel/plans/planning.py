@@ -237,7 +237,7 @@ def plan(
         provider,
         allow=allow or {},
         preferences=preferences or {},
-        base_url=base_url,
+        base_url=provider.without_repetition(base_url) if base_url else None,
         override=override,
         stream=stream,
     )

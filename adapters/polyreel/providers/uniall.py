@@ -154,7 +154,6 @@ class UniAll(Provider):
     id = "uniall"
     name = "UniAll"
     key_variable = "UNIALL_API_KEY"
-    base_url_variable = "UNIALL_BASE_URL"
     routes = ROUTES
     # The first words are those of the query pages of UniAll's video models (2026). Upper-case words
     # and the rest are new-api's; its forks mix them.

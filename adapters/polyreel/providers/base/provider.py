@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
@@ -50,6 +51,10 @@ UNKNOWN_MODEL: Final = frozenset({"model_not_found", "unsupported_model"})
 """The names that contracts give to examples of errors for a model that is not sold."""
 
 
+def _variable(vendor: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "_", vendor.upper())
+
+
 class Provider:
     """One vendor. Subclasses fill in the tables; most methods are right for most vendors."""
 
@@ -59,8 +64,6 @@ class Provider:
     """The vendor's own name."""
     key_variable: ClassVar[str]
     """The environment variable that holds the key."""
-    base_url_variable: ClassVar[str | None] = None
-    """The environment variable for another base URL, where many hosts sell the vendor's route."""
     routes: ClassVar[tuple[Route, ...]]
     """What the vendor sells."""
     statuses: ClassVar[Mapping[str, Status]]
@@ -101,6 +104,35 @@ class Provider:
     def base_url(self) -> str:
         """The documented base URL."""
         return str(self.contract.document["servers"][0]["url"])
+
+    @property
+    def base_url_variable(self) -> str:
+        """The environment variable for another base URL, such as that of a gateway."""
+        return f"{_variable(self.id)}_BASE_URL"
+
+    @property
+    def headers_variable(self) -> str:
+        """The environment variable for more headers, one in a line: `Name: value`."""
+        return f"{_variable(self.id)}_HEADERS"
+
+    def without_repetition(self, base_url: str) -> str:
+        """A base URL without what the paths of the vendor's calls begin with anyway.
+
+        Gateways print their URLs with the version at the end: `https://gateway.example.com/v1`.
+        """
+        base_url = base_url.rstrip("/")
+        before, _, path = base_url.partition("://")[2].partition("/")
+        given = path.split("/")
+        operations = self.contract.operations.values()
+        paths = [
+            one.path.strip("/").split("/") for one in operations if one.server == self.base_url
+        ]
+        for cut in range(len(given)):
+            tail = given[cut:]
+            if any(own[: len(tail)] == tail for own in paths):
+                scheme = base_url.partition("://")[0]
+                return "/".join([f"{scheme}://{before}", *given[:cut]])
+        return base_url
 
     @cached_property
     def servers(self) -> tuple[str, ...]:
