@@ -7,13 +7,14 @@ import random
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
-from polyreel import AsyncClient, Simulator
+from polyreel import AsyncClient, Network, Simulator
 from polyreel.drivers import Wire, wire
-from polyreel.errors import StillRunningError, TransportError, VendorError
+from polyreel.errors import MissingExtraError, StillRunningError, TransportError, VendorError
 from polyreel.flows import Part, Send
 from polyreel.jobs.many import Completed
 from polyreel.providers.base.registry import get_provider
@@ -37,22 +38,24 @@ SPEED = 100.0
 
 
 @pytest.fixture(params=["fast", "plain"])
-def connections(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """With the extra that is faster, and without it."""
-    if request.param == "plain":
-        monkeypatch.setattr(wire, "_fast", lambda: None)
+def connections(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> str:
+    """With the connections that are faster, and without them."""
+    choose(str(request.param), monkeypatch, tmp_path)
     return str(request.param)
 
 
-@pytest.mark.parametrize("installed", [True, False])
-def test_the_extra_is_used_where_it_is_installed(
-    installed: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def choose(kind: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let every client use one kind of connections."""
+    file = folder / "network.toml"
+    file.write_text(f"fast = {'true' if kind == 'fast' else 'false'}\n", encoding="utf-8")
+    monkeypatch.setenv("POLYREEL_NETWORK", str(file))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_extra_is_used_where_it_is_asked_for(wanted: bool) -> None:
     """For calls that cost nothing and have no files, to the vendor's own origins."""
-    monkeypatch.setattr(wire, "_fast", wire._fast.__wrapped__)  # asks anew
-    if not installed:
-        monkeypatch.setitem(sys.modules, "aiohttp", None)
-        monkeypatch.delitem(sys.modules, "polyreel.drivers.fast", raising=False)
     free = Send("acme", "GET", "https://acme.example/v1/tasks/1")
     others = [evolve(free, paid=True), evolve(free, parts=(Part("x", "y"),))]
     others += [
@@ -61,12 +64,28 @@ def test_the_extra_is_used_where_it_is_installed(
     ]
 
     async def take() -> list[bool]:
-        made = Wire(hosts={"acme": frozenset({"https://acme.example"})})
+        hosts = {"acme": frozenset({"https://acme.example"})}
+        made = Wire(hosts=hosts, network=Network(fast=wanted))
         found = [made.fast_connections(step) is not None for step in (free, *others)]
         await made.aclose()
         return found
 
-    assert asyncio.run(take()) == [installed, *(False for _ in others)]
+    assert asyncio.run(take()) == [wanted, *(False for _ in others)]
+
+
+def test_where_the_extra_is_missing_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who asks for faster connections gets others without a word."""
+    monkeypatch.setattr(wire, "_fast", wire._fast.__wrapped__)  # asks anew
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    monkeypatch.delitem(sys.modules, "polyreel.drivers.fast", raising=False)
+
+    async def ask() -> None:
+        keys, network = {VENDORS[0]: CANARIES[VENDORS[0]]}, Network(fast=True)
+        async with AsyncClient(keys=keys, network=network) as client:
+            await client.get(job_of(VENDORS[0]))
+
+    with pytest.raises(MissingExtraError, match=r"polyreel\[fast\]"):
+        asyncio.run(ask())
 
 
 def at(url: str, **options: Any) -> AsyncClient:
@@ -170,7 +189,9 @@ def test_cookies_are_not_kept(connections: str) -> None:
         assert not any("cookie" in one.headers for one in own.requests)
 
 
-def test_both_kinds_of_connections_send_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_kinds_of_connections_send_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Target, headers and body of status queries about one job and about several."""
 
     async def ask(url: str, vendor: str) -> None:
@@ -201,9 +222,10 @@ def test_both_kinds_of_connections_send_the_same(monkeypatch: pytest.MonkeyPatch
             return sorted(told, key=str)  # two that are under way at once may arrive in any order
 
     for vendor in VENDORS:
+        choose("fast", monkeypatch, tmp_path)
         quick = requests(vendor)
         with monkeypatch.context() as patch:
-            patch.setattr(wire, "_fast", lambda: None)
+            choose("plain", patch, tmp_path)
             assert requests(vendor) == quick
         assert {headers["accept-encoding"] for *_, headers in quick} == {"identity"}
         assert {headers["authorization"] for *_, headers in quick} == {"Bearer key"}

@@ -6,11 +6,10 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
-import httpx
 import pytest
+from polyreel import Network
 from polyreel.drivers import addresses, downloads
 from polyreel.errors import DownloadError
 from polyreel.keys import Secret
@@ -169,21 +168,19 @@ def test_tls_is_for_the_name_and_not_for_the_address(
     good: bool,
     kind: Kind,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The name is asked for, and the certificate must be for it."""
-    context = ssl.create_default_context(cafile=certificate)
-    for name in ("HTTPTransport", "AsyncHTTPTransport"):
-        monkeypatch.setattr(httpx, name, partial(getattr(httpx, name), verify=context))
+    network = Network(ca=certificate)
     seen: list[str | None] = []
     listener, thread = tls_server(certificate, seen)
     url = f"https://{host}:{listener.getsockname()[1]}/x"
     try:
         if good:
-            assert fetch(kind, url, tmp_path, Rebinding([["127.0.0.1"]])).size == len(FILM)
+            saved = fetch(kind, url, tmp_path, Rebinding([["127.0.0.1"]]), network=network)
+            assert saved.size == len(FILM)
         else:
             with pytest.raises(DownloadError, match="CERTIFICATE_VERIFY_FAILED"):
-                fetch(kind, url, tmp_path, Rebinding([["127.0.0.1"]]))
+                fetch(kind, url, tmp_path, Rebinding([["127.0.0.1"]]), network=network)
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()

@@ -83,7 +83,7 @@ class Broken(Exception):  # noqa: N818 - it ends a try, not the download
         self.error, self.pause = error, pause
 
 
-class Refusal:
+class ErrorPage:
     """An answer that is not the file, and the beginning of what it says."""
 
     def __init__(self, response: httpx.Response) -> None:
@@ -116,7 +116,7 @@ class Download:
         """From which byte on the file was requested; 0 where the whole file was requested."""
         self._receiving = False
         self._decoder: Decoder | None = None
-        self._refusal: Refusal | None = None
+        self._refusal: ErrorPage | None = None
         """The beginning of an answer that is not the file."""
         self._wrong_parts = 0
         self._tries, self._idle, self._furthest = 0, 0, 0
@@ -302,7 +302,7 @@ class Download:
         if not wanted:
             if status < 400:
                 return False
-            self._refusal = Refusal(response)
+            self._refusal = ErrorPage(response)
         try:
             encoding = response.headers.get("content-encoding")
             self._decoder = decoder_for(encoding, MAX_FILE_BYTES if wanted else REFUSAL_BYTES)
