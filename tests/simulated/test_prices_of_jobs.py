@@ -101,6 +101,23 @@ def test_the_estimate_stays_with_a_job_that_was_lost(
     assert anew.estimate == of_ledger(client, anew.ledger_id).estimate == expected
 
 
+def billed(client: Client) -> str:
+    """The credits of the one job that was billed, as the ledger writes them."""
+    assert client.simulator
+    (line,) = client.simulator.bill.charges
+    return f"{Decimal(str(line.credits)).normalize():f}"
+
+
+@pytest.mark.parametrize("vendor", SAYING)
+def test_what_is_charged_is_what_was_published(client: Client, vendor: str, tmp_path: Path) -> None:
+    """Where a price is published, a simulated job costs it: the estimate is the charge."""
+    plan = client.plan(REQUEST, vendor)
+    job = client.generate(plan, output=tmp_path)
+    if plan.cost.credits is not None:
+        assert job.charge is not None
+        assert Decimal(job.charge["credits"] or 0) == plan.cost.credits
+
+
 @pytest.mark.parametrize("vendor", SAYING)
 def test_a_job_that_has_ended_before_it_was_found_has_its_charge(
     client: Client, vendor: str
@@ -113,7 +130,7 @@ def test_a_job_that_has_ended_before_it_was_found_has_its_charge(
     found = client.adopt(lost, task)
     assert (found.status, found.charge) == (
         "succeeded",
-        {"credits": "5", "usd": None, "as_of": None},
+        {"credits": billed(client), "usd": None, "as_of": None},
     )
     assert of_ledger(client, lost).charge == found.charge
 
@@ -161,7 +178,8 @@ def test_old_rows_are_read_and_gone_on_with(client: Client, tmp_path: Path) -> N
     assert entry.submission == evolve(row, estimate=None)
     assert entry.job == job.model_copy(update={"estimate": None})
     saved = client.resume(entry.id, output=tmp_path)
-    assert (saved.estimate, saved.charge) == (None, {"credits": "5", "usd": None, "as_of": None})
+    charge = {"credits": billed(client), "usd": None, "as_of": None}
+    assert (saved.estimate, saved.charge) == (None, charge)
 
 
 def test_a_submission_keeps_its_estimate_as_text() -> None:

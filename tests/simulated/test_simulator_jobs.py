@@ -20,6 +20,7 @@ from polyreel.serving import answers
 from polyreel.serving.shapes import picture_of
 from polyreel.simulator import Simulator, VirtualClock
 from polyreel.simulator.scripting import scriptable
+from polyreel.simulator.tasks import credits_of
 from support.server import (
     BODIES,
     KEY,
@@ -323,7 +324,8 @@ def test_threads_may_share_a_simulator(provider: Provider, operation: Operation)
     makes one job.
     """
     one = example(provider, operation)
-    cost = picture_of(one.reading).credits
+    reading = one.reading
+    cost = credits_of(one.provider.contract, reading.route, one.body, picture_of(reading))
     simulator = Simulator(clock=SlowClock(START), seed=1, balance=cost * 100.5)
     policy = operation.spec["x-polyreel-idempotency"]
 

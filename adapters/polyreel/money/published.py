@@ -38,6 +38,21 @@ def published_cost(
     return Cost("bounded", high, in_dollars(high, ratio), low, low_usd, date, source)
 
 
+def published_credits(
+    contract: Contract, schema: str, body: JsonObject, seconds: int
+) -> Decimal | None:
+    """The credits of a job whose clip or input has so many seconds; None where no price is known.
+
+    That is what a vendor knows when it bills, also where a plan can only know a range.
+    """
+    rule = contract.schema(schema).get("x-polyreel-price")
+    if rule is None:
+        return None
+    factor = _factor(rule.get("factor"), _BodyValues(contract, schema, body))
+    billed = max(Decimal(seconds), Decimal(rule["seconds"].get("at_least", 0)))
+    return None if factor is None else _credits(rule, billed, factor)
+
+
 def in_dollars(amount: Decimal, ratio: Decimal) -> Decimal:
     """Credits as dollars, at a number of credits per dollar."""
     return (amount / ratio).quantize(DOLLAR_STEP, ROUND_HALF_UP)

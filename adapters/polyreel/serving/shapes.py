@@ -39,9 +39,9 @@ class Picture:
         return ".mp4" if self.seconds else f".{self.image_format}"
 
     @property
-    def credits(self) -> float:
-        """The simulated price: one credit for each second or each image. No vendor's price."""
-        return float(self.seconds or self.count)
+    def units(self) -> int:
+        """What work takes time for: the seconds of a video, or the images."""
+        return self.seconds or self.count
 
 
 def picture_of(reading: Reading) -> Picture:

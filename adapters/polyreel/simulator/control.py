@@ -190,7 +190,7 @@ def _task(task: Task, now: float) -> JsonObject:
         "vendor": task.vendor,
         "id": task.id,
         "status": task.status(now),
-        "credits": task.picture.credits,
+        "credits": task.credits,
         "model": task.route.model,
         "workflow": task.route.workflow,
         "created": task.created,

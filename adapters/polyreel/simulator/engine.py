@@ -36,7 +36,7 @@ from .injection import Rule, Rules
 from .outputs import OutputFile
 from .scripting import ENDS, scriptable, scripted
 from .task_answers import task_body, task_stream
-from .tasks import QUEUED_SECONDS, SECONDS_PER_SECOND, Bill, BillLine, End, Task
+from .tasks import QUEUED_SECONDS, SECONDS_PER_SECOND, Bill, BillLine, End, Task, credits_of
 
 __all__ = ["HOST", "Simulator", "scriptable"]
 
@@ -55,8 +55,9 @@ ALL: Final[weakref.WeakSet[Simulator]] = weakref.WeakSet()
 class Simulator:
     """All vendors in memory: `handle` answers a request. Nothing is paid, and nothing is sent.
 
-    A job costs one simulated credit for each second of its clip, or for each image. Threads may
-    share one simulator.
+    A job costs what its vendor publishes, in the vendor's credits. Where no price is published, it
+    costs one credit for each second of its clip, or for each image. Threads may share one
+    simulator.
 
     >>> from polyreel import Client, Simulator
     >>> simulator = Simulator(seed=1)
@@ -349,9 +350,10 @@ class Simulator:
             return earlier, True
         reading = calls.read_submit(call, body)
         picture = picture_of(reading)
-        spent = self.bill.total(call.provider.id)
-        if isfinite(self.balance) and spent + picture.credits > self.balance:
-            raise CallRefusedError("insufficient_credits")
+        if isfinite(self.balance):
+            price = credits_of(call.provider.contract, reading.route, body, picture)
+            if self.bill.total(call.provider.id) + price > self.balance:
+                raise CallRefusedError("insufficient_credits")
         return self._bill(call, reading.route, body, picture, end), False
 
     def _scripted_end(self, call: Call) -> End:
@@ -367,7 +369,7 @@ class Simulator:
 
     def _bill(self, call: Call, route: Route, body: JsonObject, picture: Picture, end: End) -> Task:
         now, key = self.clock.now(), calls.idempotency_key(call)
-        running_seconds = SECONDS_PER_SECOND * picture.credits * self._random.uniform(0.8, 1.2)
+        running_seconds = SECONDS_PER_SECOND * picture.units * self._random.uniform(0.8, 1.2)
         task = Task(
             vendor=call.provider.id,
             id=self._new_id(call, now),
@@ -402,7 +404,7 @@ class Simulator:
 
     def _keep(self, task: Task, key: str | None) -> None:
         self.tasks[task.vendor, task.id] = task
-        self.bill.charges.append(BillLine(task.vendor, task.id, task.picture.credits, task.created))
+        self.bill.charges.append(BillLine(task.vendor, task.id, task.credits, task.created))
         if key is not None:
             self._replays[task.vendor, key] = (task.body, task.id)
 

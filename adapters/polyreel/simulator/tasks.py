@@ -6,8 +6,11 @@ from typing import Final, Literal
 
 from attrs import Factory, define, frozen
 
+from ..money.published import published_credits
 from ..places import JsonObject
+from ..providers.base.contract import Contract
 from ..providers.base.facts import SimulatedTask, Status
+from ..providers.base.registry import get_provider
 from ..providers.base.routes import Route
 from ..serving.links import Links
 from ..serving.shapes import Picture
@@ -17,6 +20,15 @@ SECONDS_PER_SECOND: Final = 6.0
 """Seconds that a job runs for each second of its clip, or for each image. No vendor's figure."""
 
 End = Literal["succeeded", "failed", "canceled"]
+
+
+def credits_of(contract: Contract, route: Route, body: JsonObject, picture: Picture) -> float:
+    """What a simulated job costs: the price that its vendor publishes.
+
+    Where there is none, it is one credit for each second of the clip, or for each image.
+    """
+    published = published_credits(contract, route.schema, body, picture.seconds)
+    return float(picture.units if published is None else published)
 
 
 @frozen
@@ -33,6 +45,11 @@ class Task:
     seconds: float
     """How long the job takes, from submit to end."""
     end: End = "succeeded"
+
+    @property
+    def credits(self) -> float:
+        """What the job costs."""
+        return credits_of(get_provider(self.vendor).contract, self.route, self.body, self.picture)
 
     @property
     def ended(self) -> float:
@@ -65,7 +82,7 @@ class Task:
             width=picture.width,
             height=picture.height,
             prompt=picture.prompt,
-            credits=picture.credits,
+            credits=self.credits,
             body=self.body,
             urls=tuple(links.url(self.id, name, now) for name in names),
             content_type=picture.content_type,
