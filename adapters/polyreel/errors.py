@@ -17,7 +17,9 @@
     │   └── BadReplyError (ValueError)         an answer that makes no sense
     ├── JobFailedError                   the vendor failed or canceled the job
     ├── LedgerError                      the ledger cannot be read or written
-    │   └── ClaimedError                       another thread or process has the job just now
+    │   ├── ClaimedError                       another thread or process has the job just now
+    │   └── UnusableFileError                  its file cannot be used just now, or no longer
+    │       └── UnwritableFileError                 nothing can be written: the disk is full
     ├── WebhookError (ValueError)        a forged, stale or unreadable webhook; nothing was changed
     ├── StillRunningError (TimeoutError) the wait is over, the job goes on; wait for it again
     │   └── UnknownStatusError               a strange status word beside a file or an error
@@ -153,6 +155,14 @@ class LedgerError(PolyreelError):
 
 class ClaimedError(LedgerError):
     """Another thread or process looks after the job just now."""
+
+
+class UnusableFileError(LedgerError):
+    """The file of the ledger cannot be read or written: just now, or no longer."""
+
+
+class UnwritableFileError(UnusableFileError):
+    """Nothing can be written to the file, such as on a full disk; it may still be read."""
 
 
 class WebhookError(PolyreelError, ValueError):

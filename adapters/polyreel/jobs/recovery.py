@@ -18,7 +18,7 @@ from ..errors import (
     RequestError,
 )
 from ..flows import Flow, moment, send
-from ..ledger.events import claim, find, known, settle
+from ..ledger.events import claim, claim_or_look, find, known, settle
 from ..ledger.records import LedgerEntry
 from ..money.charged import with_charge
 from .sameness import check_request
@@ -49,13 +49,16 @@ CLOCKS_APART: Final = 120.0
 def resume(name: str, *, folder: Path | None, timeout: float) -> Flow[Job]:
     """Finish the job of an entry: wait for it at most `timeout` seconds, and download its files.
 
-    Nothing is sent where nothing is left to do.
+    Nothing is sent where nothing is left to do. Where the ledger can be read but not written, the
+    files are saved all the same, and the ledger does not hear of it.
     """
-    entry = yield from claim(name)
-    return (yield from _proceed(entry, folder, timeout))
+    entry, is_claimed = yield from claim_or_look(name)
+    return (yield from _proceed(entry, folder, timeout, is_claimed=is_claimed))
 
 
-def _proceed(entry: LedgerEntry, folder: Path | None, timeout: float) -> Flow[Job]:
+def _proceed(
+    entry: LedgerEntry, folder: Path | None, timeout: float, *, is_claimed: bool
+) -> Flow[Job]:
     job, own = entry.job, entry.submission
     if entry.state == "ambiguous":
         raise _still_ambiguous(entry)
@@ -63,7 +66,8 @@ def _proceed(entry: LedgerEntry, folder: Path | None, timeout: float) -> Flow[Jo
         raise LedgerError(
             f"{entry.id} is {entry.state}: there is no job to resume", ledger_id=entry.id
         )
-    job = job.model_copy(update={"ledger_id": entry.id})
+    # Nothing is written down of a job without an id in the ledger.
+    job = job.model_copy(update={"ledger_id": entry.id if is_claimed else None})
     if entry.state in {"failed", "canceled"}:
         raise failed(job)
     files = [Path(output.path or "") for output in job.outputs or ()]

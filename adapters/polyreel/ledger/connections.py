@@ -8,6 +8,7 @@ opens it once in a process.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import tempfile
@@ -16,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ..errors import LedgerError
+from ..errors import LedgerError, UnusableFileError, UnwritableFileError
 from .schema import bring_up
 
 BUSY_SECONDS: Final = 30.0
@@ -26,8 +27,43 @@ Identity = tuple[int, int]
 """The device and the inode of a file: the same for all its names."""
 
 
-class UnusableFileError(LedgerError):
-    """The file of the ledger cannot be read or written: just now, or no longer."""
+_UNWRITABLE: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
+_BUSY: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_FULL_DISK: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def is_unwritable(error: BaseException) -> bool:
+    """Whether an error says that nothing can be written to the file's disk."""
+    if isinstance(error, OSError):
+        return error.errno in {*_FULL_DISK, errno.EROFS}
+    return _kind(error) in _UNWRITABLE
+
+
+def _kind(error: BaseException) -> int | None:
+    """SQLite's code of an error, without its details; None where the error has none."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def as_own(path: Path, error: sqlite3.Error | OSError) -> UnusableFileError:
+    """The error of a database, or of its disk, as one that says what to do about it."""
+    kind, advice = _kind(error), ""
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if kind in _BUSY:
+        advice = "; another program uses it just now: try again when that has ended"
+    elif kind in _DAMAGED:
+        advice = (
+            "; the file is damaged, or is no ledger: restore it from a backup, or move it away to"
+            " start a new one. What the vendors have accepted is on their dashboards"
+        )
+    elif kind == sqlite3.SQLITE_IOERR:
+        name = getattr(error, "sqlite_errorname", "")
+        advice = f" ({name}); the disk may be full, or failing"
+    elif is_unwritable(error):
+        advice = "; make room, or give leave to write there, and try again"
+    what = f"the ledger {path}: {text}{advice}"
+    return UnwritableFileError(what) if is_unwritable(error) else UnusableFileError(what)
 
 
 class SharedConnection:
@@ -41,6 +77,7 @@ class SharedConnection:
         self.lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._side_files: list[Identity | None] = []
+        self._is_for_one_use = False
 
     @property
     def is_inherited(self) -> bool:
@@ -65,11 +102,25 @@ class SharedConnection:
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
+        try:
+            return self._opened()
+        except sqlite3.OperationalError as error:
+            if not is_unwritable(error):
+                raise
+            return self._opened(alone=True)
+
+    def _opened(self, *, alone: bool = False) -> sqlite3.Connection:
+        """Open the file, or `alone`: for one use, in which no other process can use it.
+
+        Who is alone needs no shared memory, for which a full disk has no room.
+        """
         connection = sqlite3.connect(
             self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
             connection.row_factory = sqlite3.Row
+            if alone:
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             bring_up(connection, self.path)
@@ -80,7 +131,13 @@ class SharedConnection:
         except BaseException:
             connection.close()
             raise
+        self._is_for_one_use = alone
         return connection
+
+    def end_use(self) -> None:
+        """Close a connection that is for one use, when the outermost use has ended."""
+        if self._is_for_one_use:
+            self.suspend()
 
     def _side_files_now(self) -> list[Identity | None]:
         return [identity_of(Path(f"{self.path}{end}")) for end in ("-wal", "-shm")]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, frozen
 
-from ..errors import LedgerError
+from ..errors import ClaimedError, LedgerError, UnwritableFileError
 from ..flows import Flow, Moment, Record, moment
 from ..keys import Secret
 from ..money.charged import with_charge
@@ -17,6 +18,9 @@ from .records import LedgerEntry, State, Submission
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
+
+
+LOG: Final = logging.getLogger("polyreel")
 
 
 # -- events ----------------------------------------------------------------------------------------
@@ -60,6 +64,13 @@ class Claim:
 
     ClaimedError is raised where another living owner has it.
     """
+
+    entry: str
+
+
+@frozen
+class Look:
+    """Read an entry without taking it over. The result is the entry."""
 
     entry: str
 
@@ -113,7 +124,7 @@ class News:
 NO_NEWS: Final = News((), frozenset())
 
 
-LedgerEvent = Intend | Settle | Keep | Claim | Find | Known | Past | ReadNews
+LedgerEvent = Intend | Settle | Keep | Claim | Look | Find | Known | Past | ReadNews
 
 
 OWNING: Final = (Intend, Claim)
@@ -187,6 +198,24 @@ def claim(entry: str) -> Flow[LedgerEntry]:
     if claimed is None:
         raise LedgerError("this client keeps no ledger: give it one with ledger=")
     return claimed.check()
+
+
+def claim_or_look(entry: str) -> Flow[tuple[LedgerEntry, bool]]:
+    """Take an entry over, or only read it where nothing can be written, as on a full disk.
+
+    The result is the entry, and whether it was taken over. ClaimedError is raised where somebody
+    else looks after it.
+    """
+    try:
+        return (yield from claim(entry)), True
+    except UnwritableFileError as error:
+        found: LedgerEntry = yield Record(Look(entry))
+        if found.owned:
+            raise ClaimedError(
+                f"another thread or process looks after {entry} just now", ledger_id=entry
+            ) from None
+        LOG.warning("%s. The job is finished without it; resume it again later", error)
+        return found.check(), False
 
 
 def find(reference: str, *, simulated: bool) -> Flow[LedgerEntry | None]:

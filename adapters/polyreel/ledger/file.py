@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import ClaimedError, LedgerError
-from .connections import UnusableFileError, connect, disconnect
+from .connections import as_own, connect, disconnect
 from .rows import Value
 from .schema import transaction
 
@@ -51,13 +51,8 @@ class LedgerFile:
             raise ClaimedError(
                 "another thread or process has taken the reference in the meantime"
             ) from None
-        except sqlite3.DatabaseError as error:
-            unusable = "not a database" in str(error)
-            advice = "move the file away to start a new one" if unusable else "nothing is lost"
-            raise UnusableFileError(f"the ledger {self.path}: {error}; {advice}") from None
-        except OSError as error:
-            text = error.strerror or str(error)
-            raise UnusableFileError(f"the ledger {self.path}: {text}") from None
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise as_own(self.path, error) from None
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -82,7 +77,10 @@ class LedgerFile:
         with self._shared.lock, self.guarded():
             connection = self.connection
             self._shared.check_file()
-            yield connection
+            try:
+                yield connection
+            finally:
+                self._shared.end_use()
 
     def close(self) -> None:
         """Close the file for this object; the last one in the process closes the connection."""

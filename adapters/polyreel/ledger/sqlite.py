@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, assert_never
 
-from ..errors import ClaimedError, LedgerError, UnknownNameError
+from ..errors import ClaimedError, LedgerError, UnknownNameError, UnusableFileError
 from ..money.charged import with_charge
 from .changes import (
     assignments,
@@ -28,8 +28,7 @@ from .changes import (
     refuse_other_entry,
     update_job,
 )
-from .connections import UnusableFileError
-from .events import Claim, Find, Intend, Keep, Known, LedgerEvent, Past, ReadNews, Settle
+from .events import Claim, Find, Intend, Keep, Known, LedgerEvent, Look, Past, ReadNews, Settle
 from .file import LedgerFile
 from .owners import Owners
 from .reading import LedgerReader
@@ -177,6 +176,8 @@ class Ledger:
                 return self._keep(event.job, now)
             case Claim():
                 return self._claim(event.entry, owner)
+            case Look():
+                return self.entry(event.entry)
             case Find():
                 return self._find(event.reference, event.simulated)
             case Known():
