@@ -19,7 +19,7 @@ from polyreel.testing.torture import KEY, SUBMIT_FAULTS, Torture, TortureReport
 from support.cli import CANARY, VENDORS, process
 from support.paths import DOCS
 from support.server import example
-from support.waiting import HANGS
+from support.waiting import HANGS, until
 
 
 def patient(folder: Path, name: str, option: str) -> str:
@@ -181,6 +181,40 @@ def test_a_program_that_hangs_is_killed_with_its_children(tmp_path: Path) -> Non
         ["ps", "-o", "stat=", "-g", group], capture_output=True, text=True, check=False
     ).stdout
     assert all(state.startswith("Z") for state in living.split())
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="it needs /proc")
+@pytest.mark.parametrize("end", ["", "os._exit(0)\n"])
+def test_a_process_in_a_session_of_its_own_is_killed_too(tmp_path: Path, end: str) -> None:
+    """However the program ends, and also a grandchild whose parent has ended."""
+    sleeping = "import os, time; open(os.environ['NOTE'] + str(os.getpid()), 'w'); time.sleep(600)"
+    leaving = (
+        "import os, subprocess, sys\n"
+        "options = dict(start_new_session=True, stderr=subprocess.DEVNULL)\n"
+        f"subprocess.Popen([sys.executable, '-c', {sleeping!r}], **options)\n"
+    )
+    (tmp_path / "leaving.py").write_text(leaving)
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    code = (
+        f"import subprocess, time\nexec({leaving!r})\n"
+        f"subprocess.run([sys.executable, {str(tmp_path / 'leaving.py')!r}])\n"
+        f"while len(os.listdir({str(notes)!r})) < 2: time.sleep(0.05)\n{ONCE}{end}"
+    )
+    variables = {"NOTE": f"{notes}/"}
+    (run,) = tortured(written(tmp_path, code), timeout=HANGS, variables=variables).baselines
+    assert run.billed == 1
+    pids = [int(note.name) for note in notes.iterdir()]
+    assert len(pids) == 2
+    until(lambda: not any(is_running(pid) for pid in pids))
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is at work: not gone, and not just waiting to be buried."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def test_keys_in_complaints_are_hidden(tmp_path: Path) -> None:

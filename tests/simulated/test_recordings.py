@@ -68,6 +68,18 @@ BROKEN: dict[str, tuple[bytes, str]] = {
         ),
         "entry 1: content has an encoding",
     ),
+    **{
+        f"encoding-{type(odd).__name__}": (
+            har(
+                {
+                    "request": {**GOOD, side: {"text": "x", "encoding": odd}},
+                    "response": {"status": 200, "content": {"text": "x", "encoding": odd}},
+                }
+            ),
+            "has an encoding",
+        )
+        for side, odd in (("x", ["base64"]), ("postData", {}), ("postData", 5), ("x", True))
+    },
     "status-word": (har({"request": GOOD, "response": {"status": "OK"}}), "entry 1: the status"),
     "status-999": (
         tape({"request": {"method": "GET", "uri": GOOD["url"]}, "response": {"status": 999}}),

@@ -200,6 +200,15 @@ def test_a_price_file_is_read() -> None:
     assert book.rates[1].usd_per_file == Decimal("0.02")
 
 
+ODD_VALUES: list[Any] = [[], {"a": []}, [{}]]
+NEVER_MET: list[dict[str, Any]] = [
+    {"resolution": ["720p"]},
+    {"resolution": "721p"},
+    {"duration": {}},
+    {"duration": True},
+    {"audio": 1},
+    {"sound": True},
+]
 BAD: list[tuple[Any, str]] = [
     (None, "no [[price]]"),
     ([], "no [[price]]"),
@@ -225,6 +234,16 @@ BAD: list[tuple[Any, str]] = [
     ),
     ({"price": [{"vendor": UNPRICED[0], "usd_per_second": 1, "when": "x"}]}, "when"),
     ({"price": [{"vendor": UNPRICED[0], "usd_per_second": 1, "model": 3}]}, "model: a text"),
+    ({"price": [{"vendor": [], "usd_per_second": 1}]}, "vendor: one of"),
+    *(
+        ({"price": [{"vendor": UNPRICED[0], "usd_per_second": 1, name: value}]}, name)
+        for name in ("model", "workflow", "usd_per_file", "minimum_seconds", "as_of", "when")
+        for value in ODD_VALUES
+    ),
+    *(
+        ({"price": [{"vendor": UNPRICED[0], "usd_per_second": 1, "when": when}]}, "when: ")
+        for when in NEVER_MET
+    ),
     (
         {"price": [{"vendor": UNPRICED[0], "usd_per_second": 1, "currency": "EUR"}]},
         "unknown field 'currency'",
@@ -267,7 +286,13 @@ def test_an_odd_estimate_is_unknown(document: dict[str, str | None]) -> None:
 
 
 def test_a_price_book_of_other_types_does_no_harm() -> None:
-    """A date that is no text becomes one, before a job has to be written down."""
+    """A date that is no text becomes one, before a job has to be written down; a model that is
+    none is nobody's.
+    """
+    odd = Rate(SELLER.id, Decimal("0.1"), model=["kling-v3"])  # type: ignore[arg-type]
+    assert priced(SELLER.id, odd).cost.source != "your price file"
+    written: dict[str, Any] = {"usd": "1", "confidence": ["exact"]}
+    assert Cost.read(written).confidence == "unknown"
     rate = Rate(SELLER.id, Decimal("0.1"), as_of=date(2026, 11, 1))  # type: ignore[arg-type]
     assert priced(SELLER.id, rate).cost.document()["as_of"] == "2026-11-01"
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TextIO
 
 from attrs import define, field, frozen
 
 from ..errors import Billed, DownloadError, PolyreelError
+from ..jobs.submitting import file_name
 from ..ledger.records import PROVED_UNPAID, LedgerEntry, State
 from ..money.amounts import Cost
 from ..money.charged import charged
@@ -95,15 +97,16 @@ def tally(results: Iterable[Result]) -> Mapping[str, int]:
     return Counter(result.state for result in results)
 
 
-@define
+@define(slots=False)
 class ResultsFile:
     """`results.jsonl` in a folder: lines are added as rows finish, and sorted at the end.
 
     It may lose its last lines when the machine dies. The ledger does not, and every run makes the
-    file from it.
+    file from it. The file of another batch is moved aside first, to `results-<batch>.jsonl`.
     """
 
     folder: Path
+    _rows: Sequence[Row] = ()
     _file: TextIO | None = field(default=None, init=False)
 
     @property
@@ -138,13 +141,17 @@ class ResultsFile:
             self._file = None
         try:
             self._replace(results)
+            for before in {self._aside(reference) for reference in self._own}:
+                before.unlink(missing_ok=True)
         except OSError as error:
             reason = f"{self.path}: {error.strerror or error}"
             advice = "the ledger has everything, so run the batch again"
             raise DownloadError(f"{reason}; {advice}") from None
 
     def _replace(self, results: Iterable[Result]) -> None:
-        part = self.path.with_name(f"{FILE}.part")
+        self._move_aside()
+        # Two batches may be at work in the folder.
+        part = self.path.with_name(f"{file_name(FILE, self._batch)}.part")
         with part.open("w", encoding="utf-8") as file:
             file.writelines(
                 _line(result) for result in sorted(results, key=lambda result: result.row.number)
@@ -152,6 +159,42 @@ class ResultsFile:
             file.flush()
             os.fsync(file.fileno())
         part.replace(self.path)
+
+    @property
+    def _batch(self) -> str:
+        return next((row.batch for row in self._rows if row.batch is not None), "")
+
+    def _move_aside(self) -> None:
+        """Keep the results of another batch, which may be at work: it goes on writing to them."""
+        try:
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+        except (FileNotFoundError, UnicodeDecodeError):
+            lines = []
+        for line in lines:
+            other = _reference(line)
+            if other is None or other in self._own or other.startswith(f"{self._batch}/"):
+                continue
+            self.path.replace(self._aside(other))
+            return
+
+    def _aside(self, reference: str) -> Path:
+        """Where the results of the batch of a row are kept."""
+        name = file_name("results", reference.rpartition("/")[0] or reference)
+        return self.path.with_name(f"{name}.jsonl")
+
+    @cached_property
+    def _own(self) -> frozenset[str]:
+        return frozenset(row.reference for row in self._rows)
+
+
+def _reference(line: str) -> str | None:
+    """The reference of a row in a line; None for a line that is cut, or says something else."""
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    found = value.get("reference") if isinstance(value, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _line(result: Result) -> str:

@@ -81,7 +81,7 @@ class Batch:
             )
         if self.max_cost is not None and not (self.max_cost.is_finite() and self.max_cost >= 0):
             raise RequestError(["max_cost: dollars, not less than 0"])
-        self.file = ResultsFile(self.output)
+        self.file = ResultsFile(self.output, self.rows)
 
     @property
     def ledger(self) -> LedgerStore:

@@ -26,6 +26,7 @@ from ..flows import Fetch, Flow, NextEvent, Notify, Reply, Saved, Sleep, now, re
 from ..ledger.events import intend, keep, settle
 from ..ledger.records import State, Submission
 from ..ledger.states import NO_OUTPUT, about
+from ..mapping.media import shown
 from ..providers.base.answers import is_task_id
 from ..providers.base.facts import Facts
 from ..providers.base.refusals import Refusal
@@ -209,9 +210,13 @@ def outcome(submission: Submission, reply: Reply) -> Facts:
     if reply.ok:
         _compare(submission, reply)
         facts = _safely(provider.read, reply, None)
-        if facts is not None and facts.id is not None:
+        if facts is not None and facts.id is not None and is_task_id(facts.id):
             return facts
-        text = f"{provider.id} answered HTTP {reply.status} without a task id"
+        what = "without a task id"
+        if facts is not None and facts.id is not None:
+            # Nobody could ask about it: the path of a query cannot hold it.
+            what = f"with a task id that is none, {shown(facts.id)!r}"
+        text = f"{provider.id} answered HTTP {reply.status} {what}"
     else:
         code, message = _safely(provider.read_error, reply, UNREADABLE)
         named = f"HTTP {reply.status} ({code})" if code else f"HTTP {reply.status}"

@@ -57,7 +57,7 @@ class Cost:
         amount, usd = (sensible_number(document.get(name)) for name in ("credits", "usd"))
         confidence: Confidence = "unknown"
         if amount is not None or usd is not None:
-            confidence = _CONFIDENCES.get(document.get("confidence"), "unknown")
+            confidence = _CONFIDENCES.get(str(document.get("confidence")), "unknown")
         return cls(
             confidence,
             amount,
@@ -77,7 +77,7 @@ class Cost:
 
 
 UNKNOWN: Final = Cost("unknown")
-_CONFIDENCES: Final[Mapping[str | None, Confidence]] = {"exact": "exact", "bounded": "bounded"}
+_CONFIDENCES: Final[Mapping[str, Confidence]] = {"exact": "exact", "bounded": "bounded"}
 
 
 @frozen

@@ -37,11 +37,9 @@ class Rate:
 
     def cost(self, provider: Provider, route: Route, request: JsonObject) -> Cost | None:
         """What a request costs; None where this price is not for it, or says nothing about it."""
-        if (
-            self.vendor != provider.id
-            or self.model not in {None, route.model}
-            or self.workflow not in {None, route.workflow}
-        ):
+        limits = ((self.model, route.model), (self.workflow, route.workflow))
+        is_other = any(wanted is not None and wanted != found for wanted, found in limits)
+        if is_other or self.vendor != provider.id:
             return None
         full = {**provider.defaults(route), **request}
         if any(full.get(name) != value for name, value in self.when.items()):

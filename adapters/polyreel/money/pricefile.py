@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from types import UnionType
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..errors import RequestError
+from ..places import JsonObject
+from ..providers.base.contract import Contract
 from .amounts import sensible_number
 
 
@@ -39,6 +42,14 @@ class PriceEntry(BaseModel):
 
 
 PRICES: Final = ("usd_per_second", "usd_per_file")
+KINDS: Final[dict[str, type | UnionType]] = {
+    "string": str,
+    "integer": int,
+    "number": int | float,
+    "boolean": bool,
+    "array": list,
+    "object": dict,
+}
 EXPECTED: Final = {
     **dict.fromkeys(("vendor", "model", "workflow", "as_of"), "a text"),
     "minimum_seconds": "whole seconds",
@@ -73,7 +84,7 @@ def _entry(row: object, vendors: set[str]) -> PriceEntry | list[str]:
     """One entry, or what is wrong with it."""
     if not isinstance(row, dict):
         return ["not a table"]
-    problems = []
+    problems = list(_conditions(row.get("when")))
     vendor = row.get("vendor")
     if not isinstance(vendor, str) or vendor not in vendors:
         problems.append(f"vendor: one of {', '.join(sorted(vendors))}, not {vendor!r}")
@@ -87,6 +98,27 @@ def _entry(row: object, vendors: set[str]) -> PriceEntry | list[str]:
             del wrong["vendor"]  # it is in the list already
         return problems + [_problem(name, row.get(name)) for name in wrong]
     return problems or entry
+
+
+def _conditions(when: object) -> Iterator[str]:
+    """Why a condition could never be met; otherwise its price would silently not count."""
+    if not isinstance(when, dict):
+        return  # it is missing, or the check of the entry says so
+    contract = Contract.load("polyreel")
+    requests = [contract.schema(name)["properties"] for name in ("VideoRequest", "ImageRequest")]
+    for name, value in when.items():
+        fields = [contract.resolve(known[name]) for known in requests if name in known]
+        if not fields:
+            yield f"when: unknown field {str(name)[:40]!r}"
+        elif not any(_fits(value, field) for field in fields):
+            yield f"when: no request has the {name} {str(value)[:40]!r}"
+
+
+def _fits(value: object, schema: JsonObject) -> bool:
+    """Whether a field can have a value, by its type and its names of values."""
+    kind = KINDS[schema["type"]]
+    is_kind = isinstance(value, kind) and isinstance(value, bool) is (kind is bool)
+    return is_kind and value in schema.get("enum", [value])
 
 
 def _problem(name: str, value: object) -> str:

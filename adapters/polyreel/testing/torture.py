@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shlex
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, Final
 
 from attrs import Factory, define, field, frozen
@@ -35,6 +37,10 @@ PREFIX: Final = "POLYREEL_TORTURE_"
 SUBMIT_FAULTS: Final = tuple(name for name, fault in FAULTS.items() if fault.call == "submit")
 TAIL_LINES: Final = 5
 TAIL_BYTES: Final = 20_000
+MARK: Final = f"{PREFIX}RUN_"
+"""The beginning of the variable by which every process of a run is found, whatever its session."""
+SWEEPS: Final = 100
+"""How often processes are looked for that are started while others are killed."""
 NO_PROXY: Final = "127.0.0.1,localhost"
 _CALLABLE: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _CALLER: Final = """
@@ -216,7 +222,8 @@ class _Runner:
     torture: Torture
     arguments: list[str]
     listener: Callable[[Run], None]
-    running: set[subprocess.Popen[bytes]] = field(factory=set, init=False)
+    running: dict[subprocess.Popen[bytes], str] = field(factory=dict, init=False)
+    """The programs at work, with the mark of each."""
     closed: bool = field(default=False, init=False)
     lock: threading.Lock = field(factory=threading.Lock, init=False)
 
@@ -235,8 +242,8 @@ class _Runner:
     def _close(self) -> None:
         with self.lock:
             self.closed = True
-            for process in self.running:
-                _kill(process)
+            for process, mark in self.running.items():
+                _kill(process, mark)
 
     def _run(self, cell: _Cell) -> Run:
         simulator = Simulator(clock=RunningClock(self.torture.speed), seed=1)
@@ -279,17 +286,18 @@ class _Runner:
         self, environment: Mapping[str, str], stderr: IO[bytes]
     ) -> Iterator[subprocess.Popen[bytes]]:
         """The program in a process group of its own, which is killed when the block ends."""
+        mark = f"{MARK}{secrets.token_hex(8)}"
         with self.lock:
             if self.closed:
                 raise KeyboardInterrupt
-            process = _start(self.arguments, environment, stderr)
-            self.running.add(process)
+            process = _start(self.arguments, {**environment, mark: "1"}, stderr)
+            self.running[process] = mark
         try:
             yield process
         finally:
             with self.lock:
-                self.running.discard(process)
-                _kill(process)
+                self.running.pop(process, None)
+                _kill(process, mark)
             process.wait()
 
 
@@ -310,13 +318,31 @@ def _start(
         raise RequestError([f"{arguments[0]} cannot be run: {error.strerror}"]) from None
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a program and what it has started, if they have not ended."""
+def _kill(process: subprocess.Popen[bytes], mark: str) -> None:
+    """Kill a program and what it has started, if they have not ended.
+
+    Where there is /proc, that includes processes that have left the program's session.
+    """
     with suppress(OSError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
+    for _ in range(SWEEPS):
+        left = [*_marked(mark.encode())]
+        for one in left:
+            with suppress(OSError):
+                os.kill(one, signal.SIGKILL)
+        if not left:
+            return
+
+
+def _marked(mark: bytes) -> Iterator[int]:
+    """The processes that have the mark in their environment; those that have ended have none."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (entry / "environ").read_bytes():
+                yield int(entry.name)
 
 
 def _tail(stderr: IO[bytes]) -> str:

@@ -284,7 +284,7 @@ def _encoded(value: object, encoding: object, name: str) -> bytes | None:
         return None
     if not isinstance(value, str):
         raise UnreadableDocumentError(f"the text of {name} is not text")
-    if encoding in {None, ""}:
+    if encoding is None or encoding == "":
         return _utf8(value)
     if encoding != "base64":
         raise UnreadableDocumentError(f"{name} has an encoding that is not base64")
