@@ -30,7 +30,7 @@ def test_other_defaults_are_asked_for_explicitly() -> None:
     """A bare body of a vendor that makes 1080p with sound asks another one for just that."""
     loud = vendor_with("kling-o3", "text-to-video", audio=True, resolution="1080p")
     quiet = vendor_with("kling-o3", "text-to-video", audio=False, resolution="720p")
-    done = translate({"prompt": "a cat"}, loud, quiet)
+    done = translate({"prompt": "a cat"}, loud, quiet, source_model="kling-o3")
     assert not done.refused
     assert done.plan is not None
     assert {"sound": "on", "quality": "1080p"}.items() <= done.plan.body.items()
@@ -88,12 +88,12 @@ def test_unknown_native_fields_are_refused_unless_dropping_is_allowed() -> None:
         p for p in PROVIDERS if p is not source and any(r.model == "kling-o3" for r in p.routes)
     )
     body = {"prompt": "x", "mystery": {"a": [1]}}
-    strict = translate(body, source, target)
+    strict = translate(body, source, target, source_model="kling-o3")
     assert [violation.field for violation in strict.violations] == ["extra"]
-    loose = translate(body, source, target, allow={"extra": "drop"})
+    loose = translate(body, source, target, source_model="kling-o3", allow={"extra": "drop"})
     assert not loose.refused
     assert {v.source: v.verdict for v in loose.verdicts}["/mystery/a/0"] is Fate.DROPPED
-    home = translate(body, source, source)
+    home = translate(body, source, source, source_model="kling-o3")
     assert home.plan is not None
     assert home.plan.body["mystery"] == {"a": [1]} or home.refused
 

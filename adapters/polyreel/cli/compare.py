@@ -23,7 +23,7 @@ from ..plans.comparison import (
     drift,
     matrix,
 )
-from ..plans.translation import Translation, translate
+from ..plans.translation import Alternative, Translation, translate
 from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers, get_provider
@@ -76,11 +76,17 @@ def translate_command(
         for violation in done.violations:
             show.note(f"refused: {violation.message}")
         for other in done.alternatives:
-            losses = f", losing: {'; '.join(other.losses)}" if other.losses else ", losing nothing"
-            would = "would be refused too" if other.refused else "would serve it"
-            show.note(f"--to {after.id}/{other.model} {would}{losses}")
+            show.note(f"--to {after.id}/{other.model} {_would(other)}")
     if refused:
         raise typer.Exit(2)
+
+
+def _would(other: Alternative) -> str:
+    """What another model of the target would make of a body."""
+    losses = "; ".join(other.losses)
+    if other.refused:
+        return f"would be refused too: {losses}"
+    return f"would serve it with that model, losing {losses or 'nothing else'}"
 
 
 def _vendor(text: str) -> tuple[Provider, str | None]:

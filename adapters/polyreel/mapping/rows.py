@@ -247,6 +247,12 @@ class Group:
             return
         try:
             values = self.codec.decode(natives)
+        except MeaninglessError as error:
+            report.entries += [
+                MappingEntry(self.names[0], pointer(place), "", Fate.DROPPED, str(error))
+                for place in natives
+            ]
+            return
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             report.problems += [
                 Problem(self.names[0], pointer(place), f"{place}: {error}") for place in natives
@@ -288,6 +294,10 @@ class Constant:
         """Whether a native body belongs to this route."""
         found = get(body, self.native)
         return self.optional if found is MISSING else found == self.value
+
+    def is_left_out(self, body: Mapping[str, Any]) -> bool:
+        """Whether a native body leaves the workflow to be told from its other fields."""
+        return self.field == "workflow" and get(body, self.native) is MISSING
 
     def write(
         self,

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import json
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import Any, Final
 
 from attrs import frozen
 
+from ..mapping.codecs import word
 from ..mapping.reports import Fate, MappingEntry, MappingReport, Problem
-from ..mapping.workflows import Kind, kind_of, workflow_of
-from ..places import JsonObject, leaves
+from ..mapping.workflows import WORKFLOWS, Kind, kind_of, workflow_of
+from ..places import JsonObject, get, is_missing, leaves, pointer
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
+
+NOT_SHARED: Final = "not in the shared model"
+"""The reason of a native value that the shared model has no word for."""
 
 
 @frozen
@@ -40,12 +46,18 @@ def read(
     """Read a native body.
 
     The body chooses the route, with the path and the model family where they are known. Values that
-    the shared model has no word for are kept under `extra` and reported. Raises UnreadableBodyError
-    where no route fits, and ConflictError where two spellings of one field disagree.
+    the shared model has no word for are kept under `extra` and reported. A body that names its
+    workflow, and lacks the input of it, has a problem. Raises UnreadableBodyError where no route
+    fits, or several do equally and nothing says which is meant; and ConflictError where two
+    spellings of one field disagree.
     """
     candidates = list(provider.routes_of_body(body, path, model))
     if not candidates:
-        raise UnreadableBodyError(f"{provider.id} has no model or workflow for this body")
+        raise UnreadableBodyError(_no_route(body, provider, path, model))
+    if path is None:
+        if model is None and _says_something_else(body, provider, candidates[0]):
+            raise UnreadableBodyError(_no_route(body, provider, path, model))
+        _check_one_is_meant(body, provider, candidates, model)
     route = candidates[0]
     report = MappingReport()
     shared: JsonObject = {}
@@ -55,6 +67,8 @@ def read(
     workflow = workflow_of(shared, kind_of(route.workflow))
     # Several routes can share one body: which one is meant shows in the inputs.
     same = [other for other in candidates if other.schema == route.schema]
+    if all(other.workflow != workflow for other in same):
+        report.problems.append(_missing_input(route, {other.workflow: other for other in same}))
     route = next((other for other in same if other.workflow == workflow), route)
     return Reading(
         provider,
@@ -63,6 +77,84 @@ def read(
         tuple(report.entries),
         tuple(report.problems),
     )
+
+
+def _says_something_else(body: Mapping[str, Any], provider: Provider, route: Route) -> bool:
+    """Whether a body has a word that chooses the route, and the likeliest route is not its."""
+    words = {row.native for one in provider.routes for row in one.constants}
+    chosen = any(not is_missing(get(body, native)) for native in words)
+    return chosen and not any(
+        row.matches(body) and not row.is_left_out(body) for row in route.constants
+    )
+
+
+def _check_one_is_meant(
+    body: Mapping[str, Any], provider: Provider, candidates: list[Route], model: str | None
+) -> None:
+    """Raise UnreadableBodyError where a body fits several models or workflows equally.
+
+    Several workflows with one body are told apart by its inputs.
+    """
+    best = provider.strangeness(candidates[0], body)
+    fitting = [one for one in candidates if provider.strangeness(one, body) == best]
+    names = [f"{one.model} {one.workflow}" for one in fitting]
+    models = dict.fromkeys(one.model for one in fitting)
+    if len(models) > 1:
+        raise UnreadableBodyError(
+            f"the body names no model, and fits {' and '.join(models)}; say which: "
+            f"write --from {provider.id}/{fitting[0].model}, or source_model in Python"
+        )
+    if len({one.schema for one in fitting}) > 1 and any(
+        row.is_left_out(body) for one in fitting for row in one.constants
+    ):
+        rows = [row for one in fitting for row in one.constants if row.is_left_out(body)]
+        words = " or ".join(dict.fromkeys(json.dumps(row.value) for row in rows))
+        raise UnreadableBodyError(
+            f"the body fits {' and '.join(names)}; say which: set {rows[0].native} to {words}"
+        )
+
+
+def _no_route(
+    body: Mapping[str, Any], provider: Provider, path: str | None, model: str | None
+) -> str:
+    """Why a body belongs to no route: the word that is not known, and the near ones that are."""
+    rows = [
+        row
+        for route in provider.routes
+        if path in {None, route.operation.PATH} and model in {None, route.model}
+        for row in route.constants
+    ]
+    row = next((row for row in rows if not (row.matches(body) or row.is_left_out(body))), None)
+    if row is None:
+        return f"{provider.id} has no model or workflow for this body"
+    known = sorted({one.value for one in rows if one.native == row.native})
+    value = get(body, row.native)
+    if is_missing(value):
+        return f"{row.native} is missing; {provider.id} takes {', '.join(known)}"
+    return f"{row.native} {word(value)!r} is not known{near(value, known)}"
+
+
+def near(value: object, known: Collection[str]) -> str:
+    """The known words that are near a word, to follow a text; all of them where none is near."""
+    close = get_close_matches(str(value), known, n=3, cutoff=0.6)
+    return f"; near it: {', '.join(close)}" if close else f"; known: {', '.join(sorted(known))}"
+
+
+def _missing_input(route: Route, workflows: Mapping[str, Route]) -> Problem:
+    """The problem of a body whose model or workflow word asks for an input that it does not have.
+
+    `workflows` are those that the word can stand for.
+    """
+    inputs = [name for workflow in workflows for name in WORKFLOWS[workflow]]
+    rows = [workflows[name].by_name.get(one) for name in workflows for one in WORKFLOWS[name]]
+    places = [row.places[0] for row in rows if row is not None and row.places]
+    constant = next(iter(route.constants), None)
+    what = f"{constant.native} {constant.value!r}" if constant else route.model
+    reason = (
+        f"{what} is {' or '.join(workflows)}, which needs {' or '.join(dict.fromkeys(inputs))}: "
+        f"set {' or '.join(dict.fromkeys(places))}"
+    )
+    return Problem(inputs[0], pointer(constant.native) if constant else "", reason)
 
 
 def _keep_rest(
@@ -83,9 +175,7 @@ def _keep_rest(
             node, value = node.setdefault(part, {}), value[part]
         node[last] = value[last]
         target = f"/extra/{provider.id}{at}"
-        report.entries.append(
-            MappingEntry("extra", at, target, Fate.EXACT, "not in the shared model")
-        )
+        report.entries.append(MappingEntry("extra", at, target, Fate.EXACT, NOT_SHARED))
     if extra:
         shared["extra"] = {provider.id: extra}
 

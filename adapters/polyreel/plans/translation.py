@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ..errors import RequestError
 from ..mapping.codecs import word
@@ -19,9 +19,11 @@ from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
 from ..providers.base.schemas import SchemaViolation
 from .planning import Plan, plan_checked
-from .reading import Reading, UnreadableBodyError, read
+from .reading import NOT_SHARED, Reading, UnreadableBodyError, read
 from .requests import check_request
+from .strays import Spelled, settled, spelled_out
 from .verdicts import Verdict, Violation
+from .wording import whole
 from .writing import can_express
 
 SEVERITY: Final = (
@@ -106,23 +108,40 @@ def translate(
             source, target, {}, [f"a body is a JSON object, not {type(body).__name__}"]
         )
     try:
-        reading = read(body, source, model=source_model)
+        reading, spelled = read(body, source, model=source_model), Spelled(body, frozenset())
+        if source.contract.accepts(reading.route.schema, body):
+            spelled = spelled_out(body, source, reading.route)
+            reading = read(spelled.body, source, model=source_model)
     except (UnreadableBodyError, ConflictError) as error:
         return _unreadable(source, target, body, [str(error)])
-    found = source.contract.accepts(reading.route.schema, body)
+    found = source.contract.accepts(reading.route.schema, spelled.body)
     if found or reading.problems:
         problems = [*map(_violation_text, found), *(one.reason for one in reading.problems)]
         return _unreadable(source, target, body, problems, reading)
-    return _written(body, reading, target, target_model, allow or {})
+    source_body = SourceBody(body, reading, spelled)
+    made = _written(source_body, target, target_model, allow or {})
+    if made.plan is None or made.plan.route is not None:
+        return made
+    others = _alternatives(source_body, target, made.plan.workflow, allow or {})
+    return evolve(made, alternatives=tuple(others))
+
+
+@frozen
+class SourceBody:
+    """A body of the source vendor, and how it is read."""
+
+    body: JsonObject
+    reading: Reading
+    spelled: Spelled
 
 
 def _written(
-    body: JsonObject,
-    reading: Reading,
+    given: SourceBody,
     target: Provider,
     target_model: str | None,
     allow: Mapping[str, Allowance],
 ) -> Translation:
+    body, reading = given.body, settled(given.reading, given.spelled, target, target_model)
     request = {**reading.request, **({"model": target_model} if target_model else {})}
     try:
         checked = check_request(request, reading.kind)
@@ -133,14 +152,7 @@ def _written(
     violations = [*made.violations, *_foreign_extras(reading, target, allow)]
     verdicts = [*_composed(body, reading, made, allow), *_changed_defaults(reading, made)]
     return Translation(
-        reading.provider,
-        target,
-        body,
-        reading,
-        made,
-        tuple(verdicts),
-        tuple(violations),
-        tuple(_alternatives(reading, made, defaults)),
+        reading.provider, target, body, reading, made, tuple(verdicts), tuple(violations)
     )
 
 
@@ -161,7 +173,7 @@ def _unreadable(
 
 def _violation_text(violation: SchemaViolation) -> str:
     place, text = ".".join(map(str, violation.path))[:100], violation.message
-    text = text if len(text) <= 200 else f"{violation.kind} is not met"
+    text = whole(violation) or (text if len(text) <= 200 else f"{violation.kind} is not met")
     return f"{place}: {text}" if place else text
 
 
@@ -172,12 +184,15 @@ def _foreign_extras(
     if target is reading.provider or allow.get("extra") == "drop":
         return
     for entry in reading.entries:
-        if entry.field == "extra":
+        if entry.field == "extra" and entry.target:
             name = entry.source.strip("/").replace("/", ".")
-            text = (
-                f"extra: {name} is {reading.provider.id}'s own; "
-                f"{target.id} has no word for it that is known. Allow extra=drop to leave it out"
-            )
+            reason = entry.reason
+            if reason == NOT_SHARED:
+                reason = (
+                    f"{name} is {reading.provider.id}'s own; {target.id} has no word for it that "
+                    "is known"
+                )
+            text = f"extra: {reason}. Allow extra=drop to leave it out"
             yield Violation("extra", entry.source, text)
 
 
@@ -192,7 +207,9 @@ def _composed(
             yield _unplanned(at, entry)
         elif entry.field == "extra" and made.provider is not reading.provider:
             fate = Fate.DROPPED if allow.get("extra") == "drop" else Fate.REFUSED
-            yield Verdict(at, "extra", "", fate, f"{reading.provider.id}'s own")
+            own = f"{reading.provider.id}'s own"
+            reason = own if entry.reason == NOT_SHARED else entry.reason
+            yield Verdict(at, "extra", "", fate, reason)
         elif entry.field == "workflow":
             fate = Fate.REFUSED if made.route is None else Fate.CONVERTED
             yield Verdict(at, "workflow", "", fate, made.workflow)
@@ -248,16 +265,12 @@ def _changed_defaults(reading: Reading, made: Plan) -> Iterator[Verdict]:
 
 
 def _alternatives(
-    reading: Reading, made: Plan, defaults: Mapping[str, Any]
+    given: SourceBody, target: Provider, workflow: str, allow: Mapping[str, Allowance]
 ) -> Iterator[Alternative]:
     """The target's model families for the workflow, where it does not sell the one asked for."""
-    if made.route is not None:
-        return
-    target = made.provider
-    fitting = (route.model for route in target.routes if route.workflow == made.workflow)
+    fitting = (route.model for route in target.routes if route.workflow == workflow)
     for family in dict.fromkeys(fitting):
-        other = plan_checked(made.checked.of_model(family), target, preferences=defaults)
-        lost = (one for one in other.verdicts if one.verdict not in NOTHING_LOST)
+        other = _written(given, target, family, allow)
         losses = [violation.message for violation in other.violations]
-        losses += [f"{one.field}: {one.verdict}" for one in lost if one.field != "extra"]
+        losses += [f"{one.field}: {one.verdict}" for one in other.losses if not other.refused]
         yield Alternative(family, other.refused, tuple(dict.fromkeys(losses)))

@@ -76,7 +76,7 @@ def in_callers_words(
         source = f"/extra/{provider.id}/{violation.path[0]}"
         return Problem("extra", source, f"{place}: {violation.message[:200]}")
     if not name:
-        reason = WHOLE.get(violation.kind, violation.message[:300])
+        reason = whole(violation) or violation.message[:300]
         return Problem(_needed_input(route), "/", f"{reason} for {where}")
     index = "".join(f"/{part}" for part in violation.path if isinstance(part, int))
     source = f"/{name}{index}" if isinstance(shared.get(name), list) else f"/{name}"
@@ -84,6 +84,14 @@ def in_callers_words(
         violation, row, shared.get(name), "seconds" if name == "duration" else ""
     )
     return Problem(name, source, reason, limit)
+
+
+def whole(violation: SchemaViolation) -> str | None:
+    """What is wrong with a body as a whole, in words; None for other violations."""
+    text = WHOLE.get(violation.kind)
+    if text and isinstance(violation.limit, list) and violation.limit:
+        return f"{text}: {' or '.join(dict.fromkeys(map(str, violation.limit)))}"
+    return text
 
 
 def _needed_input(route: Route) -> str:

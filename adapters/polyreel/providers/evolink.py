@@ -31,6 +31,7 @@ from . import (
     JsonObject,
     Listed,
     Listing,
+    MeaninglessError,
     Only,
     Part,
     Prompt,
@@ -124,8 +125,10 @@ class MultiShot:
         """The shared fields. Without multi_shot the vendor ignores the other two fields."""
         on, kind, items = (natives.get(place) for place in MULTI_SHOT)
         if on is not True:
-            if kind is not None or items:
+            if items:
                 raise ValueError("ignored by the vendor unless multi_shot is true")
+            if kind is not None:
+                raise MeaninglessError("asks for nothing unless multi_shot is true")
             return {}
         if kind == self.automatic and kind is not None:
             return {"shot_mode": "automatic"}

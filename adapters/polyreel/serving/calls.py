@@ -198,7 +198,11 @@ def _json_body(call: Call) -> JsonObject:
 def read_submit(call: Call, body: JsonObject) -> Reading:
     """A submit's body in the shared words, checked as the vendor checks it."""
     provider, path = call.provider, creating(call.provider, call.operation).path
-    routes = list(provider.routes_of_body(body, path))
+    routes = [
+        route
+        for route in provider.routes_of_body(body, path)
+        if all(row.matches(body) for row in route.constants)
+    ]
     if not routes:
         raise _no_route(provider, path, body)
     try:

@@ -178,23 +178,31 @@ class Provider:
     ) -> Iterator[Route]:
         """The routes that a native body can belong to, by their constants, the likeliest first.
 
-        A `path` and a `model` (family), where given, exclude other routes. Likeliest is the route
-        that misses the fewest required fields, among equals the one that knows most of the body.
+        A `path` and a `model` (family), where given, exclude other routes. See `strangeness` for
+        what is likely. A constant that says the workflow may be missing: the fields tell it, too.
         """
-
-        def strangeness(route: Route) -> tuple[int, int]:
-            required = self.contract.schema(route.schema).get("required", [])
-            known = {place.partition(".")[0] for place in (*route.by_place, *route.ignored)}
-            return sum(name not in body for name in required), len(body.keys() - known)
-
         candidates = [
             route
             for route in self.routes
             if path in {None, route.operation.PATH}
             and model in {None, route.model}
-            and all(row.matches(body) for row in route.constants)
+            and all(row.matches(body) or row.is_left_out(body) for row in route.constants)
         ]
-        return iter(sorted(candidates, key=strangeness))
+        return iter(sorted(candidates, key=lambda route: self.strangeness(route, body)))
+
+    def strangeness(self, route: Route, body: Mapping[str, Any]) -> tuple[int, int, int, int]:
+        """How badly a body fits a route whose constants it does not contradict; 0 is best.
+
+        First counts that it names the route, then how many required fields it misses, then how
+        many of its fields the route does not know, then whether it leaves out what it should name.
+        """
+        constants = {row.native for row in route.constants}
+        required = set(self.contract.schema(route.schema).get("required", [])) - constants
+        known = {place.partition(".")[0] for place in (*route.by_place, *route.ignored)}
+        named = sum(row.matches(body) and not row.is_left_out(body) for row in route.constants)
+        silent = sum(row.is_left_out(body) and not row.optional for row in route.constants)
+        missing = sum(name not in body for name in required)
+        return -named, missing, len(body.keys() - known), silent
 
     def defaults(self, route: Route) -> Mapping[str, Any]:
         """The shared values that the vendor documents for fields that a body leaves out."""

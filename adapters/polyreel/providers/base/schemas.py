@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
@@ -79,8 +80,17 @@ _LIMITS: Final = (
 )
 
 
+def _needed(branches: Sequence[Sequence[jsonschema_rs.ValidationError]]) -> Iterator[str]:
+    """The field that each branch of a choice needs and misses, where that is all that is wrong."""
+    for errors in branches:
+        names = [error.kind.as_dict().get("property") for error in errors]
+        yield from (name for name in names if isinstance(name, str))
+
+
 def violation_of(error: jsonschema_rs.ValidationError) -> SchemaViolation:
     """An error of jsonschema-rs as a SchemaViolation."""
     facts = error.kind.as_dict()
     limit = next((facts[name] for name in _LIMITS if name in facts), None)
+    if error.kind.name in {"anyOf", "oneOf"}:
+        limit = list(_needed(facts.get("context", ())))
     return SchemaViolation(tuple(error.instance_path), error.kind.name, error.message, limit)

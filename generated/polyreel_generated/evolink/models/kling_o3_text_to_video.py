@@ -36,10 +36,13 @@ T = TypeVar("T", bound="KlingO3TextToVideo")
 
 @_attrs_define
 class KlingO3TextToVideo:
-    """Kling O3 text to video, 3 to 15 seconds. Source docs commit 79a6b56a, Oct 2026, and Mar-Apr 2026 docs."""
+    """Kling O3 text to video, 3 to 15 seconds. Source docs commit 79a6b56a, Oct 2026, and Mar-Apr 2026 docs. Their schemas
+    require prompt; a published example with shots has none. So it is read without, and always sent.
+
+    """
 
     model: Literal["kling-o3-text-to-video"]
-    prompt: str
+    prompt: str | Unset = UNSET
     """ May be empty only with multi_shot and shot_type customize; ignored when multi_shot is true. Elements are
     referred to as `<<<element_1>>>`. """
     duration: int | Unset = 5
@@ -83,9 +86,10 @@ class KlingO3TextToVideo:
         field_dict.update(
             {
                 "model": model,
-                "prompt": prompt,
             }
         )
+        if prompt is not UNSET:
+            field_dict["prompt"] = prompt
         if duration is not UNSET:
             field_dict["duration"] = duration
         if aspect_ratio is not UNSET:
@@ -110,7 +114,7 @@ class KlingO3TextToVideo:
         if model != "kling-o3-text-to-video":
             raise ValueError(f"model must match const 'kling-o3-text-to-video', got '{model}'")
 
-        prompt = d.pop("prompt")
+        prompt = d.pop("prompt", UNSET)
 
         duration = d.pop("duration", UNSET)
 

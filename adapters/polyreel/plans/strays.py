@@ -1,0 +1,263 @@
+"""Reading stored bodies kindly: numbers as text, fields of a sibling, echoes that ask for nothing.
+
+What a body says is kept wherever somebody has a word for it, and each value has its entry.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from attrs import evolve, frozen
+
+from ..mapping.codecs import word
+from ..mapping.reports import Fate, MappingEntry
+from ..mapping.rows import Absent, Field, Forced
+from ..mapping.workflows import WORKFLOWS
+from ..places import MISSING, JsonObject, is_missing, pointer, put
+from ..providers.base.contract import Contract
+from ..providers.base.provider import Provider
+from ..providers.base.routes import Route
+from ..providers.base.schemas import SchemaViolation
+from .reading import Reading
+
+COUNTS: Final = frozenset(
+    [
+        "n",
+        "count",
+        "num_images",
+        "num_outputs",
+        "num_results",
+        "num_videos",
+        "number_of_images",
+        "number_of_videos",
+        "numberOfVideos",
+        "samples",
+        "sample_count",
+        "sampleCount",
+        "batch_size",
+    ]
+)
+"""Names under which vendors ask for a number of outputs. One is what is made anyway."""
+NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+INPUTS: Final = frozenset(name for names in WORKFLOWS.values() for name in names)
+
+
+# -- spellings -------------------------------------------------------------------------------------
+
+
+@frozen
+class Spelled:
+    """A body in the spelling of its schema, and the places that were respelled."""
+
+    body: JsonObject
+    places: frozenset[str]
+
+
+def spelled_out(body: JsonObject, provider: Provider, route: Route) -> Spelled:
+    """The body with the constants that its route needs, and with numbers and switches as such.
+
+    Vendors' own tables write numbers as text where their schemas do not, and forms carry only text.
+    """
+    found = provider.contract.accepts(route.schema, body)
+    silent = [row for row in route.constants if row.is_left_out(body)]
+    if not found:
+        return Spelled(body, frozenset())
+    copy: JsonObject = json.loads(json.dumps(body))
+    for row in silent:
+        put(copy, row.native, row.value)
+    places = {
+        "".join(f"/{part}" for part in violation.path)
+        for violation in found
+        if violation.kind == "type" and _respell(copy, violation)
+    }
+    return Spelled(copy, frozenset(places))
+
+
+def _respell(body: JsonObject, violation: SchemaViolation) -> bool:
+    """Put a value of the right type in the place of one that says the same in another type."""
+    *parents, last = violation.path or ("",)
+    holder: Any = body
+    for part in parents:
+        holder = holder[part]
+    value, kinds = holder[last] if violation.path else None, violation.limit or ()
+    found = next((one for kind in kinds if (one := _as(kind, value)) is not None), None)
+    if found is None:
+        return False
+    holder[last] = found
+    return True
+
+
+def _as(kind: str, value: object) -> object:
+    """A value as a JSON type, where it says the same; None elsewhere."""
+    if isinstance(value, str):
+        text = value.strip()
+        if kind == "integer" and re.fullmatch(r"-?[0-9]{1,15}", text):
+            return int(text)
+        if kind == "number" and re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", text):
+            return float(text)
+        return {"true": True, "false": False}.get(text.lower()) if kind == "boolean" else None
+    if kind == "string" and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+# -- fields beyond the route -----------------------------------------------------------------------
+
+
+def settled(
+    reading: Reading, spelled: Spelled, target: Provider, target_model: str | None = None
+) -> Reading:
+    """The reading with what its extras are: echoes, or fields that have a shared word somewhere.
+
+    `target` is the vendor that the body is written for, `target_model` another model than its own.
+    """
+    entries = [
+        evolve(entry, fate=Fate.CONVERTED, reason=entry.reason or "written in another type")
+        if entry.fate is Fate.EXACT
+        and any(_within(place, entry.source) for place in spelled.places)
+        else entry
+        for entry in reading.entries
+    ]
+    request = dict(reading.request)
+    if request.get("shot_mode") == "custom" and "shots" not in request:
+        del request["shot_mode"]
+        entries = [_idle(entry) if entry.field == "shot_mode" else entry for entry in entries]
+    extra = request.pop("extra", {}).get(reading.provider.id, {})
+    settling = _Settling(reading, target, request, entries, target_model or reading.route.model)
+    rest: JsonObject = {}
+    for place, value in _members(extra, ""):
+        if not settling.take(place, value):
+            put(rest, place, value)
+    if rest:
+        request["extra"] = {reading.provider.id: rest}
+    return evolve(reading, request=request, entries=tuple(settling.entries))
+
+
+def _idle(entry: MappingEntry) -> MappingEntry:
+    return evolve(entry, target="", fate=Fate.DROPPED, reason="asks for nothing without shots")
+
+
+def _within(place: str, source: str) -> bool:
+    return place == source or place.startswith(source + "/")
+
+
+def _members(extra: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Each value that is no object, with its dotted place. Odd names are kept whole."""
+    for name, value in extra.items():
+        plain = all(NAME.fullmatch(str(one)) for one in (value if isinstance(value, dict) else ()))
+        if isinstance(value, dict) and value and plain:
+            yield from _members(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+class _Settling:
+    """The extras of one reading, one after the other."""
+
+    def __init__(
+        self,
+        reading: Reading,
+        target: Provider,
+        request: JsonObject,
+        entries: list[MappingEntry],
+        model: str,
+    ) -> None:
+        self.reading, self.target = reading, target
+        self.request, self.entries = request, entries
+        self.goal = next(
+            (
+                route
+                for route in target.routes
+                if (route.model, route.workflow) == (model, reading.route.workflow)
+            ),
+            None,
+        )
+
+    def take(self, place: str, value: Any) -> bool:
+        """Whether a value is accounted for; then it is no extra any more."""
+        if not all(NAME.fullmatch(part) for part in place.split(".")):
+            return False
+        if value is None or value in ("", [], {}):
+            return self._drop(place, "empty says what leaving it out says")
+        if place in COUNTS and value in (1, "1") and not isinstance(value, bool):
+            return self._drop(place, "one is what is made anyway")
+        found = self._shared_word(place, value)
+        if found is None:
+            return False
+        name, own = found
+        if name in self.request:
+            if self.request[name] == own:
+                return self._drop(place, f"says what {name} says")
+            return self._refuse(place, f"{place} is {name}, which the body sets to another value")
+        where = f"{self.reading.route.model} {self.reading.route.workflow}"
+        if name in INPUTS:
+            return self._refuse(
+                place,
+                f"{place} is {name}, which {self.reading.provider.id} does not take for {where}. "
+                "Name the model or the workflow that takes it, or leave it out",
+            )
+        row = self.goal.by_name.get(name) if self.goal else None
+        if isinstance(row, Forced) and row.value == own:
+            return self._drop(place, row.reason)
+        if isinstance(row, Absent) and self._is_idle(name, own):
+            return self._drop(place, f"{word(own)} asks for nothing here: {row.reason}")
+        self.request[name] = own
+        reason = f"{self.reading.provider.id} documents it elsewhere, not for {where}"
+        self._enter(MappingEntry(name, pointer(place), f"/{name}", Fate.CONVERTED, reason))
+        return True
+
+    def _is_idle(self, name: str, value: Any) -> bool:
+        """Whether a value asks for nothing where neither vendor has the field for the workflow."""
+        provider, own = self.reading.provider, self.reading.route
+        siblings = [one for one in provider.routes if one.model == own.model]
+        defaults = [provider.defaults(one).get(name) for one in siblings]
+        return value is False or (value is not None and value in defaults)
+
+    def _shared_word(self, place: str, value: Any) -> tuple[str, Any] | None:
+        """The shared field that a native place stands for at either vendor, and the value there."""
+        own = self.reading.route
+        kind = "ImageRequest" if self.reading.kind == "image" else "VideoRequest"
+        known = Contract.load("polyreel").schema(kind)["properties"]
+        near = [one for one in self.reading.provider.routes if one.model == own.model]
+        routes = [*near, *self.reading.provider.routes, *self.target.routes]
+        for route in routes:
+            row = route.by_place.get(place)
+            if isinstance(row, Field) and row.shared in known and row.shared != "prompt":
+                read = _decoded(row, place, value)
+                if not is_missing(read):
+                    return row.shared, read
+        name = place.rpartition(".")[2]
+        schema = Contract.load("polyreel").property(kind, name) if name in known else None
+        if schema is None or name in {"prompt", "extra", "model"}:
+            return None
+        types = {"string": str, "integer": int, "boolean": bool}
+        return (name, value) if type(value) is types.get(schema.get("type", "")) else None
+
+    def _drop(self, place: str, reason: str) -> bool:
+        self._enter(MappingEntry("extra", pointer(place), "", Fate.DROPPED, reason))
+        return True
+
+    def _refuse(self, place: str, reason: str) -> bool:
+        """Say why a value stays an extra that no other vendor takes."""
+        source = pointer(place)
+        self.entries = [
+            evolve(one, reason=reason) if _within(one.source, source) else one
+            for one in self.entries
+        ]
+        return False
+
+    def _enter(self, entry: MappingEntry) -> None:
+        kept = [one for one in self.entries if not _within(one.source, entry.source)]
+        self.entries = [*kept, entry]
+
+
+def _decoded(row: Field, place: str, value: Any) -> Any:
+    """A native value in the shared words of a row; MISSING where the row never writes it."""
+    codec = next((one.codec for one in row.aliases if one.native == place), None) or row.codec
+    try:
+        return codec.decode(value, {})
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return MISSING
