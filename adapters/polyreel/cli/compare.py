@@ -73,6 +73,8 @@ def translate_command(
             show.document(_translation_document(done))
         else:
             _translation_text(done)
+        for warning in done.warnings:
+            show.note(f"warning: {warning}")
         for violation in done.violations:
             show.note(f"refused: {violation.message}")
         for other in done.alternatives:
@@ -141,6 +143,7 @@ def _translation_document(done: Translation) -> JsonObject:
         **kept,
         "verdicts": [show.verdict_document(verdict) for verdict in done.verdicts],
         "violations": [show.violation_document(violation) for violation in done.violations],
+        "warnings": list(done.warnings),
         "alternatives": [
             {"model": other.model, "refused": other.refused, "losses": list(other.losses)}
             for other in done.alternatives

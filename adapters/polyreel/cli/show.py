@@ -100,6 +100,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "uploads": [{"path": str(upload.path), "target": upload.target} for upload in plan.uploads],
         "verdicts": [verdict_document(verdict) for verdict in plan.verdicts],
         "violations": [violation_document(violation) for violation in plan.violations],
+        "warnings": list(plan.warnings),
     }
 
 
@@ -131,6 +132,13 @@ def plan_text(plan: Plan) -> None:
         line(json.dumps(plan.body, indent=2))
         line(f"cost: {plan.cost}")
     verdict_table(plan.verdicts)
+    warn(plan)
+
+
+def warn(plan: Plan) -> None:
+    """Note what may come out otherwise than it was meant."""
+    for warning in plan.warnings:
+        note(f"{plan.vendor}: warning: {warning}")
 
 
 def job_document(job: Job) -> dict[str, Any]:

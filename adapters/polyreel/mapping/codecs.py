@@ -136,6 +136,26 @@ class Prompt:
     counts: Callable[[Mapping[str, Any]], Mapping[str, int]]
     replaced_by: str | None = None
     """The shared field beside which the vendor does not use the text."""
+    frames: Callable[[Mapping[str, Any]], int] | None = None
+    """How many frames come before the reference images in the vendor's numbering."""
+    numbering: str = ""
+    """Why they do, for the verdict."""
+
+    def note(self, value: str, shared: Mapping[str, Any]) -> str:
+        """Why a text, native or shared, has other numbers here; empty where it has not."""
+        if self.frames is None or not self.frames(shared):
+            return ""
+        cites = any(cited(value, marks, self._native(shared)) for marks in (AT, self.marks))
+        return self.numbering if cites else ""
+
+    def _native(self, shared: Mapping[str, Any]) -> Mapping[str, int]:
+        """How many inputs of each kind the vendor's own marks can cite."""
+        counts = dict(self.counts(shared))
+        counts["image"] = counts.get("image", 0) + self._before(shared)
+        return counts
+
+    def _before(self, shared: Mapping[str, Any]) -> int:
+        return self.frames(shared) if self.frames is not None else 0
 
     def encode(self, value: str, shared: Mapping[str, Any]) -> str:
         """The text with the vendor's marks."""
@@ -144,8 +164,8 @@ class Prompt:
         if not (AT.pattern.search(value) or self.marks.pattern.search(value)):
             return value
         counts = self.counts(shared)
-        text = rewrite(value, AT, self.marks, counts)
-        if self.marks is not AT and cited(value, self.marks, counts):
+        text = rewrite(value, AT, self.marks, counts, self._before(shared))
+        if self.marks is not AT and cited(value, self.marks, self._native(shared)):
             raise CannotExpressError(
                 "the text already holds the vendor's own reference marks, which it would resolve",
                 nearest=text,
@@ -162,7 +182,7 @@ class Prompt:
                 "the text holds @ marks, which mean nothing to this vendor "
                 "but would cite an input elsewhere"
             )
-        return rewrite(value, self.marks, AT, counts)
+        return rewrite(value, self.marks, AT, self._native(shared), -self._before(shared))
 
 
 def cited_inputs(shared: Mapping[str, Any]) -> Mapping[str, int]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 KINDS: Final = ("image", "element", "video")
 
@@ -51,6 +51,51 @@ Source: EvoLink's page of kling-o3-reference-to-video, 2026.
 """
 
 
+_KINDS: Final = {
+    "image": "image",
+    "img": "image",
+    "picture": "image",
+    "图片": "image",
+    "图": "image",
+    "element": "element",
+    "subject": "element",
+    "主体": "element",
+    "video": "video",
+    "视频": "video",
+    "audio": "audio",
+}
+_NAME: Final = rf"(?P<{{0}}>{'|'.join(_KINDS)})s?[ _-]?(?P<{{1}}>[0-9]{{{{1,2}}}})(?![0-9])"
+_NEAR: Final = re.compile(
+    rf"(?<![\w@])@[\[{{(<]?{_NAME.format('at', 'at_number')}"
+    rf"|[<\[{{]{{1,3}}\s*@?{_NAME.format('in', 'in_number')}\s*[>\]}}]{{1,3}}",
+    re.IGNORECASE,
+)
+"""What a person may take for a reference mark: any vendor's spelling, and near ones."""
+_INPUTS: Final = {
+    "image": "reference image",
+    "element": "element",
+    "video": "video",
+    "audio": "audio file",
+}
+
+
+def idle_marks(text: str, counts: Mapping[str, int]) -> Iterator[str]:
+    """Why each mark-like text in a shared prompt cites nothing, where it does not.
+
+    >>> list(idle_marks("@Image1 beside [Image 1] and @Image2", {"image": 1}))
+    ['[Image 1] is no mark and stays text: write @Image1',
+    '@Image2 cites nothing: 1 reference image']
+    """
+    for match in _NEAR.finditer(text):
+        kind = _KINDS[(match["at"] or match["in"]).lower()]
+        number, there = int(match["at_number"] or match["in_number"]), counts.get(kind, 0)
+        if not 0 < number <= there:
+            plural = "" if there == 1 else "s"
+            yield f"{match[0]} cites nothing: {there or 'no'} {_INPUTS[kind]}{plural}"
+        elif not AT.pattern.fullmatch(match[0]):
+            yield f"{match[0]} is no mark and stays text: write {AT.write(kind, number)}"
+
+
 def cited(text: str, marks: Marks, counts: Mapping[str, int]) -> bool:
     """Whether the text holds a mark in this spelling that cites one of the inputs counted."""
     return any(
@@ -59,11 +104,20 @@ def cited(text: str, marks: Marks, counts: Mapping[str, int]) -> bool:
     )
 
 
-def rewrite(text: str, source: Marks, target: Marks, counts: Mapping[str, int]) -> str:
-    """The text with every citing mark respelled."""
+FIRST_FRAME: Final = "the first frame"
+"""What is written for a mark that cites the first frame, for which there is no shared mark."""
+
+
+def rewrite(
+    text: str, source: Marks, target: Marks, counts: Mapping[str, int], shift: int = 0
+) -> str:
+    """The text with every citing mark respelled. `shift` is added to the numbers of images."""
 
     def respell(match: re.Match[str]) -> str:
         kind, number = match["kind"].lower(), int(match["number"])
-        return target.write(kind, number) if number <= counts.get(kind, 0) else match[0]
+        if number > counts.get(kind, 0):
+            return match[0]
+        number += shift if kind == "image" else 0
+        return target.write(kind, number) if number > 0 else FIRST_FRAME
 
     return source.pattern.sub(respell, text)

@@ -39,6 +39,9 @@ class MappingEntry:
     reason: str = ""
     others: tuple[str, ...] = ()
     """Further shared fields that the value at `source` holds as well."""
+    warning: bool = False
+    """Whether it may be something else than was meant, and should be told before anything is paid.
+    """
 
 
 @frozen

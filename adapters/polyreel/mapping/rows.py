@@ -14,7 +14,16 @@ from typing import Any
 from attrs import Factory, evolve, field, frozen
 
 from ..places import MISSING, JsonObject, get, pointer, put
-from .codecs import SAME, CannotExpressError, Codec, Default, GroupCodec, MeaninglessError, word
+from .codecs import (
+    SAME,
+    CannotExpressError,
+    Codec,
+    Default,
+    GroupCodec,
+    MeaninglessError,
+    Prompt,
+    word,
+)
 from .reports import (
     Allowance,
     ConflictError,
@@ -88,7 +97,10 @@ class Field:
             return
         put(body, self.native, native)
         same = native is value or (type(native) is type(value) and native == value)
-        report.entries.append(self._exact if same else self._converted)
+        entry = self._exact if same else self._converted
+        if isinstance(self.codec, Prompt) and (note := self.codec.note(value, shared)):
+            entry = evolve(entry, reason=note, warning=True)
+        report.entries.append(entry)
 
     # Each request that sets the field has one of these two in its report, so they are made once.
 
@@ -109,12 +121,10 @@ class Field:
             raw, place = get(body, alias.native), pointer(alias.native)
             if raw is MISSING:
                 continue
-            if raw is None:
-                report.entries.append(
-                    MappingEntry(
-                        self.shared, place, "", Fate.DROPPED, "null says what leaving it out says"
-                    )
-                )
+            if raw is None or raw == [] or (raw == "" and self.shared != "prompt"):
+                shown = "null" if raw is None else "empty"
+                why = f"{shown} says what leaving it out says"
+                report.entries.append(MappingEntry(self.shared, place, "", Fate.DROPPED, why))
                 continue
             try:
                 value = (alias.codec or self.codec).decode(raw, shared)
@@ -132,6 +142,7 @@ class Field:
                 )
             same = alias.native == self.native and type(value) is type(raw) and value == raw
             note = f"same as {found}" if found else self.note
+            told = self.codec.note(raw, shared) if isinstance(self.codec, Prompt) else ""
             shared[self.shared], found = value, alias.native
             report.entries.append(
                 MappingEntry(
@@ -139,7 +150,8 @@ class Field:
                     place,
                     "/" + self.shared,
                     Fate.EXACT if same else Fate.CONVERTED,
-                    note,
+                    told or note,
+                    warning=bool(told),
                 )
             )
 
@@ -155,6 +167,8 @@ class Group:
     homes: Mapping[str, str] = Factory(dict)
     """The native place that a shared field mostly lives in, where it is not the first."""
     note: str = ""
+    texts: Prompt | None = None
+    """How the prompts of `shots` are respelled."""
 
     def write(
         self,
@@ -169,11 +183,28 @@ class Group:
             return
         full = {name: default.value for name, default in self.defaults.items()} | values
         try:
-            natives = self.codec.encode(full)
+            natives = self._encoded(full, shared)
         except CannotExpressError as error:
             self._resolve(error, values, body, allow, report)
             return
         self._carry(values, natives, body, report)
+
+    def _encoded(self, values: Mapping[str, Any], shared: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The native values; raises CannotExpressError."""
+        if self.texts is None or "shots" not in values:
+            return self.codec.encode(values)
+        shots, wrong, reason = [], [], ""
+        for index, shot in enumerate(values["shots"]):
+            try:
+                text = self.texts.encode(shot["prompt"], shared)
+            except CannotExpressError as error:
+                text, reason = error.nearest, error.reason
+                wrong.append(f"/shots/{index}/prompt")
+            shots.append({**shot, "prompt": text})
+        natives = self.codec.encode({**values, "shots": shots})
+        if wrong:
+            raise CannotExpressError(reason, nearest=natives, leaves=tuple(wrong))
+        return natives
 
     def _carry(
         self,
@@ -214,6 +245,9 @@ class Group:
                 report.problems.append(Problem(name, leaf, error.reason, error.limit))
                 refused = True
         if refused:
+            # As in `resolve`: the check of a refused body then finds no second problem.
+            for place, native in (error.without or error.nearest or {}).items():
+                put(body, place, native)
             return
         touched = {leaf.split("/")[1] for leaf in error.leaves}
         nearest = all(allow[name] == "nearest" for name in touched)
@@ -247,6 +281,11 @@ class Group:
             return
         try:
             values = self.codec.decode(natives)
+            if self.texts is not None and "shots" in values:
+                texts = [self.texts.decode(shot["prompt"], shared) for shot in values["shots"]]
+                shots = zip(values["shots"], texts, strict=True)
+                spelled = [{**shot, "prompt": text} for shot, text in shots]
+                values = {**values, "shots": spelled}
         except MeaninglessError as error:
             report.entries += [
                 MappingEntry(self.names[0], pointer(place), "", Fate.DROPPED, str(error))

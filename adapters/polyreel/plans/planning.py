@@ -24,6 +24,7 @@ from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers, get_provider
 from ..providers.base.routes import Route
 from .attachments import Attachments, Upload, replaced
+from .marking import idle_marks_of, note_idle_marks
 from .requests import CheckedRequest, check_request
 from .verdicts import Verdict, Violation, verdicts, violations
 from .wording import add_problems
@@ -115,6 +116,14 @@ class Plan:
     def verdicts(self) -> tuple[Verdict, ...]:
         """One verdict for each leaf of the request and for each value that the vendor demands."""
         return tuple(verdicts(self.request, self.entries, self.problems))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may come out otherwise than it was meant, one text for each such verdict."""
+        found = [f"{one.field}: {one.reason}" for one in self.verdicts if one.warning]
+        # Of a refused plan, the verdicts say why it is refused.
+        found += idle_marks_of(self.request) if self.refused else ()
+        return tuple(dict.fromkeys(found))
 
     @cached_property
     def violations(self) -> tuple[Violation, ...]:
@@ -350,6 +359,7 @@ def _plan_route(
     if request.extra:
         writing.add_extra(request.extra, override=override)
     body, report = writing.body, writing.report
+    note_idle_marks(shared, report)
     files = Attachments(provider, route, shared, report)
     found = provider.contract.sends(route.schema, files.stand_in(body))
     if found and allow and writing.approximate(found):

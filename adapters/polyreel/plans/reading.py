@@ -145,14 +145,18 @@ def _missing_input(route: Route, workflows: Mapping[str, Route]) -> Problem:
 
     `workflows` are those that the word can stand for.
     """
-    inputs = [name for workflow in workflows for name in WORKFLOWS[workflow]]
-    rows = [workflows[name].by_name.get(one) for name in workflows for one in WORKFLOWS[name]]
-    places = [row.places[0] for row in rows if row is not None and row.places]
+    rows = {
+        one: row
+        for name in workflows
+        for one in WORKFLOWS[name]
+        if (row := workflows[name].by_name.get(one)) is not None and row.places
+    }
+    inputs, places = list(rows), [row.places[0] for row in rows.values()]
     constant = next(iter(route.constants), None)
     what = f"{constant.native} {constant.value!r}" if constant else route.model
     reason = (
-        f"{what} is {' or '.join(workflows)}, which needs {' or '.join(dict.fromkeys(inputs))}: "
-        f"set {' or '.join(dict.fromkeys(places))}"
+        f"{what} is {' or '.join(workflows)}, which needs {' or '.join(inputs)}: "
+        f"set {' or '.join(places)}"
     )
     return Problem(inputs[0], pointer(constant.native) if constant else "", reason)
 

@@ -18,6 +18,7 @@ from ..places import JsonObject, leaves
 from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
 from ..providers.base.schemas import SchemaViolation
+from .marking import idle_marks_of
 from .planning import Plan, plan_checked
 from .reading import NOT_SHARED, Reading, UnreadableBodyError, read
 from .requests import check_request
@@ -63,6 +64,14 @@ class Translation:
     def refused(self) -> bool:
         """Whether the target cannot take it, or the source's body makes no sense."""
         return bool(self.violations)
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What may come out otherwise than it was meant, such as a mark that cites nothing."""
+        found = [f"{one.field}: {one.reason}" for one in self.verdicts if one.warning]
+        if self.refused and self.reading is not None:
+            found += idle_marks_of(self.reading.request)
+        return tuple(dict.fromkeys(found))
 
     @cached_property
     def losses(self) -> tuple[Verdict, ...]:
@@ -231,11 +240,14 @@ def _joined(at: str, entry: MappingEntry, planned: Sequence[Verdict]) -> Verdict
     matches = matches or [verdict for verdict in planned if verdict.field == entry.field]
     matches += [verdict for verdict in planned if verdict.field in entry.others]
     if not matches:
-        return Verdict(at, entry.field, "", entry.fate, entry.reason)
+        return Verdict(at, entry.field, "", entry.fate, entry.reason, entry.warning)
     worst = max(matches, key=lambda verdict: SEVERITY.index(verdict.verdict))
     fate = max(entry.fate, worst.verdict, key=SEVERITY.index)
     names = ", ".join([entry.field, *entry.others])
-    return Verdict(at, names, worst.target, fate, worst.reason or entry.reason)
+    warning = entry.warning or worst.warning
+    reasons = [worst.reason, entry.reason] if warning else [worst.reason or entry.reason]
+    reason = "; ".join(dict.fromkeys(filter(None, reasons)))
+    return Verdict(at, names, worst.target, fate, reason, warning)
 
 
 def _related(one: str, other: str) -> bool:

@@ -26,6 +26,9 @@ class Verdict:
     target: str
     verdict: Fate
     reason: str = ""
+    warning: bool = False
+    """Whether it may be something else than was meant, and should be told before anything is paid.
+    """
 
 
 @frozen
@@ -48,7 +51,7 @@ def verdicts(
     refused = {problem.source: problem for problem in problems}
     for entry in entries:
         if not entry.source:
-            yield Verdict("", entry.field, entry.target, entry.fate, entry.reason)
+            yield Verdict("", entry.field, entry.target, entry.fate, entry.reason, entry.warning)
     for at, _ in leaves(request) if request else ():
         name = at.split("/")[1] if at else ""
         problem = _covering(refused, at) or refused.get(f"/{name}" if at else "")
@@ -60,7 +63,7 @@ def verdicts(
             yield Verdict(at, name, "", Fate.REFUSED, "the request was refused")
         else:
             target = found.target and found.target + at[len(found.source) :]
-            yield Verdict(at, found.field, target, found.fate, found.reason)
+            yield Verdict(at, found.field, target, found.fate, found.reason, found.warning)
 
 
 def _covering(by_source: Mapping[str, Found], at: str) -> Found | None:

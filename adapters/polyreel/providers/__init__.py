@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from ..mapping.marks import ANGLE, AT, Marks
     from ..mapping.rows import Absent, Alias, Constant, Field, Forced, Group, Row
+    from ..mapping.shots import MULTI_SHOT, MultiShot
     from ..places import Json, JsonObject, get, is_missing, put
     from .base.answers import first, is_number, is_task_id
     from .base.contract import Contract, Operation
@@ -51,6 +52,7 @@ _NAMES = {
     ),
     "..mapping.marks": ("ANGLE", "AT", "Marks"),
     "..mapping.rows": ("Absent", "Alias", "Constant", "Field", "Forced", "Group", "Row"),
+    "..mapping.shots": ("MULTI_SHOT", "MultiShot"),
     "..places": ("Json", "JsonObject", "get", "is_missing", "put"),
     ".base.answers": ("first", "is_number", "is_task_id"),
     ".base.contract": ("Contract", "Operation"),
@@ -67,6 +69,7 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = [
     "ANGLE",
     "AT",
+    "MULTI_SHOT",
     "Absent",
     "Alias",
     "BadReplyError",
@@ -90,6 +93,7 @@ __all__ = [
     "Listing",
     "Marks",
     "MeaninglessError",
+    "MultiShot",
     "Names",
     "Only",
     "Operation",

@@ -11,13 +11,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
 
+from attrs import evolve
 from polyreel_generated.evolink import api, models
 
 from . import (
     ANGLE,
+    MULTI_SHOT,
     Absent,
     Alias,
-    CannotExpressError,
     Choice,
     Constant,
     Default,
@@ -31,7 +32,7 @@ from . import (
     JsonObject,
     Listed,
     Listing,
-    MeaninglessError,
+    MultiShot,
     Only,
     Part,
     Prompt,
@@ -59,10 +60,25 @@ LIST_PAGES: Final = 4
 """The most pages of the list that are read."""
 ON_OFF: Final = Choice({True: "on", False: "off"})
 PROMPT: Final = Field("prompt", "prompt", Prompt(ANGLE, cited_inputs))
+
+
+def frames_before(shared: Mapping[str, Any]) -> int:
+    """How many frames EvoLink numbers before the reference images."""
+    return int("first_frame" in shared)
+
+
+# Inferred: the only published example with a first frame and references counts so.
+SHOT_TEXT: Final = Prompt(
+    ANGLE,
+    cited_inputs,
+    frames=frames_before,
+    numbering="the first frame is taken for image 1, and the references for the images after it: "
+    "inferred from EvoLink's only example with both",
+)
 SHOT_PROMPT: Final = Field(
     "prompt",
     "prompt",
-    Prompt(ANGLE, cited_inputs, replaced_by="shots"),
+    evolve(SHOT_TEXT, replaced_by="shots"),
     default=Default("", "the field is demanded, and ignored beside shots", when="shots"),
 )
 ELEMENTS: Final = Field("elements", "model_params.element_list", Items("element_id"))
@@ -77,66 +93,6 @@ NO_SHOTS: Final = Absent(
     "shots", reason="the newer page (Oct 2026) no longer lists multi-shot fields for this model"
 )
 NO_SHOT_MODE: Final = Absent("shot_mode", reason=NO_SHOTS.reason)
-MULTI_SHOT: Final = (
-    "model_params.multi_shot",
-    "model_params.shot_type",
-    "model_params.multi_prompt",
-)
-
-
-class MultiShot:
-    """`shots` and `shot_mode` as multi_shot, shot_type and multi_prompt.
-
-    An item of multi_prompt has an index from 1, and its duration as text.
-    """
-
-    def __init__(self, automatic: str | None) -> None:
-        self.automatic = automatic
-
-    def encode(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The three native fields."""
-        shots, mode = values.get("shots"), values.get("shot_mode")
-        if mode == "automatic":
-            if shots is not None:
-                raise CannotExpressError(
-                    "automatic planning takes no shots of its own", leaves=("/shot_mode",)
-                )
-            if self.automatic is None:
-                raise CannotExpressError(
-                    "automatic is not offered", limit="only custom", leaves=("/shot_mode",)
-                )
-            return {MULTI_SHOT[0]: True, MULTI_SHOT[1]: self.automatic}
-        if shots is None:
-            raise CannotExpressError("custom planning needs shots", leaves=("/shot_mode",))
-        untimed = tuple(
-            f"/shots/{index}" for index, shot in enumerate(shots) if "duration" not in shot
-        )
-        if untimed:
-            raise CannotExpressError(
-                "every shot needs a duration", limit="durations that make the total", leaves=untimed
-            )
-        items = [
-            {"index": index, "prompt": shot["prompt"], "duration": str(shot["duration"])}
-            for index, shot in enumerate(shots, 1)
-        ]
-        return {MULTI_SHOT[0]: True, MULTI_SHOT[1]: "customize", MULTI_SHOT[2]: items}
-
-    def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The shared fields. Without multi_shot the vendor ignores the other two fields."""
-        on, kind, items = (natives.get(place) for place in MULTI_SHOT)
-        if on is not True:
-            if items:
-                raise ValueError("ignored by the vendor unless multi_shot is true")
-            if kind is not None:
-                raise MeaninglessError("asks for nothing unless multi_shot is true")
-            return {}
-        if kind == self.automatic and kind is not None:
-            return {"shot_mode": "automatic"}
-        if kind != "customize" or not isinstance(items, list):
-            raise ValueError("shot_type and multi_prompt do not go together")
-        ordered = sorted(items, key=lambda item: int(item["index"]))
-        shots = [{"prompt": item["prompt"], "duration": int(item["duration"])} for item in ordered]
-        return {"shots": shots, "shot_mode": "custom"}
 
 
 def rows(model: str, *own: Row) -> tuple[Row, ...]:
@@ -160,6 +116,7 @@ def made(*own: Row, automatic: str | None = None) -> tuple[Row, ...]:
             MULTI_SHOT,
             MultiShot(automatic),
             homes={"shots": MULTI_SHOT[2], "shot_mode": MULTI_SHOT[1]},
+            texts=SHOT_TEXT,
         ),
         SHOT_PROMPT,  # after the shots: beside them the text means nothing
         Field("duration", "duration"),

@@ -1,0 +1,71 @@
+"""Shots with lengths of their own, in three native fields that go together. Knows no vendor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from .codecs import CannotExpressError, MeaninglessError
+
+MULTI_SHOT: Final = (
+    "model_params.multi_shot",
+    "model_params.shot_type",
+    "model_params.multi_prompt",
+)
+"""The native fields: whether there are shots, who plans them, and the shots."""
+
+
+class MultiShot:
+    """`shots` and `shot_mode` as multi_shot, shot_type and multi_prompt.
+
+    An item of multi_prompt has an index from 1, and its duration as text. `automatic` is the word
+    by which the model plans the shots itself; None where it does not.
+    """
+
+    def __init__(self, automatic: str | None) -> None:
+        self.automatic = automatic
+
+    def encode(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The three native fields."""
+        shots, mode = values.get("shots"), values.get("shot_mode")
+        if mode == "automatic":
+            if shots is not None:
+                raise CannotExpressError(
+                    "automatic planning takes no shots of its own", leaves=("/shot_mode",)
+                )
+            if self.automatic is None:
+                raise CannotExpressError(
+                    "automatic is not offered", limit="only custom", leaves=("/shot_mode",)
+                )
+            return {MULTI_SHOT[0]: True, MULTI_SHOT[1]: self.automatic}
+        if shots is None:
+            raise CannotExpressError("custom planning needs shots", leaves=("/shot_mode",))
+        untimed = tuple(
+            f"/shots/{index}" for index, shot in enumerate(shots) if "duration" not in shot
+        )
+        if untimed:
+            raise CannotExpressError(
+                "every shot needs a duration", limit="durations that make the total", leaves=untimed
+            )
+        items = [
+            {"index": index, "prompt": shot["prompt"], "duration": str(shot["duration"])}
+            for index, shot in enumerate(shots, 1)
+        ]
+        return {MULTI_SHOT[0]: True, MULTI_SHOT[1]: "customize", MULTI_SHOT[2]: items}
+
+    def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The shared fields. Without multi_shot the vendor ignores the other two fields."""
+        on, kind, items = (natives.get(place) for place in MULTI_SHOT)
+        if on is not True:
+            if items:
+                raise ValueError("ignored by the vendor unless multi_shot is true")
+            if kind is not None:
+                raise MeaninglessError("asks for nothing unless multi_shot is true")
+            return {}
+        if kind == self.automatic and kind is not None:
+            return {"shot_mode": "automatic"}
+        if kind != "customize" or not isinstance(items, list):
+            raise ValueError("shot_type and multi_prompt do not go together")
+        ordered = sorted(items, key=lambda item: int(item["index"]))
+        shots = [{"prompt": item["prompt"], "duration": int(item["duration"])} for item in ordered]
+        return {"shots": shots, "shot_mode": "custom"}
