@@ -106,9 +106,13 @@ def test_a_mark_that_cites_nothing_is_a_warning_in_every_plan(
     """In every spelling, near ones too, whatever the inputs are, also where the plan is refused."""
     text = f"a cat as in {mark}, please"
     found = 0
-    for inputs in ({}, {"reference_images": IMAGES}, {"first_frame": IMAGES[0]}, {"seed": "bad"}):
-        if "seed" in inputs:
-            inputs = {"duration": 900}  # noqa: PLW2901
+    several: list[dict[str, Any]] = [
+        {},
+        {"reference_images": IMAGES},
+        {"first_frame": IMAGES[0]},
+        {"duration": 900},
+    ]
+    for inputs in several:
         made = plan({"prompt": text, **inputs}, provider)
         assert [warning for warning in made.warnings if mark in warning], made.warnings
         found += not made.refused
