@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from polyreel_generated.shared import ImageRequest, Job, Shot, VideoRequest
 
     from .client import AsyncClient, Client
+    from .drivers.spans import OpenTelemetryHook
     from .errors import (
         AmbiguousError,
         ClaimedError,
@@ -52,6 +53,7 @@ _HOMES = {
     "LedgerError": ".errors",
     "Network": ".network",
     "NeverSentError": ".errors",
+    "OpenTelemetryHook": ".drivers.spans",
     "Plan": ".plans.planning",
     "PlanRefusedError": ".plans.planning",
     "PolyreelError": ".errors",
@@ -86,6 +88,7 @@ __all__ = [
     "LedgerError",
     "Network",
     "NeverSentError",
+    "OpenTelemetryHook",
     "Plan",
     "PlanRefusedError",
     "PolyreelError",

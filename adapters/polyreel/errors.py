@@ -43,7 +43,19 @@ Billed = Literal["no", "maybe", "yes"]
 Error = TypeVar("Error", bound=Exception)
 
 
-class PolyreelError(Exception):
+class Portable:
+    """An error that pickle and copy keep with its message, notes and facts.
+
+    Python's own way calls the class with the message alone, whatever its `__init__` takes.
+    """
+
+    args: tuple[object, ...]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _bare, (type(self), self.args), self.__dict__.copy()
+
+
+class PolyreelError(Portable, Exception):
     """The root of all errors polyreel raises on purpose."""
 
     def __init__(
@@ -66,6 +78,13 @@ class PolyreelError(Exception):
         self.job = job
         self.ledger_id = ledger_id
         self.billed = billed
+
+
+def _bare(kind: type[Error], args: tuple[object, ...]) -> Error:
+    """An error of a class without `__init__`, whose arguments nobody has kept."""
+    made = kind.__new__(kind, *args)
+    made.args = args
+    return made
 
 
 class RequestError(PolyreelError, ValueError):
@@ -178,9 +197,6 @@ def alike(error: Error) -> Error:
 
     Where one error concerns several jobs, each job needs an error of its own to note its facts on.
     """
-    made = type(error).__new__(
-        type(error), *error.args
-    )  # without __init__, whose arguments nobody has kept
-    made.args = error.args
+    made = _bare(type(error), error.args)
     made.__dict__.update(error.__dict__)
     return made

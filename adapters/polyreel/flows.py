@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 from attrs import Factory, evolve, field, frozen
 
 from .depth import json_is_deep
-from .errors import BadReplyError, PolyreelError, TransportError
+from .errors import BadReplyError, PolyreelError, Portable, TransportError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,6 +118,13 @@ class Notify:
 
 
 @frozen
+class Observe:
+    """Tell the client's hooks what happened: see `polyreel.jobs.observed`."""
+
+    event: object
+
+
+@frozen
 class Record:
     """Hand an event to the ledger: durable before anything else happens.
 
@@ -156,7 +163,7 @@ class ReadClocks:
     """Read both clocks, to write down when something was sent. The result is a Moment."""
 
 
-Step = Send | NextEvent | Sleep | Now | ReadClocks | Fetch | Notify | Record
+Step = Send | NextEvent | Sleep | Now | ReadClocks | Fetch | Notify | Observe | Record
 
 
 @frozen
@@ -373,7 +380,7 @@ def until(end: float, flow: Flow[T]) -> Flow[T]:
     return _altered(flow, within_deadline)
 
 
-class Paused(Exception):  # noqa: N818 - it asks for patience
+class Paused(Portable, Exception):  # noqa: N818 - it asks for patience
     """A flow wants to wait before it tries again."""
 
     def __init__(self, seconds: float) -> None:

@@ -53,5 +53,15 @@ def polyreel(
             "--version", callback=_version, is_eager=True, help="Show the version and exit."
         ),
     ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Show each call, submit and end of a job, without keys."
+        ),
+    ] = False,
 ) -> None:
     """Options of polyreel itself."""
+    if verbose:
+        from . import show
+
+        show.log()

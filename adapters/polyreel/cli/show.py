@@ -6,6 +6,7 @@ What draws tables and progress is imported where it is used: JSON needs none of 
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -47,6 +48,24 @@ def note(text: str) -> None:
         # Nobody may be reading messages; the result counts.
         sys.stderr.write(printable(without_keys(text)) + "\n")
         sys.stderr.flush()
+
+
+class _Notes(logging.Handler):
+    """Shows the lines of a log as messages."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one line."""
+        note(self.format(record))
+
+
+def log() -> None:
+    """Show polyreel's log on stderr, every line of it."""
+    handler = _Notes()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    logger = logging.getLogger("polyreel")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
 
 
 def prompt(text: str) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from polyreel_generated.shared import ImageRequest, Job, VideoRequest
 
     from ..drivers import Wire
+    from ..drivers.hooks import Hook
     from ..flows import Flow
     from ..jobs.many import ManyJobs
     from ..jobs.recovery import Finding
@@ -71,6 +72,7 @@ class ClientSettings:
         prices: PriceBook | None = None,
         listener: Callable[[Job], None] | None = None,
         network: Network | None = None,
+        hooks: Sequence[Hook] = (),
     ) -> None:
         """Make a client. Without `keys` it is simulated: nothing is sent or paid.
 
@@ -93,6 +95,7 @@ class ClientSettings:
             prices: the user's own prices, which come before those that vendors publish.
             listener: called with each job that is waited for, at each change.
             network: proxies, certificates, own headers and more: see `polyreel.Network`.
+            hooks: called with each call, submit and end of a job: see `polyreel.drivers.hooks`.
 
         Raises RequestError for settings that contradict each other, UnknownNameError for an unknown
         vendor, KeyMissingError for a key that cannot be one, LedgerError for an unusable ledger.
@@ -118,7 +121,7 @@ class ClientSettings:
         self._owns_ledger = isinstance(ledger, str | Path)
         self.ledger = _opened(ledger)
         self._given_simulator = simulator
-        self._listener = listener
+        self._listener, self._hooks = listener, tuple(hooks)
         self._call_timeout = call_timeout
 
     @property
@@ -160,7 +163,7 @@ class ClientSettings:
             secrets = dict.fromkeys(all_providers(), Secret("simulated"))
             transport = SimulatedTransport(self.simulator, self.base_urls)
             wire = Wire(secrets, hosts, transport=transport, clock=self.simulator.clock)
-        wire.listener, wire.ledger = self._listener, self.ledger
+        wire.listener, wire.hooks, wire.ledger = self._listener, self._hooks, self.ledger
         wire.call_seconds = self._call_timeout
         return wire
 
@@ -310,7 +313,7 @@ class ClientSettings:
     def _query(self, job: Job) -> Flow[Job]:
         from ..jobs import waiting
 
-        return waiting.get(self._known(job), self.base_urls.get(job.vendor))
+        return waiting.look(self._known(job), self.base_urls.get(job.vendor))
 
     def _wait(self, job: Job, timeout: float) -> Flow[Job]:
         from ..jobs import waiting

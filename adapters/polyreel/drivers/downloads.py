@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from ..errors import DownloadError
+from ..errors import DownloadError, Portable
 from ..flows import Fetch, Reply, Saved, Sleep, retry_after
 from ..mapping import media
 from .addresses import Refused, check_addresses, check_form, check_name, check_port
@@ -75,7 +75,7 @@ class Get:
 Action = Pause | Resolve | Get
 
 
-class Broken(Exception):  # noqa: N818 - it ends a try, not the download
+class Broken(Portable, Exception):  # noqa: N818 - it ends a try, not the download
     """A try broke off, and another one may succeed."""
 
     def __init__(self, error: DownloadError, pause: float | None = None) -> None:

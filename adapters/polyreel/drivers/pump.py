@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from attrs import evolve
 
@@ -15,6 +15,7 @@ from ..flows import (
     NextEvent,
     Notify,
     Now,
+    Observe,
     ReadClocks,
     Record,
     Reply,
@@ -22,10 +23,15 @@ from ..flows import (
     Sleep,
     Step,
 )
+from ..jobs.observed import JobEnded, SubmitBegan, SubmitEnded
 from ..ledger.events import OWNING, sealed
 from .calls import aexchange, exchange
+from .hooks import FlowEnded, accepted, call_ended, tell
 from .streams import AsyncStream, Stream, aopen_stream, open_stream
 from .wire import Wire
+
+if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
 
 T = TypeVar("T")
 LOG: Final = logging.getLogger("polyreel")
@@ -46,7 +52,7 @@ def run(flow: Flow[T], wire: Wire) -> T:
                     outcome = _perform(step, this)
                 except PolyreelError as error:
                     outcome = _bare(error)
-                this.end(step)
+                this.end(step, outcome)
         finally:
             this.close_stream()
 
@@ -54,7 +60,7 @@ def run(flow: Flow[T], wire: Wire) -> T:
 async def arun(flow: Flow[T], wire: Wire) -> T:
     """Perform the steps of a flow, awaiting; the result is the flow's."""
     outcome: object = None
-    with _Run(wire) as this:
+    with _Run(wire, awaited=True) as this:
         try:
             while True:
                 try:
@@ -66,7 +72,7 @@ async def arun(flow: Flow[T], wire: Wire) -> T:
                     outcome = await _aperform(step, this)
                 except PolyreelError as error:
                     outcome = _bare(error)
-                this.end(step)
+                this.end(step, outcome)
         finally:
             await this.aclose_stream()
 
@@ -87,27 +93,55 @@ class _Run:
     stream is open.
     """
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, *, awaited: bool = False) -> None:
         self.wire = wire
+        self._awaited = awaited
         self._stream: Stream | None = None
         self._astream: AsyncStream | None = None
         self._owner: str | None = None
         self._sent = False
+        self._watched = bool(wire.hooks) or LOG.isEnabledFor(logging.DEBUG)
+        self._call: tuple[Send | Fetch, float] | None = None
+        """The call under way and when it began, where calls are watched."""
+        self._paying: Send | None = None
+        """The paid call under way."""
+        self._job: Job | None = None
+        """The job that this flow has submitted."""
 
     def begin(self, step: Step) -> Step:
         """Note that a step is about to be performed; the result is the step as it is performed."""
         if isinstance(step, Send):
             self._sent = self._sent or step.paid
+            self._paying = step if step.paid else self._paying
             if not step.parts and step.deadline > self.wire.call_seconds:
                 step = evolve(step, deadline=self.wire.call_seconds)
+        if self._watched and isinstance(step, Send | Fetch):
+            self._call = step, self.wire.clock.now()
         if self.wire.observer is not None:
             self.wire.observer("before", step)
         return step
 
-    def end(self, step: Step) -> None:
-        """Note that a step was performed."""
+    def end(self, step: Step, outcome: object) -> None:
+        """Note that a step was performed, and what came of it."""
+        if self._call is not None:
+            self._tell_call(outcome)
         if self.wire.observer is not None:
             self.wire.observer("after", step)
+
+    def _tell_call(self, outcome: object) -> None:
+        if self._call is not None:
+            (step, began), self._call = self._call, None
+            wire = self.wire
+            seconds = max(0.0, wire.clock.now() - began)
+            event = call_ended(step, outcome, seconds, wire.keys.values())
+            tell(wire.hooks, event)
+
+    def observe(self, event: object) -> None:
+        """Tell hooks what happened, and remember the job that is paid for."""
+        if isinstance(event, SubmitEnded):
+            self._paying, self._job = None, event.job
+        assert isinstance(event, SubmitBegan | SubmitEnded | JobEnded)
+        tell(self.wire.hooks, event)
 
     def record(self, step: Record) -> Any:
         """Write to the ledger.
@@ -181,6 +215,27 @@ class _Run:
                 self.wire.ledger.release(self._owner, sent=self._sent)
             except LedgerError as trouble:
                 LOG.warning("%s", trouble)  # the outcome of the flow matters more
+        self._tell_call(error)
+        if error is not None and not isinstance(error, PolyreelError):
+            self._keep_handle(error)
+        if self.wire.hooks:
+            tell(self.wire.hooks, FlowEnded(type(error).__name__ if error else None))
+
+    def _keep_handle(self, error: BaseException) -> None:
+        """Note on an interruption what was paid for: nobody else may know the task's id."""
+        if self._job is not None:
+            text = accepted(self._job)
+        elif self._paying is not None:
+            vendor = self._paying.vendor
+            text = (
+                f"a submit to {vendor} was interrupted: it may have been accepted and billed, "
+                f"so look at its dashboard before you submit it again"
+            )
+        else:
+            return
+        error.add_note(text)
+        if self._awaited:  # who waits with a deadline may never look at this exception
+            LOG.warning("interrupted (%s): %s", type(error).__name__, text)
 
 
 def _perform(step: Step, this: _Run) -> object:
@@ -209,9 +264,12 @@ async def _aperform(step: Step, this: _Run) -> object:
     return _perform_at_once(step, this)
 
 
-def _perform_at_once(step: Now | ReadClocks | Notify | Record, this: _Run) -> object:
+def _perform_at_once(step: Now | ReadClocks | Notify | Observe | Record, this: _Run) -> object:
     if isinstance(step, Record):
         return this.record(step)
+    if isinstance(step, Observe):
+        this.observe(step.event)
+        return None
     if isinstance(step, ReadClocks):
         read = getattr(this.wire.clock, "moment", None)  # a clock of a caller's may have one face
         return None if read is None else read()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ..ledger.store import LedgerStore
     from .fast import FastConnections
+    from .hooks import Hook
 
 
 CONNECTIONS: Final = 16
@@ -100,6 +101,7 @@ class Wire:
     """An httpx transport instead of the network, such as the simulator's, for both drivers."""
     clock: Clock = field(factory=RealClock)
     listener: Callable[[Any], None] | None = None
+    hooks: tuple[Hook, ...] = ()
     ledger: LedgerStore | None = None
     observer: Callable[[Literal["before", "after"], Step], None] | None = None
     """Called before and after each step of each flow. Tests end the process there."""

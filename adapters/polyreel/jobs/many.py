@@ -30,6 +30,7 @@ from .waiting import (
     age_of,
     ended,
     is_complete,
+    observe_end,
     still_running,
     timetable,
     unclear,
@@ -184,6 +185,7 @@ class ManyJobs:
         for pending, job in [(self._pending.get((job.vendor, job.id)), job) for job in news.ended]:
             if pending is not None and is_complete(job):
                 yield Notify(job)
+                yield from observe_end(job)
                 ends.append(self._completed(pending, job))
             elif pending is not None:  # only the vendor can give its outputs
                 pending.alone = True
@@ -250,6 +252,7 @@ class ManyJobs:
         over = pending.patience.final(job)
         if over is None:
             return self._ask_later(pending, seconds)
+        yield from observe_end(over)
         try:
             return [self._completed(pending, (yield from keep(over)))]
         except LedgerError as error:

@@ -22,7 +22,19 @@ from ..errors import (
     TransportError,
     VendorError,
 )
-from ..flows import Fetch, Flow, NextEvent, Notify, Reply, Saved, Sleep, now, retry_after, send
+from ..flows import (
+    Fetch,
+    Flow,
+    NextEvent,
+    Notify,
+    Observe,
+    Reply,
+    Saved,
+    Sleep,
+    now,
+    retry_after,
+    send,
+)
 from ..ledger.events import intend, keep, settle
 from ..ledger.records import State, Submission
 from ..ledger.states import NO_OUTPUT, about
@@ -31,6 +43,7 @@ from ..providers.base.answers import is_task_id
 from ..providers.base.facts import Facts
 from ..providers.base.refusals import Refusal
 from ..providers.base.registry import get_provider
+from .observed import SubmitBegan, SubmitEnded
 from .waiting import get, wait
 
 if TYPE_CHECKING:
@@ -127,19 +140,24 @@ def _pause(error: SubmitError, attempt: int) -> float | None:
 
 def _paid(submission: Submission, entry: str | None) -> Flow[Job]:
     """Make one attempt; its outcome is written down before anything else happens."""
+    vendor = submission.vendor
+    yield Observe(SubmitBegan(vendor, submission.model, submission.workflow, submission.simulated))
     try:
         job = yield from _attempt(submission)
     except PolyreelError as error:
         error.ledger_id = entry
         yield from _settle_failure(entry, error)
+        yield Observe(SubmitEnded(vendor, error=error))
         raise
     if entry is not None:
         job = job.model_copy(update={"ledger_id": entry})
     try:
         yield from settle(entry, "accepted", job=job)
     except LedgerError as error:
+        yield Observe(SubmitEnded(vendor, job))
         text = f"{job.vendor} accepted the job as {job.id}, so keep this id: {error}"
         raise LedgerError(text, vendor=job.vendor, job=job, ledger_id=entry, billed="yes") from None
+    yield Observe(SubmitEnded(vendor, job))
     return job
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 from attrs import define
 
 from ..errors import StillRunningError, TaskNotFoundError, UnknownStatusError, VendorError
-from ..flows import Flow, NextEvent, Notify, Reply, Sleep, now, until
+from ..flows import Flow, NextEvent, Notify, Observe, Reply, Sleep, now, until
 from ..ledger.events import News, keep, past, read_news_of
 from ..ledger.states import about, advance, without_output
 from ..providers.base.answers import first
 from ..providers.base.facts import FINAL, Facts
 from ..providers.base.registry import get_provider
+from .observed import JobEnded
 from .timetable import Timetable, learned
 
 if TYPE_CHECKING:
@@ -44,6 +45,19 @@ def get(job: Job, base_url: str | None = None) -> Flow[Job]:
     return (yield from _advanced(job, (yield from get_provider(job.vendor).get(job.id, base_url))))
 
 
+def look(job: Job, base_url: str | None = None) -> Flow[Job]:
+    """The same for a caller who looks by himself: hooks are told where the job has ended."""
+    after = yield from get(job, base_url)
+    if after.status in FINAL and job.status not in FINAL:
+        yield from observe_end(after)
+    return after
+
+
+def observe_end(job: Job) -> Flow[None]:
+    """Tell hooks that a job has ended."""
+    yield Observe(JobEnded(job, age_of(job, (yield from now()))))
+
+
 def _advanced(job: Job, facts: Facts) -> Flow[Job]:
     """The job after an answer or an event, written down where that matters."""
     seconds = yield from now()
@@ -61,6 +75,13 @@ def wait(
     `stream` says that the job's submit has opened an event stream. The stream is read first, and
     the vendor is not asked as long as the stream gives news.
     """
+    over = yield from _wait(job, timeout, base_url, stream=stream)
+    if job.status not in FINAL:
+        yield from observe_end(over)
+    return over
+
+
+def _wait(job: Job, timeout: float, base_url: str | None, *, stream: bool) -> Flow[Job]:
     patience = Patience()
     if (over := patience.final(job)) is not None:
         return over

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Error = TypeVar("Error", bound=PolyreelError)
 LOG: Final = logging.getLogger("polyreel")
+ALMOST: Final = 0.99
+"""The most progress of a job that has not succeeded. Vendors say 100 % before there is a file."""
 
 
 def started(
@@ -76,7 +78,7 @@ def newer(known: Job, reported: Job) -> Job:
     replace old ones, and the paths of saved files are kept.
     """
     if known.status not in FINAL:
-        return reported
+        return _without_fall(known, reported)
     if (
         reported.status != known.status
         or not reported.outputs
@@ -89,6 +91,14 @@ def newer(known: Job, reported: Job) -> Job:
     ]
     found = {"raw": reported.raw} if not known.outputs else {}
     return known.model_copy(update={"outputs": outputs, "error": None, **found})
+
+
+def _without_fall(known: Job, reported: Job) -> Job:
+    """The reported job with the progress of before, where it reports less or none."""
+    least = known.progress or 0.0
+    if least <= (reported.progress or 0.0):
+        return reported
+    return reported.model_copy(update={"progress": least})
 
 
 def _says_more(known: Sequence[Output], reported: Sequence[Output]) -> bool:
@@ -134,11 +144,18 @@ def is_saved(job: Job) -> bool:
     return bool(job.outputs) and all(output.path for output in job.outputs or ())
 
 
+def _progress(facts: Facts) -> float | None:
+    """How far a job is: 1.0 only where it has succeeded, whatever the vendor says before."""
+    if facts.status == "succeeded":
+        return 1.0
+    return None if facts.progress is None else min(facts.progress, ALMOST)
+
+
 def _state(facts: Facts, provider: Provider, seconds: float) -> JsonObject:
     """The members of a job that change, without those that the reply did not give."""
     state: JsonObject = {
         "status": facts.status,
-        "progress": 1.0 if facts.status == "succeeded" else facts.progress,
+        "progress": _progress(facts),
         "estimated_seconds": facts.estimated_seconds,
         "usage": facts.usage,
         "raw": facts.raw,

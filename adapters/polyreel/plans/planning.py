@@ -41,7 +41,7 @@ They count where the caller left a field unset and the route can express it.
 
 
 # Without slots: they double the time that a frozen class takes to fill.
-@frozen(eq=False, slots=False)
+@frozen(slots=False)
 class Plan:
     """What would be sent to one vendor. `submit` sends `content` (or `parts`) and nothing else.
 

@@ -26,7 +26,7 @@ _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
 # Without slots: they double the time that a frozen class takes to fill.
-@frozen(eq=False, slots=False)
+@frozen(slots=False)
 class CheckedRequest:
     """A shared request after its one check: plain values, no unset fields, of one kind.
 

@@ -47,7 +47,7 @@ class Alternative:
     losses: tuple[str, ...]
 
 
-@frozen(eq=False)
+@frozen
 class Translation:
     """A native body, written for another vendor. It may be refused: see its `violations`."""
 

@@ -16,7 +16,7 @@ from typing import Final
 from attrs import field, frozen
 
 from ..depth import json_is_deep
-from ..errors import UnknownNameError
+from ..errors import Portable, UnknownNameError
 from ..flows import Answer
 from ..places import JsonObject
 from .calling import CallbackTarget, call
@@ -39,7 +39,7 @@ END_OF_TIME: Final = 4_102_444_800.0
 """2100-01-01 in seconds since 1970: the vendors can write every time before it."""
 
 
-class ControlError(Exception):
+class ControlError(Portable, Exception):
     """A request of the control API is refused."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from attrs import frozen
 
+from ..errors import Portable
 from .engine import Simulator
 
 MAX_LATENCY: Final = 600.0
@@ -15,7 +16,7 @@ Span = tuple[float, float]
 _SPAN: Final = re.compile(r"([0-9]*\.?[0-9]+)(?:-([0-9]*\.?[0-9]+))?")
 
 
-class SettingError(ValueError):
+class SettingError(Portable, ValueError):
     """A setting of a user cannot be used. `field` is its name; empty for all of them."""
 
     def __init__(self, field: str, message: str) -> None:

@@ -6,8 +6,9 @@ so that a program which uses one vendor does not wait for the others.
 
 from __future__ import annotations
 
+import copyreg
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from ... import providers as folder
 from ...errors import UnknownNameError
 from .provider import Provider
+from .routes import Route
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -54,6 +56,7 @@ class _Vendors(Mapping[str, Provider]):
         module = import_module(f"{folder.__name__}.{self._own[vendor]}")
         provider: Provider = module.PROVIDER.load()
         assert provider.id == vendor, f"{module.__name__} is named unlike its vendor, {provider.id}"
+        _pickle_by_id(provider)
         return self._loaded.setdefault(vendor, provider)  # another thread may have been faster
 
     @cached_property
@@ -73,7 +76,7 @@ class _Vendors(Mapping[str, Provider]):
                 self.broken[entry.name] = type(error).__name__
                 continue
             if name not in self._own:
-                found.setdefault(name, provider)
+                _pickle_by_id(found.setdefault(name, provider))
         return found
 
     @cached_property
@@ -87,6 +90,26 @@ class _Vendors(Mapping[str, Provider]):
 
     def __len__(self) -> int:
         return len(self._own) + len(self._others)
+
+
+def _pickle_by_id(provider: Provider) -> None:
+    """Have a vendor pickled and copied as its id, and its routes as numbers: they are code.
+
+    So each process has one object of each.
+    """
+    copyreg.pickle(type(provider), lambda one: (get_provider, (one.id,)))
+    copyreg.pickle(Route, _route_as_number)
+
+
+def _route_as_number(route: Route) -> tuple[Callable[[str, int], Route], tuple[str, int]]:
+    provider = next((one for one in all_providers().values() if route in one.routes), None)
+    if provider is None:
+        raise TypeError(f"no installed vendor has the route {route.model} {route.workflow}")
+    return _route, (provider.id, provider.routes.index(route))
+
+
+def _route(vendor: str, number: int) -> Route:
+    return get_provider(vendor).routes[number]
 
 
 def _touch(provider: Provider) -> None:

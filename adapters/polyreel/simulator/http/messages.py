@@ -13,6 +13,7 @@ from typing import Final
 import h11
 from attrs import evolve, frozen
 
+from ...errors import Portable
 from ...flows import Answer, Ending, Pace, Piece
 
 REASONS: Final = {int(status): status.phrase.encode() for status in HTTPStatus}
@@ -47,7 +48,7 @@ def plain(status: int, message: str, headers: Mapping[str, str] | None = None) -
     return Answer(status, all_headers, json.dumps({"message": message}).encode())
 
 
-class BadRequestError(Exception):
+class BadRequestError(Portable, Exception):
     """A request that is refused before a handler gets it."""
 
     def __init__(self, status: int, message: str) -> None:

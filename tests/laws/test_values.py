@@ -1,0 +1,192 @@
+"""Errors and values survive pickle, copy and deepcopy: found by walking the package."""
+
+import copy
+import inspect
+import pickle
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+from typing import Any
+
+import attrs
+import polyreel
+import pytest
+from polyreel import Client, Ledger
+from polyreel.flows import Reply
+from polyreel.providers.base.routes import Route
+from pydantic import BaseModel
+
+WAYS: tuple[Callable[[Any], Any], ...] = (
+    copy.copy,
+    copy.deepcopy,
+    lambda value: pickle.loads(pickle.dumps(value)),
+)
+VENDOR = next(iter(polyreel.all_providers()))
+NO_VALUES = {"AsyncClient", "Client", "Ledger", "OpenTelemetryHook", "Simulator"}
+"""Public classes that hold connections, files or threads."""
+
+
+@cache
+def classes() -> list[type]:
+    """Every class of the package, private ones too."""
+    names = [found.name for found in walk_packages(polyreel.__path__, "polyreel.")]
+    modules = [import_module(name) for name in names if not name.endswith("__main__")]
+    found = {
+        thing
+        for module in modules
+        for thing in vars(module).values()
+        if isinstance(thing, type) and thing.__module__ == module.__name__
+    }
+    return sorted(found, key=lambda kind: (kind.__module__, kind.__qualname__))
+
+
+def errors() -> list[type[BaseException]]:
+    return [kind for kind in classes() if issubclass(kind, BaseException)]
+
+
+@cache
+def plan() -> polyreel.Plan:
+    return polyreel.plan({"prompt": "a cat", "duration": 3}, VENDOR)
+
+
+@cache
+def job() -> polyreel.Job:
+    return Client().submit(plan())
+
+
+SAMPLES: dict[str, Any] = {
+    "str": "some text",
+    "int": 7,
+    "float": 1.5,
+    "bool": True,
+    "Plan": plan,
+    "Job": job,
+    "Billed": "maybe",
+    "Sequence": ["one", "two"],
+    "Iterable": ["one", "two"],
+    "tuple": ("one", "two"),
+    "Mapping": {"one": 1},
+    "dict": {"one": 1},
+    "Reply": Reply(500, {"x": "y"}, b"text"),
+}
+
+
+def sample(parameter: inspect.Parameter) -> Any:
+    """A value for a parameter, by the first word of its annotation."""
+    if parameter.annotation == "Sequence[Violation]":
+        return polyreel.plan({"prompt": "a cat", "duration": 3000}, VENDOR).violations
+    word = str(parameter.annotation).partition("[")[0].partition(" |")[0]
+    if word not in SAMPLES:
+        return f"a {word}"
+    return SAMPLES[word]() if callable(SAMPLES[word]) else SAMPLES[word]
+
+
+def made(kind: type[BaseException]) -> BaseException:
+    """An error with a value for each parameter, a note, and a fact that was added later."""
+    if kind.__init__ in {Exception.__init__, BaseException.__init__, ValueError.__init__}:
+        error = kind("some text")
+    else:
+        args, named = [], {}
+        parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+        for one in parameters:
+            if one.kind is one.KEYWORD_ONLY:
+                named[one.name] = sample(one)
+            elif one.kind is one.POSITIONAL_OR_KEYWORD:
+                args.append(sample(one))
+            elif one.kind is one.VAR_POSITIONAL:
+                args.append("some text")
+        error = kind(*args, **named)
+    for name, value in vars(error).items():
+        if value is None:  # set by nobody yet, such as `job`
+            setattr(error, name, job() if name == "job" else "a fact")
+    error.add_note("a note")
+    return error
+
+
+@pytest.mark.parametrize("kind", errors(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("way", WAYS, ids=["copy", "deepcopy", "pickle"])
+def test_every_error_survives(kind: type[BaseException], way: Callable[[Any], Any]) -> None:
+    """With its class, message, arguments, notes, and all that it knows."""
+    error = made(kind)
+    again = way(error)
+    assert type(again) is kind
+    assert (str(again), repr(again), again.args) == (str(error), repr(error), error.args)
+    assert vars(again) == vars(error)
+
+
+def values_of_a_life(folder: Path) -> Iterator[Any]:
+    """What the public calls give in the life of a job."""
+    yield polyreel.VideoRequest(prompt="a cat", shots=[polyreel.Shot(prompt="a", duration=3)])
+    yield polyreel.ImageRequest(prompt="a cat")
+    yield plan()
+    yield polyreel.plan({"prompt": "a cat", "duration": 3000}, VENDOR)
+    for source in polyreel.all_providers():
+        for target in polyreel.all_providers():
+            shared = polyreel.plan({"model": "kling-o3", "prompt": "a cat"}, source)
+            yield polyreel.translate(shared.body, source, target, source_model="kling-o3")
+    with Ledger(folder / "jobs.sqlite3") as ledger, Client(ledger=ledger) as client:
+        sent = client.submit(plan(), reference="one", output=folder)
+        yield sent
+        yield client.wait(sent)
+        yield client.download(client.wait(sent), folder)
+        yield from client.as_completed([sent])
+        yield from client.jobs()
+        assert client.simulator is not None
+        client.simulator.inject("lost-reset", VENDOR)
+        with pytest.raises(polyreel.AmbiguousError):
+            client.submit(plan())
+        yield from client.reconcile()
+
+
+def parts(value: Any, seen: dict[int, Any]) -> Iterator[Any]:
+    """Every value object within a value."""
+    if id(value) in seen:
+        return
+    seen[id(value)] = value
+    if isinstance(value, list | tuple | set | frozenset):
+        for one in value:
+            yield from parts(one, seen)
+    elif isinstance(value, dict):
+        yield from parts(list(value.values()), seen)
+    elif isinstance(value, Route):
+        yield value  # its rows are code, not values
+    elif attrs.has(type(value)):
+        yield value
+        for one in attrs.fields(type(value)):
+            yield from parts(getattr(value, one.name), seen)
+    elif isinstance(value, BaseModel):
+        yield value
+        yield from parts(list(vars(value).values()), seen)
+
+
+def test_every_value_of_a_life_survives(tmp_path: Path) -> None:
+    """Whatever the public calls give is the same after pickle, copy and deepcopy."""
+    seen: dict[int, Any] = {}
+    found = set()
+    for value in values_of_a_life(tmp_path):
+        for part in parts(value, seen):
+            found.add(type(part))
+            for way in WAYS:
+                assert way(part) == part, type(part)
+    public = {getattr(polyreel, name) for name in polyreel.__all__ if name not in NO_VALUES}
+    classes_of_values = {
+        kind for kind in public if isinstance(kind, type) and not issubclass(kind, BaseException)
+    }
+    assert classes_of_values <= found
+
+
+def test_a_plan_computes_the_same_afterwards() -> None:
+    """What a plan works out later is the same too: its bytes, verdicts, price and vendor."""
+    before = polyreel.plan({"prompt": "a cat"}, VENDOR)
+    for way in WAYS:
+        after = way(before)
+        assert (after.content, after.verdicts, after.cost) == (
+            before.content,
+            before.verdicts,
+            before.cost,
+        )
+        assert after.provider is before.provider
+        assert after.route is before.route
+        assert Client().submit(after).status == "queued"
