@@ -22,7 +22,7 @@ CLIP = ("generate", "a cat", "--duration", "3", "--resolution", "720p", "--no-au
 UNFINDABLE = next(
     vendor for vendor, one in all_providers().items() if type(one).recent is Provider.recent
 )
-MOVABLE = next(vendor for vendor, one in all_providers().items() if one.base_url_variable)
+MOVABLE = VENDORS[0]
 
 
 def entry_of(found: Outcome) -> str:
@@ -90,7 +90,7 @@ def test_a_lost_answer_and_the_way_out(vendor: str, tmp_path: Path) -> None:
 def test_a_live_job_is_resumed_live(tmp_path: Path) -> None:
     """The commands act on simulated jobs unless --live is given; a key is shown nowhere."""
     with server.running(Simulator(clock=RunningClock(1000))) as url:
-        env = {all_providers()[MOVABLE].base_url_variable or "": url + server.mounts()[MOVABLE]}
+        env = {all_providers()[MOVABLE].base_url_variable: url + server.mounts()[MOVABLE]}
         live = (*CLIP, "--live", "--yes", "--vendor", MOVABLE, "--timeout", "0", "--json")
         waiting = process(*live, cwd=tmp_path, env=env)
         name = entry_of(waiting)
@@ -110,7 +110,7 @@ def test_a_lost_answer_of_a_live_job_names_a_live_command(tmp_path: Path) -> Non
     simulator = Simulator(clock=RunningClock(1000))
     simulator.inject("lost-close", MOVABLE)
     with server.running(simulator) as url:
-        env = {all_providers()[MOVABLE].base_url_variable or "": url + server.mounts()[MOVABLE]}
+        env = {all_providers()[MOVABLE].base_url_variable: url + server.mounts()[MOVABLE]}
         lost = process(
             *CLIP, "--live", "--yes", "--vendor", MOVABLE, "--json", cwd=tmp_path, env=env
         )
@@ -127,7 +127,7 @@ def test_an_interrupted_command_loses_nothing(tmp_path: Path, number: signal.Sig
     """Ctrl-C exits 130, SIGTERM 143; both say what to type next, and that finishes the job."""
     with server.running(Simulator(clock=RunningClock(0.01))) as url:
         env = environment(
-            **{all_providers()[MOVABLE].base_url_variable or "": url + server.mounts()[MOVABLE]}
+            **{all_providers()[MOVABLE].base_url_variable: url + server.mounts()[MOVABLE]}
         )
         command = [sys.executable, "-m", "polyreel", *CLIP, "--live", "--yes", "--vendor", MOVABLE]
         running = subprocess.Popen(

@@ -225,11 +225,12 @@ def _moved(page: str, number: int, words: list[str]) -> Curl:
 
 
 def _vendor_of(address: str) -> str:
-    """The vendor that a page's URL belongs to; a page that leaves the host open is that of a route
-    with many hosts.
-    """
+    """The vendor that a page's URL belongs to; where it leaves the host open, by its path."""
     if address.startswith("{"):
-        return next(p.id for p in PROVIDERS if p.base_url_variable)
+        path = address.partition("}")[2].partition("?")[0]
+        return next(
+            p.id for p in PROVIDERS for o in p.contract.operations.values() if o.path == path
+        )
     host = urlsplit(address).hostname
     return next(
         p.id for p in PROVIDERS if host in {urlsplit(server).hostname for server in p.servers}
