@@ -27,6 +27,13 @@ for _name, _examples in EXAMPLES.items():
     )
 settings.load_profile(os.environ.get("POLYREEL_LAWS", "ci"))
 
+# What the machine says about its network is not what the tests are about.
+for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+    os.environ.pop(_name, None)
+    os.environ.pop(_name.lower(), None)
+for _name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "POLYREEL_NETWORK", "POLYREEL_USER_AGENT"):
+    os.environ.pop(_name, None)
+
 # httpx gives up after 5 seconds of silence, which on a slow machine says nothing of the server.
 for wait in ("connect", "read", "write", "pool"):
     setattr(inspect.signature(httpx.get).parameters["timeout"].default, wait, HANGS)

@@ -1,13 +1,16 @@
 """Downloads that break off are continued; those that cannot be are given up."""
 
+import gzip
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import Final
 
 import pytest
+from attrs import evolve
 from polyreel import drivers
 from polyreel.drivers import downloads
 from polyreel.errors import DownloadError
@@ -238,7 +241,9 @@ NO_FILMS: Final = {
     ),
     "json": Way(content=b'{"error": "expired"}'),
     "picture": Way(content=b"\x89PNG\r\n\x1a\n" + bytes(99)),
-    "compressed": Way(headers={"Content-Encoding": "gzip"}),
+    "compressed-not": Way(headers={"Content-Encoding": "gzip"}),
+    "brotli": Way(headers={"Content-Encoding": "br"}),
+    "bomb": Way(content=gzip.compress(film(1, 400_000)), headers={"Content-Encoding": "gzip"}),
     "said-to-be-too-large": Way(headers={"Content-Length": "300001"}),
     "too-large": Way(content=film(1, 300_001), headers={"Content-Length": ""}),
     "unasked-part": Way(status=206, headers={"Content-Range": f"bytes 0-{LAST}/{len(FILM)}"}),
@@ -258,6 +263,61 @@ def test_what_is_no_film_is_not_kept(
         fetch(kind, host, tmp_path)
     assert host.asked == [None]
     assert list(tmp_path.iterdir()) == []
+
+
+@every_kind
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_compressed_film_is_unpacked(
+    host: Host, encoding: str, kind: Kind, tmp_path: Path
+) -> None:
+    """Although none was asked for; one that breaks off is requested again, from its beginning."""
+    pack = {"gzip": gzip.compress, "deflate": zlib.compress}[encoding]
+    way = Way(content=pack(FILM), headers={"Content-Encoding": encoding})
+    host.play(evolve(way, stop=HALF), evolve(way, content=way.content[:HALF]), way)
+    fetch(kind, host, tmp_path)
+    whole(tmp_path)
+    assert host.asked == [None] * 3
+
+
+PAGES: Final = {
+    "error code: 1010": b"error code: 1010",
+    "Access denied Sorry, you have been blocked": (
+        b"<html><head><title>x</title></head><body><h1>Access denied</h1>\n<p>Sorry, you have "
+        b"been blocked</p></body></html>"
+    ),
+    "AccessDenied Request has expired": (
+        b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Request has expired"
+        b"</Message></Error>"
+    ),
+    "see https://files.example/x?...": b"see https://files.example/x?signature=0123456789abcdef",
+    "x" * 100 + "...": b"x" * 100_000,
+}
+
+
+@every_kind
+@pytest.mark.parametrize("words", PAGES)
+def test_a_refusal_is_told_with_its_words(
+    host: Host, words: str, kind: Kind, tmp_path: Path
+) -> None:
+    """Their beginning, on one line, without markup and without what signs a link."""
+    for content, headers in (
+        (PAGES[words], {}),
+        (gzip.compress(PAGES[words]), {"Content-Encoding": "gzip"}),
+    ):
+        host.play(Way(status=403, content=content, headers=headers))
+        with pytest.raises(DownloadError) as caught:
+            fetch(kind, host, tmp_path)
+        text = f"the download failed: HTTP 403 instead of the file: {words}"
+        assert (str(caught.value), caught.value.status) == (text, 403)
+
+
+@every_kind
+def test_a_refusal_that_breaks_off_is_still_one(host: Host, kind: Kind, tmp_path: Path) -> None:
+    """Its status is known; its words are only words."""
+    host.play(Way(status=403, content=b"no robots, please" * 9, stop=9))
+    with pytest.raises(DownloadError, match="HTTP 403 instead of the file: no robots"):
+        fetch(kind, host, tmp_path)
+    assert len(host.asked) == 1
 
 
 CUTS: Final = (5, 15, 16, 24, 31, HALF, LAST)

@@ -1,6 +1,7 @@
 """Paid calls over real sockets: every way a call can end, and what it proves about the bill."""
 
 import gzip
+import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -121,8 +122,10 @@ UNCLEAR: dict[str, Answer] = {
     "id-null": http(200, b'{"id": null, "task_id": null, "data": null}'),
     "id-empty": http(200, b'{"id": "", "task_id": "", "data": {"task_id": ""}}'),
     "id-number": http(200, b'{"id": 1, "task_id": 1, "data": {"task_id": 1}}'),
-    "gzip": http(200, gzip.compress(b'{"id": "task-1"}'), {"Content-Encoding": "gzip"}),
-    "gzip-refusal": http(400, gzip.compress(REFUSAL), {"Content-Encoding": "gzip"}),
+    "gzip-cut": http(200, gzip.compress(b'{"id": "task-1"}')[:-9], {"Content-Encoding": "gzip"}),
+    "gzip-not": http(200, b'{"id": "task-1"}', {"Content-Encoding": "gzip"}),
+    "gzip-bomb": http(200, gzip.compress(bytes(20_000_000)), {"Content-Encoding": "gzip"}),
+    "brotli": http(200, b'{"id": "task-1"}', {"Content-Encoding": "br"}),
     "ten-megabytes": http(200, b'{"id": "task-1", "x": "' + b"x" * 10_000_000 + b'"}'),
     **{
         f"redirect-{status}": http(status, b"", {"Location": "/v2/elsewhere"})
@@ -316,3 +319,18 @@ def test_the_paid_call_is_the_plan(
     assert request.headers["authorization"] == f"Bearer {CANARIES[vendor]}"
     assert request.headers["accept-encoding"] == "identity"
     assert str(request.headers).count(CANARIES[vendor]) == 1
+
+
+@every_kind
+@every_vendor
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_compressed_answer_is_read(
+    clients: Clients, server: FaultServer, encoding: str, vendor: str, kind: Kind
+) -> None:
+    """Although none was asked for: some gateways compress whatever they hand on."""
+    pack = {"gzip": gzip.compress, "deflate": zlib.compress}[encoding]
+    headers, made = {"Content-Encoding": encoding}, any_plan(clients, vendor)
+    server.play(http(200, pack(accepted(vendor, made)), headers))
+    assert clients.do(kind, "submit", made).vendor == vendor
+    server.play(http(400, pack(REFUSAL), headers))
+    assert isinstance(failure(clients, kind, made), (RejectedError, AmbiguousError))

@@ -10,6 +10,8 @@ KNOWN: Final = {"gzip": 47, "x-gzip": 47, "deflate": 15}
 """The encodings that are read, with zlib's window bits."""
 RAW: Final = -15
 """The window bits for deflate without zlib's head, as some servers send it."""
+HEAD_BYTES: Final = 2
+"""The length of zlib's head."""
 PIECE: Final = 65_536
 """Bytes that are made at once, so that a few compressed bytes never fill the memory."""
 
@@ -27,7 +29,8 @@ class Decoder:
             raise ValueError(
                 "a compressed answer, which was not asked for, in an encoding that is not read"
             )
-        self._raw_is_possible = name == "deflate"
+        self._head: bytes | None = b"" if name == "deflate" else None
+        """The first bytes, until they show which of its two forms deflate has."""
         self._decoder = zlib.decompressobj(KNOWN[name])
         self._left = limit
         self._begun = False
@@ -45,14 +48,19 @@ class Decoder:
             yield decoded
 
     def _next(self, piece: bytes) -> bytes:
-        begun, self._begun = self._begun, self._begun or bool(piece)
+        self._begun = self._begun or bool(piece)
+        if self._head is not None:
+            piece = self._head + piece
+            if len(piece) < HEAD_BYTES:
+                self._head = piece
+                return b""
+            if piece[0] & 15 != zlib.DEFLATED or int.from_bytes(piece[:HEAD_BYTES]) % 31:
+                self._decoder = zlib.decompressobj(RAW)
+            self._head = None
         try:
             return self._decoder.decompress(piece, PIECE)
         except zlib.error:
-            if begun or not self._raw_is_possible:
-                raise ValueError("a compressed answer that cannot be read") from None
-        self._decoder = zlib.decompressobj(RAW)
-        return self._next(piece)
+            raise ValueError("a compressed answer that cannot be read") from None
 
     @property
     def is_whole(self) -> bool:

@@ -305,7 +305,7 @@ class Download:
             self._refusal = ErrorPage(response)
         try:
             encoding = response.headers.get("content-encoding")
-            self._decoder = decoder_for(encoding, MAX_FILE_BYTES if wanted else REFUSAL_BYTES)
+            self._decoder = decoder_for(encoding, MAX_FILE_BYTES)
         except ValueError as error:
             if not wanted:
                 return False

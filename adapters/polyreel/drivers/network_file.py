@@ -58,6 +58,8 @@ def read_network(file: Path) -> Network:
         if len(content) > MAX_BYTES or toml_is_deep(text):
             raise RequestError([f"{file}: it is too large, or nested too deeply"])
         settings = NetworkSettings.model_validate(tomllib.loads(text))
+    except RequestError:
+        raise
     except OSError as error:
         raise RequestError([f"{file}: {error.strerror or error}"]) from None
     except ValidationError as error:
