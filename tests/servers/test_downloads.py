@@ -3,7 +3,6 @@
 import gzip
 import threading
 import time
-import zlib
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
@@ -14,7 +13,7 @@ from attrs import evolve
 from polyreel import drivers
 from polyreel.drivers import downloads
 from polyreel.errors import DownloadError
-from support.faults import Hasty, Kind, every_kind
+from support.faults import PACKED, Hasty, Kind, every_kind
 from support.hosts import (
     FILM,
     HALF,
@@ -266,14 +265,14 @@ def test_what_is_no_film_is_not_kept(
 
 
 @every_kind
-@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@pytest.mark.parametrize("encoding", PACKED)
 def test_a_compressed_film_is_unpacked(
     host: Host, encoding: str, kind: Kind, tmp_path: Path
 ) -> None:
     """Although none was asked for; one that breaks off is requested again, from its beginning."""
-    pack = {"gzip": gzip.compress, "deflate": zlib.compress}[encoding]
-    way = Way(content=pack(FILM), headers={"Content-Encoding": encoding})
-    host.play(evolve(way, stop=HALF), evolve(way, content=way.content[:HALF]), way)
+    packed = PACKED[encoding](FILM)
+    way = Way(content=packed, headers={"Content-Encoding": encoding})
+    host.play(evolve(way, stop=HALF), evolve(way, content=packed[:HALF]), way)
     fetch(kind, host, tmp_path)
     whole(tmp_path)
     assert host.asked == [None] * 3

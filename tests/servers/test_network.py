@@ -195,14 +195,14 @@ def test_files_that_are_no_certificates_are_refused_at_once(tmp_path: Path) -> N
     """Before anything is written down or sent."""
     (tmp_path / "x.pem").write_text("no certificate")
     keys = {VENDORS[0]: CANARIES[VENDORS[0]]}
-    for options in (
-        {"ca": tmp_path / "x.pem"},
-        {"ca": tmp_path / "missing.pem"},
-        {"client_certificate": tmp_path / "x.pem"},
+    for network in (
+        Network(ca=tmp_path / "x.pem"),
+        Network(ca=tmp_path / "missing.pem"),
+        Network(client_certificate=tmp_path / "x.pem"),
     ):
         with (
             pytest.raises(RequestError, match="certificate"),
-            Client(keys=keys, network=Network(**options)) as client,
+            Client(keys=keys, network=network) as client,
         ):
             client.submit(client.plan({"prompt": "a cat"}))
 

@@ -5,11 +5,13 @@ reached it.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
 import struct
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -103,6 +105,13 @@ def accepted(vendor: str, made: Plan, status: str = "queued") -> bytes:
     contract = made.provider.contract
     replies = contract.replies(made.provider.operation(made.route))
     return next(encoded(body) for code, _, name, body in replies if code < 300 and name == status)
+
+
+PACKED: Final[Mapping[str, Callable[[bytes], bytes]]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+}
+"""The compressions that an answer may have, by the word of Content-Encoding."""
 
 
 def encoded(body: Any) -> bytes:

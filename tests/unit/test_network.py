@@ -13,6 +13,7 @@ from polyreel.drivers.decoding import decoder_for
 from polyreel.drivers.network_file import read_network
 from polyreel.errors import RequestError
 from polyreel.providers.base.registry import all_providers
+from support.faults import PACKED
 
 VENDORS = list(all_providers())
 every_vendor = pytest.mark.parametrize("vendor", VENDORS)
@@ -208,7 +209,7 @@ def raw_deflate(content: bytes) -> bytes:
     return made.compress(content) + made.flush()
 
 
-ENCODINGS = {"gzip": gzip.compress, "X-GZip": gzip.compress, "deflate": zlib.compress}
+ENCODINGS = {**PACKED, "X-GZip": PACKED["gzip"]}
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000, 10**6])
@@ -247,8 +248,8 @@ def test_what_cannot_be_decoded_is_told() -> None:
     for encoding in ("br", "zstd", "gzip, gzip", "compress"):
         with pytest.raises(ValueError, match="not asked for"):
             decoder_for(encoding, 1)
-    for encoding in (None, "", "identity", "Identity, "):
-        assert decoder_for(encoding, 1) is None
+    for nothing in (None, "", "identity", "Identity, "):
+        assert decoder_for(nothing, 1) is None
     decoder = decoder_for("deflate", 100)
     assert decoder is not None
     with pytest.raises(ValueError, match="cannot be read"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import ClassVar, Final
+from types import ModuleType
+from typing import ClassVar, Final, TypeVar
 
 import httpx
 from attrs import frozen
@@ -21,6 +23,7 @@ SENT_EVENTS: Final = (
 )
 """The events of httpcore's trace which say that a request has been sent."""
 CONTENT_LENGTH: Final = b"content-length"
+T = TypeVar("T")
 
 
 @frozen
@@ -39,7 +42,7 @@ class SimulatedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     `base_urls` are more addresses of vendors, by vendor id, each with or without a path: they stand
     for the documented base URLs. The `trace` extension of a request gets the events that httpcore
     would send, before the vendor gets the request. Answers that do not arrive become the exceptions
-    that httpx raises over a real connection.
+    that httpx raises over a real connection. Clients of httpx2 get that library's classes.
     """
 
     traces: ClassVar[bool] = True
@@ -85,7 +88,7 @@ class SimulatedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         """The vendor and the target of a request; ConnectError where no vendor accepts it."""
         vendor, target = self._target(request)
         if not self.simulator.connect(vendor, request.method, target):
-            raise httpx.ConnectError("[Errno 111] Connection refused", request=request)
+            raise _library(request).ConnectError("[Errno 111] Connection refused", request=request)
         return vendor, target
 
     def _answer(
@@ -96,10 +99,8 @@ class SimulatedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             vendor, request.method, target, headers, content, connected=True
         )
         if answer.pieces:
-            stream = _TimedBody(answer, request)
-            return httpx.Response(
-                answer.status, headers=answer.headers, stream=stream, request=request
-            )
+            stream = _body(_TimedBody, request)(answer, request)
+            return _respond(request, answer.status, headers=answer.headers, stream=stream)
         if answer.ending in {"silence", "drip"}:
             self._pass_time(request)
         if answer.ending in FAILURES:
@@ -127,7 +128,7 @@ class SimulatedTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         if at_origin:
             return at_origin[0].vendor, f"/{raw}"  # no path of the vendor's
         message = f"the simulator knows no vendor at {request.url.host}"
-        raise httpx.ConnectError(message, request=request)
+        raise _library(request).ConnectError(message, request=request)
 
 
 def _base_address(vendor: str, url: str, documented_url: str) -> _BaseAddress:
@@ -141,21 +142,27 @@ def _origin(url: httpx.URL) -> str:
 
 # -- answers that do not arrive whole --------------------------------------------------------------
 
-FAILURES: Final[Mapping[Ending, tuple[Callable[..., httpx.TransportError], str]]] = {
-    "reset": (httpx.ReadError, "[Errno 104] Connection reset by peer"),
-    "close": (httpx.RemoteProtocolError, "Server disconnected without sending a response."),
-    "silence": (httpx.ReadTimeout, "The read operation timed out"),
-    "drip": (httpx.ReadTimeout, "The read operation timed out"),
+FAILURES: Final[Mapping[Ending, tuple[str, str]]] = {
+    "reset": ("ReadError", "[Errno 104] Connection reset by peer"),
+    "close": ("RemoteProtocolError", "Server disconnected without sending a response."),
+    "silence": ("ReadTimeout", "The read operation timed out"),
+    "drip": ("ReadTimeout", "The read operation timed out"),
 }
 """What httpx raises where no answer arrives."""
 
 
 def _failure(ending: Ending, request: httpx.Request) -> httpx.TransportError:
-    kind, message = FAILURES[ending]
-    return kind(message, request=request)
+    name, message = FAILURES[ending]
+    return _error(name, message, request)
 
 
-class _TimedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
+def _error(name: str, message: str, request: httpx.Request) -> httpx.TransportError:
+    """An exception of the library that the request is of."""
+    error: httpx.TransportError = getattr(_library(request), name)(message, request=request)
+    return error
+
+
+class _TimedBody:
     """A body whose pieces are given at their times, and that ends as its answer says."""
 
     def __init__(self, answer: Answer, request: httpx.Request) -> None:
@@ -187,7 +194,7 @@ class _TimedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
         if ending in {"silence", "drip"}:
             yield self._read_timeout(), b""
         if ending == "cut":
-            raise httpx.RemoteProtocolError("incomplete chunked read", request=self._request)
+            raise _error("RemoteProtocolError", "incomplete chunked read", self._request)
         if ending != "whole":
             raise _failure(ending, self._request)
 
@@ -197,7 +204,7 @@ class _TimedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
         return float("inf") if seconds is None else float(seconds)
 
 
-class _HalfBody(httpx.SyncByteStream, httpx.AsyncByteStream):
+class _HalfBody:
     """A body that breaks off halfway, before the announced length is reached."""
 
     def __init__(self, content: bytes, request: httpx.Request) -> None:
@@ -212,10 +219,10 @@ class _HalfBody(httpx.SyncByteStream, httpx.AsyncByteStream):
         yield self._half
         raise self._failure()
 
-    def _failure(self) -> httpx.RemoteProtocolError:
+    def _failure(self) -> httpx.TransportError:
         got = f"received {len(self._half)} bytes, expected {self._length}"
         text = f"peer closed connection without sending complete message body ({got})"
-        return httpx.RemoteProtocolError(text, request=self._request)
+        return _error("RemoteProtocolError", text, self._request)
 
 
 def _response(request: httpx.Request, answer: Answer) -> httpx.Response:
@@ -225,10 +232,34 @@ def _response(request: httpx.Request, answer: Answer) -> httpx.Response:
         for name, value in answer.headers.items()
     ]
     if answer.ending != "cut":
-        return httpx.Response(
-            answer.status, headers=headers, content=answer.content, request=request
-        )
+        return _respond(request, answer.status, headers=headers, content=answer.content)
     if not any(name == CONTENT_LENGTH for name, _ in headers):
         headers.append((CONTENT_LENGTH, str(len(answer.content)).encode()))
-    body = _HalfBody(answer.content, request)
-    return httpx.Response(answer.status, headers=headers, stream=body, request=request)
+    body = _body(_HalfBody, request)(answer.content, request)
+    return _respond(request, answer.status, headers=headers, stream=body)
+
+
+# -- the library of the client ---------------------------------------------------------------------
+
+
+_BODIES: Final[dict[tuple[type, str], type]] = {}
+
+
+def _library(request: httpx.Request) -> ModuleType:
+    """httpx, or httpx2, whose classes have the same names: the one that the request is of."""
+    return sys.modules[type(request).__module__.partition(".")[0]]
+
+
+def _respond(request: httpx.Request, status: int, **parts: object) -> httpx.Response:
+    made: httpx.Response = _library(request).Response(status, request=request, **parts)
+    return made
+
+
+def _body(kind: type[T], request: httpx.Request) -> type[T]:
+    """A class of bodies as one of the library's: clients take no other."""
+    library = _library(request)
+    known = (kind, library.__name__)
+    if known not in _BODIES:
+        bases = (kind, library.SyncByteStream, library.AsyncByteStream)
+        _BODIES[known] = type(kind.__name__, bases, {})
+    return _BODIES[known]
