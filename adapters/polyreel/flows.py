@@ -36,12 +36,27 @@ LAST_CALL: Final = 10.0
 
 @frozen
 class Part:
-    """One part of a multipart body: text, or a local file."""
+    """One part of a multipart body: text, or a file, at a path or as bytes."""
 
     name: str
     text: str | None = None
     path: Path | None = None
     content_type: str | None = None
+    content: bytes | None = field(default=None, repr=False)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file."""
+        return self.path is not None or self.content is not None
+
+    def digest(self) -> str:
+        """The SHA-256 of a file's bytes. OSError is raised where it cannot be read."""
+        import hashlib  # noqa: PLC0415
+
+        if self.path is None:
+            return hashlib.sha256(self.content or b"").hexdigest()
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @frozen

@@ -1,5 +1,6 @@
 """Local files: they get to the vendor, or are refused, and their names stay at home."""
 
+import base64
 import email
 import email.policy
 import errno
@@ -264,10 +265,26 @@ BAD_INPUTS: dict[str, tuple[str | Callable[[Path], Path], str]] = {
     "nul": ("a\x00b.png", "no such file: a?b.png"),
     "nul-user": ("~\x00/x.png", "not a file name: ~?/x.png"),
     "too-long": ("x" * 5000, "File name too long"),
-    "base64": ("iVBORw0KGgo" * 1000, "File name too long"),
+    "base64": (
+        "iVBORw0KGgo" * 1000,
+        "Base64 text of a file (image/png) that is not whole: it ends",
+    ),
+    "base64-other": (
+        base64.b64encode(b"GIF89a" * 1000).decode(),
+        "File name too long; if it is Base64, it is not that of a JPEG, PNG or WebP image",
+    ),
     "nobody": ("~nobody-by-this-name/x.png", "no such file"),
-    "data": ("data:image/png;base64,iVBORw0KGgo=", "no vendor documents data: URLs"),
-    "data-upper": ("DATA:image/png;base64,iVBORw0KGgo=", "no vendor documents data: URLs"),
+    "data": (
+        "data:image/png;base64,iVBORw0KGgo=",
+        "a data: URL of a file (image/png) that is not whole: it ends",
+    ),
+    "data-upper": (
+        "DATA:image/png;base64,iVBORw0KGgo=",
+        "a data: URL of a file (image/png) that is not whole: it ends",
+    ),
+    "data-empty": ("data:", "a data: URL without any content that can be read"),
+    "data-text": ("data:,hello%2C%20world", "a data: URL of 12 bytes, which are not a JPEG"),
+    "data-type": ("data:image/png;base64,R0lGODlh", "a data: URL of 6 bytes, which are not a"),
     "ftp": ("ftp://example.com/a.png", "ftp:// is not supported"),
     "file": ("file:///etc/passwd", "file:// is not supported"),
     "s3": ("s3://bucket/a.png", "s3:// is not supported"),

@@ -38,6 +38,7 @@ def json_lines(content: bytes) -> Iterator[Line]:
 
 def csv_lines(content: bytes) -> Iterator[Line]:
     """The row of each record; only the header's problems where it cannot be used."""
+    csv.field_size_limit(max(csv.field_size_limit(), len(content)))  # a cell can hold a picture
     try:
         lines = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
     except UnicodeDecodeError as error:

@@ -13,7 +13,8 @@ from ..depth import MAX_DEPTH, json_is_deep
 from ..errors import DownloadError, RequestError
 from ..places import JsonObject
 
-MAX_BYTES: Final = 8_000_000
+MAX_BYTES: Final = 200_000_000
+"""As many as a batch file may have: a request can hold its pictures."""
 REQUEST_DEPTH: Final = 600
 """Deeper than any request may be, so that the check of requests can name the field that is too
 deep.

@@ -110,6 +110,8 @@ def generate(
                 made, request, cheapest=cheapest, several=len(vendor or ()) > 1, options=options
             )
             prepare(output)
+            for plan in plans:
+                show.warn(plan)
             if fault and made.simulator:
                 made.simulator.inject(
                     fault, next(plan.vendor for plan in plans if not plan.refused)

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from ..environment import without_keys
 from ..errors import PolyreelError
+from ..mapping.media import abridged
 from ..money.amounts import Cost
 from ..money.charged import charged
+from ..places import Json
 from ..providers.base.answers import printable
 from ..providers.base.facts import FINAL
 from ..providers.base.registry import get_provider
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
     from polyreel_generated.shared import Job
     from rich.status import Status
 
+    from ..flows import Part
     from ..ledger.records import LedgerEntry
     from ..ledger.store import LedgerStore
+    from ..plans.attachments import Upload
     from ..plans.planning import Plan
     from ..plans.verdicts import Verdict, Violation
 
@@ -116,17 +120,24 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "cost": plan.cost.document(),
         "multipart": bool(plan.parts),
         "stream": plan.stream,
-        "uploads": [{"path": str(upload.path), "target": upload.target} for upload in plan.uploads],
+        "uploads": [upload_document(upload) for upload in plan.uploads],
         "verdicts": [verdict_document(verdict) for verdict in plan.verdicts],
         "violations": [violation_document(violation) for violation in plan.violations],
         "warnings": list(plan.warnings),
     }
 
 
+def upload_document(upload: Upload) -> dict[str, Any]:
+    """A file that is uploaded first, as data. One that was given in the request has no path."""
+    path = None if upload.path is None else str(upload.path)
+    return {"path": path, "content_type": upload.file.content_type, "target": upload.target}
+
+
 def verdict_document(verdict: Verdict) -> dict[str, Any]:
     """A verdict as data."""
     facts = {"source": verdict.source, "field": verdict.field, "target": verdict.target}
-    return {**facts, "verdict": verdict.verdict.value, "reason": verdict.reason}
+    why = {"reason": verdict.reason, "warning": verdict.warning}
+    return {**facts, "verdict": verdict.verdict.value, **why}
 
 
 def violation_document(violation: Violation) -> dict[str, Any]:
@@ -148,8 +159,14 @@ def plan_text(plan: Plan) -> None:
     else:
         line(f"{plan.vendor}: {plan.model} {plan.workflow}" + (", refused" if plan.refused else ""))
         line(f"{plan.method} {plan.url}")
-        line(json.dumps(plan.body, indent=2))
+        line(json.dumps(_abridged(plan.body), indent=2))
         line(f"cost: {plan.cost}")
+        for upload in plan.uploads:
+            what = f"{_file_text(upload.file)} for {upload.target}"
+            line(f"{what} will be uploaded, once per account while {plan.vendor} keeps it")
+        for part in plan.parts:
+            if part.is_file:
+                line(f"{_file_text(part)} for /{part.name} will be sent along with the request")
     verdict_table(plan.verdicts)
     warn(plan)
 
@@ -158,6 +175,19 @@ def warn(plan: Plan) -> None:
     """Note what may come out otherwise than it was meant."""
     for warning in plan.warnings:
         note(f"{plan.vendor}: warning: {warning}")
+
+
+def _file_text(file: Part) -> str:
+    return f"{file.path or 'the file in the request'} ({file.content_type})"
+
+
+def _abridged(value: Json) -> Json:
+    """A body for people: files that are given in the request are cut."""
+    if isinstance(value, dict):
+        return {name: _abridged(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_abridged(item) for item in value]
+    return abridged(value) if isinstance(value, str) else value
 
 
 def job_document(job: Job) -> dict[str, Any]:

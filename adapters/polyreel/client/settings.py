@@ -22,6 +22,7 @@ from ..keys import Secret
 from ..mapping.reports import Allowance
 from ..money.book import PriceBook
 from ..plans.planning import Plan, choose
+from ..plans.requests import CheckedRequest, check_request
 from ..providers.base.registry import all_providers, get_provider, ordered
 from .checks import check_number, check_reference, check_retries, check_seconds, checked_folder
 
@@ -186,7 +187,7 @@ class ClientSettings:
 
     def plan(
         self,
-        request: Request,
+        request: Request | CheckedRequest,
         vendor: str | None = None,
         *,
         allow: Mapping[str, Allowance] | None = None,
@@ -227,7 +228,8 @@ class ClientSettings:
         from ..jobs.routing import ranked
 
         names = [provider.id for provider in ordered(vendors or self.vendors)]
-        return ranked([self.plan(request, name, **options) for name in names], prefer)
+        checked = check_request(request)
+        return ranked([self.plan(checked, name, **options) for name in names], prefer)
 
     def _here(self, plan: Plan) -> Plan:
         """The plan for this client's base URL, where it was made for the vendor's documented one.

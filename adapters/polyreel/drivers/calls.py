@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from contextlib import AsyncExitStack, ExitStack, aclosing, closing
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -173,10 +174,11 @@ def _url(text: str) -> httpx.URL:
 
 
 def _file(part: Part, stack: Stack) -> tuple[str, IO[bytes], str | None] | tuple[None, str]:
-    if part.path is None:
+    if not part.is_file:
         return None, part.text or ""
     try:
-        file = stack.enter_context(part.path.open("rb"))
+        opened = io.BytesIO(part.content or b"") if part.path is None else part.path.open("rb")
+        file: IO[bytes] = stack.enter_context(opened)
     except OSError as error:
         raise TransportError(f"{part.path} cannot be read: {error.strerror}", sent=False) from None
     # The real name stays here: it is private, and could hold anything.

@@ -25,6 +25,7 @@ from ..flows import (
 )
 from ..jobs.observed import JobEnded, SubmitBegan, SubmitEnded
 from ..ledger.events import OWNING, sealed
+from ..ledger.uploads import UploadEvent
 from .calls import aexchange, exchange
 from .hooks import FlowEnded, accepted, call_ended, tell
 from .streams import AsyncStream, Stream, aopen_stream, open_stream
@@ -150,7 +151,11 @@ class _Run:
         a cancelled task could come after what it has to come before.
         """
         ledger = self.wire.ledger
+        if isinstance(step.event, UploadEvent):
+            step = evolve(step, event=self.wire.of_account(step.event))
         if ledger is None:
+            if isinstance(step.event, UploadEvent):
+                return self.wire.uploads.write(step.event, self, self.wire.clock.now())
             return None
         if self._owner is None and isinstance(step.event, OWNING):
             self._owner = ledger.new_owner()
@@ -210,6 +215,7 @@ class _Run:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.wire.uploads.release(self)
         if self._owner is not None and self.wire.ledger is not None:
             try:
                 self.wire.ledger.release(self._owner, sent=self._sent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -10,11 +11,12 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 
 from ..errors import KeyMissingError, MissingExtraError
 from ..flows import Fetch, Moment, Send, Sleep, Step
 from ..keys import Secret
+from ..ledger.uploads import RememberedUploads
 from ..network import Network, Proxy
 from .addresses import Resolver, look_up
 from .urls import USUAL, beginning
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ..ledger.store import LedgerStore
+    from ..ledger.uploads import UploadEvent
     from .fast import FastConnections
     from .hooks import Hook
 
@@ -114,6 +117,8 @@ class Wire:
     """The function that finds the addresses of the hosts that files come from."""
     network: Network = field(factory=Network, repr=False)
     """Proxies, certificates, own headers. The environment is not asked: that was done before."""
+    uploads: RememberedUploads = field(factory=RememberedUploads, init=False, repr=False)
+    """What was uploaded, where no ledger is kept."""
     _transports: dict[Route, httpx.BaseTransport] = field(factory=dict, init=False, repr=False)
     _async_transports: dict[Route, httpx.AsyncBaseTransport] = field(
         factory=dict, init=False, repr=False
@@ -240,6 +245,13 @@ class Wire:
         for secret in self.secrets(vendor):
             text = secret.redact_text(text)
         return text
+
+    def of_account(self, event: UploadEvent) -> UploadEvent:
+        """The event with the account that a vendor's files belong to: a hash of key and hosts."""
+        key, hosts = self.keys.get(event.key.vendor), self.hosts.get(event.key.vendor, ())
+        text = "\n".join([event.key.vendor, key.reveal() if key else "", *sorted(hosts)])
+        account = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return evolve(event, key=evolve(event.key, account=account))
 
     def pause(self, step: Sleep) -> float:
         """The seconds of a pause, with its jitter."""

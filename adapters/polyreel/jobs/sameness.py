@@ -10,6 +10,7 @@ from ..errors import RequestError
 from ..places import Json, leaves
 
 if TYPE_CHECKING:
+    from ..flows import Part
     from ..ledger.records import LedgerEntry, Submission
     from ..places import JsonObject
     from ..plans.planning import Plan
@@ -56,12 +57,17 @@ def _sent(plan: Plan) -> JsonObject:
     if not plan.parts:
         body: JsonObject = json.loads(plan.content)
         return body
-    return {part.name: part.text if part.path is None else part.path.name for part in plan.parts}
+    return {part.name: _file_name(part) if part.is_file else part.text for part in plan.parts}
 
 
 def _with_files(submission: Submission) -> JsonObject:
-    files = {part.name: part.path.name for part in submission.send.parts if part.path is not None}
+    files = {part.name: _file_name(part) for part in submission.send.parts if part.is_file}
     return {**submission.body, **files}
+
+
+def _file_name(part: Part) -> str:
+    """A file's name; of one without a path, that of its content."""
+    return part.path.name if part.path is not None else part.digest()
 
 
 def _shown(value: Json) -> str:

@@ -44,6 +44,7 @@ from ..providers.base.facts import Facts
 from ..providers.base.refusals import Refusal
 from ..providers.base.registry import get_provider
 from .observed import SubmitBegan, SubmitEnded
+from .uploading import forget, upload_all
 from .waiting import get, wait
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def submit(
     `reference` are for the ledger. A SubmitError is raised that says what the call may have cost.
     """
     plan.check()
-    plan = yield from _upload(plan)
+    plan, uploaded = yield from upload_all(plan, simulated=simulated)
     submission = Submission.of(
         plan,
         idempotency_key=idempotency_key,
@@ -92,21 +93,12 @@ def submit(
         folder=folder,
         reference=reference,
     )
-    return (yield from pay(submission, retries))
-
-
-def _upload(plan: Plan) -> Flow[Plan]:
-    """Upload the plan's local files, for vendors that want that; the result has their links."""
-    links: dict[str, str] = {}
-    for upload in plan.uploads:
-        try:
-            links[upload.target] = yield from plan.provider.upload(upload.path, upload.content_type)
-        except VendorError as error:
-            text = f"{error}; the job was not submitted, so nothing was billed"
-            raise NeverSentError(
-                text, vendor=plan.vendor, status=error.status, code=error.code
-            ) from None
-    return plan.uploaded(links) if links else plan
+    try:
+        return (yield from pay(submission, retries))
+    except RejectedError as error:
+        if error.status != RATE_LIMITED:
+            yield from forget(uploaded)  # a file that is gone may be the reason
+        raise
 
 
 def pay(submission: Submission, retries: int = 0, *, follows: str | None = None) -> Flow[Job]:

@@ -15,6 +15,7 @@ from ..keys import Secret
 from ..money.charged import with_charge
 from ..places import Json
 from .records import LedgerEntry, State, Submission
+from .uploads import TakeUpload, UploadEvent
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
@@ -124,10 +125,10 @@ class News:
 NO_NEWS: Final = News((), frozenset())
 
 
-LedgerEvent = Intend | Settle | Keep | Claim | Look | Find | Known | Past | ReadNews
+LedgerEvent = Intend | Settle | Keep | Claim | Look | Find | Known | Past | ReadNews | UploadEvent
 
 
-OWNING: Final = (Intend, Claim)
+OWNING: Final = (Intend, Claim, TakeUpload)
 """The events that make a flow an owner of entries. The others need no owner."""
 
 

@@ -138,7 +138,10 @@ class Submission:
     def fingerprint(self) -> str:
         """A hash of what is requested, and from which vendor."""
         send = self.send
-        parts = [[part.name, part.text, str(part.path or "")] for part in send.parts]
+        parts = [
+            [part.name, part.text, str(part.path or (part.digest() if part.content else ""))]
+            for part in send.parts
+        ]
         content = send.content if send.content is not None else json.dumps(parts).encode()
         return hashlib.sha256(f"{send.method} {send.url}\n".encode() + content).hexdigest()
 
@@ -164,7 +167,13 @@ class Submission:
         """Write it as text. A key is never part of a submission: the driver adds it."""
         send = self.send
         parts = [
-            [part.name, part.text, part.path and str(part.path.absolute()), part.content_type]
+            [
+                part.name,
+                part.text,
+                part.path and str(part.path.absolute()),
+                part.content_type,
+                None if part.content is None else base64.b64encode(part.content).decode(),
+            ]
             for part in send.parts
         ]
         content = None if send.content is None else base64.b64encode(send.content).decode()
@@ -196,10 +205,7 @@ class Submission:
     ) -> Self:
         """Read it from its text and the other columns of its entry."""
         document = json.loads(text)
-        parts = tuple(
-            Part(name, value, path and Path(path), content_type)
-            for name, value, path, content_type in document["parts"]
-        )
+        parts = tuple(_part(*columns) for columns in document["parts"])
         content = document["content"]
         send = Send(
             vendor=vendor,
@@ -224,6 +230,17 @@ class Submission:
             reference=reference,
             estimate=document.get("estimate"),
         )
+
+
+def _part(
+    name: str,
+    text: str | None,
+    path: str | None,
+    content_type: str | None,
+    content: str | None = None,  # not in the entries of older versions
+) -> Part:
+    given = None if content is None else base64.b64decode(content)
+    return Part(name, text, Path(path) if path else None, content_type, given)
 
 
 def _recognised_by(operation: Operation, key: str) -> dict[str, str]:

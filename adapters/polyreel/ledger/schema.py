@@ -78,6 +78,18 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ) STRICT, WITHOUT ROWID;
     INSERT INTO callers SELECT vendor, max(received_at) FROM deliveries GROUP BY vendor;
     """,  # noqa: S608
+    """
+    CREATE TABLE uploads (
+        vendor TEXT NOT NULL,
+        account TEXT NOT NULL,
+        simulated INTEGER NOT NULL,
+        content TEXT NOT NULL,
+        link TEXT,
+        expires_at REAL NOT NULL,
+        owner TEXT,
+        PRIMARY KEY (vendor, account, simulated, content)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 """One script for each version of the file. An older file goes through the missing ones in order."""
 

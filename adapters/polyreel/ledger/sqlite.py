@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, assert_never
 
 from ..errors import ClaimedError, LedgerError, UnknownNameError, UnusableFileError
 from ..money.charged import with_charge
+from . import uploads
 from .changes import (
     assignments,
     change_entry,
@@ -167,6 +168,9 @@ class Ledger:
         """Write one event of a flow durably; each event's class says what the result is."""
         if isinstance(event, Intend | Keep | Claim | Find):
             self._write_unwritten()
+        if isinstance(event, uploads.UploadEvent):
+            with self._file.writing() as connection:
+                return uploads.write(connection, event, owner, now, self._owners.is_alive)
         match event:
             case Intend():
                 return self._intend(event, owner, now)

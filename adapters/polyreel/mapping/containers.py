@@ -25,7 +25,7 @@ _BARE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 """The markers of a JPEG that have no length."""
 
 
-class _Cut(Exception):  # noqa: N818 - a finding, not a failure
+class CutError(Exception):
     """The file ends before a part of it does, or lacks a part."""
 
 
@@ -40,7 +40,7 @@ def flaw(file: IO[bytes], size: int, content_type: str) -> str | None:
         return None
     try:
         walk(file, size)
-    except _Cut as cut:
+    except CutError as cut:
         return str(cut)
     return None
 
@@ -50,12 +50,12 @@ def _read(file: IO[bytes], at: int, length: int) -> bytes:
     file.seek(at)
     found = file.read(length)
     if len(found) != length:
-        raise _Cut(f"it ends inside of a part, after {at + len(found)} bytes")
+        raise CutError(f"it ends inside of a part, after {at + len(found)} bytes")
     return found
 
 
-def _ends_early(end: int, size: int) -> _Cut:
-    return _Cut(f"it ends after {size} bytes, and a part of it goes on to {end}")
+def _ends_early(end: int, size: int) -> CutError:
+    return CutError(f"it ends after {size} bytes, and a part of it goes on to {end}")
 
 
 # -- MP4 and MOV -----------------------------------------------------------------------------------
@@ -63,16 +63,16 @@ def _ends_early(end: int, size: int) -> _Cut:
 
 def _walk_boxes(file: IO[bytes], size: int) -> None:
     kinds = set()
-    for kind, start, end in _boxes(file, 0, size):
+    for kind, start, end in boxes(file, 0, size):
         kinds.add(kind)
         if kind == b"moov" and end - start <= MAX_TABLES:
             _check_places(_read(file, start, end - start), size)
     for kind, text in ((b"moov", "its index (moov)"), (b"mdat", "its pictures (mdat)")):
         if kind not in kinds:
-            raise _Cut(f"{text} is missing")
+            raise CutError(f"{text} is missing")
 
 
-def _boxes(file: IO[bytes], at: int, size: int) -> Iterator[tuple[bytes, int, int]]:
+def boxes(file: IO[bytes], at: int, size: int) -> Iterator[tuple[bytes, int, int]]:
     """Each box up to `size`: its kind, and where its content starts and ends."""
     for _ in range(MAX_PARTS):
         if at >= size:
@@ -84,12 +84,12 @@ def _boxes(file: IO[bytes], at: int, size: int) -> Iterator[tuple[bytes, int, in
             start += 8
         end = size if length == 0 else at + length
         if end < start:
-            raise _Cut(f"a part of it, {at} bytes from its beginning, has no sensible length")
+            raise CutError(f"a part of it, {at} bytes from its beginning, has no sensible length")
         if end > size:
             raise _ends_early(end, size)
         yield kind, start, end
         at = end
-    raise _Cut(f"it has more than {MAX_PARTS} parts")
+    raise CutError(f"it has more than {MAX_PARTS} parts")
 
 
 def _check_places(tables: bytes, size: int) -> None:
@@ -99,16 +99,16 @@ def _check_places(tables: bytes, size: int) -> None:
     """
     found = [(0, len(tables))]
     for kind in _TRACK:
-        found = [inner for outer in found for inner in _inside(tables, outer, kind)]
+        found = [inner for outer in found for inner in inside(tables, outer, kind)]
     for outer in found:
         for kind, letter in ((b"stco", "I"), (b"co64", "Q")):
-            for start, end in _inside(tables, outer, kind):
-                last = _end_of_track(tables, outer, _numbers(tables, start, end, letter))
+            for start, end in inside(tables, outer, kind):
+                last = _end_of_track(tables, outer, numbers(tables, start, end, letter))
                 if last > size:
                     raise _ends_early(last, size)
 
 
-def _inside(tables: bytes, outer: tuple[int, int], wanted: bytes) -> list[tuple[int, int]]:
+def inside(tables: bytes, outer: tuple[int, int], wanted: bytes) -> list[tuple[int, int]]:
     """The boxes of one kind inside of another box."""
     at, until = outer
     found: list[tuple[int, int]] = []
@@ -123,7 +123,7 @@ def _inside(tables: bytes, outer: tuple[int, int], wanted: bytes) -> list[tuple[
     return found
 
 
-def _numbers(tables: bytes, start: int, end: int, letter: str) -> tuple[int, ...]:
+def numbers(tables: bytes, start: int, end: int, letter: str) -> tuple[int, ...]:
     """The numbers of a table: a version, their count, and the numbers themselves."""
     if end - start < 8:
         return ()
@@ -145,17 +145,17 @@ def _end_of_track(tables: bytes, outer: tuple[int, int], chunks: tuple[int, ...]
 def _last_samples(tables: bytes, outer: tuple[int, int], chunks: int) -> tuple[int, ...]:
     """The sizes of the samples in the last chunk of a track."""
     number = 0
-    for start, end in _inside(tables, outer, b"stsc"):
+    for start, end in inside(tables, outer, b"stsc"):
         table = tables[start + 8 : end]
         for first, samples, _ in struct.iter_unpack(">III", table[: len(table) // 12 * 12]):
             number = samples if first <= chunks else number
-    for start, end in _inside(tables, outer, b"stsz"):
+    for start, end in inside(tables, outer, b"stsz"):
         if end - start < 12 or not number:
             continue
         every, count = struct.unpack_from(">II", tables, start + 4)
         if every:
             return (every * min(number, count),)
-        sizes = _numbers(tables, start + 4, end, "I")
+        sizes = numbers(tables, start + 4, end, "I")
         return sizes[-number:] if len(sizes) == count else ()
     return ()
 
@@ -173,9 +173,9 @@ def _walk_png(file: IO[bytes], size: int) -> None:
         kinds.add(kind)
         if kind == b"IEND":
             if not {b"IHDR", b"IDAT"} <= kinds:
-                raise _Cut("its picture (IDAT) is missing")
+                raise CutError("its picture (IDAT) is missing")
             return
-    raise _Cut(f"it has more than {MAX_PARTS} parts")
+    raise CutError(f"it has more than {MAX_PARTS} parts")
 
 
 def _walk_webp(file: IO[bytes], size: int) -> None:
@@ -193,32 +193,37 @@ def _walk_webp(file: IO[bytes], size: int) -> None:
         kinds.add(kind)
         at += 8 + length + length % 2
     else:
-        raise _Cut(f"it has more than {MAX_PARTS} parts")
+        raise CutError(f"it has more than {MAX_PARTS} parts")
     if not kinds & {b"VP8 ", b"VP8L", b"ANMF"}:
-        raise _Cut("its picture (VP8) is missing")
+        raise CutError("its picture (VP8) is missing")
 
 
 def _walk_jpeg(file: IO[bytes], size: int) -> None:
-    at, scans = 2, 0
+    scans = sum(kind == 0xDA for kind, _, _ in segments(file, size))
+    if not scans:
+        raise CutError("its picture is missing")
+
+
+def segments(file: IO[bytes], size: int) -> Iterator[tuple[int, int, int]]:
+    """Each segment of a JPEG up to its end: its kind, and where its content starts and ends."""
+    at = 2
     for _ in range(MAX_PARTS):
         mark, kind = _read(file, at, 2)
         if mark != 0xFF:
-            raise _Cut(f"a part of it, {at} bytes from its beginning, is none of a JPEG")
+            raise CutError(f"a part of it, {at} bytes from its beginning, is none of a JPEG")
         if kind == 0xD9:
-            if not scans:
-                raise _Cut("its picture is missing")
             return
         if kind == 0xFF or kind in _BARE:  # a byte that fills up, or a part without a length
             at += 1 if kind == 0xFF else 2
             continue
         (length,) = struct.unpack(">H", _read(file, at + 2, 2))
-        at += 2 + length
+        start, at = at + 4, at + 2 + length
         if at > size:
             raise _ends_early(at, size)
+        yield kind, start, at
         if kind == 0xDA:
-            scans += 1
             at = _end_of_scan(file, at, size)
-    raise _Cut(f"it has more than {MAX_PARTS} parts")
+    raise CutError(f"it has more than {MAX_PARTS} parts")
 
 
 def _end_of_scan(file: IO[bytes], at: int, size: int) -> int:
@@ -231,7 +236,7 @@ def _end_of_scan(file: IO[bytes], at: int, size: int) -> int:
         if len(piece) < 2:
             break
         at += len(piece) - 1  # a marker may lie across two pieces
-    raise _Cut(f"its picture ends nowhere in {size} bytes")
+    raise CutError(f"its picture ends nowhere in {size} bytes")
 
 
 _WALKS: Final[dict[str, Callable[[IO[bytes], int], None]]] = {

@@ -1,12 +1,24 @@
-"""Media inputs: a URL, or a local file where the vendor has a way to take one."""
+"""Media inputs: a URL, or a file that is here, where the vendor has a way to take one.
+
+A file is here at a path, or in the request itself: as a data: URL, or as bare Base64.
+"""
 
 from __future__ import annotations
 
+import base64
+import errno
+import io
 import os
 import re
+from functools import cached_property
 from pathlib import Path
-from typing import Final, Literal
-from urllib.parse import urlsplit
+from typing import IO, Final, Literal
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+from attrs import field, frozen
+
+from .containers import flaw
+from .measures import Measures, measure
 
 Kind = Literal["image", "video"]
 
@@ -33,6 +45,11 @@ _FORMATS: Final[dict[Kind, str]] = {
     "image": "a JPEG, PNG or WebP image",
     "video": "an MP4 or MOV video",
 }
+SHORTEST_BASE64: Final = 24
+"""Characters of the shortest Base64 that is looked at: 16 bytes show the type of a file."""
+LONGEST_PATH: Final = 1024
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_\s-]+={0,2}\s*")
+_STANDARD: Final = str.maketrans("-_", "+/")
 # Brands of HEIC, AVIF and audio files, which begin like MP4.
 _OTHER_BRANDS: Final = (b"avi", b"hei", b"hev", b"mif", b"msf", b"M4A")
 
@@ -43,21 +60,76 @@ def is_local(value: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", value) is None
 
 
-def problem(value: str, kind: Kind) -> str | None:
-    """Say what is wrong with a media input, or None. Looks at local files, never at the network."""
-    if value[:5].lower() == "data:":
-        return "no vendor documents data: URLs; save the file and give its path"
-    if not is_local(value):
-        return url_problem(value)
+@frozen(slots=False)
+class LocalFile:
+    """A media input that is here: in a file, or in the request itself."""
+
+    content_type: str
+    path: Path | None = None
+    content: bytes | None = field(default=None, repr=False)
+    """Its bytes, where it has no path."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return self.path.stat().st_size if self.path else len(self.content or b"")
+
+    def open(self) -> IO[bytes]:
+        """Open it for reading."""
+        return self.path.open("rb") if self.path else io.BytesIO(self.content or b"")
+
+    @cached_property
+    def measures(self) -> Measures:
+        """What it measures; nothing where it cannot be read."""
+        try:
+            with self.open() as file:
+                return measure(file, self.size, self.content_type)
+        except OSError:
+            return Measures()
+
+
+def is_data(value: str) -> bool:
+    """Whether a media input is a data: URL."""
+    return value[:5].lower() == "data:"
+
+
+def look(value: str, kind: Kind) -> LocalFile | None:
+    """The file that a media input stands for; None for an URL.
+
+    Local files are looked at, and the network is not. ValueError says what is wrong with the input.
+    """
+    if not is_data(value) and not is_local(value):
+        if reason := url_problem(value):
+            raise ValueError(reason)
+        return None
+    inline = _content_of(value)
+    if inline is not None:
+        return _inline(value, inline, kind)
     try:
-        return _file_problem(value, kind)
+        found = _file(value, kind)
     except OSError as error:
-        return f"{shown(value)} cannot be read: {error.strerror}"
+        hint = ""
+        if error.errno == errno.ENAMETOOLONG and _BASE64.fullmatch(value):
+            hint = f"; if it is Base64, it is not that of {_FORMATS[kind]}"
+        raise ValueError(f"{shown(value)} cannot be read: {error.strerror}{hint}") from None
     except ValueError:  # such as a NUL, or half of a character
-        return f"not a file name: {shown(value)}"
+        raise ValueError(f"not a file name: {shown(value)}") from None
+    if isinstance(found, str):
+        raise ValueError(found)
+    return found
 
 
-def _file_problem(value: str, kind: Kind) -> str | None:
+def problem(value: str, kind: Kind) -> str | None:
+    """Say what is wrong with a media input, or None. See `look`."""
+    try:
+        look(value, kind)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _file(value: str, kind: Kind) -> LocalFile | str:
+    """The file at a path, or what is wrong with it."""
     path = local_path(value)
     if not path.exists():
         return f"no such file: {shown(value)}"
@@ -67,7 +139,59 @@ def _file_problem(value: str, kind: Kind) -> str | None:
         head = file.read(16)
     if not head:
         return f"{shown(value)} is empty"
-    return None if content_type(head, kind) else f"{shown(value)} is not {_FORMATS[kind]}"
+    found = content_type(head, kind)
+    return LocalFile(found, path) if found else f"{shown(value)} is not {_FORMATS[kind]}"
+
+
+def _content_of(value: str) -> bytes | None:
+    """The bytes that a data: URL or bare Base64 holds; None for anything else."""
+    if is_data(value):
+        head, _, text = value.partition(",")
+        if head.lower().endswith(";base64"):
+            return _decoded(text)
+        return unquote_to_bytes(text.encode("utf-8", "surrogatepass"))
+    if len(value) < SHORTEST_BASE64 or not _BASE64.fullmatch(value):
+        return None
+    found = _decoded(value)
+    is_media = content_type(found[:16], "image") or content_type(found[:16], "video")
+    return found if is_media else None  # a path can read like Base64, too
+
+
+def _decoded(text: str) -> bytes:
+    """The bytes of Base64, in both of its alphabets, with or without padding and line breaks."""
+    plain = "".join(unquote(text).split()).translate(_STANDARD).rstrip("=")
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError:
+        return b""
+
+
+def _inline(value: str, content: bytes, kind: Kind) -> LocalFile:
+    what = "a data: URL" if is_data(value) else "Base64 text"
+    if not content:
+        raise ValueError(f"{what} without any content that can be read")
+    found = content_type(content[:16], kind)
+    if found is None:
+        raise ValueError(f"{what} of {len(content)} bytes, which are not {_FORMATS[kind]}")
+    if cut := flaw(io.BytesIO(content), len(content), found):
+        raise ValueError(f"{what} of a file ({found}) that is not whole: {cut}")
+    return LocalFile(found, content=content)
+
+
+def described(value: str, file: LocalFile) -> str:
+    """What a media input is, in words that a person can act on, and on one line."""
+    if file.path is not None:
+        return f"{shown(value)} is a local file"
+    what = "a data: URL" if is_data(value) else "Base64 text"
+    return f"{what} that holds a file ({file.content_type}, {file.size} bytes) was given"
+
+
+def abridged(value: str) -> str:
+    """A text as it can be shown: a file that it holds, as a data: URL or Base64, is cut."""
+    is_long_base64 = len(value) > LONGEST_PATH and " " not in value and _BASE64.fullmatch(value)
+    if not is_long_base64 and not (is_data(value) and len(value) > 100):
+        return value
+    return f"{value[:40]}... ({len(value)} characters)"
 
 
 def url_problem(value: str) -> str | None:
@@ -107,12 +231,6 @@ def content_type(head: bytes, kind: Kind) -> str | None:
     elif head[4:8] == b"ftyp" and not head[8:12].startswith(_OTHER_BRANDS):
         found = "video/quicktime" if head[8:10] == b"qt" else "video/mp4"
     return found if found and found.startswith(kind) else None
-
-
-def content_type_of(path: Path, kind: Kind) -> str | None:
-    """The media type of a local file, from its first bytes."""
-    with path.open("rb") as file:
-        return content_type(file.read(16), kind)
 
 
 def file_suffix(head: bytes) -> str | None:

@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 
 from ..flows import Part
 from ..mapping import media
+from ..mapping.media import LocalFile
 from ..mapping.reports import MappingReport, Problem
 from ..places import JsonObject, leaves, pointer
 from ..providers.base.provider import Provider
@@ -19,11 +20,15 @@ from ..providers.base.routes import Route
 
 @frozen
 class Upload:
-    """A local file to upload before the body is complete. `target` is its place in the body."""
+    """A file to upload before the body is complete. `target` is its place in the body."""
 
-    path: Path
-    content_type: str
+    file: Part
     target: str
+
+    @property
+    def path(self) -> Path | None:
+        """Where the file is; None where its content was given in the request."""
+        return self.file.path
 
 
 class Attachments:
@@ -35,7 +40,7 @@ class Attachments:
         self.provider = provider
         self.homes: list[str] = []
         """Where media go in the body; a prompt that happens to read like a file name is not one."""
-        self.local: dict[str, tuple[Path, str]] = {}
+        self.local: dict[str, LocalFile] = {}
         if not media.FIELDS.keys().isdisjoint(shared):
             self._look_at_all(route, shared, report)
 
@@ -58,20 +63,25 @@ class Attachments:
 
     def _look(self, name: str, at: str, value: str, report: MappingReport) -> None:
         kind = media.FIELDS[name]
-        if reason := media.problem(value, kind):
-            report.problems.append(Problem(name, at, reason))
-        elif media.is_local(value):
-            if self.provider.files == "none" or kind not in self.provider.file_kinds:
-                report.problems.append(Problem(name, at, self.provider.file_note, "an http(s) URL"))
-            else:
-                path = media.local_path(value)
-                self.local[value] = (path, media.content_type_of(path, kind) or "")
+        try:
+            file = media.look(value, kind)
+        except ValueError as error:
+            report.problems.append(Problem(name, at, str(error)))
+            return
+        if file is None:
+            return
+        if self.provider.files == "none" or kind not in self.provider.file_kinds:
+            note = self.provider.file_note
+            reason = f"{media.described(value, file)}. {note}; put it where everybody can read it"
+            report.problems.append(Problem(name, at, reason, "an http(s) URL"))
+        else:
+            self.local[value] = file
 
-    def places(self, body: JsonObject) -> Iterator[tuple[str, Path, str]]:
-        """Every place of the body that holds a local file: pointer, path, content type."""
+    def places(self, body: JsonObject) -> Iterator[tuple[str, LocalFile]]:
+        """Every place of the body that holds a local file: pointer and file."""
         for at, value in leaves(body) if self.local else ():
             if isinstance(value, str) and value in self.local and self._is_home(at):
-                yield at, *self.local[value]
+                yield at, self.local[value]
 
     def _is_home(self, at: str) -> bool:
         return any(at == home or at.startswith(home + "/") for home in self.homes)
@@ -80,21 +90,24 @@ class Attachments:
         """The body with URLs in the place of local files, for checking it against the contract."""
         if not self.local:
             return body
-        places = enumerate(at for at, _, _ in self.places(body))
+        places = enumerate(at for at, _ in self.places(body))
         return replaced(body, {at: f"https://file.invalid/{index}" for index, at in places})
 
     def uploads(self, body: JsonObject) -> tuple[Upload, ...]:
         """What has to be uploaded first, for vendors that want that."""
         if not self.local or self.provider.files != "upload":
             return ()
-        return tuple(Upload(path, content_type, at) for at, path, content_type in self.places(body))
+        return tuple(Upload(_part(file), at) for at, file in self.places(body))
 
     def parts(self, body: JsonObject) -> tuple[Part, ...]:
         """The body as multipart parts, for vendors that take files along with it."""
         if not self.local or self.provider.files != "multipart":
             return ()
-        files = {at: Part("", path=path, content_type=kind) for at, path, kind in self.places(body)}
-        return tuple(_parts(body, files))
+        return tuple(_parts(body, {at: _part(file) for at, file in self.places(body)}))
+
+
+def _part(file: LocalFile) -> Part:
+    return Part("", path=file.path, content_type=file.content_type, content=file.content)
 
 
 def _parts(body: JsonObject, files: Mapping[str, Part]) -> Iterator[Part]:

@@ -24,6 +24,7 @@ from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers, get_provider
 from ..providers.base.routes import Route
 from .attachments import Attachments, Upload, replaced
+from .frames import note_shape
 from .marking import idle_marks_of, note_idle_marks
 from .requests import CheckedRequest, check_request
 from .verdicts import Verdict, Violation, verdicts, violations
@@ -253,7 +254,7 @@ def plan(
 
 
 def choose(
-    request: BaseModel | Mapping[str, Any],
+    request: BaseModel | Mapping[str, Any] | CheckedRequest,
     providers: Sequence[Provider],
     *,
     allow: Mapping[str, Allowance] | None = None,
@@ -361,6 +362,8 @@ def _plan_route(
     body, report = writing.body, writing.report
     note_idle_marks(shared, report)
     files = Attachments(provider, route, shared, report)
+    if files.local:
+        note_shape(provider, route, shared, body, files.local, report)
     found = provider.contract.sends(route.schema, files.stand_in(body))
     if found and allow and writing.approximate(found):
         found = provider.contract.sends(route.schema, files.stand_in(body))

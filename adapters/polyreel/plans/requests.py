@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import evolve, frozen
 
 from ..errors import RequestError
+from ..mapping.inputs import with_texts
 from ..mapping.workflows import Kind, workflow_of
 from ..places import JsonObject, leaves
 from ..providers.base.registry import all_providers
@@ -59,13 +60,16 @@ class CheckedRequest:
 
 
 def check_request(
-    request: BaseModel | Mapping[str, Any], kind: Kind | None = None
+    request: BaseModel | Mapping[str, Any] | CheckedRequest, kind: Kind | None = None
 ) -> CheckedRequest:
     """Check a request. Raises RequestError that names every bad field.
 
     A mapping is an image request where only images have such fields or such a model, unless `kind`
-    says what it is.
+    says what it is. Paths, bytes, open files and PIL images in it become texts: see
+    `mapping.inputs`. A request that is checked already is the result itself.
     """
+    if isinstance(request, CheckedRequest):
+        return request
     if isinstance(request, Mapping):
         return _check_mapping(dict(request), kind)
     from polyreel_generated.shared import ImageRequest, VideoRequest  # noqa: PLC0415
@@ -87,6 +91,9 @@ def check_request(
 
 def _check_mapping(request: JsonObject, kind: Kind | None) -> CheckedRequest:
     clean = _is_clean(request)
+    if not clean:
+        request = with_texts(request)
+        clean = _is_clean(request)
     if not clean and (problem := _unwritable(request)):
         raise RequestError([problem])
     kind = kind or _kind_of(request)

@@ -7,7 +7,6 @@ Mar-Apr 2026, Oct 2026), as marked in specs/evolink.yaml.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
 
@@ -303,6 +302,7 @@ class EvoLink(Provider):
     # The upload page (2026) lists image types only; whether video uploads work is unknown.
     file_kinds = frozenset({"image"})
     file_note = "EvoLink's file upload takes images only, and video fields take URLs"
+    upload_seconds = 72 * 3600  # as long as the upload pages (2026) say
     output_seconds = 24 * 3600
     poll_floor = 8.0  # the pace of the vendor's own client for video tasks
     # The size is known from the vendor's official client (read in Oct 2026); no docs page has it.
@@ -348,10 +348,10 @@ class EvoLink(Provider):
                 break
         return Listing(tuple(found.values()), complete, running_only=False)
 
-    def upload(self, path: Path, content_type: str) -> Flow[str]:
-        """`POST /api/v1/files/upload/stream` on the files host; files are kept for 72 hours."""
+    def upload(self, file: Part, name: str) -> Flow[str]:
+        """`POST /api/v1/files/upload/stream` on the files host, where a same name overwrites."""
         operation = self.contract.operations["uploadFileStream"]
-        parts = (Part("file", path=path, content_type=content_type),)
+        parts = (evolve(file, name="file"), Part("file_name", name))
         url = operation.server + operation.path
         reply = yield from send_patiently(
             Send(self.id, operation.method, url, parts=parts, deadline=300.0)
@@ -360,7 +360,9 @@ class EvoLink(Provider):
         if not isinstance(link, str):
             _, message = self.read_error(reply)
             raise VendorError(
-                f"the upload of {path.name} failed: {message}", vendor=self.id, status=reply.status
+                f"the upload of {file.path.name if file.path else 'a file'} failed: {message}",
+                vendor=self.id,
+                status=reply.status,
             )
         return link
 

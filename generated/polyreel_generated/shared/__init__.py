@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from polyreel.mapping.models import MediaModel
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -115,7 +116,7 @@ class JobError(BaseModel):
     """
 
 
-class VideoRequest(BaseModel):
+class VideoRequest(MediaModel):
     """
     A clip to make. Which inputs are set decides the workflow: text-to-video, image-to-video,
     reference-to-video, edit-video, reference-video or motion-control.
@@ -234,7 +235,7 @@ class VideoRequest(BaseModel):
     """
 
 
-class ImageRequest(BaseModel):
+class ImageRequest(MediaModel):
     """
     Still images to make.
     """

@@ -11,10 +11,10 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 from ...errors import BadReplyError, TaskNotFoundError, VendorError
-from ...flows import Flow, Reply, Send, send_patiently
+from ...flows import Flow, Part, Reply, Send, send_patiently
 from ...mapping.rows import Field, Forced
 from ...places import Json, JsonObject
 from .answers import (
@@ -42,9 +42,6 @@ from .facts import (
 from .links import links_by_shape
 from .refusals import ERROR_CODES, ERROR_MESSAGES, Refusal, read_refusal
 from .routes import Route
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LOG: Final = logging.getLogger("polyreel")
 UNKNOWN_MODEL: Final = frozenset({"model_not_found", "unsupported_model"})
@@ -81,6 +78,11 @@ class Provider:
     """The kinds of local files that can be sent this way."""
     file_note: ClassVar[str] = ""
     """Why other local files are refused."""
+    upload_seconds: ClassVar[float | None] = None
+    """Seconds that an uploaded file is kept; None where the vendor does not say.
+
+    Such a file is uploaded anew for each job.
+    """
     output_seconds: ClassVar[int | None] = None
     """Seconds that output URLs work; None where the vendor does not say."""
     poll_floor: ClassVar[float] = 3.0
@@ -276,8 +278,12 @@ class Provider:
             text, vendor=self.id, status=reply.status, code=code, request_id=self.request_id(reply)
         )
 
-    def upload(self, path: Path, content_type: str) -> Flow[str]:
-        """Upload a local file first and return its URL; for vendors with `files = "upload"`."""
+    def upload(self, file: Part, name: str) -> Flow[str]:
+        """Upload a file first and return its URL; for vendors with `files = "upload"`.
+
+        `file` has the content and its type. `name` is a file name made of the content, so that the
+        vendor keeps one file for one content.
+        """
         raise NotImplementedError
 
     # -- reading replies -------------------------------------------------------------------------

@@ -1,0 +1,84 @@
+"""What a caller may hold in the place of a media input, as the text that a request carries.
+
+A path stays a path. What is in memory becomes a data: URL, so that a request is plain JSON: it can
+be written down, sent to another process, and planned for several vendors.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..errors import RequestError
+from .media import content_type
+
+HEAD: Final = 16
+"""How many of the first bytes show the type of a file."""
+KEPT: Final = frozenset({"extra"})
+"""Fields that are not looked into: native values, which no file is read for."""
+
+
+def with_texts(request: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A request with texts for the paths, bytes, open files and PIL images in it.
+
+    RequestError names what cannot be read. Anything else stays as it is.
+    """
+    return {
+        name: value if name in KEPT else as_text(value, str(name))
+        for name, value in request.items()
+    }
+
+
+def as_text(value: Any, place: str) -> Any:
+    """One value, or what is in a list or an object, as text where it is a media input."""
+    if isinstance(value, str | int | float | None):
+        return value
+    if isinstance(value, Mapping):
+        return {name: as_text(item, f"{place}.{name}") for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_text(item, f"{place}.{number}") for number, item in enumerate(value)]
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return data_url(bytes(value))
+    if callable(getattr(value, "read", None)):
+        return data_url(_read(value, place))
+    if callable(getattr(value, "save", None)) and hasattr(value, "mode"):
+        return data_url(_drawn(value, place))
+    return value
+
+
+def data_url(content: bytes) -> str:
+    """The data: URL of a file's bytes, whose type is seen from the bytes."""
+    head = content[:HEAD]
+    kind = content_type(head, "image") or content_type(head, "video") or "application/octet-stream"
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _read(file: Any, place: str) -> bytes:
+    """What an open file still holds. It can be read again afterwards, where files can go back."""
+    try:
+        start = file.tell() if file.seekable() else None
+        content = file.read()
+        if start is not None:
+            file.seek(start)
+    except (OSError, ValueError, AttributeError) as error:
+        raise RequestError([f"{place}: the open file cannot be read: {error}"]) from None
+    if not isinstance(content, bytes):
+        raise RequestError([f"{place}: the file is open as text; open it with mode 'rb'"])
+    return content
+
+
+def _drawn(image: Any, place: str) -> bytes:
+    """A PIL image as a PNG, which loses nothing of its pixels."""
+    target = io.BytesIO()
+    try:
+        if image.mode not in {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}:
+            image = image.convert("RGB")
+        image.save(target, "PNG")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RequestError([f"{place}: the image cannot be written as PNG: {error}"]) from None
+    return target.getvalue()
