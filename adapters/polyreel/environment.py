@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from attrs import evolve
 
 from .errors import KeyMissingError, RequestError, UnknownNameError
-from .keys import Secret
+from .keys import Secret, is_written_in
 from .network import ROUTES, Network, proxy_problem
 from .providers.base.registry import all_providers, get_provider, ordered
 
@@ -244,6 +244,8 @@ def without_keys(text: str, environment: Mapping[str, str] = os.environ) -> str:
         key = environment.get(provider.key_variable, "").strip()
         if len(key) >= SHORTEST_KEY:
             text = text.replace(key, "****")
+            if is_written_in(key, text):
+                text = Secret(key).redact_text(text)
     for secret in (
         secret for secrets in webhook_secrets(environment).values() for secret in secrets
     ):

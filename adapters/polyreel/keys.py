@@ -46,6 +46,40 @@ def _character(character: str) -> str:
     )
 
 
+def is_written_in(key: str, text: str) -> bool:
+    """Whether a text may have a key in it, escaped or in Base64. Quick where it has no escapes."""
+    cores = _base64_cores(key)
+    for _ in range(9):
+        if key in text or any(core in text for core in cores):
+            return True
+        if not any(mark in text for mark in ESCAPES):
+            return False
+        before, text = text, _unescaped(text.replace("\0", ""))
+        if text == before:
+            return False
+    return True
+
+
+def _unescaped(text: str) -> str:
+    """A text with the usual escapes of URLs, HTML and JSON taken away once."""
+    import html  # noqa: PLC0415 - few texts have escapes
+    from urllib.parse import unquote  # noqa: PLC0415
+
+    text = re.sub(r"\\+u00([0-9A-Fa-f]{2})", lambda found: chr(int(found[1], 16)), text)
+    return html.unescape(unquote(re.sub(r"\\+/", "/", text)))
+
+
+def _base64_cores(key: str) -> tuple[str, ...]:
+    """What the Base64 of any text with the key has in it, wherever the key begins in it."""
+    found = []
+    for before in range(3):
+        raw = b64encode(b"\0" * before + key.encode()).decode()
+        whole = (before + len(key)) // 3 * 4
+        core = raw[4 if before else 0 : whole]
+        found += [core, core.replace("+", "-").replace("/", "_")]
+    return tuple(dict.fromkeys(found))
+
+
 def _stars(found: re.Match[str]) -> str:
     """Four stars, as wide as the characters that they replace."""
     wide = re.search("\0+", found[0])
@@ -95,7 +129,7 @@ class Secret:
         if len(self._value) < self._shortest:
             return text
         if self._written is None:
-            self._cores = self._find_cores()
+            self._cores = _base64_cores(self._value)
             self._written = self._pattern()
         if self._value in text or any(mark in text for mark in ESCAPES):
             text = self._written.sub(_stars, text)
@@ -119,16 +153,6 @@ class Secret:
         first = "".join(re.escape(form[0]) for form in forms)
         written = "|".join(NULS.join(map(_character, form)) for form in forms)
         return re.compile(rf"(?=[{first}\\%&])(?:{written})")
-
-    def _find_cores(self) -> tuple[str, ...]:
-        """What the Base64 of any text with the key has in it, wherever the key begins in it."""
-        found = []
-        for before in range(3):
-            raw = b64encode(b"\0" * before + self._value.encode()).decode()
-            whole = (before + len(self._value)) // 3 * 4
-            core = raw[4 if before else 0 : whole]
-            found += [core, core.replace("+", "-").replace("/", "_")]
-        return tuple(dict.fromkeys(found))
 
     def __repr__(self) -> str:
         return "Secret('****')"
