@@ -48,6 +48,18 @@ def test_a_live_call_needs_a_usable_key(
     assert [state[name] for name in KEYS if name != variable] == ["set"] * (len(KEYS) - 1)
 
 
+def test_doctor_says_what_is_simulated(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command does with and without --live, by the keys that are there."""
+    facts = cli("doctor", "--json").document
+    assert facts["without_live"].startswith("simulated")
+    assert all(vendor in facts["with_live"] for vendor in all_providers())
+    for name in KEYS[1:]:
+        monkeypatch.delenv(name)
+    assert cli("doctor", "--json").document["with_live"] == f"costs money at {FIRST}"
+    monkeypatch.delenv(KEYS[0])
+    assert cli("doctor", "--json").document["with_live"] == "refused: no key is set"
+
+
 def test_a_live_call_without_any_key_names_them_all(
     cli: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,12 +29,20 @@ def facts() -> JsonObject:
             provider.key_variable: environment.key_state(vendor)
             for vendor, provider in all_providers().items()
         },
+        "without_live": "simulated: nothing is sent or paid",
+        "with_live": _live(),
         "broken_plugins": {
             name: f"cannot be loaded ({reason})" for name, reason in broken_plugins().items()
         },
         "vendor_order": _told(environment.vendor_order),
         "base_urls": _told(lambda: dict(environment.network().base_urls)),
     }
+
+
+def _live() -> str:
+    """Which vendors a command with --live can pay."""
+    usable = [vendor for vendor in all_providers() if environment.key_state(vendor) == "set"]
+    return f"costs money at {', '.join(usable)}" if usable else "refused: no key is set"
 
 
 def installed(part: str) -> str:
