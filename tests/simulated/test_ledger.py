@@ -17,6 +17,7 @@ from polyreel.ledger import schema
 from polyreel.ledger.events import Claim, Find, Intend, Keep, Known, Settle
 from polyreel.ledger.records import LedgerEntry, State
 from polyreel.ledger.sqlite import Ledger
+from polyreel.ledger.store import DIED
 from support.ledgers import NOW, VENDOR, database, job, submission
 
 
@@ -273,6 +274,36 @@ def test_a_reference_is_used_once(ledger: Ledger) -> None:
     ledger.abandon(entry)
     assert ledger.write(Find("r", simulated=True), owner, NOW) is None
     assert ledger.write(Intend(submission(reference="r")), owner, NOW)
+
+
+def test_what_is_abandoned_stays_so(ledger: Ledger) -> None:
+    """A late report about a job that its user has given up changes the job, not the user's word.
+
+    Otherwise the entry would have its reference again, which another job may have by then.
+    """
+    entry = accepted(ledger, reference="order 17")
+    ledger.abandon(entry)
+    other = accepted(ledger, "task-2", reference="order 17")
+    known = ledger.write(Keep(job(status="succeeded", outputs=outputs(None))), "", NOW + 2)
+    assert known.status == "succeeded"
+    found = ledger.entry(entry)
+    assert (found.state, found.job and found.job.status) == ("abandoned", "succeeded")
+    held = ledger.write(Find("order 17", simulated=True), "", NOW)
+    assert held.id == other
+
+
+def test_a_submit_whose_process_dies_just_before_it_is_claimed_is_ambiguous(path: Path) -> None:
+    """It was alive when somebody looked, and is dead when that one takes the entry over."""
+    with Ledger(path) as ledger:
+        dying = Ledger(path)
+        entry = dying.write(Intend(submission(reference="order 17")), dying.new_owner(), NOW)
+        assert ledger.entry(entry).state == "sending"
+        dying.close()
+        owner = ledger.new_owner()
+        claimed = ledger.write(Claim(entry), owner, NOW)
+        assert (claimed.state, claimed.reason) == ("ambiguous", DIED)
+        ledger.release(owner, sent=False)
+        assert ledger.entry(entry).state == "ambiguous"
 
 
 def test_only_what_is_open_can_be_abandoned(ledger: Ledger) -> None:

@@ -10,7 +10,7 @@ from ..errors import ClaimedError, LedgerError
 from .records import State
 from .rows import Columns, Value, job_columns
 from .states import newer
-from .store import DELIVERY_DAYS
+from .store import DELIVERY_DAYS, DIED
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
@@ -53,12 +53,14 @@ def update_job(
 ) -> Job:
     """Apply a change to the stored job, by the rule of `newer`; the result is the job after it.
 
-    A job that the ledger does not know is the result as it is.
+    A job that the ledger does not know is the result as it is. An abandoned entry stays abandoned.
     """
     from polyreel_generated.shared import Job  # noqa: PLC0415
 
-    select = "SELECT id, job, finished_at FROM jobs WHERE vendor = ? AND task = ? AND simulated = ?"
-    row = connection.execute(select, (job.vendor, job.id, job.simulated)).fetchone()
+    select = "SELECT id, state, job, finished_at FROM jobs"
+    chosen = "vendor = ? AND task = ? AND simulated = ?"
+    values = (job.vendor, job.id, job.simulated)
+    row = connection.execute(f"{select} WHERE {chosen}", values).fetchone()
     if row is None:
         return job
     try:
@@ -74,9 +76,20 @@ def update_job(
     after = newer(known, change(known)).model_copy(update={"ledger_id": row["id"]})
     if after != known:
         columns = {**job_columns(after, row["finished_at"] or now), "updated_at": now}
+        if row["state"] == "abandoned":  # on the user's word, and another may have its reference
+            del columns["state"]
         update = f"UPDATE jobs SET {assignments(columns)} WHERE id = ?"  # noqa: S608
         connection.execute(update, (*columns.values(), row["id"]))
     return after
+
+
+def mark_dead(connection: sqlite3.Connection, identity: str, owner: str | None) -> None:
+    """Mark a submit as ambiguous whose owner has died before its outcome was known."""
+    connection.execute(
+        "UPDATE jobs SET state = 'ambiguous', reason = ?, owner = NULL"
+        " WHERE id = ? AND owner IS ? AND state = 'sending'",
+        (DIED, identity, owner),
+    )
 
 
 def move_followed(connection: sqlite3.Connection, identity: str, state: State, then: State) -> None:

@@ -24,6 +24,7 @@ from . import uploads
 from .changes import (
     assignments,
     change_entry,
+    mark_dead,
     move_followed,
     note_caller,
     refuse_other_entry,
@@ -36,7 +37,7 @@ from .reading import LedgerReader
 from .records import PROVED_UNPAID, LedgerEntry, State, Submission
 from .rows import entry_of, new_columns, outcome_columns, sent_columns
 from .states import advance
-from .store import DIED, INTERRUPTED, NOTHING_SENT, TOUCHED, Delivered
+from .store import INTERRUPTED, NOTHING_SENT, TOUCHED, Delivered
 from .unwritten import Released, Unwritten, UnwrittenOutcomes
 
 if TYPE_CHECKING:
@@ -309,6 +310,8 @@ class Ledger:
             if row["owner"] != owner and self._owners.is_alive(row["owner"]):
                 text = f"another thread or process looks after {identity} just now"
                 raise ClaimedError(text, ledger_id=identity)
+            if row["owner"] != owner:  # it may have died since somebody looked
+                mark_dead(connection, identity, row["owner"])
             connection.execute("UPDATE jobs SET owner = ? WHERE id = ?", (owner, identity))
         self.touched.append(identity)
         return self.entry(identity)
@@ -370,11 +373,7 @@ class Ledger:
             return False
         with self._file.writing() as connection:
             for row in dead:
-                connection.execute(
-                    "UPDATE jobs SET state = 'ambiguous', reason = ?, owner = NULL"
-                    " WHERE id = ? AND owner IS ? AND state = 'sending'",
-                    (DIED, row["id"], row["owner"]),
-                )
+                mark_dead(connection, row["id"], row["owner"])
         return True
 
     # -- what others write -------------------------------------------------------------------------
