@@ -1,0 +1,60 @@
+"""Worlds: what has to hold in all of them, and what they would find. `scripts/worlds` runs more."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+from support.worlds.mutants import SWITCHES, broken
+from support.worlds.plot import plot_of
+from support.worlds.running import Failure, failures, found_after, happen, shrunk, story
+
+WORLDS = 300
+OTHERS = 1_000_000
+"""The first seed of other worlds than those that `scripts/worlds` begins with."""
+ENOUGH = 20_000
+RULE = "refusal: the status alone is proof"
+
+
+def test_nothing_is_paid_twice_or_lost_in_any_world() -> None:
+    """One bill a job, every bill known or flagged, every file right, nothing in use for ever."""
+    seeds = range(OTHERS, OTHERS + WORLDS)
+    steps: list[int] = []
+    failed = [one.plot.seed for one in failures(seeds, lambda _, end: steps.append(end.steps))]
+    assert failed == []
+    assert sum(steps) > 20 * WORLDS
+
+
+def test_a_world_always_happens_in_the_same_way() -> None:
+    """So that its seed repeats it."""
+    for seed in range(20):
+        assert [*story(plot_of(seed))] == [*story(plot_of(seed))]
+
+
+@pytest.mark.parametrize("rule", SWITCHES)
+def test_worlds_find_each_safety_rule_that_is_switched_off(rule: str) -> None:
+    """The worlds have the power to find what they are made for."""
+    assert found_after(rule, ENOUGH) is not None
+
+
+def test_a_failing_world_is_made_smaller() -> None:
+    """What is left of it fails in the same way, and its story says so."""
+    with broken(RULE):
+        failure = next(
+            one for one in failures(range(ENOUGH), lambda *_: None) if len(one.plot.actors) > 3
+        )
+        small = shrunk(failure)
+        told = [*story(small.plot)]
+    assert failure.ending.violations[0] in small.ending.violations
+    assert (len(small.plot.actors), len(small.plot.mishaps)) == (1, 1)
+    assert any(failure.ending.violations[0] in line for line in told)
+    assert happen(small.plot).violations == ()
+
+
+def test_shrinking_keeps_what_fails() -> None:
+    """A world that cannot be smaller stays as it is."""
+    plot = plot_of(0)
+    with broken(RULE):
+        failure = next(failures(range(ENOUGH), lambda *_: None))
+        least = shrunk(shrunk(failure))
+        assert least == shrunk(Failure(evolve(least.plot), least.ending))
+    assert plot_of(0) == plot
