@@ -23,7 +23,7 @@ from support.requests import ROUTE_IDS, ROUTES
 every_route = pytest.mark.parametrize(("provider", "route"), ROUTES, ids=ROUTE_IDS)
 KINDS = ["VideoRequest", "ImageRequest"]
 NEW: dict[str, dict[str, Any]] = {
-    "seed": {"type": "integer", "minimum": 0, "maximum": 4_294_967_295},
+    "variant": {"type": "integer", "minimum": 0, "maximum": 4_294_967_295},
     "camera_path": {"type": "string", "enum": ["pan", "dolly"]},
     "color": {"type": "string", "pattern": "^#[0-9a-f]{6}$"},
     "title": {"type": "string", "minLength": 3, "maxLength": 8},

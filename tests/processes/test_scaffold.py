@@ -109,7 +109,7 @@ def test_a_package_is_written_and_its_suite_tells_what_is_left(
     )
     assert "1 failed" in done.stdout, done.stdout + done.stderr
     assert (
-        "- to do: TextClip options.seed: no shared field was found for: The same seed gives"
+        "- to do: TextClip options.mood: no shared field was found for: The mood of the"
         in done.stdout
     )
     assert "does a repeat with this header give the first task" in done.stdout
@@ -328,7 +328,7 @@ def test_yaml_needs_a_parser(
         ("duration", {"type": "string", "enum": ["5s", "10s"]}, 'Choice({5: "5s", 10: "10s"})'),
         ("duration", {"type": "integer", "enum": [5, 10]}, 'Field("duration", "x")'),
         ("duration", {"type": "string"}, None),
-        ("resolution", {"type": "string", "enum": ["720P", "480p"]}, "what do [480p] mean?"),
+        ("resolution", {"type": "string", "enum": ["720P", "640p"]}, "what do [640p] mean?"),
         ("resolution", {"type": "integer", "enum": [720, 1080]}, None),
         ("resolution", {"type": "string"}, "which words"),
         ("guidance_scale", {"type": "number", "maximum": 10}, "a codec is needed"),

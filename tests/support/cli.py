@@ -239,9 +239,14 @@ FLAGS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "url-broken": (("a", "--first-frame", "https://[::1/a.png"), "first_frame"),
     "callback": (("a", "--callback-url", "http://10.0.0.1/x"), "callback_url"),
     "image-and-video": (
-        ("a", "--count", "2", "--source-video", "https://example.com/a.mp4"),
+        ("a", "--output-format", "webp", "--source-video", "https://example.com/a.mp4"),
         "source_video",
     ),
+    "clips-not-sold": (
+        ("a", "--count", "2", "--source-video", "https://example.com/a.mp4"),
+        "count",
+    ),
+    "duration-word": (("a", "--duration", "soon"), "--duration"),
     "image-and-seconds": (("a", "--output-format", "webp", "--duration", "5"), "duration"),
 }
 REQUESTS: Mapping[str, tuple[bytes, str]] = {

@@ -44,6 +44,8 @@ def right(node: JsonObject) -> st.SearchStrategy[Any]:
     schema = SHARED.resolve(node)
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
+    if "anyOf" in schema:
+        return st.one_of([right(option) for option in schema["anyOf"]])
     if schema["type"] == "array":
         return st.lists(right(schema["items"]), min_size=1, max_size=3)
     if schema["type"] == "object":

@@ -128,8 +128,10 @@ def _converters() -> Mapping[str, Callable[[str], object]]:
     for model in ("VideoRequest", "ImageRequest"):
         for name, schema in contract.schema(model)["properties"].items():
             whole = {**contract.resolve(schema), **schema}
-            texts = contract.resolve(whole.get("items", {})).get("type") == "string"
-            kind = whole["type"] if whole["type"] != "array" or texts else "object"
+            items = contract.resolve(whole.get("items", {}))
+            texts = "string" in {one.get("type") for one in items.get("anyOf", (items,))}
+            kind = whole.get("type", "seconds")
+            kind = kind if kind != "array" or texts else "object"
             if kind in CONVERTERS:
                 found.setdefault(name, CONVERTERS[kind])
     return found
@@ -143,6 +145,10 @@ def _whole(cell: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", cell.strip(), re.ASCII):
         raise ValueError("a whole number")
     return int(cell)
+
+
+def _seconds(cell: str) -> int | str:
+    return "auto" if cell.strip() == "auto" else _whole(cell)
 
 
 def _number(cell: str) -> float:
@@ -161,6 +167,7 @@ def _switch(cell: str) -> bool:
 CONVERTERS: Final[Mapping[str, Callable[[str], object]]] = {
     "string": str,
     "integer": _whole,
+    "seconds": _seconds,
     "number": _number,
     "boolean": _switch,
     "array": _list,

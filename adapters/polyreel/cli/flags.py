@@ -39,6 +39,15 @@ def fields() -> Mapping[str, JsonObject]:
     return {name: schema for name, schema in found.items() if name not in ROWS_ONLY}
 
 
+def _whole_or_auto(text: str) -> int | str:
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a valid integer") from None
+
+
 def _parameter(name: str, schema: JsonObject) -> inspect.Parameter:
     flag = "--" + SINGULAR.get(name, name.replace("_", "-"))
     text = schema.get("description", "")
@@ -49,11 +58,14 @@ def _parameter(name: str, schema: JsonObject) -> inspect.Parameter:
     }
     if name == "prompt":
         annotation: Any = Annotated[str | None, typer.Argument(help=text, show_default=False)]
-    elif schema["type"] == "boolean":
+    elif schema.get("type") == "boolean":
         annotation = Annotated[bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", **shown)]
-    elif schema["type"] == "array":
+    elif schema.get("type") == "array":
         shown["help"] = f"{text} May be given several times."
         annotation = Annotated[list[str] | None, typer.Option(flag, **shown)]
+    elif "anyOf" in schema:
+        shown["metavar"] = "INTEGER|auto"
+        annotation = Annotated[str | None, typer.Option(flag, parser=_whole_or_auto, **shown)]
     else:
         kind: Any = Literal[tuple(schema["enum"])] if "enum" in schema else TYPES[schema["type"]]
         annotation = Annotated[kind | None, typer.Option(flag, **shown)]

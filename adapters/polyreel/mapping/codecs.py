@@ -8,9 +8,11 @@ from typing import Any, Final, Protocol
 from attrs import field, frozen
 
 from ..places import JsonObject
-from .marks import AT, KINDS, Marks, cited, rewrite
+from .marks import AT, Marks, cited, rewrite
+from .workflows import INPUT_VIDEOS
 
-SIZES: Final = ("720p", "1080p", "4k")
+SIZES: Final = ("360p", "480p", "540p", "720p", "768p", "1080p", "2k", "4k")
+"""The sizes of clips, the smallest first."""
 
 
 class CannotExpressError(Exception):
@@ -187,14 +189,13 @@ class Prompt:
 
 def cited_inputs(shared: Mapping[str, Any]) -> Mapping[str, int]:
     """How many inputs of each kind a prompt can cite."""
-    videos = sum(name in shared for name in ("source_video", "reference_video", "motion_video"))
-    return dict(
-        zip(
-            KINDS,
-            (len(shared.get("reference_images", ())), len(shared.get("elements", ())), videos),
-            strict=True,
-        )
-    )
+    videos = sum(name in shared for name in INPUT_VIDEOS)
+    return {
+        "image": len(shared.get("reference_images", ())),
+        "element": len(shared.get("elements", ())),
+        "video": videos + len(shared.get("reference_videos", ())),
+        "audio": len(shared.get("reference_audio", ())),
+    }
 
 
 @frozen
@@ -221,14 +222,45 @@ class Only:
 
 
 @frozen
+class Seed:
+    """A seed where one number asks the vendor for a random one, as leaving it out does."""
+
+    random: int = -1
+
+    def encode(self, value: int, shared: Mapping[str, Any]) -> int:
+        """The seed itself."""
+        if value == self.random:
+            raise CannotExpressError("the vendor takes it for a random seed")
+        return value
+
+    def decode(self, value: Any, shared: Mapping[str, Any]) -> int:
+        """The seed itself."""
+        if value == self.random:
+            raise MeaninglessError("asks for a random seed, as leaving it out does")
+        if not isinstance(value, int):
+            raise ValueError("not a whole number")
+        return value
+
+
+@frozen
 class Items:
-    """A list of plain values where the vendor has objects with one member."""
+    """A list of plain values where the vendor has objects with one member.
+
+    Subjects that the request itself describes are no plain values.
+    """
 
     member: str
 
     def encode(self, value: list[Any], shared: Mapping[str, Any]) -> list[JsonObject]:
         """Objects."""
-        return [{self.member: item} for item in value]
+        plain = [{self.member: item} for item in value if not isinstance(item, dict)]
+        if len(plain) < len(value):
+            raise CannotExpressError(
+                "the vendor takes its own ids only, and nothing that the request describes",
+                without=plain or None,
+                leaves=tuple(f"/{at}" for at, item in enumerate(value) if isinstance(item, dict)),
+            )
+        return plain
 
     def decode(self, value: Any, shared: Mapping[str, Any]) -> list[str]:
         """Plain values; numbers become text."""

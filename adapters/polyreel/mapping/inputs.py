@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..errors import RequestError
-from .media import content_type
+from .media import any_content_type
 
 HEAD: Final = 16
 """How many of the first bytes show the type of a file."""
@@ -54,7 +54,7 @@ def as_text(value: Any, place: str) -> Any:
 def data_url(content: bytes) -> str:
     """The data: URL of a file's bytes, whose type is seen from the bytes."""
     head = content[:HEAD]
-    kind = content_type(head, "image") or content_type(head, "video") or "application/octet-stream"
+    kind = any_content_type(head) or "application/octet-stream"
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 

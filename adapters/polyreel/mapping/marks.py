@@ -14,8 +14,6 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-KINDS: Final = ("image", "element", "video")
-
 
 @frozen
 class Marks:
@@ -35,7 +33,7 @@ class Marks:
 
 
 AT: Final = Marks(
-    re.compile(r"@(?P<kind>Image|Element|Video)(?P<number>[1-9][0-9]?)(?![0-9])"),
+    re.compile(r"@(?P<kind>Image|Element|Video|Audio)(?P<number>[1-9][0-9]?)(?![0-9])"),
     "@{kind}{number}",
     title=True,
 )

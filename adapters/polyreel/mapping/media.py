@@ -10,28 +10,35 @@ import errno
 import io
 import os
 import re
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Final, Literal
+from typing import IO, Any, Final, Literal
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from attrs import field, frozen
 
+from ..places import Json
 from .containers import flaw
 from .measures import Measures, measure
 
-Kind = Literal["image", "video"]
+Kind = Literal["image", "video", "audio"]
 
 FIELDS: Final[dict[str, Kind]] = {
     "first_frame": "image",
     "last_frame": "image",
     "reference_images": "image",
     "character_image": "image",
+    "reference_videos": "video",
+    "reference_audio": "audio",
     "source_video": "video",
+    "extend_video": "video",
     "reference_video": "video",
     "motion_video": "video",
 }
 """The shared fields that hold media, and what they hold. A test compares it with the spec."""
+ELEMENT: Final[dict[str, Kind]] = {"front_image": "image", "images": "image", "video": "video"}
+"""The members of a described element that hold media, and what they hold."""
 
 SUFFIXES: Final = {
     "image/jpeg": ".jpg",
@@ -39,11 +46,14 @@ SUFFIXES: Final = {
     "image/webp": ".webp",
     "video/mp4": ".mp4",
     "video/quicktime": ".mov",
+    "audio/mpeg": ".mp3",
+    "audio/wav": ".wav",
 }
 """The media types polyreel knows by their first bytes, with the file name suffix of each."""
 _FORMATS: Final[dict[Kind, str]] = {
     "image": "a JPEG, PNG or WebP image",
     "video": "an MP4 or MOV video",
+    "audio": "an MP3 or WAV sound",
 }
 SHORTEST_BASE64: Final = 24
 """Characters of the shortest Base64 that is looked at: 16 bytes show the type of a file."""
@@ -52,6 +62,24 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\s-]+={0,2}\s*")
 _STANDARD: Final = str.maketrans("-_", "+/")
 # Brands of HEIC, AVIF and audio files, which begin like MP4.
 _OTHER_BRANDS: Final = (b"avi", b"hei", b"hev", b"mif", b"msf", b"M4A")
+
+
+def inputs(shared: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Kind]]:
+    """Each media input of a shared request: field, JSON Pointer, value, and what it holds."""
+    for name, kind in FIELDS.items():
+        yield from _inputs(name, f"/{name}", shared.get(name), kind)
+    for index, element in enumerate(shared.get("elements", ())):
+        for member, kind in ELEMENT.items() if isinstance(element, dict) else ():
+            at = f"/elements/{index}/{member}"
+            yield from _inputs("elements", at, element.get(member), kind)
+
+
+def _inputs(name: str, at: str, value: Json, kind: Kind) -> Iterator[tuple[str, str, str, Kind]]:
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _inputs(name, f"{at}/{index}", item, kind)
+    elif isinstance(value, str):
+        yield name, at, value, kind
 
 
 def is_local(value: str) -> bool:
@@ -153,8 +181,7 @@ def _content_of(value: str) -> bytes | None:
     if len(value) < SHORTEST_BASE64 or not _BASE64.fullmatch(value):
         return None
     found = _decoded(value)
-    is_media = content_type(found[:16], "image") or content_type(found[:16], "video")
-    return found if is_media else None  # a path can read like Base64, too
+    return found if any_content_type(found[:16]) else None  # a path can read like Base64, too
 
 
 def _decoded(text: str) -> bytes:
@@ -228,6 +255,10 @@ def content_type(head: bytes, kind: Kind) -> str | None:
         found = "image/png"
     elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         found = "image/webp"
+    elif head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        found = "audio/wav"
+    elif head.startswith((b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")):
+        found = "audio/mpeg"
     elif head[4:8] == b"ftyp" and not head[8:12].startswith(_OTHER_BRANDS):
         found = "video/quicktime" if head[8:10] == b"qt" else "video/mp4"
     return found if found and found.startswith(kind) else None
@@ -236,3 +267,8 @@ def content_type(head: bytes, kind: Kind) -> str | None:
 def file_suffix(head: bytes) -> str | None:
     """The file name suffix for downloaded bytes, by the bytes alone, whatever the server says."""
     return SUFFIXES.get(content_type(head, "image") or content_type(head, "video") or "")
+
+
+def any_content_type(head: bytes) -> str | None:
+    """The media type that the first bytes of a file show, or None where it is no media file."""
+    return next(filter(None, (content_type(head, kind) for kind in _FORMATS)), None)

@@ -56,7 +56,8 @@ class Rate:
         seconds = sensible_number(request.get("duration"))
         if seconds is None or self.usd_per_second is None:
             return None
-        return self.usd_per_second * max(seconds, Decimal(self.minimum_seconds))
+        each = self.usd_per_second * max(seconds, Decimal(self.minimum_seconds))
+        return each * Decimal(request.get("count", 1))
 
 
 @frozen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from attrs import evolve, frozen
 
@@ -16,6 +16,9 @@ from ..mapping.reports import MappingReport, Problem
 from ..places import JsonObject, leaves, pointer
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
+
+MEDIA_FIELDS: Final = media.FIELDS.keys() | {"elements"}
+"""The shared fields that can hold local files."""
 
 
 @frozen
@@ -41,28 +44,23 @@ class Attachments:
         self.homes: list[str] = []
         """Where media go in the body; a prompt that happens to read like a file name is not one."""
         self.local: dict[str, LocalFile] = {}
-        if not media.FIELDS.keys().isdisjoint(shared):
+        if not MEDIA_FIELDS.isdisjoint(shared):
             self._look_at_all(route, shared, report)
 
     def _look_at_all(self, route: Route, shared: Mapping[str, Any], report: MappingReport) -> None:
         # The file of a field that cannot be written at all needs no problem of its own.
         refused = {problem.field for problem in report.problems}
-        for name in media.FIELDS:
-            if name not in shared or name not in route.by_name or name in refused:
-                continue
-            self.homes += [pointer(place) for place in route.by_name[name].places]
-            value = shared[name]
-            if isinstance(value, list):
-                for index, item in enumerate(value):
-                    self._look(name, f"/{name}/{index}", item, report)
-            else:
-                self._look(name, f"/{name}", value, report)
+        for name, at, value, kind in media.inputs(shared):
+            if name in route.by_name and name not in refused:
+                self.homes += [pointer(place) for place in route.by_name[name].places]
+                self._look(name, at, value, kind, report)
         takes_forms = self.provider.files == "multipart"
         if self.local and takes_forms and not self.provider.operation(route).takes_files:
             report.problems.append(Problem("extra", "/", f"{route.operation.PATH} takes no files"))
 
-    def _look(self, name: str, at: str, value: str, report: MappingReport) -> None:
-        kind = media.FIELDS[name]
+    def _look(
+        self, name: str, at: str, value: str, kind: media.Kind, report: MappingReport
+    ) -> None:
         try:
             file = media.look(value, kind)
         except ValueError as error:
@@ -71,7 +69,8 @@ class Attachments:
         if file is None:
             return
         if self.provider.files == "none" or kind not in self.provider.file_kinds:
-            note = self.provider.file_note
+            silent = f"{self.provider.id} documents no local files of {kind}"
+            note = self.provider.file_note or silent
             reason = f"{media.described(value, file)}. {note}; put it where everybody can read it"
             report.problems.append(Problem(name, at, reason, "an http(s) URL"))
         else:

@@ -14,7 +14,7 @@ from ..mapping.workflows import WORKFLOWS
 from ..places import JsonObject
 from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
-from ..providers.base.routes import Route
+from ..providers.base.routes import Route, undocumented
 
 NOT_FIELDS: Final = frozenset({"model", "extra"})
 
@@ -109,7 +109,7 @@ def _capability(
 ) -> Capability:
     if row is None or isinstance(row, Absent):
         return Capability(
-            field, False, note=row.reason if row is not None else "the workflow has no such field"
+            field, False, note=row.reason if row is not None else undocumented(provider.id, route)
         )
     if isinstance(row, Forced):
         only = word(row.value)

@@ -43,8 +43,10 @@ def _ordered_fields(schema: str) -> Mapping[str, tuple[str, ...] | None]:
     for name, field in contract.schema(schema)["properties"].items():
         resolved = contract.resolve(field)
         if resolved.get("type") != "number":
-            item = contract.resolve(resolved.get("items", {}))
-            found[name] = tuple(item["properties"]) if "properties" in item else None
+            items = resolved.get("items", {})
+            options = map(contract.resolve, items.get("anyOf", (items,)))
+            objects = (tuple(one["properties"]) for one in options if "properties" in one)
+            found[name] = next(objects, None)
     return found
 
 

@@ -14,6 +14,7 @@ from ..errors import RequestError
 from ..mapping.inputs import with_texts
 from ..mapping.workflows import Kind, workflow_of
 from ..places import JsonObject, leaves
+from ..providers.base.contract import Contract
 from ..providers.base.registry import all_providers
 from .quick import read_quickly
 
@@ -109,8 +110,7 @@ def _read_by_model(request: JsonObject, kind: Kind, nulls: list[str]) -> JsonObj
     try:
         model = adapter.validator.validate_python(request)
     except _validation_error() as error:
-        problems = [_pydantic_problem(item, kind) for item in error.errors(include_url=False)]
-        raise RequestError(nulls or problems) from None
+        raise RequestError(nulls or _problems(request, error, kind)) from None
     if nulls:
         raise RequestError(nulls)
     plain: JsonObject = adapter.serializer.to_python(model, exclude_unset=True)
@@ -118,14 +118,16 @@ def _read_by_model(request: JsonObject, kind: Kind, nulls: list[str]) -> JsonObj
 
 
 def _kind_of(request: Mapping[str, Any]) -> Kind:
-    """`image` for a mapping that only an image request can be, else `video`."""
-    if "count" in request or "output_format" in request:
-        return "image"
-    if request.get("resolution") in ("1K", "2K"):
+    """`image` for a mapping that only an image request can be, else `video`.
+
+    A number of outputs without a model and without a word of videos is one of images.
+    """
+    if "output_format" in request or request.get("resolution") in ("1K", "2K"):
         return "image"
     model = request.get("model")
     if model is None:
-        return "video"
+        images = Contract.load("polyreel").schema("ImageRequest")["properties"]
+        return "image" if "count" in request and images.keys() >= request.keys() else "video"
     routes = [route for one in all_providers().values() for route in one.routes]
     sold = {route.workflow for route in routes if route.model == model}
     return "image" if sold == {"generate-image"} else "video"
@@ -207,18 +209,47 @@ _TEXTS: Final = {
     "extra_forbidden": "no such field",
     "missing": "is needed",
     "too_short": "must not be empty",
+    "model_type": "must be an object with the documented fields",
 }
 
 
-def _pydantic_problem(item: ErrorDetails, kind: Kind) -> str:
-    place = ".".join(map(str, item["loc"]))
+def _problems(request: JsonObject, error: ValidationError, kind: Kind) -> list[str]:
+    """What is wrong with a request: one line for each place, with every form that it can have."""
+    found: dict[str, list[str]] = {}
+    values: dict[str, str] = {}
+    for item in error.errors(include_url=False):
+        if item["type"] == "string_type" and isinstance(item["input"], dict):
+            continue  # an object, where text is another form: what is wrong in it follows
+        place, text = _place(request, item), _TEXTS.get(item["type"])
+        if text is None and item["type"] != "string_pattern_mismatch":
+            shown = repr(item["input"])
+            values[place] = f", not {shown}" if len(shown) <= 60 else ""
+        found.setdefault(place, []).append(_pydantic_problem(item, place, kind))
+    return [
+        ", or ".join([f"{at}: {texts[0]}{values.get(at, '')}", *texts[1:]])
+        for at, texts in found.items()
+    ]
+
+
+def _place(request: JsonObject, item: ErrorDetails) -> str:
+    """The place of a problem, without the names that pydantic gives to the forms of a value."""
+    node: Any = request
+    names = list[str]()
+    for at, part in enumerate(item["loc"], 1):
+        is_member = isinstance(node, dict) and part in node
+        is_item = isinstance(node, list) and isinstance(part, int)
+        if is_member or is_item or (item["type"] == "missing" and at == len(item["loc"])):
+            names.append(str(part))
+            node = node[part] if is_member or is_item else None
+    return ".".join(names)
+
+
+def _pydantic_problem(item: ErrorDetails, place: str, kind: Kind) -> str:
     if item["type"] in _TEXTS:
         unknown_in_image = kind == "image" and item["type"] == "extra_forbidden"
         hint = " in a request for images" if unknown_in_image else ""
-        return f"{place}: {_TEXTS[item['type']]}{hint}"
+        return f"{_TEXTS[item['type']]}{hint}"
     if item["type"] == "string_pattern_mismatch":
         ratio = place.endswith("aspect_ratio")
-        return f"{place}: {'must be width:height, such as 16:9' if ratio else 'must not be blank'}"
-    shown = repr(item["input"])
-    value = f", not {shown}" if len(shown) <= 60 else ""
-    return f"{place}: {item['msg'][0].lower()}{item['msg'][1:]}{value}"
+        return "must be width:height, such as 16:9" if ratio else "must not be blank"
+    return f"{item['msg'][0].lower()}{item['msg'][1:]}"

@@ -15,7 +15,7 @@ from ..mapping.reports import Allowance, Fate, MappingEntry, MappingReport, Prob
 from ..mapping.rows import Field, Row, has_work
 from ..places import Json, JsonObject, get, leaves, merge, pointer, put
 from ..providers.base.provider import Provider
-from ..providers.base.routes import Route
+from ..providers.base.routes import Route, undocumented
 from ..providers.base.schemas import SchemaViolation
 from .wording import describe, row_at
 
@@ -35,7 +35,8 @@ class Writing:
     def write_rows(self, preferences: Mapping[str, Any]) -> None:
         """Write the request, and the preferences for what it leaves unset, through the rows."""
         preferred = self._preferred(preferences) if preferences else {}
-        write_body(self.route, {**self.shared, **preferred}, self.allow, self.body, self.report)
+        shared = {**self.shared, **preferred}
+        write_body(self.provider.id, self.route, shared, self.allow, self.body, self.report)
         if preferred:
             reason = f"asked for: {self.provider.id} may make another by default"
             self.report.entries[:] = [
@@ -119,6 +120,7 @@ class Writing:
 
 
 def write_body(
+    vendor: str,
     route: Route,
     shared: Mapping[str, Any],
     allow: Mapping[str, Allowance],
@@ -130,7 +132,7 @@ def write_body(
     for row in rows:
         row.write(shared, body, allow, report)
     for name in unknown:
-        refuse(name, f"{route.model} {route.workflow} has no such field", allow, report)
+        refuse(name, undocumented(vendor, route), allow, report)
 
 
 @lru_cache(maxsize=1000)

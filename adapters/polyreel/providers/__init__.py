@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Names,
         Only,
         Prompt,
+        Seed,
         cited_inputs,
     )
     from ..mapping.marks import ANGLE, AT, Marks
@@ -48,7 +49,7 @@ _NAMES = {
     "..flows": ("Flow", "Part", "Reply", "Send", "send_patiently"),
     "..mapping.codecs": (
         *("CannotExpressError", "Choice", "Codec", "Default", "GroupCodec", "Items"),
-        *("MeaninglessError", "Names", "Only", "Prompt", "cited_inputs"),
+        *("MeaninglessError", "Names", "Only", "Prompt", "Seed", "cited_inputs"),
     ),
     "..mapping.marks": ("ANGLE", "AT", "Marks"),
     "..mapping.rows": ("Absent", "Alias", "Constant", "Field", "Forced", "Group", "Row"),
@@ -104,6 +105,7 @@ __all__ = [
     "Reply",
     "Route",
     "Row",
+    "Seed",
     "Send",
     "SimulatedTask",
     "SpecifiedProvider",

@@ -64,7 +64,19 @@ ENGLISH: Final[Mapping[str, tuple[str, ...]]] = {
         "hook_url",
         "notification_url",
     ),
-    "count": ("n", "num_images", "number_of_images", "image_count"),
+    "count": ("n", "num_images", "num_videos", "number_of_images", "image_count"),
+    "reference_videos": ("video_urls", "reference_video_urls", "video_refs"),
+    "reference_audio": ("audio_url", "audio_urls", "reference_audio_urls"),
+    "fps": ("frame_rate", "frames_per_second"),
+    "camera_fixed": ("fixed_camera", "static_camera"),
+    "enhance_prompt": (
+        "prompt_optimizer",
+        "prompt_extend",
+        "enable_prompt_expansion",
+        "enhance",
+        "auto_enhance",
+    ),
+    "end_user_id": ("user_id", "user"),
     "output_format": ("image_format", "file_format"),
 }
 """General words for shared fields, in snake case."""

@@ -95,7 +95,8 @@ def row_of(field: str, place: str, node: JsonObject, target: JsonObject) -> str 
     """The source of a row; None where the native type cannot hold the field."""
     if "enum" in node:
         return _choice_row(field, place, node["enum"], tuple(target.get("enum", ())))
-    kind, wanted = node.get("type"), target.get("type")
+    # A field without one type takes a number, or `auto`.
+    kind, wanted = node.get("type"), target.get("type", "integer")
     items = node.get("items", {})
     if kind == "array" and wanted == "string" and items.get("type") == "string":
         return _row(field, place, "Only()")

@@ -7,16 +7,23 @@ from typing import Any, Final, Literal
 
 from attrs import frozen
 
+from ..mapping.workflows import INPUT_VIDEOS
 from ..plans.reading import Reading
 
-SHORT_SIDES: Final = {"720p": 720, "1080p": 1080, "4k": 2160}
+SHORT_SIDES: Final = {
+    **{f"{side}p": side for side in (360, 480, 540, 720, 768, 1080)},
+    "2k": 1440,
+    "4k": 2160,
+}
+DEFAULT_SECONDS: Final = 5
+"""The length of a clip for which the request leaves it to the vendor."""
 IMAGE_SIDES: Final = {"1K": 1024, "2K": 2048}
 ImageFormat = Literal["jpeg", "png", "webp"]
 
 
 @frozen
 class Picture:
-    """The output of a job: a video, or one image or several."""
+    """The output of a job: videos or images, mostly one."""
 
     seconds: int
     """The length of a video; 0 for an image."""
@@ -40,8 +47,8 @@ class Picture:
 
     @property
     def units(self) -> int:
-        """What work takes time for: the seconds of a video, or the images."""
-        return self.seconds or self.count
+        """What work takes time for: the seconds of the videos, or the images."""
+        return (self.seconds or 1) * self.count
 
 
 def picture_of(reading: Reading) -> Picture:
@@ -50,17 +57,21 @@ def picture_of(reading: Reading) -> Picture:
     shots = asked.get("shots") or [{}]
     prompt = str(asked.get("prompt") or shots[0].get("prompt") or "")
     caption = (reading.provider.name, f"{reading.route.model} {reading.route.workflow}", prompt)
-    across, down = (int(part) for part in asked.get("aspect_ratio", "16:9").split(":"))
+    ratio = asked.get("aspect_ratio", "auto")
+    across, down = (int(part) for part in ("16:9" if ratio == "auto" else ratio).split(":"))
+    count = int(asked.get("count", 1))
     if reading.route.workflow == "generate-image":
         side = IMAGE_SIDES.get(asked.get("resolution", "1K"), 1024)
         width, height = image_size(side, across, down)
-        image_format, count = asked.get("output_format", "png"), int(asked.get("count", 1))
+        image_format = asked.get("output_format", "png")
         return Picture(0, width, height, False, prompt, caption, count, image_format)
     short_side = SHORT_SIDES.get(asked.get("resolution", "720p"), 720)
     width, height = video_size(short_side, across, down)
-    has_input = any(name in asked for name in ("source_video", "reference_video", "motion_video"))
+    has_input = any(name in asked for name in INPUT_VIDEOS)
     audio = bool(asked.get("audio") or (has_input and asked.get("keep_source_audio", True)))
-    return Picture(int(asked.get("duration", 5)), width, height, audio, prompt, caption)
+    length = asked.get("duration", "auto")
+    seconds = DEFAULT_SECONDS if length == "auto" else int(length)
+    return Picture(seconds, width, height, audio, prompt, caption, count)
 
 
 def video_size(short_side: int, across: int, down: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..mapping.reports import Allowance, ConflictError, Fate, MappingReport
 from ..mapping.rows import Field, Group
-from ..mapping.workflows import WORKFLOWS, kind_of
+from ..mapping.workflows import INPUT_VIDEOS, WORKFLOWS, kind_of
 from ..places import Json, JsonObject, get, leaves, pointer_parts, value_at
 from ..plans.capabilities import NOT_FIELDS, Capability, capabilities
 from ..plans.planning import Plan, plan, plan_checked
@@ -159,17 +159,18 @@ VALUES: Final[Mapping[str, list[Any]]] = {
         name: ["https://example.com/a.png"]
         for name in ("first_frame", "last_frame", "character_image")
     },
-    **{
-        name: ["https://example.com/a.mp4"]
-        for name in ("source_video", "reference_video", "motion_video")
-    },
+    **{name: ["https://example.com/a.mp4"] for name in INPUT_VIDEOS},
     "reference_images": [["https://example.com/a.png"]],
+    "reference_videos": [["https://example.com/a.mp4"]],
+    "reference_audio": [["https://example.com/a.mp3"]],
     "elements": [["7"]],
     "shots": [[{"prompt": "x", "duration": 5}], [{"prompt": "x"}]],
     "shot_mode": ["custom"],
     "prompt": ["x"],
     "negative_prompt": ["x"],
     "watermark": [True, False],
+    "seed": [1],
+    "end_user_id": ["x"],
     "callback_url": ["https://example.com/hook"],
 }
 WORDS: Final = {"on": True, "off": False}
@@ -184,7 +185,7 @@ def _values(item: Capability) -> list[Any]:
     if extent.choices is not None:
         words = [WORDS.get(choice, choice) for choice in extent.choices]
         return [
-            int(value) if item.field == "duration" else value
+            int(value) if str(value).isdecimal() else value
             for value in words
             if value != "automatic"
         ]

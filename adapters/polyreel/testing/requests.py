@@ -41,7 +41,7 @@ URLS: Final = st.sampled_from(
     ]
 )
 USUAL: Final[Mapping[str, st.SearchStrategy[Any]]] = {
-    "AspectRatio": st.sampled_from(["16:9", "9:16", "1:1", "4:3", "21:9"]),
+    "AspectRatio": st.sampled_from(["16:9", "9:16", "1:1", "4:3", "21:9", "auto"]),
     "CallbackUrl": st.sampled_from(
         [
             *(f"https://example.com/{path}" for path in ("hook", "hook?job=1", "a/b/hook", "ü")),
@@ -53,7 +53,17 @@ USUAL: Final[Mapping[str, st.SearchStrategy[Any]]] = {
             *("http://example.com/hook", "https://10.0.0.1/x"),
         ]
     ),
-    "elements": st.lists(st.integers(1, 999).map(str), min_size=1, max_size=4),
+    "seed": st.integers(0, 2**31 - 1),
+    "elements": st.lists(
+        st.one_of(
+            st.integers(1, 999).map(str),
+            st.fixed_dictionaries(
+                {"front_image": URLS}, optional={"images": st.lists(URLS, min_size=1, max_size=3)}
+            ),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
 }
 """Usual values of a named schema or of a field whose schema alone describes too much."""
 SCALARS: Final = st.one_of(TEXT, st.booleans(), st.integers(-999, 999))

@@ -37,7 +37,7 @@ PAGE: Final = 100
 SHAPE: Final = Field(
     "aspect_ratio", "shape", Choice({"16:9": "landscape", "9:16": "portrait", "1:1": "square"})
 )
-NOT_SHARED: Final = {"options.seed": "the shared model has no seed; use extra"}
+NOT_SHARED: Final = {"options.mood": "the shared model has no mood; use extra"}
 
 
 def rows(kind: str, *own: Row) -> tuple[Row, ...]:
@@ -51,6 +51,7 @@ def rows(kind: str, *own: Row) -> tuple[Row, ...]:
         Field("duration", "seconds"),
         Field("resolution", "definition", Choice({"720p": "hd", "1080p": "full_hd"})),
         Field("audio", "sound"),
+        Field("seed", "options.seed"),
         Field("callback_url", "notify_url"),
         Absent("elements", reason="Acme trains no subjects"),
         Absent("shots", reason="Acme makes one shot"),

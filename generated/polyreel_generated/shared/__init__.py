@@ -14,6 +14,7 @@ from pydantic import (
     StrictInt,
     StrictStr,
 )
+from typing_extensions import TypeAliasType
 
 
 class Shot(BaseModel):
@@ -34,6 +35,12 @@ class Shot(BaseModel):
     """
     Length of the shot in whole seconds.
     """
+
+
+Seconds = TypeAliasType("Seconds", Annotated[StrictInt, Field(ge=1)])
+"""
+A length in whole seconds.
+"""
 
 
 class RoutingStep(BaseModel):
@@ -116,125 +123,6 @@ class JobError(BaseModel):
     """
 
 
-class VideoRequest(MediaModel):
-    """
-    A clip to make. Which inputs are set decides the workflow: text-to-video, image-to-video,
-    reference-to-video, edit-video, reference-video or motion-control.
-
-    >>> import polyreel
-    >>> request = polyreel.VideoRequest(prompt="a cat", duration=5, aspect_ratio="9:16")
-    >>> request.duration, request.audio
-    (5, None)
-    """
-
-    model_config = ConfigDict(
-        extra="forbid",
-        populate_by_name=True,
-        frozen=True,
-    )
-    model: Annotated[
-        StrictStr | None,
-        Field(
-            examples=["kling-o3", "kling-v3", "kling-v2.6"],
-            max_length=200,
-            min_length=1,
-        ),
-    ] = None
-    """
-    Vendor-neutral model family, such as `kling-o3`. Left out, it is the vendor's first family that serves the workflow, and the plan says which.
-    """
-    prompt: Annotated[StrictStr | None, Field(min_length=1, pattern="\\S")] = None
-    """
-    What to show. `@Image1`, `@Element1` and `@Video1` cite the first of `reference_images`, `elements` and the input video, in every vendor's own spelling.
-    """
-    negative_prompt: Annotated[StrictStr | None, Field(min_length=1)] = None
-    """
-    What to keep out of the clip.
-    """
-    first_frame: Annotated[StrictStr | None, Field(min_length=1)] = None
-    """
-    The frame the clip starts from.
-    """
-    last_frame: Annotated[StrictStr | None, Field(min_length=1)] = None
-    """
-    The frame the clip ends on.
-    """
-    reference_images: Annotated[list[StrictStr] | None, Field(min_length=1)] = None
-    """
-    Images of subjects, scenes or styles, cited in the prompt as `@Image1`, `@Image2`.
-    """
-    source_video: Annotated[StrictStr | None, Field(min_length=1)] = None
-    """
-    The clip to edit.
-    """
-    reference_video: Annotated[StrictStr | None, Field(min_length=1)] = None
-    """
-    A clip whose motion and camera the new clip follows.
-    """
-    motion_video: Annotated[StrictStr | None, Field(min_length=1)] = None
-    """
-    The clip whose motion is carried over to `character_image`.
-    """
-    character_image: Annotated[StrictStr | None, Field(min_length=1)] = None
-    """
-    The character that performs the motion of `motion_video`.
-    """
-    character_orientation: Literal["image", "video"] | None = None
-    """
-    Whether the character keeps the orientation of its image or follows the video.
-    """
-    elements: Annotated[list[StrictStr] | None, Field(min_length=1)] = None
-    """
-    The vendor's own ids of trained subjects, cited as `@Element1`, `@Element2`.
-    """
-    shots: Annotated[list[Shot] | None, Field(min_length=1)] = None
-    """
-    The clip as a sequence of shots, in order.
-    """
-    shot_mode: Literal["custom", "automatic"] | None = None
-    """
-    Whether `shots` plans the shots (custom) or the model does (automatic).
-    """
-    duration: Annotated[StrictInt | None, Field(ge=1)] = None
-    """
-    Length of the clip in whole seconds.
-    """
-    aspect_ratio: Annotated[
-        StrictStr | None, Field(pattern="^[1-9][0-9]{0,1}:[1-9][0-9]{0,1}$")
-    ] = None
-    """
-    Width to height, such as `16:9`.
-    """
-    resolution: Literal["720p", "1080p", "4k"] | None = None
-    """
-    Shorter side of the frame. Kling's std or standard is 720p, its pro is 1080p.
-    """
-    audio: StrictBool | None = None
-    """
-    Whether the model makes sound for the clip.
-    """
-    keep_source_audio: StrictBool | None = None
-    """
-    Whether the sound of the input video is kept.
-    """
-    guidance_scale: Annotated[StrictFloat | None, Field(ge=0.0, le=1.0)] = None
-    """
-    How closely the prompt is followed; higher is closer.
-    """
-    watermark: StrictBool | None = None
-    """
-    Whether the vendor adds its watermark.
-    """
-    callback_url: Annotated[StrictStr | None, Field(max_length=2048, min_length=1)] = None
-    """
-    Where the vendor reports the end of the job.
-    """
-    extra: dict[str, dict[str, Any]] | None = None
-    """
-    Native fields by vendor id, for what the shared model does not name. Used only for that vendor, merged last, and checked against its contract like the rest.
-    """
-
-
 class ImageRequest(MediaModel):
     """
     Still images to make.
@@ -261,7 +149,7 @@ class ImageRequest(MediaModel):
     Images of subjects, scenes or styles, cited in the prompt as `@Image1`, `@Image2`.
     """
     aspect_ratio: Annotated[
-        StrictStr | None, Field(pattern="^[1-9][0-9]{0,1}:[1-9][0-9]{0,1}$")
+        StrictStr | None, Field(pattern="^([1-9][0-9]{0,1}:[1-9][0-9]{0,1}|auto)$")
     ] = None
     """
     Width to height, such as `3:2`.
@@ -285,6 +173,34 @@ class ImageRequest(MediaModel):
     extra: dict[str, dict[str, Any]] | None = None
     """
     Native fields by vendor id, merged last and checked like the rest.
+    """
+
+
+class Element(BaseModel):
+    """
+    A subject that is described in the request itself.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        populate_by_name=True,
+        frozen=True,
+    )
+    front_image: Annotated[StrictStr | None, Field(min_length=1)] = None
+    """
+    The subject from the front.
+    """
+    images: Annotated[list[StrictStr] | None, Field(min_length=1)] = None
+    """
+    More images of the subject, from other sides.
+    """
+    video: Annotated[StrictStr | None, Field(min_length=1)] = None
+    """
+    A clip of the subject.
+    """
+    voice: Annotated[StrictStr | None, Field(min_length=1)] = None
+    """
+    The vendor's own id of the voice that the subject speaks with.
     """
 
 
@@ -365,4 +281,160 @@ class Job(BaseModel):
     raw: dict[str, Any] | None = None
     """
     The vendor's last answer, unchanged.
+    """
+
+
+class VideoRequest(MediaModel):
+    """
+    A clip to make. Which inputs are set decides the workflow: text-to-video, image-to-video,
+    reference-to-video, edit-video, extend-video, reference-video or
+    motion-control.
+
+    >>> import polyreel
+    >>> request = polyreel.VideoRequest(prompt="a cat", duration=5, aspect_ratio="9:16")
+    >>> request.duration, request.audio
+    (5, None)
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        populate_by_name=True,
+        frozen=True,
+    )
+    model: Annotated[
+        StrictStr | None,
+        Field(
+            examples=["kling-o3", "kling-v3", "kling-v2.6"],
+            max_length=200,
+            min_length=1,
+        ),
+    ] = None
+    """
+    Vendor-neutral model family, such as `kling-o3`. Left out, it is the vendor's first family that serves the workflow, and the plan says which.
+    """
+    prompt: Annotated[StrictStr | None, Field(min_length=1, pattern="\\S")] = None
+    """
+    What to show. `@Image1`, `@Element1`, `@Video1` and `@Audio1` cite the first of `reference_images`, `elements`, the input videos and `reference_audio`, in every vendor's own spelling.
+    """
+    negative_prompt: Annotated[StrictStr | None, Field(min_length=1)] = None
+    """
+    What to keep out of the clip.
+    """
+    first_frame: Annotated[StrictStr | None, Field(min_length=1)] = None
+    """
+    The frame the clip starts from.
+    """
+    last_frame: Annotated[StrictStr | None, Field(min_length=1)] = None
+    """
+    The frame the clip ends on.
+    """
+    reference_images: Annotated[list[StrictStr] | None, Field(min_length=1)] = None
+    """
+    Images of subjects, scenes or styles, cited in the prompt as `@Image1`, `@Image2`.
+    """
+    reference_videos: Annotated[list[StrictStr] | None, Field(min_length=1)] = None
+    """
+    Clips of subjects, motion or styles, cited in the prompt as `@Video1`, `@Video2`.
+    """
+    reference_audio: Annotated[list[StrictStr] | None, Field(min_length=1)] = None
+    """
+    Sounds or voices that the clip uses, cited in the prompt as `@Audio1`, `@Audio2`.
+    """
+    source_video: Annotated[StrictStr | None, Field(min_length=1)] = None
+    """
+    The clip to edit.
+    """
+    extend_video: Annotated[StrictStr | None, Field(min_length=1)] = None
+    """
+    The clip to continue after its end.
+    """
+    reference_video: Annotated[StrictStr | None, Field(min_length=1)] = None
+    """
+    A clip whose motion and camera the new clip follows.
+    """
+    motion_video: Annotated[StrictStr | None, Field(min_length=1)] = None
+    """
+    The clip whose motion is carried over to `character_image`.
+    """
+    character_image: Annotated[StrictStr | None, Field(min_length=1)] = None
+    """
+    The character that performs the motion of `motion_video`.
+    """
+    character_orientation: Literal["image", "video"] | None = None
+    """
+    Whether the character keeps the orientation of its image or follows the video.
+    """
+    elements: Annotated[list[StrictStr | Element] | None, Field(min_length=1)] = None
+    """
+    Subjects, cited as `@Element1`, `@Element2`: each the vendor's own id of a trained subject, or described by images, a video and a voice.
+    """
+    shots: Annotated[list[Shot] | None, Field(min_length=1)] = None
+    """
+    The clip as a sequence of shots, in order.
+    """
+    shot_mode: Literal["custom", "automatic"] | None = None
+    """
+    Whether `shots` plans the shots (custom) or the model does (automatic).
+    """
+    duration: Seconds | Literal["auto"] | None = None
+    """
+    Length of the clip in whole seconds; `auto` lets the model choose.
+    """
+    aspect_ratio: Annotated[
+        StrictStr | None, Field(pattern="^([1-9][0-9]{0,1}:[1-9][0-9]{0,1}|auto)$")
+    ] = None
+    """
+    Width to height, such as `16:9`; `auto` lets the model choose.
+    """
+    resolution: Literal["360p", "480p", "540p", "720p", "768p", "1080p", "2k", "4k"] | None = None
+    """
+    Shorter side of the frame. Kling's std or standard is 720p, its pro is 1080p.
+    """
+    fps: Annotated[StrictInt | None, Field(ge=1)] = None
+    """
+    Frames in a second of the clip.
+    """
+    count: Annotated[StrictInt | None, Field(ge=1)] = None
+    """
+    How many clips to make of this request.
+    """
+    seed: Annotated[StrictInt | None, Field(ge=-9007199254740991, le=9007199254740991)] = None
+    """
+    Start of the random numbers: the same request with the same seed gives a similar clip.
+    """
+    camera_fixed: StrictBool | None = None
+    """
+    Whether the camera stands still.
+    """
+    enhance_prompt: StrictBool | None = None
+    """
+    Whether the vendor may rewrite the prompt into a better one.
+    """
+    audio: StrictBool | None = None
+    """
+    Whether the model makes sound for the clip.
+    """
+    keep_source_audio: StrictBool | None = None
+    """
+    Whether the sound of the input video is kept.
+    """
+    guidance_scale: Annotated[StrictFloat | None, Field(ge=0.0, le=1.0)] = None
+    """
+    How closely the prompt is followed; higher is closer.
+    """
+    watermark: StrictBool | None = None
+    """
+    Whether the vendor adds its watermark.
+    """
+    end_user_id: Annotated[StrictStr | None, Field(max_length=200, min_length=1)] = None
+    """
+    Your own id of the person that the clip is made for, for the vendor's checks.
+    """
+    callback_url: Annotated[StrictStr | None, Field(max_length=2048, min_length=1)] = None
+    """
+    Where the vendor reports the end of the job.
+    """
+    extra: dict[str, dict[str, Any]] | None = None
+    """
+    Native fields by vendor id, for what the shared model does not name. Used only for that vendor, merged last, and checked against its contract like the rest.
     """

@@ -11,6 +11,11 @@ from ...mapping.rows import Constant, Row
 from .generated import GeneratedModel, GeneratedOperation
 
 
+def undocumented(vendor: str, route: Route) -> str:
+    """Why a field without a row is refused."""
+    return f"{vendor} documents no such field for {route.model} {route.workflow}"
+
+
 @frozen(eq=False)
 class Route:
     """A model family and a workflow that a vendor sells with one operation and one body."""
