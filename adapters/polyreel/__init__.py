@@ -10,7 +10,7 @@ Without a key everything runs against the embedded simulator, and nothing is pai
 
 TYPE_CHECKING = False  # typing itself takes longer to import than everything here
 if TYPE_CHECKING:
-    from polyreel_generated.shared import ImageRequest, Job, Shot, VideoRequest
+    from polyreel_generated.shared import Element, ImageRequest, Job, Shot, VideoRequest
 
     from .client import AsyncClient, Client
     from .drivers.spans import OpenTelemetryHook
@@ -45,6 +45,7 @@ _HOMES = {
     "Client": ".client.blocking",
     "Completed": ".jobs.many",
     "DownloadError": ".errors",
+    "Element": "polyreel_generated.shared",
     "ImageRequest": "polyreel_generated.shared",
     "Job": "polyreel_generated.shared",
     "JobFailedError": ".errors",
@@ -80,6 +81,7 @@ __all__ = [
     "Client",
     "Completed",
     "DownloadError",
+    "Element",
     "ImageRequest",
     "Job",
     "JobFailedError",

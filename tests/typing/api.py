@@ -5,7 +5,7 @@ Every wrong line is marked, and has to stay wrong.
 
 from collections.abc import Awaitable, Coroutine
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 import polyreel
 from polyreel import AsyncClient, Client, Job, Plan, Simulator, VideoRequest
@@ -20,7 +20,7 @@ def requests() -> None:
         prompt="a cat", duration=5, audio=True, shots=[polyreel.Shot(prompt="it sits", duration=2)]
     )
     assert_type(request.prompt, str | None)
-    assert_type(request.duration, int | None)
+    assert_type(request.duration, int | Literal["auto"] | None)
     assert_type(request.audio, bool | None)
     assert_type(request.reference_images, list[str] | None)
     assert_type(polyreel.ImageRequest(prompt="a cat", count=2).count, int | None)
