@@ -25,7 +25,7 @@ from .clocks import TrialClock, disturb, note_sent
 KEY: Final = "-".join(
     ["sk", "CANARY", "chaos", "0123456789"]
 )  # not in one piece: tests look for it in files
-AT_ONCE: Final = 16
+AT_ONCE: Final = 12
 TRIES: Final = 10
 THREADS: Final = 4
 CALL_SECONDS: Final = 5.0
