@@ -13,6 +13,7 @@ from attrs import evolve
 
 from .errors import KeyMissingError, RequestError, UnknownNameError
 from .keys import Secret, is_written_in
+from .mapping.media import local_path
 from .network import ROUTES, Network, proxy_problem
 from .providers.base.registry import all_providers, get_provider, ordered
 
@@ -44,7 +45,9 @@ def ledger_path(environment: Mapping[str, str] = os.environ) -> Path:
     import platformdirs  # noqa: PLC0415
 
     named = environment.get(LEDGER_VARIABLE, "").strip()
-    return Path(named) if named else platformdirs.user_data_path("polyreel") / "ledger.sqlite3"
+    if named:
+        return local_path(named)
+    return platformdirs.user_data_path("polyreel") / "ledger.sqlite3"
 
 
 def webhook_secrets(environment: Mapping[str, str] = os.environ) -> dict[str, list[str]]:

@@ -122,6 +122,8 @@ class Fetch:
     path: Path
     kind: str = ""
     """The media kind that is expected: image, video, or empty for either."""
+    suffix: str = ""
+    """The suffix that is asked for; another where the bytes are of another type."""
     deadline: float = 1800.0
 
 

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 PRIVATE_SUFFIXES: Final = frozenset(
     {"localhost", "local", "internal", "lan", "home", "corp", "test", "invalid"}
 )
+SIMULATED_HOST: Final = "simulator.invalid"
+"""Where the links of the simulator lead that is a part of a client."""
 NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 """IPv4 hosts on networks without IPv4: as public as the IPv4 address in the last 32 bits."""
 TUNNELS: Final = (ipaddress.IPv6Network("2001::/32"), ipaddress.IPv6Network("2002::/16"))
@@ -51,9 +53,19 @@ def may_be_public(host: str) -> bool:
         address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         # Many resolvers take 127.1 or 0x7f000001 for an address. No public name has just one label.
-        last = host.rpartition(".")[2]
+        last = host.lower().rpartition(".")[2]
         return "." in host and last not in PRIVATE_SUFFIXES and not last[:1].isdigit()
     return is_public(address)
+
+
+def not_reachable(url: str) -> str | None:
+    """Why no vendor can read a media URL, or None: its host cannot be a public one.
+
+    The simulator's own host counts as public, so that a simulated clip can be an input.
+    """
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    public = host == SIMULATED_HOST or may_be_public(host)
+    return None if public else f"{host} is not reachable from outside"
 
 
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

@@ -134,6 +134,15 @@ def test_the_examples_have_every_field() -> None:
     assert {field for _, _, field, _ in CASES} == media.FIELDS.keys() & sold
 
 
+def not_in_formats(made: Plan, field: str, content_type: str) -> bool:
+    """Whether a vendor documents other formats for a field, by the facts of its spec."""
+    assert made.route is not None
+    place = made.route.by_name[field].places[0]
+    schema = made.provider.contract.property(made.route.schema, place) or {}
+    formats = schema.get("x-polyreel-media", {}).get("formats", [])
+    return bool(formats) and media.SUFFIXES[content_type].removeprefix(".") not in formats
+
+
 @every_input
 @pytest.mark.parametrize("content_type", FILES)
 def test_a_local_file_gets_there_or_is_refused(
@@ -152,6 +161,11 @@ def test_a_local_file_gets_there_or_is_refused(
         assert violation.field == field
         assert provider.file_note in violation.message
         assert violation.limit == "an http(s) URL"
+    elif not_in_formats(made, field, content_type):
+        (violation,) = made.violations
+        assert violation.field == field
+        assert f"the file is {content_type}" in violation.message
+        assert violation.limit.startswith("only ")
     else:
         assert made.violations == ()
         check_sent(made, FILES[content_type], content_type, "blocking")

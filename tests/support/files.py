@@ -24,8 +24,8 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png(pictures: bytes) -> bytes:
-    """A PNG of one pixel."""
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))
+    """A PNG of 640 x 640 pixels."""
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 640, 640, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", pictures) + chunk(b"IEND", b"")
 
 

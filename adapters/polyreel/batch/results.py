@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, TextIO
 from attrs import define, field, frozen
 
 from ..errors import Billed, DownloadError, PolyreelError
-from ..jobs.submitting import file_name
+from ..jobs.naming import file_name
 from ..ledger.records import PROVED_UNPAID, LedgerEntry, State
 from ..money.amounts import Cost
 from ..money.charged import charged

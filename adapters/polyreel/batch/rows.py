@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn
 from attrs import frozen
 
 from ..errors import RequestError
+from ..mapping.media import local_path
 from ..places import Json, JsonObject
 from ..plans.requests import check_request
 from ..providers.base.registry import all_providers
@@ -52,6 +53,11 @@ class Row:
     batch: str | None = None
     """The name of its batch. All jobs under that name count as spent under a limit."""
 
+    @property
+    def name(self) -> str:
+        """Its own name or number, without that of its batch."""
+        return self.reference.removeprefix(f"{self.batch}/")
+
 
 @frozen
 class Scan:
@@ -78,7 +84,8 @@ def scan(path: str | Path, *, name: str | None = None) -> Scan:
 
     Raises RequestError for a file that cannot be read. `name` is as in `read`.
     """
-    content, batch = _content(Path(path)), _batch_name(Path(path), name)
+    file = local_path(path)
+    content, batch = _content(file), _batch_name(file, name)
     lines = csv_lines if str(path).lower().endswith(".csv") else json_lines
     checker = _RowChecker(batch)
     for line, value in lines(content):

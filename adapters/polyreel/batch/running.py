@@ -15,10 +15,12 @@ from ..client import TIMEOUT, AsyncClient
 from ..drivers import ManyJobsDriver
 from ..errors import BudgetError, LedgerError, PolyreelError, RequestError
 from ..jobs.many import ManyJobs
+from ..jobs.naming import Target, tells_jobs_apart, with_filename
 from ..jobs.routing import Preference
 from ..jobs.sameness import differences
 from ..ledger.records import PROVED_UNPAID, SUPERSEDED, LedgerEntry
 from ..ledger.store import LedgerStore
+from ..mapping.media import local_path
 from ..money.amounts import CostRange
 from ..providers.base.registry import all_providers
 from .costs import Budget, Summary, most_spent, total
@@ -58,7 +60,10 @@ class Batch:
 
     client: AsyncClient
     rows: Sequence[Row]
-    output: Path = field(default=Path("clips"), converter=Path)
+    output: Path = field(default=Path("clips"), converter=local_path)
+    """The folder for the files, and for `results.jsonl`."""
+    filename: str | None = field(default=None, kw_only=True)
+    """A pattern for the names of the files, such as `{name}-{n}.{ext}`: see `jobs.naming`."""
     vendors: Sequence[str] = field(default=(), kw_only=True)
     """Who makes the rows without a vendor; the next where the one before it is proved unpaid."""
     prefer: Preference = field(default="order", kw_only=True)
@@ -81,7 +86,28 @@ class Batch:
             )
         if self.max_cost is not None and not (self.max_cost.is_finite() and self.max_cost >= 0):
             raise RequestError(["max_cost: dollars, not less than 0"])
+        if Target.of(self.output).stem is not None:
+            problem = f"a batch makes many files: name a folder, not {self.output}"
+            raise RequestError([f"output: {problem}"])
         self.file = ResultsFile(self.output, self.rows)
+
+    @property
+    def files(self) -> Path:
+        """Where the files of the rows are saved. RequestError where the pattern cannot be used."""
+        if self.filename is None:
+            return self.output
+        try:
+            path = with_filename(self.output, self.filename)
+        except ValueError as error:
+            raise RequestError([f"filename: {error}"]) from None
+        if not tells_jobs_apart(path):
+            raise RequestError(
+                [
+                    f"filename: {self.filename}: it needs {{name}} or {{id}}, so that "
+                    "each row has files of its own"
+                ]
+            )
+        return path
 
     @property
     def ledger(self) -> LedgerStore:
@@ -189,6 +215,7 @@ class Batch:
     @property
     def tasks(self) -> Sequence[RowTask]:
         """All rows with their plans; RequestError with every problem in them. Sends nothing."""
+        _ = self.files  # their names are checked before anything is paid
         tasks, problems = self._prepared
         if problems:
             refuse("the batch", problems)
@@ -242,7 +269,7 @@ class Batch:
         tasks, _ = self._prepared
         outcomes = Outcomes(self.ledger, self.client.simulated, self.file, self.listener)
         left = outcomes.begin(tasks)
-        settings = WorkSettings(self.output, self.timeout, self.concurrency, self.rate)
+        settings = WorkSettings(self.files, self.timeout, self.concurrency, self.rate)
         try:
             wire = self.client.wire
             jobs = ManyJobs(self.client.simulated, wire.randomness)

@@ -14,6 +14,7 @@ from ..client import AsyncClient
 from ..drivers import ManyJobsDriver
 from ..errors import BudgetError, SubmitError
 from ..jobs.many import Completed
+from ..jobs.naming import named
 from ..jobs.submitting import failed
 from ..money.amounts import CostRange
 from .costs import Budget
@@ -174,7 +175,7 @@ class BatchRun:
             raise BudgetError("the budget is used up; the row was not sent")
         task.reserved.append(task.cost_range)
         return await self.client.submit(
-            task.asked, reference=task.row.reference, output=self.settings.output
+            task.asked, reference=task.row.reference, output=self._output(task)
         )
 
     async def _some_vendor_ready(self, task: RowTask) -> None:
@@ -207,13 +208,16 @@ class BatchRun:
         try:
             job = await self.client.generate(
                 task.asked,
-                output=self.settings.output,
+                output=self._output(task),
                 timeout=self.settings.timeout,
                 reference=task.row.reference,
             )
         except Exception as error:  # as above
             return self.outcomes.of(task, error=error)
         return self.outcomes.of(task, job)
+
+    def _output(self, task: RowTask) -> Path:
+        return named(self.settings.output, task.row.name)
 
     def _unreserve(self, task: RowTask, cost: CostRange | None) -> None:
         for reserved in task.reserved:

@@ -31,6 +31,7 @@ from .exits import AMBIGUOUS, SOME_FAILED, Terminated, exit_code
 from .files import prepare
 from .options import (
     AsJson,
+    Filename,
     LedgerFile,
     Live,
     PricesFile,
@@ -63,6 +64,7 @@ def batch(
     output: Annotated[Path, typer.Option(help="Folder for the files and results.jsonl.")] = Path(
         "clips"
     ),
+    filename: Filename = None,
     name: Annotated[
         str | None,
         typer.Option(
@@ -135,6 +137,7 @@ def batch(
         "concurrency": concurrency,
         "rate": rate,
         "timeout": timeout,
+        "filename": filename,
     }
     options |= {"vendors": vendor or (), "prefer": "cheapest" if cheapest else "order"}
     with open_ledger(ledger) as opened:
@@ -267,7 +270,7 @@ def _progress(rows: int) -> Iterator[Callable[[Result], None]]:
 
 
 def _line(result: Result) -> str:
-    what = ", ".join(result.files) or (str(result.error) if result.error else "")
+    what = str(result.error) if result.error else ", ".join(result.files)
     reason = f": {what}" if what else ""
     return f"row {result.row.number} (line {result.row.line}): {result.state}{reason}"
 

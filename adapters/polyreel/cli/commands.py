@@ -6,6 +6,7 @@ help is asked for.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final, NamedTuple
@@ -136,7 +137,21 @@ class Deferred(TyperCommand):
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         """The context of the command itself."""
         assert self.name is not None
-        return load(self.name).make_context(*arguments, **options)
+        command = load(self.name)
+        context = command.make_context(*arguments, **options)
+        for parameter in command.params:
+            # A shell leaves `~` in `--output=~/clips` as it is.
+            if parameter.name in context.params and parameter.type.name in {"path", "file"}:
+                value = context.params[parameter.name]
+                context.params[parameter.name] = _at_home(value)
+        return context
+
+
+def _at_home(value: Any) -> Any:
+    """A path, or several, with `~` for the home folder."""
+    if isinstance(value, list | tuple):
+        return type(value)(_at_home(one) for one in value)
+    return value if value is None else os.path.expanduser(value)
 
 
 def load(name: str) -> TyperCommand:

@@ -9,8 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import typer
+
 from ..depth import MAX_DEPTH, json_is_deep
 from ..errors import DownloadError, RequestError
+from ..jobs.naming import Target, with_filename
+from ..mapping.media import local_path
 from ..places import JsonObject
 
 MAX_BYTES: Final = 200_000_000
@@ -58,7 +62,7 @@ def parse(content: bytes, where: str, *, depth: int = MAX_DEPTH) -> Any:
 
 def _read(source: str) -> bytes:
     if source != "-":
-        with Path(source).open("rb") as file:
+        with local_path(source).open("rb") as file:
             return file.read(MAX_BYTES + 1)
     if sys.stdin is None:
         raise OSError("there is no standard input")
@@ -84,10 +88,21 @@ def checked(request: JsonObject) -> JsonObject:
     return request
 
 
-def prepare(folder: Path) -> None:
-    """Make the output folder; DownloadError where nothing can be saved in it, before anything is
-    paid.
+def target(output: Path, filename: str | None) -> Path:
+    """What --output and --filename say together."""
+    if filename is None:
+        return output
+    try:
+        return with_filename(output, filename)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--filename") from None
+
+
+def prepare(output: Path) -> None:
+    """Make the folder that files are saved in; DownloadError where nothing can be saved in it,
+    before anything is paid.
     """
+    folder = Target.of(output).folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

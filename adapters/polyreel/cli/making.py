@@ -9,17 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from ..client import TIMEOUT, Client
-from ..client.checks import check_reference
+from ..client.checks import check_reference, checked_output
 from ..ledger.events import Find
 from ..places import JsonObject
 from ..plans.planning import PORTABLE, Plan
 from . import consent, show
 from .consent import JobLimit, Yes
-from .files import prepare
+from .files import prepare, target
 from .flags import with_request_flags
 from .options import (
     VENDOR_HELP,
     AsJson,
+    Filename,
     LedgerFile,
     Live,
     PricesFile,
@@ -56,8 +57,12 @@ def generate(
     prices_file: PricesFile = None,
     max_cost: JobLimit = None,
     output: Annotated[
-        Path, typer.Option(help="Folder for the files; made where it is missing.")
+        Path,
+        typer.Option(
+            help="Folder for the files, made where it is missing; or one file, such as clip.mp4."
+        ),
     ] = Path("clips"),
+    filename: Filename = None,
     timeout: Timeout = TIMEOUT,
     reference: Annotated[
         str | None,
@@ -109,7 +114,9 @@ def generate(
             plans = _plans(
                 made, request, cheapest=cheapest, several=len(vendor or ()) > 1, options=options
             )
-            prepare(output)
+            path = target(output, filename)
+            checked_output(path, [plan for plan in plans if not plan.refused])
+            prepare(path)
             for plan in plans:
                 show.warn(plan)
             if fault and made.simulator:
@@ -124,7 +131,7 @@ def generate(
                 if live:
                     consent.ask(consent.price_of(usable), yes=yes, limited=limit is not None)
             with progress, announced(files_of(plans) if made.simulated else None):
-                job = made.generate(chosen, output=output, timeout=timeout, reference=reference)
+                job = made.generate(chosen, output=path, timeout=timeout, reference=reference)
     for step in job.routing or ():
         show.note(f"{step.vendor}: {step.result}: {step.reason}")
     if as_json:

@@ -77,6 +77,14 @@ Stream = Annotated[
         help="Hear of the job over an event stream instead of asking, where it is offered.",
     ),
 ]
+Filename = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Names of the files, such as {name}-{n}.{ext}; also {vendor}, {model} and {id}.",
+        show_default=False,
+    ),
+]
 VENDOR_HELP: Final = (
     "Vendor id; of several, the next is asked where the one before it is proved unpaid. "
     "Left out: the first that can serve the request, in the order of POLYREEL_VENDORS."

@@ -12,6 +12,7 @@ import typer
 
 from ..client import TIMEOUT, AsyncClient
 from ..errors import PolyreelError
+from ..jobs.naming import Target
 from ..jobs.recovery import Finding
 from ..ledger.records import LedgerEntry, State
 from ..money.amounts import Cost
@@ -42,7 +43,7 @@ Name = Annotated[str, typer.Argument(help="Ledger id, or its beginning.")]
 Output = Annotated[
     Path | None,
     typer.Option(
-        help="Folder for the files; left out, the one asked for at first.", show_default=False
+        help="Folder or file name; left out, the one asked for at first.", show_default=False
     ),
 ]
 
@@ -179,6 +180,9 @@ def resume(
         chosen = [opened.entry(name).id for name in names or ()] or [
             entry.id for entry in unfinished if not entry.owned
         ]
+        if output is not None and Target.of(output).is_file and len(chosen) > 1:
+            text = f"{output} is one file, and there are {len(chosen)} jobs: name a folder"
+            raise typer.BadParameter(text, param_hint="--output")
         results = asyncio.run(_resume_all(made, chosen, output, timeout))
         doubtful = () if names else opened.each_entry(["ambiguous"], simulated=made.simulated)
         doubts = [show.next_step(entry) or "" for entry in doubtful]

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import RequestError
-from ..mapping.media import shown
+from ..jobs.naming import Target, problem_of_path
+from ..mapping.media import local_path, shown
+
+if TYPE_CHECKING:
+    from ..plans.planning import Plan
 
 
 def check_number(name: str, value: object) -> float:
@@ -46,11 +52,12 @@ def check_reference(value: object) -> None:
         raise RequestError(["reference: it is not Unicode text, so no ledger can hold it"])
 
 
-def checked_folder(value: object) -> Path:
-    """The folder in which files are to be saved, as an absolute path. Nothing is made.
+def checked_output(value: object, plans: Sequence[Plan] = ()) -> Path:
+    """Where files are to be saved, as an absolute path: see `jobs.naming`. Nothing is made.
 
-    RequestError is raised where it is no folder, or where no file could be written in it. So a job
-    is not paid whose file cannot be saved.
+    `~` is the home folder. RequestError is raised where it is no folder, file name or pattern for
+    the files of these plans, or where no file could be written there. So a job is not paid whose
+    file cannot be saved.
     """
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
         raise RequestError([f"output: it is a folder's path, not {_described(value)}"])
@@ -59,21 +66,27 @@ def checked_folder(value: object) -> Path:
         raise RequestError(["output: the folder's path is empty"])
     problem: str | None
     try:
-        folder = Path(text).absolute()
+        path = local_path(text).absolute()
     except OSError as error:  # the current folder is gone
         raise RequestError([f"output: the current folder: {error.strerror}"]) from None
-    if not _is_unicode(str(folder)):
+    if not _is_unicode(str(path)):
         problem = "its path is not UTF-8, so no ledger and no job can hold it"
-        raise RequestError([f"output: {shown(str(folder))}: {problem}; choose another folder"])
+        raise RequestError([f"output: {shown(str(path))}: {problem}; choose another folder"])
     try:
-        problem = _folder_problem(folder)
+        target = Target.of(path)
+        problem = _folder_problem(target.folder) or problem_of_path(path)
+        if text.startswith("~") and path.name.startswith("~") and problem is None:
+            problem = "there is no such home folder"
+        for plan in () if problem else plans:
+            count = plan.request.get("count", 1)
+            problem = problem or target.problem(kind=plan.kind, count=count)
     except OSError as error:
         problem = f"it cannot be used: {error.strerror}"
     except ValueError:  # such as a NUL
         problem = "not a path"
     if problem is not None:
-        raise RequestError([f"output: {shown(str(folder))}: {problem}"])
-    return folder
+        raise RequestError([f"output: {shown(str(path))}: {problem}"])
+    return path
 
 
 def _folder_problem(folder: Path) -> str | None:

@@ -18,13 +18,15 @@ from attrs import evolve
 
 from .. import environment
 from ..errors import LedgerError, RequestError, UnknownNameError
+from ..jobs.naming import named
 from ..keys import Secret
+from ..mapping.media import local_path
 from ..mapping.reports import Allowance
 from ..money.book import PriceBook
 from ..plans.planning import Plan, choose
 from ..plans.requests import CheckedRequest, check_request
 from ..providers.base.registry import all_providers, get_provider, ordered
-from .checks import check_number, check_reference, check_retries, check_seconds, checked_folder
+from .checks import check_number, check_reference, check_retries, check_seconds, checked_output
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import ImageRequest, Job, VideoRequest
@@ -249,9 +251,12 @@ class ClientSettings:
 
         check_reference(reference)
         self._needs_ledger(reference)
-        folder = None if output is None else str(checked_folder(output))
+        chosen = [plans] if isinstance(plans, Plan) else plans
+        folder = None
+        if output is not None:
+            folder = str(named(checked_output(output, chosen), reference))
         if self.simulated:
-            _warn_of_ready_made_files([plans] if isinstance(plans, Plan) else plans)
+            _warn_of_ready_made_files(chosen)
         if isinstance(plans, Plan):
             return submitting.submit(
                 self._here(plans),
@@ -281,8 +286,8 @@ class ClientSettings:
         from ..jobs import recovery
 
         check_seconds("timeout", timeout)
-        folder = checked_folder(output)
         chosen = [plans] if isinstance(plans, Plan) else plans
+        folder = named(checked_output(output, chosen), reference)
         return recovery.generate_once(
             self._submission(plans, reference, folder),
             chosen,
@@ -327,7 +332,8 @@ class ClientSettings:
     def _download(self, job: Job, output: str | Path) -> Flow[Job]:
         from ..jobs import submitting
 
-        return submitting.download(self._known(job), Path(output), self.base_urls.get(job.vendor))
+        path, base_url = local_path(output), self.base_urls.get(job.vendor)
+        return submitting.download(self._known(job), path, base_url)
 
     def _many(self, timeout: float) -> ManyJobs:
         from ..jobs.many import ManyJobs
@@ -344,7 +350,7 @@ class ClientSettings:
         from ..jobs import recovery
 
         check_seconds("timeout", timeout)
-        folder = None if output is None else checked_folder(output)
+        folder = None if output is None else checked_output(output)
         return recovery.resume(self._entry(name).id, folder=folder, timeout=timeout)
 
     def _reconciliation(self, names: tuple[str, ...]) -> Flow[list[Finding]]:
@@ -361,7 +367,7 @@ class ClientSettings:
         from ..jobs import recovery
 
         check_seconds("timeout", timeout)
-        folder = None if output is None else checked_folder(output)
+        folder = None if output is None else checked_output(output)
         entry = self._entry(name).id
         return recovery.resubmit(
             entry, accept_double_billing=accepted, folder=folder, timeout=timeout

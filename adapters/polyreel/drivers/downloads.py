@@ -5,6 +5,7 @@ A download is a generator of actions. `polyreel.drivers.fetching` performs them.
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 import time
@@ -26,6 +27,7 @@ from .wire import Wire
 if TYPE_CHECKING:
     import httpx
 
+LOG: Final = logging.getLogger("polyreel")
 MAX_FILE_BYTES: Final = 4_000_000_000
 MAX_REDIRECTS: Final = 5
 STALLED_SECONDS: Final = 60.0
@@ -381,8 +383,17 @@ class Download:
             # Whatever the server says about its length: that one may have been cut short itself.
             self._part.restart()
             raise Broken(self.error(f"what arrived is not whole: {flaw}"))
-        final = self.step.path.with_name(self.step.path.name + media.SUFFIXES[found])
+        final = self.step.path.with_name(self.step.path.name + self._suffix(found))
         return Saved(self._part.finish(final), found, self._part.size)
+
+    def _suffix(self, found: str) -> str:
+        """The suffix of the file: the one that is asked for, where it fits what arrived."""
+        asked = self.step.suffix
+        if media.SUFFIX_TYPES.get(asked.lower()) == found:
+            return asked
+        if asked:
+            LOG.warning("the file is %s, so it is not saved as %s", found, asked)
+        return media.SUFFIXES[found]
 
     def _found(self) -> str:
         """The media type that the first bytes show."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -43,6 +41,7 @@ from ..providers.base.answers import is_task_id
 from ..providers.base.facts import Facts
 from ..providers.base.refusals import Refusal
 from ..providers.base.registry import get_provider
+from .naming import Target
 from .observed import SubmitBegan, SubmitEnded
 from .uploading import forget, upload_all
 from .waiting import get, wait
@@ -58,8 +57,6 @@ LOG: Final = logging.getLogger("polyreel")
 RATE_LIMITED: Final = 429
 DEAD_LINK: Final = frozenset({403, 404, 410})
 """Statuses of a download where a fresh link may help."""
-NAME_LENGTH: Final = 200
-"""Characters of a file's name before its number: file systems allow 255 bytes."""
 FORBIDDEN: Final = 403
 """Of these, the one that file hosts also give to programs and networks that they block."""
 FRESH_LINKS: Final = 2
@@ -289,19 +286,28 @@ def _safely(read: Callable[[Reply], T], reply: Reply, otherwise: T) -> T:
 
 
 def download(job: Job, folder: Path, base_url: str | None = None) -> Flow[Job]:
-    """Save every output as `<vendor>-<id>-<n>.<suffix>`; the result is the job with the paths.
+    """Save every output; the result is the job with the paths. `naming` says how they are called.
 
-    Where a link no longer works, the vendor is asked for a fresh one. DownloadError is raised where
-    a file cannot be saved.
+    Where a link no longer works, the vendor is asked for a fresh one. Each file is tried, whatever
+    became of those before it; DownloadError is raised where one cannot be saved.
     """
     if job.status == "succeeded" and not job.outputs:
         raise about(job, _without_link(job))
     if job.status != "succeeded" and not (job.status == "unknown" and job.outputs):
         text = f"{job.id} is {job.status}: it has no file"
         raise about(job, DownloadError(text, vendor=job.vendor))
-    for index in range(len(job.outputs or ())):
-        job = yield from _save(job, index, folder, base_url)
-    return (yield from keep(job))
+    target = Target.of(folder)
+    failures: dict[int, DownloadError] = {}
+    count = len(job.outputs or ())
+    for index in range(count):
+        try:
+            job = yield from _save(job, index, target, base_url)
+        except DownloadError as error:
+            job, failures[index] = error.job or job, error
+    job = yield from keep(job)
+    if failures:
+        raise about(job, _not_all(job, failures, count))
+    return job
 
 
 def _without_link(job: Job) -> DownloadError:
@@ -314,31 +320,26 @@ def _without_link(job: Job) -> DownloadError:
     return DownloadError(text, vendor=job.vendor, code=NO_OUTPUT)
 
 
-def file_name(vendor: str, identity: str) -> str:
-    """Name the files of a job: no two jobs of a vendor have the same name.
-
-    An id that cannot stand in a file name as it is gets a digest, after a character that no other
-    name has.
-
-    >>> file_name("acme", "task-1"), file_name("acme", "task/1")
-    ('acme-task-1', 'acme-task_1.834634821c42f12e')
-    """
-    name = f"{vendor}-{identity}"
-    plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)
-    if plain == name and len(name) <= NAME_LENGTH:
-        return name
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"{plain[: NAME_LENGTH - 17]}.{digest}"
+def _not_all(job: Job, failures: Mapping[int, DownloadError], count: int) -> DownloadError:
+    """The error of a job whose files are not all saved."""
+    first = next(iter(failures.values()))
+    if count == 1:
+        return first
+    saved = [output.path for output in job.outputs or () if output.path]
+    names = f" ({', '.join(saved)})" if saved else ""
+    reasons = "; ".join(f"file {index + 1}: {error}" for index, error in failures.items())
+    text = f"{len(saved)} of {count} saved{names}; {reasons}"
+    return DownloadError(text, vendor=job.vendor, status=first.status)
 
 
-def _save(job: Job, index: int, folder: Path, base_url: str | None) -> Flow[Job]:
+def _save(job: Job, index: int, target: Target, base_url: str | None) -> Flow[Job]:
     kind = "image" if job.workflow == "generate-image" else "video"
-    name = file_name(job.vendor, job.id)
+    path = target.stem_of(job, index)
     for tries_left in reversed(range(FRESH_LINKS + 1)):
         outputs = list(job.outputs or ())
         if index >= len(outputs):
             break
-        file = Fetch(job.vendor, outputs[index].url, folder / f"{name}-{index + 1}", kind)
+        file = Fetch(job.vendor, outputs[index].url, path, kind, suffix=target.suffix)
         try:
             saved = yield file
         except DownloadError as error:

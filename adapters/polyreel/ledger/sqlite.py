@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, assert_never
 
 from ..errors import ClaimedError, LedgerError, UnknownNameError, UnusableFileError
+from ..mapping.media import local_path
 from ..money.charged import with_charge
 from . import uploads
 from .changes import (
@@ -63,7 +64,7 @@ class Ledger:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._file = LedgerFile(Path(path))
+        self._file = LedgerFile(local_path(path))
         self.path = self._file.path
         """The file itself: links to it are resolved, so that all its users find its owners."""
         self.touched: deque[str] = deque(maxlen=TOUCHED)

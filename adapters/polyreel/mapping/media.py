@@ -20,6 +20,7 @@ from attrs import field, frozen
 
 from ..places import Json
 from .containers import flaw
+from .limits import MeasuredFile
 from .measures import Measures, measure
 
 Kind = Literal["image", "video", "audio"]
@@ -50,6 +51,14 @@ SUFFIXES: Final = {
     "audio/wav": ".wav",
 }
 """The media types polyreel knows by their first bytes, with the file name suffix of each."""
+SUFFIX_TYPES: Final = {
+    **{suffix: content_type for content_type, suffix in SUFFIXES.items()},
+    ".jpeg": "image/jpeg",
+    ".m4v": "video/mp4",
+}
+"""The media type that each file name suffix stands for."""
+OTHER_SUFFIXES: Final = frozenset({".avi", ".gif", ".mkv", ".mpg", ".mpeg", ".webm", ".wmv"})
+"""Suffixes of media that no vendor makes."""
 _FORMATS: Final[dict[Kind, str]] = {
     "image": "a JPEG, PNG or WebP image",
     "video": "an MP4 or MOV video",
@@ -105,6 +114,11 @@ class LocalFile:
     def open(self) -> IO[bytes]:
         """Open it for reading."""
         return self.path.open("rb") if self.path else io.BytesIO(self.content or b"")
+
+    @cached_property
+    def measured(self) -> MeasuredFile:
+        """What a vendor's facts are compared with."""
+        return MeasuredFile(self.content_type, self.size, self.measures)
 
     @cached_property
     def measures(self) -> Measures:
@@ -241,8 +255,8 @@ def shown(value: str) -> str:
     return text if len(text) <= 100 else f"{text[:100]}..."
 
 
-def local_path(value: str) -> Path:
-    """The path of a local input, with `~` for the home folder."""
+def local_path(value: str | os.PathLike[str]) -> Path:
+    """A path as it was typed, with `~` for the home folder."""
     return Path(os.path.expanduser(value))
 
 

@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
+from .. import hosts
 from ..flows import Part
 from ..mapping import media
+from ..mapping.limits import Breach, breaches
 from ..mapping.media import LocalFile
 from ..mapping.reports import MappingReport, Problem
 from ..places import JsonObject, leaves, pointer
@@ -38,43 +40,67 @@ class Attachments:
     """The media inputs of one plan: checks them, and knows how local ones get to the vendor."""
 
     def __init__(
-        self, provider: Provider, route: Route, shared: Mapping[str, Any], report: MappingReport
+        self,
+        provider: Provider,
+        route: Route,
+        shared: Mapping[str, Any],
+        report: MappingReport,
+        base_url: str = "",
     ) -> None:
-        self.provider = provider
+        self.provider, self.route, self.report = provider, route, report
+        self.base_url = base_url or provider.base_url
         self.homes: list[str] = []
         """Where media go in the body; a prompt that happens to read like a file name is not one."""
         self.local: dict[str, LocalFile] = {}
         if not MEDIA_FIELDS.isdisjoint(shared):
-            self._look_at_all(route, shared, report)
+            self._look_at_all(shared)
 
-    def _look_at_all(self, route: Route, shared: Mapping[str, Any], report: MappingReport) -> None:
+    def _look_at_all(self, shared: Mapping[str, Any]) -> None:
         # The file of a field that cannot be written at all needs no problem of its own.
-        refused = {problem.field for problem in report.problems}
+        refused = {problem.field for problem in self.report.problems}
         for name, at, value, kind in media.inputs(shared):
-            if name in route.by_name and name not in refused:
-                self.homes += [pointer(place) for place in route.by_name[name].places]
-                self._look(name, at, value, kind, report)
+            if name in self.route.by_name and name not in refused:
+                self.homes += [pointer(place) for place in self.route.by_name[name].places]
+                self._look(name, at, value, kind)
         takes_forms = self.provider.files == "multipart"
-        if self.local and takes_forms and not self.provider.operation(route).takes_files:
-            report.problems.append(Problem("extra", "/", f"{route.operation.PATH} takes no files"))
+        if self.local and takes_forms and not self.provider.operation(self.route).takes_files:
+            self._refuse("extra", "/", f"{self.route.operation.PATH} takes no files")
 
-    def _look(
-        self, name: str, at: str, value: str, kind: media.Kind, report: MappingReport
-    ) -> None:
+    def _look(self, name: str, at: str, value: str, kind: media.Kind) -> None:
         try:
             file = media.look(value, kind)
         except ValueError as error:
-            report.problems.append(Problem(name, at, str(error)))
+            self._refuse(name, at, str(error))
             return
         if file is None:
-            return
-        if self.provider.files == "none" or kind not in self.provider.file_kinds:
+            reason = hosts.not_reachable(value)
+            # Who has a gateway in a network of their own may have the files there, too.
+            if reason and not hosts.not_reachable(self.base_url):
+                advice = "put the file on a public server, or give its path"
+                self._refuse(name, at, f"{reason}; {advice}")
+        elif self.provider.files == "none" or kind not in self.provider.file_kinds:
             silent = f"{self.provider.id} documents no local files of {kind}"
             note = self.provider.file_note or silent
             reason = f"{media.described(value, file)}. {note}; put it where everybody can read it"
-            report.problems.append(Problem(name, at, reason, "an http(s) URL"))
+            self._refuse(name, at, reason, "an http(s) URL")
         else:
             self.local[value] = file
+            for breach in self._breaches(name, file):
+                self._refuse(name, at, breach.reason, breach.limit)
+
+    def _refuse(self, name: str, at: str, reason: str, limit: str = "") -> None:
+        self.report.problems.append(Problem(name, at, reason, limit))
+
+    def _breaches(self, name: str, file: LocalFile) -> list[Breach]:
+        """What a file does not keep to of its field's facts, and of those of the vendor's upload.
+
+        Of two limits for the same fact, the field's counts.
+        """
+        contract, place = self.provider.contract, self.route.by_name[name].places[0]
+        field = contract.property(self.route.schema, place) or {}
+        upload = contract.upload_facts if self.provider.files == "upload" else {}
+        facts = {**upload, **field.get("x-polyreel-media", {})}
+        return list(breaches(facts, file.measured))
 
     def places(self, body: JsonObject) -> Iterator[tuple[str, LocalFile]]:
         """Every place of the body that holds a local file: pointer and file."""

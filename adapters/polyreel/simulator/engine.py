@@ -20,6 +20,7 @@ from urllib.parse import parse_qs
 from attrs import define, field
 
 from ..flows import Answer, Pace, Reply
+from ..hosts import SIMULATED_HOST as HOST
 from ..places import JsonObject
 from ..providers.base.facts import FINAL
 from ..providers.base.registry import all_providers, get_provider
@@ -28,7 +29,7 @@ from ..serving import answers, calls
 from ..serving.calls import Call, CallRefusedError, IncomingRequest
 from ..serving.links import Links
 from ..serving.shapes import Picture, picture_of
-from . import queries, uploads
+from . import queries
 from .clock import VirtualClock
 from .corruption import FaultContext, apply, apply_to_file, as_answer
 from .faults import CALL_KINDS, CallKind, Fault, When, fault_named
@@ -37,10 +38,10 @@ from .outputs import OutputFile
 from .scripting import ENDS, scriptable, scripted
 from .task_answers import task_body, task_stream
 from .tasks import QUEUED_SECONDS, SECONDS_PER_SECOND, Bill, BillLine, End, Task, credits_of
+from .uploads import Uploads
 
 __all__ = ["HOST", "Simulator", "scriptable"]
 
-HOST: Final = "simulator.invalid"
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 Outcome = Reply | OutputFile
@@ -101,6 +102,7 @@ class Simulator:
         factory=dict, init=False, repr=False
     )
     _random: random.Random = field(init=False, repr=False)
+    _uploads: Uploads = field(factory=Uploads, init=False, repr=False)
     lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
     """Held while a call is served, so who holds it sees one moment, and must not make a call."""
 
@@ -329,7 +331,9 @@ class Simulator:
             return task_stream(call, self._accept(call)[0], self.clock)
         if role in QUERIES:
             return QUERIES[role](self.tasks, now, call)
-        return uploads.upload(call) if role.startswith("upload") else answers.first_success(call)
+        return (
+            self._uploads.upload(call) if role.startswith("upload") else answers.first_success(call)
+        )
 
     def _create(self, call: Call) -> Reply:
         task, is_replay = self._accept(call)
@@ -349,6 +353,7 @@ class Simulator:
         if (earlier := self._replayed(call, body)) is not None:
             return earlier, True
         reading = calls.read_submit(call, body)
+        self._uploads.check(call, reading.route, body)
         picture = picture_of(reading)
         if isfinite(self.balance):
             price = credits_of(call.provider.contract, reading.route, body, picture)

@@ -6,12 +6,16 @@ import base64
 import binascii
 import mimetypes
 import re
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..flows import Reply
-from ..places import Json, JsonObject
+from ..mapping import media
+from ..mapping.limits import Breach, MeasuredFile, breaches
+from ..places import Json, JsonObject, leaves
+from ..providers.base.routes import Route
 from ..serving import answers, calls, forms
 from ..serving.calls import INVALID, Call, CallRefusedError
 
@@ -24,26 +28,76 @@ class UploadedFile:
     content_type: str
     size: int | None
     """In bytes; None where the vendor would have to download it first."""
+    content: bytes | None = field(default=None, repr=False)
 
 
-def upload(call: Call) -> Reply:
-    """The documented answer to an upload, with the file's facts and a URL of its own."""
-    parts = calls.form(call)
-    asked, file = _json_upload(call) if parts is None else _form_upload(call, parts)
-    name = str(asked.get("file_name") or file.name)
-    quoted = re.sub(r"[^A-Za-z0-9._-]", "_", name)
-    link = f"{call.request.links.public}/uploads/{call.request.number}/{quoted}"
-    facts = {
-        "file_name": name,
-        "original_name": file.name,
-        "mime_type": file.content_type,
-        "file_size": file.size,
-    }
-    documented = _documented_members(call)
-    known = {member: value for member, value in asked.items() if member in documented}
-    shown = {member: value for member, value in {**known, **facts}.items() if value is not None}
-    status, sample = answers.example(call.provider, call.operation, "uploaded")
-    return answers.reply(call, status, _filled(sample, shown, link))
+@frozen
+class Uploads:
+    """What one simulator knows of the files that it was sent."""
+
+    _known: dict[str, MeasuredFile] = field(factory=dict)
+    """What counts of each file, by its link."""
+
+    def upload(self, call: Call) -> Reply:
+        """The documented answer to an upload, with the file's facts and a URL of its own.
+
+        A file that the vendor does not take, by its documents, is refused.
+        """
+        parts = calls.form(call)
+        asked, file = _json_upload(call) if parts is None else _form_upload(call, parts)
+        measured = _measured(file.content)
+        if measured is not None:
+            for breach in breaches(call.provider.contract.upload_facts, measured):
+                raise _refused(breach)
+        name = str(asked.get("file_name") or file.name)
+        quoted = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+        link = f"{call.request.links.public}/uploads/{call.request.number}/{quoted}"
+        if measured is not None:
+            self._known[link] = measured
+        facts = {
+            "file_name": name,
+            "original_name": file.name,
+            "mime_type": file.content_type,
+            "file_size": file.size,
+        }
+        documented = _documented_members(call)
+        known = {member: value for member, value in asked.items() if member in documented}
+        shown = {member: value for member, value in {**known, **facts}.items() if value is not None}
+        status, sample = answers.example(call.provider, call.operation, "uploaded")
+        return answers.reply(call, status, _filled(sample, shown, link))
+
+    def check(self, call: Call, route: Route, body: JsonObject) -> None:
+        """Refuse a submit with a file that its field does not take: uploaded, or in the form."""
+        contract, sent = call.provider.contract, self._sent(call)
+        for at, value in leaves(body):
+            if not isinstance(value, str) or value not in sent:
+                continue
+            place = ".".join(part for part in at.strip("/").split("/") if not part.isdigit())
+            field_facts = (contract.property(route.schema, place) or {}).get("x-polyreel-media", {})
+            for breach in breaches(field_facts, sent[value]):
+                raise _refused(breach, f"{place}: ")
+
+    def _sent(self, call: Call) -> Mapping[str, MeasuredFile]:
+        """The files that a body can mean, by what stands for them there."""
+        files = {
+            f"{forms.UPLOADS}{number}": measured
+            for number, part in enumerate(calls.form(call) or (), 1)
+            if part.filename is not None and (measured := _measured(part.content)) is not None
+        }
+        return {**self._known, **files}
+
+
+def _measured(content: bytes | None) -> MeasuredFile | None:
+    """What counts of a file; None where its bytes are of no known type."""
+    head = (content or b"")[:16]
+    kind = media.content_type(head, "image") or media.content_type(head, "video")
+    return media.LocalFile(kind, content=content).measured if kind else None
+
+
+def _refused(breach: Breach, place: str = "") -> CallRefusedError:
+    named = {"formats": "type_not_allowed", "max_bytes": "too_large"}.get(breach.fact)
+    message = f"{place}{breach.reason}; {breach.limit} is taken"
+    return CallRefusedError(*([named] if named else []), *INVALID, message=message)
 
 
 def _documented_members(call: Call) -> set[str]:
@@ -58,7 +112,7 @@ def _form_upload(call: Call, parts: list[forms.FormPart]) -> tuple[JsonObject, U
     for part in parts:
         if part.filename is not None:
             name = part.filename or "file"
-            return asked, UploadedFile(name, part.content_type, len(part.content))
+            return asked, UploadedFile(name, part.content_type, len(part.content), part.content)
     raise CallRefusedError(*INVALID, message="the form has no file")
 
 
@@ -83,10 +137,10 @@ def _file_of_base64(text: str) -> UploadedFile:
     head, comma, data = text.rpartition(",")
     kind = head.removeprefix("data:").partition(";")[0] if comma else "application/octet-stream"
     try:
-        size = len(base64.b64decode(data, validate=True))
+        content = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
         raise CallRefusedError(*INVALID, message="neither Base64 nor a public URL") from None
-    return UploadedFile(f"file{mimetypes.guess_extension(kind) or ''}", kind, size)
+    return UploadedFile(f"file{mimetypes.guess_extension(kind) or ''}", kind, len(content), content)
 
 
 def _filled(value: Json, facts: JsonObject, link: str, member: str = "") -> Json:

@@ -109,6 +109,15 @@ class Contract:
         named = ((one.spec.get("x-polyreel-streams"), one) for one in self.operations.values())
         return {plain: one for plain, one in named if plain and one.role == "stream"}
 
+    @cached_property
+    def upload_facts(self) -> JsonObject:
+        """What the upload of a file takes of media, `x-polyreel-media`; nothing where none says."""
+        upload = self.operation("upload")
+        content = upload.spec["requestBody"]["content"] if upload else {}
+        form = self.resolve(content.get("multipart/form-data", {}).get("schema", {}))
+        found = (one.get("x-polyreel-media") for one in form.get("properties", {}).values())
+        return next((facts for facts in found if facts), {})
+
     def match(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]] | None:
         """The call for a method and a (still quoted) path, with its path parameters.
 
