@@ -33,6 +33,7 @@ from support.faults import (
     plans,
     save,
 )
+from support.pictures import not_in_formats
 
 TAKERS = [vendor for vendor in VENDORS if get_provider(vendor).files != "none"]
 
@@ -132,15 +133,6 @@ def test_the_examples_have_every_field() -> None:
     routes = [route for vendor in VENDORS for route in get_provider(vendor).routes]
     sold = {row.shared for route in routes for row in route.rows if isinstance(row, Field)}
     assert {field for _, _, field, _ in CASES} == media.FIELDS.keys() & sold
-
-
-def not_in_formats(made: Plan, field: str, content_type: str) -> bool:
-    """Whether a vendor documents other formats for a field, by the facts of its spec."""
-    assert made.route is not None
-    place = made.route.by_name[field].places[0]
-    schema = made.provider.contract.property(made.route.schema, place) or {}
-    formats = schema.get("x-polyreel-media", {}).get("formats", [])
-    return bool(formats) and media.SUFFIXES[content_type].removeprefix(".") not in formats
 
 
 @every_input

@@ -6,6 +6,8 @@ import io
 from typing import Any, Final
 
 from PIL import Image
+from polyreel.mapping.media import SUFFIXES
+from polyreel.plans.planning import Plan
 from polyreel.providers.base.registry import all_providers
 
 SIDES: Final = (640, 640)
@@ -23,3 +25,12 @@ def picture(
     target = io.BytesIO()
     Image.new(mode, size).save(target, form, **options)
     return target.getvalue()
+
+
+def not_in_formats(made: Plan, field: str, content_type: str) -> bool:
+    """Whether a vendor documents other formats for a field, by the facts of its spec."""
+    assert made.route is not None
+    place = made.route.by_name[field].places[0]
+    schema = made.provider.contract.property(made.route.schema, place) or {}
+    formats = schema.get("x-polyreel-media", {}).get("formats", [])
+    return bool(formats) and SUFFIXES[content_type].removeprefix(".") not in formats

@@ -13,7 +13,7 @@ import typer
 
 from ..depth import MAX_DEPTH, json_is_deep
 from ..errors import DownloadError, RequestError
-from ..jobs.naming import Target, with_filename
+from ..jobs.naming import Target, problem_of_path, with_filename
 from ..mapping.media import local_path
 from ..places import JsonObject
 
@@ -100,8 +100,10 @@ def target(output: Path, filename: str | None) -> Path:
 
 def prepare(output: Path) -> None:
     """Make the folder that files are saved in; DownloadError where nothing can be saved in it,
-    before anything is paid.
+    before anything is paid; RequestError where its name cannot be used.
     """
+    if problem := problem_of_path(output):
+        raise RequestError([f"output: {problem}"])
     folder = Target.of(output).folder
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -115,8 +115,8 @@ def generate(
                 made, request, cheapest=cheapest, several=len(vendor or ()) > 1, options=options
             )
             path = target(output, filename)
-            checked_output(path, [plan for plan in plans if not plan.refused])
             prepare(path)
+            checked_output(path, [plan for plan in plans if not plan.refused])
             for plan in plans:
                 show.warn(plan)
             if fault and made.simulator:

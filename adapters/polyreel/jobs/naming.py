@@ -7,6 +7,7 @@ such as `clips/{name}-{n}.{ext}`. So the ledger keeps it as one text, and `resum
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import string
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ class Target:
     @classmethod
     def of(cls, path: Path) -> Target:
         """Read a path. A folder that is there is a folder, whatever its name is."""
-        if path.is_dir():
+        if os.path.isdir(path):
             return cls(path)
         if _fields(path.name):
             stem, suffix = path.name, ""
@@ -91,7 +92,7 @@ class Target:
 
 def problem_of_path(path: Path) -> str | None:
     """Say what is wrong with the last part of a path to save to, or None."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return None
     fields = _fields(path.name)
     if not fields and "{" in path.name:
@@ -109,7 +110,7 @@ def problem_of_path(path: Path) -> str | None:
 
 def named(path: Path, name: str | None) -> Path:
     """A path to save to, with a job's own name in the place of `{name}`."""
-    fields = () if path.is_dir() else _fields(path.name)
+    fields = () if os.path.isdir(path) else _fields(path.name)
     if not fields:
         return path
     ends = "ext" in fields or path.suffix.lower() in SUFFIX_TYPES
