@@ -13,7 +13,6 @@ import typer
 
 from ..depth import MAX_DEPTH, json_is_deep
 from ..errors import DownloadError, RequestError
-from ..jobs.naming import Target, problem_of_path, with_filename
 from ..mapping.media import local_path
 from ..places import JsonObject
 
@@ -92,6 +91,8 @@ def target(output: Path, filename: str | None) -> Path:
     """What --output and --filename say together."""
     if filename is None:
         return output
+    from ..jobs.naming import with_filename
+
     try:
         return with_filename(output, filename)
     except ValueError as error:
@@ -102,6 +103,8 @@ def prepare(output: Path) -> None:
     """Make the folder that files are saved in; DownloadError where nothing can be saved in it,
     before anything is paid; RequestError where its name cannot be used.
     """
+    from ..jobs.naming import Target, problem_of_path
+
     if problem := problem_of_path(output):
         raise RequestError([f"output: {problem}"])
     folder = Target.of(output).folder

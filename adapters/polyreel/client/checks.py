@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RequestError
-from ..jobs.naming import Target, problem_of_path
 from ..mapping.media import local_path, shown
 
 if TYPE_CHECKING:
@@ -59,6 +58,8 @@ def checked_output(value: object, plans: Sequence[Plan] = ()) -> Path:
     the files of these plans, or where no file could be written there. So a job is not paid whose
     file cannot be saved.
     """
+    from ..jobs.naming import Target, problem_of_path
+
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
         raise RequestError([f"output: it is a folder's path, not {_described(value)}"])
     text = os.fspath(value)

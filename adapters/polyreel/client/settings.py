@@ -18,7 +18,6 @@ from attrs import evolve
 
 from .. import environment
 from ..errors import LedgerError, RequestError, UnknownNameError
-from ..jobs.naming import named
 from ..keys import Secret
 from ..mapping.media import local_path
 from ..mapping.reports import Allowance
@@ -248,6 +247,7 @@ class ClientSettings:
         self, plans: Plan | Sequence[Plan], reference: str | None, output: str | Path | None
     ) -> Flow[Job]:
         from ..jobs import routing, submitting
+        from ..jobs.naming import named
 
         check_reference(reference)
         self._needs_ledger(reference)
@@ -284,6 +284,7 @@ class ClientSettings:
         reference: str | None,
     ) -> Flow[Job]:
         from ..jobs import recovery
+        from ..jobs.naming import named
 
         check_seconds("timeout", timeout)
         chosen = [plans] if isinstance(plans, Plan) else plans
