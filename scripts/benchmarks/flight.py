@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from attrs import Factory, define
-from polyreel import AsyncClient, Client
+from polyreel import AsyncClient, Client, Network
 from polyreel.flows import Send
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
@@ -146,7 +146,8 @@ def vendors() -> Iterator[Mapping[str, str]]:
 
 def client(bases: Mapping[str, str]) -> AsyncClient:
     """A client that takes the simulated vendors for real ones."""
-    return AsyncClient(keys=dict.fromkeys(bases, "simulated"), base_urls=bases, call_timeout=300)
+    keys = dict.fromkeys(bases, "simulated")
+    return AsyncClient(keys=keys, base_urls=bases, call_timeout=300, network=Network(fast=True))
 
 
 async def submit(bases: Mapping[str, str], papers: Path) -> None:

@@ -6,9 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 from polyreel import AsyncClient, Client, Job, Network
-from polyreel.errors import MissingExtraError, NeverSentError, PolyreelError, RequestError
+from polyreel.errors import (
+    AmbiguousError,
+    MissingExtraError,
+    NeverSentError,
+    PolyreelError,
+    RequestError,
+)
+from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import Simulator
 from polyreel.simulator.clock import VirtualClock
 from support.faults import CANARIES, VENDORS, every_vendor
@@ -218,3 +226,41 @@ def test_a_socks_proxy_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         client.submit(client.plan({"prompt": "a cat"}))
     assert issubclass(MissingExtraError, PolyreelError)
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (httpx.ReadTimeout("x"), AmbiguousError),
+        (httpx.ReadError("x"), AmbiguousError),
+        (httpx.RemoteProtocolError("x"), AmbiguousError),
+        (httpx.ConnectError("x"), NeverSentError),
+        (httpx.ConnectTimeout("x"), NeverSentError),
+        (httpx.ProxyError("502 Bad Gateway"), NeverSentError),
+    ],
+)
+@every_way
+def test_mocks_of_httpx_catch_every_call(
+    way: str,
+    failure: Exception,
+    kind: type[Exception],
+    proxy: ForwardingProxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The common ones replace these methods; without events, the exception says what was proved."""
+    calls: list[str] = []
+
+    def blocking(own: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        calls.append(request.method)
+        raise failure
+
+    async def awaiting(own: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        return blocking(own, request)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", blocking)
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", awaiting)
+    vendor = next(one for one in VENDORS if get_provider(one).files != "upload")
+    with pytest.raises(kind):
+        make(way, vendor, proxy, tmp_path, settings(way, proxy))
+    assert calls == ["POST"]

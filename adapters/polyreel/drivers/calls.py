@@ -116,6 +116,7 @@ class HttpCall:
 
     def begin(self, headers: Mapping[str, str]) -> None:
         """Read the headers of the answer, whose names are found in any case."""
+        self.watch.may_have_left = True  # who answers has heard
         try:
             self._decoder = decoder_for(headers.get("content-encoding"), MAX_REPLY_BYTES)
         except ValueError as error:
@@ -161,6 +162,7 @@ class HttpCall:
 
     def failure(self, error: Exception) -> TransportError:
         """Make the error of the step from an exception of the transport."""
+        self.watch.judge(error)
         if self.watch.late(error):
             return self.error(LATE)
         return self.error(self.wire.without_secrets(self.step.vendor, trouble(error)))

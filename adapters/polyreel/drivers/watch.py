@@ -14,6 +14,10 @@ from typing import Any, Final
 CONNECT_SECONDS: Final = 10.0
 LATE: Final = "no complete answer in time"
 
+AFTER_SENDING: Final = frozenset(
+    {"ReadError", "ReadTimeout", "RemoteProtocolError", "WriteError", "WriteTimeout"}
+)
+"""The exceptions of httpx that come once the request has begun to leave."""
 OWN_CA: Final = "a company's own certificates are named with --ca, Network(ca=...) or SSL_CERT_FILE"
 
 Trace = Callable[[str, Mapping[str, Any]], object]
@@ -32,6 +36,8 @@ class Watch:
         self.ends = time.monotonic() + seconds
         self.may_have_left = blind
         """Whether a byte of the request may have left; True where the transport gives no events."""
+        self._traced = False
+        """Whether any event has come. A replaced transport, such as a mock, gives none."""
         self._connection: Any = None
         self._timer: threading.Timer | None = None
 
@@ -70,6 +76,7 @@ class Watch:
 
     def _note(self, event: str, info: Mapping[str, Any]) -> None:
         """Note whether the request may leave now: a CONNECT only asks a proxy for a way."""
+        self._traced = True
         if event.endswith(".send_request_headers.started"):
             method = getattr(info.get("request"), "method", b"")
             self.may_have_left = self.may_have_left or method != b"CONNECT"
@@ -95,6 +102,11 @@ class Watch:
         # Closing a socket does not wake the thread that reads from it, shutting it down does.
         with suppress(OSError):
             socket.socket.shutdown(self._connection.get_extra_info("socket"), socket.SHUT_RDWR)
+
+    def judge(self, error: Exception) -> None:
+        """Note what an exception proves where there were no events: some come after sending."""
+        if not self._traced and type(error).__name__ in AFTER_SENDING:
+            self.may_have_left = True
 
     def late(self, error: Exception) -> bool:
         """Whether an exception of the transport means that the time is up."""
