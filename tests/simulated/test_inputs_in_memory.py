@@ -72,7 +72,7 @@ def test_an_input_is_taken_as_it_is_held(name: str, vendor: str, form: str, tmp_
     path.write_bytes(PNG)
     held = HELD[name](path)
     request: Any = {"prompt": "waves", "first_frame": held}
-    if form == "list":
+    if form == "list" or "webp" in name:  # not every vendor takes WebP as a frame
         request = {"prompt": "waves", "reference_images": [held, "https://example.com/a.png"]}
     if form == "model":
         request = VideoRequest(**request)

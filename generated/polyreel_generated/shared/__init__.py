@@ -176,7 +176,7 @@ class ImageRequest(MediaModel):
     """
 
 
-class Element(BaseModel):
+class Element(MediaModel):
     """
     A subject that is described in the request itself.
     """
