@@ -33,6 +33,7 @@ RULED: Final = (
             "{at_most: 1, of: [/a]}",
             "{at_most: 1, of: [/a], source: ''}",
             "{at_most: many, of: [/a], source: s}",
+            "{at_most: 1, of: [/a], mark: perhaps, source: s}",
             "{at_most: 1, of: /a, source: s}",
             "{at_most: 1, of: [/b], source: s}",
             "{at_most: 1, of: [/a], when: [/b], source: s}",
@@ -54,7 +55,10 @@ def wrong_rule(source: str) -> Complaints:
 
 
 def _about_rule(reader: Contract, schema: JsonObject, rule: JsonObject) -> Complaints:
-    if set(rule) not in RULE_FORMS or not isinstance(rule["source"], str) or not rule["source"]:
+    if rule.get("mark", "inferred") != "inferred":
+        yield f"{rule['mark']!r} is no mark"
+    own = set(rule) - {"mark"}
+    if own not in RULE_FORMS or not isinstance(rule["source"], str) or not rule["source"]:
         yield f"{rule} has none of the forms"
         return
     if not isinstance(rule.get("at_most", 0), int):
@@ -115,6 +119,7 @@ ROLES: Final[Mapping[str, set[str]]] = {
     "upload": {"uploaded"},
     "upload-base64": {"uploaded"},
     "upload-url": {"uploaded"},
+    "receipt": {"receipt"},
     "content": set(),
 }
 """Every role, with the examples that its successful JSON reply must have."""

@@ -7,12 +7,14 @@ with snippets that must make it complain. So no law can pass because it looks at
 from __future__ import annotations
 
 import json
+import re
 from typing import Final
 
 import pytest
 import support.spec_laws_calls  # noqa: F401 - it registers its laws
 from polyreel.providers.base.contract import Contract, Operation
 from polyreel.providers.base.schemas import SCHEMAS
+from support.paths import ROOT
 from support.spec_laws import LAWS
 from support.specs import NAMES, SHARED, VENDORS, chosen, contract, json_body, operations, text
 
@@ -209,3 +211,16 @@ def test_a_wrong_body_does_not_fit(reader: Contract, operation: Operation) -> No
     for status in map(int, operation.spec["responses"]):
         if schema := reader.reply_schema(operation, status):
             assert reader.fits(schema, "text"), status
+
+
+def test_every_own_key_of_a_spec_is_read_by_code() -> None:
+    """An `x-polyreel-*` key that nothing reads says something that nobody keeps."""
+    keys = {
+        key
+        for path in sorted((ROOT / "specs").glob("**/*.yaml"))
+        for key in re.findall(r"\bx-polyreel-[a-z-]+", path.read_text(encoding="utf-8"))
+    }
+    code = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "adapters").glob("polyreel/**/*.py")
+    )
+    assert {key for key in keys if f'"{key}"' not in code} == set()

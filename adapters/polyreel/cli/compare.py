@@ -108,8 +108,11 @@ def _allowances(texts: list[str]) -> dict[str, Allowance]:
             found[field] = "drop"
         elif what == "nearest":
             found[field] = "nearest"
+        elif what == "send":
+            found[field] = "send"
         else:
-            raise typer.BadParameter(f"--allow {text}: write FIELD=drop or FIELD=nearest")
+            words = "FIELD=drop, FIELD=nearest or FIELD=send"
+            raise typer.BadParameter(f"--allow {text}: write {words}")
     return found
 
 

@@ -11,7 +11,10 @@ from attrs import Factory, define, frozen
 from ..places import JsonObject, put
 from .codecs import CannotExpressError
 
-Allowance = Literal["drop", "nearest"]
+Allowance = Literal["drop", "nearest", "send"]
+"""What may become of a field: left out, brought to the nearest value, or sent although only an
+inferred fact speaks against it.
+"""
 
 
 class Fate(StrEnum):

@@ -121,10 +121,12 @@ class Field:
             raw, place = get(body, alias.native), pointer(alias.native)
             if raw is MISSING:
                 continue
-            if raw is None or raw == [] or (raw == "" and self.shared != "prompt"):
-                shown = "null" if raw is None else "empty"
-                why = f"{shown} says what leaving it out says"
-                report.entries.append(MappingEntry(self.shared, place, "", Fate.DROPPED, why))
+            if raw is None:
+                report.entries.append(
+                    MappingEntry(
+                        self.shared, place, "", Fate.DROPPED, "null says what leaving it out says"
+                    )
+                )
                 continue
             try:
                 value = (alias.codec or self.codec).decode(raw, shared)
@@ -241,7 +243,7 @@ class Group:
         for leaf in error.leaves:
             name = leaf.split("/")[1]
             allowed = allow.get(name)
-            if allowed is None or (allowed == "nearest" and error.nearest is None):
+            if allowed in {None, "send"} or (allowed == "nearest" and error.nearest is None):
                 report.problems.append(Problem(name, leaf, error.reason, error.limit))
                 refused = True
         if refused:
@@ -392,7 +394,7 @@ class Forced(_Unsent):
         source = "/" + self.shared
         if shared[self.shared] == self.value:
             report.entries.append(MappingEntry(self.shared, source, "", Fate.EXACT, self.reason))
-        elif allowed := allow.get(self.shared):
+        elif (allowed := allow.get(self.shared)) in {"drop", "nearest"}:
             fate = Fate.APPROXIMATED if allowed == "nearest" else Fate.DROPPED
             report.entries.append(MappingEntry(self.shared, source, "", fate, self.reason))
         else:

@@ -87,6 +87,8 @@ class Attachments:
             self.local[value] = file
             for breach in self._breaches(name, file):
                 self._refuse(name, at, breach.reason, breach.limit)
+            if doubt := self.provider.file_doubts.get(kind):
+                _warn(name, doubt, self.report)
 
     def _refuse(self, name: str, at: str, reason: str, limit: str = "") -> None:
         self.report.problems.append(Problem(name, at, reason, limit))
@@ -129,6 +131,16 @@ class Attachments:
         if not self.local or self.provider.files != "multipart":
             return ()
         return tuple(_parts(body, {at: _part(file) for at, file in self.places(body)}))
+
+
+def _warn(name: str, reason: str, report: MappingReport) -> None:
+    """Put a warning in the entry of a field."""
+    report.entries[:] = [
+        evolve(one, reason="; ".join(filter(None, [reason, one.reason])), warning=True)
+        if one.field == name and one.source
+        else one
+        for one in report.entries
+    ]
 
 
 def _part(file: LocalFile) -> Part:

@@ -274,8 +274,21 @@ def _place_drift(
         yield change("range narrowed", f"{change.place}: {one or 'any'}", f"{other or 'any'}")
     elif not one.covers(other):
         yield change("range widened", f"{change.place}: {one or 'any'}", f"{other or 'any'}")
+    media = [schema.get("x-polyreel-media", {}) for schema in (old, new)]
+    if media[0] != media[1]:
+        kind = "range widened" if media[1].items() <= media[0].items() else "range narrowed"
+        yield change(kind, *(_media_text(one) for one in media))
     if old.get("default") != new.get("default"):
         yield change("default changed", word(old.get("default")), word(new.get("default")))
+
+
+def _media_text(facts: JsonObject) -> str:
+    """What a vendor takes of files, as text."""
+    words = (
+        f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in facts.items()
+    )
+    return ", ".join(words) or "any"
 
 
 def _types(schema: JsonObject) -> set[str]:

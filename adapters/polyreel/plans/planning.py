@@ -224,7 +224,8 @@ def plan(
         request: a VideoRequest, an ImageRequest, or a mapping with the same fields.
         vendor: a vendor's id.
         allow: the fields that may be left out (`"drop"`) or brought to the nearest value that the
-            vendor takes (`"nearest"`). By default nothing may.
+            vendor takes (`"nearest"`), or that may be sent although only an inferred fact speaks
+            against it (`"send"`). By default nothing may.
         preferences: values for fields that the caller left unset, where the vendor has words for
             them.
         base_url: another address of the vendor's API.
@@ -367,6 +368,8 @@ def _plan_route(
     found = provider.contract.sends(route.schema, files.stand_in(body))
     if found and allow and writing.approximate(found):
         found = provider.contract.sends(route.schema, files.stand_in(body))
+    if found and "send" in allow.values():
+        found = writing.without_allowed(found)
     if found:
         add_problems(found, route, request.fields, provider, report)
     problems = tuple(report.problems)

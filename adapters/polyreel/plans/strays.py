@@ -16,7 +16,7 @@ from ..mapping.codecs import word
 from ..mapping.reports import Fate, MappingEntry
 from ..mapping.rows import Absent, Field, Forced
 from ..mapping.workflows import WORKFLOWS
-from ..places import MISSING, JsonObject, is_missing, pointer, put
+from ..places import MISSING, JsonObject, is_missing, pointer, pointer_text, put
 from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
@@ -50,21 +50,46 @@ INPUTS: Final = frozenset(name for names in WORKFLOWS.values() for name in names
 
 @frozen
 class Spelled:
-    """A body in the spelling of its schema, and the places that were respelled."""
+    """A body in the spelling of its schema, and the places that were respelled or left out."""
 
     body: JsonObject
-    places: frozenset[str]
+    places: frozenset[str] = frozenset()
+    empty: tuple[str, ...] = ()
 
 
-def spelled_out(body: JsonObject, provider: Provider, route: Route) -> Spelled:
+def without_empty(body: JsonObject) -> Spelled:
+    """The body without fields that say nothing: null, and an empty text, list or object.
+
+    An empty prompt stays, since some vendors demand one.
+    """
+    empty: list[str] = []
+
+    def kept(node: JsonObject, at: str) -> JsonObject:
+        found: JsonObject = {}
+        for name, value in node.items():
+            place = at + pointer_text([name])
+            if isinstance(value, dict) and value:
+                found[name] = kept(value, place)
+            elif name != "prompt" and (value is None or value in ("", [], {})):
+                empty.append(place)
+            else:
+                found[name] = value
+        return found
+
+    made = kept(body, "")
+    return Spelled(made, empty=tuple(empty))
+
+
+def spelled_out(given: Spelled, provider: Provider, route: Route) -> Spelled:
     """The body with the constants that its route needs, and with numbers and switches as such.
 
     Vendors' own tables write numbers as text where their schemas do not, and forms carry only text.
     """
+    body = given.body
     found = provider.contract.accepts(route.schema, body)
     silent = [row for row in route.constants if row.is_left_out(body)]
     if not found:
-        return Spelled(body, frozenset())
+        return given
     copy: JsonObject = json.loads(json.dumps(body))
     for row in silent:
         put(copy, row.native, row.value)
@@ -73,7 +98,7 @@ def spelled_out(body: JsonObject, provider: Provider, route: Route) -> Spelled:
         for violation in found
         if violation.kind == "type" and _respell(copy, violation)
     }
-    return Spelled(copy, frozenset(places))
+    return evolve(given, body=copy, places=frozenset(places))
 
 
 def _respell(body: JsonObject, violation: SchemaViolation) -> bool:
@@ -121,6 +146,8 @@ def settled(
         else entry
         for entry in reading.entries
     ]
+    nothing = "empty says what leaving it out says"
+    entries += [MappingEntry("extra", at, "", Fate.DROPPED, nothing) for at in spelled.empty]
     request = dict(reading.request)
     if request.get("shot_mode") == "custom" and "shots" not in request:
         del request["shot_mode"]
@@ -180,8 +207,6 @@ class _Settling:
         """Whether a value is accounted for; then it is no extra any more."""
         if not all(NAME.fullmatch(part) for part in place.split(".")):
             return False
-        if value is None or value in ("", [], {}):
-            return self._drop(place, "empty says what leaving it out says")
         if place in COUNTS and value in (1, "1") and not isinstance(value, bool):
             return self._drop(place, "one is what is made anyway")
         found = self._shared_word(place, value)

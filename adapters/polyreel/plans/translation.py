@@ -22,7 +22,7 @@ from .marking import idle_marks_of
 from .planning import Plan, plan_checked
 from .reading import NOT_SHARED, Reading, UnreadableBodyError, read
 from .requests import check_request
-from .strays import Spelled, settled, spelled_out
+from .strays import Spelled, settled, spelled_out, without_empty
 from .verdicts import Verdict, Violation
 from .wording import whole
 from .writing import can_express
@@ -97,7 +97,8 @@ def translate(
         source_model: the model family of the body, where the body does not say it.
         target_model: another model family than the source's.
         allow: the fields that may be left out (`"drop"`) or brought to the nearest value that the
-            target takes (`"nearest"`).
+            target takes (`"nearest"`), or that may be sent although only an inferred fact speaks
+            against it (`"send"`).
 
     The source's defaults are made explicit where the target has others, so that the same clip comes
     out. A translation that is not possible is returned all the same: `violations` says why, and
@@ -117,9 +118,10 @@ def translate(
             source, target, {}, [f"a body is a JSON object, not {type(body).__name__}"]
         )
     try:
-        reading, spelled = read(body, source, model=source_model), Spelled(body, frozenset())
-        if source.contract.accepts(reading.route.schema, body):
-            spelled = spelled_out(body, source, reading.route)
+        spelled = without_empty(body)
+        reading = read(spelled.body, source, model=source_model)
+        if source.contract.accepts(reading.route.schema, spelled.body):
+            spelled = spelled_out(spelled, source, reading.route)
             reading = read(spelled.body, source, model=source_model)
     except (UnreadableBodyError, ConflictError) as error:
         return _unreadable(source, target, body, [str(error)])

@@ -77,13 +77,21 @@ def in_callers_words(
         return Problem("extra", source, f"{place}: {violation.message[:200]}")
     if not name:
         reason = whole(violation) or violation.message[:300]
-        return Problem(_needed_input(route), "/", f"{reason} for {where}")
+        name = _needed_input(route)
+        return Problem(name, "/", f"{reason} for {where}{_inferred(violation, name)}")
     index = "".join(f"/{part}" for part in violation.path if isinstance(part, int))
     source = f"/{name}{index}" if isinstance(shared.get(name), list) else f"/{name}"
     reason, limit = describe(
         violation, row, shared.get(name), "seconds" if name == "duration" else ""
     )
-    return Problem(name, source, reason, limit)
+    return Problem(name, source, reason + _inferred(violation, name), limit)
+
+
+def _inferred(violation: SchemaViolation, name: str) -> str:
+    """What to add where a refusal rests on an inferred fact."""
+    if not violation.inferred:
+        return ""
+    return f" (not documented for this workflow: inferred. Allow {name}=send to send it as it is)"
 
 
 def whole(violation: SchemaViolation) -> str | None:

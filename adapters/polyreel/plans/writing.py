@@ -90,7 +90,7 @@ class Writing:
         changed = False
         for violation in violations:
             row, name = row_at(self.route, violation.path)
-            if not isinstance(row, Field) or name not in self.allow:
+            if not isinstance(row, Field) or self.allow.get(name, "send") == "send":
                 continue
             fate = self._corrected(row, violation, self.allow[name])
             if fate is None:
@@ -102,6 +102,27 @@ class Writing:
             self.report.entries[:] = [*kept, entry]
             changed = True
         return changed
+
+    def without_allowed(self, violations: Iterable[SchemaViolation]) -> list[SchemaViolation]:
+        """The violations that are left where the caller sends what only an inferred fact forbids.
+
+        What is sent all the same has a warning in its entry.
+        """
+        left = []
+        for violation in violations:
+            row, name = row_at(self.route, violation.path)
+            if not violation.inferred or self.allow.get(name) != "send":
+                left.append(violation)
+                continue
+            reason, limit = describe(violation, row, self.shared.get(name), "")
+            text = "; ".join(
+                filter(None, [reason, limit, "sent all the same: that is only inferred"])
+            )
+            self.report.entries[:] = [
+                evolve(entry, reason=text, warning=True) if entry.field == name else entry
+                for entry in self.report.entries
+            ]
+        return left
 
     def _corrected(self, row: Field, violation: SchemaViolation, allowed: Allowance) -> Fate | None:
         """Correct one value of the body where that is possible; the result is what became of it."""

@@ -8,7 +8,7 @@
 TYPE_CHECKING = False  # typing itself takes longer to import than everything here
 if TYPE_CHECKING:
     from ..errors import BadReplyError, VendorError
-    from ..flows import Flow, Part, Reply, Send, send_patiently
+    from ..flows import Flow, Part, Reply, Send, now, send_patiently
     from ..mapping.codecs import (
         CannotExpressError,
         Choice,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "..errors": ("BadReplyError", "VendorError"),
-    "..flows": ("Flow", "Part", "Reply", "Send", "send_patiently"),
+    "..flows": ("Flow", "Part", "Reply", "Send", "now", "send_patiently"),
     "..mapping.codecs": (
         *("CannotExpressError", "Choice", "Codec", "Default", "GroupCodec", "Items"),
         *("MeaninglessError", "Names", "Only", "Prompt", "Seed", "cited_inputs"),
@@ -121,6 +121,7 @@ __all__ = [
     "is_number",
     "is_task_id",
     "load",
+    "now",
     "operation",
     "put",
     "send_patiently",

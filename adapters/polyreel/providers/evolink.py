@@ -18,6 +18,7 @@ from . import (
     MULTI_SHOT,
     Absent,
     Alias,
+    CannotExpressError,
     Choice,
     Constant,
     Default,
@@ -48,6 +49,7 @@ from . import (
     cited_inputs,
     first,
     is_number,
+    now,
     send_patiently,
 )
 
@@ -123,6 +125,22 @@ def made(*own: Row, automatic: str | None = None) -> tuple[Row, ...]:
     )
 
 
+class Orientation:
+    """`character_orientation`, which a subject forces to `video` (page of Kling V3, Oct 2026)."""
+
+    def encode(self, value: str, shared: Mapping[str, Any]) -> str:
+        """The same word, where it is possible."""
+        if "elements" in shared and value != "video":
+            raise CannotExpressError(
+                f"{value} is not possible beside elements", limit="only video", nearest="video"
+            )
+        return value
+
+    def decode(self, value: str, shared: Mapping[str, Any]) -> str:
+        """The word that counts."""
+        return "video" if "elements" in shared and value == "image" else value
+
+
 def motion(*own: Row) -> tuple[Row, ...]:
     """The rows of motion control models: exactly one image and one video, in lists."""
     return (
@@ -133,6 +151,7 @@ def motion(*own: Row) -> tuple[Row, ...]:
         Field(
             "character_orientation",
             "model_params.character_orientation",
+            Orientation(),
             default=Default(
                 "video",
                 "the field is demanded; "
@@ -299,9 +318,14 @@ class EvoLink(Provider):
     # script says so (2026).
     webhook = Webhook(reads, signed=False, secret_variable=None)
     files: ClassVar[Literal["multipart", "upload", "none"]] = "upload"
-    # The upload page (2026) lists image types only; whether video uploads work is unknown.
-    file_kinds = frozenset({"image"})
-    file_note = "EvoLink's file upload takes images only, and video fields take URLs"
+    # The upload page (2026) lists image types only; the vendor's own tools and a newer page (late
+    # 2026) take video.
+    file_doubts = MappingProxyType(
+        {
+            "video": "EvoLink's pages disagree on whether its upload takes video: older ones name "
+            "images only. A refused upload costs nothing; a URL always works"
+        }
+    )
     upload_seconds = 72 * 3600  # as long as the upload pages (2026) say
     output_seconds = 24 * 3600
     poll_floor = 8.0  # the pace of the vendor's own client for video tasks
@@ -353,8 +377,11 @@ class EvoLink(Provider):
         operation = self.contract.operations["uploadFileStream"]
         parts = (evolve(file, name="file"), Part("file_name", name))
         url = operation.server + operation.path
+        # A repeat of this upload is no second file; one after the file has expired is another.
+        seconds = yield from now()
+        headers = {"Idempotency-Key": f"upload-{name.partition('.')[0][:64]}-{int(seconds)}"}
         reply = yield from send_patiently(
-            Send(self.id, operation.method, url, parts=parts, deadline=300.0)
+            Send(self.id, operation.method, url, parts=parts, headers=headers, deadline=300.0)
         )
         link = first(reply.json(), ("data.file_url",)) if reply.ok else None
         if not isinstance(link, str):

@@ -195,6 +195,10 @@ def _json_body(call: Call) -> JsonObject:
     return value
 
 
+LIMITS: Final = frozenset({"enum", "minimum", "maximum", "minItems", "maxItems", "at_most"})
+"""The kinds of violations that are about how much, or which."""
+
+
 def read_submit(call: Call, body: JsonObject) -> Reading:
     """A submit's body in the shared words, checked as the vendor checks it."""
     provider, path = call.provider, creating(call.provider, call.operation).path
@@ -223,9 +227,14 @@ def _refuse_empty_links(reading: Reading) -> None:
 
 
 def check_body(call: Call, schema: str, body: JsonObject) -> None:
-    """Refuse a body that the vendor would not accept under a named schema."""
-    if violations := call.provider.contract.accepts(schema, body):
-        raise _refused(violations[0], body)
+    """Refuse a body that the vendor would not accept under a named schema.
+
+    A limit that is only inferred refuses nothing: the vendor may take more.
+    """
+    violations = call.provider.contract.accepts(schema, body)
+    sure = [one for one in violations if not (one.inferred and one.kind in LIMITS)]
+    if sure:
+        raise _refused(sure[0], body)
 
 
 def creating(provider: Provider, operation: Operation) -> Operation:

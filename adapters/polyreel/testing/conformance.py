@@ -178,7 +178,7 @@ class ProviderConformance:
         def law(request: JsonObject, policy: Allowance) -> None:
             laws.lenience_is_idle(request, vendor, dict.fromkeys(request, policy))
 
-        policies = st.sampled_from(["drop", "nearest"])
+        policies = st.sampled_from(["drop", "nearest", "send"])
         self.holds(law, requests_for(route, stray=False), policies)
 
     def test_law_8_a_detour_loses_no_less(self, vendor: Provider, route: Route) -> None:

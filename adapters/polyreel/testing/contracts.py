@@ -28,6 +28,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
     "upload": frozenset({"uploaded"}),
     "upload-base64": frozenset({"uploaded"}),
     "upload-url": frozenset({"uploaded"}),
+    "receipt": frozenset({"receipt"}),
     "content": frozenset(),
 }
 """Every role, with the examples that its successful reply must have."""

@@ -246,7 +246,7 @@ class Contract:
         except (ValueError, RecursionError) as error:
             reason = f"is not JSON that can be checked: {str(error)[:120]}"
             return [SchemaViolation((), "json", reason)]
-        violations = [violation_of(error) for error in found]
+        violations = [violation_of(error, self.document) for error in found]
         for fields, rule in self._rules(schema):
             if not (isinstance(body, dict) and fields.isdisjoint(body)):
                 violations += violations_of_rule(rule, body)

@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal, Self
 
 from ...errors import BadReplyError, TaskNotFoundError, VendorError
@@ -76,6 +77,8 @@ class Provider:
     """How local files get to the vendor."""
     file_kinds: ClassVar[frozenset[str]] = frozenset({"image", "video"})
     """The kinds of local files that can be sent this way."""
+    file_doubts: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Why a kind of local files may be refused all the same: a warning in the plan."""
     file_note: ClassVar[str] = ""
     """Why other local files are refused."""
     upload_seconds: ClassVar[float | None] = None

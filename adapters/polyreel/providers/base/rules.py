@@ -6,13 +6,16 @@ A rule has one of three forms. Its places are JSON pointers in which `*` stands 
 - `total`, `equals` and `default`: the numbers at `total` must add up to the one at `equals`.
 - `public_https`: the URL at this place must be a public https address.
 
-A rule with `when` counts only where each of those places has a value.
+A rule with `when` counts only where each of those places has a value. One with `mark: inferred`
+says what no page of the vendor says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from attrs import evolve
 
 from ...hosts import not_public_https
 from ...places import Json
@@ -23,12 +26,15 @@ def violations_of_rule(rule: Mapping[str, Any], body: Json) -> Iterator[SchemaVi
     """Every way in which a body breaks one rule."""
     if any(not _find(body, place) for place in rule.get("when", [])):
         return
+    found: Iterator[SchemaViolation] = iter(())
     if "at_most" in rule:
-        yield from _too_many(rule, body)
+        found = _too_many(rule, body)
     elif "total" in rule:
-        yield from _wrong_total(rule, body)
+        found = _wrong_total(rule, body)
     elif "public_https" in rule:
-        yield from _not_public(rule["public_https"], body)
+        found = _not_public(rule["public_https"], body)
+    inferred = rule.get("mark") == "inferred"
+    yield from (evolve(one, inferred=inferred) for one in found)
 
 
 def places_counted(rule: Mapping[str, Any]) -> list[str]:

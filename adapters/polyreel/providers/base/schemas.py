@@ -25,6 +25,8 @@ class SchemaViolation:
     kind: str
     message: str
     limit: Any = None
+    inferred: bool = False
+    """Whether the contract marks what is broken as inferred (`x-polyreel-mark`)."""
 
 
 class NamedSchemas:
@@ -87,10 +89,34 @@ def _needed(branches: Sequence[Sequence[jsonschema_rs.ValidationError]]) -> Iter
         yield from (name for name in names if isinstance(name, str))
 
 
-def violation_of(error: jsonschema_rs.ValidationError) -> SchemaViolation:
-    """An error of jsonschema-rs as a SchemaViolation."""
+def violation_of(
+    error: jsonschema_rs.ValidationError, document: JsonObject | None = None
+) -> SchemaViolation:
+    """An error of jsonschema-rs as a SchemaViolation. `document` has the marks of its schema."""
     facts = error.kind.as_dict()
     limit = next((facts[name] for name in _LIMITS if name in facts), None)
     if error.kind.name in {"anyOf", "oneOf"}:
         limit = list(_needed(facts.get("context", ())))
-    return SchemaViolation(tuple(error.instance_path), error.kind.name, error.message, limit)
+    return SchemaViolation(
+        tuple(error.instance_path),
+        error.kind.name,
+        error.message,
+        limit,
+        _is_inferred(document, error.schema_path),
+    )
+
+
+def _is_inferred(document: JsonObject | None, path: Sequence[str | int]) -> bool:
+    """Whether a schema, or one around it below its named one, is marked as inferred."""
+    node: Any = document
+    for part in path:
+        fits = isinstance(node, list) if isinstance(part, int) else isinstance(node, dict)
+        if not fits:
+            return False
+        try:
+            node = node[part]
+        except LookupError:
+            return False
+        if isinstance(node, dict) and node.get("x-polyreel-mark") == "inferred":
+            return True
+    return False

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .account import get_credits
-    from .files import upload_file_base_64, upload_file_stream, upload_file_url
+    from .files import (
+        get_upload_receipt,
+        upload_file_base_64,
+        upload_file_stream,
+        upload_file_url,
+    )
     from .generation import create_video
     from .tasks import batch_get_tasks, get_task, list_tasks
 
@@ -19,6 +24,7 @@ OPERATIONS = {
     ("POST", "/api/v1/files/upload/stream"): "upload_file_stream",
     ("POST", "/api/v1/files/upload/base64"): "upload_file_base_64",
     ("POST", "/api/v1/files/upload/url"): "upload_file_url",
+    ("GET", "/api/v1/files/upload-receipts/{id}"): "get_upload_receipt",
 }
 """The module of each call, by its method and path."""
 
@@ -31,6 +37,7 @@ _MODULES = {
     "upload_file_stream": ".files.upload_file_stream",
     "upload_file_base_64": ".files.upload_file_base_64",
     "upload_file_url": ".files.upload_file_url",
+    "get_upload_receipt": ".files.get_upload_receipt",
 }
 
 __all__ = (
@@ -43,6 +50,7 @@ __all__ = (
     "upload_file_stream",
     "upload_file_base_64",
     "upload_file_url",
+    "get_upload_receipt",
 )
 
 

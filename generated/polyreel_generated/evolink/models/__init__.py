@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .evolink_error_body import EvolinkErrorBody
     from .file_upload import FileUpload
     from .files_error import FilesError
+    from .get_upload_receipt_response_200 import GetUploadReceiptResponse200
     from .kling_o3_image_to_video import KlingO3ImageToVideo
     from .kling_o3_image_to_video_aspect_ratio import KlingO3ImageToVideoAspectRatio
     from .kling_o3_image_to_video_params import KlingO3ImageToVideoParams
@@ -98,6 +99,7 @@ _MODULES = {
     "EvolinkErrorBody": ".evolink_error_body",
     "FileUpload": ".file_upload",
     "FilesError": ".files_error",
+    "GetUploadReceiptResponse200": ".get_upload_receipt_response_200",
     "KlingO3ImageToVideo": ".kling_o3_image_to_video",
     "KlingO3ImageToVideoAspectRatio": ".kling_o3_image_to_video_aspect_ratio",
     "KlingO3ImageToVideoParams": ".kling_o3_image_to_video_params",
@@ -169,6 +171,7 @@ __all__ = (
     "EvolinkErrorBody",
     "FilesError",
     "FileUpload",
+    "GetUploadReceiptResponse200",
     "KlingO3ImageToVideo",
     "KlingO3ImageToVideoAspectRatio",
     "KlingO3ImageToVideoParams",

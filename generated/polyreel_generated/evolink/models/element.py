@@ -7,32 +7,32 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
-
 T = TypeVar("T", bound="Element")
 
 
 @_attrs_define
 class Element:
-    """A subject from the account's element library, referred to as `<<<element_N>>>` in the prompt."""
+    """A subject from the account's element library, referred to as `<<<element_N>>>` in the prompt. The schemas with
+    elements require element_id in each item (compared Nov 2026).
 
-    element_id: int | str | Unset = UNSET
+    """
+
+    element_id: int | str
     """ Seed page, early 2026: long. Docs commit 79a6b56a, Oct 2026, and the Mar-Apr 2026 docs: string. Both are
     read; send a string. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        element_id: int | str | Unset
-        if isinstance(self.element_id, Unset):
-            element_id = UNSET
-        else:
-            element_id = self.element_id
+        element_id: int | str
+        element_id = self.element_id
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
-        field_dict.update({})
-        if element_id is not UNSET:
-            field_dict["element_id"] = element_id
+        field_dict.update(
+            {
+                "element_id": element_id,
+            }
+        )
 
         return field_dict
 
@@ -40,12 +40,10 @@ class Element:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
 
-        def _parse_element_id(data: object) -> int | str | Unset:
-            if isinstance(data, Unset):
-                return data
-            return cast(int | str | Unset, data)
+        def _parse_element_id(data: object) -> int | str:
+            return cast(int | str, data)
 
-        element_id = _parse_element_id(d.pop("element_id", UNSET))
+        element_id = _parse_element_id(d.pop("element_id"))
 
         element = cls(
             element_id=element_id,

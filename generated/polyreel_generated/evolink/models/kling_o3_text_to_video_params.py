@@ -31,7 +31,6 @@ class KlingO3TextToVideoParams:
     multi_prompt: list[Shot] | Unset = UNSET
     """ Required with multi_shot and customize; the durations add up to duration. """
     element_list: list[Element] | Unset = UNSET
-    """ This page alone requires element_id in each item. """
     watermark_info: WatermarkInfo | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

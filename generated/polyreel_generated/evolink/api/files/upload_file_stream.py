@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ...types import Reply, Response
+from ...types import UNSET, Reply, Response, Unset
 
 if TYPE_CHECKING:
     import httpx
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 from ...models.file_upload import FileUpload
 from ...models.files_error import FilesError
 from ...models.upload_stream_form import UploadStreamForm
+from ...types import UNSET, Unset
 
 METHOD: Final = "POST"
 PATH: Final = "/api/v1/files/upload/stream"
@@ -23,9 +24,12 @@ PATH: Final = "/api/v1/files/upload/stream"
 def build_request(
     *,
     body: UploadStreamForm,
+    idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     """The keyword arguments of `httpx.Client.request` for this call. Pure: nothing is sent."""
     headers: dict[str, Any] = {}
+    if not isinstance(idempotency_key, Unset):
+        headers["Idempotency-Key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "post",
@@ -105,14 +109,17 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: UploadStreamForm,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[FileUpload | FilesError]:
     """Upload one file as multipart form data.
 
      Synchronous. Images up to 100 MB; 100 files per account (500 for VIP); a file expires after
-    72 hours; the same name overwrites. The docs allow JPEG, PNG, GIF and WebP only; pages
-    disagree on video, so a video upload is unknown.
+    72 hours; the same name overwrites. The docs pages allow JPEG, PNG, GIF and WebP only; the
+    vendor's own tools and a newer page take video as well. So video is allowed, with a verdict
+    that says that the pages disagree.
 
     Args:
+        idempotency_key (str | Unset):
         body (UploadStreamForm): The server also takes the spellings uploadPath and fileName.
 
     Raises:
@@ -125,6 +132,7 @@ def sync_detailed(
 
     kwargs = build_request(
         body=body,
+        idempotency_key=idempotency_key,
     )
     return _finish(client, client.get_httpx_client().request(**kwargs))
 
@@ -133,14 +141,17 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: UploadStreamForm,
+    idempotency_key: str | Unset = UNSET,
 ) -> FileUpload | FilesError | None:
     """Upload one file as multipart form data.
 
      Synchronous. Images up to 100 MB; 100 files per account (500 for VIP); a file expires after
-    72 hours; the same name overwrites. The docs allow JPEG, PNG, GIF and WebP only; pages
-    disagree on video, so a video upload is unknown.
+    72 hours; the same name overwrites. The docs pages allow JPEG, PNG, GIF and WebP only; the
+    vendor's own tools and a newer page take video as well. So video is allowed, with a verdict
+    that says that the pages disagree.
 
     Args:
+        idempotency_key (str | Unset):
         body (UploadStreamForm): The server also takes the spellings uploadPath and fileName.
 
     Raises:
@@ -154,6 +165,7 @@ def sync(
     return sync_detailed(
         client=client,
         body=body,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -161,14 +173,17 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: UploadStreamForm,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[FileUpload | FilesError]:
     """Upload one file as multipart form data.
 
      Synchronous. Images up to 100 MB; 100 files per account (500 for VIP); a file expires after
-    72 hours; the same name overwrites. The docs allow JPEG, PNG, GIF and WebP only; pages
-    disagree on video, so a video upload is unknown.
+    72 hours; the same name overwrites. The docs pages allow JPEG, PNG, GIF and WebP only; the
+    vendor's own tools and a newer page take video as well. So video is allowed, with a verdict
+    that says that the pages disagree.
 
     Args:
+        idempotency_key (str | Unset):
         body (UploadStreamForm): The server also takes the spellings uploadPath and fileName.
 
     Raises:
@@ -181,6 +196,7 @@ async def asyncio_detailed(
 
     kwargs = build_request(
         body=body,
+        idempotency_key=idempotency_key,
     )
     return _finish(client, await client.get_async_httpx_client().request(**kwargs))
 
@@ -189,14 +205,17 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: UploadStreamForm,
+    idempotency_key: str | Unset = UNSET,
 ) -> FileUpload | FilesError | None:
     """Upload one file as multipart form data.
 
      Synchronous. Images up to 100 MB; 100 files per account (500 for VIP); a file expires after
-    72 hours; the same name overwrites. The docs allow JPEG, PNG, GIF and WebP only; pages
-    disagree on video, so a video upload is unknown.
+    72 hours; the same name overwrites. The docs pages allow JPEG, PNG, GIF and WebP only; the
+    vendor's own tools and a newer page take video as well. So video is allowed, with a verdict
+    that says that the pages disagree.
 
     Args:
+        idempotency_key (str | Unset):
         body (UploadStreamForm): The server also takes the spellings uploadPath and fileName.
 
     Raises:
@@ -211,5 +230,6 @@ async def asyncio(
         await asyncio_detailed(
             client=client,
             body=body,
+            idempotency_key=idempotency_key,
         )
     ).parsed

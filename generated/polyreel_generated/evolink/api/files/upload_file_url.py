@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ...types import Reply, Response
+from ...types import UNSET, Reply, Response, Unset
 
 if TYPE_CHECKING:
     import httpx
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 from ...models.file_upload import FileUpload
 from ...models.files_error import FilesError
 from ...models.upload_url_request import UploadUrlRequest
+from ...types import UNSET, Unset
 
 METHOD: Final = "POST"
 PATH: Final = "/api/v1/files/upload/url"
@@ -23,9 +24,12 @@ PATH: Final = "/api/v1/files/upload/url"
 def build_request(
     *,
     body: UploadUrlRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     """The keyword arguments of `httpx.Client.request` for this call. Pure: nothing is sent."""
     headers: dict[str, Any] = {}
+    if not isinstance(idempotency_key, Unset):
+        headers["Idempotency-Key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "post",
@@ -107,12 +111,14 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: UploadUrlRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[FileUpload | FilesError]:
     """Let the server fetch a public URL and keep the file.
 
      The limits of the stream upload apply.
 
     Args:
+        idempotency_key (str | Unset):
         body (UploadUrlRequest):
 
     Raises:
@@ -125,6 +131,7 @@ def sync_detailed(
 
     kwargs = build_request(
         body=body,
+        idempotency_key=idempotency_key,
     )
     return _finish(client, client.get_httpx_client().request(**kwargs))
 
@@ -133,12 +140,14 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: UploadUrlRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> FileUpload | FilesError | None:
     """Let the server fetch a public URL and keep the file.
 
      The limits of the stream upload apply.
 
     Args:
+        idempotency_key (str | Unset):
         body (UploadUrlRequest):
 
     Raises:
@@ -152,6 +161,7 @@ def sync(
     return sync_detailed(
         client=client,
         body=body,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -159,12 +169,14 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: UploadUrlRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[FileUpload | FilesError]:
     """Let the server fetch a public URL and keep the file.
 
      The limits of the stream upload apply.
 
     Args:
+        idempotency_key (str | Unset):
         body (UploadUrlRequest):
 
     Raises:
@@ -177,6 +189,7 @@ async def asyncio_detailed(
 
     kwargs = build_request(
         body=body,
+        idempotency_key=idempotency_key,
     )
     return _finish(client, await client.get_async_httpx_client().request(**kwargs))
 
@@ -185,12 +198,14 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: UploadUrlRequest,
+    idempotency_key: str | Unset = UNSET,
 ) -> FileUpload | FilesError | None:
     """Let the server fetch a public URL and keep the file.
 
      The limits of the stream upload apply.
 
     Args:
+        idempotency_key (str | Unset):
         body (UploadUrlRequest):
 
     Raises:
@@ -205,5 +220,6 @@ async def asyncio(
         await asyncio_detailed(
             client=client,
             body=body,
+            idempotency_key=idempotency_key,
         )
     ).parsed

@@ -1,0 +1,141 @@
+"""Refusals that rest on an inferred fact: they say so, and the caller can have it sent."""
+
+import json
+from typing import Any
+
+import pytest
+from polyreel.mapping.reports import Fate
+from polyreel.plans.planning import plan
+from polyreel.plans.translation import translate
+from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import all_providers
+from polyreel.simulator import Simulator
+
+PROVIDERS = list(all_providers().values())
+
+
+def inferred(provider: Provider) -> set[tuple[str, str]]:
+    """The scalar fields of bodies that the spec marks as inferred: schema and place."""
+    found = set()
+    for route in provider.routes:
+        for place in provider.contract.properties(route.schema):
+            schema = provider.contract.property(route.schema, place) or {}
+            if schema.get("x-polyreel-mark") == "inferred" and {"enum", "maximum"} & schema.keys():
+                found.add((route.schema, place))
+    return found
+
+
+MARKED = [
+    (provider, route, place)
+    for provider in PROVIDERS
+    for route in provider.routes
+    for schema, place in sorted(inferred(provider))
+    if schema == route.schema and place == "duration"
+]
+
+
+@pytest.mark.parametrize(
+    ("provider", "route", "place"), MARKED, ids=lambda one: getattr(one, "id", None)
+)
+def test_a_refusal_by_an_inferred_fact_says_so(provider: Any, route: Any, place: str) -> None:
+    """And the value is sent on the caller's word, with a warning; the simulator takes it."""
+    request = {"prompt": "a", "duration": 7, "model": route.model}
+    if route.workflow == "image-to-video":
+        request["first_frame"] = "https://example.com/a.png"
+    strict = plan(request, provider)
+    assert strict.refused
+    (violation,) = strict.violations
+    assert "not documented for this workflow" in violation.message
+    assert "duration=send" in violation.message
+    sent = plan(request, provider, allow={"duration": "send"})
+    assert not sent.refused
+    assert sent.body[place] == 7
+    assert any("only inferred" in warning for warning in sent.warnings)
+    headers = {"authorization": "Bearer x", "content-type": "application/json"}
+    path = sent.operation.full_path
+    answer = Simulator().handle(provider.id, sent.method, path, headers, sent.content)
+    assert answer.status < 300, answer.content
+
+
+def test_there_are_marked_limits() -> None:
+    """The test above is about some."""
+    assert MARKED
+
+
+def test_a_documented_limit_is_never_sent_against() -> None:
+    """What a page says is refused, whatever is allowed."""
+    for provider in PROVIDERS:
+        request = {"prompt": "a", "duration": 99, "model": provider.routes[0].model}
+        made = plan(request, provider, allow={"duration": "send"})
+        assert made.refused
+        assert all("inferred" not in one.message for one in made.violations)
+        forced = plan(
+            {"prompt": "a", "source_video": "https://example.com/a.mp4", "audio": True},
+            provider,
+            allow={"audio": "send"},
+        )
+        assert forced.refused
+
+
+def test_a_rule_can_be_inferred() -> None:
+    """Frames and references together: at most 7, which no page says so."""
+    provider = next(p for p in PROVIDERS if any("image_start" in r.by_place for r in p.routes))
+    images = [f"https://example.com/{number}.png" for number in range(8)]
+    request = {"prompt": "a", "reference_images": images, "model": "kling-o3"}
+    assert "not documented" in plan(request, provider).violations[0].message
+    assert not plan(request, provider, allow={"reference_images": "send"}).refused
+
+
+# --- facts that were compared with what the vendor publishes --------------------------------------
+
+MODEL_VENDOR = next(p for p in PROVIDERS if any("image_start" in r.by_place for r in p.routes))
+MOTION = {
+    "prompt": "a",
+    "model": "kling-v3",
+    "motion_video": "https://example.com/a.mp4",
+    "character_image": "https://example.com/a.png",
+    "elements": ["7"],
+}
+
+
+def test_motion_control_with_a_subject_has_one_orientation() -> None:
+    """A subject forces the orientation of the video."""
+    wrong = plan({**MOTION, "character_orientation": "image"}, MODEL_VENDOR)
+    assert "only video" in wrong.violations[0].message
+    near = plan(
+        {**MOTION, "character_orientation": "image"},
+        MODEL_VENDOR,
+        allow={"character_orientation": "nearest"},
+    )
+    assert near.body["model_params"]["character_orientation"] == "video"
+    assert not plan({**MOTION, "character_orientation": "video"}, MODEL_VENDOR).refused
+    assert plan(MOTION, MODEL_VENDOR).body["model_params"]["character_orientation"] == "video"
+    alone = {name: value for name, value in MOTION.items() if name != "elements"}
+    assert not plan({**alone, "character_orientation": "image"}, MODEL_VENDOR).refused
+
+
+def test_a_body_with_the_forced_orientation_is_read_as_what_it_makes() -> None:
+    """Whatever it says."""
+    body = plan(MOTION, MODEL_VENDOR).body
+    said = json.loads(json.dumps(body))
+    said["model_params"]["character_orientation"] = "image"
+    done = translate(said, MODEL_VENDOR, MODEL_VENDOR)
+    assert done.plan is not None
+    assert done.plan.body == body
+    fates = {verdict.source: verdict.verdict for verdict in done.verdicts}
+    assert fates["/model_params/character_orientation"] is Fate.CONVERTED
+
+
+def test_every_schema_with_elements_requires_the_id() -> None:
+    """An item without it names no subject."""
+    tried = 0
+    for route in MODEL_VENDOR.routes:
+        if MODEL_VENDOR.contract.property(route.schema, "model_params.element_list") is None:
+            continue
+        for items, wrong in (([{}], True), ([{"element_id": "7"}], False)):
+            body: dict[str, Any] = {"model_params": {"element_list": items}}
+            found = MODEL_VENDOR.contract.accepts(route.schema, body)
+            about = [one for one in found if "element_list" in one.path]
+            assert bool(about) == wrong
+        tried += 1
+    assert tried >= 3
