@@ -160,9 +160,6 @@ def test_a_local_file_gets_there_or_is_refused(
         assert violation.limit.startswith("only ")
     else:
         assert made.violations == ()
-        doubt = provider.file_doubts.get(kind, "no doubt")
-        doubts = [text for text in made.warnings if doubt in text]
-        assert bool(doubts) == (kind in provider.file_doubts)
         check_sent(made, FILES[content_type], content_type, "blocking")
 
 

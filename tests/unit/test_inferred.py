@@ -1,6 +1,7 @@
 """Refusals that rest on an inferred fact: they say so, and the caller can have it sent."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,3 +140,13 @@ def test_every_schema_with_elements_requires_the_id() -> None:
             assert bool(about) == wrong
         tried += 1
     assert tried >= 3
+
+
+def test_a_local_video_is_uploaded_with_a_doubt_that_is_told(tmp_path: Path) -> None:
+    """The vendor's pages disagree on whether its upload takes video."""
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"\0\0\0\x18ftypmp42" + b"\0" * 40)
+    made = plan({"prompt": "a", "source_video": str(file), "model": "kling-o3"}, MODEL_VENDOR)
+    doubt = MODEL_VENDOR.file_doubts["video"]
+    assert any(doubt in warning for warning in made.warnings) or made.refused
+    assert all("images only" not in one.message for one in made.violations)
