@@ -41,7 +41,7 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "twice": ("x.jsonl", b'{"prompt": "a", "prompt": "b"}\n', "'prompt' is there twice"),
     "surrogate": ("x.jsonl", b'{"prompt": "\\ud800"}\n', "prompt: not valid Unicode"),
     "not-utf-8": ("x.jsonl", GOOD + b'{"prompt": "\xff"}\n', "line 2: not UTF-8"),
-    "utf-16": ("x.jsonl", '{"prompt": "a"}\n'.encode("utf-16"), "line 1: not UTF-8"),
+    "utf-16-cut": ("x.jsonl", b"\xff\xfe{\0}", "line 1: not UTF-8"),
     "deep": ("x.jsonl", b"[" * 200_000 + b"\n", "nested too deeply"),
     "vendor": (
         "x.jsonl",
@@ -88,7 +88,11 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "csv-empty": ("x.csv", b"", "no rows"),
     "csv-header-only": ("x.csv", b"prompt,duration\n", "no rows"),
     "csv-unknown": ("x.csv", b"prompt,seconds\na,5\n", "line 1: header: no field 'seconds'"),
-    "csv-semicolons": ("x.csv", b"prompt;duration\na;5\n", "line 1: header: no field"),
+    "csv-near-miss": ("x.csv", b"prompt,aspct ratio\na,b\n", "=aspect_ratio if that is meant"),
+    "csv-native": ("x.csv", b"prompt,image_urls\na,b\n", "'image_urls', which is a vendor's own"),
+    "csv-nothing-known": ("x.csv", b"customer,order\na,b\n", "header: no field 'customer'"),
+    "csv-spreadsheet": ("x.csv", b"PK\x03\x04abc", "save it as CSV"),
+    "csv-comma-number": ("x.csv", b'prompt,guidance_scale\na,"0,5"\n', "guidance_scale: a number"),
     "csv-twice": ("x.csv", b"prompt,prompt\na,b\n", "header: prompt is there twice"),
     "csv-shots": ("x.csv", b"prompt,shots\na,b\n", "header: no field 'shots'"),
     "csv-short": ("x.csv", b"prompt,duration\na\n", "line 2: 1 cells, where the header has 2"),
@@ -108,10 +112,14 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
         b"prompt,guidance_scale\na,nan\n",
         "line 2: guidance_scale: a number",
     ),
-    "csv-switch": ("x.csv", b"prompt,audio\na,yes\n", "line 2: audio: true or false, not 'yes'"),
+    "csv-switch": (
+        "x.csv",
+        b"prompt,audio\na,maybe\n",
+        "line 2: audio: true or false, not 'maybe'",
+    ),
     "csv-range": ("x.csv", b"prompt,duration\na,0\n", "line 2: duration"),
     "csv-quote": ("x.csv", b'prompt,duration\n"a,5\n', "line 2: not CSV"),
-    "csv-not-utf-8": ("x.csv", b"prompt\na\n\xe9\n", "line 3: not UTF-8"),
+    "csv-not-utf-8": ("x.csv", b"prompt\na\n\x81\n", "line 3: not UTF-8"),
     "csv-lines": ("x.csv", b'prompt,duration\n"a\nb\nc",5\nd,x\n', "line 5: duration"),
 }
 
@@ -150,7 +158,7 @@ def test_a_file_that_is_too_long_is_refused(
     monkeypatch.setattr(batch.rows, "MAX_ROWS", 3)
     with pytest.raises(RequestError, match="line 4: more than 3 rows"):
         batch.read(tmp_path / "x.jsonl")
-    monkeypatch.setattr(batch.rows, "MAX_BYTES", 10)
+    monkeypatch.setattr(batch.contents, "MAX_BYTES", 10)
     with pytest.raises(RequestError, match="more than 10 bytes"):
         batch.read(tmp_path / "x.jsonl")
 

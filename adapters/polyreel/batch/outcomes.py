@@ -15,6 +15,7 @@ from ..ledger.events import Find
 from ..ledger.records import LedgerEntry
 from ..ledger.store import LedgerStore
 from .results import Result, ResultsFile, RowState, known
+from .resulttable import as_table
 from .tasks import RowTask
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Outcomes:
     def finish(self, tasks: Sequence[RowTask]) -> tuple[Result, ...]:
         """The results of all rows in their order, which are also written to the file."""
         results = tuple(self._results.get(task.row.number) or self.of(task) for task in tasks)
-        self.file.finish(results)
+        self.file.finish(results, as_table(results))
         return results
 
     def of(self, task: RowTask, job: Job | None = None, error: Exception | None = None) -> Result:

@@ -6,6 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TextIO
@@ -101,6 +102,8 @@ def tally(results: Iterable[Result]) -> Mapping[str, int]:
 class ResultsFile:
     """`results.jsonl` in a folder: lines are added as rows finish, and sorted at the end.
 
+    Where the rows come from a table, the end writes `results.csv` too.
+
     It may lose its last lines when the machine dies. The ledger does not, and every run makes the
     file from it. The file of another batch is moved aside first, to `results-<batch>.jsonl`.
     """
@@ -134,31 +137,44 @@ class ResultsFile:
         except OSError:
             self._file = None
 
-    def finish(self, results: Iterable[Result]) -> None:
-        """Replace the file by the lines of all rows in their order; DownloadError on failure."""
+    def finish(self, results: Iterable[Result], table: bytes | None = None) -> None:
+        """Replace the file by the lines of all rows in their order; DownloadError on failure.
+
+        `table` are the results as a table, which are written beside it.
+        """
         if self._file is not None:
             self._file.close()
             self._file = None
         try:
             self._replace(results)
+            if table is not None:
+                self._write(self.table_path, table)
             for before in {self._aside(reference) for reference in self._own}:
                 before.unlink(missing_ok=True)
+                before.with_suffix(".csv").unlink(missing_ok=True)
         except OSError as error:
             reason = f"{self.path}: {error.strerror or error}"
             advice = "the ledger has everything, so run the batch again"
             raise DownloadError(f"{reason}; {advice}") from None
 
+    @property
+    def table_path(self) -> Path:
+        """The path of the results as a table, where the rows come from one."""
+        return self.path.with_suffix(".csv")
+
     def _replace(self, results: Iterable[Result]) -> None:
         self._move_aside()
+        ordered = sorted(results, key=lambda result: result.row.number)
+        self._write(self.path, "".join(map(_line, ordered)).encode())
+
+    def _write(self, path: Path, content: bytes) -> None:
         # Two batches may be at work in the folder.
-        part = self.path.with_name(f"{file_name(FILE, self._batch)}.part")
-        with part.open("w", encoding="utf-8") as file:
-            file.writelines(
-                _line(result) for result in sorted(results, key=lambda result: result.row.number)
-            )
+        part = path.with_name(f"{file_name(path.name, self._batch)}.part")
+        with part.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(self.path)
+        part.replace(path)
 
     @property
     def _batch(self) -> str:
@@ -174,7 +190,10 @@ class ResultsFile:
             other = _reference(line)
             if other is None or other in self._own or other.startswith(f"{self._batch}/"):
                 continue
-            self.path.replace(self._aside(other))
+            aside = self._aside(other)
+            self.path.replace(aside)
+            with suppress(FileNotFoundError):
+                self.table_path.replace(aside.with_suffix(".csv"))
             return
 
     def _aside(self, reference: str) -> Path:

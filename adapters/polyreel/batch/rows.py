@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,9 +14,10 @@ from ..mapping.media import local_path
 from ..places import Json, JsonObject
 from ..plans.requests import check_request
 from ..providers.base.registry import all_providers
-from .lines import ROW_KEYS, LineProblems, csv_lines, json_lines
+from .contents import STANDARD_INPUT, read_bytes, understood
+from .lines import ROW_KEYS, LineProblems
+from .tables import Columns, Record
 
-MAX_BYTES: Final = 200_000_000
 MAX_ROWS: Final = 100_000
 MAX_NAME: Final = 200
 """Characters of the name of a row or a batch."""
@@ -52,6 +52,8 @@ class Row:
     """The vendors to ask, in this order; empty for those of the batch."""
     batch: str | None = None
     """The name of its batch. All jobs under that name count as spent under a limit."""
+    record: Record | None = None
+    """The row of the table that it comes from, as it stands there."""
 
     @property
     def name(self) -> str:
@@ -65,34 +67,39 @@ class Scan:
 
     rows: tuple[Row, ...]
     problems: tuple[RowProblem, ...]
+    notes: tuple[str, ...] = ()
+    """What a person should know of how the file was understood."""
 
 
-def read(path: str | Path, *, name: str | None = None) -> tuple[Row, ...]:
+def read(
+    path: str | Path, *, name: str | None = None, columns: Columns | None = None
+) -> tuple[Row, ...]:
     """The rows of a file; RequestError with every problem in it.
 
-    `name` is that of the batch, for the references of its rows. Without it the name is made of the
-    file's name and folder.
+    A file is JSON Lines, a table (`.csv`, `.tsv`) or a list of prompts (`.txt`); `-` is standard
+    input, in any of these forms. `name` is that of the batch, for the references of its rows.
+    Without it the name is made of the file's name and folder, or of what came from standard input.
+    `columns` are fields by the names of their columns, such as `{"text": "prompt"}`.
     """
-    found = scan(path, name=name)
+    found = scan(path, name=name, columns=columns)
     if found.problems:
         refuse(path, found.problems)
     return found.rows
 
 
-def scan(path: str | Path, *, name: str | None = None) -> Scan:
+def scan(path: str | Path, *, name: str | None = None, columns: Columns | None = None) -> Scan:
     """The usable rows of a file, and the problems of the others.
 
-    Raises RequestError for a file that cannot be read. `name` is as in `read`.
+    Raises RequestError for a file that cannot be read. `name` and `columns` are as in `read`.
     """
-    file = local_path(path)
-    content, batch = _content(file), _batch_name(file, name)
-    lines = csv_lines if str(path).lower().endswith(".csv") else json_lines
-    checker = _RowChecker(batch)
-    for line, value in lines(content):
+    file, notes = local_path(path), list[str]()
+    content = read_bytes(file)
+    checker = _RowChecker(_batch_name(file, name, content))
+    for line, value in understood(file, content, columns or {}).lines(columns or {}, notes):
         checker.add(line, value)
     if not checker.count and not checker.problems:
         checker.problems.append(RowProblem(1, "there are no rows"))
-    return Scan(tuple(checker.rows), tuple(checker.problems))
+    return Scan(tuple(checker.rows), tuple(checker.problems), tuple(notes))
 
 
 def refuse(path: str | Path, problems: Iterable[RowProblem]) -> NoReturn:
@@ -101,7 +108,8 @@ def refuse(path: str | Path, problems: Iterable[RowProblem]) -> NoReturn:
     more = [f"and {len(texts) - SHOWN} more"] if len(texts) > SHOWN else []
     error = RequestError([*texts[:SHOWN], *more])
     # Each on a line of its own: many problems in one line are unreadable.
-    title = f"{path}: nothing was sent, for {len(texts)} mistake(s):"
+    shown = "standard input" if str(path) == STANDARD_INPUT else path
+    title = f"{shown}: nothing was sent, for {len(texts)} mistake(s):"
     error.args = ("\n- ".join([title, *error.problems]),)
     raise error
 
@@ -116,8 +124,11 @@ class _RowChecker:
         self.problems: list[RowProblem] = []
         self._line_of: dict[str, int] = {}
 
-    def add(self, line: int, value: Json | LineProblems) -> None:
+    def add(self, line: int, value: Json | Record | LineProblems) -> None:
         """Add the row or the problems of one line."""
+        record = value if isinstance(value, Record) else None
+        if isinstance(value, Record):
+            value = value.values
         self.count += 1
         if self.count == MAX_ROWS + 1:
             text = f"more than {MAX_ROWS} rows are too many for one batch"
@@ -128,10 +139,10 @@ class _RowChecker:
             kind = "null" if value is None else type(value).__name__
             problems = [f"a row is a JSON object, not {kind}"]
         else:
-            problems = self._add_row(line, value) if self.count <= MAX_ROWS else []
+            problems = self._add_row(line, value, record) if self.count <= MAX_ROWS else []
         self.problems += [RowProblem(line, problem) for problem in problems]
 
-    def _add_row(self, line: int, value: JsonObject) -> list[str]:
+    def _add_row(self, line: int, value: JsonObject, record: Record | None) -> list[str]:
         """Add a row, or return what is wrong with it."""
         own: JsonObject = {name: value[name] for name in ROW_KEYS if name in value}
         problems = [*_reference_problems(own), *_vendor_problems(own)]
@@ -150,9 +161,9 @@ class _RowChecker:
             return [f"reference: {name!r} is that of line {self._line_of[name]} already"]
         self._line_of[name] = line
         vendors = [own["vendor"]] if "vendor" in own else own.get("vendors", ())
-        self.rows.append(
-            Row(self.count, line, f"{self.batch}/{name}", request, tuple(vendors), self.batch)
-        )
+        reference = f"{self.batch}/{name}"
+        row = Row(self.count, line, reference, request, tuple(vendors), self.batch, record)
+        self.rows.append(row)
         return []
 
 
@@ -193,23 +204,13 @@ def _unknown_vendors(field: str, named: Sequence[object]) -> Iterator[str]:
 # -- the file --------------------------------------------------------------------------------------
 
 
-def _content(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise RequestError([f"{str(path)[:200]}: {reason}"]) from None
-    if len(content) > MAX_BYTES:
-        raise RequestError([f"{path}: more than {MAX_BYTES} bytes are too many"])
-    return content.removeprefix(codecs.BOM_UTF8)
-
-
-def _batch_name(path: Path, name: str | None) -> str:
+def _batch_name(path: Path, name: str | None, content: bytes) -> str:
     if name is not None:
         if problem := _name_problem(name):
             raise RequestError([f"the name of a batch: {problem}"])
         return name
+    if str(path) == STANDARD_INPUT:  # the same rows again are the same batch
+        return f"stdin-{hashlib.sha256(content).hexdigest()[:8]}"
     # Two files of one name in two folders are two batches.
     place = hashlib.sha256(str(path.absolute()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return f"{path.stem.encode('ascii', 'replace').decode()[:MAX_NAME]}-{place}"

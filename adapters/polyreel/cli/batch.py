@@ -58,7 +58,11 @@ VENDOR_HELP: Final = (
 
 def batch(
     file: Annotated[
-        Path, typer.Argument(help="Rows as JSON Lines, or CSV with a header.", show_default=False)
+        Path,
+        typer.Argument(
+            help="Rows: JSON Lines, a table (.csv, .tsv) or prompts (.txt); - is standard input.",
+            show_default=False,
+        ),
     ],
     *,
     output: Annotated[Path, typer.Option(help="Folder for the files and results.jsonl.")] = Path(
@@ -69,6 +73,15 @@ def batch(
         str | None,
         typer.Option(
             help="Name of the batch in the ledger; else made of the file's.", show_default=False
+        ),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FIELD",
+            help="What a column of a table is, such as text=prompt; NAME= passes it on. "
+            "Several times.",
+            show_default=False,
         ),
     ] = None,
     vendor: Annotated[list[str] | None, typer.Option(help=VENDOR_HELP, show_default=False)] = None,
@@ -131,7 +144,9 @@ def batch(
         raise typer.BadParameter(
             "faults are for simulated vendors, not with --live", param_hint="--fault"
         )
-    limit, found = consent.dollars(max_cost), scan(file, name=name)
+    limit, found = consent.dollars(max_cost), scan(file, name=name, columns=_columns(column))
+    for note in found.notes:
+        show.note(note)
     options: dict[str, Any] = {
         "max_cost": limit,
         "concurrency": concurrency,
@@ -164,6 +179,16 @@ def batch(
             results = _run(made)
     _tell(made, summary, results, as_json=as_json)
     _judge(results)
+
+
+def _columns(given: Sequence[str] | None) -> dict[str, str]:
+    """Fields by the names of columns."""
+    pairs = [one.partition("=") for one in given or ()]
+    for name, equals, _ in pairs:
+        if not name.strip() or not equals:
+            problem = "write NAME=FIELD, such as text=prompt"
+            raise typer.BadParameter(problem, param_hint="--column")
+    return {name.strip(): field.strip() for name, _, field in pairs}
 
 
 def _batch(
@@ -298,6 +323,8 @@ def _tell(made: Batch, summary: Summary, results: Sequence[Result], *, as_json: 
         )
     else:
         show.line(str(made.file.path))
+        if made.file.table_path.exists() and any(row.record for row in made.rows):
+            show.note(f"as a table: {made.file.table_path}")
 
 
 def _judge(results: Sequence[Result]) -> None:

@@ -1,0 +1,110 @@
+"""Rows as spreadsheets, data frames and people write them; results in the same form."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from polyreel import batch
+from polyreel.errors import RequestError
+from support.batches import client, run
+
+WANTED = {"prompt": "a caf\u00e9 at night", "duration": 5, "audio": True}
+EXCEL = "Prompt;Duration ;Audio;Kunde\r\na caf\u00e9 at night;5;WAHR;M\u00fcller\r\n"
+TABLES: dict[str, tuple[str, bytes]] = {
+    "german-excel": ("x.csv", EXCEL.encode("cp1252")),
+    "excel-utf-8": ("x.csv", EXCEL.encode("utf-8-sig")),
+    "excel-unicode-text": ("x.csv", EXCEL.replace(";", "\t").encode("utf-16")),
+    "excel-says-its-separator": ("x.csv", ("sep=;\r\n" + EXCEL).encode()),
+    "pandas": ("x.csv", "prompt,duration,audio,n_rows\na caf\u00e9 at night,5.0,True,3\n".encode()),
+    "tab-separated": ("x.tsv", "PROMPT\tduration\taudio\na caf\u00e9 at night\t5\tyes\n".encode()),
+    "decimal-comma": ("x.csv", "prompt;duration;audio\na caf\u00e9 at night;5,0;1\n".encode()),
+    "spaced": ("x.csv", "prompt , duration, audio\na caf\u00e9 at night, 5 , on \n".encode()),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_read_as_it_was_meant(tmp_path: Path, name: str) -> None:
+    """Whatever its delimiter, encoding, headers and words for yes."""
+    file, content = TABLES[name]
+    (tmp_path / file).write_bytes(content)
+    (row,) = batch.read(tmp_path / file)
+    assert row.request == WANTED
+
+
+def test_what_was_assumed_is_told(tmp_path: Path) -> None:
+    """An encoding that had to be guessed, and columns that are no fields."""
+    (tmp_path / "x.csv").write_bytes(EXCEL.encode("cp1252"))
+    notes = batch.scan(tmp_path / "x.csv").notes
+    assert any("Windows-1252" in note for note in notes)
+    assert any("Kunde" in note for note in notes)
+    (tmp_path / "y.csv").write_bytes(b"prompt\na\n")
+    assert batch.scan(tmp_path / "y.csv").notes == ()
+
+
+def test_columns_have_other_names(tmp_path: Path) -> None:
+    """A column is the field that was named for it, or only passed on."""
+    (tmp_path / "x.csv").write_bytes(b"text,seconds,quality\na cat,5,good\n")
+    columns = {"text": "prompt", "seconds": "duration", "quality": ""}
+    (row,) = batch.read(tmp_path / "x.csv", columns=columns)
+    assert row.request == {"prompt": "a cat", "duration": 5}
+    for wrong in (
+        {"nonesuch": "prompt"},
+        {"text": "nonesuch"},
+        {"text": "prompt", "quality": "prompt"},
+    ):
+        with pytest.raises(RequestError):
+            batch.read(tmp_path / "x.csv", columns=wrong)
+    (tmp_path / "x.jsonl").write_bytes(b'{"prompt": "a"}')
+    with pytest.raises(RequestError, match="--column"):
+        batch.read(tmp_path / "x.jsonl", columns=columns)
+
+
+INPUTS: dict[str, tuple[bytes, list[dict[str, object]]]] = {
+    "prompts": (b"a cat\n\na dog, running\n", [{"prompt": "a cat"}, {"prompt": "a dog, running"}]),
+    "prompts-of-windows": ("caf\u00e9\r\n".encode("cp1252"), [{"prompt": "caf\u00e9"}]),
+    "json-lines": (b'{"prompt": "a", "duration": 5}\n', [{"prompt": "a", "duration": 5}]),
+    "table": (b"Prompt;Duration\na;5\n", [{"prompt": "a", "duration": 5}]),
+    "table-of-prompts": (b"prompt\na, b\n", []),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_standard_input_holds_rows_of_any_form(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How it begins says which; the same rows again are the same batch."""
+    content, wanted = INPUTS[name]
+
+    def read() -> batch.Scan:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        return batch.scan("-")
+
+    found = read()
+    if wanted:
+        assert [row.request for row in found.rows] == wanted
+        assert [row.reference for row in found.rows] == [row.reference for row in read().rows]
+    else:
+        assert found.problems
+
+
+def test_results_come_back_as_the_table_that_was_given(tmp_path: Path) -> None:
+    """With the columns that are no fields, in the same delimiter and for the same spreadsheet."""
+    (tmp_path / "x.csv").write_bytes(
+        "Prompt;Duration;State\r\ncaf\u00e9;3;done\r\na dog;3;\r\n".encode("cp1252")
+    )
+    rows = batch.read(tmp_path / "x.csv", columns={"State": ""})
+    assert [one.state for one in run(client(tmp_path), rows, tmp_path)] == ["saved", "saved"]
+    content = (tmp_path / "out" / "results.csv").read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf")
+    text = content.decode("utf-8-sig")
+    header, *lines = csv.reader(io.StringIO(text, newline=""), delimiter=";")
+    assert header[:4] == ["Prompt", "Duration", "State", "result_state"]
+    cells = [dict(zip(header, line, strict=True)) for line in lines]
+    assert [one["Prompt"] for one in cells] == ["caf\u00e9", "a dog"]
+    assert [(one["State"], one["result_state"]) for one in cells] == [
+        ("done", "saved"),
+        ("", "saved"),
+    ]
+    for one in cells:
+        assert Path(one["files"]).is_file()
