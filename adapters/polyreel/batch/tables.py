@@ -63,7 +63,7 @@ TableLine: TypeAlias = "tuple[int, Record | LineProblems]"
 
 
 @frozen
-class Header:
+class TableHeader:
     """What the columns of a table are."""
 
     table: Table
@@ -87,7 +87,7 @@ def table_lines(
     """
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a cell can hold a picture
     text, skipped, named = _without_separator_line(text)
-    header: Header | None = None
+    header: TableHeader | None = None
     delimiter = named or _delimiter(text, columns)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     begins = 1
@@ -151,7 +151,7 @@ def _field(name: str, columns: Columns) -> str:
     return columns.get(name.strip(), plain)
 
 
-def _header(table: Table, columns: Columns) -> Header:
+def _header(table: Table, columns: Columns) -> TableHeader:
     problems = []
     missing = [name for name in columns if name not in map(str.strip, table.header)]
     problems += [f"--column {name}: there is no such column" for name in missing]
@@ -170,7 +170,7 @@ def _header(table: Table, columns: Columns) -> Header:
     if not used and not problems:
         known = ", ".join(known_columns())
         problems.append(f"header: no field {table.header[0][:40]!r}; there are {known}")
-    return Header(table, tuple(fields), tuple(problems))
+    return TableHeader(table, tuple(fields), tuple(problems))
 
 
 def _mistaken(name: str, field: str) -> Iterator[str]:
@@ -211,7 +211,7 @@ def _native_names() -> frozenset[str]:
 # -- cells -----------------------------------------------------------------------------------------
 
 
-def _row(header: Header, record: Sequence[str]) -> Record | LineProblems:
+def _row(header: TableHeader, record: Sequence[str]) -> Record | LineProblems:
     """The row of a record. Empty cells are not set; others are converted by the shared schema."""
     names = header.table.header
     if len(record) != len(names):
