@@ -16,7 +16,7 @@ from ..plans.requests import check_request
 from ..providers.base.registry import all_providers
 from .contents import STANDARD_INPUT, read_bytes, understood
 from .lines import ROW_KEYS, LineProblems
-from .tables import Columns, Record
+from .tables import Columns, TableRow
 
 MAX_ROWS: Final = 100_000
 MAX_NAME: Final = 200
@@ -52,7 +52,7 @@ class Row:
     """The vendors to ask, in this order; empty for those of the batch."""
     batch: str | None = None
     """The name of its batch. All jobs under that name count as spent under a limit."""
-    record: Record | None = None
+    record: TableRow | None = None
     """The row of the table that it comes from, as it stands there."""
 
     @property
@@ -124,10 +124,10 @@ class _RowChecker:
         self.problems: list[RowProblem] = []
         self._line_of: dict[str, int] = {}
 
-    def add(self, line: int, value: Json | Record | LineProblems) -> None:
+    def add(self, line: int, value: Json | TableRow | LineProblems) -> None:
         """Add the row or the problems of one line."""
-        record = value if isinstance(value, Record) else None
-        if isinstance(value, Record):
+        record = value if isinstance(value, TableRow) else None
+        if isinstance(value, TableRow):
             value = value.values
         self.count += 1
         if self.count == MAX_ROWS + 1:
@@ -142,7 +142,7 @@ class _RowChecker:
             problems = self._add_row(line, value, record) if self.count <= MAX_ROWS else []
         self.problems += [RowProblem(line, problem) for problem in problems]
 
-    def _add_row(self, line: int, value: JsonObject, record: Record | None) -> list[str]:
+    def _add_row(self, line: int, value: JsonObject, record: TableRow | None) -> list[str]:
         """Add a row, or return what is wrong with it."""
         own: JsonObject = {name: value[name] for name in ROW_KEYS if name in value}
         problems = [*_reference_problems(own), *_vendor_problems(own)]

@@ -49,7 +49,7 @@ class Table:
 
 
 @frozen(eq=False)
-class Record:
+class TableRow:
     """One row of a table, with the columns that are no fields too."""
 
     table: Table
@@ -58,7 +58,7 @@ class Record:
     """The cells that are fields, converted."""
 
 
-TableLine: TypeAlias = "tuple[int, Record | LineProblems]"
+TableLine: TypeAlias = "tuple[int, TableRow | LineProblems]"
 """Where a row begins in the file, from 1, and the row."""
 
 
@@ -211,7 +211,7 @@ def _native_names() -> frozenset[str]:
 # -- cells -----------------------------------------------------------------------------------------
 
 
-def _row(header: TableHeader, record: Sequence[str]) -> Record | LineProblems:
+def _row(header: TableHeader, record: Sequence[str]) -> TableRow | LineProblems:
     """The row of a record. Empty cells are not set; others are converted by the shared schema."""
     names = header.table.header
     if len(record) != len(names):
@@ -230,7 +230,7 @@ def _row(header: TableHeader, record: Sequence[str]) -> Record | LineProblems:
             problems.append(f"{field}: {error}, not {cell[:40]!r}")
     if problems:
         return LineProblems(problems)
-    return Record(header.table, tuple(record), values)
+    return TableRow(header.table, tuple(record), values)
 
 
 def _with_point(field: str, text: str) -> str:
