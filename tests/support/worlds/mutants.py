@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from decimal import Decimal
 from typing import Any, Final
 from unittest import mock
@@ -11,7 +11,7 @@ from unittest import mock
 from attrs import frozen
 from polyreel.batch.running import Batch
 from polyreel.drivers.pump import _Run
-from polyreel.errors import RejectedError, SubmitError
+from polyreel.errors import LedgerError, RejectedError, SubmitError
 from polyreel.flows import Flow, Moment, Reply
 from polyreel.jobs import recovery, submitting
 from polyreel.ledger import states
@@ -68,7 +68,8 @@ def _newest(known: Any, reported: Any) -> Any:
 
 def _unsent(self: _Run, *_: object) -> None:
     if self._owner is not None and self.wire.ledger is not None:
-        self.wire.ledger.release(self._owner, sent=False)
+        with suppress(LedgerError):
+            self.wire.ledger.release(self._owner, sent=False)
 
 
 SWITCHES: Final[Mapping[str, tuple[Switch, ...]]] = {
