@@ -26,7 +26,7 @@ from polyreel.providers.base.webhooks import Event
 from support.ledgers import NOW, VENDOR, database, job, submission
 from support.webhooks import SIGNED
 
-GROWING: Final = ("jobs", "deliveries")
+GROWING: Final = ("jobs", "labels", "deliveries")
 """The tables with a row for each job or webhook. `callers` has one for each vendor."""
 FIRST_WORDS: Final = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ")
 OLD_VERSION: Final = 4
@@ -72,7 +72,9 @@ def use(path: Path) -> None:
     """Do everything that can be done with a ledger."""
     with Ledger(path) as ledger:
         owner = ledger.new_owner()
-        first = ledger.write(Intend(submission(reference="batch/1")), owner, NOW)
+        labelled = submission(reference="batch/1", labels={"team": "ads"})
+        first = ledger.write(Intend(labelled), owner, NOW)
+        ledger.labelled("team", "ads")
         with pytest.raises(ClaimedError):
             ledger.write(Intend(submission(reference="batch/1")), owner, NOW)
         ledger.write(Settle(first, "unsent"), owner, NOW)

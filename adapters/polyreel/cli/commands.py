@@ -71,9 +71,22 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
         "Show which shared fields and routes a spec change breaks or widens.",
     ),
     "jobs": ListedCommand(
-        "recover:jobs",
+        "ledgered:jobs",
         "List the jobs in the ledger: what was paid for, what may have been, and what is "
         "still to be done.",
+    ),
+    "get": ListedCommand(
+        "byid:get",
+        "Ask how a job is doing, by its ledger id or by vendor and task id.",
+    ),
+    "download": ListedCommand(
+        "byid:download",
+        "Wait for a job, by its ledger id or by vendor and task id, and save its files.",
+    ),
+    "cancel": ListedCommand(
+        "byid:cancel",
+        "Ask a job's vendor to stop it, as far as it offers that, and say what it means for "
+        "the bill.",
     ),
     "resume": ListedCommand(
         "recover:resume",
@@ -105,7 +118,7 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
     ),
     "simulate": ListedCommand(
         "serve:simulate",
-        "Serve the simulated vendors on loopback until interrupted.",
+        "Serve the simulated vendors until interrupted, on loopback unless --host is given.",
     ),
     "listen": ListedCommand(
         "serve:listen",

@@ -17,6 +17,7 @@ from . import consent, show
 from .consent import JobLimit, Yes
 from .files import prepare, target
 from .flags import with_request_flags
+from .labels import Labels, read_labels
 from .options import (
     VENDOR_HELP,
     AsJson,
@@ -76,6 +77,7 @@ def generate(
         str | None,
         typer.Option("--reference", hidden=True, callback=_refuse, expose_value=False),
     ] = None,
+    label: Labels = None,
     fault: Annotated[
         str | None,
         typer.Option(
@@ -101,6 +103,7 @@ def generate(
         )
     limit = consent.dollars(max_cost)
     check_reference(reference)
+    labels = read_labels(label)
     with kept(ledger, live=live) as opened:
         progress = show.Progress(opened)
         settings: dict[str, Any] = {
@@ -131,7 +134,9 @@ def generate(
                 if live:
                     consent.ask(consent.price_of(usable), yes=yes, limited=limit is not None)
             with progress, announced(files_of(plans) if made.simulated else None):
-                job = made.generate(chosen, output=path, timeout=timeout, reference=reference)
+                job = made.generate(
+                    chosen, output=path, timeout=timeout, reference=reference, labels=labels
+                )
     for step in job.routing or ():
         show.note(f"{step.vendor}: {step.result}: {step.reason}")
     if as_json:

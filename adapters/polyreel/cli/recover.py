@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 
@@ -14,14 +13,14 @@ from ..client import TIMEOUT, AsyncClient
 from ..errors import PolyreelError
 from ..jobs.naming import Target
 from ..jobs.recovery import Finding
-from ..ledger.records import LedgerEntry, State
+from ..ledger.records import LedgerEntry
 from ..money.amounts import Cost
-from ..money.charged import charged
 from ..places import JsonObject
 from . import consent, failures, show
 from .consent import JobLimit, Yes
 from .exits import AMBIGUOUS, SOME_FAILED, exit_code
 from .files import prepare
+from .ledgered import entry_document
 from .options import (
     AsJson,
     LedgerFile,
@@ -46,115 +45,6 @@ Output = Annotated[
         help="Folder or file name; left out, the one asked for at first.", show_default=False
     ),
 ]
-
-
-# -- jobs ------------------------------------------------------------------------------------------
-
-
-def jobs(
-    state: Annotated[
-        list[str] | None, typer.Option(help="Only these states, several times.", show_default=False)
-    ] = None,
-    last: Annotated[int, typer.Option(min=1, help="How many at most, the newest.")] = 50,
-    ledger: LedgerFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the jobs in the ledger: what was paid for, what may have been, and what is still to be
-    done.
-    """
-    for name in state or ():
-        if name not in get_args(State):
-            raise typer.BadParameter(
-                f"{name!r} is none of {', '.join(get_args(State))}", param_hint="--state"
-            )
-    with open_ledger(ledger) as opened:
-        entries = opened.entries(state or None, last=last)  # type: ignore[arg-type]
-    if as_json:
-        show.document([entry_document(entry) for entry in entries])
-    else:
-        columns = ["id", "made", "vendor", "workflow", "state", "cost", "task", "files", "note"]
-        show.table(columns, [_cells(entry) for entry in entries])
-    for entry in entries:
-        if step := show.next_step(entry):
-            show.note(step)
-
-
-def entry_document(entry: LedgerEntry) -> JsonObject:
-    """An entry as data."""
-    own = entry.submission
-    facts: JsonObject = {
-        "id": entry.id,
-        "state": entry.state,
-        "vendor": own.vendor,
-        "model": own.model,
-        "workflow": own.workflow,
-        "simulated": own.simulated,
-        "reference": own.reference,
-        "reason": entry.reason,
-        "request_id": entry.request_id,
-        "attempts": entry.attempts,
-        "follows": entry.follows,
-        "created_at": entry.created_at,
-        "updated_at": entry.updated_at,
-        "finished_at": entry.finished_at,
-        "in_use": entry.owned,
-        "estimate": own.estimate,
-        "job": show.job_document(entry.job) if entry.job else None,
-    }
-    return {name: value for name, value in facts.items() if value is not None}
-
-
-def _cells(entry: LedgerEntry) -> list[str]:
-    own, job = entry.submission, entry.job
-    vendor = own.vendor + (" (simulated)" if own.simulated else "")
-    state = entry.state + (", in use" if entry.owned else "")
-    task = job.id if job else "-"
-    made = _ago(entry.created_at)
-    return [
-        entry.id,
-        made,
-        vendor,
-        own.workflow,
-        state,
-        _cost(entry),
-        task,
-        _files(entry),
-        entry.reason or "",
-    ]
-
-
-def _cost(entry: LedgerEntry) -> str:
-    """What its vendor says that it was charged, else what it was to cost; in dollars where they are
-    known.
-    """
-    charge = None if entry.job is None or entry.job.simulated else charged(entry.job)
-    estimate = Cost.read(entry.submission.estimate or {})
-    told = charge or estimate
-    kind = "charged" if charge else "estimated" if estimate.confidence == "exact" else "at most"
-    if told.usd is not None:
-        return f"{kind} ${told.usd:.4f}"
-    return "-" if told.credits is None else f"{kind} {told.credits.normalize():f} credits"
-
-
-def _files(entry: LedgerEntry) -> str:
-    """Where the files are, or how long they can still be fetched."""
-    told = []
-    for output in (entry.job and entry.job.outputs) or ():
-        left = None if output.expires_at is None else output.expires_at - time.time()
-        link = "" if left is None else ", expired" if left <= 0 else f", {_span(left)} left"
-        told.append(output.path or f"not saved{link}")
-    return "; ".join(told) or "-"
-
-
-def _ago(moment: float) -> str:
-    return f"{_span(max(0.0, time.time() - moment))} ago"
-
-
-def _span(seconds: float) -> str:
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 # -- resume ----------------------------------------------------------------------------------------

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
-from .settings import TIMEOUT, ClientSettings, PlanOptions, each_once
+from .byid import JobCalls
+from .settings import TIMEOUT, PlanOptions, each_once
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
     from ..flows import Flow
+    from ..jobs.canceling import Cancellation
     from ..jobs.many import Completed
     from ..jobs.recovery import Finding
     from ..plans.planning import Plan
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncClient(ClientSettings):
+class AsyncClient(JobCalls):
     """Plan, submit, wait and download, to be awaited. It sends the same bytes as Client does.
 
     >>> import asyncio, polyreel
@@ -44,21 +46,44 @@ class AsyncClient(ClientSettings):
         *,
         reference: str | None = None,
         output: str | Path | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Job:
         """Send a plan's bytes once.
 
         Of several plans (see `plans`) the first that a vendor takes becomes the job. Two of them
         are never paid. With a ledger, a `reference` of yours is submitted once. `output` is the
-        folder in which `resume` saves the files.
+        folder in which `resume` saves the files; `labels` are yours, and come back with the job.
 
         Raises PlanRefusedError before anything is sent, ClaimedError where the reference has a job
         already, and a SubmitError that says what the submit may have cost.
         """
-        return await self._run(self._submission(plan, reference, output))
+        return await self._run(self._submission(plan, reference, output, labels))
 
     async def get(self, job: Job) -> Job:
         """Ask the vendor how the job is doing."""
         return await self._run(self._query(job))
+
+    async def track(
+        self, vendor: str, task_id: str, *, labels: Mapping[str, str] | None = None
+    ) -> Job:
+        """The job of a task that was made elsewhere, or before, by its id.
+
+        It enters the ledger, if there is one. Raises TaskNotFoundError where the vendor does not
+        know the task.
+        """
+        return await self._run(self._tracking(vendor, task_id, labels))
+
+    async def look(self, name: str) -> Job:
+        """Ask the vendor how the job of a ledger entry is doing. Nothing is saved."""
+        return await self._run(self._look(name))
+
+    async def cancel(self, job: Job | str) -> Cancellation:
+        """Ask the vendor to stop a job, or the job of a ledger entry, as far as that is offered.
+
+        The result says what became of it, and what that means for the bill. A vendor that documents
+        no such call is not asked. Raises VendorError where the vendor refuses.
+        """
+        return await self._run(self._cancellation(job))
 
     async def wait(self, job: Job, timeout: float = TIMEOUT) -> Job:
         """Wait until a job has ended, at most `timeout` seconds.
@@ -99,6 +124,7 @@ class AsyncClient(ClientSettings):
         output: str | Path = "clips",
         timeout: float = TIMEOUT,
         reference: str | None = None,
+        labels: Mapping[str, str] | None = None,
         **options: Unpack[PlanOptions],
     ) -> Job:
         """Plan, submit, wait and download; `options` are those of `plan`.
@@ -108,7 +134,7 @@ class AsyncClient(ClientSettings):
         `plan`, `submit`, `wait` and `download` raise, and JobFailedError for a job that failed.
         """
         plans = self._plans(request, vendor, options)
-        return await self._run(self._generation(plans, output, timeout, reference))
+        return await self._run(self._generation(plans, output, timeout, reference, labels))
 
     async def resume(
         self, name: str, *, output: str | Path | None = None, timeout: float = TIMEOUT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,19 @@ def check_reference(value: object) -> None:
         raise RequestError(["reference: it is empty, so it would name no job; leave it out"])
     if not _is_unicode(value):
         raise RequestError(["reference: it is not Unicode text, so no ledger can hold it"])
+
+
+def check_labels(value: object) -> None:
+    """Raise RequestError where a value can be no labels. None is none at all."""
+    if value is None:
+        return
+    if not isinstance(value, Mapping):
+        raise RequestError([f"labels: they are texts by name, not {_described(value)}"])
+    for name, text in value.items():
+        if not isinstance(name, str) or not isinstance(text, str) or not name.strip():
+            raise RequestError(["labels: each has a name, and both name and value are text"])
+        if not _is_unicode(name + text):
+            raise RequestError(["labels: they are not Unicode text, so no ledger can hold them"])
 
 
 def checked_output(value: object, plans: Sequence[Plan] = ()) -> Path:

@@ -25,7 +25,14 @@ from ..money.book import PriceBook
 from ..plans.planning import Plan, choose
 from ..plans.requests import CheckedRequest, check_request
 from ..providers.base.registry import all_providers, get_provider, ordered
-from .checks import check_number, check_reference, check_retries, check_seconds, checked_output
+from .checks import (
+    check_labels,
+    check_number,
+    check_reference,
+    check_retries,
+    check_seconds,
+    checked_output,
+)
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import ImageRequest, Job, VideoRequest
@@ -36,7 +43,7 @@ if TYPE_CHECKING:
     from ..jobs.many import ManyJobs
     from ..jobs.recovery import Finding
     from ..jobs.routing import Health, Preference
-    from ..ledger.records import LedgerEntry, State
+    from ..ledger.records import LedgerEntry
     from ..ledger.store import LedgerStore
     from ..network import Network
     from ..simulator import Simulator
@@ -244,12 +251,17 @@ class ClientSettings:
         return plan
 
     def _submission(
-        self, plans: Plan | Sequence[Plan], reference: str | None, output: str | Path | None
+        self,
+        plans: Plan | Sequence[Plan],
+        reference: str | None,
+        output: str | Path | None,
+        labels: Mapping[str, str] | None,
     ) -> Flow[Job]:
         from ..jobs import routing, submitting
         from ..jobs.naming import named
 
         check_reference(reference)
+        check_labels(labels)
         self._needs_ledger(reference)
         chosen = [plans] if isinstance(plans, Plan) else plans
         folder = None
@@ -264,6 +276,7 @@ class ClientSettings:
                 idempotency_key=str(uuid.uuid4()),
                 reference=reference,
                 folder=folder,
+                labels=labels,
                 retries=self.retries,
             )
         return routing.submit_somewhere(
@@ -273,6 +286,7 @@ class ClientSettings:
             idempotency_key=str(uuid.uuid4()),
             reference=reference,
             folder=folder,
+            labels=labels,
             retries=self.retries,
         )
 
@@ -282,6 +296,7 @@ class ClientSettings:
         output: str | Path,
         timeout: float,
         reference: str | None,
+        labels: Mapping[str, str] | None,
     ) -> Flow[Job]:
         from ..jobs import recovery
         from ..jobs.naming import named
@@ -290,7 +305,7 @@ class ClientSettings:
         chosen = [plans] if isinstance(plans, Plan) else plans
         folder = named(checked_output(output, chosen), reference)
         return recovery.generate_once(
-            self._submission(plans, reference, folder),
+            self._submission(plans, reference, folder, labels),
             chosen,
             reference=reference,
             simulated=self.simulated,
@@ -385,16 +400,6 @@ class ClientSettings:
         if self.ledger is None:
             raise LedgerError("this client keeps no ledger: give it one with ledger=")
         return self.ledger
-
-    def jobs(
-        self, states: Iterable[State] | None = None, *, last: int | None = None
-    ) -> list[LedgerEntry]:
-        """The ledger's entries of this client's kind (live or simulated), oldest first.
-
-        `states` selects some of them, `last` so many at most, the newest; `ledger.each_entry` gives
-        any number one by one. Raises LedgerError where the client keeps no ledger.
-        """
-        return self._kept().entries(states, simulated=self.simulated, last=last)
 
     def _known(self, job: Job) -> Job:
         """The job itself. A live client refuses simulated jobs, a simulated one live jobs."""

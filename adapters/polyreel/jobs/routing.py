@@ -6,7 +6,7 @@ answer no other vendor is tried: there could be two bills for one clip.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import Factory, define
@@ -109,6 +109,7 @@ def submit_somewhere(
     retries: int,
     folder: str | None = None,
     reference: str | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Flow[Job]:
     """Submit to the first vendor that accepts the job; see `submit` for the arguments.
 
@@ -133,6 +134,7 @@ def submit_somewhere(
                 retries=allowed,
                 folder=folder,
                 reference=reference,
+                labels=labels,
             )
         except SubmitError as error:
             yield from _note(plan, error, health, allowed)

@@ -74,12 +74,14 @@ def submit(
     retries: int = 0,
     folder: str | None = None,
     reference: str | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Flow[Job]:
     """Upload what the plan needs, then make its one paid call.
 
     The paid call is repeated at most `retries` times, and only where the call before it is proved
-    unpaid: it was never sent, or it was refused because of too many requests. `folder` and
-    `reference` are for the ledger. A SubmitError is raised that says what the call may have cost.
+    unpaid: it was never sent, or it was refused because of too many requests. `folder`,
+    `reference` and `labels` are for the ledger. A SubmitError is raised that says what the call
+    may have cost.
     """
     plan.check()
     plan, uploaded = yield from upload_all(plan, simulated=simulated)
@@ -89,6 +91,7 @@ def submit(
         simulated=simulated,
         folder=folder,
         reference=reference,
+        labels=labels,
     )
     try:
         return (yield from pay(submission, retries))
@@ -334,6 +337,7 @@ def _not_all(job: Job, failures: Mapping[int, DownloadError], count: int) -> Dow
 
 def _save(job: Job, index: int, target: Target, base_url: str | None) -> Flow[Job]:
     kind = "image" if job.workflow == "generate-image" else "video"
+    kind = "" if job.workflow == "unknown" else kind
     path = target.stem_of(job, index)
     for tries_left in reversed(range(FRESH_LINKS + 1)):
         outputs = list(job.outputs or ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ClaimedError, LedgerError
@@ -32,6 +32,13 @@ def change_entry(
 def assignments(columns: Columns) -> str:
     """The text of an UPDATE that sets these columns."""
     return ", ".join(f"{name} = ?" for name in columns)
+
+
+def write_labels(connection: sqlite3.Connection, identity: str, labels: Mapping[str, str]) -> None:
+    """Write the labels of a new entry where they are looked for."""
+    for name, value in labels.items():
+        insert = "INSERT INTO labels (name, value, job) VALUES (?, ?, ?)"
+        connection.execute(insert, (name, value, identity))
 
 
 def refuse_other_entry(connection: sqlite3.Connection, identity: str, job: Job) -> None:

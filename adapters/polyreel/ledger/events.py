@@ -39,6 +39,8 @@ class Intend:
     follows: str | None = None
     sent: Moment | None = None
     """When this attempt is sent. It is never changed; without it, the call is too old to repeat."""
+    job: Job | None = None
+    """The job, where its task was made elsewhere: then no call follows."""
 
 
 @frozen
@@ -163,6 +165,15 @@ def intend(
     sent = yield from moment()
     written: str | None = yield Record(Intend(submission, entry, follows, sent))
     return written
+
+
+def track(submission: Submission, job: Job) -> Flow[Job]:
+    """Write down a task that was made elsewhere; the result is its job. Without a ledger, as it is.
+
+    It is a row like any other: resumed, listed and labelled.
+    """
+    entry: str | None = yield Record(Intend(submission, job=job))
+    return job if entry is None else job.model_copy(update={"ledger_id": entry})
 
 
 def settle(

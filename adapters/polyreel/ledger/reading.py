@@ -99,6 +99,16 @@ class LedgerReader:
         each_once = {row["number"]: row for row in found}
         return [each_once[number] for number in sorted(each_once)]
 
+    def labelled(self, name: str, value: str) -> list[sqlite3.Row]:
+        """The rows with a label, oldest first."""
+        found = self._file.query(
+            "SELECT jobs.rowid AS number, jobs.* FROM labels CROSS JOIN jobs"
+            " ON jobs.id = labels.job WHERE labels.name = ? AND labels.value = ?",
+            name,
+            value,
+        )
+        return sorted(found, key=lambda row: int(row["number"]))
+
     def holder(self, reference: str | None, *, simulated: bool) -> sqlite3.Row | None:
         """The row that holds a reference, if any."""
         condition = f"reference = ? AND simulated = ? AND {HOLDS_REFERENCE}"

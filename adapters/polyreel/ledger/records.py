@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
-from attrs import evolve, frozen
+from attrs import Factory, evolve, frozen
 
 from ..errors import LedgerError
 from ..flows import Moment, Part, Send
@@ -80,6 +80,8 @@ class Submission:
     """The caller's own name of the job. Each reference is paid once."""
     estimate: Mapping[str, str | None] | None = None
     """What the plan said it would cost, as JSON. Older entries, without an estimate, have None."""
+    labels: Mapping[str, str] = Factory(dict)
+    """The caller's own labels."""
 
     @classmethod
     def of(
@@ -90,6 +92,7 @@ class Submission:
         simulated: bool,
         folder: str | None = None,
         reference: str | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Self:
         """Make the submission of a plan whose uploads are done."""
         operation = plan.operation
@@ -105,6 +108,7 @@ class Submission:
             folder=folder,
             reference=reference,
             estimate=plan.cost.document(),
+            labels=labels or {},
         )
 
     @property
@@ -155,6 +159,7 @@ class Submission:
             simulated=self.simulated,
             seconds=seconds,
             estimate=self.estimate,
+            labels=self.labels,
         )
 
     def again(self, idempotency_key: str) -> Submission:
@@ -187,6 +192,7 @@ class Submission:
             "parts": parts,
             "stream": send.stream,
             "estimate": self.estimate,
+            "labels": self.labels,
         }
         return json.dumps(document)
 
@@ -229,6 +235,7 @@ class Submission:
             folder=folder,
             reference=reference,
             estimate=document.get("estimate"),
+            labels=document.get("labels", {}),
         )
 
 

@@ -121,8 +121,9 @@ def readable_job(row: StoredRow) -> Job | None:
 def new_columns(event: Intend, owner: str, now: float) -> Columns:
     """The columns of a new entry, under a new id."""
     submission = event.submission
-    return {
-        "id": "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH)),
+    identity = "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
+    columns: Columns = {
+        "id": identity,
         "state": "sending",
         "vendor": submission.vendor,
         "model": submission.model,
@@ -139,6 +140,10 @@ def new_columns(event: Intend, owner: str, now: float) -> Columns:
         "updated_at": now,
         **sent_columns(event),
     }
+    if event.job is not None:
+        job = event.job.model_copy(update={"ledger_id": identity})
+        columns |= {"task": job.id, **job_columns(job, now)}
+    return columns
 
 
 def sent_columns(event: Intend) -> Columns:

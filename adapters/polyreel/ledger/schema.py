@@ -90,6 +90,14 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         PRIMARY KEY (vendor, account, simulated, content)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE labels (
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        job TEXT NOT NULL REFERENCES jobs(id),
+        PRIMARY KEY (name, value, job)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 """One script for each version of the file. An older file goes through the missing ones in order."""
 

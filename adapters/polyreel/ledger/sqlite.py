@@ -30,6 +30,7 @@ from .changes import (
     note_caller,
     refuse_other_entry,
     update_job,
+    write_labels,
 )
 from .events import Claim, Find, Intend, Keep, Known, LedgerEvent, Look, Past, ReadNews, Settle
 from .file import LedgerFile
@@ -157,6 +158,11 @@ class Ledger:
         found = self._read.of_references(references, beginnings, simulated=simulated)
         return [*map(self._entry, found)]
 
+    def labelled(self, name: str, value: str) -> list[LedgerEntry]:
+        """List the entries with a label, oldest first."""
+        self.recover()
+        return [*map(self._entry, self._read.labelled(name, value))]
+
     def last_simulated(self) -> float:
         """The newest moment, in simulated time, written down for simulated jobs; 0 if none."""
         return self._read.last_simulated()
@@ -211,6 +217,7 @@ class Ledger:
             names, marks = ", ".join(columns), ", ".join("?" * len(columns))
             insert = f"INSERT INTO jobs ({names}) VALUES ({marks})"  # noqa: S608
             connection.execute(insert, [*columns.values()])
+            write_labels(connection, str(columns["id"]), event.submission.labels)
         self.touched.append(str(columns["id"]))
         return str(columns["id"])
 

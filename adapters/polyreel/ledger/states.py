@@ -31,6 +31,7 @@ def started(
     simulated: bool,
     seconds: float,
     estimate: Mapping[str, str | None] | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Job:
     """Make the job that a vendor accepted at `seconds` (since 1970).
 
@@ -46,6 +47,7 @@ def started(
         "simulated": simulated,
         "created_at": seconds,
         "estimate": estimate,
+        "labels": labels or None,
     }
     return Job.model_validate(document | _state(facts, get_provider(vendor), seconds))
 

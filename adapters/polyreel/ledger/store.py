@@ -92,6 +92,9 @@ class LedgerStore(Protocol):
     def of_task(self, vendor: str, task: str, *, simulated: bool) -> LedgerEntry | None:
         """Find the entry of a vendor's task, if there is one."""
 
+    def labelled(self, name: str, value: str) -> list[LedgerEntry]:
+        """List the entries with a label, oldest first."""
+
     def last_simulated(self) -> float:
         """The newest moment, in simulated time, written down for simulated jobs; 0 if none."""
 

@@ -431,8 +431,9 @@ QUERIES: Final[Mapping[str, Callable[[queries.Tasks, float, Call], Outcome]]] = 
     "list-running": queries.newest_first,
     "batch-get": queries.several,
     "content": queries.content,
+    "cancel": queries.cancel,
 }
-"""What answers the calls that only look, by their roles in the contract."""
+"""What answers the calls about tasks that are there, by their roles in the contract."""
 
 
 def _go_on_in_a_child() -> None:

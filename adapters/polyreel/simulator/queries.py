@@ -1,4 +1,4 @@
-"""Calls that only look: tasks by their ids, lists of tasks, and output files."""
+"""Calls about tasks that are there: by their ids, lists of them, output files, canceling."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote
+
+from attrs import evolve
 
 from ..flows import Reply
 from ..serving import answers, calls
@@ -55,6 +57,16 @@ def content(tasks: Tasks, now: float, call: Call) -> OutputFile:
     if task.status(now) != "succeeded":
         raise CallRefusedError("not_completed", *INVALID)
     return OutputFile(task.picture, 1, task.ended, call.operation.method, call.headers)
+
+
+def cancel(tasks: Tasks, now: float, call: Call) -> Reply:
+    """Stop a task that has not ended; the answer is the documented one."""
+    task = _task(tasks, call)
+    if task.status(now) not in {"queued", "running"}:
+        raise CallRefusedError("too_late", *INVALID)
+    stopped = evolve(task, seconds=max(0.0, now - task.created), end="canceled")
+    tasks[call.provider.id, task.id] = stopped
+    return answers.first_success(call)
 
 
 def _task(tasks: Tasks, call: Call) -> Task:

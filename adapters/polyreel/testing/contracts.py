@@ -30,6 +30,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
     "upload-url": frozenset({"uploaded"}),
     "receipt": frozenset({"receipt"}),
     "content": frozenset(),
+    "cancel": frozenset(),
 }
 """Every role, with the examples that its successful reply must have."""
 ERRORS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -274,6 +274,10 @@ class Job(BaseModel):
     """
     The job's row in the ledger, where one is kept.
     """
+    labels: dict[str, StrictStr] | None = None
+    """
+    The caller's own labels, such as `team` and `ads`. No vendor sees them.
+    """
     routing: list[RoutingStep] | None = None
     """
     Which vendors were considered, in which order, and why this one was taken.

@@ -1,0 +1,127 @@
+"""The commands about one job by its id: get, download, cancel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..client import TIMEOUT, Client
+from ..providers.base.facts import FINAL
+from . import show
+from .files import prepare
+from .labels import Labels, read_labels
+from .options import AsJson, LedgerFile, LiveJobs, Timeout, client, open_ledger
+
+if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
+
+NOT_OFFERED = 3
+JobOrVendor = Annotated[
+    str, typer.Argument(metavar="JOB|VENDOR", help="Ledger id, or its beginning; or a vendor id.")
+]
+TaskId = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[TASK]",
+        help="After a vendor id: the vendor's task id, also of a task made elsewhere.",
+        show_default=False,
+    ),
+]
+
+
+def get(
+    name: JobOrVendor,
+    task: TaskId = None,
+    label: Labels = None,
+    live: LiveJobs = False,
+    ledger: LedgerFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask how a job is doing, by its ledger id or by vendor and task id. Submits nothing.
+
+    A task that was made elsewhere enters the ledger.
+    """
+    with open_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
+        job = _find(made, name, task, label)
+        entry = opened.entry(job.ledger_id) if job.ledger_id else None
+    if as_json:
+        show.document(show.job_document(job))
+    else:
+        percent = "" if job.progress is None else f" {job.progress:.0%}"
+        show.line(f"{job.vendor} {job.id}: {job.status}{percent}")
+        if job.error is not None:
+            show.line(job.error.message)
+        for output in job.outputs or ():
+            show.line(output.path or output.url)
+    if entry is not None and (step := show.next_step(entry)):
+        show.note(step)
+
+
+def download(
+    name: JobOrVendor,
+    task: TaskId = None,
+    output: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("clips"),
+    timeout: Timeout = TIMEOUT,
+    label: Labels = None,
+    live: LiveJobs = False,
+    ledger: LedgerFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Wait for a job, by its ledger id or by vendor and task id, and save its files.
+
+    Submits nothing. A task that was made elsewhere enters the ledger.
+    """
+    from ..jobs.submitting import failed
+
+    prepare(output)
+    with (
+        open_ledger(ledger) as opened,
+        show.Progress(opened) as progress,
+        client(live=live, ledger=opened, listener=progress) as made,
+    ):
+        job = _find(made, name, task, label)
+        if job.status not in FINAL or not job.outputs:
+            job = made.wait(job, timeout)
+        if job.status != "succeeded":
+            raise failed(job)
+        job = made.download(job, output)
+    if as_json:
+        show.document(show.job_document(job))
+    else:
+        for item in job.outputs or ():
+            show.line(str(item.path))
+    if told := show.cost_text(job):
+        show.note(told)
+
+
+def cancel(
+    name: JobOrVendor,
+    task: TaskId = None,
+    live: LiveJobs = False,
+    ledger: LedgerFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a job's vendor to stop it, as far as it offers that, and say what it means for the bill.
+
+    Exits 3 where the vendor documents no such call: then nothing was sent.
+    """
+    with open_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
+        known = name if task is None else made.track(name, task)
+        done = made.cancel(known)
+    if as_json:
+        facts = {"result": done.result, "text": done.text, "bill": done.bill}
+        show.document({**facts, "job": show.job_document(done.job)})
+    else:
+        show.line(f"{done.result}: {done.text}")
+        show.line(f"bill: {done.bill}")
+    if done.result == "not-offered":
+        raise typer.Exit(NOT_OFFERED)
+
+
+def _find(made: Client, name: str, task: str | None, label: list[str] | None) -> Job:
+    labels = read_labels(label)
+    if task is not None:
+        return made.track(name, task, labels=labels)
+    return made.look(name)

@@ -1,0 +1,91 @@
+"""What clients do with jobs by their ids: look, cancel, and list those of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from ..errors import LedgerError
+from ..providers.base.registry import get_provider
+from .checks import check_labels
+from .settings import ClientSettings
+
+if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
+
+    from ..flows import Flow
+    from ..jobs.canceling import Cancellation
+    from ..ledger.records import LedgerEntry, State
+
+
+class JobCalls(ClientSettings):
+    """The calls about jobs that both clients have beside those of their own jobs."""
+
+    def _tracking(self, vendor: str, task: str, labels: Mapping[str, str] | None) -> Flow[Job]:
+        from ..jobs import tracking, waiting
+
+        check_labels(labels)
+        base_url = self.base_urls.get(get_provider(vendor).id)
+        entry = None
+        if self.ledger is not None:
+            entry = self.ledger.of_task(vendor, task, simulated=self.simulated)
+        if entry is not None:
+            job = _job_of(entry)
+            return waiting.look(job, entry.submission.base_url)
+        return tracking.track(
+            vendor, task, simulated=self.simulated, base_url=base_url, labels=labels
+        )
+
+    def _look(self, name: str) -> Flow[Job]:
+        from ..jobs import waiting
+
+        entry = self._entry(name)
+        return waiting.look(_job_of(entry), entry.submission.base_url)
+
+    def _cancellation(self, job: Job | str) -> Flow[Cancellation]:
+        from ..jobs import canceling
+
+        if isinstance(job, str):
+            entry = self._entry(job)
+            return canceling.cancel(_job_of(entry), entry.submission.base_url)
+        return canceling.cancel(self._known(job), self.base_urls.get(job.vendor))
+
+    def jobs(
+        self,
+        states: Iterable[State] | None = None,
+        *,
+        vendor: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        name: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        last: int | None = None,
+    ) -> list[LedgerEntry]:
+        """The ledger's entries of this client's kind (live or simulated), oldest first.
+
+        Each argument selects some of them: states, a vendor, labels that an entry has all of, a
+        job's name or the beginning of names before a `*`, and when they were made, in seconds
+        since 1970, from `since` and before `until`. `last` is how many at most, the newest;
+        `ledger.each_entry` gives any number one by one. Raises LedgerError where the client keeps
+        no ledger.
+        """
+        from ..ledger.selection import Selection
+
+        chosen = Selection(
+            states=None if states is None else frozenset(states),
+            vendor=vendor,
+            labels=labels or {},
+            name=name,
+            since=since,
+            until=until,
+            simulated=self.simulated,
+        )
+        return chosen.of(self._kept(), last)
+
+
+def _job_of(entry: LedgerEntry) -> Job:
+    job = entry.check().job
+    if job is None:
+        text = f"{entry.id} is {entry.state}: no task of it is known"
+        raise LedgerError(text, vendor=entry.vendor, ledger_id=entry.id)
+    return job.model_copy(update={"ledger_id": entry.id})
