@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import LedgerError
 from ..providers.base.registry import get_provider
-from .checks import check_labels
+from .checks import check_labels, check_seconds, checked_output
 from .settings import ClientSettings
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..flows import Flow
     from ..jobs.canceling import Cancellation
+    from ..jobs.recovery import Finding
     from ..ledger.records import LedgerEntry, State
 
 
@@ -49,6 +51,38 @@ class JobCalls(ClientSettings):
             entry = self._entry(job)
             return canceling.cancel(_job_of(entry), entry.submission.base_url)
         return canceling.cancel(self._known(job), self.base_urls.get(job.vendor))
+
+    def _adoption(self, name: str, task_id: str) -> Flow[Job]:
+        from ..jobs import recovery
+
+        return recovery.adopt(self._entry(name).id, task_id)
+
+    def _resumption(self, name: str, output: str | Path | None, timeout: float) -> Flow[Job]:
+        from ..jobs import recovery
+
+        check_seconds("timeout", timeout)
+        folder = None if output is None else checked_output(output)
+        return recovery.resume(self._entry(name).id, folder=folder, timeout=timeout)
+
+    def _reconciliation(self, names: tuple[str, ...]) -> Flow[list[Finding]]:
+        from ..jobs import recovery
+
+        if names:
+            return recovery.reconcile([self._entry(name).id for name in names])
+        ambiguous = self._kept().each_entry(["ambiguous"], simulated=self.simulated)
+        return recovery.reconcile([entry.id for entry in ambiguous])
+
+    def _resubmission(
+        self, name: str, accepted: bool, output: str | Path | None, timeout: float
+    ) -> Flow[Job]:
+        from ..jobs import recovery
+
+        check_seconds("timeout", timeout)
+        folder = None if output is None else checked_output(output)
+        entry = self._entry(name).id
+        return recovery.resubmit(
+            entry, accept_double_billing=accepted, folder=folder, timeout=timeout
+        )
 
     def jobs(
         self,

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from ..drivers.hooks import Hook
     from ..flows import Flow
     from ..jobs.many import ManyJobs
-    from ..jobs.recovery import Finding
     from ..jobs.routing import Health, Preference
     from ..ledger.records import LedgerEntry
     from ..ledger.store import LedgerStore
@@ -255,7 +254,7 @@ class ClientSettings:
         plans: Plan | Sequence[Plan],
         reference: str | None,
         output: str | Path | None,
-        labels: Mapping[str, str] | None,
+        labels: Mapping[str, str] | None = None,
     ) -> Flow[Job]:
         from ..jobs import routing, submitting
         from ..jobs.naming import named
@@ -296,7 +295,7 @@ class ClientSettings:
         output: str | Path,
         timeout: float,
         reference: str | None,
-        labels: Mapping[str, str] | None,
+        labels: Mapping[str, str] | None = None,
     ) -> Flow[Job]:
         from ..jobs import recovery
         from ..jobs.naming import named
@@ -356,38 +355,6 @@ class ClientSettings:
 
         check_number("timeout", timeout)  # one that is less than 0, or NaN, is no time at all
         return ManyJobs(self.simulated, self.wire.randomness)
-
-    def _adoption(self, name: str, task_id: str) -> Flow[Job]:
-        from ..jobs import recovery
-
-        return recovery.adopt(self._entry(name).id, task_id)
-
-    def _resumption(self, name: str, output: str | Path | None, timeout: float) -> Flow[Job]:
-        from ..jobs import recovery
-
-        check_seconds("timeout", timeout)
-        folder = None if output is None else checked_output(output)
-        return recovery.resume(self._entry(name).id, folder=folder, timeout=timeout)
-
-    def _reconciliation(self, names: tuple[str, ...]) -> Flow[list[Finding]]:
-        from ..jobs import recovery
-
-        if names:
-            return recovery.reconcile([self._entry(name).id for name in names])
-        ambiguous = self._kept().each_entry(["ambiguous"], simulated=self.simulated)
-        return recovery.reconcile([entry.id for entry in ambiguous])
-
-    def _resubmission(
-        self, name: str, accepted: bool, output: str | Path | None, timeout: float
-    ) -> Flow[Job]:
-        from ..jobs import recovery
-
-        check_seconds("timeout", timeout)
-        folder = None if output is None else checked_output(output)
-        entry = self._entry(name).id
-        return recovery.resubmit(
-            entry, accept_double_billing=accepted, folder=folder, timeout=timeout
-        )
 
     def _entry(self, name: str) -> LedgerEntry:
         entry = self._kept().entry(name)

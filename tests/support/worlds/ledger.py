@@ -156,6 +156,11 @@ class MemoryLedger:
                 return self._entry(row)
         return None
 
+    def labelled(self, name: str, value: str) -> list[LedgerEntry]:
+        """List the entries with a label, oldest first."""
+        entries = map(self._entry, self._rows())
+        return [entry for entry in entries if entry.submission.labels.get(name) == value]
+
     def last_simulated(self) -> float:
         """The newest moment written down for simulated jobs; 0 if none."""
         return max((number(row["updated_at"]) for row in self._rows()), default=0.0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from polyreel import AsyncClient, Client
 from polyreel.batch import Batch
 from polyreel.batch.rows import Row
-from polyreel.client.settings import ClientSettings
+from polyreel.client.byid import JobCalls
 from polyreel.errors import ClaimedError
 from polyreel.flows import Flow, Reply, Sleep
 from polyreel.ledger.records import LedgerEntry
@@ -51,14 +51,14 @@ def begin(world: SimulatedWorld, thread: Thread) -> Script:
     yield from SCRIPTS[actor.deed](world, thread, client)
 
 
-def _generate(world: SimulatedWorld, thread: Thread, client: ClientSettings) -> Script:
+def _generate(world: SimulatedWorld, thread: Thread, client: JobCalls) -> Script:
     actor = thread.actor
     plans = [world.plan(vendor, actor.prompts[0]) for vendor in actor.vendors]
     asked = plans[0] if len(plans) == 1 else plans
     yield client._generation(asked, FOLDER, PATIENCE, actor.reference)
 
 
-def _submit(world: SimulatedWorld, thread: Thread, client: ClientSettings) -> Script:
+def _submit(world: SimulatedWorld, thread: Thread, client: JobCalls) -> Script:
     """Submit, and care about the job later."""
     actor = thread.actor
     plan = world.plan(actor.vendors[0], actor.prompts[0])
@@ -69,7 +69,7 @@ def _submit(world: SimulatedWorld, thread: Thread, client: ClientSettings) -> Sc
         yield client._download(done.result, FOLDER)
 
 
-def _batch(world: SimulatedWorld, thread: Thread, client: ClientSettings) -> Script:
+def _batch(world: SimulatedWorld, thread: Thread, client: JobCalls) -> Script:
     """One run of a batch, one row after the other; the rows of the next run may be others."""
     actor = thread.actor
     others = (other for other in world.threads if other.actor.deed == "batch")
@@ -106,18 +106,18 @@ def _batch(world: SimulatedWorld, thread: Thread, client: ClientSettings) -> Scr
 # -- the command line ------------------------------------------------------------------------------
 
 
-def _jobs(world: SimulatedWorld, thread: Thread, client: ClientSettings) -> Script:
+def _jobs(world: SimulatedWorld, thread: Thread, client: JobCalls) -> Script:
     client.jobs()
     yield from ()
 
 
-def _resume(world: SimulatedWorld, thread: Thread, client: ClientSettings) -> Script:
+def _resume(world: SimulatedWorld, thread: Thread, client: JobCalls) -> Script:
     for entry in client.jobs(["accepted", "succeeded"]):
         if not entry.owned:
             yield client._resumption(entry.id, None, PATIENCE)
 
 
-def _reconcile(world: SimulatedWorld, thread: Thread, client: ClientSettings) -> Script:
+def _reconcile(world: SimulatedWorld, thread: Thread, client: JobCalls) -> Script:
     yield client._reconciliation(())
 
 
@@ -125,7 +125,7 @@ def _chosen(thread: Thread, entries: list[LedgerEntry]) -> LedgerEntry | None:
     return thread.chance.choice(entries) if entries else None
 
 
-def _adopt(world: SimulatedWorld, thread: Thread, client: ClientSettings) -> Script:
+def _adopt(world: SimulatedWorld, thread: Thread, client: JobCalls) -> Script:
     """The user has found the task on the vendor's dashboard."""
     entry = _chosen(thread, client.jobs(["ambiguous"]))
     if entry is None:
@@ -137,13 +137,13 @@ def _adopt(world: SimulatedWorld, thread: Thread, client: ClientSettings) -> Scr
             return
 
 
-def _resubmit(world: SimulatedWorld, thread: Thread, client: ClientSettings) -> Script:
+def _resubmit(world: SimulatedWorld, thread: Thread, client: JobCalls) -> Script:
     entry = _chosen(thread, client.jobs(["ambiguous"]))
     if entry is not None:
         yield client._resubmission(entry.id, thread.actor.word, None, PATIENCE)
 
 
-def _abandon(world: SimulatedWorld, thread: Thread, client: ClientSettings) -> Script:
+def _abandon(world: SimulatedWorld, thread: Thread, client: JobCalls) -> Script:
     entry = _chosen(thread, client.jobs(["ambiguous", "accepted", "succeeded"]))
     yield from ()
     if entry is None or client.ledger is None:
@@ -163,7 +163,7 @@ def pause(seconds: float) -> Flow[None]:
     yield Sleep(seconds)
 
 
-def _webhooks(world: SimulatedWorld, thread: Thread, client: ClientSettings) -> Script:
+def _webhooks(world: SimulatedWorld, thread: Thread, client: JobCalls) -> Script:
     """A receiver, and vendors that call it in any order, late, and several times."""
     chance, process = thread.chance, thread.process
     for _ in range(CALLS):
@@ -191,7 +191,7 @@ def _event(vendor: str, task: str, delivery: Delivery) -> Event:
     return Event(vendor, name, task, facts, webhook.signed)
 
 
-Deeds = Mapping[Deed, "Callable[[SimulatedWorld, Thread, ClientSettings], Script]"]
+Deeds = Mapping[Deed, "Callable[[SimulatedWorld, Thread, JobCalls], Script]"]
 SCRIPTS: Final[Deeds] = {
     "generate": _generate,
     "submit": _submit,
