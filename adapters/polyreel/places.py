@@ -1,7 +1,8 @@
 """JSON values and the places in them.
 
-A place has a dotted name in the table of a route (`options.guidance`), a JSON Pointer in verdicts
-and reports (`/shots/0/prompt`), and a `$ref` in a document.
+A place has a dotted name in the table of a route (`options.guidance`, or `data.0.id` for the first
+item of a list), a JSON Pointer in verdicts and reports (`/shots/0/prompt`), and a `$ref` in a
+document.
 """
 
 from __future__ import annotations
@@ -31,10 +32,13 @@ def put(body: JsonObject, place: str, value: object) -> None:
     if "." not in place:
         body[place] = value
         return
+    node: Any = body
     *parents, last = place.split(".")
     for parent in parents:
-        body = body.setdefault(parent, {})
-    body[last] = value
+        if isinstance(node, dict) and node.get(parent) is None:
+            node[parent] = {}
+        node = node[int(parent) if isinstance(node, list) else parent]
+    node[int(last) if isinstance(node, list) else last] = value
 
 
 def get(body: Mapping[str, Any], place: str) -> Any:
@@ -43,9 +47,12 @@ def get(body: Mapping[str, Any], place: str) -> Any:
         return body.get(place, MISSING)
     value: Any = body
     for name in place.split("."):
-        if not isinstance(value, dict) or name not in value:
+        if isinstance(value, dict) and name in value:
+            value = value[name]
+        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+        else:
             return MISSING
-        value = value[name]
     return value
 
 

@@ -171,6 +171,7 @@ class ClientSettings:
             secrets = dict.fromkeys(all_providers(), Secret("simulated"))
             transport = SimulatedTransport(self.simulator, self.base_urls)
             wire = Wire(secrets, hosts, transport=transport, clock=self.simulator.clock)
+        wire.key_schemes = {name: one.key_scheme for name, one in all_providers().items()}
         wire.listener, wire.hooks, wire.ledger = self._listener, self._hooks, self.ledger
         wire.call_seconds = self._call_timeout
         return wire

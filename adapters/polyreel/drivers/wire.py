@@ -18,6 +18,7 @@ from ..flows import Fetch, Moment, Send, Sleep, Step
 from ..keys import Secret
 from ..ledger.uploads import RememberedUploads
 from ..network import Network, Proxy
+from ..providers.base.calling import BEARER, KeyScheme
 from .addresses import Resolver, look_up
 from .urls import USUAL, beginning
 from .urls import origin as origin_of
@@ -100,6 +101,8 @@ class Wire:
     keys: Mapping[str, Secret] = Factory(dict)
     hosts: Mapping[str, frozenset[str]] = Factory(dict)
     """For each vendor, the only origins that its key is sent to."""
+    key_schemes: Mapping[str, KeyScheme] = Factory(dict)
+    """How each vendor's key travels, where that is not as a bearer token."""
     transport: Any = None
     """An httpx transport instead of the network, such as the simulator's, for both drivers."""
     clock: Clock = field(factory=RealClock)
@@ -214,7 +217,8 @@ class Wire:
         if key is None and isinstance(step, Send):
             raise KeyMissingError(f"no key for {step.vendor}", vendor=step.vendor)
         own = step.headers if isinstance(step, Send) else {}
-        found = {**USUAL, **own} | ({"Authorization": f"Bearer {key.reveal()}"} if key else {})
+        scheme = self.key_schemes.get(step.vendor, BEARER)
+        found = {**USUAL, **own} | (scheme.headers(key.reveal()) if key else {})
         return self._with_own_headers(found, step.vendor, origin)
 
     def _with_own_headers(

@@ -120,6 +120,7 @@ class ManyJobs:
             ends=seconds + timeout,
             timeout=timeout,
             times=times,
+            locator=job.locator,
         )
         self._pending[job.vendor, job.id] = pending
         queue.size += 1

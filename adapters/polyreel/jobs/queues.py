@@ -47,6 +47,7 @@ class PendingJob:
     times: Timetable
     patience: Patience | None = None
     """Made when the vendor first answers wrongly about the job."""
+    locator: str | None = None
     alone: bool = False
     """Whether queries about several jobs leave it out, so that it has a query of its own."""
     turn: int = 0
@@ -148,8 +149,8 @@ class Query:
         provider, base_url = self.queue.provider, self.queue.base_url
         if self.together:
             return (yield from provider.ask_about([job.task for job in self.jobs], base_url))
-        task = self.jobs[0].task
-        return {task: (yield from provider.get(task, base_url))}
+        job = self.jobs[0]
+        return {job.task: (yield from provider.get(job.task, base_url, job.locator))}
 
     def ask_apart(self, seconds: float) -> None:
         """Ask about jobs one by one for a time, since this query about several has failed.

@@ -259,7 +259,8 @@ def _look(entry: LedgerEntry, task: str) -> Flow[Facts]:
 
     BadReplyError is raised where the answer does not say how the task is.
     """
-    facts = yield from entry.submission.provider.get(task, entry.submission.base_url)
+    own = entry.submission
+    facts = yield from own.provider.get(task, own.base_url, own.locator(task))
     if facts.word is None:
         raise BadReplyError(f"{entry.vendor} says nothing of {task}", vendor=entry.vendor)
     return evolve(facts, id=task)

@@ -217,7 +217,7 @@ def outcome(submission: Submission, reply: Reply) -> Facts:
     provider = submission.provider
     request_id = provider.request_id(reply)
     task: str | None = None
-    if reply.ok:
+    if not provider.is_error(reply):
         _compare(submission, reply)
         facts = _safely(provider.read, reply, None)
         if facts is not None and facts.id is not None and is_task_id(facts.id):

@@ -42,7 +42,8 @@ CALLED_BACK_SECONDS: Final = 60.0
 
 def get(job: Job, base_url: str | None = None) -> Flow[Job]:
     """Ask the vendor once; the result is the job after its answer."""
-    return (yield from _advanced(job, (yield from get_provider(job.vendor).get(job.id, base_url))))
+    asking = get_provider(job.vendor).get(job.id, base_url, job.locator)
+    return (yield from _advanced(job, (yield from asking)))
 
 
 def look(job: Job, base_url: str | None = None) -> Flow[Job]:

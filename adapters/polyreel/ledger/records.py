@@ -18,6 +18,7 @@ from attrs import Factory, evolve, frozen
 
 from ..errors import LedgerError
 from ..flows import Moment, Part, Send
+from ..providers.base.calling import locator_of
 from ..providers.base.registry import get_provider
 from .states import started
 
@@ -115,6 +116,12 @@ class Submission:
     def provider(self) -> Provider:
         """The vendor that would be paid."""
         return get_provider(self.vendor)
+
+    def locator(self, task: str) -> str | None:
+        """The path of the status query of a task, where it follows from the paid call."""
+        routes = (one for one in self.provider.routes if self.base_url + one.path == self.send.url)
+        route = next(routes, None)
+        return route and locator_of(self.provider.contract, route.path_values, task)
 
     @property
     def contract(self) -> Operation:

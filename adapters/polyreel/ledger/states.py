@@ -44,6 +44,7 @@ def started(
         "model": model,
         "workflow": workflow,
         "id": facts.id,
+        "locator": facts.locator,
         "simulated": simulated,
         "created_at": seconds,
         "estimate": estimate,

@@ -24,6 +24,7 @@ from .codecs import (
     Prompt,
     word,
 )
+from .items import TypedItems
 from .reports import (
     Allowance,
     ConflictError,
@@ -419,7 +420,7 @@ class Absent(_Unsent):
             refuse(self.shared, self.reason, allow, report)
 
 
-Row = Field | Group | Constant | Forced | Absent
+Row = Field | Group | TypedItems | Constant | Forced | Absent
 
 
 def has_work(row: Row, names: Iterable[str]) -> bool:

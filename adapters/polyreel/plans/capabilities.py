@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..mapping.codecs import Choice, Names, Only, word
+from ..mapping.items import TypedItems
 from ..mapping.rows import Absent, Field, Forced, Group, Row
 from ..mapping.workflows import WORKFLOWS
 from ..places import JsonObject
@@ -116,6 +117,9 @@ def _capability(
         return Capability(
             field, True, extent=Extent(choices=(only,)), default=only, note=row.reason
         )
+    if isinstance(row, TypedItems):
+        extent = _of_items(provider, route, row, field)
+        return Capability(field, True, (row.place_of(field),), extent, note=row.note)
     assert isinstance(row, (Field, Group))
     demanded = row.default if isinstance(row, Field) else row.defaults.get(field)
     sent = ""
@@ -142,6 +146,23 @@ def _values(contract: Contract, schema: str, field: str, row: Field | Group) -> 
         return Extent(choices=tuple(word(value) for value in row.codec.table)), spelling
     native = contract.property(schema, row.native) or {}
     return extent_of(native.get("items", {}) if isinstance(row.codec, Only) else native), ""
+
+
+def _of_items(provider: Provider, route: Route, row: TypedItems, field: str) -> Extent:
+    """What the contract says of the items of one field: how many there can be, and of the value."""
+    contract = provider.contract
+    listed = contract.property(route.schema, row.native) or {}
+    item = next(item for item in row.items if item.shared == field)
+    forms = map(contract.resolve, contract.resolve(listed.get("items", {})).get("oneOf", ()))
+    form: JsonObject = next((form for form in forms if _is_of(form, item.marks)), {})
+    value = extent_of(contract.resolve(form.get("properties", {}).get(item.member, {})))
+    return evolve(value, most_items=form.get("x-polyreel-most"))
+
+
+def _is_of(form: JsonObject, marks: Mapping[str, str]) -> bool:
+    """Whether a form of an item has these marks."""
+    members = form.get("properties", {})
+    return all(members.get(name, {}).get("const") == value for name, value in marks.items())
 
 
 def extent_of(schema: JsonObject) -> Extent:

@@ -19,6 +19,7 @@ from ..mapping.workflows import WORKFLOWS, Kind
 from ..money.amounts import Cost
 from ..money.book import PriceBook
 from ..places import Json, JsonObject
+from ..providers.base.calling import filled
 from ..providers.base.contract import Operation
 from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers, get_provider
@@ -98,8 +99,8 @@ class Plan:
     def url(self) -> str:
         """The full URL."""
         if self.stream and self.route:
-            return f"{self.base_url}{self.operation.path}"
-        return f"{self.base_url}{self.route.operation.PATH}" if self.route else ""
+            return f"{self.base_url}{filled(self.operation.path, self.route.path_values)}"
+        return f"{self.base_url}{self.route.path}" if self.route else ""
 
     @property
     def operation(self) -> Operation:

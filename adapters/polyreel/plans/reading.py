@@ -121,7 +121,7 @@ def _no_route(
     rows = [
         row
         for route in provider.routes
-        if path in {None, route.operation.PATH} and model in {None, route.model}
+        if path in {None, route.path} and model in {None, route.model}
         for row in route.constants
     ]
     row = next((row for row in rows if not (row.matches(body) or row.is_left_out(body))), None)

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ..mapping.codecs import word
+from ..mapping.items import TypedItems
 from ..mapping.reports import MappingReport, Problem
 from ..mapping.rows import Field, Row
 from ..mapping.workflows import WORKFLOWS
-from ..places import Json
+from ..places import Json, pointer_text
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
 from ..providers.base.schemas import SchemaViolation
@@ -43,12 +44,27 @@ def add_problems(
     """Add what the contract says against a body to the problems of a report."""
     known = {problem.field for problem in report.problems}
     for violation in violations:
-        problem = in_callers_words(violation, route, shared, provider)
+        problem = _of_item(violation, route, report) or in_callers_words(
+            violation, route, shared, provider
+        )
         # A field that could not be written at all has its problem already. It is not missing, too.
         if problem.field not in known:
             report.problems.append(problem)
             if violation.kind == "pattern":
                 known.add(problem.field)  # no second problem about the content of a wrong form
+
+
+def _of_item(violation: SchemaViolation, route: Route, report: MappingReport) -> Problem | None:
+    """The problem of an item in a list of typed items; None for any other violation."""
+    row, _ = row_at(route, violation.path)
+    if not isinstance(row, TypedItems) or violation.kind == "required":
+        return None
+    at = pointer_text(violation.path)
+    for entry in report.entries:
+        if entry.target.startswith(at + "/") or at == entry.target:
+            reason, limit = describe(violation, None, None, "")
+            return Problem(entry.field, entry.source, reason, limit)
+    return None
 
 
 def in_callers_words(
@@ -125,6 +141,8 @@ def describe(
         case "maxItems" | "minItems":
             count = len(value) if isinstance(value, list) else "the number of items"
             return f"{count} given", f"{bound} {limit}"
+        case "oneOf" | "anyOf":
+            return "it has not a form that is taken", ""
         case "pattern":
             form = "an https address" if limit == "^https://" else ""
             return f"{shown} has not the form that is taken", form

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Seed,
         cited_inputs,
     )
+    from ..mapping.items import Item, TypedItems
     from ..mapping.marks import ANGLE, AT, Marks
     from ..mapping.rows import Absent, Alias, Constant, Field, Forced, Group, Row
     from ..mapping.shots import MULTI_SHOT, MultiShot
@@ -51,6 +52,7 @@ _NAMES = {
         *("CannotExpressError", "Choice", "Codec", "Default", "GroupCodec", "Items"),
         *("MeaninglessError", "Names", "Only", "Prompt", "Seed", "cited_inputs"),
     ),
+    "..mapping.items": ("Item", "TypedItems"),
     "..mapping.marks": ("ANGLE", "AT", "Marks"),
     "..mapping.rows": ("Absent", "Alias", "Constant", "Field", "Forced", "Group", "Row"),
     "..mapping.shots": ("MULTI_SHOT", "MultiShot"),
@@ -87,6 +89,7 @@ __all__ = [
     "GeneratedClient",
     "Group",
     "GroupCodec",
+    "Item",
     "Items",
     "Json",
     "JsonObject",
@@ -111,6 +114,7 @@ __all__ = [
     "SpecifiedProvider",
     "Status",
     "Survey",
+    "TypedItems",
     "VendorError",
     "Webhook",
     "body",

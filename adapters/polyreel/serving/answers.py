@@ -28,7 +28,7 @@ USUAL_STATUS: Final = {
 }
 """The HTTP status of errors that a call may document under another name."""
 
-MESSAGE_PLACES: Final = ("error.message", "message", "msg")
+MESSAGE_PLACES: Final = ("error.message", "message", "msg", "detail")
 """Where the vendors' errors hold their text."""
 
 
@@ -98,7 +98,7 @@ def example(provider: Provider, operation: Operation, *names: str) -> tuple[int,
 def first_success(call: Call) -> Reply:
     """The first documented success: for calls whose answer needs no state."""
     for shown in _replies(call.provider, call.operation):
-        if shown.status < 300:
+        if not call.provider.is_error(Reply(shown.status, {}, dumps(shown.body))):
             return _documented(call, call.operation, shown)
     return reply(call, 200, {})
 
@@ -135,7 +135,11 @@ def error_with_status(call: Call, status: int) -> Reply:
 
 def errors(provider: Provider, operation: Operation) -> list[DocumentedReply]:
     """Every documented error of a call."""
-    return [shown for shown in _replies(provider, operation) if shown.status >= 400]
+    return [
+        shown
+        for shown in _replies(provider, operation)
+        if provider.is_error(Reply(shown.status, {}, dumps(shown.body)))
+    ]
 
 
 def submits(provider: Provider) -> list[Operation]:
@@ -202,4 +206,4 @@ def status_query(provider: Provider) -> Operation:
 
 def status_of_example(provider: Provider, value: JsonObject) -> Status:
     """What the status word of an example means."""
-    return provider.statuses.get(str(get(value, provider.reads.status[0])).lower(), "unknown")
+    return provider.facts(value).status

@@ -16,6 +16,7 @@ from ..mapping import media
 from ..mapping.rows import Constant
 from ..places import Json, JsonObject, get, is_missing
 from ..plans.reading import Reading, read
+from ..providers.base.calling import filled, task_place
 from ..providers.base.contract import Operation
 from ..providers.base.provider import Provider
 from ..providers.base.schemas import SchemaViolation
@@ -94,8 +95,18 @@ class Call:
 
     @property
     def task_id(self) -> str:
-        """The one path parameter of calls about a task; empty for other calls."""
-        return next(iter(self.parameters.values()), "")
+        """The id of the task that a call is about; empty for other calls."""
+        return next(iter(self.task_ids), "")
+
+    @property
+    def task_ids(self) -> list[str]:
+        """The ids of the tasks that a call is about, without repetitions."""
+        where = task_place(self.provider.contract, self.operation)
+        if where is None:
+            return []
+        given = self.parameters if where.place == "path" else self.request.query
+        text = given.get(where.name, "")
+        return list(dict.fromkeys(text.split(where.separator) if where.separator else [text]))
 
 
 def full_path(operation: Operation) -> str:
@@ -201,7 +212,8 @@ LIMITS: Final = frozenset({"enum", "minimum", "maximum", "minItems", "maxItems",
 
 def read_submit(call: Call, body: JsonObject) -> Reading:
     """A submit's body in the shared words, checked as the vendor checks it."""
-    provider, path = call.provider, creating(call.provider, call.operation).path
+    provider = call.provider
+    path = filled(creating(provider, call.operation).path, call.parameters, slashes=True)
     routes = [
         route
         for route in provider.routes_of_body(body, path)
@@ -259,9 +271,7 @@ def _refused(violation: SchemaViolation, body: JsonObject) -> CallRefusedError:
 
 def _no_route(provider: Provider, path: str, body: JsonObject) -> CallRefusedError:
     """Why a body belongs to none of the routes behind a path."""
-    rows = [
-        row for route in provider.routes if path == route.operation.PATH for row in route.constants
-    ]
+    rows = [row for route in provider.routes if path == route.path for row in route.constants]
     row = next((row for row in rows if not row.matches(body)), Constant("model", "", field="model"))
     value, is_model = get(body, row.native), row.field == "model"
     if is_missing(value):

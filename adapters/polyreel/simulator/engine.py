@@ -317,10 +317,8 @@ class Simulator:
             return answers.error(call, *error.names, message=error.message)
 
     def _authorize(self, call: Call) -> None:
-        kind, _, rest = call.headers.get("authorization", "").strip().partition(" ")
-        key = rest.strip()
-        is_known = self.keys is None or key in self.keys
-        if kind.lower() != "bearer" or not key or not is_known:
+        key = call.provider.key_scheme.key_in(call.headers)
+        if key is None or not (self.keys is None or key in self.keys):
             raise CallRefusedError("unauthorized")
 
     def _answer_by_role(self, call: Call, now: float) -> Outcome:
@@ -427,6 +425,7 @@ class Simulator:
 QUERIES: Final[Mapping[str, Callable[[queries.Tasks, float, Call], Outcome]]] = {
     "get": queries.get,
     "get-fallback": queries.get,
+    "result": queries.get,
     "list": queries.newest_first,
     "list-running": queries.newest_first,
     "batch-get": queries.several,

@@ -10,6 +10,8 @@ from urllib.parse import unquote
 from attrs import evolve
 
 from ..flows import Reply
+from ..places import get as get_value
+from ..places import put
 from ..serving import answers, calls
 from ..serving.calls import INVALID, Call, CallRefusedError, IncomingRequest
 from . import pages
@@ -26,10 +28,25 @@ _OUTPUT: Final = re.compile(r"/outputs/([^/]+)/([0-9]{1,3})(\.[a-z0-9]+)")
 
 
 def get(tasks: Tasks, now: float, call: Call) -> Reply:
-    """Answer a status query."""
+    """Answer a status query, or a query for a result."""
+    if place := call.operation.spec.get("x-polyreel-tasks"):
+        return _each(tasks, now, call, place)
     task = _task(tasks, call)
-    body = task_body(call, task, task.status(now), now, call.operation)
+    status = task.status(now)
+    if call.operation.role == "result" and status != "succeeded":
+        raise CallRefusedError("not_completed", *INVALID)
+    body = task_body(call, task, status, now, call.operation)
     return answers.reply(call, 200, body)
+
+
+def _each(tasks: Tasks, now: float, call: Call, place: str) -> Reply:
+    """Answer a query for several tasks by their ids, in one list."""
+    known = [tasks[key] for one in call.task_ids if (key := (call.provider.id, one)) in tasks]
+    if not known:
+        raise CallRefusedError("not_found")
+    bodies = [task_body(call, task, task.status(now), now, call.operation) for task in known]
+    put(bodies[0], place, [item for body in bodies for item in get_value(body, place)])
+    return answers.reply(call, 200, bodies[0])
 
 
 def newest_first(tasks: Tasks, now: float, call: Call) -> Reply:

@@ -81,7 +81,7 @@ def labelled(file: bytes, label: bytes) -> bytes:
 def asked(plan: Plan) -> Picture:
     """The output that a plan asks for."""
     assert plan.route is not None
-    return picture_of(read(plan.body, plan.provider, plan.route.operation.PATH))
+    return picture_of(read(plan.body, plan.provider, plan.route.path))
 
 
 def notice(plan: Plan) -> str | None:

@@ -53,8 +53,8 @@ def _value(contract: Contract, name: str, node: JsonObject) -> st.SearchStrategy
         return st.just(schema["const"])
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
-    if "anyOf" in schema:
-        return st.one_of([_value(contract, name, option) for option in schema["anyOf"]])
+    if options := schema.get("anyOf") or schema.get("oneOf"):
+        return st.one_of([_value(contract, name, option) for option in options])
     kind = schema.get("type")
     if kind == "object" and "properties" in schema:
         return _object(contract, schema)

@@ -12,14 +12,16 @@ from typing import Any, Final
 
 from ..mapping.rows import Field
 from ..places import JsonObject, leaves
+from ..providers.base.calling import PLACEHOLDER, task_place
 from ..providers.base.contract import Contract, Operation
 from ..providers.base.provider import Provider
-from ..serving.answers import USUAL_STATUS
+from ..serving.answers import USUAL_STATUS, errors
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
     "create": frozenset({"queued"}),
     "stream": frozenset(),
     "get": frozenset({"queued", "running", "succeeded", "failed"}),
+    "result": frozenset({"succeeded"}),
     "get-fallback": frozenset({"queued", "running", "succeeded", "failed"}),
     "batch-get": frozenset({"page"}),
     "list": frozenset({"page"}),
@@ -91,8 +93,10 @@ def _document(contract: Contract) -> Iterator[str]:
 def _role(provider: Provider, call: Operation) -> Iterator[str]:
     if call.role not in ROLES:
         yield f"x-polyreel-role {call.role!r} is none of {', '.join(ROLES)}"
-    if call.role == "get" and len(re.findall(r"\{", call.path)) != 1:
-        yield "a status query has the task id, and nothing else, in its path"
+    where = task_place(provider.contract, call)
+    others = {*PLACEHOLDER.findall(call.path)} - ({where.name} if where else set())
+    if call.role == "get" and (where is None or (others and not provider.reads.locator)):
+        yield "a status query has the task id, and nothing else, in its path or its query"
 
 
 def _money(provider: Provider, call: Operation) -> Iterator[str]:
@@ -111,7 +115,9 @@ def _money(provider: Provider, call: Operation) -> Iterator[str]:
         yield f"x-polyreel-not-accepted {proof}: {known}"
     pairs = call.spec.get("x-polyreel-not-accepted-codes", {})
     for status, codes in pairs.items():
-        if not (re.fullmatch(r"[45]\d\d", str(status)) and codes and isinstance(codes, list)):
+        accepted = "[245]" if "x-polyreel-ok" in provider.contract.document else "[45]"
+        is_status = re.fullmatch(rf"{accepted}\d\d", str(status))
+        if not (is_status and codes and isinstance(codes, list)):
             yield f"x-polyreel-not-accepted-codes {status}: list error codes below an HTTP status"
 
 
@@ -140,7 +146,7 @@ def _requests(contract: Contract, call: Operation) -> Iterator[str]:
 
 def _errors(provider: Provider, call: Operation) -> Iterator[str]:
     contract = provider.contract
-    found = [(status, name) for status, _, name, _ in contract.replies(call) if status >= 400]
+    found = [(shown.status, shown.name) for shown in errors(provider, call)]
     for wanted in ERRORS.get(call.role, ()):
         if not any(name == wanted or status == USUAL_STATUS.get(wanted) for status, name in found):
             yield f"no example of the error {wanted}"

@@ -42,7 +42,7 @@ def _candidates(
         yield check_request(request).fields
     for body in provider.operation(route).request_examples.values():
         try:
-            yield read(body, provider, route.operation.PATH, route.model).request
+            yield read(body, provider, route.path, route.model).request
         except (UnreadableBodyError, RequestError, ValueError):
             continue
     inputs = WORKFLOWS[route.workflow]

@@ -18,6 +18,7 @@ from ..plans.planning import Plan, plan, plan_checked
 from ..plans.reading import UnreadableBodyError, read
 from ..plans.requests import CheckedRequest
 from ..plans.translation import Translation, translate
+from ..providers.base.calling import PLACEHOLDER
 from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
@@ -38,7 +39,7 @@ def reads_back(request: Mapping[str, Any], provider: Provider, route: Route) -> 
     made = planned(request, provider, route)
     if made.refused or made.route is None:
         return
-    reading = read(made.body, provider, route.operation.PATH)
+    reading = read(made.body, provider, route.path)
     assert not reading.problems
     again = {**provider.defaults(route), **reading.request}
     for verdict in made.verdicts:
@@ -52,7 +53,7 @@ def canonical(body: Mapping[str, Any], provider: Provider, route: Route) -> Json
     if provider.contract.accepts(route.schema, dict(body)):
         return None
     try:
-        reading = read(body, provider, route.operation.PATH, route.model)
+        reading = read(body, provider, route.path, route.model)
     except (UnreadableBodyError, ConflictError):
         return None
     if reading.problems or "extra" in reading.request or reading.route.schema != route.schema:
@@ -71,7 +72,7 @@ def writes_back(body: Mapping[str, Any], provider: Provider, route: Route) -> No
         return
     assert canonical(first, provider, route) == first
     # Nothing that the body says is gone or changed, except what its reading reports.
-    reading = read(body, provider, route.operation.PATH, route.model)
+    reading = read(body, provider, route.path, route.model)
     reported = {
         entry.source for entry in reading.entries if entry.fate in {Fate.DROPPED, Fate.CONVERTED}
     }
@@ -131,7 +132,8 @@ def sound(request: Mapping[str, Any], provider: Provider, route: Route) -> None:
         return
     assert provider.contract.sends(route.schema, made.body) == []
     assert provider.contract.accepts(route.schema, made.body) == []
-    sent = route.operation.build_request(body=route.body.from_dict(made.body))
+    values = [route.path_values[name] for name in PLACEHOLDER.findall(route.operation.PATH)]
+    sent = route.operation.build_request(*values, body=route.body.from_dict(made.body))
     assert sent["json"] == json.loads(made.content) == made.body
     assert (sent["method"].upper(), made.url) == (made.method, provider.base_url + sent["url"])
 

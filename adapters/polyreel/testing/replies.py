@@ -24,6 +24,7 @@ from ..places import (
 )
 from ..plans.planning import Plan
 from ..providers.base.answers import first
+from ..providers.base.calling import filled, locator_of, task_place
 from ..providers.base.contract import Operation
 from ..providers.base.facts import Status, status_of
 from ..providers.base.provider import Provider
@@ -54,6 +55,12 @@ def states(provider: Provider) -> Iterator[tuple[str, Any]]:
     for role, wanted in (("create", STATES[:1]), ("get", STATES)):
         call = provider.contract.operation(role)
         yield from _examples(provider, call, wanted) if call else ()
+
+
+def results(provider: Provider) -> list[JsonObject]:
+    """The examples of results, where the vendor has a call of its own for them."""
+    call = provider.contract.operation("result")
+    return [body for _, body in _examples(provider, call, ("succeeded",))] if call else []
 
 
 def _examples(
@@ -149,14 +156,19 @@ def _says_so(provider: Provider, raw: Mapping[str, Any]) -> bool:
 
 
 def asked_for(provider: Provider, identity: str) -> None:
-    """A status query goes to the address in the contract, with the id in its path."""
-    send = provider.call(provider.get_request(identity))
+    """A status query goes to the address in the contract, with the id where that says."""
     call = provider.contract.operation("get")
     assert call is not None
-    start, _, end = call.path.partition("{")
-    wanted = urlsplit(call.server).path.rstrip("/") + start + identity + end.partition("}")[2]
+    locator = locator_of(provider.contract, provider.routes[0].path_values, identity)
+    request = {"method": "get", "url": locator} if locator else provider.get_request(identity)
+    send = provider.call(request)
+    where = task_place(provider.contract, call)
+    assert where is not None
+    values = {**provider.routes[0].path_values, where.name: identity}
+    wanted = urlsplit(call.server).path.rstrip("/") + unquote(filled(call.path, values))
     assert (send.method, unquote(urlsplit(send.url).path)) == (call.method, wanted)
     assert send.url.startswith(provider.servers)
+    assert where.place == "path" or send.params == {where.name: identity}
 
 
 def submitted(simulator: Simulator, plan: Plan, headers: Mapping[str, str]) -> Reply:

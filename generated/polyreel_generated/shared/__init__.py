@@ -230,6 +230,10 @@ class Job(BaseModel):
     """
     The vendor's task id.
     """
+    locator: StrictStr | None = None
+    """
+    The path at which the vendor is asked about the job, where the vendor gave one.
+    """
     status: Literal["queued", "running", "succeeded", "failed", "canceled", "unknown"]
     """
     `succeeded`, `failed` and `canceled` are final. `unknown` is a status word polyreel has no meaning for; the job is still waited for, unless the word stands beside a link or an error.

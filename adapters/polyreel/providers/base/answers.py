@@ -65,6 +65,13 @@ def word_or_number(value: object) -> str | None:
     return str(value)[:200] if value and (isinstance(value, str) or is_number(value)) else None
 
 
+def object_or_items(value: object) -> JsonObject | None:
+    """An object, or a list as the `items` of one; None for anything else, and for an empty list."""
+    if isinstance(value, list):
+        return {"items": value} if value else None
+    return value if isinstance(value, dict) else None
+
+
 def fraction(value: object) -> float | None:
     """Progress as 0 to 1, from 42, "42" or "42%"; None for anything else."""
     if isinstance(value, str):

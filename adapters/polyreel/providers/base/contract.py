@@ -59,6 +59,22 @@ class Operation:
         return urlsplit(self.server).path.rstrip("/") + self.path
 
     @cached_property
+    def slashed(self) -> str | None:
+        """The parameter of the path whose value can have slashes, if there is one."""
+        found = self.spec.get("parameters", ())
+        return next((one["name"] for one in found if one.get("x-polyreel-slashes")), None)
+
+    def fit(self, path: str) -> Mapping[str, str] | None:
+        """The parameters in a (still quoted) path that is one of this call; None for others."""
+        parts = [unquote(part) for part in path.split("/")]
+        template = self.full_path.split("/")
+        place = f"{{{self.slashed}}}"
+        if self.slashed is not None and place in template and len(parts) > len(template):
+            start, more = template.index(place), len(parts) - len(template) + 1
+            parts[start : start + more] = ["/".join(parts[start : start + more])]
+        return _fit(template, parts)
+
+    @cached_property
     def takes_files(self) -> bool:
         """Whether the call accepts multipart/form-data."""
         return bool(self._body("multipart/form-data"))
@@ -121,29 +137,24 @@ class Contract:
     def match(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]] | None:
         """The call for a method and a (still quoted) path, with its path parameters.
 
-        Where several fit, the one with the fewest parameters is meant. None where none fits.
+        Where several fit, the one with the fewest parameters is meant, and one with slashes in a
+        parameter last. None where none fits.
         """
-        parts = [unquote(part) for part in path.split("/")]
-        found: Iterator[tuple[Operation, Mapping[str, str]]] = (
-            (operation, parameters)
-            for operation in self.operations.values()
-            if operation.method == method
-            and (parameters := _fit(operation.full_path.split("/"), parts)) is not None
-        )
-        return min(found, key=lambda one: len(one[1]), default=None)
+        found = (one for one in self._fitting(path) if one[0].method == method)
+        return min(found, key=_vagueness, default=None)
+
+    def _fitting(self, path: str) -> Iterator[tuple[Operation, Mapping[str, str]]]:
+        for operation in self.operations.values():
+            if (values := operation.fit(path)) is not None:
+                yield operation, values
 
     def methods(self, path: str) -> list[str]:
         """The methods of a (still quoted) path: none where it is not in the spec.
 
         Where several paths of the spec fit, those with the fewest parameters are meant.
         """
-        parts = [unquote(part) for part in path.split("/")]
-        fitting = [
-            (len(parameters), operation.method)
-            for operation in self.operations.values()
-            if (parameters := _fit(operation.full_path.split("/"), parts)) is not None
-        ]
-        least = min((count for count, _ in fitting), default=0)
+        fitting = [(_vagueness(one), one[0].method) for one in self._fitting(path)]
+        least = min((count for count, _ in fitting), default=(False, 0))
         return sorted({method for count, method in fitting if count == least})
 
     def resolve(self, node: Any) -> Any:
@@ -301,7 +312,8 @@ class Contract:
             required = node.get("required", []) + node.get("x-polyreel-send-required", [])
             if required:
                 node["required"] = sorted(set(required))
-        for child in [*node.get("properties", {}).values(), node.get("items")]:
+        inner = [*node.get("properties", {}).values(), node.get("items"), *node.get("oneOf", ())]
+        for child in inner:
             if isinstance(child, dict):
                 self._close(self.resolve(child), seen)
 
@@ -318,6 +330,12 @@ def data_file(package: str, name: str) -> bytes:
     if content is None:
         raise FileNotFoundError(f"{package} has no file {name}")
     return content
+
+
+def _vagueness(found: tuple[Operation, Mapping[str, str]]) -> tuple[bool, int]:
+    """How little a path says that fits: with slashes in a parameter least of all."""
+    operation, values = found
+    return operation.slashed is not None, len(values)
 
 
 def _fit(template: list[str], parts: list[str]) -> Mapping[str, str] | None:

@@ -80,6 +80,10 @@ class Reads:
     estimate: tuple[str, ...] = ()
     error_code: tuple[str, ...] = ()
     error_message: tuple[str, ...] = ()
+    locator: tuple[str, ...] = ()
+    """The URL, of the vendor's own, at which the job is asked about. It is kept with the job."""
+    result: tuple[str, ...] = ()
+    """The URL of the result, where the vendor has a second call for it (role `result`)."""
 
 
 @frozen
@@ -113,6 +117,8 @@ class Facts:
     error_code: str | None
     error_message: str | None
     raw: JsonObject
+    locator: str | None = None
+    """The path below the base URL at which the job is asked about, where the vendor says it."""
 
     @property
     def is_strange(self) -> bool:

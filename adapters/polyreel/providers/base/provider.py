@@ -24,10 +24,12 @@ from .answers import (
     is_number,
     is_task_id,
     moment,
+    object_or_items,
     printable,
     urls,
     word_or_number,
 )
+from .calling import KeyScheme, key_scheme_of, own_path, task_request
 from .contract import Contract, Operation
 from .facts import (
     Facts,
@@ -41,7 +43,8 @@ from .facts import (
     status_of,
 )
 from .links import links_by_shape
-from .refusals import ERROR_CODES, ERROR_MESSAGES, Refusal, read_refusal
+from .refusals import ERROR_CODES, ERROR_MESSAGES, Refusal, read_refusal, says_error
+from .results import with_result
 from .routes import Route
 
 LOG: Final = logging.getLogger("polyreel")
@@ -140,6 +143,11 @@ class Provider:
         return base_url
 
     @cached_property
+    def key_scheme(self) -> KeyScheme:
+        """How the vendor's key travels, and the headers of every call."""
+        return key_scheme_of(self.contract)
+
+    @cached_property
     def servers(self) -> tuple[str, ...]:
         """Every base URL of the vendor, hosts of files included. The key goes to no other host."""
         others = (operation.server for operation in self.contract.operations.values())
@@ -189,7 +197,7 @@ class Provider:
         candidates = [
             route
             for route in self.routes
-            if path in {None, route.operation.PATH}
+            if path in {None, route.path}
             and model in {None, route.model}
             and all(row.matches(body) or row.is_left_out(body) for row in route.constants)
         ]
@@ -233,17 +241,31 @@ class Provider:
     # -- calls -----------------------------------------------------------------------------------
 
     def get_request(self, task_id: str) -> Mapping[str, Any]:
-        """The request of a status query, as a `build_request` returns it."""
-        raise NotImplementedError
+        """The request of a status query, as a `build_request` returns it.
 
-    def get(self, task_id: str, base_url: str | None = None) -> Flow[Facts]:
-        """Ask for the state of a task; TaskNotFoundError where the vendor has no such task."""
+        It is the call with the role `get`, with the task id where the contract says.
+        """
+        return task_request(self.contract, self._status_query, [task_id])
+
+    @cached_property
+    def _status_query(self) -> Operation:
+        found = self.contract.operation("get")
+        if found is None:
+            raise LookupError(f"the contract of {self.id} has no operation with the role get")
+        return found
+
+    def get(
+        self, task_id: str, base_url: str | None = None, locator: str | None = None
+    ) -> Flow[Facts]:
+        """Ask for the state of a task; TaskNotFoundError where the vendor has no such task.
+
+        `locator` is the path of the query, where the vendor gave one for the job.
+        """
         if not is_task_id(task_id):
             raise TaskNotFoundError(f"{task_id[:80]!r} is not a task id", vendor=self.id)
-        reply = yield from self.ask(
-            self.get_request(task_id), base_url, "a status query", unknown=TaskNotFoundError
-        )
-        return self.read(reply)
+        request = {"method": "get", "url": locator} if locator else self.get_request(task_id)
+        reply = yield from self.ask(request, base_url, "a status query", unknown=TaskNotFoundError)
+        return (yield from with_result(self, self.read(reply), task_id, base_url))
 
     def ask_about(
         self, task_ids: Sequence[str], base_url: str | None = None
@@ -251,8 +273,13 @@ class Provider:
         """Ask for the states of several tasks with the one call that `survey` describes.
 
         Tasks that the answer leaves out are missing in the result, and are then asked for singly.
+        It is the call with the role `get`, where that takes several ids.
         """
-        raise NotImplementedError
+        request = task_request(self.contract, self._status_query, task_ids)
+        body = (yield from self.ask(request, base_url, "a query for several tasks")).json()
+        place = self._status_query.spec.get("x-polyreel-tasks", "")
+        items = first(body, (place,)) if isinstance(body, dict) else None
+        return self.facts_of_several(items, task_ids)
 
     def recent(self, base_url: str | None = None) -> Flow[Listing | None]:
         """Ask for the vendor's list of tasks, to find a lost job; None where none is documented."""
@@ -272,7 +299,7 @@ class Provider:
         where the vendor says that the task does not exist.
         """
         reply = yield from send_patiently(self.call(request, base_url))
-        if reply.ok:
+        if not self.is_error(reply):
             return reply
         code, message = self.read_error(reply)
         text = f"{self.id} answered HTTP {reply.status} to {what}: {message}"
@@ -305,14 +332,16 @@ class Provider:
         reads = webhook.reads if webhook else self.reads
         identity = first(raw, reads.id)
         word = first(raw, reads.status)
-        usage = first(raw, reads.usage)
         estimate = first(raw, reads.estimate)
         code, message = first(raw, reads.error_code), first(raw, reads.error_message)
         status = status_of(
             word, webhook.statuses if webhook and webhook.statuses else self.statuses
         )
         links = urls(raw, reads.outputs)
-        if not links and webhook is None and status in {"succeeded", "unknown"} and word:
+        has_result = webhook is None and self.contract.operation("result") is not None
+        if has_result and status == "succeeded" and (code or message):
+            status = "failed"  # done, with an error in the place of a result
+        if not (links or webhook or has_result) and status in {"succeeded", "unknown"} and word:
             links = self._links_elsewhere(raw)
         return Facts(
             id=identity if isinstance(identity, str) and identity else None,
@@ -320,11 +349,12 @@ class Provider:
             word=word if isinstance(word, str) else None,
             urls=links,
             progress=fraction(first(raw, reads.progress)),
-            usage=usage if isinstance(usage, dict) else None,
+            usage=object_or_items(first(raw, reads.usage)),
             estimated_seconds=float(estimate) if is_number(estimate) and estimate >= 0 else None,
             error_code=word_or_number(code),
             error_message=message if isinstance(message, str) and message else None,
             raw=raw,
+            locator=own_path(self.servers, first(raw, reads.locator)),
         )
 
     def _links_elsewhere(self, raw: JsonObject) -> tuple[str, ...]:
@@ -395,6 +425,10 @@ class Provider:
         code, _ = self.read_error(reply)
         ids = self.reads.id + (self.webhook.reads.id if self.webhook else ())
         return read_refusal(self.contract, operation, reply, code, ids)
+
+    def is_error(self, reply: Reply) -> bool:
+        """Whether a reply is an error: by its HTTP status, or as the contract says of 2xx ones."""
+        return not reply.ok or says_error(self.contract, reply)
 
     def is_not_found(self, status: int, code: str | None) -> bool:
         """Whether an error says that the task does not exist."""

@@ -17,7 +17,7 @@ NOT_ACCEPTED: Final = frozenset({400, 401, 402, 403, 404, 409, 413, 422, 429})
 """HTTP statuses that prove a refusal, where a contract does not list its own."""
 ERROR_CODES: Final = ("error.code", "code")
 """Where the usual forms of an error have its code."""
-ERROR_MESSAGES: Final = ("error.message", "message", "msg", "error")
+ERROR_MESSAGES: Final = ("error.message", "message", "msg", "error", "detail")
 """Where the usual forms of an error have its text."""
 TASK_NAMES: Final = frozenset({"id", "taskid", "jobid", "generationid", "videoid", "predictionid"})
 """Names, in small letters and without dashes, below which an error can have the id of a task."""
@@ -57,6 +57,19 @@ def read_refusal(
     if not _has_own_form(contract, operation, reply.status, body):
         return Refusal(False, ", which is not in the form of the vendor's own errors")
     return Refusal(True)
+
+
+def says_error(contract: Contract, reply: Reply) -> bool:
+    """Whether a reply with a 2xx status is an error: `x-polyreel-ok` says which values are none."""
+    rule = contract.document.get("x-polyreel-ok")
+    if not rule:
+        return False
+    try:
+        body = reply.json()
+    except BadReplyError:
+        return False
+    said = first(body, (rule["place"],)) if isinstance(body, dict) else None
+    return said is not None and said not in rule["values"]
 
 
 def is_refusal(operation: Operation, status: int, code: str | None) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
-from attrs import Factory, frozen
+from attrs import field, frozen
 
 from ...mapping.rows import Constant, Row
+from .calling import filled
 from .generated import GeneratedModel, GeneratedOperation
 
 
@@ -27,8 +28,15 @@ class Route:
     body: GeneratedModel
     """The generated class of the body, or what stands for it; its name is the schema's name."""
     rows: tuple[Row, ...]
-    ignored: Mapping[str, str] = Factory(dict)
+    ignored: Mapping[str, str] = field(factory=dict)
     """Native places that the shared model does not cover, each with the reason."""
+    path_values: Mapping[str, str] = field(factory=dict)
+    """Values for the parameters of the operation's path, where the route decides them."""
+
+    @cached_property
+    def path(self) -> str:
+        """The path of the paid call, with the route's own values in it."""
+        return filled(self.operation.PATH, self.path_values, slashes=True)
 
     @cached_property
     def schema(self) -> str:

@@ -17,19 +17,19 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from attrs import field, frozen
 
 from ...depth import json_is_deep
 from ...places import Json, JsonObject, get, is_missing, put
+from .answers import first
+from .calling import PLACEHOLDER
 from .contract import Contract, Operation, data_file
 from .facts import Reads, SimulatedTask
 from .provider import Provider
 from .schemas import SchemaViolation
-
-PLACEHOLDER: Final = re.compile(r"\{([^}]+)\}")
 
 
 class OutsideContractError(ValueError):
@@ -127,7 +127,11 @@ class SpecifiedOperation:
                 f"{self.described.id} takes {len(names)} values in its path, not {len(path)}"
             )
         values = dict(zip(names, path, strict=True))
-        url = PLACEHOLDER.sub(lambda found: quote(str(values[found[1]]), safe=""), self.PATH)
+        slashed = self.described.slashed
+        url = PLACEHOLDER.sub(
+            lambda found: quote(str(values[found[1]]), safe="/" if found[1] == slashed else ""),
+            self.PATH,
+        )
         request: dict[str, Any] = {"method": self.METHOD.lower(), "url": url}
         request |= self._placed(options)
         return request if body is None else {**request, "json": body.to_dict()}
@@ -190,13 +194,6 @@ class SpecifiedProvider(Provider):
         """The vendor's OpenAPI document."""
         return self.document
 
-    def get_request(self, task_id: str) -> Mapping[str, Any]:
-        """The call with the role `get`, with the task id in its path."""
-        described = self.contract.operation("get")
-        if described is None:
-            raise LookupError(f"the contract of {self.id} has no operation with the role get")
-        return SpecifiedOperation(self.contract, described).build_request(task_id)
-
     def impersonate(self, example: JsonObject, task: SimulatedTask) -> JsonObject:
         """The example with the task's id, links and progress, wherever `reads` finds them."""
         return filled_in(example, task, self.reads)
@@ -209,16 +206,19 @@ class SpecifiedProvider(Provider):
 def filled_in(example: JsonObject, task: SimulatedTask, reads: Reads) -> JsonObject:
     """An example reply with a task's facts at the places of `reads`; everything else stays."""
     copy: JsonObject = json.loads(json.dumps(example))
-    for place, value in _facts(task, reads):
+    for place, value in _facts(task, reads, example):
         old = get(copy, place)
         if not is_missing(old) and old is not None:
             put(copy, place, _links(old, value) if isinstance(value, tuple) else value)
     return copy
 
 
-def _facts(task: SimulatedTask, reads: Reads) -> Iterator[tuple[str, Any]]:
+def _facts(task: SimulatedTask, reads: Reads, example: JsonObject) -> Iterator[tuple[str, Any]]:
     """Each place with the fact that belongs there."""
     yield from ((place, task.id) for place in reads.id)
+    for place in (*reads.locator, *reads.result):
+        if isinstance(link := get(example, place), str):
+            yield place, link.replace(str(first(example, reads.id)), task.id)
     if task.status == "succeeded":
         yield from ((place, task.urls) for place in reads.outputs)
     if task.status == "running":

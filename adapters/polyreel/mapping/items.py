@@ -1,0 +1,192 @@
+"""Typed items: one native list whose items say which input they are.
+
+    TypedItems(
+        "contents",
+        (
+            Item("first_frame", {"type": "first_frame"}, "url"),
+            Item("reference_images", {"type": "refer_image"}, "url", name="image_{}"),
+            Item("prompt", {"type": "prompt"}, "text", Prompt(NAMED, cited_inputs)),
+        ),
+    )
+
+The row says which shared field stands in items of which kind. Each item has a verdict of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from ..places import MISSING, JsonObject, get, pointer, put
+from .codecs import SAME, CannotExpressError, Codec, Prompt
+from .reports import Allowance, Fate, MappingEntry, MappingReport, Problem
+
+
+@frozen
+class Item:
+    """The items that hold one shared field."""
+
+    shared: str
+    marks: Mapping[str, str]
+    """The members, with their values, that tell these items from others."""
+    member: str
+    """The dotted place of the value in an item."""
+    codec: Codec = SAME
+    """How a value changes shape. Of a field with several values, each goes through it alone."""
+    name: str = ""
+    """The `id` of an item, by which the prompt cites it: `image_{}` for image_1, image_2."""
+
+    def matches(self, native: object) -> bool:
+        """Whether an item of a native list is one of these."""
+        return isinstance(native, dict) and all(
+            native.get(name) == value for name, value in self.marks.items()
+        )
+
+    def native(self, value: Any, number: int) -> JsonObject:
+        """The native item of a value; `number` counts the items of the field from 1."""
+        made: JsonObject = {**self.marks, **({"id": self.name.format(number)} if self.name else {})}
+        put(made, self.member, value)
+        return made
+
+
+@frozen
+class TypedItems:
+    """Several shared fields in one native list of items of different kinds."""
+
+    native: str
+    items: tuple[Item, ...]
+    """In the order in which they are written."""
+    note: str = ""
+    several: frozenset[str] = field(
+        default=frozenset({"reference_images", "reference_videos", "reference_audio", "elements"})
+    )
+    """The shared fields that are lists: each value is an item."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The shared fields of this row."""
+        return tuple(dict.fromkeys(item.shared for item in self.items))
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The native place of this row."""
+        return (self.native,)
+
+    def place_of(self, name: str) -> str:
+        """Where a shared field stands, in words: `contents[type=first_frame].url`."""
+        item = next(item for item in self.items if item.shared == name)
+        marks = ",".join(f"{key}={value}" for key, value in item.marks.items())
+        return f"{self.native}[{marks}].{item.member}"
+
+    def write(
+        self,
+        shared: Mapping[str, Any],
+        body: JsonObject,
+        allow: Mapping[str, Allowance],
+        report: MappingReport,
+    ) -> None:
+        """Put an item for each value into the list."""
+        made: list[JsonObject] = []
+        for item in self.items:
+            for number, (source, value) in enumerate(self._values(shared, item.shared), 1):
+                native = self._encoded(item, source, value, shared, allow, report)
+                if native is not MISSING:
+                    at = f"{pointer(self.native)}/{len(made)}{pointer(item.member)}"
+                    made.append(item.native(native, number))
+                    report.entries.append(_carried(item.shared, source, at, value, native))
+        if made:
+            put(body, self.native, made)
+
+    def _values(self, shared: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
+        if name not in shared:
+            return
+        if name in self.several:
+            yield from ((f"/{name}/{at}", one) for at, one in enumerate(shared[name]))
+        else:
+            yield f"/{name}", shared[name]
+
+    def _encoded(
+        self,
+        item: Item,
+        source: str,
+        value: Any,
+        shared: Mapping[str, Any],
+        allow: Mapping[str, Allowance],
+        report: MappingReport,
+    ) -> Any:
+        """The native value, or MISSING where there is none: then the report has the reason."""
+        try:
+            return item.codec.encode(value, shared)
+        except CannotExpressError as error:
+            if allow.get(item.shared) == "drop":
+                entry = MappingEntry(item.shared, source, "", Fate.DROPPED, error.reason)
+                report.entries.append(entry)
+            else:
+                problem = Problem(item.shared, source, error.reason, error.limit)
+                report.problems.append(problem)
+            return MISSING
+
+    def read(self, body: Mapping[str, Any], shared: JsonObject, report: MappingReport) -> None:
+        """Take the values out of the list; an item of no known kind is a problem."""
+        found = get(body, self.native)
+        if found is MISSING:
+            return
+        if not isinstance(found, list):
+            report.problems.append(Problem("", pointer(self.native), f"{self.native}: not a list"))
+            return
+        pairs = [(at, native, self._kind(native)) for at, native in enumerate(found)]
+        # A prompt cites the others, so it comes last.
+        for at, native, item in sorted(pairs, key=lambda one: _is_prompt(one[2])):
+            place = f"{pointer(self.native)}/{at}"
+            reason = self._taken(native, item, found, shared)
+            if reason or item is None:
+                name = item.shared if item else ""
+                report.problems.append(Problem(name, place, f"{self.native}.{at}: {reason}"))
+                continue
+            many = item.shared in self.several
+            target = f"/{item.shared}/{len(shared[item.shared]) - 1}" if many else f"/{item.shared}"
+            report.entries.append(
+                MappingEntry(item.shared, place, target, Fate.CONVERTED, self.note)
+            )
+
+    def _kind(self, native: object) -> Item | None:
+        return next((item for item in self.items if item.matches(native)), None)
+
+    def _taken(self, native: Any, item: Item | None, every: list[Any], shared: JsonObject) -> str:
+        """Put the value of an item into the request; the reason where that is not possible."""
+        if item is None:
+            return "no item of a known kind"
+        raw = get(native, item.member)
+        if raw is MISSING or raw is None:
+            return f"{item.member} is missing"
+        number = len(shared.get(item.shared, ())) + 1 if item.shared in self.several else 1
+        own = native.get("id")
+        if own is not None and own != item.name.format(number) and _cites(every, str(own)):
+            return f"the prompt cites it by a name of its own, {str(own)[:40]!r}"
+        try:
+            value = item.codec.decode(raw, shared)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            return str(error)
+        if item.shared in self.several:
+            shared.setdefault(item.shared, []).append(value)
+        elif item.shared in shared:
+            return f"a second item for {item.shared}"
+        else:
+            shared[item.shared] = value
+        return ""
+
+
+def _is_prompt(item: Item | None) -> bool:
+    return item is not None and isinstance(item.codec, Prompt)
+
+
+def _cites(every: list[Any], name: str) -> bool:
+    texts = [text for one in every if isinstance(one, dict) for text in one.values()]
+    return any(f"@{name}" in text for text in texts if isinstance(text, str))
+
+
+def _carried(name: str, source: str, target: str, value: Any, native: Any) -> MappingEntry:
+    same = type(native) is type(value) and native == value
+    return MappingEntry(name, source, target, Fate.EXACT if same else Fate.CONVERTED)

@@ -1,0 +1,157 @@
+"""How a vendor is called, as its contract says it: keys, constant headers, task ids, paths.
+
+A vendor's file needs no code for any of this:
+
+- `securitySchemes`: `bearer`, or a header of the vendor's own (`apiKey`), with the text in
+  `x-polyreel-prefix` before the key. A required header parameter with a `const` goes with each
+  call.
+- `x-polyreel-task-id` on a parameter of the path or the query: it takes the id of a task, or, with
+  a `separator`, several. Without it, the last parameter of the path does.
+- `x-polyreel-slashes` on a parameter of the path: its value can have slashes.
+- `x-polyreel-tasks` on a query: the place of the list of tasks in its answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
+from urllib.parse import quote, urlsplit
+
+from attrs import Factory, frozen
+
+from ...places import JsonObject
+from .contract import Contract, Operation
+
+PLACEHOLDER: Final = re.compile(r"\{([^}]+)\}")
+MOST_IDS: Final = 100
+"""How many ids one query takes at most, where the contract does not say."""
+
+
+@frozen
+class KeyScheme:
+    """How a vendor's key travels, and which headers go with each call."""
+
+    header: str = "Authorization"
+    prefix: str = "Bearer "
+    constants: Mapping[str, str] = Factory(dict)
+    """Headers that are the same for each call, such as a version."""
+
+    def headers(self, key: str) -> dict[str, str]:
+        """The headers of a call with this key."""
+        return {**self.constants, self.header: f"{self.prefix}{key}"}
+
+    def key_in(self, headers: Mapping[str, str]) -> str | None:
+        """The key in the headers (by lower-case names) of a call; None where there is none."""
+        text = headers.get(self.header.lower(), "").strip()
+        if text[: len(self.prefix)].lower() != self.prefix.lower():
+            return None
+        return text[len(self.prefix) :].strip() or None
+
+
+BEARER: Final = KeyScheme()
+
+
+def key_scheme_of(contract: Contract) -> KeyScheme:
+    """How the key of a contract's vendor travels: by the first scheme of its `security`."""
+    document = contract.document
+    schemes = document.get("components", {}).get("securitySchemes", {})
+    wanted = [name for one in document.get("security", ()) for name in one]
+    scheme: JsonObject = next((schemes[name] for name in wanted if name in schemes), {})
+    constants = {
+        str(one["name"]): str(one["schema"]["const"])
+        for operation in contract.operations.values()
+        for one in parameters(contract, operation, "header")
+        if one.get("required") and "const" in one.get("schema", {})
+    }
+    if scheme.get("type") == "apiKey" and scheme.get("in") == "header":
+        return KeyScheme(scheme["name"], scheme.get("x-polyreel-prefix", ""), constants)
+    return KeyScheme(constants=constants)
+
+
+def parameters(contract: Contract, operation: Operation, place: str) -> Iterator[JsonObject]:
+    """The parameters of a call in the path, the query or the headers."""
+    for one in map(contract.resolve, operation.spec.get("parameters", ())):
+        if one["in"] == place:
+            yield one
+
+
+@frozen
+class TaskPlace:
+    """Where a call takes the id of a task."""
+
+    name: str
+    place: Literal["path", "query"]
+    separator: str = ""
+    """Between several ids; empty where the call takes one."""
+
+
+def task_place(contract: Contract, operation: Operation) -> TaskPlace | None:
+    """Where a call takes the id of a task, or of several; None where it takes none."""
+    places: tuple[Literal["path", "query"], ...] = ("path", "query")
+    for place in places:
+        for one in parameters(contract, operation, place):
+            if marked := one.get("x-polyreel-task-id"):
+                separator = marked.get("separator", "") if isinstance(marked, Mapping) else ""
+                return TaskPlace(one["name"], place, separator)
+    names = PLACEHOLDER.findall(operation.path)
+    return TaskPlace(names[-1], "path") if names else None
+
+
+def task_request(contract: Contract, operation: Operation, tasks: Sequence[str]) -> JsonObject:
+    """The request for one task or several, in the form of a `build_request`.
+
+    Raises LookupError where the call does not take them.
+    """
+    where = task_place(contract, operation)
+    others = (
+        []
+        if where is None
+        else [name for name in PLACEHOLDER.findall(operation.path) if name != where.name]
+    )
+    if where is None or others or (len(tasks) > 1 and not where.separator):
+        raise LookupError(f"{operation.id} does not take {len(tasks)} task ids alone")
+    text = where.separator.join(tasks)
+    request: JsonObject = {"method": operation.method.lower(), "url": operation.path}
+    if where.place == "query":
+        return {**request, "params": {where.name: text}}
+    return {**request, "url": filled(operation.path, {where.name: text})}
+
+
+def locator_of(contract: Contract, values: Mapping[str, str], task: str) -> str | None:
+    """The path of the status query of a task, where that needs more than its id; else None.
+
+    `values` are the route's own values for parameters of paths.
+    """
+    operation = contract.operation("get")
+    where = None if operation is None else task_place(contract, operation)
+    if operation is None or where is None or where.place != "path":
+        return None
+    names = set(PLACEHOLDER.findall(operation.path)) - {where.name}
+    if not names or not names <= values.keys():
+        return None
+    return filled(operation.path, {**values, where.name: task})
+
+
+def filled(path: str, values: Mapping[str, str], *, slashes: bool = False) -> str:
+    """A path with values for its parameters, quoted; those without a value stay."""
+    safe = "/" if slashes else ""
+    return PLACEHOLDER.sub(
+        lambda found: quote(values[found[1]], safe=safe) if found[1] in values else found[0], path
+    )
+
+
+def own_path(servers: Sequence[str], link: Any) -> str | None:
+    """A URL that the vendor gave, as a path below its base URL; None for any other URL.
+
+    The key goes along, so links to other hosts are not followed.
+    """
+    if not isinstance(link, str) or not link.isprintable() or len(link) > 2000:
+        return None
+    for server in servers:
+        base = server.rstrip("/")
+        path = link[len(base) :] if link.startswith(base + "/") else link
+        below = path is not link or link.startswith("/")
+        if below and not path.startswith("//") and ".." not in urlsplit(path).path:
+            return path
+    return None
