@@ -122,15 +122,13 @@ class ClientSettings:
         known = self.vendors and [*self.vendors, *(keys or ())]
         self.network = environment.network(network, known, live=bool(keys), base_urls=base_urls)
         self.base_urls = self.network.base_urls
-        self.retries = retries
-        self.prices = prices or PriceBook()
+        self.retries, self.prices = retries, prices or PriceBook()
         given = (keys or {}).items()
         self._keys = {name: Secret.check(key, f"the key for {name}") for name, key in given}
         self._owns_ledger = isinstance(ledger, str | Path)
         self.ledger = _opened(ledger)
-        self._given_simulator = simulator
+        self._given_simulator, self._call_timeout = simulator, call_timeout
         self._listener, self._hooks = listener, tuple(hooks)
-        self._call_timeout = call_timeout
 
     @property
     def simulated(self) -> bool:
@@ -159,6 +157,7 @@ class ClientSettings:
     def wire(self) -> Wire:
         """What calls are made with: connections, keys, the clock. Made at the first call."""
         from ..drivers import RealClock, Wire
+        from ..providers.base.calling import key_scheme_of
 
         hosts = {vendor: self._hosts(vendor) for vendor in all_providers()}
         if self.simulator is None:
@@ -171,7 +170,7 @@ class ClientSettings:
             secrets = dict.fromkeys(all_providers(), Secret("simulated"))
             transport = SimulatedTransport(self.simulator, self.base_urls)
             wire = Wire(secrets, hosts, transport=transport, clock=self.simulator.clock)
-        wire.key_schemes = {name: one.key_scheme for name, one in all_providers().items()}
+        wire.key_schemes = {k: key_scheme_of(one.contract) for k, one in all_providers().items()}
         wire.listener, wire.hooks, wire.ledger = self._listener, self._hooks, self.ledger
         wire.call_seconds = self._call_timeout
         return wire

@@ -121,7 +121,9 @@ class Submission:
         """The path of the status query of a task, where it follows from the paid call."""
         routes = (one for one in self.provider.routes if self.base_url + one.path == self.send.url)
         route = next(routes, None)
-        return route and locator_of(self.provider.contract, route.path_values, task)
+        if route is None:
+            return None
+        return locator_of(self.provider.contract, route.path_values, task)
 
     @property
     def contract(self) -> Operation:

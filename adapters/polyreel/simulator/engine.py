@@ -22,6 +22,7 @@ from attrs import define, field
 from ..flows import Answer, Pace, Reply
 from ..hosts import SIMULATED_HOST as HOST
 from ..places import JsonObject
+from ..providers.base.calling import key_scheme_of
 from ..providers.base.facts import FINAL
 from ..providers.base.registry import all_providers, get_provider
 from ..providers.base.routes import Route
@@ -317,7 +318,7 @@ class Simulator:
             return answers.error(call, *error.names, message=error.message)
 
     def _authorize(self, call: Call) -> None:
-        key = call.provider.key_scheme.key_in(call.headers)
+        key = key_scheme_of(call.provider.contract).key_in(call.headers)
         if key is None or not (self.keys is None or key in self.keys):
             raise CallRefusedError("unauthorized")
 

@@ -314,7 +314,7 @@ class ProviderConformance:
             refused = isinstance(caught.value, RejectedError)
             status = caught.value.status
             code, _ = made.provider.read_error(Reply(status or 0, {}, json.dumps(body).encode()))
-            listed = status in proof or code in map(str, pairs.get(str(status), ()))
+            listed = status in proof or str(code) in map(str, pairs.get(str(status), ()))
             assert refused == listed, name
             assert caught.value.billed == ("no" if refused else "maybe"), name
         assert simulator.bill.count() == 0

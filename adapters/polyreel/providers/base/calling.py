@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlsplit
 
@@ -52,6 +53,7 @@ class KeyScheme:
 BEARER: Final = KeyScheme()
 
 
+@cache
 def key_scheme_of(contract: Contract) -> KeyScheme:
     """How the key of a contract's vendor travels: by the first scheme of its `security`."""
     document = contract.document

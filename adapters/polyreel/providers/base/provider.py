@@ -29,7 +29,7 @@ from .answers import (
     urls,
     word_or_number,
 )
-from .calling import KeyScheme, key_scheme_of, own_path, task_request
+from .calling import own_path, task_request
 from .contract import Contract, Operation
 from .facts import (
     Facts,
@@ -141,11 +141,6 @@ class Provider:
                 scheme = base_url.partition("://")[0]
                 return "/".join([f"{scheme}://{before}", *given[:cut]])
         return base_url
-
-    @cached_property
-    def key_scheme(self) -> KeyScheme:
-        """How the vendor's key travels, and the headers of every call."""
-        return key_scheme_of(self.contract)
 
     @cached_property
     def servers(self) -> tuple[str, ...]:
