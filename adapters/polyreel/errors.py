@@ -32,10 +32,11 @@ its plan and stands beside `Plan`, in `polyreel.plans.planning`.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from polyreel_generated.shared import Job
 
@@ -200,3 +201,44 @@ def alike(error: Error) -> Error:
     made = _bare(type(error), error.args)
     made.__dict__.update(error.__dict__)
     return made
+
+
+def did_you_mean(value: object, known: Collection[str]) -> str:
+    """What follows the message that refuses a word: the known words that are near it, if any.
+
+    The text is empty where none is. Case, separators and blanks do not count, nor does a mistyped letter or two.
+
+    >>> did_you_mean("1080P", ["720p", "1080p"])
+    '; did you mean 1080p?'
+    >>> did_you_mean("9x16", ["16:9", "9:16"])
+    '; did you mean 9:16?'
+    >>> did_you_mean("nonesuch", ["16:9", "9:16"])
+    ''
+    """
+    *others, last = near(value, known) or _holding(value, known)[:3] or [""]
+    return f"; did you mean {' or '.join(filter(None, [', '.join(others), last]))}?" * bool(last)
+
+
+def near(value: object, known: Iterable[str], *, cutoff: float = 0.6) -> list[str]:
+    """At most three of the known words, the nearest first: one that is the same but for its
+    spelling, else those that differ in a few letters. `cutoff` is how much is alike, 1 being all.
+    """
+    from difflib import get_close_matches  # noqa: PLC0415
+
+    word = _folded(str(value)[:100])
+    words = {_folded(one): one for one in reversed([*known])}
+    if word in words:
+        return [words[word]]
+    return [words[one] for one in get_close_matches(word, words, n=3, cutoff=cutoff)]
+
+
+def _holding(value: object, known: Iterable[str]) -> list[str]:
+    """The known words that a word is a part of, where it is more than one letter."""
+    word = _folded(str(value)[:100])
+    return sorted(one for one in known if len(word) > 1 and word in _folded(one))
+
+
+def _folded(word: str) -> str:
+    """A word without its case and separators, but for those between two digits."""
+    parted = re.sub(r"(?<=\d)\s*[x\u00d7:/.*-]\s*(?=\d)", ":", word.casefold())
+    return re.sub(r"[^\w:]|_", "", parted)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
-from polyreel.cli.app import app
-from polyreel.cli.commands import COMMANDS, Deferred, load
+from polyreel.cli.app import EXAMPLES, app, run
+from polyreel.cli.commands import COMMANDS, GROUPS, Deferred, load
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -33,3 +35,40 @@ def test_no_function_is_listed_twice() -> None:
     """Each command is a function of its own."""
     places = [listed.place for listed in COMMANDS.values()]
     assert len(set(places)) == len(places)
+
+
+def test_every_command_is_in_one_of_the_groups() -> None:
+    """A command of an unknown group would be missing in the help, and an empty group is noise."""
+    assert {listed.group for listed in COMMANDS.values()} == set(GROUPS)
+
+
+@pytest.mark.parametrize(
+    "example", [*EXAMPLES, *(e for c in COMMANDS.values() for e in c.examples)]
+)
+def test_examples_can_be_typed(example: str) -> None:
+    """Each example is a command line that the command takes, and fits into 60 columns."""
+    assert max(map(len, example.splitlines())) <= 56
+    program, *words = shlex.split(example.partition(" < ")[0].replace("\\\n", ""))
+    assert program == "polyreel"
+    if words[1:] != ["-h"]:
+        load(words[0]).make_context(words[0], words[1:])
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_the_help_shows_all_in_few_columns(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No line is wider than the terminal, no description is cut, and `-h` is `--help`."""
+    monkeypatch.setenv("COLUMNS", columns)
+    for words in ([], *([name] for name in COMMANDS)):
+        assert run([*words, "-h"]) == 0
+        short = capsys.readouterr().out
+        assert run([*words, "--help"]) == 0
+        assert capsys.readouterr().out == short
+        assert max(map(len, short.splitlines())) <= int(columns)
+        examples = COMMANDS[words[0]].examples if words else EXAMPLES
+        assert all(line in short for example in examples for line in example.splitlines())
+        if not words:
+            told = " ".join(short.split())
+            assert all(one.help in told for one in COMMANDS.values())
+            assert "--install-completion" in told

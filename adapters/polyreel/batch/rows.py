@@ -13,7 +13,7 @@ from ..errors import RequestError
 from ..mapping.media import local_path
 from ..places import Json, JsonObject
 from ..plans.requests import check_request
-from ..providers.base.registry import all_providers
+from ..providers.base.registry import all_providers, unknown_vendor
 from .contents import STANDARD_INPUT, read_bytes, understood
 from .lines import ROW_KEYS, LineProblems
 from .tables import Columns, TableRow
@@ -197,8 +197,7 @@ def _vendor_problems(own: Mapping[str, Any]) -> Iterator[str]:
 def _unknown_vendors(field: str, named: Sequence[object]) -> Iterator[str]:
     for vendor in named:
         if not isinstance(vendor, str) or vendor not in all_providers():
-            known = ", ".join(all_providers())
-            yield f"{field}: no vendor is called {str(vendor)[:40]!r}; there are {known}"
+            yield f"{field}: {unknown_vendor(str(vendor)[:40])}"
 
 
 # -- the file --------------------------------------------------------------------------------------

@@ -6,12 +6,12 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from functools import cache
 from typing import Final, TypeAlias
 
 from attrs import frozen
 
+from ..errors import did_you_mean, near
 from ..places import JsonObject
 from ..providers.base.contract import Contract
 from ..providers.base.registry import all_providers
@@ -154,7 +154,10 @@ def _field(name: str, columns: Columns) -> str:
 def _header(table: Table, columns: Columns) -> TableHeader:
     problems = []
     missing = [name for name in columns if name not in map(str.strip, table.header)]
-    problems += [f"--column {name}: there is no such column" for name in missing]
+    columns_near = {name: did_you_mean(name, table.header) for name in missing}
+    problems += [
+        f"--column {name}: there is no such column{text}" for name, text in columns_near.items()
+    ]
     fields: list[str | None] = []
     for name in table.header:
         field = _field(name, columns)
@@ -162,7 +165,8 @@ def _header(table: Table, columns: Columns) -> TableHeader:
         if fields[-1] is None and name.strip() not in columns and field:
             problems += _mistaken(name, field)
         elif name.strip() in columns and field and fields[-1] is None:
-            problems.append(f"--column {name.strip()}: there is no field {field[:40]!r}")
+            text = f"there is no field {field[:40]!r}{did_you_mean(field, known_columns())}"
+            problems.append(f"--column {name.strip()}: {text}")
     used = [field for field in fields if field is not None]
     problems += [
         f"header: {field} is there twice" for field in dict.fromkeys(used) if used.count(field) > 1
@@ -176,7 +180,7 @@ def _header(table: Table, columns: Columns) -> TableHeader:
 def _mistaken(name: str, field: str) -> Iterator[str]:
     """The problem of a column that may be meant as a field: it is asked about, not passed over."""
     shown = name.strip()[:40]
-    close = get_close_matches(field, known_columns(), n=1, cutoff=0.75)
+    close = near(field, known_columns(), cutoff=0.75)
     meant = OTHER_WORDS.get(field) or (close[0] if close else None)
     pass_on = f"--column {shown!r}= passes it on to the results"
     if field in _unfit():

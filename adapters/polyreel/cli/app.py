@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
-from .commands import COMMANDS, Deferred
+from ..errors import did_you_mean
+from .commands import COMMANDS, CONTEXT, GROUPS, Deferred, shown_examples
+
+COMPLETION: Final = "_POLYREEL_COMPLETE"
+"""The variable by which a shell asks what can be typed next."""
+EXAMPLES: Final = (
+    'polyreel generate "a cat in the rain"',
+    'polyreel plan "a cat in the rain" --vendor all',
+    "polyreel jobs",
+    "polyreel generate -h",
+)
+
+
+class CommandGroup(TyperGroup):
+    """The commands in groups, without what would be imported to draw them."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands."""
+        # All groups have one first column, as wide as the longest name.
+        width = max(map(len, COMMANDS))
+        for group in GROUPS:
+            listed = {name: one.help for name, one in COMMANDS.items() if one.group == group}
+            with formatter.section(group):
+                formatter.write_dl([(name.ljust(width), text) for name, text in listed.items()])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a command. Near ones are named where there is none of this name."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            ctx.fail(f"No such command {args[0][:40]!r}{did_you_mean(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
+    cls=CommandGroup,
     help="One request, any AI video vendor. Simulated, and free, unless --live is given.",
-    add_completion=False,
+    epilog=shown_examples(EXAMPLES),
+    context_settings=CONTEXT,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -25,6 +58,8 @@ def run(arguments: list[str]) -> int:
     for name, listed in COMMANDS.items():
         command.add_command(Deferred(name=name, help=listed.help))
     try:
+        if os.environ.get(COMPLETION):
+            command.main(prog_name="polyreel")  # answers the shell, and exits
         with command.make_context("polyreel", list(arguments) or ["--help"]) as context:
             command.invoke(context)
         sys.stdout.flush()

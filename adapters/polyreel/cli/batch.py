@@ -65,9 +65,9 @@ def batch(
         ),
     ],
     *,
-    output: Annotated[Path, typer.Option(help="Folder for the files and results.jsonl.")] = Path(
-        "clips"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the files and results.jsonl.")
+    ] = Path("clips"),
     filename: Filename = None,
     name: Annotated[
         str | None,

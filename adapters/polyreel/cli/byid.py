@@ -62,7 +62,9 @@ def get(
 def download(
     name: JobOrVendor,
     task: TaskId = None,
-    output: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("clips"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.")] = Path(
+        "clips"
+    ),
     timeout: Timeout = TIMEOUT,
     label: Labels = None,
     live: LiveJobs = False,

@@ -7,7 +7,7 @@ help is asked for.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +22,10 @@ class ListedCommand(NamedTuple):
     """The module in this folder, and the function in it."""
     help: str
     """The first sentence of the function's docstring. A test compares the two."""
+    group: str
+    """The group of commands that it is listed in."""
+    examples: tuple[str, ...]
+    """Command lines, at most 58 columns wide, so that no terminal breaks them."""
     calls: bool = False
     """Whether it calls vendors, and has the options of the network."""
 
@@ -30,118 +34,219 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
     "generate": ListedCommand(
         "making:generate",
         "Make a clip or images, and save them.",
+        group="Make",
+        examples=(
+            'polyreel generate "a cat in the rain" --duration 5',
+            "polyreel generate - -o cat.mp4 < prompt.txt",
+            'polyreel generate "a cat" --live --max-cost 1',
+        ),
         calls=True,
     ),
     "plan": ListedCommand(
         "planning:plan",
         "Show what would be sent, and what becomes of every field.",
+        group="Make",
+        examples=(
+            'polyreel plan "a cat in the rain" --vendor all',
+            "polyreel plan - --duration 5 < prompt.txt",
+            "polyreel plan --request request.json --json",
+        ),
         calls=True,
     ),
     "models": ListedCommand(
         "catalog:models",
         "List what every vendor sells: models and workflows.",
+        group="Vendors",
+        examples=(
+            "polyreel models",
+            "polyreel models --json",
+        ),
     ),
     "doctor": ListedCommand(
         "catalog:doctor",
         "Check this installation: versions, extras, keys (never shown), vendor order.",
+        group="This installation",
+        examples=("polyreel doctor",),
     ),
     "batch": ListedCommand(
         "batch:batch",
         "Make a clip or images for each row of a file.",
+        group="Make",
+        examples=(
+            "polyreel batch prompts.csv --dry-run",
+            "polyreel batch prompts.jsonl -o clips",
+            "polyreel batch prompts.csv --live --max-cost 20",
+        ),
         calls=True,
     ),
     "translate": ListedCommand(
         "compare:translate_command",
         "Write one vendor's body for another, with a verdict for every value.",
+        group="Vendors",
+        examples=(
+            "polyreel translate body.json \\\n    --from VENDOR --to OTHER",
+            "polyreel translate - --from VENDOR --to OTHER/kling-v3",
+        ),
     ),
     "matrix": ListedCommand(
         "compare:matrix_command",
         "Show what every vendor makes of every field, with limits and defaults.",
+        group="Vendors",
+        examples=(
+            "polyreel matrix --workflow text-to-video",
+            "polyreel matrix --vendor VENDOR --format markdown",
+        ),
     ),
     "diff": ListedCommand(
         "compare:diff_command",
         "Show what changes in going from one vendor to another, model by model.",
+        group="Vendors",
+        examples=("polyreel diff VENDOR OTHER",),
     ),
     "advise": ListedCommand(
         "compare:advise_command",
         "Rank vendors for a request: the one that keeps most of it first.",
+        group="Vendors",
+        examples=("polyreel advise request.json",),
     ),
     "drift": ListedCommand(
         "compare:drift_command",
         "Show which shared fields and routes a spec change breaks or widens.",
+        group="Keep up with vendors",
+        examples=("polyreel drift old.yaml new.yaml",),
     ),
     "jobs": ListedCommand(
         "ledgered:jobs",
         "List the jobs in the ledger: what was paid for, what may have been, and what is "
         "still to be done.",
+        group="Jobs",
+        examples=(
+            "polyreel jobs",
+            "polyreel jobs --state ambiguous --json",
+        ),
     ),
     "get": ListedCommand(
         "byid:get",
         "Ask how a job is doing, by its ledger id or by vendor and task id.",
+        group="Jobs",
+        examples=("polyreel get 4f0c",),
     ),
     "download": ListedCommand(
         "byid:download",
         "Wait for a job, by its ledger id or by vendor and task id, and save its files.",
+        group="Jobs",
+        examples=("polyreel download 4f0c -o clips",),
     ),
     "cancel": ListedCommand(
         "byid:cancel",
         "Ask a job's vendor to stop it, as far as it offers that, and say what it means for "
         "the bill.",
+        group="Jobs",
+        examples=("polyreel cancel 4f0c --live",),
     ),
     "resume": ListedCommand(
         "recover:resume",
         "Finish jobs that were accepted before: wait for them and save their files.",
+        group="Jobs",
+        examples=(
+            "polyreel resume",
+            "polyreel resume 4f0c --live -o clips",
+        ),
         calls=True,
     ),
     "reconcile": ListedCommand(
         "recover:reconcile",
         "Find out what became of submits whose answer was lost.",
+        group="Jobs",
+        examples=("polyreel reconcile --live",),
         calls=True,
     ),
     "adopt": ListedCommand(
         "recover:adopt",
         "Say which of the vendor's tasks an ambiguous submit became.",
+        group="Jobs",
+        examples=("polyreel adopt 4f0c TASK --live",),
         calls=True,
     ),
     "resubmit": ListedCommand(
         "recover:resubmit",
         "Submit an ambiguous job anew, although the first may have been billed.",
+        group="Jobs",
+        examples=("polyreel resubmit 4f0c --accept-double-billing --live",),
         calls=True,
     ),
     "abandon": ListedCommand(
         "recover:abandon",
         "Stop caring about jobs: they are neither resumed nor reconciled any more.",
+        group="Jobs",
+        examples=("polyreel abandon 4f0c",),
     ),
     "price": ListedCommand(
         "pricing:price",
         "Show what a request costs at every vendor that can serve it, cheapest first.",
+        group="Make",
+        examples=(
+            'polyreel price "a cat in the rain" --duration 10',
+            'polyreel price "a cat" --as-of 2026-03-01',
+        ),
     ),
     "simulate": ListedCommand(
         "serve:simulate",
         "Serve the simulated vendors until interrupted, on loopback unless --host is given.",
+        group="Test without paying",
+        examples=(
+            "polyreel simulate",
+            "polyreel simulate --port 8080",
+        ),
     ),
     "listen": ListedCommand(
         "serve:listen",
         "Take webhooks in on loopback until interrupted, and write what they tell into the ledger.",
+        group="Test without paying",
+        examples=("polyreel listen --live",),
         calls=True,
     ),
     "torture": ListedCommand(
         "torture:torture",
         "Count how many jobs each call of a program is billed, at every fault of a submit: "
         "the double-bill table.",
+        group="Test without paying",
+        examples=('polyreel torture "python make_clip.py"',),
     ),
     "verify": ListedCommand(
         "verify:verify_command",
         "Check recorded traffic against a vendor's spec, in both directions, and propose "
         "patches of the spec.",
+        group="Keep up with vendors",
+        examples=("polyreel verify traffic.har",),
         calls=True,
     ),
     "new-vendor": ListedCommand(
         "vendor:new_vendor",
         "Begin a package for a vendor: its contract, and its tables half filled from its "
         "OpenAPI document.",
+        group="Keep up with vendors",
+        examples=("polyreel new-vendor acme --from openapi.yaml",),
     ),
 }
+
+
+GROUPS: Final = (
+    "Make",
+    "Jobs",
+    "Vendors",
+    "Test without paying",
+    "Keep up with vendors",
+    "This installation",
+)
+"""The groups of commands, in the order of the help."""
+CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
+"""Settings of every command."""
+
+
+def shown_examples(examples: Iterable[str]) -> str:
+    """Examples as the end of a help text, which nothing may wrap anew."""
+    return "\n".join(["\b", "Examples:", *(f"  {example}" for example in examples)])
 
 
 class Deferred(TyperCommand):
@@ -176,7 +281,8 @@ def load(name: str) -> TyperCommand:
         from .network import with_network_options
 
         command = with_network_options(command)
-    app.command(name)(command)
+    epilog = shown_examples(COMMANDS[name].examples)
+    app.command(name, epilog=epilog, context_settings=CONTEXT)(command)
     loaded = typer.main.get_command(app)
     assert isinstance(loaded, TyperCommand)
     return loaded

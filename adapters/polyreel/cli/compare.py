@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..depth import value_problem, yaml_is_deep
-from ..errors import MissingExtraError, RequestError
+from ..errors import MissingExtraError, RequestError, did_you_mean
 from ..mapping.reports import Allowance
 from ..mapping.workflows import WORKFLOWS
 from ..places import JsonObject
@@ -96,7 +96,8 @@ def _vendor(text: str) -> tuple[Provider, str | None]:
     provider = get_provider(name)
     families = {route.model for route in provider.routes}
     if model and model not in families:
-        raise typer.BadParameter(f"{name} sells no {model}; it sells {', '.join(sorted(families))}")
+        known = f"it sells {', '.join(sorted(families))}{did_you_mean(model, families)}"
+        raise typer.BadParameter(f"{name} sells no {model}; {known}")
     return provider, model or None
 
 
@@ -177,7 +178,8 @@ def matrix_command(
 ) -> None:
     """Show what every vendor makes of every field, with limits and defaults."""
     if workflow is not None and workflow not in WORKFLOWS:
-        raise typer.BadParameter(f"no workflow {workflow}; there are {', '.join(WORKFLOWS)}")
+        known = f"there are {', '.join(WORKFLOWS)}{did_you_mean(workflow, WORKFLOWS)}"
+        raise typer.BadParameter(f"no workflow {workflow}; {known}")
     vendors = [get_provider(name) for name in vendor] if vendor else None
     sheets = list(matrix(workflow, vendors))
     if as_json or form == "json":

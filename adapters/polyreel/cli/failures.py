@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 import typer
 
-from ..errors import PolyreelError
+from ..errors import PolyreelError, did_you_mean
 from ..places import JsonObject
 from ..plans.planning import PlanRefusedError
 from . import show
@@ -83,7 +84,13 @@ def _message(error: BaseException) -> str:
 
 def _usage(error: Any) -> str:
     command = error.ctx.command_path if getattr(error, "ctx", None) else "polyreel"
-    return f"error: {error.format_message().rstrip('.')}. See {command} --help"
+    text = error.format_message().rstrip(".")
+    if options := getattr(error, "possibilities", None):
+        text = error.message.rstrip(".") + did_you_mean(error.option_name, options)
+    choices = getattr(getattr(getattr(error, "param", None), "type", None), "choices", ())
+    if refused := re.match(r"'(.*)' is not one of ", error.message, re.DOTALL):
+        text += did_you_mean(refused[1], [*map(str, choices)])
+    return f"error: {text}{'' if text.endswith('?') else '.'} See {command} --help"
 
 
 def _document(error: BaseException, message: str, code: int) -> JsonObject:

@@ -13,6 +13,7 @@ from typing import Annotated, Final, get_args
 
 import typer
 
+from ..errors import did_you_mean
 from ..ledger.records import PROVED_UNPAID, LedgerEntry, State
 from ..ledger.selection import Selection
 from ..money.amounts import Cost
@@ -59,9 +60,8 @@ def jobs(
     """
     for one in state or ():
         if one not in get_args(State):
-            raise typer.BadParameter(
-                f"{one!r} is none of {', '.join(get_args(State))}", param_hint="--state"
-            )
+            known = f"{', '.join(get_args(State))}{did_you_mean(one, get_args(State))}"
+            raise typer.BadParameter(f"{one!r} is none of {known}", param_hint="--state")
     if as_json and as_csv:
         raise typer.BadParameter("it is one of --json and --csv", param_hint="--csv")
     chosen = Selection(

@@ -60,7 +60,9 @@ def generate(
     output: Annotated[
         Path,
         typer.Option(
-            help="Folder for the files, made where it is missing; or one file, such as clip.mp4."
+            "--output",
+            "-o",
+            help="Folder for the files, made where it is missing; or one file, such as clip.mp4.",
         ),
     ] = Path("clips"),
     filename: Filename = None,

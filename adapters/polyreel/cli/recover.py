@@ -42,7 +42,10 @@ Name = Annotated[str, typer.Argument(help="Ledger id, or its beginning.")]
 Output = Annotated[
     Path | None,
     typer.Option(
-        help="Folder or file name; left out, the one asked for at first.", show_default=False
+        "--output",
+        "-o",
+        help="Folder or file name; left out, the one asked for at first.",
+        show_default=False,
     ),
 ]
 

@@ -30,7 +30,10 @@ def new_vendor(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Folder to write to; the vendor's id here, if not given.", show_default=False
+            "--output",
+            "-o",
+            help="Folder to write to; the vendor's id here, if not given.",
+            show_default=False,
         ),
     ] = None,
     as_json: AsJson = False,

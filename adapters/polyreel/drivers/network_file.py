@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..depth import toml_is_deep
-from ..errors import RequestError
+from ..errors import RequestError, did_you_mean
 from ..network import Network
 
 MAX_BYTES: Final = 1_000_000
@@ -86,5 +86,6 @@ def _beside(file: Path, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _problem(name: str) -> str:
     if name not in EXPECTED:
-        return f"unknown setting {name[:40]!r}; there are {', '.join(sorted(EXPECTED))}"
+        known = f"{', '.join(sorted(EXPECTED))}{did_you_mean(name, EXPECTED)}"
+        return f"unknown setting {name[:40]!r}; there are {known}"
     return f"{name}: {EXPECTED[name]}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
+from ..errors import did_you_mean
 from ..mapping.media import OTHER_SUFFIXES, SUFFIX_TYPES
 
 if TYPE_CHECKING:
@@ -98,8 +99,9 @@ def problem_of_path(path: Path) -> str | None:
     if not fields and "{" in path.name:
         return f"{path.name}: a pattern has fields such as {{name}}, and no other braces"
     if unknown := [name for name in fields if name not in FIELDS]:
+        near = did_you_mean(unknown[0], FIELDS)
         known = ", ".join(f"{{{name}}}" for name in FIELDS)
-        return f"{path.name}: no field {{{unknown[0][:40]}}}; there are {known}"
+        return f"{path.name}: no field {{{unknown[0][:40]}}}; there are {known}{near}"
     if "ext" in fields and (fields.count("ext") > 1 or not path.name.endswith(".{ext}")):
         return f"{path.name}: {{ext}} stands once, at the end and after a dot"
     if not fields and path.suffix.lower() in OTHER_SUFFIXES:

@@ -55,6 +55,8 @@ class Problem:
     source: str
     reason: str
     limit: str = ""
+    near: str = ""
+    """What to say of known words that are near: see `errors.did_you_mean`."""
 
 
 @define

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ..errors import RequestError
+from ..errors import RequestError, did_you_mean
 from ..places import JsonObject
 from ..providers.base.contract import Contract
 from .amounts import sensible_number
@@ -125,7 +125,8 @@ def _problem(name: str, value: object) -> str:
     """What is wrong with one field, in our words."""
     if name not in PriceEntry.model_fields:
         known = ", ".join(sorted(PriceEntry.model_fields))
-        return f"unknown field {name!r}; there are {known}"
+        near = did_you_mean(name, PriceEntry.model_fields)
+        return f"unknown field {name!r}; there are {known}{near}"
     if name in PRICES:
         return f"{name}: not a price: {str(value)[:40]!r}"
     return f"{name}: {EXPECTED[name]}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import Factory, evolve, field, frozen
 
-from ..errors import PolyreelError, UnknownNameError
+from ..errors import PolyreelError, UnknownNameError, did_you_mean
 from ..flows import EVENT_STREAM, Part, Send
 from ..mapping.reports import Allowance, MappingEntry, Problem
 from ..mapping.workflows import WORKFLOWS, Kind
@@ -338,7 +338,9 @@ def _unserved(request: CheckedRequest, provider: Provider) -> Iterator[Problem]:
     sold = sorted({route.model for route in provider.routes if route.workflow == workflow})
     if model and sold:
         reason = f"{provider.id} does not sell {model} for {workflow}"
-        yield Problem("model", "/model", reason, " or ".join(sold))
+        real = any(one.model == model for each in all_providers().values() for one in each.routes)
+        near = "" if real else did_you_mean(model, sold)
+        yield Problem("model", "/model", reason, " or ".join(sold), near)
         return
     inputs = [name for name in WORKFLOWS[workflow] if name in request.fields]
     workflows = ", ".join(dict.fromkeys(route.workflow for route in provider.routes))

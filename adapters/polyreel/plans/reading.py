@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
 from attrs import frozen
 
+from ..errors import did_you_mean
 from ..mapping.codecs import word
 from ..mapping.reports import Fate, MappingEntry, MappingReport, Problem
 from ..mapping.workflows import WORKFLOWS, Kind, kind_of, workflow_of
@@ -131,13 +131,12 @@ def _no_route(
     value = get(body, row.native)
     if is_missing(value):
         return f"{row.native} is missing; {provider.id} takes {', '.join(known)}"
-    return f"{row.native} {word(value)!r} is not known{near(value, known)}"
+    return f"{row.native} {word(value)!r} is not known{near_or_all(value, known)}"
 
 
-def near(value: object, known: Collection[str]) -> str:
+def near_or_all(value: object, known: Collection[str]) -> str:
     """The known words that are near a word, to follow a text; all of them where none is near."""
-    close = get_close_matches(str(value), known, n=3, cutoff=0.6)
-    return f"; near it: {', '.join(close)}" if close else f"; known: {', '.join(sorted(known))}"
+    return did_you_mean(value, known) or f"; there are {', '.join(sorted(known))}"
 
 
 def _missing_input(route: Route, workflows: Mapping[str, Route]) -> Problem:

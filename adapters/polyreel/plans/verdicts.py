@@ -84,7 +84,7 @@ def violations(
         served = tuple(served_by(problem))
         limit = f"; {vendor} takes {problem.limit}" if problem.limit else ""
         hint = f". Served by: {', '.join(served)}" if served else ""
-        message = f"{problem.field}: {problem.reason}{limit}{hint}"
+        message = f"{problem.field}: {problem.reason}{limit}{hint}{problem.near}"
         if message not in messages:
             messages.add(message)
             yield Violation(problem.field, problem.source, message, problem.limit, served)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from ..errors import did_you_mean
 from ..mapping.codecs import word
 from ..mapping.items import TypedItems
 from ..mapping.reports import MappingReport, Problem
@@ -84,7 +85,7 @@ def in_callers_words(
         unknown = [".".join(map(str, [*violation.path, name])) for name in violation.limit or ()]
         source = f"/extra/{provider.id}/" + unknown[0].replace(".", "/")
         reason = f"{provider.id} documents no field {', '.join(unknown)} for {where}"
-        return Problem("extra", source, reason)
+        return Problem("extra", source, reason, near=_near_natives(violation, route, provider))
     row, name = row_at(route, violation.path)
     natives = shared.get("extra", {}).get(provider.id, {})
     if violation.path and violation.path[0] in natives and name not in shared:
@@ -97,10 +98,20 @@ def in_callers_words(
         return Problem(name, "/", f"{reason} for {where}{_inferred(violation, name)}")
     index = "".join(f"/{part}" for part in violation.path if isinstance(part, int))
     source = f"/{name}{index}" if isinstance(shared.get(name), list) else f"/{name}"
-    reason, limit = describe(
-        violation, row, shared.get(name), "seconds" if name == "duration" else ""
-    )
-    return Problem(name, source, reason + _inferred(violation, name), limit)
+    value = shared.get(name)
+    reason, limit = describe(violation, row, value, "seconds" if name == "duration" else "")
+    offered = violation.limit if violation.kind == "enum" and isinstance(value, str) else ()
+    near = did_you_mean(value, [_decoded(row, one) for one in offered])
+    return Problem(name, source, reason + _inferred(violation, name), limit, near)
+
+
+def _near_natives(violation: SchemaViolation, route: Route, provider: Provider) -> str:
+    """The documented fields beside an undocumented one that are near it."""
+    parents = [str(part) for part in violation.path if isinstance(part, str)]
+    places = list(provider.contract.properties(route.schema))
+    depth, known = len(parents), [place.split(".") for place in places]
+    beside = {place[depth] for place in known if place[:depth] == parents and len(place) > depth}
+    return did_you_mean(next(iter(violation.limit or ()), ""), sorted(beside))
 
 
 def _inferred(violation: SchemaViolation, name: str) -> str:

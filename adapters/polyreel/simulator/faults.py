@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from attrs import Factory, frozen
 
-from ..errors import UnknownNameError
+from ..errors import UnknownNameError, did_you_mean
 from ..flows import Ending
 
 CallKind = Literal["submit", "stream", "poll", "list", "download", "upload"]
@@ -216,8 +216,13 @@ def fault_names() -> str:
     return ", ".join(names[:NAMED]) + (more if len(names) > NAMED else "")
 
 
+def known_faults(name: object) -> str:
+    """What follows the refusal of a fault's name: those that there are, and the near ones."""
+    return f"there are {fault_names()}{did_you_mean(name, FAULTS)}"
+
+
 def fault_named(name: str) -> Fault:
     """A fault by its name. Raises UnknownNameError, which names the faults that there are."""
     if name not in FAULTS:
-        raise UnknownNameError(f"there is no fault {name!r}; there are {fault_names()}")
+        raise UnknownNameError(f"there is no fault {name!r}; {known_faults(name)}")
     return FAULTS[name]

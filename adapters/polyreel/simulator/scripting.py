@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..errors import UnknownNameError
+from ..errors import UnknownNameError, did_you_mean
 from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
 from ..serving import answers
@@ -32,6 +32,7 @@ def scripted(vendor: str, events: tuple[str, ...]) -> list[str | Fault]:
     faults = {name: fault for name, fault in FAULTS.items() if fault.call == "submit"}
     for event in events:
         if event not in documented and event not in faults:
-            known = ", ".join([*documented, *faults])
-            raise UnknownNameError(f"{vendor} documents no {event!r}; there are {known}")
+            known = [*documented, *faults]
+            text = f"there are {', '.join(known)}{did_you_mean(event, known)}"
+            raise UnknownNameError(f"{vendor} documents no {event!r}; {text}")
     return [event if event in documented else faults[event] for event in events]

@@ -19,9 +19,10 @@ from pydantic import (
     ValidationInfo,
 )
 
+from ..errors import did_you_mean
 from ..places import Json
 from . import calling
-from .faults import FAULTS, fault_names
+from .faults import FAULTS, fault_names, known_faults
 from .settings import Injection, SettingError, Setup, Span, shown, span
 
 MAX_SEED: Final = 2**63
@@ -45,7 +46,8 @@ class SettingsContext:
 
 def _one_of(names: Sequence[str], what: str, value: object) -> str:
     if not isinstance(value, str) or value not in names:
-        raise ValueError(f"there is no {what} {shown(value)}; there are {', '.join(names)}")
+        known = f"there are {', '.join(names)}{did_you_mean(value, names)}"
+        raise ValueError(f"there is no {what} {shown(value)}; {known}")
     return value
 
 
@@ -53,7 +55,7 @@ def _fault(value: object) -> str:
     if value == "":
         raise ValueError(f"which fault? There are {fault_names()}")
     if not isinstance(value, str) or value not in FAULTS:
-        raise ValueError(f"there is no fault {shown(value)}; there are {fault_names()}")
+        raise ValueError(f"there is no fault {shown(value)}; {known_faults(value)}")
     return value
 
 
@@ -191,7 +193,8 @@ def read_settings(
     fields = model.model_fields
     for name in given:
         if name not in fields:  # pydantic cannot say it of a name with half a character
-            message = f"there is no such field; there are {', '.join(fields)}"
+            known = f"{', '.join(fields)}{did_you_mean(name, fields)}"
+            message = f"there is no such field; there are {known}"
             raise SettingError(shown(name).strip("'"), message)
     try:
         return model.model_validate(given, context=context)

@@ -10,10 +10,10 @@ import pytest
 from attrs import converters, define, field, fields, frozen
 
 from ..client import AsyncClient, Client
-from ..errors import UnknownNameError
+from ..errors import UnknownNameError, did_you_mean
 from ..providers.base.registry import all_providers, get_provider
 from ..simulator import FAULTS, Bill, RunningClock, Simulator, VirtualClock, server
-from ..simulator.faults import fault_names
+from ..simulator.faults import known_faults
 from .watching import WatchedSimulator
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ class Settings:
             ]
             if unknown:
                 names = ", ".join(f"{name}=" for name in known)
-                text = f"@pytest.mark.polyreel takes {names} but no {unknown[0]}"
+                near = did_you_mean(unknown[0], known)
+                text = f"@pytest.mark.polyreel takes {names} but no {unknown[0]}{near}"
                 raise pytest.UsageError(text)
             given = {**marker.kwargs, **given}
         return cls(**given)
@@ -80,9 +81,9 @@ class Settings:
         elif self.vendor is not None:
             simulator.script(self.vendor, name)
         else:
-            known = fault_names()
             raise UnknownNameError(
-                f"there is no fault {name!r}; with vendor= it may be an error of it; known: {known}"
+                f"there is no fault {name!r}; with vendor= it may be an error of it; "
+                f"{known_faults(name)}"
             )
 
     @property

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ... import providers as folder
-from ...errors import UnknownNameError
+from ...errors import UnknownNameError, did_you_mean
 from .provider import Provider
 from .routes import Route
 
@@ -139,8 +139,14 @@ def get_provider(vendor: str) -> Provider:
                 f"the package of the vendor {vendor!r} cannot be loaded ({reason}): "
                 "install it anew, or remove it"
             ) from None
-        known = ", ".join(all_providers())
-        raise UnknownNameError(f"no vendor is called {vendor!r}; there are {known}") from None
+        raise UnknownNameError(unknown_vendor(vendor)) from None
+
+
+def unknown_vendor(name: object) -> str:
+    """The message that refuses the id of a vendor: those that there are, and the near ones."""
+    known = ", ".join(all_providers())
+    near = did_you_mean(name, all_providers())
+    return f"no vendor is called {name!r}; there are {known}{near}"
 
 
 def ordered(names: Sequence[str] | None = None) -> list[Provider]:
