@@ -206,7 +206,8 @@ def alike(error: Error) -> Error:
 def did_you_mean(value: object, known: Collection[str]) -> str:
     """What follows the message that refuses a word: the known words that are near it, if any.
 
-    The text is empty where none is. Case, separators and blanks do not count, nor does a mistyped letter or two.
+    The text is empty where none is. Case, separators and blanks do not count, nor does a mistyped
+    letter or two.
 
     >>> did_you_mean("1080P", ["720p", "1080p"])
     '; did you mean 1080p?'
