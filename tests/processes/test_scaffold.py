@@ -115,6 +115,25 @@ def test_a_package_is_written_and_its_suite_tells_what_is_left(
     assert "does a repeat with this header give the first task" in done.stdout
 
 
+def test_the_calls_are_told_and_can_be_chosen(
+    spec: JsonObject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As lines, and as JSON; a wrong name is told with those that exist."""
+    source = tmp_path / "spec.json"
+    source.write_text(json.dumps(spec), encoding="utf-8")
+    common = ["fresh", "--from", str(source), "--output"]
+    chosen = ["--create", "createClip", "--get", "/v2/clips/{ref}", "--paths", "/v2/clips*"]
+    code, out, err = run(capsys, *common, str(tmp_path / "one"), *chosen)
+    assert (code, len(out.splitlines())) == (0, 4)
+    assert "paid call -> status query: POST /v2/clips -> GET /v2/clips/{ref}" in err
+    code, out, _ = run(capsys, *common, str(tmp_path / "two"), "--only", "text-*", "--json")
+    assert (code, json.loads(out)["calls"]) == (0, ["POST /v2/clips -> GET /v2/clips/{ref}"])
+    code, out, err = run(capsys, *common, str(tmp_path / "three"), "--create", "none")
+    assert (code, out) == (2, "")
+    assert "--create none: the document has no such call; it has POST /v2/clips" in err
+    assert not (tmp_path / "three").exists()
+
+
 @pytest.mark.parametrize("vendor", list(all_providers()))
 def test_known_vendors_are_recognised(
     vendor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -13,6 +13,9 @@ from ..errors import MissingExtraError, RequestError
 from . import show
 from .files import parse, read
 from .options import AsJson
+
+if TYPE_CHECKING:
+    from .. import scaffold
 
 ADVICE: Final = "a YAML file needs a parser: pip install pyyaml, or convert the file to JSON"
 PLAIN: Final = (
@@ -36,6 +39,38 @@ def new_vendor(
             show_default=False,
         ),
     ] = None,
+    paths: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Look at paths that fit this only, as '/v1/videos*'. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    create: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CALL",
+            help="A paid call: operation id, path, or 'POST /path'. May be given several times. "
+            "Left out: guessed.",
+            show_default=False,
+        ),
+    ] = None,
+    get: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CALL", help="The status query, in the same words.", show_default=False
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Draft models or workflows that fit this only, as 'kling-*' or text-to-video. "
+            "May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Begin a package for a vendor: its contract, and its tables half filled from its OpenAPI
@@ -49,7 +84,8 @@ def new_vendor(
     folder = output or Path(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RequestError([f"--output {folder}: it is there already, and not empty"])
-    made = scaffold.package(name, load(source))
+    wishes = scaffold.Wishes(paths or (), create or (), get or "", only or ())
+    made = scaffold.package(name, load(source), wishes)
     try:
         for place, text in made.files.items():
             path = folder / place
@@ -57,20 +93,30 @@ def new_vendor(
             path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RequestError([f"--output {folder}: {error.strerror or error}"]) from None
-    _tell(made.name, folder, list(made.files), made.left_out, as_json=as_json)
+    _tell(made, folder, as_json=as_json)
 
 
-def _tell(
-    name: str, folder: Path, files: list[str], left_out: tuple[str, ...], *, as_json: bool
-) -> None:
-    paths = [str(folder / file) for file in files]
+def _tell(made: scaffold.Package, folder: Path, *, as_json: bool) -> None:
+    paths = [str(folder / file) for file in made.files]
     if as_json:
-        show.document({"vendor": name, "files": paths, "left_out": list(left_out)})
+        show.document(
+            {
+                "vendor": made.name,
+                "files": paths,
+                "calls": list(made.calls),
+                "not_done": list(made.not_done),
+                "left_out": list(made.left_out),
+            }
+        )
     else:
         for path in paths:
             show.line(path)
-    if left_out:
-        show.note(f"left out of the contract: {', '.join(left_out)}")
+    for call in made.calls:
+        show.note(f"paid call -> status query: {call}")
+    for text in made.not_done:
+        show.note(f"left to you: {text}")
+    if made.left_out:
+        show.note(f"left out of the contract: {', '.join(made.left_out)}")
     show.note(f"next: cd {folder} && pip install -e '.[test]' && pytest")
     show.note(
         "The test of the contract lists what is still to be filled in; "

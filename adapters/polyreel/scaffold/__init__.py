@@ -10,7 +10,8 @@ import json
 import keyword
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from attrs import frozen
 
@@ -18,9 +19,11 @@ from ..errors import RequestError
 from ..places import Json
 from ..providers.base.registry import all_providers
 from . import writing
-from .document import Draft, drafted
-from .states import guess_states
-from .tables import tables
+from .choosing import Wishes
+from .document import EVERYTHING, Draft, drafted, keep_forms
+from .published import published
+from .states import States, guess_states
+from .tables import RouteSource, tables
 
 
 @frozen
@@ -31,32 +34,45 @@ class Package:
     files: Mapping[str, str]
     left_out: tuple[str, ...]
     """The operations of the document that the contract does not hold."""
+    calls: tuple[str, ...]
+    """The paid calls, and the status query that each of them is asked about by."""
+    not_done: tuple[str, ...]
+    """What was seen in the document, and is left to the author."""
 
 
-def package(name: str, document: Json) -> Package:
+def package(name: str, document: Json, wishes: Wishes = EVERYTHING) -> Package:
     """Write the package of a vendor.
 
-    `name` is the vendor's id, `document` its OpenAPI document. RequestError with the reason where
-    one of them cannot be used.
+    `name` is the vendor's id, `document` its OpenAPI document, `wishes` what its author says about
+    it. RequestError with the reason where one of them cannot be used.
     """
     module = check_name(name)
-    draft = _read(document)
-    replies = guess_states(draft)
-    routes = list(tables(draft, name))
-    if not routes:
-        raise RequestError(["the spec: no request body was understood"])
+    draft, replies, routes = _read(document, name, wishes)
+    calls = draft.contract.operations
+    asked = f"{calls[draft.get].method} {calls[draft.get].path}"
     files = {
         "pyproject.toml": writing.project(name, module),
         f"{module}/__init__.py": writing.provider(name, routes, replies),
         f"{module}/openapi.json": json.dumps(draft.document, indent=1, ensure_ascii=False) + "\n",
         "tests/test_conformance.py": writing.test(name, module),
     }
-    return Package(name, files, tuple(draft.left_out))
+    return Package(
+        name,
+        files,
+        tuple(draft.left_out),
+        tuple(f"{calls[one].method} {calls[one].path} -> {asked}" for one in draft.creates),
+        tuple(draft.not_done),
+    )
 
 
-def _read(document: Json) -> Draft:
+def _read(document: Json, name: str, wishes: Wishes) -> tuple[Draft, States, list[RouteSource]]:
     try:
-        return drafted(document)
+        draft = drafted(document, wishes)
+        states = guess_states(draft)
+        routes = list(tables(draft, name))
+        routes = _wanted(routes, wishes.only)
+        keep_forms(draft, {(one.operation, one.schema) for one in routes})
+        return draft, states, routes
     except RequestError:
         raise
     except RecursionError:
@@ -64,6 +80,26 @@ def _read(document: Json) -> Draft:
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         reason = f"{type(error).__name__}: {str(error)[:100]}"
         raise RequestError([f"the spec: it cannot be read ({reason})"]) from None
+
+
+def _wanted(routes: list[RouteSource], only: Sequence[str]) -> list[RouteSource]:
+    """The routes whose model or workflow fits a pattern."""
+    if not routes:
+        raise RequestError(["the spec: no request body was understood"])
+    kept = [
+        one
+        for one in routes
+        if not only
+        or any(fnmatchcase(text, want) for want in only for text in (one.model, one.workflow))
+    ]
+    if not kept:
+        some = ", ".join(
+            dict.fromkeys(word for one in routes for word in (one.model, one.workflow))
+        )
+        raise RequestError(
+            [f"--only {' '.join(only)}: no model or workflow fits; there are {some}"]
+        )
+    return kept
 
 
 def check_name(name: str) -> str:
@@ -79,4 +115,4 @@ def check_name(name: str) -> str:
     return module
 
 
-__all__ = ["Package", "check_name", "package"]
+__all__ = ["Package", "Wishes", "check_name", "package", "published"]

@@ -5,47 +5,26 @@ What a contract needs and the document does not say is proposed, and marked with
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
-from itertools import takewhile
 from typing import Any, Final
 
 from attrs import Factory, define
 
-from ..errors import RequestError
 from ..places import Json, JsonObject
 from ..providers.base.contract import Contract, Operation
 from ..providers.base.refusals import NOT_ACCEPTED
 from ..providers.base.schemas import SCHEMAS
-from ..providers.base.specified import snake
-from . import matching
+from ..providers.base.specified import PLACEHOLDER
+from .access import complete_headers, complete_keys, mark_id, not_sent, unusual
+from .choosing import Choice, Wishes, choose, keep_paths
+from .published import merged, published, without_unused
 
 TODO: Final = "TODO: "
 LINK: Final = "https://files.example/1.mp4"
 """The example of a link to a file."""
 MOST_DEPTH: Final = 8
-METHODS: Final = ("get", "post", "put", "patch", "delete")
-CREATING: Final = frozenset(
-    (
-        "generate",
-        "generation",
-        "generations",
-        "create",
-        "video",
-        "videos",
-        "image",
-        "images",
-        "clip",
-        "clips",
-        "task",
-    )
-)
-"""Words in the path or the id of a call that makes something."""
-ASKING: Final = frozenset(
-    ("task", "tasks", "status", "job", "jobs", "get", "result", "generation", "generations")
-)
-"""Words in the path or the id of a status query."""
+METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
+EVERYTHING: Final = Wishes()
 ERRORS: Final = {
     400: "invalid_request",
     401: "unauthorized",
@@ -71,6 +50,8 @@ class Draft:
     """The id of the status query."""
     left_out: list[str] = Factory(list)
     """The operations that were left out of the contract; a person should check them."""
+    not_done: list[str] = Factory(list)
+    """What was seen, and is left to a person."""
 
     @property
     def contract(self) -> Contract:
@@ -78,180 +59,69 @@ class Draft:
         return Contract(self.document)
 
 
-def drafted(document: Json) -> Draft:
+def drafted(document: Json, wishes: Wishes = EVERYTHING) -> Draft:
     """Draft the contract of an OpenAPI document; RequestError with the reason where none fits."""
-    _check_usable(document)
-    copy: JsonObject = json.loads(json.dumps(document))
-    copy["openapi"] = "3.1.0"
-    copy.setdefault("components", {}).setdefault("schemas", {})
-    _modernize(copy)
-    if not str((copy.get("servers") or [{}])[0].get("url", "")).startswith("https://"):
-        copy["servers"] = [
-            {"url": "https://api.example", "description": TODO + "the vendor's base URL"}
-        ]
-    for path, method, operation in _operations(copy):
-        _complete_operation(copy, path, method, operation)
+    copy = published(document)
+    _complete_server(copy)
+    keep_paths(copy, wishes.paths)
     draft = Draft(copy)
-    _choose_operations(draft)
+    chosen = choose(draft.contract, wishes)
+    draft.creates, draft.get = [one.id for one in chosen.creates], chosen.query.id
+    for create, query in chosen.elsewhere:
+        asked = f"{create.method} {create.path} is asked about by {query.method} {query.path}"
+        draft.not_done.append(f"{asked}: begin a package of its own for it, with --create")
+    draft.not_done += dict.fromkeys(unusual(draft.contract, chosen))
+    _keep_calls(draft, chosen)
+    mark_id(copy, chosen.query)
+    complete_keys(copy, chosen.creates[0])
+    complete_headers(copy)
+    draft.not_done += not_sent(copy, chosen.query)
+    without_unused(copy)
+    for key in ("tags", "externalDocs"):
+        copy.pop(key, None)
     return draft
 
 
-def _check_usable(document: Json) -> None:
-    paths = document.get("paths") if isinstance(document, dict) else None
-    if not isinstance(document, dict) or not isinstance(paths, dict) or not paths:
-        raise RequestError(["the spec: not an OpenAPI document with paths"])
-    version = str(document.get("openapi", document.get("swagger", "none")))
-    if not re.fullmatch(r"3\.[01](\.\d+)?", version):
-        raise RequestError([f"the spec: OpenAPI {version}; 3.0 and 3.1 are read"])
-    for node in _nodes(document):
-        if isinstance(target := node.get("$ref"), str) and not target.startswith("#/"):
-            reason = "is outside the file; bundle it first"
-            raise RequestError([f"the spec: $ref {target[:100]} {reason}"])
+def keep_forms(draft: Draft, kept: set[tuple[str, str]]) -> None:
+    """Keep the paid calls and the forms of bodies, by operation id and schema, that have routes."""
+    for call in [draft.contract.operations[one] for one in draft.creates]:
+        forms = [one for one in call.request_schemas if (call.id, one) in kept]
+        spec = draft.document["paths"][call.path][call.method.lower()]
+        if not forms:
+            draft.creates.remove(call.id)
+            draft.left_out.append(f"{call.method} {call.path}")
+            del draft.document["paths"][call.path][call.method.lower()]
+        elif len(forms) < len(call.request_schemas):
+            parts = [{"$ref": SCHEMAS + one} for one in forms]
+            media = spec["requestBody"]["content"]["application/json"]
+            media["schema"] = parts[0] if len(parts) == 1 else {"oneOf": parts}
+    without_unused(draft.document)
 
 
-def _nodes(value: Json) -> Iterator[JsonObject]:
-    """Every object in a JSON value, outer ones first."""
-    if isinstance(value, dict):
-        yield value
-        for member in value.values():
-            yield from _nodes(member)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _nodes(item)
+def _complete_server(document: JsonObject) -> None:
+    server = (document.get("servers") or [{}])[0]
+    values = {name: one.get("default", "") for name, one in server.get("variables", {}).items()}
+    url = PLACEHOLDER.sub(lambda found: str(values.get(found[1], found[0])), server.get("url", ""))
+    if url.startswith("https://"):
+        document["servers"] = [{"url": url.rstrip("/")}, *document["servers"][1:]]
+    else:
+        todo = {"url": "https://api.example", "description": TODO + "the vendor's base URL"}
+        document["servers"] = [todo]
 
 
-def _modernize(document: JsonObject) -> None:
-    """Replace the keywords of OpenAPI 3.0 by those of 3.1."""
-    for node in _nodes(document):
-        if node.pop("nullable", None) is True and isinstance(node.get("type"), str):
-            moved = [key for key in node if key not in {"description", "default"}]
-            node["anyOf"] = [{key: node.pop(key) for key in moved}, {"type": "null"}]
-        for bound, strict in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-            if isinstance(node.get(strict), bool) and node.pop(strict) and bound in node:
-                node[strict] = node.pop(bound)
-        if "schema" in node and "example" in node:
-            example = {"value": node.pop("example")}
-            node["examples"] = {"example": example, **node.get("examples", {})}
-
-
-def _operations(document: JsonObject) -> Iterator[tuple[str, str, JsonObject]]:
-    """Every operation with its path and method; it gets the parameters of its path."""
-    for path, item in document["paths"].items():
-        shared = item.pop("parameters", []) if isinstance(item, dict) else []
-        for method in METHODS:
-            operation = item.get(method) if isinstance(item, dict) else None
-            if isinstance(operation, dict):
-                operation["parameters"] = [*shared, *operation.get("parameters", [])]
-                operation.setdefault("responses", {"200": {"description": "OK"}})
-                yield path, method, operation
-
-
-def _complete_operation(
-    document: JsonObject, path: str, method: str, operation: JsonObject
-) -> None:
-    """Give an operation an id and its body a named schema; keep only replies with a status."""
-    contract = Contract(document)
-    words = [word for word in snake(re.sub(r"[{}]", "", path)).split("_") if word]
-    operation.setdefault("operationId", method + "".join(map(str.capitalize, words)))
-    responses = {str(status): reply for status, reply in operation["responses"].items()}
-    operation["responses"] = {
-        status: reply for status, reply in responses.items() if re.fullmatch(r"\d{3}", status)
-    }
-    for reply in operation["responses"].values():
-        for media in contract.resolve(reply).get("content", {}).values():
-            examples = media.get("examples", {}).items()
-            media["examples"] = {name: one for name, one in examples if isinstance(one, dict)}
-    if "$ref" in operation.get("requestBody", {}):
-        body = contract.resolve(operation["requestBody"])
-        operation["requestBody"] = json.loads(json.dumps(body))
-    media = operation.get("requestBody", {}).get("content", {}).get("application/json")
-    if media and "schema" in media:
-        media["schema"] = _with_named_schemas(document, operation["operationId"], media["schema"])
-
-
-def _with_named_schemas(document: JsonObject, name: str, schema: JsonObject) -> JsonObject:
-    """A body's schema as references to named schemas, one for each form of the body."""
-    named = document["components"]["schemas"]
-    whole = Contract(document).resolve(schema)
-    options = whole.get("oneOf") or whole.get("anyOf")
-    if options and "properties" not in whole:
-        kept = {key: whole[key] for key in ("discriminator", "description") if key in whole}
-        parts = [
-            _with_named_schemas(document, f"{name}{number}", option)
-            for number, option in enumerate(options, 1)
-        ]
-        return {"oneOf": parts, **kept}
-    if "allOf" not in whole and "$ref" in schema:
-        return {"$ref": schema["$ref"]}
-    title = name[:1].upper() + name[1:] + "Body"
-    named[title] = _merged(Contract(document), whole)
-    return {"$ref": SCHEMAS + title}
-
-
-def _merged(contract: Contract, schema: JsonObject) -> JsonObject:
-    """One object schema for an object schema and all parts of its `allOf`."""
-    properties: JsonObject = {}
-    required: list[str] = []
-    own = {key: value for key, value in schema.items() if key != "allOf"}
-    for part in [*schema.get("allOf", ()), own]:
-        plain = contract.resolve(part)
-        plain = _merged(contract, plain) if "allOf" in plain else plain
-        properties |= plain.get("properties", {})
-        required += [name for name in plain.get("required", ()) if name not in required]
-    kept = {key: own[key] for key in own if key not in {"properties", "required"}}
-    merged = {**kept, "type": "object", "properties": properties}
-    return {**merged, "required": required} if required else merged
-
-
-# -- which operations matter ---------------------------------------------------------------------
-
-
-def _choose_operations(draft: Draft) -> None:
-    """Give the operations that polyreel needs their roles, and leave the others out."""
-    every = list(draft.contract.operations.values())
-    creates = [one for one in every if one.role == "create"] or [
-        one for one in every if _may_create(draft.contract, one)
-    ]
-    if not creates:
-        reason = "no POST with a JSON body takes a prompt or an image, so nothing can be made"
-        raise RequestError([f"the spec: {reason}"])
-    queries = [one for one in every if one.method == "GET" and one.path.count("{") == 1]
-    queries = [one for one in queries if one.role == "get"] or queries
-    if not queries:
-        reason = "no GET has one id in its path, so that no job can be asked for"
-        raise RequestError([f"the spec: {reason}"])
-    best = max(queries, key=lambda one: _nearness(one, creates[0]))
-    draft.creates, draft.get = [one.id for one in creates], best.id
-    for one in every:
-        if one in creates or one is best:
-            _add_facts(draft, one, "get" if one is best else "create")
-        elif not one.role:
+def _keep_calls(draft: Draft, chosen: Choice) -> None:
+    """Give the calls that polyreel needs their roles, and leave the others out."""
+    for one in draft.contract.operations.values():
+        spec = draft.document["paths"][one.path][one.method.lower()]
+        for key in [key for key in spec if key.startswith("x-") and "x-polyreel" not in key]:
+            del spec[key]
+        if one.id == draft.get or one.id in draft.creates:
+            _add_facts(draft, one, "get" if one.id == draft.get else "create")
+        elif not one.role or one.role in {"create", "get"}:
             draft.left_out.append(f"{one.method} {one.path}")
             del draft.document["paths"][one.path][one.method.lower()]
-    draft.document["paths"] = {path: item for path, item in draft.document["paths"].items() if item}
-
-
-def _may_create(contract: Contract, operation: Operation) -> bool:
-    """Whether a call may make a clip or an image."""
-    if operation.method != "POST" or not operation.request_schemas:
-        return False
-    names = {name for schema in operation.request_schemas for name in contract.properties(schema)}
-    shared = {one for name in names for one in matching.candidates(name)}
-    return bool(_words(operation) & CREATING) and bool(
-        shared & {"prompt", "first_frame", "source_video"}
-    )
-
-
-def _words(operation: Operation) -> set[str]:
-    return {*snake(operation.path).split("_"), *snake(operation.id).split("_")}
-
-
-def _nearness(query: Operation, create: Operation) -> tuple[int, int]:
-    """How likely a query asks for what a call has made: by their paths, then by its words."""
-    ours, theirs = query.path.split("/"), create.path.split("/")
-    pairs = zip(ours, theirs, strict=False)
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    return same - len(ours), len(_words(query) & ASKING)
+    paths = draft.document["paths"]
+    draft.document["paths"] = {path: item for path, item in paths.items() if set(item) & METHODS}
 
 
 def _add_facts(draft: Draft, operation: Operation, role: str) -> None:
@@ -312,7 +182,7 @@ def sample(contract: Contract, schema: JsonObject, depth: int = 0) -> Any:
         if isinstance(node.get(key), list) and node[key]:
             return node[key][0]
     if "allOf" in node:
-        node = _merged(contract, node)
+        node = merged(contract, node)
     for key in ("anyOf", "oneOf"):
         if node.get(key):
             return sample(contract, node[key][0], depth + 1)

@@ -14,12 +14,13 @@ from typing import Any, Final
 from ..mapping.codecs import Choice
 from ..mapping.rows import Field
 from ..places import JsonObject
+from ..providers.base.contract import Contract
 from ..providers.base.facts import Status
 from ..providers.base.registry import all_providers
 from ..providers.base.specified import snake
 
 ENGLISH: Final[Mapping[str, tuple[str, ...]]] = {
-    "prompt": ("text", "text_prompt", "input_text", "description", "instruction"),
+    "prompt": ("text", "text_prompt", "prompt_text", "input_text", "instruction"),
     "negative_prompt": ("negative", "avoid", "exclude"),
     "first_frame": (
         *(
@@ -32,6 +33,7 @@ ENGLISH: Final[Mapping[str, tuple[str, ...]]] = {
             "start_frame",
         ),
         *("first_frame_image", "first_frame_url", "first_image", "opening_image", "prompt_image"),
+        *("img_url", "image_start"),
     ),
     "last_frame": (
         "end_image",
@@ -40,9 +42,10 @@ ENGLISH: Final[Mapping[str, tuple[str, ...]]] = {
         "tail_image",
         "last_image",
         "closing_image",
+        *("last_frame_image", "last_frame_url", "image_end"),
     ),
     "reference_images": ("images", "image_urls", "references", "reference_image_urls"),
-    "source_video": ("video", "video_url", "input_video", "source"),
+    "source_video": ("video", "video_url", "input_video", "prompt_video", "source"),
     "duration": ("seconds", "length", "duration_seconds", "video_length", "length_seconds"),
     "aspect_ratio": ("ratio", "aspect", "shape", "orientation", "format"),
     "resolution": ("quality", "definition", "size", "video_quality"),
@@ -106,6 +109,8 @@ STATES: Final[Mapping[Status, tuple[str, ...]]] = {
         "scheduled",
         "new",
         "enqueued",
+        "queueing",
+        "preparing",
     ),
     "running": (
         "running",
@@ -127,7 +132,17 @@ STATES: Final[Mapping[Status, tuple[str, ...]]] = {
         "ready",
         "ok",
     ),
-    "failed": ("failed", "failure", "error", "errored", "broken", "expired", "rejected", "timeout"),
+    "failed": (
+        "failed",
+        "fail",
+        "failure",
+        "error",
+        "errored",
+        "broken",
+        "expired",
+        "rejected",
+        "timeout",
+    ),
     "canceled": ("canceled", "cancelled", "aborted", "stopped", "deleted"),
 }
 """General words for states."""
@@ -146,11 +161,38 @@ def _known_fields() -> Mapping[str, tuple[str, ...]]:
     return {native: tuple(shared) for native, shared in found.items()}
 
 
+BESIDE: Final = frozenset(
+    (
+        *("price", "prices", "pricing", "cost", "costs", "billing", "budget", "credit", "credits"),
+        *("fee", "fees", "usage", "payment", "discount", "balance", "quota", "description"),
+        *("metadata", "meta", "tags", "label", "labels", "trace"),
+    )
+)
+"""Words of places that tell of money, or something to people, and nothing of the clip."""
+LINK_NAMES: Final = frozenset({"url", "uri", "link", "href", "src"})
+"""Names of a link: what it leads to, the object says that it is in."""
+AFTER: Final = re.compile(r"_(url|uri|link)(s?)$")
+BEFORE: Final = re.compile(r"^(input|output|video|clip|target)_")
+
+
+def is_beside(place: str) -> bool:
+    """Whether a place is about money, or a text for people: it is never guessed to be a field."""
+    return any(word in BESIDE for part in place.split(".") for word in snake(part).split("_"))
+
+
 def candidates(native: str) -> Iterator[str]:
     """The shared fields that a native property may be, the likeliest first."""
-    name = snake(native.rpartition(".")[2])
-    general = [shared for shared, words in ENGLISH.items() if name in words]
-    yield from dict.fromkeys([name, *general, *_known_fields().get(name, ())])
+    if is_beside(native):
+        return
+    parent, _, last = native.rpartition(".")
+    name = snake(last)
+    if name in LINK_NAMES and parent:
+        name = snake(parent.rpartition(".")[2])
+    whole = [name, AFTER.sub(r"\2", name)]
+    names = [*whole, *(BEFORE.sub("", one) for one in whole)]
+    for one in dict.fromkeys(names):
+        general = [shared for shared, words in ENGLISH.items() if one in words]
+        yield from dict.fromkeys([one, *general, *_known_fields().get(one, ())])
 
 
 @cache
@@ -198,7 +240,26 @@ def state_of(word: str) -> Status | None:
     return _known_states().get(text) or _known_states().get(snake(text))
 
 
-def schema_of(node: JsonObject) -> JsonObject:
-    """A property's schema without the `null` beside it."""
-    options = [one for one in node.get("anyOf", ()) if one.get("type") != "null"]
-    return {**node, **options[0]} if len(options) == 1 else node
+def schema_of(contract: Contract, place: Any) -> JsonObject:
+    """A property's schema without the `null` beside it, and with its one part merged in."""
+    node: JsonObject = dict(contract.resolve(place) or {})
+    kinds = node.get("type")
+    if isinstance(kinds, list) and "null" in kinds:
+        left = [kind for kind in kinds if kind != "null"]
+        node = {**node, "type": left[0] if len(left) == 1 else left}
+    for key in ("anyOf", "oneOf", "allOf"):
+        options = [contract.resolve(one) for one in node.get(key, ())]
+        options = [one for one in options if one.get("type") != "null"]
+        if len(options) == 1:
+            return node | schema_of(contract, options[0])
+    return node
+
+
+def choices_of(contract: Contract, node: Any, depth: int = 0) -> Iterator[JsonObject]:
+    """The schemas that a value of a property may have, one by one."""
+    node = schema_of(contract, node)
+    options = [*node.get("anyOf", ()), *node.get("oneOf", ())]
+    if not options or depth > 3:
+        yield node
+    for option in options:
+        yield from choices_of(contract, option, depth + 1)

@@ -18,21 +18,23 @@ from ..providers.base.facts import Status
 from ..providers.base.registry import all_providers
 from ..providers.base.specified import snake
 from . import matching
+from .choosing import id_parameter
 from .document import LINK, Draft, made_example, sample
+from .replies import (
+    ID_NAMES,
+    STATUS_NAMES,
+    TRACING,
+    forms,
+    names_in_reply,
+    nodes_at,
+    success,
+    walk,
+)
 
 FACTS: Final = ("id", "status", "outputs", "progress", "error_code", "error_message")
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "id": (
-        "id",
-        "task_id",
-        "job_id",
-        "generation_id",
-        "request_id",
-        "prediction_id",
-        "uuid",
-        "ref",
-    ),
-    "status": ("status", "state", "phase", "task_status", "job_status"),
+    "id": ID_NAMES,
+    "status": STATUS_NAMES,
     "outputs": (
         *(
             "url",
@@ -45,24 +47,27 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
             "output",
             "files",
             "images",
+            "unsigned_urls",
         ),
         *("results", "result", "result_url", "result_urls", "download_url", "output_url"),
     ),
     "progress": ("progress", "percent", "percentage"),
-    "error_code": ("code", "kind", "type", "error_code"),
+    "error_code": ("code", "kind", "type", "error_code", "failure_code"),
     "error_message": (
         "message",
         "detail",
         "reason",
         "error_message",
         "failure_reason",
+        "failure",
+        "error",
         "fail_reason",
     ),
 }
+ECHOED: Final = frozenset({"request", "input", "inputs", "parameters", "params", "arguments"})
+"""The names of objects that repeat what was asked for."""
 ERROR_PARENTS: Final = ("error", "failure", "problem", "fault")
 """The names of objects that hold an error."""
-MOST_DEPTH: Final = 4
-
 
 CREATED: Final[tuple[Status, ...]] = ("queued",)
 QUERIED: Final[tuple[Status, ...]] = ("queued", "running", "succeeded", "failed")
@@ -100,33 +105,14 @@ def guess_states(draft: Draft) -> States:
         else:
             states.words[word.lower()] = meaning
     for call in calls:
+        _open_reply(contract, call, states.reads["id"])
         _add_examples(contract, call, states, QUERIED if call is query else CREATED)
+    called = f"GET {query.path}"
+    if not states.reads["outputs"] and names_in_reply(contract, query):
+        draft.not_done.append(f"{called}: no place of a link to the clip was found in its answer")
+    if not states.words:
+        draft.not_done.append(f"{called}: the document lists no status words")
     return states
-
-
-def _success(contract: Contract, call: Operation) -> JsonObject | None:
-    """The media object of a call's successful reply."""
-    for status, reply in call.spec["responses"].items():
-        media = contract.resolve(reply).get("content", {}).get("application/json")
-        if status.startswith("2") and media and "schema" in media:
-            return media  # type: ignore[no-any-return]
-    return None
-
-
-def _walk(
-    contract: Contract, node: JsonObject, prefix: str = "", depth: int = 0
-) -> Iterator[tuple[str, JsonObject]]:
-    """Every dotted place of a reply with its schema; in each object, its own members first."""
-    node = matching.schema_of(contract.resolve(node))
-    parts = [node, *(contract.resolve(part) for part in node.get("allOf", ()))]
-    members = {name: child for part in parts for name, child in part.get("properties", {}).items()}
-    plain = {
-        f"{prefix}{name}": matching.schema_of(contract.resolve(child))
-        for name, child in members.items()
-    }
-    yield from plain.items()
-    for place, child in plain.items() if depth < MOST_DEPTH else ():
-        yield from _walk(contract, child, f"{place}.", depth + 1)
 
 
 def _places(
@@ -139,27 +125,43 @@ def _places(
         for place in getattr(provider.reads, fact)
     }
     names = list(dict.fromkeys([*NAMES[fact], *sorted(known)]))
-    if fact == "id":
-        names.insert(0, query.path.partition("{")[2].partition("}")[0])
-    places: dict[str, int] = {}
+    parameter = id_parameter(query)
+    if fact == "id" and parameter is not None:
+        names.insert(0, snake(parameter["name"]))
+    found: dict[str, tuple[int, int]] = {}
     for call in calls:
-        media = _success(contract, call)
-        for place, node in _walk(contract, media["schema"]) if media else ():
+        media = success(contract, call)
+        ranked: dict[str, tuple[int, int]] = {}
+        for place, node in walk(contract, media["schema"]) if media else ():
             if (rank := _rank(fact, place, node, names)) is not None:
-                places.setdefault(place, rank)
-    return tuple(sorted(places, key=lambda place: (place.count("."), places[place])))[:4]
+                ranked.setdefault(place, (place.count("."), rank))
+        if fact == "id":
+            ranked = _one_id(ranked, names[0])
+        found |= {place: rank for place, rank in ranked.items() if place not in found}
+    return tuple(sorted(found, key=lambda place: found[place]))[:4]
+
+
+def _one_id(ranked: dict[str, tuple[int, int]], own: str) -> dict[str, tuple[int, int]]:
+    """The likeliest place of a job's id in one reply: that of a call only where no other is."""
+
+    def order(place: str) -> tuple[bool, bool, tuple[int, int]]:
+        name = snake(place.rpartition(".")[2])
+        return name in TRACING and name != own, name != own, ranked[place]
+
+    best = min(ranked, default=None, key=order)
+    return {} if best is None else {best: ranked[best]}
 
 
 def _rank(fact: str, place: str, node: JsonObject, names: list[str]) -> int | None:
     """How well the name of a place fits a fact (0 is best); None where it does not."""
     parent, _, last = place.rpartition(".")
     name = last if last in names else snake(last)
-    if name not in names:
+    if name not in names or ECHOED.intersection(parent.split(".")):
         return None
-    is_error = parent.rpartition(".")[2] in ERROR_PARENTS or name.startswith(("error_", "fail"))
+    is_error = parent.rpartition(".")[2] in ERROR_PARENTS or name.startswith(("error", "fail"))
     if fact.startswith("error") and not is_error:
         return None
-    is_scalar = "properties" not in node and node.get("type") != "array"
+    is_scalar = "properties" not in node and node.get("type") not in {"array", "object"}
     fits = _can_hold_links(node) if fact == "outputs" else is_scalar
     return names.index(name) if fits else None
 
@@ -167,6 +169,8 @@ def _rank(fact: str, place: str, node: JsonObject, names: list[str]) -> int | No
 def _can_hold_links(node: JsonObject) -> bool:
     """Whether a place can hold links: a text, or a list of texts or of objects with a `url`."""
     kind, items = node.get("type"), node.get("items", {})
+    if kind is None and ("anyOf" in node or "oneOf" in node):
+        return False
     if kind != "array":
         return kind == "string"
     return "$ref" in items or items.get("type") == "string" or "url" in items.get("properties", {})
@@ -177,14 +181,14 @@ def _words(contract: Contract, call: Operation, places: tuple[str, ...]) -> Iter
 
     A closed list of words is opened, so that a reply with a new word can still be read.
     """
-    media = _success(contract, call)
+    media = success(contract, call)
     if media is None:
         return
-    for place, _ in _walk(contract, media["schema"]):
-        if place in places:
-            node = _node(contract, media["schema"], place)
-            if "enum" in node:
-                node["examples"] = [word for word in node.pop("enum") if word is not None]
+    for place in places:
+        for node in nodes_at(contract, media["schema"], place):
+            closed = [node.pop("const")] if "const" in node else node.pop("enum", [])
+            if closed:
+                node["examples"] = [word for word in closed if word is not None]
             yield from (word for word in node.get("examples", ()) if isinstance(word, str))
     for example in media.get("examples", {}).values():
         value = example.get("value")
@@ -192,19 +196,19 @@ def _words(contract: Contract, call: Operation, places: tuple[str, ...]) -> Iter
         yield from (word for word in words if isinstance(word, str))
 
 
-def _node(contract: Contract, schema: JsonObject, place: str) -> JsonObject:
-    """The schema of a place: the part of the document itself, which can be changed."""
-    node: Any = contract.resolve(schema)
-    for part in place.split("."):
-        options = [node, *node.get("allOf", ()), *node.get("anyOf", ())]
-        node = next(
-            contract.resolve(contract.resolve(one)["properties"][part])
-            for one in options
-            if part in contract.resolve(one).get("properties", {})
-        )
-    choices = map(contract.resolve, node.get("anyOf", ()))
-    found: JsonObject = next((one for one in choices if "enum" in one), node)
-    return found
+def _open_reply(contract: Contract, call: Operation, ids: tuple[str, ...]) -> None:
+    """Let a reply fit that has more members, another form, or an id that looks otherwise."""
+    media = success(contract, call)
+    for node in forms(contract, media["schema"]) if media else ():
+        if "oneOf" in node:
+            node["anyOf"] = node.pop("oneOf")
+            node.pop("discriminator", None)
+        if node.get("additionalProperties") is False:
+            del node["additionalProperties"]
+    for place in ids if media else ():
+        for node in nodes_at(contract, media["schema"], place):  # type: ignore[index]
+            for key in ("pattern", "format", "minLength", "maxLength"):
+                node.pop(key, None)
 
 
 # -- examples ------------------------------------------------------------------------------------
@@ -214,7 +218,7 @@ def _add_examples(
     contract: Contract, call: Operation, states: States, wanted: tuple[Status, ...]
 ) -> None:
     """Give every state an example: the document's own, else one made from the schema."""
-    media = _success(contract, call)
+    media = success(contract, call)
     if media is None:
         return
     examples = media.setdefault("examples", {})
@@ -244,7 +248,8 @@ def _states_in(value: Json, states: States) -> set[Status | None]:
 
 def _reply(contract: Contract, schema: JsonObject, state: Status, word: str, states: States) -> Any:
     """A reply about a job in a state, made from its schema."""
-    value = json.loads(json.dumps(sample(contract, schema)))
+    chosen = _form_of(contract, schema, word, states)
+    value = json.loads(json.dumps(sample(contract, chosen)))
     if not isinstance(value, dict):
         return value
     facts: JsonObject = dict.fromkeys(states.reads["status"], word)
@@ -259,6 +264,17 @@ def _reply(contract: Contract, schema: JsonObject, state: Status, word: str, sta
         if not is_missing(get(value, place)):
             put(value, place, fact)
     return value
+
+
+def _form_of(contract: Contract, schema: JsonObject, word: str, states: States) -> JsonObject:
+    """The form of a reply that has a status word; the whole schema where none has."""
+    for form in forms(contract, schema):
+        for place in states.reads["status"]:
+            choices = "anyOf" in form or "oneOf" in form
+            nodes = [] if choices else nodes_at(contract, form, place)
+            if any(word in map(str.lower, map(str, one.get("examples", ()))) for one in nodes):
+                return form
+    return schema
 
 
 def _with_link(old: Json) -> Any:

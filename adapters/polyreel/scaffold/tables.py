@@ -13,6 +13,7 @@ from ..mapping.workflows import WORKFLOWS
 from ..places import JsonObject
 from ..providers.base.contract import Contract, Operation
 from . import matching
+from .access import item_kinds
 from .document import TODO, Draft
 
 SHARED: Final = Contract.load("polyreel")
@@ -42,6 +43,8 @@ class _Body:
     contract: Contract
     schema: str
     shared: str
+    models: tuple[str, ...] = ()
+    """The names of models in the examples of the document."""
     constants: dict[str, list[str]] = Factory(dict)
     """Native place to the words that the route decides."""
     fields: dict[str, tuple[str, str]] = Factory(dict)
@@ -52,23 +55,32 @@ class _Body:
     def guess(self) -> None:
         """Find a row for every native place."""
         for place in self.contract.properties(self.schema):
-            node = matching.schema_of(self.contract.property(self.schema, place) or {})
-            if (values := _constant_words(place, node)) is not None:
+            node = matching.schema_of(
+                self.contract, self.contract.property(self.schema, place) or {}
+            )
+            if (values := _constant_words(place, node, self.models)) is not None:
                 self.constants[place] = values
             elif not self._matched(place, node):
                 about = str(node.get("description", "")).strip().partition("\n")[0][:60]
                 subject = f" for: {about}" if about else ""
-                self.ignored[place] = f"{TODO}no shared field was found{subject}"
+                kinds = ", ".join(item_kinds(self.contract, node))
+                found = f"items of the kinds {kinds}" if kinds else "no shared field was found"
+                self.ignored[place] = f"{TODO}{found}{subject}"
 
     def _matched(self, place: str, node: JsonObject) -> bool:
+        choices = list(matching.choices_of(self.contract, node))
         for field in matching.candidates(place):
             if field in self.fields or field in NEVER_GUESSED:
                 continue
             target = SHARED.property(self.shared, field)
-            row = row_of(field, place, node, target) if target is not None else None
-            if row is not None:
-                self.fields[field] = (place, row)
-                return True
+            if target is None:
+                continue
+            for choice in choices:
+                items = self.contract.resolve(choice.get("items", {}))
+                plain = {**choice, "items": items} if items else choice
+                if (row := row_of(field, place, plain, target)) is not None:
+                    self.fields[field] = (place, row)
+                    return True
         return False
 
     def needs(self, field: str) -> bool:
@@ -80,14 +92,16 @@ class _Body:
         return place.partition(".")[0] in self.contract.schema(self.schema).get("required", ())
 
 
-def _constant_words(place: str, node: JsonObject) -> list[str] | None:
+def _constant_words(place: str, node: JsonObject, models: tuple[str, ...] = ()) -> list[str] | None:
     """The words of a place that the route decides: names of models, or one word; else None."""
     if isinstance(node.get("const"), str):
         return [node["const"]]
+    if matching.is_beside(place):
+        return None
     words = [word for word in node.get("enum", ()) if isinstance(word, str)]
     if place in MODEL_NAMES:
         single = [node[key] for key in ("default", "example") if isinstance(node.get(key), str)]
-        return words[:MOST_MODELS] or single[:1] or ["TODO"]
+        return words[:MOST_MODELS] or single[:1] or [*models] or ["TODO"]
     return words if len(words) == 1 and "." not in place else None
 
 
@@ -100,6 +114,8 @@ def row_of(field: str, place: str, node: JsonObject, target: JsonObject) -> str 
     items = node.get("items", {})
     if kind == "array" and wanted == "string" and items.get("type") == "string":
         return _row(field, place, "Only()")
+    if kind == wanted == "array" and items.get("type") != "string":
+        return _items_row(field, place, items)
     if kind != wanted and not (kind == "number" and wanted == "integer"):
         return None
     note = ""
@@ -108,6 +124,15 @@ def row_of(field: str, place: str, node: JsonObject, target: JsonObject) -> str 
     elif field == "guidance_scale" and node.get("maximum") != 1:
         note = "the shared scale goes from 0 to 1: a codec is needed"
     return _row(field, place, note=note)
+
+
+def _items_row(field: str, place: str, items: JsonObject) -> str | None:
+    """A row whose native items are objects that hold nothing but a link; else None."""
+    members = items.get("properties", {})
+    links = [name for name in members if name.lower() in matching.LINK_NAMES]
+    if len(links) != 1 or set(items.get("required", ())) - set(links):
+        return None
+    return _row(field, place, f"Items({literal(links[0])})")
 
 
 def _row(field: str, place: str, codec: str = "", note: str = "") -> str:
@@ -146,9 +171,22 @@ def tables(draft: Draft, family: str) -> Iterator[RouteSource]:
     for call in (contract.operations[one] for one in draft.creates):
         for schema in call.request_schemas:
             shared = "ImageRequest" if _is_about_images(call) else "VideoRequest"
-            body = _Body(contract, schema, shared)
+            body = _Body(contract, schema, shared, tuple(_models(contract, call, schema)))
             body.guess()
+            if ["TODO"] in body.constants.values():
+                text = f"{call.method} {call.path}: the document has no names of models"
+                draft.not_done.append(text)
             yield from _routes(call, body, family)
+
+
+def _models(contract: Contract, call: Operation, schema: str) -> Iterator[str]:
+    """The names of models in the examples of a body."""
+    own = [contract.schema(schema).get("example"), *call.request_examples.values()]
+    for example in own:
+        for place in MODEL_NAMES if isinstance(example, dict) else ():
+            if isinstance(name := example.get(place), str):
+                yield name
+                return
 
 
 def _is_about_images(call: Operation) -> bool:

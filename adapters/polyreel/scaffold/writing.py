@@ -13,7 +13,7 @@ LINE_LENGTH: Final = 100
 ALWAYS_USED: Final = (
     *("Constant", "Field", "Reads", "Route", "SpecifiedProvider", "body", "load", "operation"),
 )
-CODECS: Final = ("Choice", "Only")
+CODECS: Final = ("Choice", "Items", "Only")
 
 PROJECT: Final = """\
 [build-system]

@@ -1,0 +1,209 @@
+"""How a vendor is called: its key, constant headers, the place of a job's id; what is unusual."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from ..places import JsonObject
+from ..providers.base.contract import Contract, Operation
+from ..providers.base.specified import PLACEHOLDER, snake
+from . import matching
+from .choosing import Choice, id_parameter
+from .replies import forms, names_in_reply, success
+
+TODO: Final = "TODO: "
+SCHEME_WORD: Final = re.compile(
+    r"(?<!API )\b(Bearer|Token|ApiKey|Key)\b(?=\s*[<{\[$\"'*]|\s+\w*(?i:key)\b|\s*$)"
+)
+"""The word before a key, as texts about the header show it."""
+NO_CONSTANTS: Final = frozenset({"authorization", "content-type", "accept", "user-agent"})
+"""Headers that polyreel sets itself."""
+PREFERRED: Final = ("http", "apiKey", "oauth2", "openIdConnect")
+
+
+def complete_keys(document: JsonObject, create: Operation) -> None:
+    """Leave one way for the key to travel, in the form that polyreel reads."""
+    schemes = document["components"].get("securitySchemes", {})
+    wanted = create.spec.get("security", document.get("security")) or []
+    names = [name for one in wanted for name in one if name in schemes] or list(schemes)
+    kinds = [(_preference(schemes[name]), name) for name in names]
+    found = min(kinds, default=(0, ""), key=lambda pair: pair[0])[1]
+    name = found or "key"
+    scheme = _readable(schemes[found]) if found else _of_parameter(document, create)
+    document["components"]["securitySchemes"] = {name: scheme}
+    document["security"] = [{name: []}]
+    for item in document["paths"].values():
+        for spec in item.values():
+            spec.pop("security", None)
+
+
+def _preference(scheme: JsonObject) -> int:
+    kind = scheme.get("type")
+    usable = kind != "apiKey" or scheme.get("in") == "header"
+    return PREFERRED.index(kind) if usable and kind in PREFERRED else len(PREFERRED)
+
+
+def _readable(scheme: JsonObject) -> JsonObject:
+    """A scheme as bearer or as a header of the vendor's own."""
+    kind, word = scheme.get("type"), str(scheme.get("scheme", "")).lower()
+    about = str(scheme.get("description", ""))
+    if kind == "http" and word == "bearer":
+        return scheme
+    if kind == "http" and word not in {"basic", "digest"}:
+        own = str(scheme.get("scheme"))
+        return {"type": "apiKey", "in": "header", "name": "Authorization"} | _prefixed(own)
+    if kind == "apiKey" and scheme.get("in") == "header":
+        if scheme["name"].lower() != "authorization" or "x-polyreel-prefix" in scheme:
+            return scheme
+        return {**scheme, **_guessed_prefix(about)}
+    question = f"{TODO}the document has the scheme {kind} {word or scheme.get('in', '')}"
+    return {"type": "http", "scheme": "bearer", "description": f"{question}; how does a key go?"}
+
+
+def _prefixed(word: str) -> JsonObject:
+    return {"x-polyreel-prefix": f"{word} "}
+
+
+def _guessed_prefix(about: str) -> JsonObject:
+    """The word before the key in `Authorization`, as far as a text tells it."""
+    if found := SCHEME_WORD.search(about):
+        return _prefixed(found[1])
+    question = f"{TODO}which word stands before the key in Authorization?"
+    return {"description": f"{question} {about}".strip()}
+
+
+def _of_parameter(document: JsonObject, create: Operation) -> JsonObject:
+    """The scheme of a header that stands among the parameters of a call."""
+    for one in create.spec.get("parameters", ()):
+        name = one["name"]
+        if one.get("in") != "header" or not re.search(r"authorization|api-?key|^key$", name, re.I):
+            continue
+        about = f"{one.get('description', '')} {one.get('schema', {}).get('example', '')}"
+        if name.lower() == "authorization" and re.search(r"\bbearer\b", about, re.IGNORECASE):
+            return {"type": "http", "scheme": "bearer"}
+        return _readable({"type": "apiKey", "in": "header", "name": name, "description": about})
+    return {
+        "type": "http",
+        "scheme": "bearer",
+        "description": f"{TODO}the document does not say how a key goes to the vendor",
+    }
+
+
+def complete_headers(document: JsonObject) -> None:
+    """Give required headers that have one value that value, and leave out those of the key."""
+    scheme = next(iter(document["components"]["securitySchemes"].values()))
+    own = {scheme.get("name", "").lower(), *NO_CONSTANTS}
+    for operation in Contract(document).operations.values():
+        spec = document["paths"][operation.path][operation.method.lower()]
+        kept = [
+            one
+            for one in spec["parameters"]
+            if one.get("in") != "header" or one["name"].lower() not in own
+        ]
+        spec["parameters"] = kept
+        repeats = spec.get("x-polyreel-idempotency", {}).get("header")
+        for one in kept:
+            if one.get("in") == "header" and one.get("required") and one["name"] != repeats:
+                _fix_value(Contract(document), one)
+
+
+def _fix_value(contract: Contract, header: JsonObject) -> None:
+    schema = dict(contract.resolve(header.get("schema", {})))
+    values = schema.get("enum", [])
+    if "const" not in schema and len(values) == 1:
+        schema = {**schema, "const": values[0]}
+        del schema["enum"]
+    elif "const" not in schema:
+        given = [schema[key] for key in ("default", "example") if key in schema] or values[-1:]
+        asked = f"{TODO}which value has this header?"
+        header["description"] = f"{asked} {header.get('description', '')}".strip()
+        schema |= {"const": given[0]} if given else {}
+    header["schema"] = schema
+
+
+def mark_id(document: JsonObject, query: Operation) -> None:
+    """Mark the parameter of the query that takes a job's id, where it is not in the path."""
+    place = id_parameter(query)
+    for one in document["paths"][query.path][query.method.lower()]["parameters"]:
+        if place is not None and one["name"] == place["name"] and one.get("in") == "query":
+            one["x-polyreel-task-id"] = True
+            one["required"] = True
+
+
+# -- what is seen, and left to a person ----------------------------------------------------------
+
+
+def not_sent(document: JsonObject, query: Operation) -> Iterator[str]:
+    """What the contract says of calls, and polyreel does not send by itself so far."""
+    scheme = next(iter(document["components"]["securitySchemes"].values()))
+    if scheme["type"] == "apiKey":
+        form = f"{scheme['name']}: {scheme.get('x-polyreel-prefix', '')}<key>"
+        yield f"the key goes as {form}; polyreel sends Authorization: Bearer"
+    constants = {
+        f"{one['name']}: {one['schema']['const']}"
+        for call in Contract(document).operations.values()
+        for one in call.spec["parameters"]
+        if one.get("in") == "header" and one.get("required") and "const" in one["schema"]
+    }
+    yield from (f"each call needs the header {one}" for one in sorted(constants))
+    place = id_parameter(query)
+    if place is not None and place.get("in") == "query":
+        yield f"GET {query.path}: the job's id goes in the query, as {place['name']}"
+
+
+def unusual(contract: Contract, chosen: Choice) -> Iterator[str]:
+    """What the document shows and the draft does not hold."""
+    query, every = chosen.query, contract.operations.values()
+    for create in chosen.creates:
+        called = f"{create.method} {create.path}"
+        if names := PLACEHOLDER.findall(create.path):
+            yield f"{called}: its path needs values that no document says: {', '.join(names)}"
+        for schema in create.request_schemas:
+            yield from (f"{called}: {text}" for text in _untold(contract, schema))
+    named = names_in_reply(contract, query)
+    if success(contract, query) is None:
+        yield f"GET {query.path}: the document says nothing about its answer"
+    elif {"code", "status_code", "base_resp"} & named:
+        yield f"GET {query.path}: can an error come with HTTP 200? A code stands in the answer"
+    if {"status_url", "polling_url"} & names_in_reply(contract, chosen.creates[0]):
+        yield "the answer of the paid call says where to ask about the job; the draft asks by id"
+    stem = query.path[: query.path.rindex("}") + 1] if "{" in query.path else query.path
+    for one in every:
+        known = one.id == query.id or one.role
+        if not known and (one.path == stem or one.path.startswith(f"{stem}/")):
+            yield f"{one.method} {one.path}: {_purpose(one)}"
+
+
+def _purpose(call: Operation) -> str:
+    if call.method == "DELETE" or "cancel" in snake(call.path + "_" + call.id):
+        return "it may cancel a job"
+    return "it may hold the result of a job" if call.method == "GET" else "it goes on with a job"
+
+
+def _untold(contract: Contract, schema: str) -> Iterator[str]:
+    """Parts of a body that the document does not describe, or that need rows of their own."""
+    for place in contract.properties(schema):
+        node = matching.schema_of(contract, contract.property(schema, place))
+        if node.get("type") == "object" and not node.get("properties"):
+            if snake(place) in {"input", "inputs", "parameters"}:
+                yield f"{place}: the inputs of the models are not in the document"
+        elif kinds := item_kinds(contract, node):
+            yield f"{place}: a list of items of the kinds {', '.join(kinds)}; each needs a row"
+
+
+def item_kinds(contract: Contract, node: JsonObject) -> list[str]:
+    """The kinds of the items of a list, where a word in each item tells them apart."""
+    items = node.get("items")
+    found: dict[str, None] = {}
+    for form in forms(contract, items) if items and node.get("type") == "array" else ():
+        for name in ("type", "role", "kind", "frame_type", "position"):
+            if name in form.get("properties", {}):
+                word = contract.resolve(form["properties"][name])
+                words = [word["const"]] if "const" in word else word.get("enum", [])
+                found |= dict.fromkeys(str(one) for one in words)
+    return list(found)
+
+
+__all__ = ["complete_headers", "complete_keys", "item_kinds", "mark_id", "not_sent", "unusual"]
