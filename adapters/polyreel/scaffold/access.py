@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..places import JsonObject
+from ..providers.base.calling import PLACEHOLDER
 from ..providers.base.contract import Contract, Operation
-from ..providers.base.specified import PLACEHOLDER, snake
+from ..providers.base.specified import snake
 from . import matching
-from .choosing import Choice, id_parameter
+from .choosing import ChosenCalls, id_parameter
 from .replies import forms, names_in_reply, success
 
 TODO: Final = "TODO: "
@@ -135,25 +136,7 @@ def mark_id(document: JsonObject, query: Operation) -> None:
 # -- what is seen, and left to a person ----------------------------------------------------------
 
 
-def not_sent(document: JsonObject, query: Operation) -> Iterator[str]:
-    """What the contract says of calls, and polyreel does not send by itself so far."""
-    scheme = next(iter(document["components"]["securitySchemes"].values()))
-    if scheme["type"] == "apiKey":
-        form = f"{scheme['name']}: {scheme.get('x-polyreel-prefix', '')}<key>"
-        yield f"the key goes as {form}; polyreel sends Authorization: Bearer"
-    constants = {
-        f"{one['name']}: {one['schema']['const']}"
-        for call in Contract(document).operations.values()
-        for one in call.spec["parameters"]
-        if one.get("in") == "header" and one.get("required") and "const" in one["schema"]
-    }
-    yield from (f"each call needs the header {one}" for one in sorted(constants))
-    place = id_parameter(query)
-    if place is not None and place.get("in") == "query":
-        yield f"GET {query.path}: the job's id goes in the query, as {place['name']}"
-
-
-def unusual(contract: Contract, chosen: Choice) -> Iterator[str]:
+def unusual(contract: Contract, chosen: ChosenCalls) -> Iterator[str]:
     """What the document shows and the draft does not hold."""
     query, every = chosen.query, contract.operations.values()
     for create in chosen.creates:
@@ -206,4 +189,4 @@ def item_kinds(contract: Contract, node: JsonObject) -> list[str]:
     return list(found)
 
 
-__all__ = ["complete_headers", "complete_keys", "item_kinds", "mark_id", "not_sent", "unusual"]
+__all__ = ["complete_headers", "complete_keys", "item_kinds", "mark_id", "unusual"]

@@ -13,8 +13,9 @@ from attrs import field, frozen
 
 from ..errors import RequestError
 from ..places import JsonObject
+from ..providers.base.calling import PLACEHOLDER
 from ..providers.base.contract import Contract, Operation
-from ..providers.base.specified import PLACEHOLDER, snake
+from ..providers.base.specified import snake
 from . import matching
 from .replies import ID_NAMES, STATUS_NAMES, names_in_reply, success
 
@@ -73,7 +74,7 @@ class Wishes:
 
 
 @frozen
-class Choice:
+class ChosenCalls:
     """The calls that were chosen."""
 
     creates: list[Operation]
@@ -98,7 +99,7 @@ def keep_paths(document: JsonObject, patterns: Sequence[str]) -> None:
     document["paths"] = kept
 
 
-def choose(contract: Contract, wishes: Wishes) -> Choice:
+def choose(contract: Contract, wishes: Wishes) -> ChosenCalls:
     """The paid calls and their status query; RequestError with the reason where there is none."""
     every = list(contract.operations.values())
     creates = [named(every, one, "--create") for one in wishes.create] or [
@@ -119,7 +120,7 @@ def choose(contract: Contract, wishes: Wishes) -> Choice:
     paired = [pair for pair in pairs if told or pair[2] > 0] or pairs
     main = max(paired, key=lambda pair: (bool(words(pair[0]) & ABOUT_VIDEO), pair[2]))
     first = paired[0] if told else main
-    return Choice(
+    return ChosenCalls(
         [create for create, query, _ in paired if query is first[1]],
         first[1],
         [(create, query) for create, query, _ in paired if query is not first[1]],
@@ -288,4 +289,4 @@ def _mentions(one: Operation, other: Operation) -> bool:
     return any(re.search(path + r"(?![\w/{-])", text) for text in texts)
 
 
-__all__ = ["Choice", "Wishes", "choose", "id_parameter", "keep_paths", "nearness"]
+__all__ = ["ChosenCalls", "Wishes", "choose", "id_parameter", "keep_paths", "nearness"]

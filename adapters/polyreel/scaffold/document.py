@@ -11,12 +11,12 @@ from typing import Any, Final
 from attrs import Factory, define
 
 from ..places import Json, JsonObject
+from ..providers.base.calling import PLACEHOLDER
 from ..providers.base.contract import Contract, Operation
 from ..providers.base.refusals import NOT_ACCEPTED
 from ..providers.base.schemas import SCHEMAS
-from ..providers.base.specified import PLACEHOLDER
-from .access import complete_headers, complete_keys, mark_id, not_sent, unusual
-from .choosing import Choice, Wishes, choose, keep_paths
+from .access import complete_headers, complete_keys, mark_id, unusual
+from .choosing import ChosenCalls, Wishes, choose, keep_paths
 from .published import merged, published, without_unused
 
 TODO: Final = "TODO: "
@@ -75,7 +75,6 @@ def drafted(document: Json, wishes: Wishes = EVERYTHING) -> Draft:
     mark_id(copy, chosen.query)
     complete_keys(copy, chosen.creates[0])
     complete_headers(copy)
-    draft.not_done += not_sent(copy, chosen.query)
     without_unused(copy)
     for key in ("tags", "externalDocs"):
         copy.pop(key, None)
@@ -109,7 +108,7 @@ def _complete_server(document: JsonObject) -> None:
         document["servers"] = [todo]
 
 
-def _keep_calls(draft: Draft, chosen: Choice) -> None:
+def _keep_calls(draft: Draft, chosen: ChosenCalls) -> None:
     """Give the calls that polyreel needs their roles, and leave the others out."""
     for one in draft.contract.operations.values():
         spec = draft.document["paths"][one.path][one.method.lower()]
