@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -269,3 +270,52 @@ def test_items_that_make_no_sense_are_problems(contents: Any) -> None:
     """Nothing of a list is lost silently."""
     done = polyreel.translate({"contents": contents}, "list-vendor", "list-vendor")
     assert done.refused
+
+
+# -- ids of ours, and canceling --------------------------------------------------------------------
+
+
+def test_a_lost_submit_is_found_by_its_own_id(tmp_path: Path) -> None:
+    """Each accepted job whose answer was lost is found exactly; none is paid twice."""
+    simulator = Simulator(seed=1)
+    with Ledger(tmp_path / "ledger.sqlite3") as ledger:
+        made, _ = client("list-vendor", simulator, ledger=ledger, retries=0)
+        for _ in range(10):
+            simulator.inject("lost-502", "list-vendor")
+            with pytest.raises(AmbiguousError):
+                made.submit(made.plan({"prompt": "the same cat"}))
+        assert simulator.bill.count() == 10
+        findings = made.reconcile()
+        assert [one.result for one in findings] == ["found"] * 10
+        found = {one.job.id for one in findings if one.job}
+        assert found == {task for _, task in simulator.tasks}
+        assert simulator.bill.count() == 10
+
+
+def test_an_own_id_is_not_part_of_what_is_asked(tmp_path: Path) -> None:
+    """Two submits of one plan are the same request, under two ids; an id of the caller's stays."""
+    with Ledger(tmp_path / "ledger.sqlite3") as ledger:
+        made, listener = client("list-vendor", ledger=ledger)
+        plan = made.plan({"prompt": "a cat"})
+        mine = made.plan(
+            {"prompt": "a cat", "extra": {"list-vendor": {"settings": {"own_id": "mine"}}}}
+        )
+        for one in (plan, plan, mine):
+            made.submit(one)
+        sent = [json.loads(one.content) for one in listener.heard]
+        ids = [body["settings"]["own_id"] for body in sent]
+        assert len(set(ids)) == 3
+        assert ids[2] == "mine"
+        entries = list(ledger.each_entry())
+        assert len({one.submission.fingerprint for one in entries}) == 1
+        assert {one.submission.own_id for one in entries} == set(ids)
+
+
+def test_a_job_with_an_address_of_its_own_is_canceled_there() -> None:
+    """The call about a job stands beside its status query."""
+    made, listener = client("queue-vendor")
+    job = made.submit(made.plan({"prompt": "a cat"}))
+    done = made.cancel(job)
+    assert done.result == "stopped"
+    path = f"/acme/video/requests/{job.id}/cancel"
+    assert ("PUT", path) in {(one.method, one.url.path) for one in listener.heard}

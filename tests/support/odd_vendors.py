@@ -23,6 +23,7 @@ from polyreel.providers import (
     SpecifiedProvider,
     Status,
     Survey,
+    Webhook,
     body,
     cited_inputs,
     operation,
@@ -101,7 +102,7 @@ LIST_DOCUMENT: Final = {
             "post": {
                 "operationId": "create",
                 "x-polyreel-role": "create",
-                "x-polyreel-idempotency": {"mode": "none"},
+                "x-polyreel-idempotency": {"mode": "own-id", "place": "settings.own_id"},
                 "x-polyreel-not-accepted": [401, 429],
                 "x-polyreel-not-accepted-codes": {"200": [1200, 1101]},
                 "parameters": [
@@ -140,7 +141,8 @@ LIST_DOCUMENT: Final = {
                 "x-polyreel-role": "get",
                 "x-polyreel-tasks": "data",
                 "parameters": [
-                    parameter("task_ids", "query", **{"x-polyreel-task-id": {"separator": ","}})
+                    parameter("task_ids", "query", **{"x-polyreel-task-id": {"separator": ","}}),
+                    parameter("own_ids", "query", **{"x-polyreel-own-id": True}),
                 ],
                 "responses": {
                     "200": answer(
@@ -183,7 +185,10 @@ LIST_DOCUMENT: Final = {
             "ReferenceItem": item("refer_image", url=URI) | {"x-polyreel-most": 7},
             "Settings": {
                 "type": "object",
-                "properties": {"duration": {"type": "integer", "minimum": 3, "maximum": 15}},
+                "properties": {
+                    "duration": {"type": "integer", "minimum": 3, "maximum": 15},
+                    "own_id": {"type": "string"},
+                },
             },
             "Created": {
                 "type": "object",
@@ -229,6 +234,7 @@ class ListVendor(SpecifiedProvider):
             operation(LISTS, "create"),
             body(LISTS, "Clip"),
             (CONTENTS, DURATION),
+            {"settings.own_id": "polyreel's own id of the job"},
             path_values={"series": "clips", "model": "list-one"},
         )
         for workflow in ("text-to-video", "image-to-video", "reference-to-video")
@@ -263,6 +269,23 @@ class ListVendor(SpecifiedProvider):
 # -- the vendor with a queue -----------------------------------------------------------------------
 
 QUEUE: Final = "https://queue.example"
+WEBHOOK: Final = {
+    "post": {
+        "parameters": [parameter("webhook-signature", "header")],
+        "requestBody": {
+            "content": {
+                JSON: {
+                    "examples": {
+                        "succeeded": {"value": {"request_id": "9f1c", "status": "COMPLETED"}},
+                        "failed": {
+                            "value": {"request_id": "9f1c", "status": "COMPLETED", "error": "no"}
+                        },
+                    }
+                }
+            }
+        },
+    }
+}
 JOB: Final = f"{QUEUE}/acme/video/requests/9f1c"
 
 
@@ -284,6 +307,7 @@ QUEUE_DOCUMENT: Final = {
     "openapi": "3.1.0",
     "info": {"title": "Queue vendor", "version": "1"},
     "servers": [{"url": QUEUE}],
+    "webhooks": {"job": WEBHOOK},
     "security": [{"key": []}],
     "paths": {
         "/{endpoint}": {
@@ -315,7 +339,26 @@ QUEUE_DOCUMENT: Final = {
                         running=job("IN_PROGRESS"),
                         succeeded=job("COMPLETED"),
                         failed=job("COMPLETED", error="the prompt is not allowed"),
+                        canceled=job("CANCELED"),
                     ),
+                    "401": UNAUTHORIZED,
+                    "404": NOT_FOUND,
+                },
+            }
+        },
+        "/{owner}/{app}/requests/{request_id}/cancel": {
+            "put": {
+                "operationId": "cancel",
+                "x-polyreel-role": "cancel",
+                "x-polyreel-cancel": {
+                    "place": "status",
+                    "words": {"asked": "asked", "late": "too-late"},
+                    "bill": "a job that has not begun costs nothing",
+                },
+                "parameters": ON_JOB,
+                "responses": {
+                    "202": answer("Job", asked=job("asked")),
+                    "400": answer("Job", too_late=job("late")),
                     "401": UNAUTHORIZED,
                     "404": NOT_FOUND,
                 },
@@ -398,7 +441,12 @@ class QueueVendor(SpecifiedProvider):
     key_variable = "QUEUE_VENDOR_API_KEY"
     routes = (tier("standard", "720p"), tier("pro", "1080p"))
     statuses: ClassVar[Mapping[str, Status]] = MappingProxyType(
-        {"in_queue": "queued", "in_progress": "running", "completed": "succeeded"}
+        {
+            "in_queue": "queued",
+            "in_progress": "running",
+            "completed": "succeeded",
+            "canceled": "canceled",
+        }
     )
     reads = Reads(
         id=("request_id",),
@@ -407,6 +455,12 @@ class QueueVendor(SpecifiedProvider):
         error_message=("error",),
         locator=("status_url",),
         result=("response_url",),
+    )
+    webhook = Webhook(
+        Reads(id=("request_id",), status=("status",), outputs=()),
+        signed=True,
+        secret_variable="QUEUE_VENDOR_WEBHOOK_SECRET",
+        optional=True,
     )
     file_note = "the vendor takes URLs only"
 

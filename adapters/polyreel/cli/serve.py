@@ -303,9 +303,9 @@ def listen(
         for vendor, secrets in environment.webhook_secrets().items():
             webhook = all_providers()[vendor].webhook
             if not secrets and webhook and webhook.signed:
+                believed = "they are hints only" if webhook.optional else "none is believed"
                 show.note(
-                    f"{vendor} signs its webhooks: "
-                    f"without {webhook.secret_variable} none is believed"
+                    f"{vendor} signs its webhooks: without {webhook.secret_variable} {believed}"
                 )
         with WebhookReceiver(made, environment.webhook_secrets(), told) as receiver:
             http.serve(bound, receiver.handle, LIMITS)

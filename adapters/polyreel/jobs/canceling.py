@@ -15,9 +15,9 @@ from ..errors import BadReplyError, TaskNotFoundError, VendorError
 from ..flows import Flow, send
 from ..ledger.events import keep
 from ..providers.base.answers import first
+from ..providers.base.calling import job_request
 from ..providers.base.facts import FINAL
 from ..providers.base.registry import get_provider
-from ..providers.base.specified import SpecifiedOperation
 from .waiting import look
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def cancel(job: Job, base_url: str | None = None) -> Flow[Cancellation]:
     job = yield from look(job, base_url)
     if job.status in FINAL:
         return _too_late(job, bill)
-    request = SpecifiedOperation(provider.contract, call).build_request(job.id)
+    request = job_request(provider.contract, call, job.id, job.locator)
     reply = yield from send(provider.call(request, base_url))
     result = _result(provider, call, reply)
     try:

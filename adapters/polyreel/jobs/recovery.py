@@ -16,11 +16,14 @@ from ..errors import (
     LedgerError,
     PolyreelError,
     RequestError,
+    TaskNotFoundError,
 )
 from ..flows import Flow, moment, send
 from ..ledger.events import claim, claim_or_look, find, known, settle
 from ..ledger.records import LedgerEntry
 from ..money.charged import with_charge
+from ..providers.base.answers import is_task_id
+from ..providers.base.calling import own_id_request
 from .sameness import check_request
 from .submitting import failed, finish, generate, outcome, pay
 
@@ -152,6 +155,11 @@ def reconcile(names: Sequence[str]) -> Flow[list[Finding]]:
 
 def _reconcile(entry: LedgerEntry, listings: dict[Place, Listing | str | None]) -> Flow[Finding]:
     reason = ""
+    if entry.submission.own_id is not None:
+        found = yield from _by_own_id(entry, entry.submission.own_id)
+        if isinstance(found, Finding):
+            return found
+        reason = f"{found}; "
     if entry.submission.is_replayable and (yield from _is_young(entry)):
         found = yield from _replay(entry)
         if isinstance(found, Finding):
@@ -172,6 +180,25 @@ def _is_young(entry: LedgerEntry) -> Flow[bool]:
     read = yield from moment()
     age = None if read is None or entry.sent is None else read.seconds_since(entry.sent)
     return age is not None and age < REPLAY_SECONDS
+
+
+def _by_own_id(entry: LedgerEntry, own_id: str) -> Flow[Finding | str]:
+    """Ask for the task under the id that the submit had; the result is the job, or why not."""
+    own = entry.submission
+    request = own_id_request(own.provider.contract, own_id)
+    if request is None:
+        return f"{entry.vendor} cannot be asked for {own_id}"
+    what = "a query by an id of ours"
+    try:
+        asking = own.provider.ask(request, own.base_url, what, unknown=TaskNotFoundError)
+        facts = own.provider.read((yield from asking))
+    except TaskNotFoundError:
+        return f"{entry.vendor} knows no task under {own_id}"
+    except PolyreelError as error:
+        return str(error)
+    if facts.id is None or not is_task_id(facts.id) or facts.word is None:
+        return f"{entry.vendor} says nothing of a task under {own_id}"
+    return (yield from _found(entry, facts, f"{entry.vendor} has it as {facts.id}"))
 
 
 def _replay(entry: LedgerEntry) -> Flow[Finding | str]:

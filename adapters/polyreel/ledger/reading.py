@@ -198,4 +198,4 @@ def _signs(vendor: str) -> bool:
     Unsigned ones can be anybody's, and must not make polyreel ask less often.
     """
     webhook = all_providers()[vendor].webhook if vendor in all_providers() else None
-    return webhook is not None and webhook.signed
+    return webhook is not None and webhook.signed and not webhook.optional

@@ -18,7 +18,8 @@ from attrs import Factory, evolve, frozen
 
 from ..errors import LedgerError
 from ..flows import Moment, Part, Send
-from ..providers.base.calling import locator_of
+from ..places import get, is_missing, put
+from ..providers.base.calling import locator_of, own_id_place
 from ..providers.base.registry import get_provider
 from .states import started
 
@@ -97,6 +98,8 @@ class Submission:
     ) -> Self:
         """Make the submission of a plan whose uploads are done."""
         operation = plan.operation
+        if (place := own_id_place(operation)) and is_missing(get(plan.body, place)):
+            plan = evolve(plan, body=_with_own_id(plan.body, place, idempotency_key))
         return cls(
             vendor=plan.vendor,
             model=plan.model,
@@ -139,6 +142,13 @@ class Submission:
         return bool(self.contract.spec.get("x-polyreel-idempotency", {}).get("mode") == "replay")
 
     @property
+    def own_id(self) -> str | None:
+        """The id of ours that is in the body, by which the vendor can be asked for the task."""
+        place = own_id_place(self.contract)
+        found = get(self.body, place) if place else None
+        return found if isinstance(found, str) else None
+
+    @property
     def body(self) -> JsonObject:
         """The JSON body; of a form, its text fields."""
         if self.send.content is None:
@@ -156,6 +166,8 @@ class Submission:
             for part in send.parts
         ]
         content = send.content if send.content is not None else json.dumps(parts).encode()
+        if self.own_id is not None and (place := own_id_place(self.contract)):
+            content = json.dumps(_with_own_id(self.body, place, "")).encode()
         return hashlib.sha256(f"{send.method} {send.url}\n".encode() + content).hexdigest()
 
     def job(self, facts: Facts, seconds: float) -> Job:
@@ -174,7 +186,10 @@ class Submission:
     def again(self, idempotency_key: str) -> Submission:
         """Make the same call as a new job, under a key of its own."""
         headers = {**self.send.headers, **_recognised_by(self.contract, idempotency_key)}
-        send = evolve(self.send, headers=headers)
+        content = self.send.content
+        if (place := own_id_place(self.contract)) and content is not None:
+            content = json.dumps(_with_own_id(self.body, place, idempotency_key)).encode()
+        send = evolve(self.send, headers=headers, content=content)
         return evolve(self, idempotency_key=idempotency_key, send=send)
 
     def dump(self) -> str:
@@ -257,6 +272,12 @@ def _part(
 ) -> Part:
     given = None if content is None else base64.b64decode(content)
     return Part(name, text, Path(path) if path else None, content_type, given)
+
+
+def _with_own_id(body: JsonObject, place: str, own_id: str) -> JsonObject:
+    copy: JsonObject = json.loads(json.dumps(body))
+    put(copy, place, own_id)
+    return copy
 
 
 def _recognised_by(operation: Operation, key: str) -> dict[str, str]:

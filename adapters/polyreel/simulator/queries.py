@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote
@@ -12,6 +13,7 @@ from attrs import evolve
 from ..flows import Reply
 from ..places import get as get_value
 from ..places import put
+from ..providers.base.calling import own_id_place, parameters
 from ..serving import answers, calls
 from ..serving.calls import INVALID, Call, CallRefusedError, IncomingRequest
 from . import pages
@@ -31,7 +33,7 @@ def get(tasks: Tasks, now: float, call: Call) -> Reply:
     """Answer a status query, or a query for a result."""
     if place := call.operation.spec.get("x-polyreel-tasks"):
         return _each(tasks, now, call, place)
-    task = _task(tasks, call)
+    task = next(_by_own_id(tasks, call), None) or _task(tasks, call)
     status = task.status(now)
     if call.operation.role == "result" and status != "succeeded":
         raise CallRefusedError("not_completed", *INVALID)
@@ -39,9 +41,21 @@ def get(tasks: Tasks, now: float, call: Call) -> Reply:
     return answers.reply(call, 200, body)
 
 
+def _by_own_id(tasks: Tasks, call: Call) -> Iterator[Task]:
+    """The tasks that were submitted under the id of the caller's that a query has."""
+    for one in parameters(call.provider.contract, call.operation, "query"):
+        own_id = call.request.query.get(one["name"])
+        if one.get("x-polyreel-own-id") and own_id:
+            for (vendor, _), task in tasks.items():
+                place = own_id_place(call.provider.operation(task.route))
+                if vendor == call.provider.id and place and get_value(task.body, place) == own_id:
+                    yield task
+
+
 def _each(tasks: Tasks, now: float, call: Call, place: str) -> Reply:
     """Answer a query for several tasks by their ids, in one list."""
     known = [tasks[key] for one in call.task_ids if (key := (call.provider.id, one)) in tasks]
+    known += _by_own_id(tasks, call)
     if not known:
         raise CallRefusedError("not_found")
     bodies = [task_body(call, task, task.status(now), now, call.operation) for task in known]

@@ -78,7 +78,8 @@ def _webhook(
     body: JsonObject = json.loads(json.dumps(sample))
     put(body, provider.webhook.reads.id[0], task.id)
     content, headers = answers.dumps(body), {"content-type": "application/json"}
-    if any(parameter.get("name") == SIGNATURE for parameter in post.get("parameters", ())):
+    signs = any(parameter.get("name") == SIGNATURE for parameter in post.get("parameters", ()))
+    if signs and not (provider.webhook.optional and secret is None):
         headers |= _signed(provider, f"msg_{task.id}_{status}", content, secret, now)
     return Delivery(headers, content)
 

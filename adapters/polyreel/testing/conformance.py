@@ -411,6 +411,11 @@ class ProviderConformance:
         assert {event.task_id for event in read} == {job.id}
         assert read[-1].facts.status == "succeeded"
         assert all(event.verified == webhook.signed for event in read)
+        if webhook.optional:
+            bare = deliveries(simulator, made.vendor, job.id, None, simulator.clock.now())
+            assert not any(
+                webhooks.parse(made.vendor, one.headers, one.body).verified for one in bare
+            )
         for one in calls if webhook.signed else ():
             with pytest.raises(WebhookError):
                 webhooks.parse(made.vendor, one.headers, one.body + b" ", secret)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..mapping.rows import Field
 from ..places import JsonObject, leaves
-from ..providers.base.calling import PLACEHOLDER, task_place
+from ..providers.base.calling import PLACEHOLDER, own_id_request, task_place
 from ..providers.base.contract import Contract, Operation
 from ..providers.base.provider import Provider
 from ..serving.answers import USUAL_STATUS, errors
@@ -104,6 +104,10 @@ def _money(provider: Provider, call: Operation) -> Iterator[str]:
     if call.role not in {"create", "stream"}:
         return
     policy = call.spec.get("x-polyreel-idempotency", {})
+    if policy.get("mode") == "own-id":
+        if not policy.get("place") or own_id_request(provider.contract, "x") is None:
+            yield "x-polyreel-idempotency: own-id needs a place, and a query by x-polyreel-own-id"
+        policy = {"mode": "none"}
     if policy.get("mode") not in {"none", "replay", "reject"}:
         question = "does a repeated call pay again?"
         yield f"x-polyreel-idempotency: mode is none, replay or reject: {question}"

@@ -8,6 +8,8 @@ A vendor's file needs no code for any of this:
 - `x-polyreel-task-id` on a parameter of the path or the query: it takes the id of a task, or, with
   a `separator`, several. Without it, the last parameter of the path does.
 - `x-polyreel-slashes` on a parameter of the path: its value can have slashes.
+- `x-polyreel-own-id` on a parameter of the status query: it takes the id that polyreel has put into
+  the body, at the `place` of `x-polyreel-idempotency` with the mode `own-id`.
 - `x-polyreel-tasks` on a query: the place of the list of tasks in its answer.
 """
 
@@ -118,6 +120,37 @@ def task_request(contract: Contract, operation: Operation, tasks: Sequence[str])
     if where.place == "query":
         return {**request, "params": {where.name: text}}
     return {**request, "url": filled(operation.path, {where.name: text})}
+
+
+def job_request(
+    contract: Contract, operation: Operation, task: str, locator: str | None
+) -> JsonObject:
+    """The request of a call about a job: beside its status query, where that has its own path.
+
+    Raises LookupError where the call takes more than is known.
+    """
+    query = contract.operation("get")
+    start = urlsplit(query.server).path.rstrip("/") if query else ""
+    values = query.fit(start + urlsplit(locator).path) if query and locator else None
+    if not values:
+        return task_request(contract, operation, [task])
+    return {"method": operation.method.lower(), "url": filled(operation.path, values)}
+
+
+def own_id_request(contract: Contract, own_id: str) -> JsonObject | None:
+    """The query for the task that was submitted under an id of ours; None without such a query."""
+    operation = contract.operation("get")
+    for one in parameters(contract, operation, "query") if operation else ():
+        if one.get("x-polyreel-own-id") and operation:
+            method, params = operation.method.lower(), {one["name"]: own_id}
+            return {"method": method, "url": operation.path, "params": params}
+    return None
+
+
+def own_id_place(operation: Operation) -> str | None:
+    """The dotted place in the body of a paid call that takes an id of ours, if it has one."""
+    policy = operation.spec.get("x-polyreel-idempotency", {})
+    return policy.get("place") if policy.get("mode") == "own-id" else None
 
 
 def locator_of(contract: Contract, values: Mapping[str, str], task: str) -> str | None:

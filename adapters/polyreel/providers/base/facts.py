@@ -96,6 +96,9 @@ class Webhook:
     """Whether deliveries carry Standard Webhooks signatures. An unsigned one is a hint to poll."""
     secret_variable: str | None
     """The environment variable that holds the secret of the signatures."""
+    optional: bool = False
+    """Whether deliveries are signed only where a secret is set at the vendor. Without one in the
+    environment they are hints to poll."""
     statuses: Mapping[str, Status] | None = None
     """The status words of the body, in lower case, where they are not those of a status query."""
 

@@ -62,14 +62,15 @@ def parse(
         )
     if len(body) > MAX_BODY:
         _refuse(provider, f"has {len(body)} bytes, more than {MAX_BODY}")
-    if webhook.signed:
+    is_signed = webhook.signed and not (webhook.optional and not _secrets(secret))
+    if is_signed:
         delivery = _verified(provider, webhook, headers, body, secret)
     else:
         delivery = hashlib.sha256(body).hexdigest()
     facts = _facts(provider, webhook, body)
     if facts.id is None or not is_task_id(facts.id):
         _refuse(provider, "names no task")
-    return Event(provider.id, delivery, facts.id, facts, webhook.signed)
+    return Event(provider.id, delivery, facts.id, facts, is_signed)
 
 
 def _refuse(provider: Provider, reason: str) -> NoReturn:
@@ -92,8 +93,7 @@ def _verified(
     secret: str | Sequence[str] | None,
 ) -> str:
     """The id of a delivery that one of the secrets signed."""
-    given = [secret] if isinstance(secret, str) else secret or []
-    secrets = [text for text in (each.strip(AROUND) for each in given) if text]
+    secrets = _secrets(secret)
     if not secrets:
         _refuse(provider, f"cannot be verified without its secret: set {webhook.secret_variable}")
     signed = {name: _header(provider, headers, name) for name in SIGNATURE_HEADERS}
@@ -102,6 +102,12 @@ def _verified(
     if None not in reasons:
         _refuse(provider, f"is not verified: {reasons[0]}")
     return signed["webhook-id"]
+
+
+def _secrets(given: str | Sequence[str] | None) -> list[str]:
+    """The secrets without blanks around them, and without empty ones."""
+    texts = [given] if isinstance(given, str) else given or []
+    return [text for text in (each.strip(AROUND) for each in texts) if text]
 
 
 def _header(provider: Provider, headers: Mapping[str, str], name: str) -> str:
