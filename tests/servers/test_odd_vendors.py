@@ -21,7 +21,8 @@ from polyreel.providers.base.calling import KeyScheme, filled, key_scheme_of, ow
 from polyreel.providers.base.registry import get_provider
 from polyreel.testing.conformance import ProviderConformance
 from polyreel.testing.registration import registered
-from support.odd_vendors import LINK, LISTS, QUEUES, ListVendor, QueueVendor
+from support.odd_queue import QUEUES, QueueVendor
+from support.odd_vendors import LINK, LISTS, ListVendor
 
 
 @pytest.fixture(autouse=True, scope="module")
