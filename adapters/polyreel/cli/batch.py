@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = ("row", "line", "reference", "state", "vendor", "model", "workflow", "cost")
 """What --dry-run shows of each row."""
+NARROW: Final = 60
+"""Columns that are kept for what stands beside the bar."""
 VENDOR_HELP: Final = (
     "Who makes the rows that name nobody; of several, the next where the one before "
     "is proved unpaid."
@@ -274,7 +276,7 @@ def _progress(rows: int) -> Iterator[Callable[[Result], None]]:
         yield lambda result: show.note(_line(result))
         return
     columns = (
-        BarColumn(),
+        BarColumn(max(4, min(40, console.width - NARROW))),
         MofNCompleteColumn(),
         TextColumn("{task.fields[states]}"),
         TimeElapsedColumn(),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +34,28 @@ def load(source: str, option: str = "--request ") -> JsonObject:
         kind = "null" if value is None else type(value).__name__
         raise RequestError([f"{where}: a request is a JSON object, not {kind}"])
     return value
+
+
+def typed_prompt() -> str:
+    """The prompt on standard input, UTF-8 or UTF-16 with a mark; RequestError where there is none.
+
+    A JSON object is refused: it is meant as a request, and not as the words of a prompt.
+    """
+    content = read("-", "prompt: standard input")
+    encoding = (
+        "utf-16" if content[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig"
+    )
+    try:
+        text = content.decode(encoding).strip()
+    except UnicodeDecodeError:
+        raise RequestError(["prompt: standard input is not UTF-8 text"]) from None
+    if not text:
+        raise RequestError(["prompt: there is nothing on standard input"])
+    with suppress(RequestError):
+        if isinstance(parse(content, ""), dict):
+            problem = "standard input is a JSON object; give --request - for a request"
+            raise typer.BadParameter(problem, param_hint="PROMPT")
+    return text
 
 
 def read(source: str, where: str) -> bytes:

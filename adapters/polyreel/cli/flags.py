@@ -11,12 +11,14 @@ import typer
 from ..mapping.media import FIELDS as MEDIA
 from ..places import JsonObject
 from ..providers.base.contract import Contract
-from .files import checked, load
+from .files import checked, load, typed_prompt
 
 ROWS_ONLY: Final = frozenset({"shots", "extra"})
 """Fields that only a request file can hold."""
 SINGULAR: Final = {"reference_images": "reference-image", "elements": "element"}
 TYPES: Final = {"string": str, "integer": int, "number": float, "boolean": bool}
+STANDARD_INPUT: Final = "-"
+"""What stands for standard input where a prompt or a file is asked for."""
 SOURCE_HELP: Final = "JSON file with a shared request, or - for standard input. Flags win over it."
 
 
@@ -57,6 +59,7 @@ def _parameter(name: str, schema: JsonObject) -> inspect.Parameter:
         "metavar": "URL|FILE" if name in MEDIA else None,
     }
     if name == "prompt":
+        text += " - reads it from standard input."
         annotation: Any = Annotated[str | None, typer.Argument(help=text, show_default=False)]
     elif schema.get("type") == "boolean":
         annotation = Annotated[bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", **shown)]
@@ -96,6 +99,11 @@ def with_request_flags(command: Callable[..., None]) -> Callable[..., None]:
             name: value for name, value in given.items() if value is not None and value != []
         }
         source_ = values.pop("request_file")
+        if flagged.get("prompt") == STANDARD_INPUT:
+            if source_ == STANDARD_INPUT:
+                problem = "standard input is the request already; it cannot be the prompt too"
+                raise typer.BadParameter(problem, param_hint="PROMPT")
+            flagged["prompt"] = typed_prompt()
         loaded = load(source_) if source_ is not None else {}
         command(checked({**loaded, **flagged}), from_flags=source_ is None, **values)
 

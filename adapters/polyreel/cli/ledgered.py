@@ -7,8 +7,10 @@ import io
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Final, get_args
 
 import typer
@@ -230,8 +232,15 @@ def _files(entry: LedgerEntry) -> str:
     for output in (entry.job and entry.job.outputs) or ():
         left = None if output.expires_at is None else output.expires_at - time.time()
         link = "" if left is None else ", expired" if left <= 0 else f", {_span(left)} left"
-        told.append(output.path or f"not saved{link}")
+        told.append(_from_here(output.path) if output.path else f"not saved{link}")
     return "; ".join(told) or "-"
+
+
+def _from_here(path: str) -> str:
+    """A path as it can be typed in this folder: the short one, where the file lies in it."""
+    with suppress(OSError, ValueError):
+        return str(Path(path).relative_to(Path.cwd()))
+    return path
 
 
 def _ago(moment: float) -> str:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self
 
 from ..environment import without_keys
 from ..errors import PolyreelError
@@ -23,6 +23,7 @@ from ..places import Json
 from ..providers.base.answers import printable
 from ..providers.base.facts import FINAL
 from ..providers.base.registry import get_provider
+from . import tables
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
@@ -50,7 +51,10 @@ def note(text: str) -> None:
     """One message on stderr."""
     with suppress(OSError):
         # Nobody may be reading messages; the result counts.
-        sys.stderr.write(printable(without_keys(text)) + "\n")
+        shown = printable(without_keys(text))
+        for word, colour in (("error:", "error"), ("warning:", "warning"), ("refused:", "refused")):
+            shown = shown.replace(word, tables.painted(word, colour, sys.stderr), 1)
+        sys.stderr.write(shown + "\n")
         sys.stderr.flush()
 
 
@@ -79,12 +83,7 @@ def prompt(text: str) -> None:
 
 
 def table(headers: list[str], rows: list[list[str]], *, markdown: bool = False) -> None:
-    """A table on stdout, as wide as it needs to be where stdout is no terminal."""
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
+    """A table on stdout: in columns, or as cards where the terminal is too narrow for them."""
     if markdown:
         for cells in (headers, ["---"] * len(headers), *rows):
             line(
@@ -92,20 +91,8 @@ def table(headers: list[str], rows: list[list[str]], *, markdown: bool = False) 
             )
         line("")
         return
-    terminal = sys.stdout.isatty()
-    console = Console(width=None if terminal else 200, force_terminal=terminal, highlight=False)
-    # ASCII rules where the console's encoding has no box characters.
-    grid = Table(*headers, box=box.SIMPLE if _unicode(sys.stdout) else box.ASCII)
-    for row in rows:
-        grid.add_row(*(escape(printable(without_keys(cell))) for cell in row))
-    with console.capture() as captured:
-        console.print(grid)
-    # Written here: rich has ways of its own to end when nobody reads.
-    line("\n".join(text.rstrip() for text in captured.get().splitlines()))
-
-
-def _unicode(stream: TextIO) -> bool:
-    return (stream.encoding or "").lower().startswith("utf")
+    shown = [[printable(without_keys(cell)) for cell in row] for row in rows]
+    line(tables.drawn(headers, shown))
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -157,7 +144,8 @@ def plan_text(plan: Plan) -> None:
     if plan.route is None:
         line(f"{plan.vendor}: {plan.workflow} is not served")
     else:
-        line(f"{plan.vendor}: {plan.model} {plan.workflow}" + (", refused" if plan.refused else ""))
+        refused = tables.painted("refused", "refused", sys.stdout)
+        line(f"{plan.vendor}: {plan.model} {plan.workflow}" + f", {refused}" * plan.refused)
         line(f"{plan.method} {plan.url}")
         line(json.dumps(_abridged(plan.body), indent=2))
         line(f"cost: {plan.cost}")
@@ -303,7 +291,7 @@ def _status_line() -> Status | None:
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal or console.is_dumb_terminal:
         return None
-    return console.status("submitting", spinner="dots" if _unicode(sys.stderr) else "line")
+    return console.status("submitting", spinner="dots" if tables.is_unicode(sys.stderr) else "line")
 
 
 def next_step(entry: LedgerEntry) -> str | None:

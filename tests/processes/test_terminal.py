@@ -1,0 +1,45 @@
+"""The command line on a terminal: its width and its colours."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from support.cli import environment, read_terminal
+
+pty, fcntl, termios = map(pytest.importorskip, ("pty", "fcntl", "termios"))
+PLAN = ("plan", "a @Image1 cat", "--duration", "99")
+
+
+def shown(folder: Path, variables: Mapping[str, str], *arguments: str) -> str:
+    """What a command shows on a terminal of 60 columns."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    env = environment(TERM="xterm-256color", **variables)
+    env.pop("COLUMNS", None)
+    command = [sys.executable, "-m", "polyreel", *arguments]
+    with subprocess.Popen(command, cwd=folder, env=env, stdout=theirs, stderr=theirs):
+        os.close(theirs)
+        screen = b""
+        while chunk := read_terminal(ours):
+            screen += chunk
+    os.close(ours)
+    return screen.decode()
+
+
+def test_colours_and_cards_on_a_narrow_terminal(tmp_path: Path) -> None:
+    """The refused verdict is red, and the table is one of cards."""
+    screen = shown(tmp_path, {}, *PLAN)
+    assert "verdict  \x1b[31mrefused\x1b[0m" in screen
+
+
+def test_no_color_holds(tmp_path: Path) -> None:
+    """With NO_COLOR there is not one code of the terminal."""
+    screen = shown(tmp_path, {"NO_COLOR": "1"}, *PLAN)
+    assert "verdict  refused" in screen
+    assert "\x1b" not in screen
