@@ -5,7 +5,7 @@ from typing import Any
 
 from polyreel.plans.reading import read
 from polyreel.providers.base.provider import Provider
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, read_only_providers
 
 from .paths import TESTS
 
@@ -15,8 +15,9 @@ READINGS = TESTS / "readings"
 def readings(provider: Provider) -> dict[str, Any]:
     """What every example body of a vendor's spec says in shared words: the anchor of all laws."""
     found: dict[str, Any] = {}
-    for operation in provider.contract.operations.values():
-        if operation.role == "create":
+    contract = provider.contract
+    for operation in (*contract.operations.values(), *contract.read_only_operations.values()):
+        if operation.role == "create" or operation.is_read_only:
             for name, body in operation.request_examples.items():
                 reading = read(body, provider, operation.path)
                 said = {**provider.defaults(reading.route), **reading.request}
@@ -31,6 +32,11 @@ def anchored(provider: Provider) -> None:
     """Law 0: the spec's own examples mean what they are on record to mean."""
     record = json.loads((READINGS / f"{provider.id}.json").read_text(encoding="utf-8"))
     assert json.loads(json.dumps(readings(provider))) == record
+
+
+def read_vendors() -> list[Provider]:
+    """Every vendor whose bodies are read."""
+    return [*all_providers().values(), *read_only_providers().values()]
 
 
 def vendors() -> list[Provider]:

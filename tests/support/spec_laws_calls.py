@@ -136,6 +136,8 @@ DESCRIBED: Final = "operationId: x, tags: [tasks], summary: s, x-polyreel-role: 
     f"{{{DESCRIBED.replace('[tasks]', '[other]')}}}",
     f"{{{DESCRIBED.replace('summary: s', 'summary: ')}}}",
     f"{{{DESCRIBED.replace('get', 'fetch')}}}",
+    f"{{{DESCRIBED}, x-polyreel-read-only: true}}",
+    f"{{{DESCRIBED.replace('x-polyreel-role: get', 'x-polyreel-read-only: false')}}}",
 )
 def undescribed(_: Contract, operation: JsonObject) -> Complaints:
     if not re.fullmatch(r"[a-z][A-Za-z0-9]*", operation.get("operationId", "")):
@@ -149,7 +151,11 @@ def undescribed(_: Contract, operation: JsonObject) -> Complaints:
         yield "not exactly one known tag"
     if not operation.get("summary"):
         yield "no summary"
-    if operation.get("x-polyreel-role") not in ROLES:
+    role = operation.get("x-polyreel-role")
+    if operation.get("x-polyreel-read-only") is True:
+        if role is not None:
+            yield "a role of a call that is never made"
+    elif role not in ROLES:
         yield "no known role"
 
 
@@ -177,7 +183,7 @@ def billing_left_open(_: Contract, operation: JsonObject) -> Complaints:
     """A paid call says whether a repeat pays again, and which statuses prove that nothing was
     accepted.
     """
-    if operation["x-polyreel-role"] not in {"create", "stream"}:
+    if operation.get("x-polyreel-role") not in {"create", "stream"}:
         return
     idempotency = operation.get("x-polyreel-idempotency", {})
     if idempotency.get("mode") not in {"none", "replay", "reject"} or not idempotency.get("source"):
@@ -235,7 +241,7 @@ def error_without_example(reader: Contract, operation: JsonObject) -> Complaints
     "{x-polyreel-role: get, responses: {'200': {description: nothing}}}",
 )
 def state_without_example(reader: Contract, operation: JsonObject) -> Complaints:
-    wanted = ROLES[operation["x-polyreel-role"]]
+    wanted = ROLES.get(operation.get("x-polyreel-role", ""), set())
     replies = [
         reader.resolve(reply)
         for status, reply in operation["responses"].items()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from polyreel.providers.base.generated import GeneratedClient
 from polyreel.providers.base.registry import all_providers
+from polyreel_generated.contracts import READ_ONLY
 from support.endpoints import (
     CLIENTS,
     ENDPOINTS,
@@ -39,8 +40,12 @@ if TYPE_CHECKING:
 
 
 def test_every_vendor_has_a_client() -> None:
-    """The tests below look at every spec."""
-    assert sorted([*CLIENTS, SHARED]) == NAMES
+    """The tests below look at every spec, but for those of which no call is ever made."""
+    assert sorted([*CLIENTS, *READ_ONLY, SHARED]) == NAMES
+    assert {*CLIENTS}.isdisjoint(READ_ONLY)
+    for name in READ_ONLY:
+        assert not shipped(name).operations
+        assert shipped(name).read_only_operations
 
 
 def test_package_is_typed() -> None:

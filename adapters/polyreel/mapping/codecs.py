@@ -131,6 +131,36 @@ class Choice:
 
 
 @frozen
+class Digits:
+    """A whole number as text."""
+
+    def encode(self, value: Any, shared: Mapping[str, Any]) -> str:
+        """The text."""
+        if not isinstance(value, int):
+            raise CannotExpressError(f"{word(value)} is not offered", limit="a whole number")
+        return str(value)
+
+    def decode(self, value: Any, shared: Mapping[str, Any]) -> int:
+        """The number."""
+        return int(value)
+
+
+@frozen
+class Pointless:
+    """A value that the vendor decides itself, whatever a body says."""
+
+    reason: str
+
+    def encode(self, value: Any, shared: Mapping[str, Any]) -> Any:
+        """Nothing is written."""
+        raise CannotExpressError(self.reason)
+
+    def decode(self, value: Any, shared: Mapping[str, Any]) -> Any:
+        """Nothing is read."""
+        raise MeaninglessError(self.reason)
+
+
+@frozen
 class Prompt:
     """Text whose reference marks are respelled for the inputs that the request has."""
 

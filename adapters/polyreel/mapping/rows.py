@@ -326,16 +326,18 @@ class Constant:
     optional: bool = False
     """Whether the vendor lets it be left out: then a body without it is of this route too."""
     names: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    """Other places of it: read, never written."""
 
     @property
     def places(self) -> tuple[str, ...]:
-        """The native place of this row."""
-        return (self.native,)
+        """The native places of this row, aliases included."""
+        return (self.native, *self.aliases)
 
     def matches(self, body: Mapping[str, Any]) -> bool:
         """Whether a native body belongs to this route."""
-        found = get(body, self.native)
-        return self.optional if found is MISSING else found == self.value
+        found = [value for place in self.places if (value := get(body, place)) is not MISSING]
+        return all(value == self.value for value in found) if found else self.optional
 
     def is_left_out(self, body: Mapping[str, Any]) -> bool:
         """Whether a native body leaves the workflow to be told from its other fields."""
@@ -353,10 +355,11 @@ class Constant:
 
     def read(self, body: Mapping[str, Any], shared: JsonObject, report: MappingReport) -> None:
         """Account for the constant; it is what chose the route."""
-        if get(body, self.native) is not MISSING:
-            report.entries.append(
-                MappingEntry(self.field, pointer(self.native), "/" + self.field, Fate.CONVERTED)
-            )
+        report.entries += [
+            MappingEntry(self.field, pointer(place), "/" + self.field, Fate.CONVERTED)
+            for place in self.places
+            if get(body, place) is not MISSING
+        ]
 
 
 @frozen

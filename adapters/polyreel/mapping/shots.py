@@ -19,11 +19,13 @@ class MultiShot:
     """`shots` and `shot_mode` as multi_shot, shot_type and multi_prompt.
 
     An item of multi_prompt has an index from 1, and its duration as text. `automatic` is the word
-    by which the model plans the shots itself; None where it does not.
+    by which the model plans the shots itself; None where it does not. `places` are the three native
+    fields, in the order of MULTI_SHOT.
     """
 
-    def __init__(self, automatic: str | None) -> None:
+    def __init__(self, automatic: str | None, places: tuple[str, str, str] = MULTI_SHOT) -> None:
         self.automatic = automatic
+        self.places = places
 
     def encode(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """The three native fields."""
@@ -37,7 +39,7 @@ class MultiShot:
                 raise CannotExpressError(
                     "automatic is not offered", limit="only custom", leaves=("/shot_mode",)
                 )
-            return {MULTI_SHOT[0]: True, MULTI_SHOT[1]: self.automatic}
+            return {self.places[0]: True, self.places[1]: self.automatic}
         if shots is None:
             raise CannotExpressError("custom planning needs shots", leaves=("/shot_mode",))
         untimed = tuple(
@@ -51,15 +53,15 @@ class MultiShot:
             {"index": index, "prompt": shot["prompt"], "duration": str(shot["duration"])}
             for index, shot in enumerate(shots, 1)
         ]
-        return {MULTI_SHOT[0]: True, MULTI_SHOT[1]: "customize", MULTI_SHOT[2]: items}
+        return {self.places[0]: True, self.places[1]: "customize", self.places[2]: items}
 
     def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
         """The shared fields. Without multi_shot the vendor ignores the other two fields."""
-        on, kind, items = (natives.get(place) for place in MULTI_SHOT)
+        on, kind, items = (natives.get(place) for place in self.places)
         if on is not True:
-            if items:
+            if items and on is not False:
                 raise ValueError("ignored by the vendor unless multi_shot is true")
-            if kind is not None:
+            if items or kind is not None:
                 raise MeaninglessError("asks for nothing unless multi_shot is true")
             return {}
         if kind == self.automatic and kind is not None:

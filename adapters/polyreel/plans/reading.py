@@ -81,7 +81,7 @@ def read(
 
 def _says_something_else(body: Mapping[str, Any], provider: Provider, route: Route) -> bool:
     """Whether a body has a word that chooses the route, and the likeliest route is not its."""
-    words = {row.native for one in provider.routes for row in one.constants}
+    words = {row.native for one in provider.readable_routes for row in one.constants}
     chosen = any(not is_missing(get(body, native)) for native in words)
     return chosen and not any(
         row.matches(body) and not row.is_left_out(body) for row in route.constants
@@ -120,7 +120,7 @@ def _no_route(
     """Why a body belongs to no route: the word that is not known, and the near ones that are."""
     rows = [
         row
-        for route in provider.routes
+        for route in provider.readable_routes
         if path in {None, route.path} and model in {None, route.model}
         for row in route.constants
     ]

@@ -160,6 +160,7 @@ def settled(
             put(rest, place, value)
     if rest:
         request["extra"] = {reading.provider.id: rest}
+    settling.leave_out_defaults()
     return evolve(reading, request=request, entries=tuple(settling.entries))
 
 
@@ -194,14 +195,12 @@ class _Settling:
     ) -> None:
         self.reading, self.target = reading, target
         self.request, self.entries = request, entries
-        self.goal = next(
-            (
-                route
-                for route in target.routes
-                if (route.model, route.workflow) == (model, reading.route.workflow)
-            ),
-            None,
-        )
+        self.goals = [
+            route
+            for route in target.routes
+            if (route.model, route.workflow) == (model, reading.route.workflow)
+        ]
+        self.goal = next(iter(self.goals), None)
 
     def take(self, place: str, value: Any) -> bool:
         """Whether a value is accounted for; then it is no extra any more."""
@@ -234,10 +233,28 @@ class _Settling:
         self._enter(MappingEntry(name, pointer(place), f"/{name}", Fate.CONVERTED, reason))
         return True
 
+    def leave_out_defaults(self) -> None:
+        """Take what the source makes anyway, and the target has no field for, as not said."""
+        defaults = self.reading.provider.defaults(self.reading.route)
+        for name in self.request.keys() & defaults.keys():
+            rows = [goal.by_name.get(name) for goal in self.goals]
+            reasons = [row.reason for row in rows if isinstance(row, Absent)]
+            value = self.request[name]
+            if value != defaults[name] or not reasons or len(reasons) < len(rows):
+                continue
+            del self.request[name]
+            reason = f"{word(value)} is {self.reading.provider.id}'s default; {reasons[0]}"
+            self.entries = [
+                evolve(one, target="", fate=Fate.DROPPED, reason=reason)
+                if one.field == name and not one.others and one.target
+                else one
+                for one in self.entries
+            ]
+
     def _is_idle(self, name: str, value: Any) -> bool:
         """Whether a value asks for nothing where neither vendor has the field for the workflow."""
         provider, own = self.reading.provider, self.reading.route
-        siblings = [one for one in provider.routes if one.model == own.model]
+        siblings = [one for one in provider.readable_routes if one.model == own.model]
         defaults = [provider.defaults(one).get(name) for one in siblings]
         return value is False or (value is not None and value in defaults)
 
@@ -246,8 +263,9 @@ class _Settling:
         own = self.reading.route
         kind = "ImageRequest" if self.reading.kind == "image" else "VideoRequest"
         known = Contract.load("polyreel").schema(kind)["properties"]
-        near = [one for one in self.reading.provider.routes if one.model == own.model]
-        routes = [*near, *self.reading.provider.routes, *self.target.routes]
+        readable = self.reading.provider.readable_routes
+        near = [one for one in readable if one.model == own.model]
+        routes = [*near, *readable, *self.target.routes]
         for route in routes:
             row = route.by_place.get(place)
             if isinstance(row, Field) and row.shared in known and row.shared != "prompt":

@@ -16,7 +16,7 @@ from ..mapping.codecs import word
 from ..mapping.reports import Allowance, ConflictError, Fate, MappingEntry
 from ..places import JsonObject, leaves
 from ..providers.base.provider import Provider
-from ..providers.base.registry import get_provider
+from ..providers.base.registry import get_provider, source_provider
 from ..providers.base.schemas import SchemaViolation
 from .marking import idle_marks_of
 from .planning import Plan, plan_checked
@@ -92,7 +92,7 @@ def translate(
 
     Args:
         body: the JSON body as the source vendor takes it.
-        source: the id of the vendor that the body is for.
+        source: the id of the vendor that the body is for; also one whose bodies are only read.
         target: the id of the vendor to write it for.
         source_model: the model family of the body, where the body does not say it.
         target_model: another model family than the source's.
@@ -111,7 +111,7 @@ def translate(
     >>> made.plan.body["quality"], made.plan.body["sound"]
     ('1080p', 'on')
     """
-    source = get_provider(source) if isinstance(source, str) else source
+    source = source_provider(source) if isinstance(source, str) else source
     target = get_provider(target) if isinstance(target, str) else target
     if not isinstance(body, dict):
         return _unreadable(
@@ -161,7 +161,10 @@ def _written(
     defaults = reading.provider.defaults(reading.route)
     made = plan_checked(checked, target, allow=allow, preferences=defaults)
     violations = [*made.violations, *_foreign_extras(reading, target, allow)]
-    verdicts = [*_composed(body, reading, made, allow), *_changed_defaults(reading, made)]
+    verdicts = [
+        *_composed(body, reading, made, allow),
+        *_changed_defaults(given.reading, reading, made),
+    ]
     return Translation(
         reading.provider, target, body, reading, made, tuple(verdicts), tuple(violations)
     )
@@ -261,19 +264,23 @@ def _covering(entries: Sequence[MappingEntry], at: str) -> MappingEntry | None:
     return max(found, key=lambda entry: len(entry.source), default=None)
 
 
-def _changed_defaults(reading: Reading, made: Plan) -> Iterator[Verdict]:
-    """The source's defaults that the body relied on: asked for explicitly, or reported as lost."""
+def _changed_defaults(before: Reading, after: Reading, made: Plan) -> Iterator[Verdict]:
+    """The source's defaults that the body relied on: asked for explicitly, or reported as lost.
+
+    What the body says itself has its verdict already, whether it is handed on or not.
+    """
+    said = before.request.keys() | after.request.keys()
     added = (verdict for verdict in made.verdicts if not verdict.source)
     yield from (verdict for verdict in added if verdict.field != "model")
     if made.route is None:
         return
     theirs = made.provider.defaults(made.route)
     spelled = {verdict.field for verdict in made.verdicts}
-    for name, value in reading.provider.defaults(reading.route).items():
-        if name in reading.request or name in spelled or theirs.get(name) == value:
+    for name, value in before.provider.defaults(before.route).items():
+        if name in said or name in spelled or theirs.get(name) == value:
             continue
         if not can_express(made.provider, made.route, name, value):
-            default = f"{word(value)} is {reading.provider.id}'s default"
+            default = f"{word(value)} is {before.provider.id}'s default"
             reason = f"{default}; {made.vendor} cannot be asked for it"
             yield Verdict("", name, "", Fate.DROPPED, reason)
 

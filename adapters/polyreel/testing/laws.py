@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..mapping.codecs import Pointless
 from ..mapping.reports import Allowance, ConflictError, Fate, MappingReport
 from ..mapping.rows import Field, Group
 from ..mapping.workflows import INPUT_VIDEOS, WORKFLOWS, kind_of
@@ -113,9 +114,12 @@ def totality(provider: Provider, route: Route) -> None:
 
 
 def _check_documented_words(route: Route, place: str, schema: Mapping[str, Any]) -> None:
-    """A documented default, and every documented word, has a shared meaning."""
+    """A documented default, and every documented word, has a shared meaning.
+
+    A place that the vendor ignores for this route has none.
+    """
     row = route.by_place.get(place)
-    if isinstance(row, Field) and row.native == place:
+    if isinstance(row, Field) and row.native == place and not isinstance(row.codec, Pointless):
         default = [schema["default"]] if "default" in schema else []
         for value in [*schema.get("enum", ()), *default]:
             body: JsonObject = {}

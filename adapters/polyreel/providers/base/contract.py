@@ -40,6 +40,11 @@ class Operation:
     spec: Mapping[str, Any]
     """The operation as it stands in the document."""
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether it is never made: its stored bodies are read (`x-polyreel-read-only`)."""
+        return self.spec.get("x-polyreel-read-only", False) is True
+
     @cached_property
     def request_schemas(self) -> tuple[str, ...]:
         """The names of the schemas of the JSON body, one for each form."""
@@ -100,7 +105,16 @@ class Contract:
 
     @cached_property
     def operations(self) -> Mapping[str, Operation]:
-        """Every call, by its operation id."""
+        """Every call that may be made, by its operation id."""
+        return {name: one for name, one in self._described.items() if not one.is_read_only}
+
+    @cached_property
+    def read_only_operations(self) -> Mapping[str, Operation]:
+        """The calls that are never made, and whose stored bodies are read, by operation id."""
+        return {name: one for name, one in self._described.items() if one.is_read_only}
+
+    @cached_property
+    def _described(self) -> Mapping[str, Operation]:
         found = {}
         root = self.document.get("servers", [{"url": ""}])[0]["url"]
         for path, item in self.document["paths"].items():
@@ -293,7 +307,7 @@ class Contract:
         document: JsonObject = json.loads(json.dumps(self.document))
         copy = Contract(document)
         seen: set[int] = set()
-        for operation in copy.operations.values():
+        for operation in copy._described.values():
             for name in operation.request_schemas:
                 copy._close(copy.schema(name), seen)
         return document

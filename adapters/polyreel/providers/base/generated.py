@@ -86,7 +86,8 @@ class NamedOperation:
 
     @cached_property
     def _described(self) -> Operation:
-        name, operations = self._client.name, self._client.contract.operations
+        name, contract = self._client.name, self._client.contract
+        operations = {**contract.operations, **contract.read_only_operations}
         if self._id not in operations:
             known = ", ".join(operations)
             raise LookupError(f"{name} has no operation {self._id!r}; there are {known}")

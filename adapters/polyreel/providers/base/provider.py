@@ -16,7 +16,6 @@ from typing import Any, ClassVar, Final, Literal, Self
 
 from ...errors import BadReplyError, TaskNotFoundError, VendorError
 from ...flows import Flow, Part, Reply, Send, send_patiently
-from ...mapping.rows import Field, Forced
 from ...places import Json, JsonObject
 from .answers import (
     first,
@@ -67,6 +66,11 @@ class Provider:
     """The environment variable that holds the key."""
     routes: ClassVar[tuple[Route, ...]]
     """What the vendor sells."""
+    read_only_routes: ClassVar[tuple[Route, ...]] = ()
+    """What stored bodies of the vendor are read by, and no request is written by.
+
+    Their calls are marked `x-polyreel-read-only` in the contract.
+    """
     statuses: ClassVar[Mapping[str, Status]]
     """The vendor's status words, in lower case. They come before the common ones in SYNONYMS.
 
@@ -162,9 +166,11 @@ class Provider:
     def operation(self, route: Route) -> Operation:
         """The operation of the contract that a route calls."""
         wanted = (route.operation.METHOD, route.operation.PATH)
+        contract = self.contract
         return next(
             operation
-            for operation in self.contract.operations.values()
+            for found in (contract.operations, contract.read_only_operations)
+            for operation in found.values()
             if (operation.method, operation.path) == wanted
         )
 
@@ -181,6 +187,11 @@ class Provider:
 
     # -- routes ----------------------------------------------------------------------------------
 
+    @cached_property
+    def readable_routes(self) -> tuple[Route, ...]:
+        """The routes that bodies are read by: those that the vendor sells, then the others."""
+        return (*self.routes, *self.read_only_routes)
+
     def routes_of_body(
         self, body: Mapping[str, Any], path: str | None = None, model: str | None = None
     ) -> Iterator[Route]:
@@ -191,7 +202,7 @@ class Provider:
         """
         candidates = [
             route
-            for route in self.routes
+            for route in self.readable_routes
             if path in {None, route.path}
             and model in {None, route.model}
             and all(row.matches(body) or row.is_left_out(body) for row in route.constants)
@@ -215,23 +226,12 @@ class Provider:
     def defaults(self, route: Route) -> Mapping[str, Any]:
         """The shared values that the vendor documents for fields that a body leaves out."""
         if route not in self._defaults:
-            self._defaults[route] = self._find_defaults(route)
+            self._defaults[route] = route.defaults_in(self.contract)
         return self._defaults[route]
 
     @cached_property
     def _defaults(self) -> dict[Route, JsonObject]:
         return {}
-
-    def _find_defaults(self, route: Route) -> JsonObject:
-        found: JsonObject = {}
-        for row in route.rows:
-            if isinstance(row, Forced):
-                found[row.shared] = row.value
-            elif isinstance(row, Field):
-                schema = self.contract.property(route.schema, row.native) or {}
-                if "default" in schema:
-                    found[row.shared] = row.codec.decode(schema["default"], {})
-        return found
 
     # -- calls -----------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ from functools import cache, cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from polyreel_generated.contracts import READ_ONLY
+
 from ... import providers as folder
 from ...errors import UnknownNameError, did_you_mean
 from .provider import Provider
@@ -28,6 +30,7 @@ GROUP = "polyreel.providers"
 def all_providers() -> Mapping[str, Provider]:
     """Every installed vendor by its id: polyreel's own, then others, each in alphabetical order.
 
+    A vendor that is only read, and sells nothing, is none of them: see `source_provider`.
     Packages that cannot be loaded are left out: see `broken_plugins`.
     """
     return _Vendors()
@@ -44,7 +47,8 @@ class _Vendors(Mapping[str, Provider]):
     def __init__(self) -> None:
         found = sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name)
         # A folder is none: `base` is what all vendors have in common.
-        self._own = {one.name.replace("_", "-"): one.name for one in found if not one.ispkg}
+        names = [one.name for one in found if not one.ispkg and one.name not in READ_ONLY]
+        self._own = {name.replace("_", "-"): name for name in names}
         self._loaded: dict[str, Provider] = {}
 
     def __getitem__(self, vendor: str) -> Provider:
@@ -53,10 +57,7 @@ class _Vendors(Mapping[str, Provider]):
             return known
         if vendor not in self._own:
             return self._others[vendor]
-        module = import_module(f"{folder.__name__}.{self._own[vendor]}")
-        provider: Provider = module.PROVIDER.load()
-        assert provider.id == vendor, f"{module.__name__} is named unlike its vendor, {provider.id}"
-        _pickle_by_id(provider)
+        provider = _load(self._own[vendor])
         return self._loaded.setdefault(vendor, provider)  # another thread may have been faster
 
     @cached_property
@@ -92,24 +93,41 @@ class _Vendors(Mapping[str, Provider]):
         return len(self._own) + len(self._others)
 
 
+def _load(name: str) -> Provider:
+    """One of polyreel's own vendors, by the name of its file."""
+    module = import_module(f"{folder.__name__}.{name}")
+    provider: Provider = module.PROVIDER.load()
+    named = provider.id.replace("-", "_")
+    assert named == name, f"{module.__name__} is named unlike its vendor, {provider.id}"
+    _pickle_by_id(provider)
+    return provider
+
+
+@cache
+def read_only_providers() -> Mapping[str, Provider]:
+    """Polyreel's own vendors whose stored bodies are read, and to which nothing is sent."""
+    return {one.id: one for one in map(_load, READ_ONLY)}
+
+
 def _pickle_by_id(provider: Provider) -> None:
     """Have a vendor pickled and copied as its id, and its routes as numbers: they are code.
 
     So each process has one object of each.
     """
-    copyreg.pickle(type(provider), lambda one: (get_provider, (one.id,)))
+    copyreg.pickle(type(provider), lambda one: (source_provider, (one.id,)))
     copyreg.pickle(Route, _route_as_number)
 
 
 def _route_as_number(route: Route) -> tuple[Callable[[str, int], Route], tuple[str, int]]:
-    provider = next((one for one in all_providers().values() if route in one.routes), None)
+    vendors = [*all_providers().values(), *read_only_providers().values()]
+    provider = next((one for one in vendors if route in one.readable_routes), None)
     if provider is None:
         raise TypeError(f"no installed vendor has the route {route.model} {route.workflow}")
-    return _route, (provider.id, provider.routes.index(route))
+    return _route, (provider.id, provider.readable_routes.index(route))
 
 
 def _route(vendor: str, number: int) -> Route:
-    return get_provider(vendor).routes[number]
+    return source_provider(vendor).readable_routes[number]
 
 
 def _touch(provider: Provider) -> None:
@@ -144,9 +162,20 @@ def get_provider(vendor: str) -> Provider:
 
 def unknown_vendor(name: object) -> str:
     """The message that refuses the id of a vendor: those that there are, and the near ones."""
+    if isinstance(name, str) and name in read_only_providers():
+        return (
+            f"nothing is sent to {name}: polyreel reads its stored bodies, and translates them for "
+            f"other vendors; there are {', '.join(all_providers())}"
+        )
     known = ", ".join(all_providers())
     near = did_you_mean(name, all_providers())
     return f"no vendor is called {name!r}; there are {known}{near}"
+
+
+def source_provider(vendor: str) -> Provider:
+    """A vendor whose bodies can be read, also one to which nothing is sent; UnknownNameError."""
+    found = read_only_providers().get(vendor)
+    return get_provider(vendor) if found is None else found
 
 
 def ordered(names: Sequence[str] | None = None) -> list[Provider]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 
 from attrs import field, frozen
 
-from ...mapping.rows import Constant, Row
+from ...mapping.codecs import MeaninglessError
+from ...mapping.rows import Constant, Field, Forced, Row
+from ...places import JsonObject
 from .calling import filled
+from .contract import Contract
 from .generated import GeneratedModel, GeneratedOperation
 
 
@@ -57,3 +61,16 @@ class Route:
     def constants(self) -> tuple[Constant, ...]:
         """The rows that tell this route from others."""
         return tuple(row for row in self.rows if isinstance(row, Constant))
+
+    def defaults_in(self, contract: Contract) -> JsonObject:
+        """The shared values that a contract documents for fields that a body leaves out."""
+        found: JsonObject = {}
+        for row in self.rows:
+            if isinstance(row, Forced):
+                found[row.shared] = row.value
+            elif isinstance(row, Field):
+                schema = contract.property(self.schema, row.native) or {}
+                if "default" in schema:
+                    with suppress(MeaninglessError):
+                        found[row.shared] = row.codec.decode(schema["default"], {})
+        return found
