@@ -156,7 +156,12 @@ def test_a_value_says_what_it_says(given: dict[str, Any], said: dict[str, Any]) 
 
 def test_empty_values_ask_for_nothing() -> None:
     """Forms store them; an image that is none makes no clip from an image."""
-    empty = {"negative_prompt": "", "image": "", "image_tail": None, "element_list": []}
+    empty: dict[str, Any] = {
+        "negative_prompt": "",
+        "image": "",
+        "image_tail": None,
+        "element_list": [],
+    }
     body = {"model_name": "kling-v3", "prompt": "a", "duration": 7, **empty}
     target = next(one for one in vendors() for row in one.routes if row.model == "kling-v3")
     done = polyreel.translate(body, OLDER, target)
