@@ -17,20 +17,10 @@ from polyreel.providers.base.registry import all_providers
 from polyreel.scaffold import package
 from polyreel.scaffold.document import drafted, sample
 from polyreel.scaffold.tables import row_of
+from support.drafts import without_ours
 from support.paths import EXAMPLE_VENDOR
 
 ACME = EXAMPLE_VENDOR / "openapi.json"
-
-
-def without_ours(node: Any) -> Any:
-    """A contract as a vendor would publish it: none of polyreel's keys."""
-    if isinstance(node, dict):
-        return {
-            key: without_ours(value)
-            for key, value in node.items()
-            if not key.startswith("x-polyreel")
-        }
-    return [without_ours(item) for item in node] if isinstance(node, list) else node
 
 
 def published(document: JsonObject) -> JsonObject:

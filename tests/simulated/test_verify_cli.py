@@ -14,6 +14,7 @@ from polyreel.providers.base.provider import Provider
 from polyreel.verification.patches import patched
 from polyreel.verification.probing import ask_all, questions
 from support.cli import CANARY, Command, stranger
+from support.drafts import as_published
 from support.recordings import FORMS, PLANTED, recorded, save, vendors
 
 PROVIDERS = vendors()
@@ -95,6 +96,21 @@ def test_a_patched_spec_takes_the_traffic(provider: Provider, cli: Command, tmp_
     Path("s.json").write_text(json.dumps(document), encoding="utf-8")
     assert cli("verify", file, "--spec", "s.json", "--vendor", provider.id).code == 0
     cli.fails(2, ("verify", file, "--spec", "s.json"), "names no vendor")
+
+
+@each_vendor
+def test_a_published_document_is_a_spec(provider: Provider, cli: Command, tmp_path: Path) -> None:
+    """Without polyreel's facts and names; one of an old version is told as such."""
+    file = save(tmp_path, recorded(provider)[:4])
+    plain = as_published(provider.contract.document)
+    Path("s.json").write_text(json.dumps(plain), encoding="utf-8")
+    assert cli("verify", file, "--spec", "s.json", "--vendor", provider.id).code == 0
+    assert provider.contract.document["x-polyreel-vendor"] == provider.id  # as it was
+    cli.fails(2, ("drift", "s.json", "s.json"), "name it with --vendor")
+    assert cli("drift", "s.json", "s.json", "--vendor", provider.id).code == 0
+    Path("old.json").write_text('{"swagger": "2.0", "paths": {"/x": {}}}', encoding="utf-8")
+    spec = ("verify", file, "--spec", "old.json", "--vendor", provider.id)
+    cli.fails(2, spec, "old.json: not an OpenAPI document: OpenAPI 2.0")
 
 
 def test_traffic_of_several_vendors_has_a_patch_for_each(cli: Command, tmp_path: Path) -> None:

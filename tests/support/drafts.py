@@ -69,3 +69,32 @@ def provider_of(made: Package, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     module = importlib.import_module("fresh")
     del sys.modules["fresh"]
     return module.Fresh()
+
+
+def without_ours(node: Any) -> Any:
+    """A contract as a vendor would publish it: none of polyreel's keys."""
+    if isinstance(node, dict):
+        return {
+            key: without_ours(value)
+            for key, value in node.items()
+            if not key.startswith("x-polyreel")
+        }
+    return [without_ours(item) for item in node] if isinstance(node, list) else node
+
+
+def as_published(contract: JsonObject) -> JsonObject:
+    """A contract as a vendor would publish it, with other names for schemas, and without ids."""
+    plain: JsonObject = without_ours(contract)
+    schemas = plain["components"]["schemas"]
+    for name in [*schemas]:
+        schemas[f"{name}Published"] = schemas.pop(name)
+    renamed = json.dumps(plain)
+    for name in schemas:
+        old = name.removesuffix("Published")
+        renamed = renamed.replace(f'#/components/schemas/{old}"', f'#/components/schemas/{name}"')
+    plain = json.loads(renamed)
+    for item in plain["paths"].values():
+        for operation in item.values():
+            if isinstance(operation, dict):
+                operation.pop("operationId", None)
+    return plain

@@ -6,13 +6,16 @@ import json
 from typing import Any
 
 import pytest
+from polyreel.mapping.rows import Field
 from polyreel.plans.capabilities import capabilities
 from polyreel.plans.comparison import advise, cell, difference, drift, matrix
 from polyreel.plans.planning import plan
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
+from polyreel.scaffold.published import published
 from polyreel.testing.laws import planned
+from support.drafts import as_published
 from support.requests import EXAMPLES, ROUTE_IDS, ROUTES
 
 PROVIDERS = list(all_providers().values())
@@ -178,3 +181,17 @@ def test_no_drift_without_a_change() -> None:
         assert {item.kind for item in gone} == {"route lost"}
         document["components"]["schemas"].pop(provider.routes[0].schema)
         assert next(drift(provider, provider.contract, Contract(document))).kind == "route lost"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.id)
+def test_a_published_document_is_compared_as_it_is(provider: Provider) -> None:
+    """Its schemas have other names, and none of polyreel's facts; what it changes is found."""
+    plain = as_published(provider.contract.document)
+    assert list(drift(provider, provider.contract, Contract(published(plain)))) == []
+    route = next(r for r in provider.routes if r.workflow == "text-to-video")
+    row = route.by_name["duration"]
+    schema = plain["components"]["schemas"][f"{route.schema}Published"]
+    assert isinstance(row, Field)
+    del schema["properties"][row.places[0]]
+    found = list(drift(provider, provider.contract, Contract(published(plain))))
+    assert ("duration", "field lost") in {(item.field, item.kind) for item in found}

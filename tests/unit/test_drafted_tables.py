@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from polyreel.mapping.reports import MappingReport
 from polyreel.places import JsonObject
 from polyreel.scaffold import package
 from polyreel.scaffold.published import published
+from polyreel.testing.contracts import unfinished
 from support.drafts import (
     CLIP,
     JOB,
@@ -74,20 +76,116 @@ def test_nothing_is_mapped_into_a_price_or_a_description(
     assert found == {"prompt": "text", "first_frame": "image"}
 
 
-def test_a_list_of_typed_items_is_told_and_not_mapped(
+def listed(*forms: JsonObject) -> JsonObject:
+    return {"type": "array", "items": forms[0] if len(forms) == 1 else {"oneOf": [*forms]}}
+
+
+LINK = shape(url=text())
+FRAME = shape(
+    type=text(enum=["image_url"]),
+    image_url=LINK,
+    frame_type=text(enum=["first_frame", "last_frame"]),
+)
+PARTS = {
+    "allOf": [
+        shape(type=text(enum=["image_url"]), image_url=LINK),
+        shape(frame_type=text(enum=["first_frame", "last_frame"])),
+    ]
+}
+MARKS = [{"type": "image_url", "frame_type": word} for word in ("first_frame", "last_frame")]
+TYPED: list[tuple[str, JsonObject, dict[str, tuple[JsonObject, str]]]] = [
+    (
+        "frame_images",
+        listed(PARTS),
+        {
+            "first_frame": (MARKS[0], "image_url.url"),
+            "last_frame": (MARKS[1], "image_url.url"),
+        },
+    ),
+    (
+        "frames",
+        listed(FRAME),
+        {
+            "first_frame": (MARKS[0], "image_url.url"),
+            "last_frame": (MARKS[1], "image_url.url"),
+        },
+    ),
+    (
+        "input_references",
+        listed(
+            *(shape(type=text(const=word), **{word: LINK}) for word in ("image_url", "video_url"))
+        ),
+        {
+            "reference_images": ({"type": "image_url"}, "image_url.url"),
+            "reference_videos": ({"type": "video_url"}, "video_url.url"),
+        },
+    ),
+    (
+        "contents",
+        listed(
+            shape(type=text(enum=["prompt"]), text=text()),
+            shape(type=text(enum=["first_frame", "last_frame"]), url=text()),
+        ),
+        {
+            "prompt": ({"type": "prompt"}, "text"),
+            "first_frame": ({"type": "first_frame"}, "url"),
+            "last_frame": ({"type": "last_frame"}, "url"),
+        },
+    ),
+    (
+        "images",
+        listed(shape(position=text(enum=["first", "last"]), uri=text())),
+        {
+            "first_frame": ({"position": "first"}, "uri"),
+            "last_frame": ({"position": "last"}, "uri"),
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("place", "node", "wanted"), TYPED, ids=[place for place, _, _ in TYPED])
+def test_a_list_of_typed_items_is_a_row(
+    place: str,
+    node: JsonObject,
+    wanted: dict[str, tuple[JsonObject, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One shared field for each kind, whose marks are constants in the contract."""
+    own = {} if "prompt" in wanted else {"text": text()}
+    body = shape(model=text(const="one"), **own, **{place: node})
+    made = package("fresh", document({"/videos": post(body), "/videos/{id}": get()}))
+    provider = provider_of(made, tmp_path, monkeypatch)
+    route = next(one for one in provider.routes if one.workflow != "text-to-video")
+    row = route.by_place[place]
+    assert {item.shared: (item.marks, item.member) for item in row.items} == wanted
+    value = {"prompt": "a cat"} | {
+        name: ["https://a.example/1"] if name.endswith("s") else "https://a.example/1"
+        for name in wanted
+        if name != "prompt"
+    }
+    native: JsonObject = {"model": "one"} | ({} if "prompt" in wanted else {"text": "a cat"})
+    report = MappingReport()
+    row.write(value, native, {}, report)
+    assert report.problems == []
+    assert len(native[place]) == len(wanted)
+    assert provider.contract.sends(route.schema, native) == []
+    assert provider.contract.sends(route.schema, {**native, place: [{"type": "none"}]}) != []
+
+
+def test_kinds_of_items_that_no_field_fits_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each kind of item needs a row of its own."""
-    item = shape(
-        type=text(enum=["image_url"]),
-        image_url=shape(url=text()),
-        frame_type=text(enum=["first_frame", "last_frame"]),
+    """In the row, or beside the rows where none fits."""
+    odd = shape(type=text(enum=["first_frame", "smell"]), url=text())
+    body = shape(
+        text=text(), inputs_of_any_kind=listed(odd), smells=listed(shape(type=text(const="smell")))
     )
-    body = shape(prompt=text(), input_references={"type": "array", "items": item})
-    assert rows_of(body, tmp_path, monkeypatch) == {"prompt": "prompt"}
     made = package("fresh", document({"/videos": post(body), "/videos/{id}": get()}))
-    (told,) = (one for one in made.not_done if "input_references" in one)
-    assert "image_url, first_frame, last_frame" in told
+    provider = provider_of(made, tmp_path, monkeypatch)
+    told = "\n".join(unfinished(provider))
+    assert "inputs_of_any_kind: what are items of the kinds ['smell']?" in told
+    assert "smells: items of the kinds smell" in told
 
 
 REPLIES: list[tuple[JsonObject, str, tuple[str, ...]]] = [
@@ -166,16 +264,15 @@ def test_schemas_that_nothing_refers_to_are_dropped() -> None:
 def test_what_was_seen_and_not_drafted_is_listed() -> None:
     """For the author."""
     paths = {
-        "/videos": post(shape(input={"type": "object"}), shape(id=text(), status_url=text())),
+        "/videos": post(shape(input={"type": "object"}), shape(id=text())),
         "/videos/{id}": get(shape(id=text(), status=text(), code={"type": "integer"})),
-        "/videos/{id}/cancel": {"post": {"responses": {}}},
+        "/videos/{id}/retry": {"post": {"responses": {}}},
         "/videos/{id}/content": {"get": {"responses": {}}},
     }
     told = "\n".join(package("fresh", document(paths)).not_done)
     for wanted in (
         "POST /videos: input: the inputs of the models are not in the document",
-        "says where to ask about the job",
-        "POST /videos/{id}/cancel: it may cancel a job",
+        "POST /videos/{id}/retry: it goes on with a job",
         "GET /videos/{id}/content: it may hold the result of a job",
         "GET /videos/{id}: can an error come with HTTP 200?",
         "GET /videos/{id}: no place of a link to the clip",
@@ -203,3 +300,58 @@ def test_a_published_document_becomes_one_that_contracts_read() -> None:
     assert (query["operationId"], query["parameters"][0]["name"]) == ("getVideosId", "id")
     assert [*query["responses"]] == ["400", "401", "402", "404", "429", "200"]
     assert [*query["responses"]["200"]["content"]] == ["application/json"]
+
+
+def test_results_cancels_and_links_are_drafted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second call for the result where the status has none; a call that cancels; own links."""
+    queued = shape(
+        request_id=text(),
+        status=text(enum=["IN_QUEUE", "COMPLETED"]),
+        status_url=text(),
+        response_url=text(),
+    )
+    job = "/acme/video/requests/{request_id}"
+    paths = {
+        "/acme/video": post(CLIP, queued),
+        job: get(shape(video=shape(url=text()))),
+        f"{job}/cancel": {"put": {"responses": answer(shape(success={"type": "boolean"}))}},
+        f"{job}/status": get(queued),
+    }
+    made = package("fresh", document(paths))
+    provider = provider_of(made, tmp_path, monkeypatch)
+    roles = {one.role: one.path for one in provider.contract.operations.values()}
+    assert roles == {
+        "create": "/acme/video",
+        "result": job,
+        "cancel": f"{job}/cancel",
+        "get": f"{job}/status",
+    }
+    reads = provider.reads
+    assert (reads.locator, reads.result) == (("status_url",), ("response_url",))
+    assert (reads.outputs, reads.id[0]) == (("video.url",), "request_id")
+    assert any("bill for a job that is stopped" in one for one in unfinished(provider))
+    shown = {
+        name: value
+        for *_, name, value in provider.contract.replies(provider.contract.operation("get"))
+    }
+    assert shown["queued"]["status_url"].startswith("https://api.vendor.example/acme/video/")
+
+
+@pytest.mark.parametrize(
+    ("about", "wanted"),
+    [
+        ({"description": "0 for success, else an error"}, {"place": "code", "values": [0]}),
+        ({"example": 0}, {"place": "code", "values": [0]}),
+        ({"description": "The code of the error"}, None),
+    ],
+)
+def test_errors_in_a_success_are_drafted_where_the_document_tells_them(
+    about: JsonObject, wanted: JsonObject | None
+) -> None:
+    """What no error is, the document says; which codes prove a refusal, it does not."""
+    reply = shape(code={"type": "integer", **about}, data=JOB)
+    made = package("fresh", document({"/videos": post(CLIP, reply), "/videos/{id}": get(reply)}))
+    assert contract_of(made).get("x-polyreel-ok") == wanted
+    assert any("HTTP 200" in one for one in made.not_done)

@@ -1,5 +1,7 @@
 """Which calls `polyreel new-vendor` drafts from published documents, and how they are made."""
 
+from pathlib import Path
+
 import pytest
 from polyreel.errors import RequestError
 from polyreel.places import JsonObject
@@ -15,6 +17,7 @@ from support.drafts import (
     get,
     parameter,
     post,
+    provider_of,
     shape,
     text,
 )
@@ -193,6 +196,30 @@ def test_the_id_in_the_query_is_marked() -> None:
     made = package("fresh", document({"/videos": post(CLIP), "/videos/find": query}))
     parameters = contract_of(made)["paths"]["/videos/find"]["get"]["parameters"]
     assert [one.get("x-polyreel-task-id") for one in parameters] == [None, True]
+
+
+def test_models_in_the_path_are_values_of_routes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From closed lists; a value with slashes is marked; what no document says is to do."""
+    model = parameter("model_id", "path", schema=text(enum=["acme/one", "acme/two"]))
+    tier = parameter("tier", "path")
+    paths = {
+        "/models/{model_id}/{tier}/predictions": post(
+            shape(prompt=text()), parameters=[model, tier]
+        ),
+        "/predictions/{id}": get(),
+    }
+    made = package("fresh", document(paths))
+    assert made.calls == ("POST /models/{model_id}/{tier}/predictions -> GET /predictions/{id}",)
+    assert "check the values of its path in `path_values`: model_id, tier" in made.not_done[0]
+    provider = provider_of(made, tmp_path, monkeypatch)
+    assert {route.model: route.path_values for route in provider.routes} == {
+        "acme-one": {"model_id": "acme/one", "tier": "TODO"},
+        "acme-two": {"model_id": "acme/two", "tier": "TODO"},
+    }
+    assert provider.routes[0].path == "/models/acme/one/TODO/predictions"
+    assert provider.contract.operation("create").slashed == "model_id"
 
 
 BEARER = {"type": "http", "scheme": "bearer"}

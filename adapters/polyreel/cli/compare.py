@@ -287,7 +287,13 @@ def _why(item: Advice) -> str:
 
 def drift_command(
     old: Annotated[Path, typer.Argument(help="The spec that polyreel was made for, JSON or YAML.")],
-    new: Annotated[Path, typer.Argument(help="Its successor.")],
+    new: Annotated[Path, typer.Argument(help="Its successor, or what the vendor publishes.")],
+    of: Annotated[
+        str | None,
+        typer.Option(
+            "--vendor", help="Whose specs they are, where OLD does not say.", show_default=False
+        ),
+    ] = None,
     form: Format = "text",
     as_json: AsJson = False,
 ) -> None:
@@ -295,9 +301,10 @@ def drift_command(
     breaks.
     """
     before, after = (contract_of(path) for path in (old, new))
-    vendor = before.document.get("x-polyreel-vendor")
+    vendor = of or before.document.get("x-polyreel-vendor")
     if not isinstance(vendor, str) or vendor not in all_providers():
-        raise typer.BadParameter(f"{old}: x-polyreel-vendor names no vendor ({vendor})")
+        reason = f"x-polyreel-vendor names no vendor ({vendor}); name it with --vendor"
+        raise typer.BadParameter(f"{old}: {reason}")
     found = list(drift(all_providers()[vendor], before, after))
     _differences(found, "json" if as_json else form)
     if any(item.breaking for item in found):
@@ -305,12 +312,23 @@ def drift_command(
 
 
 def contract_of(path: Path) -> Contract:
-    """The OpenAPI document in a file, JSON or YAML."""
+    """The OpenAPI document in a file, JSON or YAML: a spec of polyreel, or any published one."""
     content = read(str(path), str(path))
     document = parse(content, str(path)) if path.suffix == ".json" else _yaml(content, path)
     if not isinstance(document, dict) or "paths" not in document:
         raise RequestError([f"{path}: not an OpenAPI document"])
-    return Contract(document)
+    if "x-polyreel-vendor" in document:
+        return Contract(document)
+    from ..scaffold.published import published
+
+    try:
+        return Contract(published(document))
+    except RequestError as error:
+        reasons = [reason.removeprefix("the spec: ") for reason in error.problems]
+        raise RequestError([f"{path}: not an OpenAPI document: {reasons[0]}"]) from None
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        reason = f"it cannot be read ({type(error).__name__}: {str(error)[:80]})"
+        raise RequestError([f"{path}: not an OpenAPI document: {reason}"]) from None
 
 
 def _yaml(content: bytes, path: Path) -> Any:

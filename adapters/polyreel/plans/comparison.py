@@ -16,7 +16,7 @@ from ..mapping.reports import Fate
 from ..mapping.rows import Field, Group, Row
 from ..mapping.workflows import WORKFLOWS
 from ..places import JsonObject
-from ..providers.base.contract import Contract
+from ..providers.base.contract import Contract, Operation
 from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers
 from ..providers.base.routes import Route
@@ -210,20 +210,64 @@ def _advice(made: Plan, request: CheckedRequest) -> Advice:
 
 
 def drift(provider: Provider, old: Contract, new: Contract) -> Iterator[VendorDifference]:
-    """What a new spec of a vendor breaks or widens, in shared fields and routes."""
+    """What a new spec of a vendor breaks or widens, in shared fields and routes.
+
+    Both can be documents as the vendor publishes them, whose schemas have other names than those
+    of polyreel: the body of the same call that has most of the same fields is compared then.
+    """
     for route in provider.routes:
-        if route.schema not in new.document.get("components", {}).get("schemas", {}):
+        before = _schema_in(provider, route, old)
+        after = _schema_in(provider, route, new)
+        if before is None:
+            continue
+        if _call_in(provider, route, new) is not None and after is not None:
+            yield from _schema_drift(route, (old, before), (new, after))
+        elif after is None:
             yield _route_lost(route, route.schema, "the body's schema is gone")
-            continue
-        method, path = route.operation.METHOD, route.operation.PATH
-        if not any((one.method, one.path) == (method, path) for one in new.operations.values()):
-            yield _route_lost(route, f"{method} {path}", "the call is gone")
-            continue
-        yield from _schema_drift(route, old, new)
+        else:
+            called = f"{route.operation.METHOD} {route.operation.PATH}"
+            yield _route_lost(route, called, "the call is gone")
 
 
-def _schema_drift(route: Route, old: Contract, new: Contract) -> Iterator[VendorDifference]:
-    before, after = (dict.fromkeys(contract.properties(route.schema)) for contract in (old, new))
+def _call_in(provider: Provider, route: Route, contract: Contract) -> Operation | None:
+    """The call of a route in another document of the vendor's, which can have another base URL."""
+    method, path = route.operation.METHOD, route.operation.PATH
+    own = [one for one in provider.contract.operations.values() if one.path == path]
+    paths = {path, *(one.full_path for one in own)}
+    found = [one for one in contract.operations.values() if one.method == method]
+    return next((one for one in found if one.path in paths or one.full_path in paths), None)
+
+
+def _schema_in(provider: Provider, route: Route, contract: Contract) -> str | None:
+    """The schema of a route's body in another document of the vendor's; None where none is."""
+    named = contract.document.get("components", {}).get("schemas", {})
+    if route.schema in named:
+        return route.schema
+    call = _call_in(provider, route, contract)
+    ours = _names(provider.contract, route.schema)
+    found = [one for one in call.request_schemas if one in named] if call else []
+    alike = {one: _likeness(ours, _names(contract, one)) for one in found}
+    best = max(found, default=None, key=lambda one: alike[one])
+    return best if best and alike[best] else None
+
+
+def _names(contract: Contract, schema: str) -> tuple[set[str], set[str]]:
+    """The places of a schema, and the members that it demands."""
+    return {*contract.properties(schema)}, {*contract.schema(schema).get("required", ())}
+
+
+def _likeness(one: tuple[set[str], set[str]], other: tuple[set[str], set[str]]) -> float:
+    """How alike two schemas are, by the names in them; 0 where they have no place in common."""
+    if not one[0] & other[0]:
+        return 0
+    pairs = zip(one, other, strict=True)
+    return sum(len(a & b) / len(a | b) if a | b else 1 for a, b in pairs)
+
+
+def _schema_drift(
+    route: Route, old: tuple[Contract, str], new: tuple[Contract, str]
+) -> Iterator[VendorDifference]:
+    before, after = (dict.fromkeys(contract.properties(name)) for contract, name in (old, new))
     for place in before | after:
         field = _field_at(route, place)
         change = _PlaceDifferences(route, field, place)
@@ -232,9 +276,11 @@ def _schema_drift(route: Route, old: Contract, new: Contract) -> Iterator[Vendor
         elif place not in before:
             yield change("field gained", "", place)
         else:
-            pair = (contract.property(route.schema, place) or {} for contract in (old, new))
-            yield from _place_drift(change, *pair)
-    olds, news = (set(contract.schema(route.schema).get("required", ())) for contract in (old, new))
+            nodes = [contract.property(name, place) or {} for contract, name in (old, new)]
+            if "x-polyreel-vendor" not in new[0].document:  # the vendor's own, without our facts
+                nodes[0] = {key: nodes[0][key] for key in nodes[0] if key != "x-polyreel-media"}
+            yield from _place_drift(change, *nodes)
+    olds, news = (set(contract.schema(name).get("required", ())) for contract, name in (old, new))
     for name in sorted(news - olds):
         yield _PlaceDifferences(route, _field_at(route, name), name)(
             "now required", "optional", name

@@ -1,18 +1,13 @@
-"""How a vendor is called: its key, constant headers, the place of a job's id; what is unusual."""
+"""How a vendor is called: its key, constant headers, the place of a job's id."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Final
 
 from ..places import JsonObject
-from ..providers.base.calling import PLACEHOLDER
 from ..providers.base.contract import Contract, Operation
-from ..providers.base.specified import snake
-from . import matching
-from .choosing import ChosenCalls, id_parameter
-from .replies import forms, names_in_reply, success
+from .choosing import id_parameter
 
 TODO: Final = "TODO: "
 SCHEME_WORD: Final = re.compile(
@@ -131,62 +126,3 @@ def mark_id(document: JsonObject, query: Operation) -> None:
         if place is not None and one["name"] == place["name"] and one.get("in") == "query":
             one["x-polyreel-task-id"] = True
             one["required"] = True
-
-
-# -- what is seen, and left to a person ----------------------------------------------------------
-
-
-def unusual(contract: Contract, chosen: ChosenCalls) -> Iterator[str]:
-    """What the document shows and the draft does not hold."""
-    query, every = chosen.query, contract.operations.values()
-    for create in chosen.creates:
-        called = f"{create.method} {create.path}"
-        if names := PLACEHOLDER.findall(create.path):
-            yield f"{called}: its path needs values that no document says: {', '.join(names)}"
-        for schema in create.request_schemas:
-            yield from (f"{called}: {text}" for text in _untold(contract, schema))
-    named = names_in_reply(contract, query)
-    if success(contract, query) is None:
-        yield f"GET {query.path}: the document says nothing about its answer"
-    elif {"code", "status_code", "base_resp"} & named:
-        yield f"GET {query.path}: can an error come with HTTP 200? A code stands in the answer"
-    if {"status_url", "polling_url"} & names_in_reply(contract, chosen.creates[0]):
-        yield "the answer of the paid call says where to ask about the job; the draft asks by id"
-    stem = query.path[: query.path.rindex("}") + 1] if "{" in query.path else query.path
-    for one in every:
-        known = one.id == query.id or one.role
-        if not known and (one.path == stem or one.path.startswith(f"{stem}/")):
-            yield f"{one.method} {one.path}: {_purpose(one)}"
-
-
-def _purpose(call: Operation) -> str:
-    if call.method == "DELETE" or "cancel" in snake(call.path + "_" + call.id):
-        return "it may cancel a job"
-    return "it may hold the result of a job" if call.method == "GET" else "it goes on with a job"
-
-
-def _untold(contract: Contract, schema: str) -> Iterator[str]:
-    """Parts of a body that the document does not describe, or that need rows of their own."""
-    for place in contract.properties(schema):
-        node = matching.schema_of(contract, contract.property(schema, place))
-        if node.get("type") == "object" and not node.get("properties"):
-            if snake(place) in {"input", "inputs", "parameters"}:
-                yield f"{place}: the inputs of the models are not in the document"
-        elif kinds := item_kinds(contract, node):
-            yield f"{place}: a list of items of the kinds {', '.join(kinds)}; each needs a row"
-
-
-def item_kinds(contract: Contract, node: JsonObject) -> list[str]:
-    """The kinds of the items of a list, where a word in each item tells them apart."""
-    items = node.get("items")
-    found: dict[str, None] = {}
-    for form in forms(contract, items) if items and node.get("type") == "array" else ():
-        for name in ("type", "role", "kind", "frame_type", "position"):
-            if name in form.get("properties", {}):
-                word = contract.resolve(form["properties"][name])
-                words = [word["const"]] if "const" in word else word.get("enum", [])
-                found |= dict.fromkeys(str(one) for one in words)
-    return list(found)
-
-
-__all__ = ["complete_headers", "complete_keys", "item_kinds", "mark_id", "unusual"]

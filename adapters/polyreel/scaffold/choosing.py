@@ -17,6 +17,7 @@ from ..providers.base.calling import PLACEHOLDER
 from ..providers.base.contract import Contract, Operation
 from ..providers.base.specified import snake
 from . import matching
+from .plain import schema_of
 from .replies import ID_NAMES, STATUS_NAMES, names_in_reply, success
 
 ABOUT_VIDEO: Final = frozenset({"video", "clip", "movie", "animation", "t2v", "i2v", "v2v"})
@@ -181,7 +182,7 @@ def _makes_something(contract: Contract, operation: Operation) -> bool:
 def _takes_inputs(contract: Contract, schema: str) -> bool:
     for place in contract.properties(schema):
         name = snake(place.rpartition(".")[2])
-        node = matching.schema_of(contract, contract.property(schema, place))
+        node = schema_of(contract, contract.property(schema, place))
         if name in FREE_INPUTS and "." not in place:
             return True
         can_be_text = node.get("type") not in {"boolean", "number", "integer"}

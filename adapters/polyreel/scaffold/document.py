@@ -15,9 +15,11 @@ from ..providers.base.calling import PLACEHOLDER
 from ..providers.base.contract import Contract, Operation
 from ..providers.base.refusals import NOT_ACCEPTED
 from ..providers.base.schemas import SCHEMAS
-from .access import complete_headers, complete_keys, mark_id, unusual
-from .choosing import ChosenCalls, Wishes, choose, keep_paths
-from .published import merged, published, without_unused
+from .access import complete_headers, complete_keys, mark_id
+from .choosing import Wishes, choose, keep_paths
+from .further import cancel_facts, errors_in_success, further_roles, unusual
+from .plain import merged
+from .published import published, without_unused
 
 TODO: Final = "TODO: "
 LINK: Final = "https://files.example/1.mp4"
@@ -70,8 +72,11 @@ def drafted(document: Json, wishes: Wishes = EVERYTHING) -> Draft:
     for create, query in chosen.elsewhere:
         asked = f"{create.method} {create.path} is asked about by {query.method} {query.path}"
         draft.not_done.append(f"{asked}: begin a package of its own for it, with --create")
-    draft.not_done += dict.fromkeys(unusual(draft.contract, chosen))
-    _keep_calls(draft, chosen)
+    roles = further_roles(draft.contract, chosen)
+    draft.not_done += dict.fromkeys(unusual(draft.contract, chosen, roles))
+    if well := errors_in_success(draft.contract, chosen):
+        copy.setdefault("x-polyreel-ok", well)
+    _keep_calls(draft, roles)
     mark_id(copy, chosen.query)
     complete_keys(copy, chosen.creates[0])
     complete_headers(copy)
@@ -108,7 +113,7 @@ def _complete_server(document: JsonObject) -> None:
         document["servers"] = [todo]
 
 
-def _keep_calls(draft: Draft, chosen: ChosenCalls) -> None:
+def _keep_calls(draft: Draft, roles: dict[str, str]) -> None:
     """Give the calls that polyreel needs their roles, and leave the others out."""
     for one in draft.contract.operations.values():
         spec = draft.document["paths"][one.path][one.method.lower()]
@@ -116,6 +121,8 @@ def _keep_calls(draft: Draft, chosen: ChosenCalls) -> None:
             del spec[key]
         if one.id == draft.get or one.id in draft.creates:
             _add_facts(draft, one, "get" if one.id == draft.get else "create")
+        elif one.id in roles:
+            _add_facts(draft, one, roles[one.id])
         elif not one.role or one.role in {"create", "get"}:
             draft.left_out.append(f"{one.method} {one.path}")
             del draft.document["paths"][one.path][one.method.lower()]
@@ -131,6 +138,8 @@ def _add_facts(draft: Draft, operation: Operation, role: str) -> None:
         spec.setdefault("x-polyreel-idempotency", _idempotency(draft.contract, spec))
         known = sorted(int(status) for status in spec["responses"] if int(status) in NOT_ACCEPTED)
         spec.setdefault("x-polyreel-not-accepted", known or sorted(NOT_ACCEPTED))
+    if role == "cancel":
+        spec.setdefault("x-polyreel-cancel", cancel_facts())
     for status, reply in spec["responses"].items():
         for media in draft.contract.resolve(reply).get("content", {}).values():
             if int(status) >= 400 and "schema" in media:

@@ -13,8 +13,6 @@ from typing import Any, Final
 
 from ..mapping.codecs import Choice
 from ..mapping.rows import Field
-from ..places import JsonObject
-from ..providers.base.contract import Contract
 from ..providers.base.facts import Status
 from ..providers.base.registry import all_providers
 from ..providers.base.specified import snake
@@ -238,28 +236,3 @@ def state_of(word: str) -> Status | None:
     """The state that a status word may mean."""
     text = word.strip().lower()
     return _known_states().get(text) or _known_states().get(snake(text))
-
-
-def schema_of(contract: Contract, place: Any) -> JsonObject:
-    """A property's schema without the `null` beside it, and with its one part merged in."""
-    node: JsonObject = dict(contract.resolve(place) or {})
-    kinds = node.get("type")
-    if isinstance(kinds, list) and "null" in kinds:
-        left = [kind for kind in kinds if kind != "null"]
-        node = {**node, "type": left[0] if len(left) == 1 else left}
-    for key in ("anyOf", "oneOf", "allOf"):
-        options = [contract.resolve(one) for one in node.get(key, ())]
-        options = [one for one in options if one.get("type") != "null"]
-        if len(options) == 1:
-            return node | schema_of(contract, options[0])
-    return node
-
-
-def choices_of(contract: Contract, node: Any, depth: int = 0) -> Iterator[JsonObject]:
-    """The schemas that a value of a property may have, one by one."""
-    node = schema_of(contract, node)
-    options = [*node.get("anyOf", ()), *node.get("oneOf", ())]
-    if not options or depth > 3:
-        yield node
-    for option in options:
-        yield from choices_of(contract, option, depth + 1)

@@ -15,7 +15,7 @@ from ..places import Json, JsonObject
 from ..providers.base.contract import Contract
 from ..providers.base.schemas import SCHEMAS
 from ..providers.base.specified import snake
-from . import matching
+from .plain import merged, schema_of
 
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 MOST_DEPTH: Final = 8
@@ -172,7 +172,7 @@ def _titles(name: str) -> Iterator[str]:
 def _flatten(contract: Contract, schema: JsonObject, depth: int = 0) -> None:
     """Make members that are an object, or null, or one part of a choice, plain objects."""
     for name, child in schema.get("properties", {}).items():
-        plain = matching.schema_of(contract, child)
+        plain = schema_of(contract, child)
         if "properties" not in plain or depth > MOST_DEPTH:
             continue
         if "properties" not in contract.resolve(child):
@@ -184,21 +184,6 @@ def _flatten(contract: Contract, schema: JsonObject, depth: int = 0) -> None:
         else:
             plain = contract.resolve(child)
         _flatten(contract, plain, depth + 1)
-
-
-def merged(contract: Contract, schema: JsonObject) -> JsonObject:
-    """One object schema for an object schema and all parts of its `allOf`."""
-    properties: JsonObject = {}
-    required: list[str] = []
-    own = {key: value for key, value in schema.items() if key != "allOf"}
-    for part in [*schema.get("allOf", ()), own]:
-        plain = contract.resolve(part)
-        plain = merged(contract, plain) if "allOf" in plain else plain
-        properties |= plain.get("properties", {})
-        required += [name for name in plain.get("required", ()) if name not in required]
-    kept = {key: own[key] for key in own if key not in {"properties", "required"}}
-    whole = {**kept, "type": "object", "properties": properties}
-    return {**whole, "required": required} if required else whole
 
 
 def without_unused(document: JsonObject) -> None:
@@ -237,4 +222,4 @@ def _references(value: Json) -> Iterator[str]:
         yield from (one for one in targets.values() if str(one).startswith("#/"))
 
 
-__all__ = ["merged", "published", "without_unused"]
+__all__ = ["published", "without_unused"]

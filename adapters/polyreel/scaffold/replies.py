@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ..places import JsonObject
 from ..providers.base.contract import Contract, Operation
 from ..providers.base.specified import snake
 from . import matching
+from .plain import schema_of
 
 STATUS_NAMES: Final = ("status", "state", "phase", "task_status", "job_status")
 ID_NAMES: Final = (
@@ -18,6 +19,42 @@ ID_NAMES: Final = (
 """Names of a job's id, the likeliest first."""
 TRACING: Final = frozenset({"request_id", "trace_id"})
 """Names of the id of one call: of a job's id only where there is no other."""
+NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "id": ID_NAMES,
+    "status": STATUS_NAMES,
+    "outputs": (
+        *(
+            "url",
+            "urls",
+            "video_url",
+            "video_urls",
+            "videos",
+            "video",
+            "outputs",
+            "output",
+            "files",
+            "images",
+            "unsigned_urls",
+        ),
+        *("results", "result", "result_url", "result_urls", "download_url", "output_url"),
+    ),
+    "progress": ("progress", "percent", "percentage"),
+    "error_code": ("code", "kind", "type", "error_code", "failure_code"),
+    "error_message": (
+        "message",
+        "detail",
+        "reason",
+        "error_message",
+        "failure_reason",
+        "failure",
+        "error",
+        "fail_reason",
+    ),
+}
+ECHOED: Final = frozenset({"request", "input", "inputs", "parameters", "params", "arguments"})
+"""The names of objects that repeat what was asked for."""
+ERROR_PARENTS: Final = ("error", "failure", "problem", "fault")
+"""The names of objects that hold an error."""
 MOST_DEPTH: Final = 4
 
 
@@ -50,7 +87,7 @@ def walk(
     members: dict[str, JsonObject] = {}
     for form in forms(contract, node):
         for name, child in form.get("properties", {}).items():
-            members.setdefault(name, matching.schema_of(contract, child))
+            members.setdefault(name, schema_of(contract, child))
     plain = {
         f"{prefix}{name}": child
         for name, child in members.items()
@@ -77,4 +114,34 @@ def names_in_reply(contract: Contract, call: Operation) -> set[str]:
     return {snake(place.rpartition(".")[2]) for place, _ in places}
 
 
-__all__ = ["ID_NAMES", "STATUS_NAMES", "TRACING"]
+def links_in(contract: Contract, call: Operation) -> bool:
+    """Whether a successful reply has a place that may hold links to clips."""
+    media = success(contract, call)
+    names = list(NAMES["outputs"])
+    places = walk(contract, media["schema"]) if media else ()
+    return any(rank_of("outputs", place, node, names) is not None for place, node in places)
+
+
+def rank_of(fact: str, place: str, node: JsonObject, names: list[str]) -> int | None:
+    """How well the name of a place fits a fact (0 is best); None where it does not."""
+    parent, _, last = place.rpartition(".")
+    name = last if last in names else snake(last)
+    if name not in names or ECHOED.intersection(parent.split(".")):
+        return None
+    is_error = parent.rpartition(".")[2] in ERROR_PARENTS or name.startswith(("error", "fail"))
+    if fact.startswith("error") and not is_error:
+        return None
+    is_scalar = "properties" not in node and node.get("type") not in {"array", "object"}
+    fits = can_hold_links(node) if fact == "outputs" else is_scalar
+    return names.index(name) if fits else None
+
+
+def can_hold_links(node: JsonObject) -> bool:
+    """Whether a place can hold links: a text, or a list of texts or of objects with a `url`."""
+    kind, items = node.get("type"), node.get("items", {})
+    if kind is None:
+        return node.keys().isdisjoint({"anyOf", "oneOf", "properties", "$ref"})
+    if kind != "array":
+        return bool(kind == "string")
+    is_text = bool(items.get("type") == "string")
+    return is_text or "$ref" in items or "url" in items.get("properties", {})

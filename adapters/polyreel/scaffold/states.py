@@ -13,6 +13,7 @@ from typing import Any, Final
 from attrs import Factory, define
 
 from ..places import Json, JsonObject, get, is_missing, put
+from ..providers.base.calling import PLACEHOLDER
 from ..providers.base.contract import Contract, Operation
 from ..providers.base.facts import Status
 from ..providers.base.registry import all_providers
@@ -20,57 +21,15 @@ from ..providers.base.specified import snake
 from . import matching
 from .choosing import id_parameter
 from .document import LINK, Draft, made_example, sample
-from .replies import (
-    ID_NAMES,
-    STATUS_NAMES,
-    TRACING,
-    forms,
-    names_in_reply,
-    nodes_at,
-    success,
-    walk,
-)
+from .further import links_to_jobs
+from .replies import NAMES, TRACING, forms, names_in_reply, nodes_at, rank_of, success, walk
 
 FACTS: Final = ("id", "status", "outputs", "progress", "error_code", "error_message")
-NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "id": ID_NAMES,
-    "status": STATUS_NAMES,
-    "outputs": (
-        *(
-            "url",
-            "urls",
-            "video_url",
-            "video_urls",
-            "videos",
-            "video",
-            "outputs",
-            "output",
-            "files",
-            "images",
-            "unsigned_urls",
-        ),
-        *("results", "result", "result_url", "result_urls", "download_url", "output_url"),
-    ),
-    "progress": ("progress", "percent", "percentage"),
-    "error_code": ("code", "kind", "type", "error_code", "failure_code"),
-    "error_message": (
-        "message",
-        "detail",
-        "reason",
-        "error_message",
-        "failure_reason",
-        "failure",
-        "error",
-        "fail_reason",
-    ),
-}
-ECHOED: Final = frozenset({"request", "input", "inputs", "parameters", "params", "arguments"})
-"""The names of objects that repeat what was asked for."""
-ERROR_PARENTS: Final = ("error", "failure", "problem", "fault")
-"""The names of objects that hold an error."""
-
+EXAMPLE_ID: Final = "task_0123456789"
+NEEDED: Final = ("id", "status", "outputs")
 CREATED: Final[tuple[Status, ...]] = ("queued",)
 QUERIED: Final[tuple[Status, ...]] = ("queued", "running", "succeeded", "failed")
+FETCHED: Final[tuple[Status, ...]] = ("succeeded",)
 """The states that replies to a submit, and to a status query, need an example of."""
 
 
@@ -82,6 +41,8 @@ class States:
     """The dotted places of each fact."""
     words: dict[str, Status] = Factory(dict)
     """The state of each status word."""
+    links: dict[str, str] = Factory(dict)
+    """Examples of links of the vendor's own, by their places."""
     unknown: list[str] = Factory(list)
     """Status words whose meaning cannot be guessed."""
 
@@ -94,8 +55,17 @@ def guess_states(draft: Draft) -> States:
     """
     contract = draft.contract
     query = contract.operations[draft.get]
-    calls = [query, *(contract.operations[one] for one in draft.creates)]
-    states = States({fact: _places(contract, fact, calls, query) for fact in FACTS})
+    creates = [contract.operations[one] for one in draft.creates]
+    result = contract.operation("result")
+    asked = [query, *creates]
+    calls = [*asked, *([result] if result else [])]
+    states = States(
+        {
+            fact: _places(contract, fact, asked if fact in {"id", "status"} else calls, query)
+            for fact in FACTS
+        }
+    )
+    _add_links(draft, states, asked, {"locator": query, "result": result})
     for word in dict.fromkeys(
         word for call in calls for word in _words(contract, call, states.reads["status"])
     ):
@@ -106,13 +76,31 @@ def guess_states(draft: Draft) -> States:
             states.words[word.lower()] = meaning
     for call in calls:
         _open_reply(contract, call, states.reads["id"])
-        _add_examples(contract, call, states, QUERIED if call is query else CREATED)
+        wanted = {query.id: QUERIED, result.id if result else "": FETCHED}.get(call.id, CREATED)
+        _add_examples(contract, call, states, wanted)
     called = f"GET {query.path}"
+    states.reads = {
+        fact: places for fact, places in states.reads.items() if places or fact in NEEDED
+    }
     if not states.reads["outputs"] and names_in_reply(contract, query):
         draft.not_done.append(f"{called}: no place of a link to the clip was found in its answer")
     if not states.words:
         draft.not_done.append(f"{called}: the document lists no status words")
     return states
+
+
+def _add_links(
+    draft: Draft, states: States, calls: list[Operation], leads: Mapping[str, Operation | None]
+) -> None:
+    """Add the places of links of the vendor's own, which are no outputs, and what stands there."""
+    for fact, places in links_to_jobs(draft.contract, calls).items():
+        lead = leads[fact]
+        if places and lead is not None:
+            states.reads[fact] = places
+            outputs = states.reads["outputs"]
+            states.reads["outputs"] = tuple(one for one in outputs if one not in places)
+            path = PLACEHOLDER.sub(EXAMPLE_ID, lead.path)
+            states.links |= dict.fromkeys(places, lead.server.rstrip("/") + path)
 
 
 def _places(
@@ -124,7 +112,7 @@ def _places(
         for provider in all_providers().values()
         for place in getattr(provider.reads, fact)
     }
-    names = list(dict.fromkeys([*NAMES[fact], *sorted(known)]))
+    names = list(dict.fromkeys([*NAMES.get(fact, ()), *sorted(known)]))
     parameter = id_parameter(query)
     if fact == "id" and parameter is not None:
         names.insert(0, snake(parameter["name"]))
@@ -133,7 +121,7 @@ def _places(
         media = success(contract, call)
         ranked: dict[str, tuple[int, int]] = {}
         for place, node in walk(contract, media["schema"]) if media else ():
-            if (rank := _rank(fact, place, node, names)) is not None:
+            if (rank := rank_of(fact, place, node, names)) is not None:
                 ranked.setdefault(place, (place.count("."), rank))
         if fact == "id":
             ranked = _one_id(ranked, names[0])
@@ -150,30 +138,6 @@ def _one_id(ranked: dict[str, tuple[int, int]], own: str) -> dict[str, tuple[int
 
     best = min(ranked, default=None, key=order)
     return {} if best is None else {best: ranked[best]}
-
-
-def _rank(fact: str, place: str, node: JsonObject, names: list[str]) -> int | None:
-    """How well the name of a place fits a fact (0 is best); None where it does not."""
-    parent, _, last = place.rpartition(".")
-    name = last if last in names else snake(last)
-    if name not in names or ECHOED.intersection(parent.split(".")):
-        return None
-    is_error = parent.rpartition(".")[2] in ERROR_PARENTS or name.startswith(("error", "fail"))
-    if fact.startswith("error") and not is_error:
-        return None
-    is_scalar = "properties" not in node and node.get("type") not in {"array", "object"}
-    fits = _can_hold_links(node) if fact == "outputs" else is_scalar
-    return names.index(name) if fits else None
-
-
-def _can_hold_links(node: JsonObject) -> bool:
-    """Whether a place can hold links: a text, or a list of texts or of objects with a `url`."""
-    kind, items = node.get("type"), node.get("items", {})
-    if kind is None and ("anyOf" in node or "oneOf" in node):
-        return False
-    if kind != "array":
-        return kind == "string"
-    return "$ref" in items or items.get("type") == "string" or "url" in items.get("properties", {})
 
 
 def _words(contract: Contract, call: Operation, places: tuple[str, ...]) -> Iterator[str]:
@@ -253,7 +217,8 @@ def _reply(contract: Contract, schema: JsonObject, state: Status, word: str, sta
     if not isinstance(value, dict):
         return value
     facts: JsonObject = dict.fromkeys(states.reads["status"], word)
-    facts |= dict.fromkeys(states.reads["id"], "task_0123456789")
+    facts |= dict.fromkeys(states.reads["id"], EXAMPLE_ID)
+    facts |= states.links
     for place in states.reads["outputs"]:
         old = get(value, place)
         if state == "succeeded":

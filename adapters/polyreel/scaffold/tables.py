@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, Final
@@ -11,15 +12,20 @@ from attrs import Factory, define, frozen
 
 from ..mapping.workflows import WORKFLOWS
 from ..places import JsonObject
+from ..providers.base.calling import PLACEHOLDER
 from ..providers.base.contract import Contract, Operation
 from . import matching
-from .access import item_kinds
 from .document import TODO, Draft
+from .further import item_kinds
+from .plain import choices_of, schema_of
+from .typed import typed_items
 
 SHARED: Final = Contract.load("polyreel")
 MODEL_NAMES: Final = ("model", "model_name", "model_id", "engine", "modelName")
 NEVER_GUESSED: Final = frozenset({"model", "extra", "shots", "elements"})
 MOST_MODELS: Final = 6
+MODEL_PATH: Final = re.compile(r"model|endpoint|engine", re.IGNORECASE)
+"""The names of parameters of a path that hold the name of a model."""
 
 
 @frozen
@@ -34,6 +40,8 @@ class RouteSource:
     """The row of the model's name; empty where the body has none."""
     rows: tuple[str, ...]
     ignored: Mapping[str, str]
+    path_values: Mapping[str, str] = Factory(dict)
+    """What stands for the parameters of the paid call's path."""
 
 
 @define
@@ -49,18 +57,18 @@ class _Body:
     """Native place to the words that the route decides."""
     fields: dict[str, tuple[str, str]] = Factory(dict)
     """Shared field to native place and source of the row."""
+    typed: set[str] = Factory(set)
+    """Native places of lists of typed items."""
     ignored: dict[str, str] = Factory(dict)
     """Native place to the reason why it has no row."""
 
     def guess(self) -> None:
         """Find a row for every native place."""
         for place in self.contract.properties(self.schema):
-            node = matching.schema_of(
-                self.contract, self.contract.property(self.schema, place) or {}
-            )
+            node = schema_of(self.contract, self.contract.property(self.schema, place) or {})
             if (values := _constant_words(place, node, self.models)) is not None:
                 self.constants[place] = values
-            elif not self._matched(place, node):
+            elif not self._has_typed_items(place) and not self._matched(place, node):
                 about = str(node.get("description", "")).strip().partition("\n")[0][:60]
                 subject = f" for: {about}" if about else ""
                 kinds = ", ".join(item_kinds(self.contract, node))
@@ -68,7 +76,7 @@ class _Body:
                 self.ignored[place] = f"{TODO}{found}{subject}"
 
     def _matched(self, place: str, node: JsonObject) -> bool:
-        choices = list(matching.choices_of(self.contract, node))
+        choices = list(choices_of(self.contract, node))
         for field in matching.candidates(place):
             if field in self.fields or field in NEVER_GUESSED:
                 continue
@@ -83,9 +91,18 @@ class _Body:
                     return True
         return False
 
+    def _has_typed_items(self, place: str) -> bool:
+        offered = SHARED.schema(self.shared)["properties"]
+        found = typed_items(self.contract, self.schema, place, offered, self.fields)
+        if found is not None:
+            self.fields |= dict.fromkeys(found.fields, (place, found.row))
+            self.typed.add(place)
+        return found is not None
+
     def needs(self, field: str) -> bool:
-        """Whether the vendor demands a shared field."""
-        return self.is_required(self.fields[field][0])
+        """Whether the vendor demands a shared field; of typed items it is not known."""
+        place = self.fields[field][0]
+        return place not in self.typed and self.is_required(place)
 
     def is_required(self, place: str) -> bool:
         """Whether the vendor demands a native place, or the object that it is in."""
@@ -201,17 +218,41 @@ def _routes(call: Operation, body: _Body, family: str) -> Iterator[RouteSource]:
         for other, values in body.constants.items()
         if other != place
     )
-    rows = (*constants, *(row for _, row in body.fields.values()))
-    for workflow, model in product(_workflows(body), body.constants[place] if place else [""]):
+    rows = (*constants, *dict.fromkeys(row for _, row in body.fields.values()))
+    paths = list(_path_values(body.contract, call))
+    named = body.constants[place] if place else [""]
+    for workflow, values, model in product(_workflows(body), paths, named):
+        of_path = next((word for name, word in values.items() if MODEL_PATH.search(name)), "")
         yield RouteSource(
-            model=slug(model) if place else family,
+            model=slug(model or of_path) or family,
             workflow=workflow,
             operation=call.id,
             schema=body.schema,
             model_row=_constant(body, place, model, field="model") if place else "",
             rows=rows,
             ignored=body.ignored,
+            path_values=values,
         )
+
+
+def _path_values(contract: Contract, call: Operation) -> Iterator[dict[str, str]]:
+    """What can stand for the parameters of a path: closed lists, or an example of the document.
+
+    The contract is changed: a parameter whose values have slashes is marked.
+    """
+    names = PLACEHOLDER.findall(call.path)
+    parameters = {one["name"]: one for one in call.spec["parameters"] if one.get("in") == "path"}
+    choices = []
+    for name in names:
+        parameter = parameters.get(name, {})
+        schema = contract.resolve(parameter.get("schema", {}))
+        shown = [one.get("value") for one in parameter.get("examples", {}).values()]
+        single = [schema[key] for key in ("const", "default", "example") if key in schema]
+        words = schema.get("enum", [*single, *shown][:1])
+        choices.append([word for word in words if isinstance(word, str)][:MOST_MODELS] or ["TODO"])
+        if any("/" in word for word in choices[-1]):
+            parameter["x-polyreel-slashes"] = True
+    yield from (dict(zip(names, words, strict=True)) for words in product(*choices))
 
 
 def _constant(body: _Body, place: str, value: str, field: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -13,7 +14,7 @@ LINE_LENGTH: Final = 100
 ALWAYS_USED: Final = (
     *("Constant", "Field", "Reads", "Route", "SpecifiedProvider", "body", "load", "operation"),
 )
-CODECS: Final = ("Choice", "Items", "Only")
+CODECS: Final = ("Choice", "Item", "Items", "Only", "TypedItems")
 
 PROJECT: Final = """\
 [build-system]
@@ -122,7 +123,7 @@ def provider(name: str, routes: list[RouteSource], states: States) -> str:
 def _imports(routes: list[RouteSource]) -> Iterator[str]:
     """The names that the provider file uses, one a line."""
     rows = [row for one in routes for row in one.rows]
-    codecs = [codec for codec in CODECS if any(f"{codec}(" in row for row in rows)]
+    codecs = [codec for codec in CODECS if any(re.search(rf"\b{codec}\(", row) for row in rows)]
     for name in sorted([*ALWAYS_USED, *codecs]):
         yield f"    {name},\n"
 
@@ -148,6 +149,9 @@ def _route(route: RouteSource, number: int) -> str:
     ]
     if route.ignored:
         arguments.append(f"IGNORED_{number}")
+    if route.path_values:
+        pairs = (f"{literal(name)}: {literal(word)}" for name, word in route.path_values.items())
+        arguments.append(f"path_values={{{', '.join(pairs)}}}")
     line = f"    Route({', '.join(arguments)}),"
     if len(line) <= LINE_LENGTH:
         return line + "\n"

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from ..mapping.items import TypedItems
 from ..mapping.rows import Field
 from ..places import JsonObject, leaves
 from ..providers.base.calling import PLACEHOLDER, own_id_request, task_place
@@ -69,7 +70,7 @@ def unfinished(provider: Provider) -> Iterator[str]:
         notes += [
             (place, row.note)
             for row in route.rows
-            if isinstance(row, Field)
+            if isinstance(row, (Field, TypedItems))
             for place in row.places
         ]
         yield from (

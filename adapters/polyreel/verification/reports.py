@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -136,7 +135,9 @@ def _counted(several: Sequence[Difference]) -> Difference:
 
 def with_document(provider: Provider, document: JsonObject) -> Provider:
     """A vendor with another spec."""
-    changed = copy.copy(provider)
+    # Not by copy.copy: copies of a registered vendor are the vendor itself.
+    changed = object.__new__(type(provider))
+    changed.__dict__.update(provider.__dict__)
     for name in ("base_url", "servers", "contract", "_defaults"):  # read from the spec, and cached
         changed.__dict__.pop(name, None)
     changed.__dict__["contract"] = Contract(document)
