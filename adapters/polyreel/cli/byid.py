@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..client import TIMEOUT, Client
+from ..jobs.documents import job_document
 from ..providers.base.facts import FINAL
 from . import show
 from .files import prepare
@@ -47,7 +48,7 @@ def get(
         job = _find(made, name, task, label)
         entry = opened.entry(job.ledger_id) if job.ledger_id else None
     if as_json:
-        show.document(show.job_document(job))
+        show.document(job_document(job))
     else:
         percent = "" if job.progress is None else f" {job.progress:.0%}"
         show.line(f"{job.vendor} {job.id}: {job.status}{percent}")
@@ -90,7 +91,7 @@ def download(
             raise failed(job)
         job = made.download(job, output)
     if as_json:
-        show.document(show.job_document(job))
+        show.document(job_document(job))
     else:
         for item in job.outputs or ():
             show.line(str(item.path))
@@ -114,7 +115,7 @@ def cancel(
         done = made.cancel(known)
     if as_json:
         facts = {"result": done.result, "text": done.text, "bill": done.bill}
-        show.document({**facts, "job": show.job_document(done.job)})
+        show.document({**facts, "job": job_document(done.job)})
     else:
         show.line(f"{done.result}: {done.text}")
         show.line(f"bill: {done.bill}")

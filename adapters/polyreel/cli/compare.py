@@ -16,7 +16,6 @@ from ..mapping.workflows import WORKFLOWS
 from ..places import JsonObject
 from ..plans.comparison import (
     Advice,
-    Sheet,
     VendorDifference,
     advise,
     cell,
@@ -24,6 +23,7 @@ from ..plans.comparison import (
     drift,
     matrix,
 )
+from ..plans.documents import sheet_document, translation_document
 from ..plans.translation import Alternative, Translation, translate
 from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
@@ -70,9 +70,9 @@ def translate_command(
         )
         refused |= done.refused
         if several:
-            show.line(json.dumps(_translation_document(done)))
+            show.line(json.dumps(translation_document(done)))
         elif as_json:
-            show.document(_translation_document(done))
+            show.document(translation_document(done))
         else:
             _translation_text(done)
         for warning in done.warnings:
@@ -143,23 +143,6 @@ def _is_document(line: bytes) -> bool:
     return True
 
 
-def _translation_document(done: Translation) -> JsonObject:
-    plan = show.plan_document(done.plan) if done.plan else {}
-    kept = {name: plan.get(name) for name in ("body", "method", "url", "model", "workflow")}
-    return {
-        "from": done.source.id,
-        "to": done.target.id,
-        **kept,
-        "verdicts": [show.verdict_document(verdict) for verdict in done.verdicts],
-        "violations": [show.violation_document(violation) for violation in done.violations],
-        "warnings": list(done.warnings),
-        "alternatives": [
-            {"model": other.model, "refused": other.refused, "losses": list(other.losses)}
-            for other in done.alternatives
-        ],
-    }
-
-
 def _translation_text(done: Translation) -> None:
     if done.plan is not None and done.plan.route is not None:
         show.line(f"{done.source.id} -> {done.target.id}: {done.plan.model} {done.plan.workflow}")
@@ -188,7 +171,7 @@ def matrix_command(
     vendors = [get_provider(name) for name in vendor] if vendor else None
     sheets = list(matrix(workflow, vendors))
     if as_json or form == "json":
-        show.document([_sheet_document(sheet) for sheet in sheets])
+        show.document([sheet_document(sheet) for sheet in sheets])
     for sheet in () if as_json or form == "json" else sheets:
         headers = ["field", *(f"{name} {model}" for name, model in sheet.columns)]
         show.line(f"**{sheet.workflow}**\n" if form == "markdown" else sheet.workflow)
@@ -197,29 +180,6 @@ def matrix_command(
             [[field, *map(cell, cells)] for field, cells in sheet.rows],
             markdown=form == "markdown",
         )
-
-
-def _sheet_document(sheet: Sheet) -> JsonObject:
-    columns = [
-        {
-            "vendor": vendor,
-            "model": model,
-            "fields": {
-                field: {
-                    "offered": cells[index].offered,
-                    "native": list(cells[index].native),
-                    "values": str(cells[index].extent),
-                    "spelling": cells[index].spelling,
-                    "default": cells[index].default,
-                    "sent": cells[index].sent,
-                    "note": cells[index].note,
-                }
-                for field, cells in sheet.rows
-            },
-        }
-        for index, (vendor, model) in enumerate(sheet.columns)
-    ]
-    return {"workflow": sheet.workflow, "vendors": columns}
 
 
 def diff_command(

@@ -14,7 +14,6 @@ import typer
 
 from ..errors import PolyreelError, did_you_mean
 from ..places import JsonObject
-from ..plans.planning import PlanRefusedError
 from . import show
 from .exits import exit_code
 
@@ -100,10 +99,7 @@ def _document(error: BaseException, message: str, code: int) -> JsonObject:
         "exit_code": code,
     }
     if isinstance(error, PolyreelError):
-        optional = ("billed", "vendor", "status", "code", "request_id", "ledger_id")
-        facts |= {name: value for name in optional if (value := getattr(error, name)) is not None}
-        if error.job is not None:
-            facts["job"] = show.job_document(error.job)
-    if isinstance(error, PlanRefusedError):
-        facts["plan"] = show.plan_document(error.plan)
+        from ..jobs.documents import error_facts
+
+        facts |= error_facts(error)
     return {"status": "error", "error": facts}

@@ -16,11 +16,11 @@ from typing import Annotated, Final, get_args
 import typer
 
 from ..errors import did_you_mean
+from ..jobs.documents import entry_document
 from ..ledger.records import PROVED_UNPAID, LedgerEntry, State
 from ..ledger.selection import Selection
 from ..money.amounts import Cost
 from ..money.charged import charged
-from ..places import JsonObject
 from ..providers.base.registry import get_provider
 from . import show
 from .labels import Labels, read_labels
@@ -166,32 +166,6 @@ def _csv(entries: Sequence[LedgerEntry]) -> str:
 def _cell(value: object) -> str:
     text = "" if value is None else str(value)
     return f"'{text}" if text[:1] in set("=+-@\t\r") else text
-
-
-def entry_document(entry: LedgerEntry) -> JsonObject:
-    """An entry as data."""
-    own = entry.submission
-    facts: JsonObject = {
-        "id": entry.id,
-        "state": entry.state,
-        "vendor": own.vendor,
-        "model": own.model,
-        "workflow": own.workflow,
-        "simulated": own.simulated,
-        "reference": own.reference,
-        "labels": dict(own.labels) or None,
-        "reason": entry.reason,
-        "request_id": entry.request_id,
-        "attempts": entry.attempts,
-        "follows": entry.follows,
-        "created_at": entry.created_at,
-        "updated_at": entry.updated_at,
-        "finished_at": entry.finished_at,
-        "in_use": entry.owned,
-        "estimate": own.estimate,
-        "job": show.job_document(entry.job) if entry.job else None,
-    }
-    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _cells(entry: LedgerEntry) -> list[str]:

@@ -10,6 +10,7 @@ import typer
 
 from ..client import TIMEOUT, Client
 from ..client.checks import check_reference, checked_output
+from ..jobs.documents import job_document
 from ..ledger.events import Find
 from ..places import JsonObject
 from ..plans.planning import PORTABLE, Plan
@@ -142,7 +143,7 @@ def generate(
     for step in job.routing or ():
         show.note(f"{step.vendor}: {step.result}: {step.reason}")
     if as_json:
-        show.document(show.job_document(job))
+        show.document(job_document(job))
     else:
         for item in job.outputs or ():
             show.line(str(item.path))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ..places import JsonObject
+from ..plans.documents import plan_document
 from ..plans.planning import PORTABLE
 from ..providers.base.registry import all_providers
 from . import show
@@ -43,7 +44,7 @@ def plan(
             made.plan(request, name, preferences=preferences, stream=stream) for name in chosen
         ]
     if as_json:
-        documents = [show.plan_document(item) for item in plans]
+        documents = [plan_document(item) for item in plans]
         show.document(documents if len(names) > 1 or "all" in names else documents[0])
     for item in plans:
         if not as_json:

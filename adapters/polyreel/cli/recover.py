@@ -11,16 +11,15 @@ import typer
 
 from ..client import TIMEOUT, AsyncClient
 from ..errors import PolyreelError
+from ..jobs.documents import entry_document, finding_document, job_document
 from ..jobs.naming import Target
 from ..jobs.recovery import Finding
 from ..ledger.records import LedgerEntry
 from ..money.amounts import Cost
-from ..places import JsonObject
 from . import consent, failures, show
 from .consent import JobLimit, Yes
 from .exits import AMBIGUOUS, SOME_FAILED, exit_code
 from .files import prepare
-from .ledgered import entry_document
 from .options import (
     AsJson,
     LedgerFile,
@@ -117,7 +116,7 @@ def _tell(results: Sequence[Any], *, as_json: bool) -> None:
         if isinstance(result, PolyreelError):
             documents.append(failures.tell(result))
         else:
-            documents.append(show.job_document(result))
+            documents.append(job_document(result))
             for item in () if as_json else result.outputs or ():
                 show.line(str(item.path))
             if told := show.cost_text(result):
@@ -146,7 +145,7 @@ def reconcile(
         findings = made.reconcile(*names or ())
         entries = [opened.entry(finding.entry) for finding in findings]
     if as_json:
-        show.document([_finding_document(finding) for finding in findings])
+        show.document([finding_document(finding) for finding in findings])
     elif findings:
         show.table(
             ["id", "vendor", "result", "what"],
@@ -172,18 +171,6 @@ def _steps(entry: LedgerEntry, finding: Finding) -> Iterator[str]:
     yield f"  polyreel adopt {entry.id} {task}{live}  (it is that task)"
     yield f"  polyreel resubmit {entry.id} --accept-double-billing{live}  (pay for it anew)"
     yield f"  polyreel abandon {entry.id}  (leave it at that)"
-
-
-def _finding_document(finding: Finding) -> JsonObject:
-    facts: JsonObject = {
-        "id": finding.entry,
-        "vendor": finding.vendor,
-        "result": finding.result,
-        "text": finding.text,
-    }
-    if finding.job is not None:
-        facts["job"] = show.job_document(finding.job)
-    return {**facts, "candidates": list(finding.candidates)}
 
 
 # -- on the user's word ----------------------------------------------------------------------------
@@ -248,7 +235,7 @@ def resubmit(
                 job = made.resubmit(
                     name, accept_double_billing=accept, output=folder, timeout=timeout
                 )
-    _tell([job], as_json=False) if not as_json else show.document(show.job_document(job))
+    _tell([job], as_json=False) if not as_json else show.document(job_document(job))
 
 
 def abandon(

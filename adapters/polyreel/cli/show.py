@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from ..flows import Part
     from ..ledger.records import LedgerEntry
     from ..ledger.store import LedgerStore
-    from ..plans.attachments import Upload
     from ..plans.planning import Plan
-    from ..plans.verdicts import Verdict, Violation
+    from ..plans.verdicts import Verdict
 
 
 def document(value: Any) -> None:
@@ -95,44 +94,6 @@ def table(headers: list[str], rows: list[list[str]], *, markdown: bool = False) 
     line(tables.drawn(headers, shown))
 
 
-def plan_document(plan: Plan) -> dict[str, Any]:
-    """A plan as data."""
-    return {
-        "vendor": plan.vendor,
-        "model": plan.model,
-        "workflow": plan.workflow,
-        "method": plan.method,
-        "url": plan.url,
-        "body": plan.body,
-        "cost": plan.cost.document(),
-        "multipart": bool(plan.parts),
-        "stream": plan.stream,
-        "uploads": [upload_document(upload) for upload in plan.uploads],
-        "verdicts": [verdict_document(verdict) for verdict in plan.verdicts],
-        "violations": [violation_document(violation) for violation in plan.violations],
-        "warnings": list(plan.warnings),
-    }
-
-
-def upload_document(upload: Upload) -> dict[str, Any]:
-    """A file that is uploaded first, as data. One that was given in the request has no path."""
-    path = None if upload.path is None else str(upload.path)
-    return {"path": path, "content_type": upload.file.content_type, "target": upload.target}
-
-
-def verdict_document(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as data."""
-    facts = {"source": verdict.source, "field": verdict.field, "target": verdict.target}
-    why = {"reason": verdict.reason, "warning": verdict.warning}
-    return {**facts, "verdict": verdict.verdict.value, **why}
-
-
-def violation_document(violation: Violation) -> dict[str, Any]:
-    """A violation as data."""
-    facts = {"field": violation.field, "source": violation.source, "message": violation.message}
-    return {**facts, "limit": violation.limit, "served_by": list(violation.served_by)}
-
-
 def verdict_table(verdicts: Sequence[Verdict]) -> None:
     """Verdicts for people."""
     rows = [[v.source or "-", v.target or "-", v.verdict.value, v.reason] for v in verdicts]
@@ -176,14 +137,6 @@ def _abridged(value: Json) -> Json:
     if isinstance(value, list):
         return [_abridged(item) for item in value]
     return abridged(value) if isinstance(value, str) else value
-
-
-def job_document(job: Job) -> dict[str, Any]:
-    """A job as data."""
-    found: dict[str, Any] = job.model_dump(mode="json", exclude_none=True)
-    # Jobs that were written down by an older polyreel have no charge of their own.
-    charge = charged(job) if job.charge is None else None
-    return found if charge is None else {**found, "charge": charge.document()}
 
 
 def cost_text(job: Job) -> str | None:
