@@ -29,6 +29,7 @@ ROOMS = """
     batch
     testing
     gateway
+    agents
     cli
     __main__
 """

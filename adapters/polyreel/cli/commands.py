@@ -206,6 +206,11 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
         examples=("polyreel listen --live",),
         calls=True,
     ),
+    "mcp": ListedCommand(
+        "agents:mcp",
+        "Serve tools for agents over the Model Context Protocol: plan, price, generate and more.",
+        calls=True,
+    ),
     "torture": ListedCommand(
         "torture:torture",
         "Count how many jobs each call of a program is billed, at every fault of a submit: "

@@ -38,7 +38,8 @@ LOOPBACK: Final = "127.0.0.1"
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
 
 
-def _listen(port: int, host: str = LOOPBACK) -> tuple[socket.socket, str]:
+def listen_on(port: int, host: str = LOOPBACK) -> tuple[socket.socket, str]:
+    """A socket that listens, and its URL."""
     from ..simulator import http
 
     try:
@@ -255,7 +256,7 @@ def simulate(
         any_host=allow_webhook_hosts,
         access=access,
     )
-    bound, url = _listen(port, host)
+    bound, url = listen_on(port, host)
     with suppress(KeyboardInterrupt), bound:
         addresses = {name: url + mount for name, mount in server.mounts(options.vendors).items()}
         _announce(
@@ -291,7 +292,7 @@ def listen(
     def told(event: Event, done: Delivered) -> None:
         show.note(f"{event.vendor} {event.task_id}: {event.facts.status}, {done.effect}")
 
-    bound, url = _listen(port)
+    bound, url = listen_on(port)
     takers = [vendor for vendor, provider in all_providers().items() if provider.webhook]
     with (
         suppress(KeyboardInterrupt),

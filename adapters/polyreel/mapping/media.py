@@ -135,6 +135,11 @@ def is_data(value: str) -> bool:
     return value[:5].lower() == "data:"
 
 
+def is_inline(value: str) -> bool:
+    """Whether a media input holds the content itself: a data: URL, or Base64 of a known type."""
+    return is_data(value) or _content_of(value) is not None
+
+
 def look(value: str, kind: Kind) -> LocalFile | None:
     """The file that a media input stands for; None for an URL.
 

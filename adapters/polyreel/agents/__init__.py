@@ -1,0 +1,1 @@
+"""polyreel as tools for agents, over the Model Context Protocol (needs `polyreel[mcp]`)."""

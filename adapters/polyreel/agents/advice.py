@@ -1,0 +1,51 @@
+"""What an agent should do next about a job: said in every answer, so that nothing is paid twice."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..errors import BudgetError, PolyreelError, RejectedError
+from ..ledger.records import PROVED_UNPAID, LedgerEntry
+
+AGAIN: Final = (
+    "Call `resume` with its id, or `generate` with the same arguments: both go on with this job "
+    "and cost nothing more."
+)
+AMBIGUOUS: Final = (
+    "The vendor's answer was lost: it may have accepted and billed the job. Do not generate it "
+    "anew, under this or any other job_name. Call `reconcile` with its id, which costs nothing. "
+    "If it stays ambiguous, tell the person: only they can decide, with `polyreel adopt`, "
+    "`polyreel resubmit` or `polyreel abandon`, after a look at the vendor's dashboard."
+)
+
+
+def next_step(entry: LedgerEntry | None, error: PolyreelError | None) -> str:
+    """What to do about a job, or about a call that made none."""
+    if entry is None or entry.state in PROVED_UNPAID:
+        return _without_job(error)
+    if entry.state == "ambiguous":
+        return AMBIGUOUS
+    if entry.state == "sending":
+        return f"The job is being submitted just now. {AGAIN}"
+    if entry.state == "accepted":
+        return f"The vendor works on the job. {AGAIN}"
+    if entry.state == "succeeded":
+        return f"The clip is ready at the vendor, and its files are not saved yet. {AGAIN}"
+    if entry.state == "saved":
+        return "The files are saved; read them as resources, or use their paths."
+    if entry.state in {"failed", "canceled"}:
+        return (
+            f"The vendor ended the job without a file: it is {entry.state}. A new try is a new "
+            "job, and costs anew: ask the person, then call `generate` with a new job_name."
+        )
+    return f"The job is {entry.state} by the person's decision: nothing is left to do about it."
+
+
+def _without_job(error: PolyreelError | None) -> str:
+    if isinstance(error, BudgetError):
+        return "Nothing was sent or billed. Ask for something cheaper, or tell the person."
+    if isinstance(error, RejectedError):
+        return "The vendor refused the request, and billed nothing. Change it as the error says."
+    if error is not None and error.billed != "no":
+        return "It may have been billed. Do not repeat it: call `jobs`, and tell the person."
+    return "Nothing was billed. Mend what the error says, then call again."
