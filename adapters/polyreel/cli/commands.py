@@ -209,6 +209,12 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
     "mcp": ListedCommand(
         "agents:mcp",
         "Serve tools for agents over the Model Context Protocol: plan, price, generate and more.",
+        group="Make",
+        examples=(
+            "polyreel mcp",
+            "polyreel mcp --live --max-cost 20",
+            "polyreel mcp --http --port 8767",
+        ),
         calls=True,
     ),
     "torture": ListedCommand(
