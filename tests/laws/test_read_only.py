@@ -109,6 +109,7 @@ def test_every_body_is_accounted_for(
 
 OLDER: Final = next(provider for provider, route in READ_ONLY if "image_tail" in route.by_place)
 FRAME, TAIL = "https://example.com/a.png", "https://example.com/b.png"
+CLIP: Final = "https://example.com/a.mp4"
 SHOTS: Final = [{"index": 1, "prompt": "a", "duration": "5"}]
 
 
@@ -152,6 +153,62 @@ def test_a_value_says_what_it_says(given: dict[str, Any], said: dict[str, Any]) 
     found = asked({"model_name": "kling-v3", "prompt": "a", **given})
     assert {name: found[name] for name in said} == said
     assert found.keys() - said.keys() <= {"prompt", "first_frame"}
+
+
+OMNI: Final = {"model_name": "kling-v3-omni", "prompt": "<<<image_2>>> <<<video_1>>>"}
+
+
+@pytest.mark.parametrize(
+    ("given", "workflow", "said"),
+    [
+        ({}, "text-to-video", {}),
+        ({"image_list": None, "video_list": []}, "text-to-video", {}),
+        (
+            {"image_list": [{"image_url": FRAME, "type": "first_frame"}, {"image_url": TAIL}]},
+            "reference-to-video",
+            {"first_frame": FRAME, "reference_images": [TAIL], "prompt": "@Image1 <<<video_1>>>"},
+        ),
+        (
+            {"image_list": [{"image_url": TAIL, "type": "end_frame"}]},
+            "image-to-video",
+            {"last_frame": TAIL},
+        ),
+        (
+            {"video_list": [{"video_url": CLIP, "keep_original_sound": "no"}]},
+            "edit-video",
+            {"source_video": CLIP, "keep_source_audio": False, "prompt": "<<<image_2>>> @Video1"},
+        ),
+        (
+            {"video_list": [{"video_url": CLIP, "refer_type": "feature"}]},
+            "reference-video",
+            {"reference_video": CLIP},
+        ),
+    ],
+)
+def test_items_say_what_they_are_for(
+    given: dict[str, Any], workflow: str, said: dict[str, Any]
+) -> None:
+    """Frames, references, a video to edit or to follow; marks keep what they cite."""
+    body = {**OMNI, **given}
+    assert read(body, OLDER).route.workflow == workflow
+    assert {name: asked(body).get(name) for name in said} == said
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        [{"image_url": TAIL}, {"image_url": FRAME, "type": "first_frame"}],
+        [{"image_url": TAIL, "type": "first_frame"}, {"image_url": FRAME, "type": "first_frame"}],
+        [{"image_url": TAIL, "weight": 2}],
+        ["https://example.com/a.png"],
+        {"image_url": TAIL},
+    ],
+)
+def test_items_that_cannot_be_told_are_refused(images: object) -> None:
+    """With the place; nothing in an item is lost silently."""
+    done = polyreel.translate({**OMNI, "image_list": images}, OLDER, vendors()[0])
+    assert done.refused
+    assert "image_list" in " ".join(one.message for one in done.violations)
 
 
 def test_empty_values_ask_for_nothing() -> None:

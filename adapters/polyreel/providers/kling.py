@@ -6,10 +6,14 @@ captured in March 2026, as marked in specs/kling.yaml.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import evolve, frozen
 
 from . import (
     ANGLE,
+    CannotExpressError,
     Choice,
     Constant,
     Digits,
@@ -17,6 +21,7 @@ from . import (
     GeneratedClient,
     Group,
     Items,
+    JsonObject,
     MultiShot,
     Pointless,
     Prompt,
@@ -28,9 +33,14 @@ from . import (
 
 CLIENT: Final = GeneratedClient("kling")
 SHOTS: Final = ("multi_shot", "shot_type", "multi_prompt")
+YES_NO: Final = Choice({True: "yes", False: "no"})
+FRAMES: Final = {"first_frame": "first_frame", "end_frame": "last_frame"}
+"""The types of images that are frames, with their shared names; other images are references."""
+VIDEOS: Final = {"base": "source_video", "feature": "reference_video"}
+"""What videos are for, with their shared names."""
 ON_OFF: Final = Choice({True: "on", False: "off"})
-PROMPT: Final = Field("prompt", "prompt", Prompt(ANGLE, cited_inputs))
-SHOT_TEXT: Final = Prompt(ANGLE, cited_inputs)
+TEXT: Final = Prompt(ANGLE, cited_inputs)
+PROMPT: Final = Field("prompt", "prompt", TEXT)
 ELEMENTS: Final = Field("elements", "element_list", Items("element_id"))
 NEGATIVE: Final = Field("negative_prompt", "negative_prompt")
 GUIDANCE: Final = Field("guidance_scale", "cfg_scale")
@@ -66,6 +76,11 @@ TEXT_MODELS: Final = {
 }
 """The model families, each with its `model_name`; see also those for images."""
 IMAGE_MODELS: Final = {**TEXT_MODELS, "kling-v2.1": "kling-v2-1", "kling-v1.5": "kling-v1-5"}
+OMNI_MODELS: Final = {"kling-o3": "kling-v3-omni", "kling-o1": "kling-video-o1"}
+OMNI_WORKFLOWS: Final = (
+    *("text-to-video", "image-to-video", "reference-to-video"),
+    *("reference-video", "edit-video"),
+)
 MOTION_MODELS: Final = ("kling-v3", "kling-v2.6")
 
 
@@ -82,7 +97,9 @@ def rows(model: str, *own: Row) -> tuple[Row, ...]:
     )
 
 
-def clip(*own: Row) -> tuple[Row, ...]:
+def clip(
+    *own: Row, text: Prompt = TEXT, guidance: tuple[Row, ...] = (NEGATIVE, GUIDANCE)
+) -> tuple[Row, ...]:
     """The rows of clips that have shots and a length of their own."""
     return (
         *own,
@@ -91,19 +108,18 @@ def clip(*own: Row) -> tuple[Row, ...]:
             SHOTS,
             MultiShot("intelligence", SHOTS),
             homes={"shots": SHOTS[2], "shot_mode": SHOTS[1]},
-            texts=SHOT_TEXT,
+            texts=text,
         ),
         # After the shots: beside them the text means nothing.
-        Field("prompt", "prompt", Prompt(ANGLE, cited_inputs, replaced_by="shots")),
-        NEGATIVE,
-        GUIDANCE,
+        Field("prompt", "prompt", evolve(text, replaced_by="shots")),
+        *guidance,
         DURATION,
         AUDIO,
     )
 
 
-TEXT: Final = clip(ASPECT)
-IMAGE: Final = clip(
+FROM_TEXT: Final = clip(ASPECT)
+FROM_IMAGE: Final = clip(
     Field("first_frame", "image"),
     Field("last_frame", "image_tail"),
     ELEMENTS,
@@ -113,7 +129,7 @@ IMAGE: Final = clip(
         Pointless("the clip has the aspect ratio of its frame, whatever the body says"),
     ),
 )
-IMAGES: Final = (
+FROM_IMAGES: Final = (
     Field("reference_images", "image_list", Items("image")),
     PROMPT,
     NEGATIVE,
@@ -127,7 +143,62 @@ MOTION: Final = (
     ELEMENTS,
     PROMPT,
     Field("character_orientation", "character_orientation"),
-    Field("keep_source_audio", "keep_original_sound", Choice({True: "yes", False: "no"})),
+    Field("keep_source_audio", "keep_original_sound", YES_NO),
+)
+
+
+@frozen
+class OmniInputs:
+    """Images and videos of the omni call, each with a member that says what it is for."""
+
+    def encode(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Nothing is written: these bodies are only read."""
+        raise CannotExpressError("bodies of the older generation are never sent")
+
+    def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The inputs, frames first: the numbers in the prompt count them so."""
+        found: JsonObject = {}
+        for item in natives.get("image_list") or ():
+            _check_members(item, "image_url", "type")
+            name = FRAMES.get(item.get("type"))
+            if name is None:
+                found.setdefault("reference_images", []).append(item["image_url"])
+            elif name in found or "reference_images" in found:
+                raise ValueError("at most one image is a frame of a kind, and before the others")
+            else:
+                found[name] = item["image_url"]
+        for item in natives.get("video_list") or ():
+            _check_members(item, "video_url", "refer_type", "keep_original_sound")
+            found[VIDEOS[item.get("refer_type", "base")]] = item["video_url"]
+            if "keep_original_sound" in item:
+                found["keep_source_audio"] = YES_NO.decode(item["keep_original_sound"], {})
+        return found
+
+
+def _check_members(item: JsonObject, *known: str) -> None:
+    if others := item.keys() - {*known}:
+        raise ValueError(f"nothing is known of {', '.join(sorted(others))} in an item")
+
+
+def frames_before(shared: Mapping[str, Any]) -> int:
+    """How many frames are numbered before the reference images."""
+    return sum(name in shared for name in FRAMES.values())
+
+
+OMNI_TEXT: Final = Prompt(
+    ANGLE,
+    cited_inputs,
+    frames=frames_before,
+    numbering="images are numbered in their list, frames included: inferred",
+)
+OMNI: Final = (
+    Group(
+        (*FRAMES.values(), "reference_images", *VIDEOS.values(), "keep_source_audio"),
+        ("image_list", "video_list"),
+        OmniInputs(),
+        homes=dict.fromkeys((*VIDEOS.values(), "keep_source_audio"), "video_list"),
+    ),
+    *clip(ELEMENTS, ASPECT, text=OMNI_TEXT, guidance=()),
 )
 
 
@@ -145,7 +216,7 @@ class Kling(Provider):
                 "text-to-video",
                 CLIENT.operation("storedTextToVideo"),
                 CLIENT.body("StoredTextToVideo"),
-                rows(name, *TEXT),
+                rows(name, *FROM_TEXT),
                 ignored={**CAMERA, **VOICES, **OWN_ID},
             )
             for family, name in TEXT_MODELS.items()
@@ -156,7 +227,7 @@ class Kling(Provider):
                 "image-to-video",
                 CLIENT.operation("storedImageToVideo"),
                 CLIENT.body("StoredImageToVideo"),
-                rows(name, *IMAGE),
+                rows(name, *FROM_IMAGE),
                 ignored={**CAMERA, **VOICES, **OWN_ID, **BRUSH},
             )
             for family, name in IMAGE_MODELS.items()
@@ -167,10 +238,22 @@ class Kling(Provider):
                 "reference-to-video",
                 CLIENT.operation("storedMultiImageToVideo"),
                 CLIENT.body("StoredMultiImageToVideo"),
-                rows(name, *IMAGES),
+                rows(name, *FROM_IMAGES),
                 ignored=OWN_ID,
             )
             for family, name in IMAGE_MODELS.items()
+        ),
+        *(
+            Route(
+                family,
+                workflow,
+                CLIENT.operation("storedOmniVideo"),
+                CLIENT.body("StoredOmniVideo"),
+                rows(name, *OMNI),
+                ignored=OWN_ID,
+            )
+            for family, name in OMNI_MODELS.items()
+            for workflow in OMNI_WORKFLOWS
         ),
         *(
             Route(
