@@ -13,6 +13,7 @@ import pytest
 from polyreel.cli import main
 from support.cli import (
     CANARY,
+    FIRST,
     VENDORS,
     Command,
     environment,
@@ -141,3 +142,15 @@ def test_the_server_answers_and_stops(tmp_path: Path) -> None:
     assert (server.returncode, out) == (0, "")
     assert "Traceback" not in err
     assert CANARY not in err
+
+
+def test_the_shell_is_told_what_can_be_typed(tmp_path: Path) -> None:
+    """Commands, their options, and the values of these."""
+    for words, expected in (
+        (("gen",), ["generate"]),
+        (("plan", "--resol"), ["--resolution"]),
+        (("plan", "--vendor", FIRST[:3]), [one for one in VENDORS if one.startswith(FIRST[:3])]),
+    ):
+        asked = {"COMP_WORDS": " ".join(("polyreel", *words)), "COMP_CWORD": str(len(words))}
+        answer = process(cwd=tmp_path, env={**asked, "_POLYREEL_COMPLETE": "complete_bash"})
+        assert (answer.code, answer.out.split()) == (0, expected)

@@ -47,6 +47,7 @@ def cli(
     Image.new("RGB", (640, 360)).save(tmp_path / "cat.png")
     shutil.copy(ROOT / "tests" / "requests" / "text_to_video.json", tmp_path / "request.json")
     shutil.copy(ROOT / "docs" / "example-vendor" / "acme_video" / "openapi.json", tmp_path)
+    (tmp_path / "prompt.txt").write_text("a cat in the rain\n")
     (tmp_path / "recording.jsonl").write_text(recorded())
     (tmp_path / "jobs.jsonl").write_text('{"prompt": "a cat"}\n{"prompt": "a dog"}\n')
     (tmp_path / "body.json").write_text('{"prompt": "a cat walking through neon rain"}')
@@ -80,7 +81,10 @@ def test_every_command_works(cli: Command, arguments: list[str]) -> None:
     """Every `$ polyreel` line ends as it should; those that serve or take long have tests of their
     own.
     """
-    found = cli(*arguments)
+    typed, stdin = arguments, b""
+    if "<" in arguments:
+        typed, stdin = arguments[:-2], Path(arguments[-1]).read_bytes()
+    found = cli(*typed, stdin=stdin)
     assert found.code == (6 if "--fault" in arguments else 0), found.err
     assert found.out or found.err
 

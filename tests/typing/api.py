@@ -68,7 +68,18 @@ def blocking(request: VideoRequest, heard: list[Job]) -> None:
         assert_type(client.simulator, Simulator | None)
         client.submit(request)  # type: ignore[arg-type]
         client.submit({"prompt": "a cat"})  # type: ignore[arg-type]
-        client.generate("a cat")  # type: ignore[arg-type]
+        assert_type(client.generate("a cat", "acme", duration=5, first_frame=Path("a.png")), Job)
+        assert_type(client.submit("a cat", duration="auto", resolution="1080p"), Job)
+        assert_type(client.plan("a cat", shots=[polyreel.Shot(prompt="it sits")]), Plan)
+        assert_type(client.plans("a cat", prefer="cheapest", audio=True), list[Plan])
+        client.plan("a cat", reference_images=["a.png", Path("b.png"), b"..."])
+        client.plan("a cat", reference_images="a.png")  # type: ignore[arg-type]
+        client.generate("a cat", durration=5)  # type: ignore[call-arg]
+        client.generate("a cat", duration="5")  # type: ignore[arg-type]
+        client.generate("a cat", resolution="8k")  # type: ignore[arg-type]
+        client.submit("a cat", promt="a dog")  # type: ignore[call-arg]
+        client.plan("a cat", audio="on")  # type: ignore[arg-type]
+        client.plan("a cat", first_frame=5)  # type: ignore[arg-type]
         client.generate(request, output=1)  # type: ignore[arg-type]
         client.generate(request, "acme", "clips")  # type: ignore[call-arg]
         client.wait("task-1")  # type: ignore[arg-type]

@@ -39,6 +39,7 @@ from .options import (
     announced,
     files_in_general,
     finite,
+    known_vendors,
     open_ledger,
     prices,
     settings,
@@ -86,7 +87,10 @@ def batch(
             show_default=False,
         ),
     ] = None,
-    vendor: Annotated[list[str] | None, typer.Option(help=VENDOR_HELP, show_default=False)] = None,
+    vendor: Annotated[
+        list[str] | None,
+        typer.Option(help=VENDOR_HELP, autocompletion=known_vendors, show_default=False),
+    ] = None,
     cheapest: Annotated[
         bool, typer.Option("--cheapest", help="Ask the cheapest of the vendors first.")
     ] = False,

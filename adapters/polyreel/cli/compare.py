@@ -30,6 +30,7 @@ from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers, get_provider, source_provider
 from . import show
 from .files import load, parse, read
+from .options import known_vendors
 
 Format = Annotated[
     Literal["text", "markdown", "json"], typer.Option("--format", help="How to print it.")
@@ -159,7 +160,8 @@ def matrix_command(
         str | None, typer.Option(help="Only this workflow.", show_default=False)
     ] = None,
     vendor: Annotated[
-        list[str] | None, typer.Option(help="Only these vendors.", show_default=False)
+        list[str] | None,
+        typer.Option(help="Only these vendors.", autocompletion=known_vendors, show_default=False),
     ] = None,
     form: Format = "text",
     as_json: AsJson = False,

@@ -11,6 +11,7 @@ import typer
 from ..mapping.media import FIELDS as MEDIA
 from ..places import JsonObject
 from ..providers.base.contract import Contract
+from ..providers.base.registry import all_providers
 from .files import checked, load, typed_prompt
 
 ROWS_ONLY: Final = frozenset({"shots", "extra"})
@@ -50,6 +51,12 @@ def _whole_or_auto(text: str) -> int | str:
         raise typer.BadParameter(f"{text!r} is not a valid integer") from None
 
 
+def _families(incomplete: str) -> list[str]:
+    """The model families that begin so, for the completion of the shell."""
+    routes = [route for one in all_providers().values() for route in one.routes]
+    return sorted({one.model for one in routes if one.model.startswith(incomplete)})
+
+
 def _parameter(name: str, schema: JsonObject) -> inspect.Parameter:
     flag = "--" + SINGULAR.get(name, name.replace("_", "-"))
     text = schema.get("description", "")
@@ -71,7 +78,8 @@ def _parameter(name: str, schema: JsonObject) -> inspect.Parameter:
         annotation = Annotated[str | None, typer.Option(flag, parser=_whole_or_auto, **shown)]
     else:
         kind: Any = Literal[tuple(schema["enum"])] if "enum" in schema else TYPES[schema["type"]]
-        annotation = Annotated[kind | None, typer.Option(flag, **shown)]
+        complete = _families if name == "model" else None
+        annotation = Annotated[kind | None, typer.Option(flag, autocompletion=complete, **shown)]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )

@@ -24,7 +24,7 @@ from ..money.charged import charged
 from ..providers.base.registry import get_provider
 from . import show
 from .labels import Labels, read_labels
-from .options import AsJson, LedgerFile, open_ledger
+from .options import AsJson, LedgerFile, known_vendors, open_ledger
 
 SPANS: Final = {"min": 60, "h": 3_600, "d": 86_400}
 When = Annotated[
@@ -41,7 +41,8 @@ def jobs(
         list[str] | None, typer.Option(help="Only these states, several times.", show_default=False)
     ] = None,
     vendor: Annotated[
-        str | None, typer.Option(help="Only this vendor's.", show_default=False)
+        str | None,
+        typer.Option(help="Only this vendor's.", autocompletion=known_vendors, show_default=False),
     ] = None,
     label: Labels = None,
     name: Annotated[

@@ -32,6 +32,7 @@ from .options import (
     announced,
     client,
     kept,
+    known_vendors,
     prices,
 )
 
@@ -52,7 +53,10 @@ def generate(
     request: JsonObject,
     *,
     from_flags: bool,
-    vendor: Annotated[list[str] | None, typer.Option(help=VENDOR_HELP, show_default=False)] = None,
+    vendor: Annotated[
+        list[str] | None,
+        typer.Option(help=VENDOR_HELP, autocompletion=known_vendors, show_default=False),
+    ] = None,
     cheapest: Annotated[
         bool, typer.Option("--cheapest", help="Ask the cheapest of the vendors first.")
     ] = False,

@@ -91,6 +91,13 @@ VENDOR_HELP: Final = (
 )
 
 
+def known_vendors(incomplete: str) -> list[str]:
+    """The ids of vendors that begin so, for the completion of the shell."""
+    from ..providers.base.registry import all_providers
+
+    return [vendor for vendor in all_providers() if vendor.startswith(incomplete)]
+
+
 def prices(file: Path | None, as_of: str | None = None) -> PriceBook:
     """The user's prices and the date that is meant."""
     import tomllib

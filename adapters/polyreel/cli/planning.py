@@ -12,7 +12,7 @@ from ..plans.planning import PORTABLE
 from ..providers.base.registry import all_providers
 from . import show
 from .flags import with_request_flags
-from .options import AsJson, Stream, VendorDefaults, client
+from .options import AsJson, Stream, VendorDefaults, client, known_vendors
 
 
 @with_request_flags
@@ -21,7 +21,12 @@ def plan(
     *,
     from_flags: bool,
     vendor: Annotated[
-        list[str] | None, typer.Option(help="Vendor id, several times, or all.", show_default=False)
+        list[str] | None,
+        typer.Option(
+            help="Vendor id, several times, or all.",
+            autocompletion=known_vendors,
+            show_default=False,
+        ),
     ] = None,
     vendor_defaults: VendorDefaults = False,
     stream: Stream = False,

@@ -11,7 +11,7 @@ from ..places import JsonObject
 from ..plans.planning import PORTABLE, Plan
 from . import show
 from .flags import with_request_flags
-from .options import AsJson, PricesFile, client, prices
+from .options import AsJson, PricesFile, client, known_vendors, prices
 
 AsOf = Annotated[
     str | None,
@@ -20,7 +20,10 @@ AsOf = Annotated[
     ),
 ]
 Vendors = Annotated[
-    list[str] | None, typer.Option(help="Vendor id, several times; else all.", show_default=False)
+    list[str] | None,
+    typer.Option(
+        help="Vendor id, several times; else all.", autocompletion=known_vendors, show_default=False
+    ),
 ]
 
 

@@ -2,6 +2,16 @@
 
 from .awaiting import AsyncClient
 from .blocking import Client
-from .settings import CALL_TIMEOUT, TIMEOUT, ClientSettings, PlanOptions
+from .fields import GenerateOptions, PlanOptions, RequestFields
+from .settings import CALL_TIMEOUT, TIMEOUT, ClientSettings
 
-__all__ = ["CALL_TIMEOUT", "TIMEOUT", "AsyncClient", "Client", "ClientSettings", "PlanOptions"]
+__all__ = [
+    "CALL_TIMEOUT",
+    "TIMEOUT",
+    "AsyncClient",
+    "Client",
+    "ClientSettings",
+    "GenerateOptions",
+    "PlanOptions",
+    "RequestFields",
+]

@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from .byid import JobCalls
-from .settings import TIMEOUT, PlanOptions, each_once
+from .fields import GenerateOptions
+from .settings import TIMEOUT, each_once
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
@@ -42,13 +43,15 @@ class Client(JobCalls):
 
     def submit(
         self,
-        plan: Plan | Sequence[Plan],
+        plan: Plan | Sequence[Plan] | str,
+        vendor: str | None = None,
         *,
         reference: str | None = None,
         output: str | Path | None = None,
         labels: Mapping[str, str] | None = None,
+        **options: Unpack[GenerateOptions],
     ) -> Job:
-        """Send a plan's bytes once.
+        """Send a plan's bytes once. A text is planned first: see `plan`.
 
         Of several plans (see `plans`) the first that a vendor takes becomes the job. Two of them
         are never paid. With a ledger, a `reference` of yours is submitted once. `output` is the
@@ -57,7 +60,8 @@ class Client(JobCalls):
         Raises PlanRefusedError before anything is sent, ClaimedError where the reference has a job
         already, and a SubmitError that says what the submit may have cost.
         """
-        return self._run(self._submission(plan, reference, output, labels))
+        plans = self._planned(plan, vendor, options)
+        return self._run(self._submission(plans, reference, output, labels))
 
     def get(self, job: Job) -> Job:
         """Ask the vendor how the job is doing."""
@@ -113,17 +117,18 @@ class Client(JobCalls):
 
     def generate(
         self,
-        request: Request | Plan | Sequence[Plan],
+        request: Request | Plan | Sequence[Plan] | str,
         vendor: str | None = None,
         *,
         output: str | Path = "clips",
         timeout: float = TIMEOUT,
         reference: str | None = None,
         labels: Mapping[str, str] | None = None,
-        **options: Unpack[PlanOptions],
+        **options: Unpack[GenerateOptions],
     ) -> Job:
         """Plan, submit, wait and download; `options` are those of `plan`.
 
+        A text is the prompt of a request whose other fields are keywords, such as `duration=5`.
         With a ledger, a `reference` of yours is paid once. Called again with it, the method goes on
         with the job that there is; another request under it is refused with a RequestError.
         `timeout` is how many seconds the job is waited for. Raises what `plan`, `submit`, `wait`

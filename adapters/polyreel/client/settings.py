@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
 from attrs import evolve
 
@@ -20,7 +20,6 @@ from .. import environment
 from ..errors import LedgerError, RequestError, UnknownNameError
 from ..keys import Secret
 from ..mapping.media import local_path
-from ..mapping.reports import Allowance
 from ..money.book import PriceBook
 from ..plans.planning import Plan, choose
 from ..plans.requests import CheckedRequest, check_request
@@ -33,6 +32,7 @@ from .checks import (
     check_seconds,
     checked_output,
 )
+from .fields import GenerateOptions, RequestFields, divided, with_fields
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import ImageRequest, Job, VideoRequest
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ..jobs.routing import Health, Preference
     from ..ledger.records import LedgerEntry
     from ..ledger.store import LedgerStore
+    from ..mapping.reports import Allowance
     from ..network import Network
     from ..simulator import Simulator
 
@@ -53,15 +54,6 @@ TIMEOUT: Final = 1800.0
 """Seconds that a job is waited for."""
 CALL_TIMEOUT: Final = 60.0
 """Seconds that one call may take."""
-
-
-class PlanOptions(TypedDict, total=False):
-    """The options of `plan` that other calls hand on to it."""
-
-    allow: Mapping[str, Allowance] | None
-    preferences: Mapping[str, Any] | None
-    override: bool
-    stream: bool
 
 
 class ClientSettings:
@@ -194,22 +186,25 @@ class ClientSettings:
 
     def plan(
         self,
-        request: Request | CheckedRequest,
+        request: Request | CheckedRequest | str,
         vendor: str | None = None,
         *,
         allow: Mapping[str, Allowance] | None = None,
         preferences: Mapping[str, Any] | None = None,
         override: bool = False,
         stream: bool = False,
+        **fields: Unpack[RequestFields],
     ) -> Plan:
         """Plan a request: see `polyreel.plan`. Nothing is sent, and the plan may be refused.
+
+        A text is the prompt of a request whose other fields are keywords: `plan("a cat", fps=24)`.
 
         Without `vendor` it is the plan of the first vendor, in the client's order, that can serve
         the request. With `stream` the vendor reports the job's states over the connection of the
         submit; the plan is refused where it cannot.
         """
         chosen = choose(
-            request,
+            with_fields(request, fields),
             ordered([vendor] if vendor else self.vendors),
             allow=allow,
             preferences=preferences,
@@ -221,11 +216,11 @@ class ClientSettings:
 
     def plans(
         self,
-        request: Request,
+        request: Request | str,
         vendors: Sequence[str] | None = None,
         *,
         prefer: Preference = "order",
-        **options: Unpack[PlanOptions],
+        **options: Unpack[GenerateOptions],
     ) -> list[Plan]:
         """The plans of several vendors in the order to try them: as they come, or cheapest first.
 
@@ -235,8 +230,9 @@ class ClientSettings:
         from ..jobs.routing import ranked
 
         names = [provider.id for provider in ordered(vendors or self.vendors)]
-        checked = check_request(request)
-        return ranked([self.plan(checked, name, **options) for name in names], prefer)
+        planning, fields = divided(options)
+        checked = check_request(with_fields(request, fields))
+        return ranked([self.plan(checked, name, **planning) for name in names], prefer)
 
     def _here(self, plan: Plan) -> Plan:
         """The plan for this client's base URL, where it was made for the vendor's documented one.
@@ -316,16 +312,29 @@ class ClientSettings:
 
     def _plans(
         self,
-        request: Request | Plan | Sequence[Plan],
+        request: Request | Plan | Sequence[Plan] | str,
         vendor: str | None,
-        options: PlanOptions,
+        options: GenerateOptions,
     ) -> Plan | Sequence[Plan]:
         """What is already planned as it is; the plan of a request."""
-        if isinstance(request, Plan):
-            return request
-        if isinstance(request, Sequence) and all(isinstance(one, Plan) for one in request):
-            return request
-        return self.plan(request, vendor, **options)  # type: ignore[arg-type]
+        planned = isinstance(request, Plan) or (
+            isinstance(request, Sequence)
+            and not isinstance(request, str)
+            and all(isinstance(one, Plan) for one in request)
+        )
+        if planned:
+            return cast("Plan | Sequence[Plan]", with_fields(request, divided(options)[1]))
+        return self.plan(cast("Request | str", request), vendor, **options)
+
+    def _planned(
+        self, plan: Plan | Sequence[Plan] | str, vendor: str | None, options: GenerateOptions
+    ) -> Plan | Sequence[Plan]:
+        """What is to be submitted: what is planned already, or the plan of a text."""
+        if isinstance(plan, str):
+            return self.plan(plan, vendor, **options)
+        if given := [*options, *(["vendor"] if vendor else [])]:
+            raise RequestError([f"{', '.join(given)}: this goes with a text, not with a plan"])
+        return plan
 
     def _needs_ledger(self, reference: str | None) -> None:
         if reference is not None and self.ledger is None:
