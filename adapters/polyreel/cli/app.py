@@ -29,10 +29,13 @@ class CommandGroup(TyperGroup):
         """Write the list of commands."""
         # All groups have one first column, as wide as the longest name.
         width = max(map(len, COMMANDS))
+        formatter.write("\nCommands:\n")
         for group in GROUPS:
             listed = {name: one.help for name, one in COMMANDS.items() if one.group == group}
-            with formatter.section(group):
-                formatter.write_dl([(name.ljust(width), text) for name, text in listed.items()])
+            formatter.write(f"\n {group}\n")
+            formatter.indent()
+            formatter.write_dl([(name.ljust(width), text) for name, text in listed.items()])
+            formatter.dedent()
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find a command. Near ones are named where there is none of this name."""

@@ -87,7 +87,8 @@ def _entry(row: object, vendors: set[str]) -> PriceEntry | list[str]:
     problems = list(_conditions(row.get("when")))
     vendor = row.get("vendor")
     if not isinstance(vendor, str) or vendor not in vendors:
-        problems.append(f"vendor: one of {', '.join(sorted(vendors))}, not {vendor!r}")
+        near = did_you_mean(vendor, vendors)
+        problems.append(f"vendor: one of {', '.join(sorted(vendors))}, not {vendor!r}{near}")
     if sum(name in row for name in PRICES) != 1:
         problems.append(f"exactly one of {' and '.join(PRICES)}")
     try:
@@ -109,7 +110,8 @@ def _conditions(when: object) -> Iterator[str]:
     for name, value in when.items():
         fields = [contract.resolve(known[name]) for known in requests if name in known]
         if not fields:
-            yield f"when: unknown field {str(name)[:40]!r}"
+            near = did_you_mean(name, [one for known in requests for one in known])
+            yield f"when: unknown field {str(name)[:40]!r}{near}"
         elif not any(_fits(value, field) for field in fields):
             yield f"when: no request has the {name} {str(value)[:40]!r}"
 
