@@ -240,6 +240,33 @@ def test_replies_in_several_forms_are_opened(
         assert provider.contract.is_reply(query, 200, value)
 
 
+def test_answers_with_lists_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At numbered places, and several ids in the query at once; the id of the call is none."""
+    task = shape(id=text(), status=text(enum=STATES), outputs=listed(shape(url=text())))
+    code = {"type": "integer", "description": "0 is success"}
+    created = shape(code=code, request_id=text(), data=task)
+    asked = shape(code=code, request_id=text(), data=listed(task))
+    paths = {
+        "/text-to-video/{model}": post(shape(prompt=text()), created),
+        "/tasks": get(asked, parameter("task_ids")),
+    }
+    made = package("fresh", document(paths))
+    assert made.calls == ("POST /text-to-video/{model} -> GET /tasks",)
+    provider = provider_of(made, tmp_path, monkeypatch)
+    reads = provider.reads
+    assert reads.id[0] in {"data.id", "data.0.id"}
+    assert {"data.id", "data.0.id"} <= {*reads.id}
+    assert "request_id" not in reads.id
+    assert {*reads.status} == {"data.status", "data.0.status"}
+    assert {*reads.outputs} == {"data.outputs", "data.0.outputs"}
+    query = provider.contract.operation("get")
+    assert query.spec["x-polyreel-tasks"] == "data"
+    assert query.spec["parameters"][0]["x-polyreel-task-id"] == {"separator": ","}
+    shown = {name: value for *_, name, value in provider.contract.replies(query)}
+    assert shown["succeeded"]["data"][0]["status"] == "completed"
+    assert shown["succeeded"]["data"][0]["outputs"] == [{"url": "https://files.example/1.mp4"}]
+
+
 def test_schemas_that_nothing_refers_to_are_dropped() -> None:
     """Those of calls that were left out too; what webhooks and schemas refer to stays."""
     named = {

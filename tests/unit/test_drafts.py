@@ -87,6 +87,15 @@ PAIRS: list[tuple[str, JsonObject, str]] = [
         "POST /generations/video -> GET /generations/{id}",
     ),
     (
+        "no word of the path tells what is made",
+        {
+            "/v1/jobs": {**get(shape(data=text())), **post(CLIP)},
+            "/v1/jobs/{job_id}": get(),
+            "/v1/models/{id}": get(),
+        },
+        "POST /v1/jobs -> GET /v1/jobs/{job_id}",
+    ),
+    (
         "the link of the document counts",
         {
             "/a/{id}": get(operationId="other"),

@@ -124,5 +124,6 @@ def mark_id(document: JsonObject, query: Operation) -> None:
     place = id_parameter(query)
     for one in document["paths"][query.path][query.method.lower()]["parameters"]:
         if place is not None and one["name"] == place["name"] and one.get("in") == "query":
-            one["x-polyreel-task-id"] = True
+            several = one["name"].lower().endswith("ids")
+            one["x-polyreel-task-id"] = {"separator": ","} if several else True
             one["required"] = True

@@ -108,7 +108,8 @@ def choose(contract: Contract, wishes: Wishes) -> ChosenCalls:
     ]
     queries = [named(every, wishes.get, "--get")] if wishes.get else _queries(contract, every)
     told = bool(creates)
-    guessed = [] if told else [one for one in every if _makes_something(contract, one)]
+    possible = [] if told else [one for one in every if _can_make(contract, one)]
+    guessed = [one for one in possible if words(one) & MAKING] or possible
     guessed = [one for one in guessed if not _is_about_a_job(one, queries)]
     creates = creates or [one for one in guessed if "{" not in one.path] or guessed
     if not creates:
@@ -167,14 +168,14 @@ def _singular(word: str) -> str:
     return word if keeps or not word.endswith("s") else word[:-1]
 
 
-def _makes_something(contract: Contract, operation: Operation) -> bool:
-    """Whether a call may make a clip or an image."""
+def _can_make(contract: Contract, operation: Operation) -> bool:
+    """Whether a call takes what a clip is made from, and is not about something else."""
     if operation.method != "POST" or not operation.request_schemas:
         return False
     ours = words(operation)
     if operation.spec.get("deprecated") or _words(operation.path) & NEVER_MAKING:
         return False
-    if not ours & MAKING or (ours & MAKING_OTHERS and not ours & ABOUT_VIDEO):
+    if ours & MAKING_OTHERS and not ours & ABOUT_VIDEO:
         return False
     return any(_takes_inputs(contract, schema) for schema in operation.request_schemas)
 
@@ -270,7 +271,7 @@ def _id_nearness(contract: Contract, create: Operation, query: Operation) -> int
     """How well the id that a query takes fits what a paid call answers with."""
     names = names_in_reply(contract, create)
     place = id_parameter(query)
-    name = snake(place["name"]) if place else ""
+    name = re.sub("ids$", "id", snake(place["name"])) if place else ""
     if success(contract, create) is not None and not names & {name, *ID_NAMES}:
         return -30
     return 6 if name in names and name != "id" else 3 if name in ID_NAMES else 0

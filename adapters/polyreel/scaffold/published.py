@@ -19,6 +19,7 @@ from .plain import merged, schema_of
 
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 MOST_DEPTH: Final = 8
+MOST_MEMBERS: Final = 40
 USUAL_ERRORS: Final = ("400", "401", "402", "404", "429")
 """The HTTP statuses that get what a document says of all errors."""
 ROOMS: Final = ("schemas", "responses", "parameters", "examples", "requestBodies", "headers")
@@ -175,6 +176,8 @@ def _flatten(contract: Contract, schema: JsonObject, depth: int = 0) -> None:
         plain = schema_of(contract, child)
         if "properties" not in plain or depth > MOST_DEPTH:
             continue
+        if len(plain["properties"]) > MOST_MEMBERS:
+            continue  # options for many others; nobody maps them one by one
         if "properties" not in contract.resolve(child):
             kept = {key: plain[key] for key in plain if key not in {"anyOf", "oneOf", "allOf"}}
             options = [contract.resolve(one) for one in child.get("anyOf", child.get("oneOf", ()))]

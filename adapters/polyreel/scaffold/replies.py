@@ -78,11 +78,12 @@ def forms(contract: Contract, node: Any, depth: int = 0) -> Iterator[JsonObject]
 
 
 def walk(
-    contract: Contract, node: JsonObject, prefix: str = "", depth: int = 0
+    contract: Contract, node: JsonObject, prefix: str = "", depth: int = 0, *, lists: bool = False
 ) -> Iterator[tuple[str, JsonObject]]:
     """Every dotted place of a reply with its schema; in each object, its own members first.
 
-    Places about money, and of texts for people, are left out.
+    Places about money, and of texts for people, are left out. With `lists`, the first items of
+    lists of objects have places too (`data.0.id`).
     """
     members: dict[str, JsonObject] = {}
     for form in forms(contract, node):
@@ -95,22 +96,29 @@ def walk(
     }
     yield from plain.items()
     for place, child in plain.items() if depth < MOST_DEPTH else ():
-        yield from walk(contract, child, f"{place}.", depth + 1)
+        if child.get("type") == "array":
+            items = child.get("items", {}) if lists else {}
+            yield from walk(contract, items, f"{place}.0.", depth + 1, lists=lists)
+        else:
+            yield from walk(contract, child, f"{place}.", depth + 1, lists=lists)
 
 
 def nodes_at(contract: Contract, schema: JsonObject, place: str) -> Iterator[JsonObject]:
     """The schemas of a place in all forms: the parts of the document, which can be changed."""
     nodes = [*forms(contract, schema)]
     for part in place.split("."):
-        found = [one["properties"][part] for one in nodes if part in one.get("properties", {})]
+        if part == "0":
+            found = [one["items"] for one in nodes if "items" in one]
+        else:
+            found = [one["properties"][part] for one in nodes if part in one.get("properties", {})]
         nodes = [form for one in found for form in forms(contract, one)]
     yield from nodes
 
 
 def names_in_reply(contract: Contract, call: Operation) -> set[str]:
-    """The names of the members of a successful reply, in snake case."""
+    """The names of the members of a successful reply, and of its lists, in snake case."""
     media = success(contract, call)
-    places = walk(contract, media["schema"]) if media else ()
+    places = walk(contract, media["schema"], lists=True) if media else ()
     return {snake(place.rpartition(".")[2]) for place, _ in places}
 
 

@@ -7,6 +7,7 @@ every state.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -78,6 +79,7 @@ def guess_states(draft: Draft) -> States:
         _open_reply(contract, call, states.reads["id"])
         wanted = {query.id: QUERIED, result.id if result else "": FETCHED}.get(call.id, CREATED)
         _add_examples(contract, call, states, wanted)
+    _mark_list(query, states)
     called = f"GET {query.path}"
     states.reads = {
         fact: places for fact, places in states.reads.items() if places or fact in NEEDED
@@ -103,6 +105,14 @@ def _add_links(
             states.links |= dict.fromkeys(places, lead.server.rstrip("/") + path)
 
 
+def _mark_list(query: Operation, states: States) -> None:
+    """Mark the list of tasks that a query answers with."""
+    lists = [place.partition(".0.")[0] for place in states.reads["id"] if ".0." in place]
+    spec: Any = query.spec
+    if lists and any(place.startswith(f"{lists[0]}.0.") for place in states.reads["status"]):
+        spec.setdefault("x-polyreel-tasks", lists[0])
+
+
 def _places(
     contract: Contract, fact: str, calls: list[Operation], query: Operation
 ) -> tuple[str, ...]:
@@ -115,16 +125,18 @@ def _places(
     names = list(dict.fromkeys([*NAMES.get(fact, ()), *sorted(known)]))
     parameter = id_parameter(query)
     if fact == "id" and parameter is not None:
-        names.insert(0, snake(parameter["name"]))
+        names.insert(0, re.sub("ids$", "id", snake(parameter["name"])))
     found: dict[str, tuple[int, int]] = {}
     for call in calls:
         media = success(contract, call)
         ranked: dict[str, tuple[int, int]] = {}
-        for place, node in walk(contract, media["schema"]) if media else ():
+        places = list(walk(contract, media["schema"], lists=True)) if media else []
+        for place, node in places:
             if (rank := rank_of(fact, place, node, names)) is not None:
                 ranked.setdefault(place, (place.count("."), rank))
-        if fact == "id":
-            ranked = _one_id(ranked, names[0])
+        least = min((place.count(".0.") for place in ranked), default=0)
+        plain = {place: rank for place, rank in ranked.items() if place.count(".0.") == least}
+        ranked = _one_id(ranked, names[0]) if fact == "id" else plain
         found |= {place: rank for place, rank in ranked.items() if place not in found}
     return tuple(sorted(found, key=lambda place: found[place]))[:4]
 
