@@ -21,13 +21,14 @@ from polyreel.ledger.records import State
 from polyreel.ledger.rows import new_columns
 from polyreel.ledger.sqlite import Ledger
 from polyreel.ledger.store import CALLER_SECONDS, DELIVERY_DAYS, ID_LENGTH, ID_LETTERS
+from polyreel.ledger.uploads import ForgetUpload, KeepUpload, TakeUpload, UploadKey
 from polyreel.providers.base.facts import Facts
 from polyreel.providers.base.webhooks import Event
 from support.ledgers import NOW, VENDOR, database, job, submission
 from support.webhooks import SIGNED
 
-GROWING: Final = ("jobs", "labels", "deliveries")
-"""The tables with a row for each job or webhook. `callers` has one for each vendor."""
+GROWING: Final = ("jobs", "labels", "deliveries", "uploads")
+"""The tables with a row for each job, webhook or content. `callers` has one for each vendor."""
 FIRST_WORDS: Final = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ")
 OLD_VERSION: Final = 4
 """That of ledgers from before their queries had indexes."""
@@ -104,6 +105,13 @@ def use(path: Path) -> None:
             for simulated in (None, True, False):
                 ledger.entries(states, simulated=simulated)
                 ledger.entries(states, simulated=simulated, last=1)
+        content = UploadKey(VENDOR, "hash", simulated=True)
+        for upload in (
+            TakeUpload(content),
+            KeepUpload(content, "https://example.com/1.png", 60.0),
+            ForgetUpload(content),
+        ):
+            ledger.write(upload, owner, NOW)
         ledger.entry(second[:3])
         ledger.abandon(ledger.entries(["ambiguous"])[0].id)
 

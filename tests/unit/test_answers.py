@@ -209,7 +209,7 @@ def test_files_that_are_home_stay_known_when_one_is_not(vendor: str, tmp_path: P
         True,
         True,
         False,
-        False,
+        True,  # one file that cannot be had keeps no other away
     ]
 
 

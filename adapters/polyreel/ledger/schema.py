@@ -89,6 +89,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         owner TEXT,
         PRIMARY KEY (vendor, account, simulated, content)
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX uploads_by_end ON uploads (expires_at);
     """,
     """
     CREATE TABLE labels (

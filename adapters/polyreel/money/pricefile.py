@@ -118,6 +118,9 @@ def _conditions(when: object) -> Iterator[str]:
 
 def _fits(value: object, schema: JsonObject) -> bool:
     """Whether a field can have a value, by its type and its names of values."""
+    if "anyOf" in schema:
+        contract = Contract.load("polyreel")
+        return any(_fits(value, contract.resolve(one)) for one in schema["anyOf"])
     kind = KINDS[schema["type"]]
     is_kind = isinstance(value, kind) and isinstance(value, bool) is (kind is bool)
     return is_kind and value in schema.get("enum", [value])

@@ -14,8 +14,9 @@ from attrs import Factory, frozen
 from ..depth import json_is_deep
 from ..mapping import media
 from ..mapping.rows import Constant
-from ..places import Json, JsonObject, get, is_missing
+from ..places import Json, JsonObject, find_value, get, is_missing
 from ..plans.reading import Reading, read
+from ..providers.base.answers import is_number
 from ..providers.base.calling import filled, task_place
 from ..providers.base.contract import Operation
 from ..providers.base.provider import Provider
@@ -241,12 +242,25 @@ def _refuse_empty_links(reading: Reading) -> None:
 def check_body(call: Call, schema: str, body: JsonObject) -> None:
     """Refuse a body that the vendor would not accept under a named schema.
 
-    A limit that is only inferred refuses nothing: the vendor may take more.
+    A limit that is only inferred refuses nothing, as the vendor may take more. But no vendor makes
+    a clip of less than no seconds.
     """
     violations = call.provider.contract.accepts(schema, body)
-    sure = [one for one in violations if not (one.inferred and one.kind in LIMITS)]
+    sure = [
+        one
+        for one in violations
+        if not (one.inferred and one.kind in LIMITS) or _is_negative(one, body)
+    ]
     if sure:
         raise _refused(sure[0], body)
+
+
+def _is_negative(violation: SchemaViolation, body: JsonObject) -> bool:
+    """Whether a number is not above 0 where all that the contract names are."""
+    value, limit = find_value(body, violation.path), violation.limit
+    named = limit if isinstance(limit, list) else [limit]
+    numbers = [one for one in [value, *named] if is_number(one)]
+    return len(numbers) == len(named) + 1 and value <= 0 < min(numbers[1:])
 
 
 def creating(provider: Provider, operation: Operation) -> Operation:

@@ -46,8 +46,8 @@ def is_link(text: str) -> bool:
 
 
 def is_task_id(text: str) -> bool:
-    """Whether a text can be a task id, which goes into paths and file names."""
-    return re.fullmatch(r"[A-Za-z0-9._:-]{1,200}", text) is not None and ".." not in text
+    """Whether a text can be a task id, which goes into paths: ASCII without blanks and slashes."""
+    return re.fullmatch(r"[!-~]{1,200}", text) is not None and not re.search(r"\.\.|[/\\?#%]", text)
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
