@@ -106,10 +106,14 @@ def violation_of(
     )
 
 
+NAMED_DEPTH: Final = len(("components", "schemas", "name"))
+"""How deep in a document a named schema lies. Its own mark is not about its limits."""
+
+
 def _is_inferred(document: JsonObject | None, path: Sequence[str | int]) -> bool:
     """Whether a schema, or one around it below its named one, is marked as inferred."""
     node: Any = document
-    for part in path:
+    for depth, part in enumerate(path, 1):
         fits = isinstance(node, list) if isinstance(part, int) else isinstance(node, dict)
         if not fits:
             return False
@@ -117,6 +121,7 @@ def _is_inferred(document: JsonObject | None, path: Sequence[str | int]) -> bool
             node = node[part]
         except LookupError:
             return False
-        if isinstance(node, dict) and node.get("x-polyreel-mark") == "inferred":
+        marked = isinstance(node, dict) and node.get("x-polyreel-mark") == "inferred"
+        if marked and depth > NAMED_DEPTH:
             return True
     return False
