@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from attrs import field, frozen
 
-from .errors import RequestError
+from .errors import RequestError, did_you_mean
 from .keys import Secret
 
 PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
@@ -131,6 +131,7 @@ class Network:
     def _proxy_problems(self) -> list[str]:
         problems = [
             f"proxy: there is one for each of {', '.join(ROUTES)}, not for {name[:20]!r}"
+            f"{did_you_mean(name, ROUTES)}"
             for name in self.proxy
             if name not in ROUTES
         ]

@@ -9,7 +9,8 @@ from typing import Final
 
 import pytest
 from polyreel.errors import did_you_mean
-from polyreel.providers.base.registry import get_provider
+from polyreel.mapping.workflows import WORKFLOWS
+from polyreel.providers.base.registry import all_providers, get_provider
 from support.cli import FIRST, Command, stranger
 
 MODEL: Final = next(route.model for route in get_provider(FIRST).routes)
@@ -97,3 +98,13 @@ def test_nothing_is_near(value: object) -> None:
     """Words that are near nothing get no answer, whatever they are."""
     assert did_you_mean(value, ["text-to-video", "9:16"]) == ""
     assert did_you_mean(value, []) == ""
+
+
+def test_a_workflow_that_nobody_offers_is_told(cli: Command) -> None:
+    """Not with an empty answer: a reader would look for a mistake of his own."""
+    sold = {route.workflow for one in all_providers().values() for route in one.routes}
+    for workflow in WORKFLOWS:
+        found = cli("matrix", "--workflow", workflow)
+        assert ("none of the vendors offers it" in found.out) is (workflow not in sold)
+        (sheet,) = cli("matrix", "--workflow", workflow, "--json").document
+        assert bool(sheet["vendors"]) is (workflow in sold)

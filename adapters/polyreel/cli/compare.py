@@ -172,9 +172,13 @@ def matrix_command(
         raise typer.BadParameter(f"no workflow {workflow}; {known}")
     vendors = [get_provider(name) for name in vendor] if vendor else None
     sheets = list(matrix(workflow, vendors))
+    offered = {sheet.workflow for sheet in sheets}
+    others = [name for name in WORKFLOWS if name not in offered and workflow in {None, name}]
     if as_json or form == "json":
-        show.document([sheet_document(sheet) for sheet in sheets])
-    for sheet in () if as_json or form == "json" else sheets:
+        nobody: list[JsonObject] = [{"workflow": name, "vendors": []} for name in others]
+        show.document([*map(sheet_document, sheets), *nobody])
+        return
+    for sheet in sheets:
         headers = ["field", *(f"{name} {model}" for name, model in sheet.columns)]
         show.line(f"**{sheet.workflow}**\n" if form == "markdown" else sheet.workflow)
         show.table(
@@ -182,6 +186,8 @@ def matrix_command(
             [[field, *map(cell, cells)] for field, cells in sheet.rows],
             markdown=form == "markdown",
         )
+    for name in others:
+        show.line(f"{name}: none of the vendors offers it")
 
 
 def diff_command(

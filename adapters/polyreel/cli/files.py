@@ -17,6 +17,7 @@ from ..depth import MAX_DEPTH, json_is_deep
 from ..errors import DownloadError, RequestError
 from ..mapping.media import local_path
 from ..places import JsonObject
+from . import show
 
 MAX_BYTES: Final = 200_000_000
 """As many as a batch file may have: a request can hold its pictures."""
@@ -41,6 +42,8 @@ def typed_prompt() -> str:
 
     A JSON object is refused: it is meant as a request, and not as the words of a prompt.
     """
+    if sys.stdin is not None and sys.stdin.isatty():
+        show.note("type the prompt; it ends with Ctrl-D on a line of its own")
     content = read("-", "prompt: standard input")
     encoding = (
         "utf-16" if content[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig"

@@ -103,7 +103,8 @@ def verdict_table(verdicts: Sequence[Verdict]) -> None:
 def plan_text(plan: Plan) -> None:
     """A plan for people."""
     if plan.route is None:
-        line(f"{plan.vendor}: {plan.workflow} is not served")
+        model = f"{plan.model} " if plan.model else ""
+        line(f"{plan.vendor}: {model}{plan.workflow} is not served")
     else:
         refused = tables.painted("refused", "refused", sys.stdout)
         line(f"{plan.vendor}: {plan.model} {plan.workflow}" + f", {refused}" * plan.refused)

@@ -16,7 +16,7 @@ from typing import Final
 from attrs import field, frozen
 
 from ..depth import json_is_deep
-from ..errors import Portable, UnknownNameError
+from ..errors import Portable, UnknownNameError, did_you_mean
 from ..flows import Answer
 from ..places import JsonObject
 from .calling import CallbackTarget, call
@@ -73,7 +73,8 @@ class Control:
     def _answer(self, request: HttpRequest) -> Answer:
         name = request.target.partition("?")[0].removeprefix(PREFIX).strip("/")
         if name not in CALLS:
-            known = ", ".join(f"{PREFIX}/{one}" for one in CALLS if one)
+            calls = [f"{PREFIX}/{one}" for one in CALLS if one]
+            known = f"{', '.join(calls)}{did_you_mean(f'{PREFIX}/{name}', calls)}"
             raise ControlError(404, f"there is no such call; there are {known}")
         method = "GET" if request.method == "HEAD" else request.method
         if method not in CALLS[name]:
