@@ -18,6 +18,7 @@ from polyreel.mapping.codecs import (
     cited_inputs,
 )
 from polyreel.mapping.workflows import workflow_of
+from polyreel.money.book import read_prices
 from polyreel.plans.requests import check_request
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.registry import all_providers
@@ -83,6 +84,24 @@ def test_a_number_of_outputs_is_one_of_images_unless_the_request_is_for_clips() 
     assert check_request({"prompt": "a", "count": 2}).kind == "image"
     assert check_request({"prompt": "a", "count": 2, "duration": 5}).kind == "video"
     assert check_request({"prompt": "a", "count": 2, "model": "kling-v3"}).kind == "video"
+
+
+def read_entries_problems(data: Any) -> list[str]:
+    """What is wrong with a price file."""
+    try:
+        read_prices(data, "prices", all_providers())
+    except RequestError as error:
+        return error.problems
+    return []
+
+
+def test_a_price_can_be_for_any_length() -> None:
+    """Of the two forms of a length, a condition of a price file can have either."""
+    for value, fits in ((5, True), ("auto", True), ("soon", False), (True, False)):
+        when = {"duration": value}
+        entry = {"vendor": "uniall", "usd_per_second": "1", "as_of": "2026-11-01", "when": when}
+        problems = [*read_entries_problems({"price": [entry]})]
+        assert (not any("duration" in one for one in problems)) == fits, (value, problems)
 
 
 def test_inputs_decide_the_workflow() -> None:

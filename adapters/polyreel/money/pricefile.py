@@ -112,8 +112,13 @@ def _conditions(when: object) -> Iterator[str]:
         if not fields:
             near = did_you_mean(name, [one for known in requests for one in known])
             yield f"when: unknown field {str(name)[:40]!r}{near}"
-        elif not any(_fits(value, field) for field in fields):
+        elif not any(_fits(value, form) for field in fields for form in _forms(contract, field)):
             yield f"when: no request has the {name} {str(value)[:40]!r}"
+
+
+def _forms(contract: Contract, field: JsonObject) -> Iterator[JsonObject]:
+    """The forms that a field can have: a length is a number or a word."""
+    yield from map(contract.resolve, field.get("anyOf", (field,)))
 
 
 def _fits(value: object, schema: JsonObject) -> bool:
