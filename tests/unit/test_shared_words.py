@@ -91,7 +91,7 @@ def read_entries_problems(data: Any) -> list[str]:
     try:
         read_prices(data, "prices", all_providers())
     except RequestError as error:
-        return error.problems
+        return list(error.problems)
     return []
 
 
