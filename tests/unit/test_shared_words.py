@@ -99,7 +99,12 @@ def test_a_price_can_be_for_any_length() -> None:
     """Of the two forms of a length, a condition of a price file can have either."""
     for value, fits in ((5, True), ("auto", True), ("soon", False), (True, False)):
         when = {"duration": value}
-        entry = {"vendor": "uniall", "usd_per_second": "1", "as_of": "2026-11-01", "when": when}
+        entry = {
+            "vendor": next(iter(all_providers())),
+            "usd_per_second": "1",
+            "as_of": "2026-11-01",
+            "when": when,
+        }
         problems = [*read_entries_problems({"price": [entry]})]
         assert (not any("duration" in one for one in problems)) == fits, (value, problems)
 
