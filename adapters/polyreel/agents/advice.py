@@ -22,7 +22,7 @@ AMBIGUOUS: Final = (
 def next_step(entry: LedgerEntry | None, error: PolyreelError | None) -> str:
     """What to do about a job, or about a call that made none."""
     if entry is None or entry.state in PROVED_UNPAID:
-        return _without_job(error)
+        return _without_job(error, is_begun=entry is None)
     if entry.state == "ambiguous":
         return AMBIGUOUS
     if entry.state == "sending":
@@ -41,11 +41,15 @@ def next_step(entry: LedgerEntry | None, error: PolyreelError | None) -> str:
     return f"The job is {entry.state} by the person's decision: nothing is left to do about it."
 
 
-def _without_job(error: PolyreelError | None) -> str:
+def _without_job(error: PolyreelError | None, *, is_begun: bool) -> str:
     if isinstance(error, BudgetError):
         return "Nothing was sent or billed. Ask for something cheaper, or tell the person."
     if isinstance(error, RejectedError):
         return "The vendor refused the request, and billed nothing. Change it as the error says."
     if error is not None and error.billed != "no":
         return "It may have been billed. Do not repeat it: call `jobs`, and tell the person."
-    return "Nothing was billed. Mend what the error says, then call again."
+    if error is not None:
+        return "Nothing was billed. Mend what the error says, then call again."
+    if is_begun:
+        return "The job is being begun. Call `generate` again with the same arguments."
+    return "It was never accepted, and nothing was billed. To try again, call `generate` again."

@@ -44,6 +44,21 @@ MOST_WAIT: Final = 600.0
 
 
 @define(eq=False)
+class SharedWork:
+    """Work on a job that all calls which ask for it wait for."""
+
+    wanted: object
+    """What is asked for, under whatever name; None where the call names a job that there is."""
+    is_begun: asyncio.Event = field(factory=asyncio.Event)
+    """Set as soon as it is known what became of the submit."""
+    task: asyncio.Task[None] | None = None
+    error: PolyreelError | None = None
+
+
+Work = Callable[[SharedWork], Awaitable[None]]
+
+
+@define(eq=False)
 class AgentService:
     """The tools' work, for one client with a ledger. Use it with `async with`.
 
@@ -61,10 +76,8 @@ class AgentService:
     files: Sequence[Path] = field(default=(), kw_only=True)
     """Folders from which local files may be sent, beside `output`."""
     budget: AgentBudget = field(init=False)
-    _running: dict[str, tuple[object, asyncio.Task[None]]] = field(factory=dict, init=False)
-    """What is under way, by the job's name or id, and for which request."""
-    _errors: dict[str, PolyreelError] = field(factory=dict, init=False)
-    """How the last try ended for each of these, where it did not end well."""
+    _running: dict[str, SharedWork] = field(factory=dict, init=False)
+    """What is under way, by the job's name, or by its id where it has none."""
     _submits: set[asyncio.Task[LedgerEntry]] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -86,7 +99,7 @@ class AgentService:
     async def __aexit__(self, *_: object) -> None:
         """Let submits that are on their way come to their end; waits can be taken up again."""
         await asyncio.gather(*self._submits, return_exceptions=True)
-        waiting = [task for _, task in self._running.values()]
+        waiting = [work.task for work in self._running.values() if work.task is not None]
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
@@ -139,7 +152,7 @@ class AgentService:
 
     def entry(self, name: str) -> LedgerEntry:
         """The job of a name or an id."""
-        return self._holder(name) or self._of_id(name)
+        return self.of_name(name) or self._of_id(name)
 
     def _of_id(self, name: str) -> LedgerEntry:
         entry = self.ledger.entry(name)
@@ -148,19 +161,18 @@ class AgentService:
             raise UnknownNameError(f"{entry.id} is a {kind} job, and this server is not {kind}")
         return entry
 
-    def _holder(self, name: str) -> LedgerEntry | None:
+    def of_name(self, name: str) -> LedgerEntry | None:
+        """The job that holds a name; None where that is free."""
         found: LedgerEntry | None = self.ledger.write(
             Find(f"{self.name}/{name}", self.client.simulated), "", 0.0
         )
         return found
 
-    def told(self, name: str, error: PolyreelError | None = None) -> JsonObject:
-        """How a job is, by its name or id, what went wrong, and what to do next."""
-        found: JsonObject = {}
-        own = error.ledger_id if error is not None else None
-        entry = self._holder(name) or (self._of_id(own or name) if own else None)
-        if entry is not None:
-            found["job"] = entry_document(entry)
+    def told(self, entry: LedgerEntry | None, error: PolyreelError | None) -> JsonObject:
+        """How a job is, what went wrong, and what to do next."""
+        if entry is None and error is not None and error.ledger_id is not None:
+            entry = self._of_id(error.ledger_id)
+        found: JsonObject = {} if entry is None else {"job": entry_document(entry)}
         if error is not None:
             kind = {"type": type(error).__name__, "message": str(error)}
             found["error"] = {**kind, **error_facts(error)}
@@ -181,7 +193,8 @@ class AgentService:
     ) -> tuple[str, PolyreelError | None]:
         """Make the job of a name, or go on with it; the result is the name, and what went wrong.
 
-        Nothing went wrong with a job that is still under way after `wait_seconds`.
+        The outcome of the submit is waited for in any case. Nothing went wrong with a job that is
+        still under way `wait_seconds` after that.
         """
         checked = self._checked(request)
         for vendor in vendors:
@@ -197,7 +210,8 @@ class AgentService:
         """Wait for a job, by its name or id, and save its files. Submits nothing."""
         entry = self.entry(name)
 
-        async def work() -> None:
+        async def work(shared: SharedWork) -> None:
+            shared.is_begun.set()
             await self.client.resume(entry.id)
 
         key = (entry.submission.reference or "").removeprefix(f"{self.name}/") or entry.id
@@ -218,41 +232,43 @@ class AgentService:
     # -- one piece of work for all calls that ask for it -------------------------------------------
 
     async def _shared(
-        self, key: str, wanted: object, work: Callable[[], Awaitable[None]], seconds: float
+        self, key: str, wanted: object, work: Work, seconds: float
     ) -> PolyreelError | None:
         """Wait for a piece of work, and begin it where nobody has; what went wrong with it."""
         check_seconds("wait_seconds", seconds, endless=False)
-        before, task = self._running.get(key, (wanted, None))
-        if wanted is not None and before not in {wanted, None}:
+        shared = self._running.get(key)
+        if shared is None:
+            shared = self._running[key] = SharedWork(wanted)
+            shared.task = asyncio.create_task(self._finished(key, work, shared))
+        elif wanted is not None and shared.wanted not in {wanted, None}:
             raise RequestError(
                 [
                     f"job_name: {key!r} has the job of another request already, which is under "
                     "way; nothing was sent. Give the new request another job_name"
                 ]
             )
-        if task is None:
-            self._errors.pop(key, None)
-            task = asyncio.create_task(self._finished(key, work))
-            self._running[key] = (wanted, task)
-        await asyncio.wait({task}, timeout=min(seconds, MOST_WAIT))
-        return self._errors.get(key) if task.done() else None
+        assert shared.task is not None
+        await shared.is_begun.wait()
+        await asyncio.wait({shared.task}, timeout=min(seconds, MOST_WAIT))
+        return shared.error
 
-    async def _finished(self, key: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def _finished(self, key: str, work: Work, shared: SharedWork) -> None:
         try:
-            await work()
+            await work(shared)
         except PolyreelError as error:
-            self._errors[key] = error
+            shared.error = error
         except Exception as error:  # its text is left out, since it may quote anything
             text = f"internal error ({type(error).__name__}); please report it"
-            self._errors[key] = PolyreelError(text, billed="maybe")
+            shared.error = PolyreelError(text, billed="maybe")
         finally:
             self._running.pop(key, None)
+            shared.is_begun.set()
 
     def _generation(
         self, name: str, request: CheckedRequest, vendors: Sequence[str], *, cheapest: bool
-    ) -> Callable[[], Awaitable[None]]:
-        async def work() -> None:
-            entry = self._holder(name)
+    ) -> Work:
+        async def work(shared: SharedWork) -> None:
+            entry = self.of_name(name)
             if entry is None:
                 plans = self._plans(request, vendors, cheapest=cheapest)
                 submit = asyncio.create_task(self._submitted(name, plans))
@@ -261,6 +277,7 @@ class AgentService:
                 entry = await asyncio.shield(submit)
             plans = self._plans(request, vendors or [entry.vendor], cheapest=False)
             check_same_request(plans, entry, name)
+            shared.is_begun.set()
             await self.client.resume(entry.id, output=self.output)
 
         return work
@@ -284,7 +301,7 @@ class AgentService:
     async def _submitted(self, name: str, plans: list[Plan]) -> LedgerEntry:
         """Submit a job within the budget, unless another server has been faster."""
         async with self.budget.one_at_a_time():
-            entry = self._holder(name)
+            entry = self.of_name(name)
             if entry is not None:
                 return entry
             self.budget.check(plan.cost for plan in plans if not plan.refused)

@@ -1,0 +1,445 @@
+"""Tools for agents, called by the client of the protocol's own SDK, which repeats and loses."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from mcp import Client, MCPError
+from mcp.types import BlobResourceContents
+from polyreel import AsyncClient, Simulator
+from polyreel.agents.server import build
+from polyreel.agents.service import AgentService
+from polyreel.agents.tools import AgentTools
+from polyreel.errors import BudgetError, MissingExtraError
+from polyreel.ledger.sqlite import Ledger
+from polyreel.places import JsonObject
+from polyreel.providers.base.registry import all_providers
+from support.cli import CANARY
+from support.pictures import picture
+from support.prices import SELLER, UNPRICED
+from support.server import new_simulator
+
+VENDORS: Final = list(all_providers())
+JOBS: Final = 50
+TIMES: Final = 3
+CLIP: Final = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
+
+
+@asynccontextmanager
+async def served(
+    folder: Path, simulator: Simulator, **settings: Any
+) -> AsyncIterator[tuple[Client, AgentService]]:
+    """A server over a ledger in a folder, and a client of the SDK."""
+    with Ledger(folder / "ledger.sqlite3") as ledger:
+        made = AsyncClient(simulator=simulator, ledger=ledger, call_timeout=5.0)
+        service = AgentService(made, folder / "clips", **settings)
+        async with made, service, Client(build(AgentTools(service))) as client:
+            yield client, service
+
+
+async def call(client: Client, name: str, **arguments: Any) -> JsonObject:
+    """The answer of a tool, whose text says the same."""
+    result = await client.call_tool(name, arguments)
+    text = result.content[0]
+    assert text.type == "text"
+    assert json.loads(text.text) == result.structured_content
+    assert result.is_error == ("error" in result.structured_content)
+    found: JsonObject = result.structured_content
+    return found
+
+
+async def lost(client: Client, name: str, moments: int, **arguments: Any) -> None:
+    """A call whose client goes away after so many moments, so that its answer is lost."""
+    task = asyncio.create_task(client.call_tool(name, arguments))
+    for _ in range(moments):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def repeated(client: Client, name: str, moments: int, **arguments: Any) -> list[JsonObject]:
+    """The answers of a call that is made three times; the first answer is lost."""
+    await lost(client, name, moments, **arguments)
+    return [await call(client, name, **arguments) for _ in range(TIMES - 1)]
+
+
+def billed(simulator: Simulator) -> int:
+    """How many jobs the simulated vendors have accepted."""
+    return len(simulator.tasks)
+
+
+def estimate(answer: JsonObject) -> Decimal:
+    """What a job may cost."""
+    return Decimal(answer["job"]["estimate"]["usd"])
+
+
+# -- repeated calls --------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_client_that_loses_and_repeats_every_call_is_billed_once_each(tmp_path: Path) -> None:
+    """50 jobs, each call made three times, its first answer lost: 50 bills, with names and without.
+
+    The client goes away at another moment each time: before the submit, in it, and after it.
+    """
+
+    async def run(simulator: Simulator) -> list[JsonObject]:
+        answers: list[JsonObject] = []
+        async with served(tmp_path, simulator) as (client, _):
+            for number in range(JOBS):
+                wanted = {**CLIP, "prompt": f"cat {number}"}
+                vendor = VENDORS[number % len(VENDORS)]
+                arguments: JsonObject = {"request": wanted, "vendors": [vendor]}
+                if number % 2:
+                    arguments["job_name"] = f"clip {number}"
+                await repeated(client, "price", number % 5, request=wanted)
+                found = await repeated(client, "generate", number * 3, **arguments)
+                own = found[0]["job"]["id"]
+                found += await repeated(client, "resume", number, job=own)
+                assert [one["job"]["id"] for one in found] == [own] * len(found)
+                await repeated(client, "reconcile", number)
+                answers += found
+        return answers
+
+    simulator = new_simulator()
+    answers = asyncio.run(run(simulator))
+    assert {answer["job"]["state"] for answer in answers} == {"saved"}
+    assert len({answer["job"]["id"] for answer in answers}) == billed(simulator) == JOBS
+
+
+def test_a_restarted_server_goes_on_with_the_job(tmp_path: Path) -> None:
+    """The name is in the ledger: not in the memory of a process, nor in that of a session."""
+    simulator, names = new_simulator(), set()
+    for _ in range(TIMES):
+
+        async def run() -> None:
+            async with served(tmp_path, simulator) as (client, _):
+                names.add((await call(client, "generate", request=CLIP))["job_name"])
+
+        asyncio.run(run())
+    assert len(names) == billed(simulator) == 1
+
+
+def test_equal_calls_at_once_are_one_job(tmp_path: Path) -> None:
+    """Also of several clients, in another order of fields, and with fields that are null."""
+
+    async def run(simulator: Simulator) -> list[JsonObject]:
+        async with (
+            served(tmp_path, simulator) as (client, service),
+            Client(build(AgentTools(service))) as other,
+        ):
+            turned = {**dict(reversed(CLIP.items())), "seed": None}
+            calls = [call(client, "generate", request=CLIP) for _ in range(5)]
+            calls += [call(other, "generate", request=turned) for _ in range(5)]
+            return await asyncio.gather(*calls)
+
+    simulator = new_simulator()
+    answers = asyncio.run(run(simulator))
+    assert len({answer["job"]["id"] for answer in answers}) == billed(simulator) == 1
+
+
+def test_a_name_belongs_to_one_request(tmp_path: Path) -> None:
+    """Another request under it is refused, whether the first job is under way or has ended."""
+
+    async def run(simulator: Simulator) -> None:
+        other = {**CLIP, "prompt": "a dog"}
+        async with served(tmp_path, simulator) as (client, _):
+            first = asyncio.create_task(call(client, "generate", request=CLIP, job_name="mine"))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            during = await call(client, "generate", request=other, job_name="mine", wait_seconds=0)
+            assert (await first)["job"]["state"] == "saved"
+            after = await call(client, "generate", request=other, job_name="mine")
+        for answer in (during, after):
+            assert answer["error"]["type"] == "RequestError"
+            assert "another request already" in answer["error"]["message"]
+
+    simulator = new_simulator()
+    asyncio.run(run(simulator))
+    assert billed(simulator) == 1
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_an_ambiguous_job_is_told_and_never_made_anew(tmp_path: Path, vendor: str) -> None:
+    """The answer says that it may be billed, and what to do; the person's commands are named."""
+
+    async def run(simulator: Simulator) -> tuple[list[JsonObject], JsonObject]:
+        async with served(tmp_path, simulator) as (client, _):
+            arguments = {"request": CLIP, "vendors": [vendor]}
+            answers = [await call(client, "generate", **arguments) for _ in range(TIMES)]
+            found = await call(client, "reconcile", jobs=[answers[0]["job_name"]])
+        return answers, found
+
+    simulator = new_simulator()
+    simulator.inject("lost-reset", vendor)
+    answers, found = asyncio.run(run(simulator))
+    assert billed(simulator) == 1
+    for answer in answers:
+        assert answer["job"]["state"] == "ambiguous"
+        assert (answer["error"]["type"], answer["error"]["billed"]) == ("AmbiguousError", "maybe")
+        assert "Do not generate it anew" in answer["next"]
+        assert "`reconcile`" in answer["next"]
+    (finding,) = found["findings"]
+    assert finding["id"] == answers[0]["job"]["id"]
+    assert finding["next"]
+
+
+def test_a_call_that_does_not_wait_lets_the_job_go_on(tmp_path: Path) -> None:
+    """The job goes on without anybody who waits, and a later call has its files."""
+
+    async def run(simulator: Simulator) -> tuple[JsonObject, JsonObject]:
+        async with served(tmp_path, simulator) as (client, _):
+            begun = await call(client, "generate", request=CLIP, wait_seconds=0)
+            return begun, await call(client, "generate", request=CLIP)
+
+    simulator = new_simulator()
+    begun, done = asyncio.run(run(simulator))
+    assert begun["job"]["id"] == done["job"]["id"]
+    assert (done["job"]["state"], billed(simulator)) == ("saved", 1)
+
+
+# -- money -----------------------------------------------------------------------------------------
+
+
+def test_live_is_refused_without_a_budget(tmp_path: Path) -> None:
+    """Nothing is begun: not even the ledger is looked at for jobs."""
+    client = AsyncClient(keys={SELLER.id: "a-key-that-is-never-used"}, ledger=tmp_path / "ledger")
+    with pytest.raises(BudgetError, match="--max-cost USD"):
+        AgentService(client, tmp_path / "clips")
+    client._close_ledger()
+
+
+def test_the_budget_is_never_exceeded(tmp_path: Path) -> None:
+    """By calls one after the other, calls at once, two servers at once, and after a restart."""
+    simulator, answers = new_simulator(), list[JsonObject]()
+    limit = Decimal("1.00")
+
+    async def run(start: int) -> None:
+        async with (
+            served(tmp_path, simulator, max_cost=limit) as (one, _),
+            served(tmp_path, simulator, max_cost=limit) as (two, _),
+        ):
+            answers.extend(
+                await asyncio.gather(
+                    *(
+                        call(
+                            [one, two][number % 2],
+                            "generate",
+                            request={**CLIP, "prompt": f"cat {start + number}"},
+                            vendors=[SELLER.id],
+                        )
+                        for number in range(8)
+                    )
+                )
+            )
+
+    for start in (0, 8):
+        asyncio.run(run(start))
+    made = [answer for answer in answers if "error" not in answer]
+    spent = sum(map(estimate, made))
+    assert 0 < spent <= limit < spent + estimate(made[0])
+    assert len(made) == billed(simulator)
+    refused = [answer["error"]["type"] for answer in answers if "error" in answer]
+    assert refused == ["BudgetError"] * (16 - len(made))
+    assert Decimal(answers[-1]["budget"]["spent_at_most_usd"]) == spent
+
+
+def test_what_may_have_been_billed_counts_as_spent(tmp_path: Path) -> None:
+    """An ambiguous job uses the budget up as one that was paid does."""
+
+    async def run(simulator: Simulator) -> list[JsonObject]:
+        async with served(tmp_path, simulator, max_cost=Decimal("0.40")) as (client, _):
+            vendors = [SELLER.id]
+            lost = await call(client, "generate", request=CLIP, vendors=vendors)
+            return [lost, await call(client, "generate", request=CLIP, job_name="b")]
+
+    simulator = new_simulator()
+    simulator.inject("lost-reset", SELLER.id)
+    first, second = asyncio.run(run(simulator))
+    assert first["error"]["type"] == "AmbiguousError"
+    assert second["error"]["type"] == "BudgetError"
+    assert "is left" in second["error"]["message"]
+    assert billed(simulator) == 1
+
+
+@pytest.mark.parametrize("vendor", UNPRICED)
+def test_a_job_of_unknown_price_has_no_place_in_a_budget(tmp_path: Path, vendor: str) -> None:
+    """Nobody could tell whether the limit holds."""
+
+    async def run(simulator: Simulator) -> JsonObject:
+        async with served(tmp_path, simulator, max_cost=Decimal(1000)) as (client, _):
+            return await call(client, "generate", request=CLIP, vendors=[vendor])
+
+    simulator = new_simulator()
+    answer = asyncio.run(run(simulator))
+    assert answer["error"]["type"] == "BudgetError"
+    assert "unknown" in answer["error"]["message"]
+    assert billed(simulator) == 0
+
+
+# -- what an agent sees ----------------------------------------------------------------------------
+
+
+def test_agents_are_told_how_to_repeat(tmp_path: Path) -> None:
+    """In the instructions and in the tool's text; tools that change nothing say so."""
+
+    async def run() -> None:
+        async with served(tmp_path, new_simulator(), max_cost=Decimal(5)) as (client, _):
+            assert "an equal call is the same job" in (client.instructions or "")
+            tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+            assert "equal call is the same job" in (tools["generate"].description or "")
+            looking = {"plan", "price", "jobs", "job", "translate", "matrix"}
+            assert {*tools} == looking | {"generate", "resume", "reconcile"}
+            for name, tool in tools.items():
+                assert tool.annotations
+                assert tool.annotations.read_only_hint == (name in looking)
+                assert tool.input_schema["type"] == "object"
+            fields = tools["plan"].input_schema["$defs"]["VideoRequest"]["properties"]
+            assert {"prompt", "duration", "first_frame"} <= {*fields}
+
+    asyncio.run(run())
+
+
+def test_the_tools_that_cost_nothing_answer(tmp_path: Path) -> None:
+    """Plans and prices for all vendors, a translation, a matrix, and the list of jobs."""
+
+    async def run(simulator: Simulator) -> None:
+        async with served(tmp_path, simulator) as (client, _):
+            plans = (await call(client, "plan", request=json.dumps(CLIP)))["plans"]
+            assert [plan["vendor"] for plan in plans] == VENDORS
+            prices = await call(client, "price", request=CLIP)
+            assert SELLER.id == prices["prices"][0]["vendor"]
+            body = next(plan["body"] for plan in plans if not plan["refused"])
+            source = next(plan["vendor"] for plan in plans if not plan["refused"])
+            done = await call(client, "translate", body=body, source=source, target=source)
+            assert (done["violations"], done["body"]) == ([], body)
+            sheets = (await call(client, "matrix", workflow="text-to-video"))["workflows"]
+            assert [sheet["workflow"] for sheet in sheets] == ["text-to-video"]
+            assert (await call(client, "jobs"))["jobs"] == []
+
+    simulator = new_simulator()
+    asyncio.run(run(simulator))
+    assert billed(simulator) == 0
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("plan", {}),
+        ("plan", {"request": {"prompt": "a cat", "duraton": 5}}),
+        ("generate", {"request": {}}),
+        ("generate", {"request": CLIP, "vendors": ["nobody"]}),
+        ("generate", {"request": CLIP, "vendor": "nobody"}),
+        ("generate", {"request": CLIP, "job_name": " "}),
+        ("generate", {"request": CLIP, "job_name": "a/b"}),
+        ("generate", {"request": CLIP, "wait_seconds": -1}),
+        ("generate", {"request": {"prompt": "a cat", "duration": 100_000}}),
+        ("job", {"job": "nothing"}),
+        ("resume", {"job": "nothing"}),
+        ("reconcile", {"jobs": ["nothing"]}),
+        ("jobs", {"states": ["nothing"]}),
+        ("matrix", {"workflow": "nothing"}),
+        ("translate", {"body": {}, "source": "nobody", "target": "nobody"}),
+        ("nothing", {}),
+    ],
+)
+def test_mistakes_are_answers(tmp_path: Path, tool: str, arguments: JsonObject) -> None:
+    """They say what is wrong and that nothing was billed; the call itself does not fail."""
+
+    async def run(simulator: Simulator) -> JsonObject:
+        async with served(tmp_path, simulator) as (client, _):
+            return await call(client, tool, **arguments)
+
+    simulator = new_simulator()
+    answer = asyncio.run(run(simulator))
+    assert answer["error"]["type"] in {"RequestError", "UnknownNameError", "PlanRefusedError"}
+    assert answer["error"]["billed"] == "no"
+    assert answer["next"].startswith("Nothing was billed")
+    assert billed(simulator) == 0
+
+
+def test_saved_files_are_resources(tmp_path: Path) -> None:
+    """An answer links to them, the list has them, and reading gives the file's bytes."""
+
+    async def run() -> None:
+        async with served(tmp_path, new_simulator()) as (client, _):
+            result = await client.call_tool("generate", {"request": CLIP})
+            link = result.content[1]
+            assert link.type == "resource_link"
+            (listed,) = (await client.list_resources()).resources
+            assert (listed.uri, listed.mime_type) == (link.uri, "video/mp4")
+            (content,) = (await client.read_resource(link.uri)).contents
+            assert isinstance(content, BlobResourceContents)
+            (path,) = (tmp_path / "clips").glob("*.mp4")
+            assert base64.b64decode(content.blob) == path.read_bytes()
+            for uri in ("polyreel://clips/nothing/1", f"{link.uri}1", "file:///etc/passwd"):
+                with pytest.raises(MCPError):
+                    await client.read_resource(uri)
+
+    asyncio.run(run())
+
+
+def test_files_of_the_machine_are_sent_from_named_folders_only(tmp_path: Path) -> None:
+    """An agent can be talked into sending any file. Those elsewhere are not even opened."""
+    for folder in ("clips", "mine", "secret"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "cat.png").write_bytes(picture())
+    (tmp_path / "mine" / "link.png").symlink_to(tmp_path / "secret" / "cat.png")
+    taken = [tmp_path / "clips" / "cat.png", tmp_path / "mine" / "cat.png"]
+    refused = [
+        tmp_path / "secret" / "cat.png",
+        tmp_path / "secret" / "nothing.png",
+        tmp_path / "mine" / "link.png",
+        tmp_path / "mine" / ".." / "secret" / "cat.png",
+    ]
+
+    async def run() -> None:
+        settings = {"files": [tmp_path / "mine"]}
+        async with served(tmp_path, new_simulator(), **settings) as (client, _):
+            for path in taken:
+                answer = await call(client, "plan", request={"first_frame": str(path)})
+                assert "error" not in answer
+            for path in refused:
+                for field in ({"first_frame": str(path)}, {"reference_images": [str(path)]}):
+                    answer = await call(client, "plan", request={"prompt": "a", **field})
+                    assert "are sent from" in answer["error"]["message"]
+
+    asyncio.run(run())
+
+
+def test_no_key_is_in_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of the environment nor of the client, wherever an agent has it from."""
+    monkeypatch.setenv(SELLER.key_variable, CANARY)
+
+    async def run() -> None:
+        wanted = {**CLIP, "prompt": f"write {CANARY}"}
+        async with served(tmp_path, new_simulator()) as (client, _):
+            for name in ("plan", "price", "generate"):
+                result = await client.call_tool(name, {"request": wanted})
+                assert CANARY not in result.model_dump_json()
+            for arguments in ({"request": {CANARY: 1}}, {CANARY: 1}):
+                result = await client.call_tool("plan", arguments)
+                assert CANARY not in result.model_dump_json()
+
+    asyncio.run(run())
+
+
+def test_the_extra_is_named_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the package works without the SDK."""
+    monkeypatch.setitem(sys.modules, "mcp.server", None)
+    with (
+        Ledger(tmp_path / "ledger") as ledger,
+        pytest.raises(MissingExtraError, match=r"pip install 'polyreel\[mcp\]'"),
+    ):
+        build(AgentTools(AgentService(AsyncClient(ledger=ledger), tmp_path / "clips")))
