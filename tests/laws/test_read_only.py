@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
+from pathlib import Path
 from typing import Any, Final
 
 import polyreel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polyreel.cli.app import run
 from polyreel.errors import UnknownNameError
 from polyreel.plans.planning import plan
 from polyreel.plans.reading import UnreadableBodyError, read
@@ -18,6 +21,8 @@ from polyreel.providers.base.registry import all_providers, get_provider, source
 from polyreel.providers.base.routes import Route
 from polyreel.testing import laws
 from polyreel.testing.bodies import bodies, malformed
+from polyreel.verification.recordings import read_recording
+from polyreel.verification.reports import verify
 from support.laws import read_vendors, vendors
 
 READ_ONLY: Final = [
@@ -230,6 +235,20 @@ def test_empty_values_ask_for_nothing() -> None:
     assert fates["/duration"] == "converted"
 
 
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("5", 5), (5, 5), (5.0, 5), ("5.5", None), (5.5, None), (True, None)]
+)
+def test_a_length_is_text_or_a_number_that_says_the_same(
+    value: object, seconds: int | None
+) -> None:
+    """A part of a second is no length."""
+    target = next(one for one in vendors() for row in one.routes if row.model == "kling-v3")
+    body = {"model_name": "kling-v3", "prompt": "a", "duration": value}
+    done = polyreel.translate(body, OLDER, target)
+    assert done.refused == (seconds is None)
+    assert done.plan is None or done.plan.body["duration"] == seconds
+
+
 @pytest.mark.parametrize("value", [0.5, "0.5"])
 def test_a_default_that_the_target_has_no_field_for_is_as_good_as_left_out(value: object) -> None:
     """It has one verdict, with the reason; another value is refused."""
@@ -252,3 +271,54 @@ def test_models_that_take_no_adherence_have_none() -> None:
     """What a model ignores is dropped, and its default asks for nothing."""
     reading = read({"model_name": "kling-v2-6", "prompt": "a", "cfg_scale": 0.9}, OLDER)
     assert "guidance_scale" not in {**OLDER.defaults(reading.route), **reading.request}
+
+
+# --- recorded traffic -----------------------------------------------------------------------------
+
+
+def recorded(path: str, body: dict[str, Any]) -> bytes:
+    """A call of the older generation and its answer, as a line of a recording."""
+    operation = next(
+        one
+        for one in OLDER.contract.read_only_operations.values()
+        if one.path == path and one.method == "POST"
+    )
+    ((status, _, _, answer), *_) = OLDER.contract.replies(operation)
+    kind = {"content-type": "application/json"}
+    exchange = {
+        "method": "POST",
+        "url": f"{OLDER.base_url}{path}",
+        "request": {"headers": kind, "body": json.dumps(body)},
+        "response": {"status": status, "headers": kind, "body": json.dumps(answer)},
+    }
+    return json.dumps(exchange).encode()
+
+
+@each_example
+def test_recorded_calls_are_checked(provider: Provider, path: str, body: dict[str, Any]) -> None:
+    """A call that is never made is a documented one all the same."""
+    exchanges = read_recording(recorded(path, body), "traffic.jsonl")
+    report = verify(exchanges, [provider])
+    assert (report.matched, report.fits) == (1, True)
+
+
+def test_what_differs_in_a_recorded_call_is_told() -> None:
+    """By the command, too, which finds the vendor by its host or by name."""
+    example: Any = EXAMPLES[0].values
+    provider, path, body = example
+    exchanges = read_recording(recorded(path, {**body, "mode": "ultra"}), "traffic.jsonl")
+    (found,) = verify(exchanges, [provider]).differences
+    assert found.traffic.endswith("/mode")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_command_checks_recorded_calls(
+    named: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 0 where everything fits, with the vendor's name and without it."""
+    example: Any = EXAMPLES[0].values
+    file = tmp_path / "traffic.jsonl"
+    file.write_bytes(recorded(*example[1:]))
+    vendor = ["--vendor", OLDER.id] if named else []
+    assert run(["verify", str(file), *vendor, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["matched"] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
@@ -142,6 +143,8 @@ class Digits:
 
     def decode(self, value: Any, shared: Mapping[str, Any]) -> int:
         """The number."""
+        if not (isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value)):
+            raise ValueError(f"{word(value)} is no whole number as text")
         return int(value)
 
 

@@ -125,7 +125,7 @@ def _as(kind: str, value: object) -> object:
             return float(text)
         return {"true": True, "false": False}.get(text.lower()) if kind == "boolean" else None
     if kind == "string" and isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
+        return str(int(value) if isinstance(value, float) and value.is_integer() else value)
     return None
 
 

@@ -7,7 +7,8 @@ captured in March 2026, as marked in specs/kling.yaml.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
 
 from attrs import evolve, frozen
 
@@ -26,8 +27,10 @@ from . import (
     Pointless,
     Prompt,
     Provider,
+    Reads,
     Route,
     Row,
+    Status,
     cited_inputs,
 )
 
@@ -209,6 +212,22 @@ class Kling(Provider):
     name = "Kling's own API"
     key_variable = "KLINGAI_API_KEY"
     routes = ()
+    # Words and places of the older generation's answers (typed client, 2026): for recordings.
+    statuses: ClassVar[Mapping[str, Status]] = MappingProxyType(
+        {
+            "submitted": "queued",
+            "processing": "running",
+            "succeed": "succeeded",
+            "failed": "failed",
+        }
+    )
+    reads = Reads(
+        id=("data.task_id",),
+        status=("data.task_status",),
+        outputs=("data.task_result.videos",),
+        error_code=("code",),
+        error_message=("data.task_status_msg", "message"),
+    )
     read_only_routes = (
         *(
             Route(

@@ -59,7 +59,9 @@ def find_call(
     for provider in providers:
         base = base_urls.get(provider.id)
         for candidate, certain in _candidates(exchange.url, provider, base, any_host=any_host):
-            if found := provider.contract.match(exchange.method, candidate):
+            contract, method = provider.contract, exchange.method
+            stored = contract.match(method, candidate, read_only=True)
+            if found := contract.match(method, candidate) or stored:
                 operation, parameters = found
                 return DocumentedCall(exchange, provider, operation, parameters, query)
             if certain and owner is None:

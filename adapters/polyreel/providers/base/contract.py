@@ -148,17 +148,22 @@ class Contract:
         found = (one.get("x-polyreel-media") for one in form.get("properties", {}).values())
         return next((facts for facts in found if facts), {})
 
-    def match(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]] | None:
+    def match(
+        self, method: str, path: str, *, read_only: bool = False
+    ) -> tuple[Operation, Mapping[str, str]] | None:
         """The call for a method and a (still quoted) path, with its path parameters.
 
-        Where several fit, the one with the fewest parameters is meant, and one with slashes in a
-        parameter last. None where none fits.
+        With `read_only` it is one of those that are never made. Where several fit, the one with the
+        fewest parameters is meant, and one with slashes in a parameter last. None where none fits.
         """
-        found = (one for one in self._fitting(path) if one[0].method == method)
+        among = self.read_only_operations if read_only else self.operations
+        found = (one for one in self._fitting(path, among) if one[0].method == method)
         return min(found, key=_vagueness, default=None)
 
-    def _fitting(self, path: str) -> Iterator[tuple[Operation, Mapping[str, str]]]:
-        for operation in self.operations.values():
+    def _fitting(
+        self, path: str, among: Mapping[str, Operation]
+    ) -> Iterator[tuple[Operation, Mapping[str, str]]]:
+        for operation in among.values():
             if (values := operation.fit(path)) is not None:
                 yield operation, values
 
@@ -167,7 +172,7 @@ class Contract:
 
         Where several paths of the spec fit, those with the fewest parameters are meant.
         """
-        fitting = [(_vagueness(one), one[0].method) for one in self._fitting(path)]
+        fitting = [(_vagueness(one), one[0].method) for one in self._fitting(path, self.operations)]
         least = min((count for count, _ in fitting), default=(False, 0))
         return sorted({method for count, method in fitting if count == least})
 
