@@ -17,6 +17,8 @@ from .options import AsJson
 if TYPE_CHECKING:
     from .. import scaffold
 
+MOST_SHOWN: Final = 12
+"""How many calls that were left out are shown; with --json, all are."""
 ADVICE: Final = "a YAML file needs a parser: pip install pyyaml, or convert the file to JSON"
 PLAIN: Final = (
     ("bool", "(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
@@ -116,7 +118,10 @@ def _tell(made: scaffold.Package, folder: Path, *, as_json: bool) -> None:
     for text in made.not_done:
         show.note(f"left to you: {text}")
     if made.left_out:
-        show.note(f"left out of the contract: {', '.join(made.left_out)}")
+        shown = made.left_out[:MOST_SHOWN]
+        hidden = len(made.left_out) - len(shown)
+        more = f" and {hidden} more" if hidden else ""
+        show.note(f"left out of the contract: {', '.join(shown)}{more}")
     show.note(f"next: cd {folder} && pip install -e '.[test]' && pytest")
     show.note(
         "The test of the contract lists what is still to be filled in; "

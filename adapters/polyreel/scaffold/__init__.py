@@ -20,7 +20,7 @@ from ..places import Json
 from ..providers.base.registry import all_providers
 from . import writing
 from .choosing import Wishes
-from .document import EVERYTHING, Draft, drafted, keep_forms
+from .document import EVERYTHING, Draft, add_body_examples, drafted, keep_forms
 from .published import published
 from .states import States, guess_states
 from .tables import RouteSource, tables
@@ -72,6 +72,7 @@ def _read(document: Json, name: str, wishes: Wishes) -> tuple[Draft, States, lis
         routes = list(tables(draft, name))
         routes = _wanted(routes, wishes.only)
         keep_forms(draft, {(one.operation, one.schema) for one in routes})
+        add_body_examples(draft)
         return draft, states, routes
     except RequestError:
         raise

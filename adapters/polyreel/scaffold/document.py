@@ -15,6 +15,7 @@ from ..providers.base.calling import PLACEHOLDER
 from ..providers.base.contract import Contract, Operation
 from ..providers.base.refusals import NOT_ACCEPTED
 from ..providers.base.schemas import SCHEMAS
+from . import matching
 from .access import complete_headers, complete_keys, mark_id
 from .choosing import Wishes, choose, keep_paths
 from .further import cancel_facts, errors_in_success, further_roles, unusual
@@ -180,15 +181,41 @@ def made_example(value: Json) -> JsonObject:
     return {"summary": f"{TODO}a real one; this was made from the schema", "value": value}
 
 
+def add_body_examples(draft: Draft) -> None:
+    """Give each form of a body an example that can be sent; leave out those that fit no form."""
+    contract = draft.contract
+    for call in [contract.operations[one] for one in draft.creates]:
+        content = draft.document["paths"][call.path][call.method.lower()]["requestBody"]["content"]
+        examples = content["application/json"].setdefault("examples", {})
+        for name, body in call.request_examples.items():
+            if all(contract.accepts(schema, body) for schema in call.request_schemas):
+                del examples[name]
+        bodies = [one["value"] for one in examples.values()]
+        for schema in call.request_schemas:
+            made = _body(contract, schema)
+            missing = all(contract.sends(schema, body) for body in bodies)
+            if missing and not contract.sends(schema, made):
+                examples[schema] = made_example(made)
+
+
+def _body(contract: Contract, schema: str) -> JsonObject:
+    """A body with what the vendor demands, and a prompt."""
+    node = contract.schema(schema)
+    members = node.get("properties", {})
+    texts = [name for name in members if "prompt" in matching.candidates(name)]
+    names = [*node.get("required", ()), *texts[:1]]
+    return {name: sample(contract, members[name]) for name in names if name in members}
+
+
 def sample(contract: Contract, schema: JsonObject, depth: int = 0) -> Any:
     """A value that fits a schema: its own example or default, else a plain value."""
     node = contract.resolve(schema)
-    for key in ("example", "const", "default"):
-        if key in node:
-            return node[key]
-    for key in ("examples", "enum"):
-        if isinstance(node.get(key), list) and node[key]:
-            return node[key][0]
+    for key in ("const", "example", "default", "examples", "enum"):
+        values = node.get(key, []) if key in {"examples", "enum"} else [node.get(key)]
+        for value in values if key in node and isinstance(values, list) else ():
+            plain = not isinstance(value, dict | list) or not node.get("properties")
+            if plain or not contract.fits(node, value):
+                return value
     if "allOf" in node:
         node = merged(contract, node)
     for key in ("anyOf", "oneOf"):

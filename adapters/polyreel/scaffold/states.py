@@ -21,11 +21,18 @@ from ..providers.base.registry import all_providers
 from ..providers.base.specified import snake
 from . import matching
 from .choosing import id_parameter
-from .document import LINK, Draft, made_example, sample
+from .document import LINK, TODO, Draft, made_example, sample
 from .further import links_to_jobs
 from .replies import NAMES, TRACING, forms, names_in_reply, nodes_at, rank_of, success, walk
 
 FACTS: Final = ("id", "status", "outputs", "progress", "error_code", "error_message")
+COMMON: Final[Mapping[Status, str]] = {
+    "queued": "queued",
+    "running": "running",
+    "succeeded": "succeeded",
+    "failed": "failed",
+}
+"""Words that stand in examples where the document has none, until a person knows better."""
 EXAMPLE_ID: Final = "task_0123456789"
 NEEDED: Final = ("id", "status", "outputs")
 CREATED: Final[tuple[Status, ...]] = ("queued",)
@@ -210,6 +217,12 @@ def _add_examples(
             examples[state] = own
         elif word is not None:
             examples[state] = made_example(_reply(contract, media["schema"], state, word, states))
+        elif states.words:
+            value = _reply(contract, media["schema"], state, COMMON[state], states)
+            examples[state] = {
+                "summary": f"{TODO}no word of the document means this",
+                "value": value,
+            }
     for name in ("example", "default"):
         examples.pop(name, None)
 
