@@ -382,3 +382,31 @@ def test_errors_in_a_success_are_drafted_where_the_document_tells_them(
     made = package("fresh", document({"/videos": post(CLIP, reply), "/videos/{id}": get(reply)}))
     assert contract_of(made).get("x-polyreel-ok") == wanted
     assert any("HTTP 200" in one for one in made.not_done)
+
+
+def test_a_draft_can_be_simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the document has no example that fits, and no word for a state, one is made, and is to
+    do; what repeats the request is no part of it.
+    """
+    assets = shape(video=text()) | {"example": {"assets": {"video": "https://a.example/1"}}}
+    job = shape(
+        id=text(),
+        state=text(enum=["pending", "done", "failed"]),
+        assets=assets,
+        request=shape(image=text(example="https://a.example/1")),
+    )
+    body = shape(model=text(enum=["one"]), prompt=text()) | {"required": ["model"]}
+    paths = {"/videos": post(body, job), "/videos/{id}": get(job)}
+    content = paths["/videos"]["post"]["requestBody"]["content"]["application/json"]
+    content["examples"] = {"bad": {"value": {"prompt": "a cat"}}}
+    provider = provider_of(package("fresh", document(paths)), tmp_path, monkeypatch)
+    create, query = (provider.contract.operation(role) for role in ("create", "get"))
+    assert create.request_examples == {"PostVideosBody": {"model": "one", "prompt": "text"}}
+    shown = {name: value for *_, name, value in provider.contract.replies(query)}
+    assert shown["running"] == {"id": "task_0123456789", "state": "running"} | {
+        "assets": shown["running"]["assets"]
+    }
+    assert shown["succeeded"]["assets"] == {"video": "https://files.example/1.mp4"}
+    assert any(
+        "no status word of the document means running" in one for one in unfinished(provider)
+    )

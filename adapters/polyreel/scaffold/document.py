@@ -207,10 +207,10 @@ def _body(contract: Contract, schema: str) -> JsonObject:
     return {name: sample(contract, members[name]) for name in names if name in members}
 
 
-def sample(contract: Contract, schema: JsonObject, depth: int = 0) -> Any:
-    """A value that fits a schema: its own example or default, else a plain value."""
+def sample(contract: Contract, schema: JsonObject, depth: int = 0, *, own: bool = True) -> Any:
+    """A value that fits a schema: with `own` its example or default, else a plain value."""
     node = contract.resolve(schema)
-    for key in ("const", "example", "default", "examples", "enum"):
+    for key in ("const", "example", "default", "examples", "enum") if own else ("const", "enum"):
         values = node.get(key, []) if key in {"examples", "enum"} else [node.get(key)]
         for value in values if key in node and isinstance(values, list) else ():
             plain = not isinstance(value, dict | list) or not node.get("properties")
@@ -220,18 +220,19 @@ def sample(contract: Contract, schema: JsonObject, depth: int = 0) -> Any:
         node = merged(contract, node)
     for key in ("anyOf", "oneOf"):
         if node.get(key):
-            return sample(contract, node[key][0], depth + 1)
-    return _plain(contract, node, depth)
+            return sample(contract, node[key][0], depth + 1, own=own)
+    return _plain(contract, node, depth, own=own)
 
 
-def _plain(contract: Contract, node: JsonObject, depth: int) -> Any:
+def _plain(contract: Contract, node: JsonObject, depth: int, *, own: bool) -> Any:
     kind = node.get("type", "object" if "properties" in node else "string")
     kind = kind[0] if isinstance(kind, list) else kind
+    members = node.get("properties", {}) if depth < MOST_DEPTH else {}
     if kind == "object":
-        members = node.get("properties", {}).items() if depth < MOST_DEPTH else ()
-        return {name: sample(contract, child, depth + 1) for name, child in members}
+        return {name: sample(contract, one, depth + 1, own=own) for name, one in members.items()}
     if kind == "array":
-        return [sample(contract, node.get("items", {}), depth + 1)] if depth < MOST_DEPTH else []
+        items = node.get("items", {})
+        return [sample(contract, items, depth + 1, own=own)] if depth < MOST_DEPTH else []
     if kind in {"integer", "number"}:
         return node.get("minimum", 0)
     if kind in {"boolean", "null"}:

@@ -23,7 +23,7 @@ from . import matching
 from .choosing import id_parameter
 from .document import LINK, TODO, Draft, made_example, sample
 from .further import links_to_jobs
-from .replies import NAMES, TRACING, forms, names_in_reply, nodes_at, rank_of, success, walk
+from .replies import ECHOED, NAMES, TRACING, forms, names_in_reply, nodes_at, rank_of, success, walk
 
 FACTS: Final = ("id", "status", "outputs", "progress", "error_code", "error_message")
 COMMON: Final[Mapping[Status, str]] = {
@@ -219,10 +219,8 @@ def _add_examples(
             examples[state] = made_example(_reply(contract, media["schema"], state, word, states))
         elif states.words:
             value = _reply(contract, media["schema"], state, COMMON[state], states)
-            examples[state] = {
-                "summary": f"{TODO}no word of the document means this",
-                "value": value,
-            }
+            doubt = f"{TODO}no status word of the document means {state}"
+            examples[state] = {"summary": doubt, "value": value}
     for name in ("example", "default"):
         examples.pop(name, None)
 
@@ -241,6 +239,11 @@ def _reply(contract: Contract, schema: JsonObject, state: Status, word: str, sta
     value = json.loads(json.dumps(sample(contract, chosen)))
     if not isinstance(value, dict):
         return value
+    outputs = states.reads["outputs"]
+    if state == "succeeded" and all(is_missing(get(value, place)) for place in outputs):
+        value = json.loads(json.dumps(sample(contract, chosen, own=False)))
+    for name in ECHOED - {*chosen.get("required", ())}:
+        value.pop(name, None)
     facts: JsonObject = dict.fromkeys(states.reads["status"], word)
     facts |= dict.fromkeys(states.reads["id"], EXAMPLE_ID)
     facts |= states.links

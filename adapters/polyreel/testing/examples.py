@@ -46,9 +46,8 @@ def _candidates(
         except (UnreadableBodyError, RequestError, ValueError):
             continue
     inputs = WORKFLOWS[route.workflow]
-    plain = {
-        "model": route.model,
-        **{name: VALUES[name][0] for name in inputs[:2] if name in VALUES},
-    }
-    yield {**plain, "prompt": "a cat"}
-    yield {**plain, "prompt": "a cat", "duration": 5}
+    for count in (2, 1):  # of two inputs, a vendor may take the first alone
+        values = {name: VALUES[name][0] for name in inputs[:count] if name in VALUES}
+        plain = {"model": route.model, **values, "prompt": "a cat"}
+        yield plain
+        yield {**plain, "duration": 5}
