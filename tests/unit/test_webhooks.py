@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import standardwebhooks
@@ -390,3 +390,31 @@ def test_the_error_is_one_of_ours() -> None:
     """It is a PolyreelError and a ValueError."""
     assert issubclass(WebhookError, PolyreelError)
     assert issubclass(WebhookError, ValueError)
+
+
+VECTOR: Final = {
+    "secret": "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI=",
+    "webhook-id": "9876543210",
+    "webhook-timestamp": "1781080794",
+    "webhook-signature": "v1,UsKlJP00XoQyOn410NM9xv34sP+Gl0jnOO9Lcpr7NJ4=",
+    "body": '{"id":"1234567890","status":"succeeded","message":"","create_time":1781080778802,'
+    '"update_time":1781080794151}',
+}
+"""A delivery that the page of Kling's own API publishes for checking (callbacks, 2026)."""
+
+
+@every_signed
+def test_a_published_delivery_is_verified(vendor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within five minutes of its time, by its own secret, and with no other body.
+
+    It is another vendor's, so what is refused once it is verified is that it names no task here.
+    """
+    moment = datetime.fromtimestamp(int(VECTOR["webhook-timestamp"]) + 299, tz=UTC)
+    monkeypatch.setattr(FrozenTime, "now", lambda tz=None: moment)
+    given = {name.title(): text for name, text in VECTOR.items() if name.startswith("webhook-")}
+    with pytest.raises(WebhookError, match="names no task"):
+        parse(vendor, given, VECTOR["body"].encode(), VECTOR["secret"])
+    with pytest.raises(WebhookError, match="not verified"):
+        parse(vendor, given, VECTOR["body"].replace("1234", "1235").encode(), VECTOR["secret"])
+    with pytest.raises(WebhookError, match="not verified"):
+        parse(vendor, given, VECTOR["body"].encode(), SECRET)
