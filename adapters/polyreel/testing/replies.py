@@ -24,7 +24,7 @@ from ..places import (
 )
 from ..plans.planning import Plan
 from ..providers.base.answers import first
-from ..providers.base.calling import filled, locator_of, task_place
+from ..providers.base.calling import filled, key_scheme_of, locator_of, task_place
 from ..providers.base.contract import Operation
 from ..providers.base.facts import Status, status_of
 from ..providers.base.provider import Provider
@@ -173,7 +173,8 @@ def asked_for(provider: Provider, identity: str) -> None:
 
 def submitted(simulator: Simulator, plan: Plan, headers: Mapping[str, str]) -> Reply:
     """The simulator's answer to a submit with these headers."""
-    sent = {"authorization": "Bearer simulated", "content-type": "application/json", **headers}
+    keys = key_scheme_of(plan.provider.contract).headers("simulated")
+    sent = {**keys, "content-type": "application/json", **headers}
     target = urlsplit(plan.url).path
     answer = simulator.handle(plan.vendor, plan.method, target, sent, plan.content)
     return Reply(answer.status, answer.headers, answer.content)
