@@ -6,11 +6,8 @@ import asyncio
 import base64
 import json
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
 
 import pytest
 from mcp import Client, MCPError
@@ -19,68 +16,24 @@ from polyreel import AsyncClient, Simulator
 from polyreel.agents.server import build
 from polyreel.agents.service import AgentService
 from polyreel.agents.tools import AgentTools
-from polyreel.errors import BudgetError, MissingExtraError
+from polyreel.errors import MissingExtraError
 from polyreel.ledger.sqlite import Ledger
 from polyreel.places import JsonObject
-from polyreel.providers.base.registry import all_providers
+from support.agents import (
+    CLIP,
+    JOBS,
+    TIMES,
+    VENDORS,
+    billed,
+    call,
+    lost,
+    repeated,
+    served,
+)
 from support.cli import CANARY
 from support.pictures import picture
-from support.prices import SELLER, UNPRICED
+from support.prices import SELLER
 from support.server import new_simulator
-
-VENDORS: Final = list(all_providers())
-JOBS: Final = 50
-TIMES: Final = 3
-CLIP: Final = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
-
-
-@asynccontextmanager
-async def served(
-    folder: Path, simulator: Simulator, **settings: Any
-) -> AsyncIterator[tuple[Client, AgentService]]:
-    """A server over a ledger in a folder, and a client of the SDK."""
-    with Ledger(folder / "ledger.sqlite3") as ledger:
-        made = AsyncClient(simulator=simulator, ledger=ledger, call_timeout=5.0)
-        service = AgentService(made, folder / "clips", **settings)
-        async with made, service, Client(build(AgentTools(service))) as client:
-            yield client, service
-
-
-async def call(client: Client, name: str, **arguments: Any) -> JsonObject:
-    """The answer of a tool, whose text says the same."""
-    result = await client.call_tool(name, arguments)
-    text = result.content[0]
-    assert text.type == "text"
-    assert json.loads(text.text) == result.structured_content
-    assert result.is_error == ("error" in result.structured_content)
-    found: JsonObject = result.structured_content
-    return found
-
-
-async def lost(client: Client, name: str, moments: int, **arguments: Any) -> None:
-    """A call whose client goes away after so many moments, so that its answer is lost."""
-    task = asyncio.create_task(client.call_tool(name, arguments))
-    for _ in range(moments):
-        await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-async def repeated(client: Client, name: str, moments: int, **arguments: Any) -> list[JsonObject]:
-    """The answers of a call that is made three times; the first answer is lost."""
-    await lost(client, name, moments, **arguments)
-    return [await call(client, name, **arguments) for _ in range(TIMES - 1)]
-
-
-def billed(simulator: Simulator) -> int:
-    """How many jobs the simulated vendors have accepted."""
-    return len(simulator.tasks)
-
-
-def estimate(answer: JsonObject) -> Decimal:
-    """What a job may cost."""
-    return Decimal(answer["job"]["estimate"]["usd"])
-
 
 # -- repeated calls --------------------------------------------------------------------------------
 
@@ -193,6 +146,43 @@ def test_an_ambiguous_job_is_told_and_never_made_anew(tmp_path: Path, vendor: st
     assert finding["next"]
 
 
+def test_what_a_person_has_abandoned_is_not_made_anew_by_a_repeated_call(tmp_path: Path) -> None:
+    """It may have been billed, and the agent knows nothing of it: a new job needs a new name."""
+
+    async def run(simulator: Simulator) -> tuple[JsonObject, JsonObject, JsonObject]:
+        async with served(tmp_path, simulator) as (client, service):
+            arguments = {"request": CLIP, "vendors": [SELLER.id]}
+            first = await call(client, "generate", **arguments)
+            service.ledger.abandon(first["job"]["id"])
+            again = await call(client, "generate", **arguments)
+            return first, again, await call(client, "generate", **arguments, job_name="new")
+
+    simulator = new_simulator()
+    simulator.inject("lost-reset", SELLER.id)
+    first, again, new = asyncio.run(run(simulator))
+    assert again["error"]["type"] == "RequestError"
+    assert "abandoned" in again["error"]["message"]
+    assert again["job"]["id"] == first["job"]["id"] != new["job"]["id"]
+    assert (new["job"]["state"], billed(simulator)) == ("saved", 2)
+
+
+def test_a_server_that_stops_lets_a_submit_come_to_its_end(tmp_path: Path) -> None:
+    """Its outcome is in the ledger, and the next server goes on with the job."""
+
+    async def run(simulator: Simulator, moments: int) -> JsonObject:
+        async with served(tmp_path, simulator) as (client, _):
+            if moments:
+                wanted = {**CLIP, "seed": moments}
+                await lost(client, "generate", moments, request=wanted)
+                return {}
+            return await call(client, "jobs", states=["ambiguous", "sending"])
+
+    simulator = new_simulator()
+    for moments in (*range(1, 12), 0):
+        found = asyncio.run(run(simulator, moments))
+    assert found["jobs"] == []
+
+
 def test_a_call_that_does_not_wait_lets_the_job_go_on(tmp_path: Path) -> None:
     """The job goes on without anybody who waits, and a later call has its files."""
 
@@ -205,85 +195,6 @@ def test_a_call_that_does_not_wait_lets_the_job_go_on(tmp_path: Path) -> None:
     begun, done = asyncio.run(run(simulator))
     assert begun["job"]["id"] == done["job"]["id"]
     assert (done["job"]["state"], billed(simulator)) == ("saved", 1)
-
-
-# -- money -----------------------------------------------------------------------------------------
-
-
-def test_live_is_refused_without_a_budget(tmp_path: Path) -> None:
-    """Nothing is begun: not even the ledger is looked at for jobs."""
-    client = AsyncClient(keys={SELLER.id: "a-key-that-is-never-used"}, ledger=tmp_path / "ledger")
-    with pytest.raises(BudgetError, match="--max-cost USD"):
-        AgentService(client, tmp_path / "clips")
-    client._close_ledger()
-
-
-def test_the_budget_is_never_exceeded(tmp_path: Path) -> None:
-    """By calls one after the other, calls at once, two servers at once, and after a restart."""
-    simulator, answers = new_simulator(), list[JsonObject]()
-    limit = Decimal("1.00")
-
-    async def run(start: int) -> None:
-        async with (
-            served(tmp_path, simulator, max_cost=limit) as (one, _),
-            served(tmp_path, simulator, max_cost=limit) as (two, _),
-        ):
-            answers.extend(
-                await asyncio.gather(
-                    *(
-                        call(
-                            [one, two][number % 2],
-                            "generate",
-                            request={**CLIP, "prompt": f"cat {start + number}"},
-                            vendors=[SELLER.id],
-                        )
-                        for number in range(8)
-                    )
-                )
-            )
-
-    for start in (0, 8):
-        asyncio.run(run(start))
-    made = [answer for answer in answers if "error" not in answer]
-    spent = sum(map(estimate, made))
-    assert 0 < spent <= limit < spent + estimate(made[0])
-    assert len(made) == billed(simulator)
-    refused = [answer["error"]["type"] for answer in answers if "error" in answer]
-    assert refused == ["BudgetError"] * (16 - len(made))
-    assert Decimal(answers[-1]["budget"]["spent_at_most_usd"]) == spent
-
-
-def test_what_may_have_been_billed_counts_as_spent(tmp_path: Path) -> None:
-    """An ambiguous job uses the budget up as one that was paid does."""
-
-    async def run(simulator: Simulator) -> list[JsonObject]:
-        async with served(tmp_path, simulator, max_cost=Decimal("0.40")) as (client, _):
-            vendors = [SELLER.id]
-            lost = await call(client, "generate", request=CLIP, vendors=vendors)
-            return [lost, await call(client, "generate", request=CLIP, job_name="b")]
-
-    simulator = new_simulator()
-    simulator.inject("lost-reset", SELLER.id)
-    first, second = asyncio.run(run(simulator))
-    assert first["error"]["type"] == "AmbiguousError"
-    assert second["error"]["type"] == "BudgetError"
-    assert "is left" in second["error"]["message"]
-    assert billed(simulator) == 1
-
-
-@pytest.mark.parametrize("vendor", UNPRICED)
-def test_a_job_of_unknown_price_has_no_place_in_a_budget(tmp_path: Path, vendor: str) -> None:
-    """Nobody could tell whether the limit holds."""
-
-    async def run(simulator: Simulator) -> JsonObject:
-        async with served(tmp_path, simulator, max_cost=Decimal(1000)) as (client, _):
-            return await call(client, "generate", request=CLIP, vendors=[vendor])
-
-    simulator = new_simulator()
-    answer = asyncio.run(run(simulator))
-    assert answer["error"]["type"] == "BudgetError"
-    assert "unknown" in answer["error"]["message"]
-    assert billed(simulator) == 0
 
 
 # -- what an agent sees ----------------------------------------------------------------------------
@@ -342,7 +253,7 @@ def test_the_tools_that_cost_nothing_answer(tmp_path: Path) -> None:
         ("generate", {"request": CLIP, "job_name": " "}),
         ("generate", {"request": CLIP, "job_name": "a/b"}),
         ("generate", {"request": CLIP, "wait_seconds": -1}),
-        ("generate", {"request": {"prompt": "a cat", "duration": 100_000}}),
+        ("generate", {"request": {**CLIP, "duration": 100_000}, "vendors": [SELLER.id]}),
         ("job", {"job": "nothing"}),
         ("resume", {"job": "nothing"}),
         ("reconcile", {"jobs": ["nothing"]}),

@@ -20,7 +20,7 @@ from ..errors import LedgerError, PolyreelError, RequestError, UnknownNameError
 from ..jobs.documents import entry_document, error_facts, finding_document
 from ..jobs.sameness import check_request as check_same_request
 from ..ledger.events import Find
-from ..ledger.records import LedgerEntry, State
+from ..ledger.records import PROVED_UNPAID, LedgerEntry, State
 from ..ledger.store import LedgerStore
 from ..mapping.reports import Allowance
 from ..places import JsonObject
@@ -304,6 +304,7 @@ class AgentService:
             entry = self.of_name(name)
             if entry is not None:
                 return entry
+            self._check_unused(f"{self.name}/{name}")
             self.budget.check(plan.cost for plan in plans if not plan.refused)
             job: Job = await self.client.submit(
                 plans if len(plans) > 1 else plans[0],
@@ -311,3 +312,19 @@ class AgentService:
                 output=self.output,
             )
         return self._of_id(job.ledger_id or "")
+
+    def _check_unused(self, reference: str) -> None:
+        """Raise RequestError where a person has abandoned a job of this name.
+
+        A ledger gives such a name away again. An agent that repeats its call means the old job.
+        """
+        for entry in self.ledger.of_references([reference], simulated=self.client.simulated):
+            if entry.state not in PROVED_UNPAID:
+                problem = (
+                    f"job_name: {entry.id} had this name, and is {entry.state} by the person's "
+                    "decision, although it may have been billed; nothing was sent. For a new job "
+                    "give a new job_name"
+                )
+                error = RequestError([problem])
+                error.vendor, error.ledger_id = entry.vendor, entry.id
+                raise error
