@@ -37,7 +37,7 @@ from ..ledger.events import intend, keep, settle
 from ..ledger.records import State, Submission
 from ..ledger.states import NO_OUTPUT, about
 from ..mapping.media import shown
-from ..providers.base.answers import is_task_id
+from ..providers.base.answers import can_be_asked_about, is_task_id
 from ..providers.base.facts import Facts
 from ..providers.base.refusals import Refusal
 from ..providers.base.registry import get_provider
@@ -220,7 +220,7 @@ def outcome(submission: Submission, reply: Reply) -> Facts:
     if not provider.is_error(reply):
         _compare(submission, reply)
         facts = _safely(provider.read, reply, None)
-        if facts is not None and facts.id is not None and is_task_id(facts.id):
+        if facts is not None and facts.id is not None and can_be_asked_about(facts.id):
             return facts
         what = "without a task id"
         if facts is not None and facts.id is not None:

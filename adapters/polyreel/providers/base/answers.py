@@ -46,7 +46,16 @@ def is_link(text: str) -> bool:
 
 
 def is_task_id(text: str) -> bool:
-    """Whether a text can be a task id, which goes into paths: ASCII without blanks and slashes."""
+    """Whether a text can be a task id, which goes into paths and file names."""
+    return re.fullmatch(r"[A-Za-z0-9._:-]{1,200}", text) is not None and ".." not in text
+
+
+def can_be_asked_about(text: str) -> bool:
+    """Whether a path can hold a text: ASCII without blanks and slashes.
+
+    So much is asked of the id in the answer to a paid submit, where doubt costs a job. What nobody
+    was paid for, such as a webhook of a stranger, must look like an id.
+    """
     return re.fullmatch(r"[!-~]{1,200}", text) is not None and not re.search(r"\.\.|[/\\?#%]", text)
 
 
