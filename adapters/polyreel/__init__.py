@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .plans.planning import Plan, PlanRefusedError, plan
     from .plans.translation import Translation, translate
     from .providers.base.registry import all_providers, get_provider
+    from .providers.base.webhooks import parse_webhook
     from .simulator import Simulator
 
 _HOMES = {
@@ -70,6 +71,7 @@ _HOMES = {
     "WebhookError": ".errors",
     "all_providers": ".providers.base.registry",
     "get_provider": ".providers.base.registry",
+    "parse_webhook": ".providers.base.webhooks",
     "plan": ".plans.planning",
     "translate": ".plans.translation",
 }
@@ -106,6 +108,7 @@ __all__ = [
     "WebhookError",
     "all_providers",
     "get_provider",
+    "parse_webhook",
     "plan",
     "translate",
 ]

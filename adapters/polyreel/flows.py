@@ -380,6 +380,20 @@ def _altered(flow: Flow[T], change: Callable[[Step], Flow[Step]]) -> Flow[T]:
                 failure = error
 
 
+def heard(flow: Flow[T], listener: Callable[[Any], None] | None) -> Flow[T]:
+    """The same flow, which also reports to a listener of this one call how its job is doing."""
+    if listener is None:
+        return flow
+
+    def told(step: Step) -> Flow[Step]:
+        yield from ()
+        if isinstance(step, Notify):
+            listener(step.event)
+        return step
+
+    return _altered(flow, told)
+
+
 def until(end: float, flow: Flow[T]) -> Flow[T]:
     """The same flow with a deadline (seconds since 1970). A later pause raises TransportError."""
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
+from ..flows import heard
 from .byid import JobCalls
 from .fields import GenerateOptions
-from .settings import TIMEOUT, each_once
+from .settings import IDLE_SECONDS, TIMEOUT, each_once
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
     from ..jobs.canceling import Cancellation
     from ..jobs.many import Completed
     from ..jobs.recovery import Finding
+    from ..ledger.store import Delivered
     from ..plans.planning import Plan
+    from ..providers.base.webhooks import Event
     from .settings import Request
+    from .working import Stop
 
 T = TypeVar("T")
 
@@ -87,12 +92,19 @@ class Client(JobCalls):
         """
         return self._run(self._cancellation(job))
 
-    def wait(self, job: Job, timeout: float = TIMEOUT) -> Job:
+    def wait(
+        self,
+        job: Job,
+        timeout: float = TIMEOUT,
+        *,
+        listener: Callable[[Job], None] | None = None,
+    ) -> Job:
         """Wait until a job has ended, at most `timeout` seconds.
 
-        Raises StillRunningError after that. The job goes on, and can be waited for again.
+        `listener` is called with the job at each change, beside that of the client. Raises
+        StillRunningError after that time. The job goes on, and can be waited for again.
         """
-        return self._run(self._wait(job, timeout))
+        return self._run(heard(self._wait(job, timeout), listener))
 
     def as_completed(self, jobs: Iterable[Job], timeout: float = TIMEOUT) -> Iterator[Completed]:
         """Wait for many jobs at once. Each comes out when it has ended, or after `timeout` seconds.
@@ -124,6 +136,7 @@ class Client(JobCalls):
         timeout: float = TIMEOUT,
         reference: str | None = None,
         labels: Mapping[str, str] | None = None,
+        listener: Callable[[Job], None] | None = None,
         **options: Unpack[GenerateOptions],
     ) -> Job:
         """Plan, submit, wait and download; `options` are those of `plan`.
@@ -131,17 +144,24 @@ class Client(JobCalls):
         A text is the prompt of a request whose other fields are keywords, such as `duration=5`.
         With a ledger, a `reference` of yours is paid once. Called again with it, the method goes on
         with the job that there is; another request under it is refused with a RequestError.
-        `timeout` is how many seconds the job is waited for. Raises what `plan`, `submit`, `wait`
-        and `download` raise, and JobFailedError for a job that failed.
+        `timeout` is how many seconds the job is waited for; `listener` is called with it at each
+        change. Raises what `plan`, `submit`, `wait` and `download` raise, and JobFailedError for a
+        job that failed.
         """
         plans = self._plans(request, vendor, options)
-        return self._run(self._generation(plans, output, timeout, reference, labels))
+        flow = self._generation(plans, output, timeout, reference, labels)
+        return self._run(heard(flow, listener))
 
     def resume(
-        self, name: str, *, output: str | Path | None = None, timeout: float = TIMEOUT
+        self,
+        name: str,
+        *,
+        output: str | Path | None = None,
+        timeout: float = TIMEOUT,
+        listener: Callable[[Job], None] | None = None,
     ) -> Job:
         """Finish the job of a ledger entry: wait and download, as far as that is still to do."""
-        return self._run(self._resumption(name, output, timeout))
+        return self._run(heard(self._resumption(name, output, timeout), listener))
 
     def reconcile(self, *names: str) -> list[Finding]:
         """Find out what became of ambiguous entries, all or these. It never makes a second job."""
@@ -165,6 +185,53 @@ class Client(JobCalls):
         """
         flow = self._resubmission(name, accept_double_billing, output, timeout)
         return self._run(flow)
+
+    def deliver(self, event: Event) -> Delivered:
+        """Write a webhook's event (see `polyreel.parse_webhook`) into the ledger, once.
+
+        The job changes as the event says where the vendor's signature was checked. The result's
+        `effect` says what happened; after a `hint` nothing is believed, and `look` (or `work`) asks
+        the vendor. Raises LedgerError where the client keeps no ledger, or it cannot be written.
+        """
+        return self._delivery(event)
+
+    def work(
+        self,
+        *,
+        stop: Stop | None = None,
+        until_done: bool = False,
+        output: str | Path | None = None,
+        listener: Callable[[Job], None] | None = None,
+    ) -> int:
+        """Finish what is in the ledger, until stopped: wait for each open job and save its files.
+
+        Jobs of this client's kind (live or simulated) are taken up whoever submitted them, also
+        while it works; several processes may work on one ledger. Nothing is ever submitted again:
+        ambiguous submits are reconciled. What cannot be finished is logged, and tried again.
+
+        Args:
+            stop: such as a `threading.Event`: the work ends soon after it is set.
+            until_done: whether to return when nothing is left that can be done now.
+            output: where files of jobs are saved that were submitted without `output`. Without it,
+                those jobs are only followed to their end.
+            listener: called with each job that has ended.
+
+        The result is how many jobs were finished. Raises LedgerError where the client keeps no
+        ledger, or it cannot be read.
+        """
+        work = self._work(output, listener)
+        while not (stop is not None and stop.is_set()):
+            step = work.next(self.wire.clock.now())
+            if not isinstance(step, float):
+                self._run(step)
+            elif not work.idle:
+                self.wire.clock.sleep(step)
+            elif until_done:
+                break
+            else:
+                time.sleep(IDLE_SECONDS)  # the clock of a simulator would not wait
+                self._let_time_pass(0.0)
+        return work.finished
 
     def close(self) -> None:
         """Close the connections, and the ledger if it is the client's own."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Self, Unpack
 
 from ..errors import LedgerError
 from ..providers.base.registry import get_provider
@@ -18,10 +19,86 @@ if TYPE_CHECKING:
     from ..jobs.canceling import Cancellation
     from ..jobs.recovery import Finding
     from ..ledger.records import LedgerEntry, State
+    from ..ledger.store import Delivered
+    from ..providers.base.webhooks import Event
+    from ..simulator import Simulator
+    from .fromenv import EnvOptions
+    from .working import LedgerWork
+
+SIMULATED_SPEED: Final = 20.0
+"""How many times faster than life the embedded simulator goes on between two queries."""
+SIMULATED_STEP: Final = 5.0
+"""The least seconds by which it goes on from query to query, so that every poll loop ends."""
 
 
 class JobCalls(ClientSettings):
     """The calls about jobs that both clients have beside those of their own jobs."""
+
+    _seen: float | None = None
+    """When the embedded simulator's time was last moved, in seconds of a monotonic clock."""
+
+    @classmethod
+    def from_env(
+        cls,
+        env_file: str | Path | None = None,
+        *,
+        live: bool | None = None,
+        vendors: Sequence[str] | None = None,
+        **options: Unpack[EnvOptions],
+    ) -> Self:
+        """A client with the keys, base URLs, ledger and network of the environment.
+
+        Variables come from the process, and then from a `.env` file: `env_file`, or the one in the
+        current folder, if there is one. The ledger is that of the command line (POLYREEL_LEDGER,
+        or a file in the user's data folder); the order of vendors is that of POLYREEL_VENDORS.
+
+        Args:
+            env_file: a file with `NAME=value` lines. It is not put into the process's environment.
+            live: True needs a key, False makes the client simulated. By default it is live where a
+                key is set: then its jobs cost money.
+            vendors: the vendors whose keys are used, in the order to try them.
+            options: other settings of the client, which go before those of the environment.
+
+        Raises RequestError for a file or a setting that cannot be used, KeyMissingError where a key
+        is needed or cannot be one, and LedgerError for an unusable ledger.
+        """
+        from .fromenv import settings
+
+        return cls(**settings(env_file, live=live, vendors=vendors, given=options))
+
+    def _embedded_simulator(self) -> Simulator:
+        self._seen = time.monotonic()
+        return super()._embedded_simulator()
+
+    def _let_time_pass(self, least: float = SIMULATED_STEP) -> None:
+        """Move the embedded simulator's time: it goes on while a caller sleeps between queries."""
+        simulator = self.simulator
+        if simulator is None or self._seen is None:
+            return
+        from ..simulator import VirtualClock
+
+        before, self._seen = self._seen, time.monotonic()
+        if isinstance(simulator.clock, VirtualClock):
+            simulator.clock.advance(max(least, (self._seen - before) * SIMULATED_SPEED))
+
+    def _query(self, job: Job) -> Flow[Job]:
+        from ..jobs import waiting
+
+        known = self._known(job)
+        self._let_time_pass()
+        return waiting.look(known, self.base_urls.get(job.vendor))
+
+    def _delivery(self, event: Event) -> Delivered:
+        return self._kept().deliver(event, self.wire.clock.now(), simulated=self.simulated)
+
+    def _work(
+        self, output: str | Path | None, listener: Callable[[Job], None] | None
+    ) -> LedgerWork:
+        from .working import LedgerWork
+
+        folder = None if output is None else checked_output(output)
+        ledger, many = self._kept(), self._many(float("inf"))
+        return LedgerWork(ledger, self.simulated, many, folder, listener)
 
     def _tracking(self, vendor: str, task: str, labels: Mapping[str, str] | None) -> Flow[Job]:
         from ..jobs import tracking, waiting
@@ -31,6 +108,7 @@ class JobCalls(ClientSettings):
         entry = None
         if self.ledger is not None:
             entry = self.ledger.of_task(vendor, task, simulated=self.simulated)
+        self._let_time_pass()
         if entry is not None:
             job = _job_of(entry)
             return waiting.look(job, entry.submission.base_url)
@@ -42,6 +120,7 @@ class JobCalls(ClientSettings):
         from ..jobs import waiting
 
         entry = self._entry(name)
+        self._let_time_pass()
         return waiting.look(_job_of(entry), entry.submission.base_url)
 
     def _cancellation(self, job: Job | str) -> Flow[Cancellation]:

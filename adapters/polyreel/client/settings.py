@@ -54,6 +54,8 @@ TIMEOUT: Final = 1800.0
 """Seconds that a job is waited for."""
 CALL_TIMEOUT: Final = 60.0
 """Seconds that one call may take."""
+IDLE_SECONDS: Final = 1.0
+"""The pause between two looks into a ledger that has nothing to do."""
 
 
 class ClientSettings:
@@ -340,11 +342,6 @@ class ClientSettings:
         if reference is not None and self.ledger is None:
             problem = "reference: it is kept in a ledger, and this client has none: pass ledger="
             raise RequestError([problem])
-
-    def _query(self, job: Job) -> Flow[Job]:
-        from ..jobs import waiting
-
-        return waiting.look(self._known(job), self.base_urls.get(job.vendor))
 
     def _wait(self, job: Job, timeout: float) -> Flow[Job]:
         from ..jobs import waiting

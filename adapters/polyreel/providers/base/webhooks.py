@@ -73,6 +73,9 @@ def parse(
     return Event(provider.id, delivery, facts.id, facts, is_signed)
 
 
+parse_webhook = parse
+
+
 def _refuse(provider: Provider, reason: str) -> NoReturn:
     raise WebhookError(f"a webhook of {provider.id} {reason}", vendor=provider.id)
 
