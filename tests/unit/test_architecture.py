@@ -29,6 +29,7 @@ ROOMS = """
     batch
     testing
     gateway
+    asgi
     agents
     cli
     __main__
