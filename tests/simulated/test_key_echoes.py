@@ -157,7 +157,7 @@ def test_no_command_shows_or_keeps_it(
         found = cli(*command)
         assert "internal error" not in found.err, (command, found.err)
         assert not holds_key(found.out + found.err), command
-    assert echoing.texts > 10
+    assert echoing.texts > 5  # it has seen the key, and not once
     logged = [f"{one.getMessage()} {one.args}" for one in caplog.records if one.name == "polyreel"]
     assert not holds_key("\n".join(logged))
     assert [name for name, content in kept(tmp_path) if holds_key(content)] == []
