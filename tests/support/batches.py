@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from polyreel import AsyncClient, Simulator, batch
 from polyreel.batch import Batch, Result, Row
 from polyreel.money.book import PriceBook, Rate
@@ -179,7 +180,9 @@ def compare_with_the_bill(simulator: Simulator, lines: Sequence[dict[str, Any]])
             for one in simulator.bill.charges
             if one.vendor == vendor and one.task in ids
         )
-        assert charged == CLIP["duration"] * len(own)
+        assert charged == pytest.approx(sum(task.credits for task in bill))
+        assert len(own) == len(bill)
+        assert charged > 0
         estimated = sum(Decimal(line["cost"]["usd"]) for line in own)
         assert estimated == sum(price_of(task, BOOK) for task in bill), vendor
         assert estimated > 0
