@@ -75,7 +75,9 @@ def new_simulator(**options: Any) -> Simulator:
 def example(provider: Provider, operation: Operation | None = None) -> Submit:
     """The first documented body of a create of a vendor."""
     return next(
-        one for one in BODIES if one.provider is provider and operation in (None, one.operation)
+        one
+        for one in BODIES
+        if one.provider.id == provider.id and operation in (None, one.operation)
     )
 
 
