@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from importlib import import_module
-from typing import Any, Final, NamedTuple
+from inspect import signature
+from pathlib import Path
+from typing import Any, Final, NamedTuple, get_args
 
 import typer
 from typer.core import TyperCommand
@@ -268,19 +270,24 @@ class Deferred(TyperCommand):
         assert self.name is not None
         command = load(self.name)
         context = command.make_context(*arguments, **options)
-        for parameter in command.params:
-            # A shell leaves `~` in `--output=~/clips` as it is.
-            if parameter.name in context.params and parameter.type.name in {"path", "file"}:
-                value = context.params[parameter.name]
-                context.params[parameter.name] = _at_home(value)
+        # A shell leaves `~` in `--output=~/clips` as it is.
+        assert command.callback is not None
+        for name, parameter in signature(command.callback, eval_str=True).parameters.items():
+            if name in context.params and _is_path(parameter.annotation):
+                context.params[name] = _at_home(context.params[name])
         return context
+
+
+def _is_path(annotation: object) -> bool:
+    """Whether a parameter is a path, or may be one, or several."""
+    return annotation is Path or any(map(_is_path, get_args(annotation)))
 
 
 def _at_home(value: Any) -> Any:
     """A path, or several, with `~` for the home folder."""
     if isinstance(value, list | tuple):
         return type(value)(_at_home(one) for one in value)
-    return value if value is None else os.path.expanduser(value)
+    return value if value is None else type(value)(os.path.expanduser(value))
 
 
 def load(name: str) -> TyperCommand:
