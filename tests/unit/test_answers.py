@@ -3,7 +3,7 @@
 import logging
 from itertools import product, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from attrs import evolve
@@ -57,6 +57,7 @@ WORDS = st.one_of(
             "cancel",
             "\ufb01nished",
             "true",
+            "TASKERROR",
         ]
     ),
     st.none(),
@@ -67,9 +68,16 @@ WORDS = st.one_of(
 )
 
 
+KINDS: Final = ("status", "state")
+BEFORE: Final = ("", "task", "job", *(f"{a}{b}" for a in ("task", "job", "") for b in KINDS))
+"""What may stand before a common word, as in TASK_STATUS_SUCCEED."""
+
+
 def is_common(word: str) -> bool:
     """Whether a word means the same at every vendor, by its letters."""
-    return "".join(letter for letter in word.strip().lower() if letter not in "-_. ") in SYNONYMS
+    letters = "".join(letter for letter in word.strip().lower() if letter not in "-_. ")
+    starts = [start for start in BEFORE if letters.startswith(start)]
+    return any(letters.removeprefix(start) in SYNONYMS for start in starts)
 
 
 @every_vendor
