@@ -33,6 +33,14 @@ Protocol assignments, 6to4 relays, a cloud's own address, and documentation.
 """
 
 
+def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address that a text is; None for a name, or for anything else."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
 def not_public_https(url: str) -> str | None:
     """Why a callback address is refused: not https, or a host that cannot be a public one."""
     try:
@@ -49,9 +57,8 @@ def not_public_https(url: str) -> str | None:
 
 def may_be_public(host: str) -> bool:
     """Whether a host can be a public one, as far as that is seen without looking it up."""
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
+    address = address_of(host.strip("[]"))
+    if address is None:
         # Many resolvers take 127.1 or 0x7f000001 for an address. No public name has just one label.
         last = host.lower().rpartition(".")[2]
         return "." in host and last not in PRIVATE_SUFFIXES and not last[:1].isdigit()

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from attrs import field, frozen
 
 from .errors import RequestError, did_you_mean
+from .hosts import address_of
 from .keys import Secret
 
 PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
@@ -225,7 +226,7 @@ def _names(entry: str, scheme: str, host: str, port: int | None) -> bool:
         wanted, _, entry = entry.partition("://")
         if wanted not in {scheme, "all"}:
             return False
-    if (address := _address(host)) is not None and (network := _network(entry)) is not None:
+    if (address := address_of(host)) is not None and (network := _network(entry)) is not None:
         return address.version == network.version and address in network
     name, colon, digits = entry.rpartition(":")
     if colon and digits.isdigit() and (":" not in name or name.endswith("]")):
@@ -234,13 +235,6 @@ def _names(entry: str, scheme: str, host: str, port: int | None) -> bool:
         entry = name
     entry = entry.strip("[]").removeprefix("*").strip(".")
     return bool(entry) and (host == entry or host.endswith(f".{entry}"))
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:

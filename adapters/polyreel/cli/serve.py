@@ -7,7 +7,6 @@ import socket
 import sys
 from contextlib import suppress
 from errno import EADDRNOTAVAIL
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -15,6 +14,7 @@ import typer
 from attrs import evolve
 
 from .. import environment
+from ..hosts import address_of
 from ..ledger.store import Delivered
 from ..providers.base.registry import all_providers, get_provider
 from ..providers.base.webhooks import Event
@@ -55,10 +55,8 @@ def listen_on(port: int, host: str = LOOPBACK) -> tuple[socket.socket, str]:
 
 def _is_wildcard(host: str) -> bool:
     """Whether a host stands for all addresses of this machine."""
-    try:
-        return ip_address(host).is_unspecified
-    except ValueError:
-        return False
+    address = address_of(host)
+    return address is not None and address.is_unspecified
 
 
 def _access(host: str, names: list[str], origins: list[str]) -> Access:
@@ -74,9 +72,10 @@ def _access(host: str, names: list[str], origins: list[str]) -> Access:
             problem = f"{origin!r} is no origin; write one such as http://localhost:3000"
             raise typer.BadParameter(problem, param_hint="--allow-origin")
     known = {name.lower() for name in names}
-    try:
-        beyond = not ip_address(host).is_loopback
-    except ValueError:  # a name
+    address = address_of(host)
+    if address is not None:
+        beyond = not address.is_loopback
+    else:  # a name
         beyond = host.lower() != "localhost"
         known |= {host.lower()} if beyond else set()
     return Access(frozenset(known), beyond, frozenset(origin.lower() for origin in origins))

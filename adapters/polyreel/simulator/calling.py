@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from attrs import evolve, frozen
 
+from ..hosts import address_of
 from ..places import JsonObject
 from .engine import HOST, Simulator
 from .webhooks import SIGNATURE, Delivery, deliveries, sign
@@ -59,10 +59,8 @@ def checked(url: str, *, any_host: bool) -> str:
 
 
 def _on_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    address = address_of(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
 
 
 def call(

@@ -5,7 +5,6 @@ An attempt is reported even where the code under test swallows the exception.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from typing import Any, Final
 
 import pytest
 from attrs import define, field
+
+from ..hosts import address_of
 
 INTERNET: Final = frozenset({socket.AF_INET, socket.AF_INET6})
 ADVICE: Final = (
@@ -129,7 +130,7 @@ def _guarded_look_up(guard: Guard, real: Callable[..., Any]) -> Callable[..., An
     def getaddrinfo(host: object, port: object, *arguments: object, **options: object) -> Any:
         __tracebackhide__ = True
         # Looking up a number sends nothing.
-        if host and not _number(host) and not is_here(host):
+        if host and address_of(_name(host)) is None and not is_here(host):
             raise guard.refuse(host, port, "socket.getaddrinfo")
         return real(host, port, *arguments, **options)
 
@@ -141,18 +142,11 @@ def is_here(host: object) -> bool:
 
     That is a loopback or unspecified address, `localhost`, or the machine's own name.
     """
-    if (number := _number(host)) is not None:
+    if (number := address_of(_name(host))) is not None:
         mapped = getattr(number, "ipv4_mapped", None) or number
         return bool(mapped.is_loopback or mapped.is_unspecified)
     name = _name(host).lower().rstrip(".")
     return name in {"", "localhost", socket.gethostname().lower()} or name.endswith(".localhost")
-
-
-def _number(host: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(_name(host))
-    except ValueError:
-        return None
 
 
 def _name(host: object) -> str:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import Final
 
 import h11
@@ -15,6 +14,7 @@ from attrs import evolve, frozen
 
 from ...errors import Portable
 from ...flows import Answer, Ending, Pace, Piece
+from ...hosts import address_of
 
 REASONS: Final = {int(status): status.phrase.encode() for status in HTTPStatus}
 _NAME: Final = r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?"
@@ -89,7 +89,7 @@ class Access:
         if found is None:
             return False
         name = (found[1] or found[2]).lower()
-        return name in self.hosts or (self.addresses and _is_address(name))
+        return name in self.hosts or (self.addresses and address_of(name) is not None)
 
     def knows_origin(self, origin: str, host: str) -> bool:
         """Whether a page may send a request here: one of loopback, of this server, or listed."""
@@ -98,14 +98,6 @@ class Access:
 
 
 LOOPBACK: Final = Access()
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def check_head(
