@@ -92,11 +92,9 @@ def download(
         job = made.download(job, output)
     if as_json:
         show.document(job_document(job))
+        show.cost(job)
     else:
-        for item in job.outputs or ():
-            show.line(str(item.path))
-    if told := show.cost_text(job):
-        show.note(told)
+        show.saved(job)
 
 
 def cancel(

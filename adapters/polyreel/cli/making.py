@@ -148,11 +148,9 @@ def generate(
         show.note(f"{step.vendor}: {step.result}: {step.reason}")
     if as_json:
         show.document(job_document(job))
+        show.cost(job)
     else:
-        for item in job.outputs or ():
-            show.line(str(item.path))
-    if told := show.cost_text(job):
-        show.note(told)
+        show.saved(job)
     show.closing(job.vendor, simulated=job.simulated)
 
 

@@ -117,10 +117,7 @@ def _tell(results: Sequence[Any], *, as_json: bool) -> None:
             documents.append(failures.tell(result))
         else:
             documents.append(job_document(result))
-            for item in () if as_json else result.outputs or ():
-                show.line(str(item.path))
-            if told := show.cost_text(result):
-                show.note(told)
+            (show.cost if as_json else show.saved)(result)
     if as_json:
         show.document(documents)
     if not results:

@@ -164,6 +164,19 @@ def cost_text(job: Job) -> str | None:
     return f"cost: {before}; charged {after}"
 
 
+def saved(job: Job) -> None:
+    """The files of a job: the result on stdout; and what it cost, beside it."""
+    for output in job.outputs or ():
+        line(str(output.path))
+    cost(job)
+
+
+def cost(job: Job) -> None:
+    """What a job was to cost, and what was charged, as far as anything is known."""
+    if text := cost_text(job):
+        note(text)
+
+
 def closing(vendor: str, *, simulated: bool) -> None:
     """The last line: whether anything was paid, and what to type next."""
     if simulated:
