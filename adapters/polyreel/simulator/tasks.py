@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 
 from ..money.published import published_credits
 from ..places import JsonObject
@@ -45,11 +45,16 @@ class Task:
     seconds: float
     """How long the job takes, from submit to end."""
     end: End = "succeeded"
-
-    @property
-    def credits(self) -> float:
-        """What the job costs."""
-        return credits_of(get_provider(self.vendor).contract, self.route, self.body, self.picture)
+    credits: float = field(
+        init=False,
+        default=Factory(
+            lambda task: credits_of(
+                get_provider(task.vendor).contract, task.route, task.body, task.picture
+            ),
+            takes_self=True,
+        ),
+    )
+    """What the job costs. Every status query tells it, so it is found once."""
 
     @property
     def ended(self) -> float:
