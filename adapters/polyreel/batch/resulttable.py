@@ -7,7 +7,6 @@ import io
 from collections.abc import Iterable
 from typing import Final
 
-from ..money.charged import charged
 from .results import Result
 from .tables import SEPARATOR, Table
 
@@ -40,15 +39,11 @@ def _names(table: Table) -> list[str]:
 
 
 def _cells(result: Result) -> list[str]:
-    charge = charged(result.job) if result.job else None
-    usd = charge.usd if charge is not None and charge.usd is not None else result.cost.usd
-    document = result.document()
-    return [
-        result.state,
-        result.vendor or "",
-        result.job.id if result.job else "",
-        SEPARATOR.join(result.files),
-        "" if usd is None else f"{usd:f}",
-        result.billed,
-        document["error"]["message"] if document["error"] else "",
-    ]
+    said = result.document()
+    cells = {
+        **said,
+        "files": SEPARATOR.join(said["files"]),
+        "usd": (said["charge"] or {}).get("usd") or said["cost"]["usd"],
+        "error": said["error"] and said["error"]["message"],
+    }
+    return [cells[name] or "" for name in NAMES]
