@@ -88,6 +88,13 @@ def test_standard_input_holds_rows_of_any_form(name: str, monkeypatch: pytest.Mo
         assert found.problems
 
 
+def test_no_standard_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process can be started without one."""
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(RequestError, match="standard input"):
+        batch.scan("-")
+
+
 def test_results_come_back_as_the_table_that_was_given(tmp_path: Path) -> None:
     """With the columns that are no fields, in the same delimiter and for the same spreadsheet."""
     (tmp_path / "x.csv").write_bytes(

@@ -60,6 +60,8 @@ def read_bytes(path: Path) -> bytes:
     """The bytes of a file, or of standard input; RequestError where it cannot be read."""
     try:
         if str(path) == STANDARD_INPUT:
+            if sys.stdin is None:  # the process was started without one
+                raise OSError("there is no standard input")
             content = sys.stdin.buffer.read(MAX_BYTES + 1)
         else:
             with path.open("rb") as file:
