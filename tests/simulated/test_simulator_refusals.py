@@ -13,6 +13,7 @@ from polyreel.mapping.rows import Field
 from polyreel.places import JsonObject, put
 from polyreel.providers.base.contract import Contract, Operation
 from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import all_providers
 from polyreel.serving import calls as intake
 from polyreel.serving.answers import errors
 from support.server import (
@@ -169,6 +170,28 @@ def test_refusals_say_what_is_wrong_as_documented(provider: Provider, operation:
         assert (reply.status, json.loads(reply.content).keys()) == (status, told.keys())
         assert provider.read_error(reply)[0] == provider.read_error(expected)[0]
         assert provider.read_error(reply)[1] != provider.read_error(expected)[1]
+
+
+def headers_with_rules() -> Iterator[tuple[Provider, Operation, str]]:
+    """Every documented header of every call that may not hold just any text."""
+    for provider in all_providers().values():
+        for operation in provider.contract.operations.values():
+            for parameter in map(provider.contract.resolve, operation.spec.get("parameters", ())):
+                schema = provider.contract.resolve(parameter["schema"])
+                if parameter["in"] == "header" and provider.contract.fits(schema, "!"):
+                    yield provider, operation, parameter["name"]
+
+
+def test_a_wrong_header_is_refused_by_every_call() -> None:
+    """A header that breaks its schema is refused, whatever the call is for."""
+    cases = list(headers_with_rules())
+    assert len({operation.role for _, operation, _ in cases}) > 1
+    for provider, operation, name in cases:
+        simulator = new_simulator()
+        reply = send(simulator, provider, operation, headers={name.lower(): "!"}, task="t")
+        assert 400 <= reply.status < 500, operation.id
+        assert name in reply.content.decode(), operation.id
+        assert simulator.bill.count() == 0
 
 
 NOT_JSON: Final = {

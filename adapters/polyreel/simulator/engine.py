@@ -313,6 +313,7 @@ class Simulator:
     def _answered(self, call: Call, now: float) -> Outcome:
         try:
             self._authorize(call)
+            calls.header_parameters(call)
             return self._answer_by_role(call, now)
         except CallRefusedError as error:
             return answers.error(call, *error.names, message=error.message)
@@ -347,7 +348,6 @@ class Simulator:
         The second value says whether it is a repetition.
         """
         end = self._scripted_end(call)
-        calls.header_parameters(call)
         body = calls.body(call)
         if (earlier := self._replayed(call, body)) is not None:
             return earlier, True
