@@ -58,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_report_header() -> str:
-    return matrix.told()
+    return matrix.reported()
 
 
 @pytest.hookimpl(trylast=True)
@@ -74,7 +74,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """A failure in a sample can be repeated."""
     if terminalreporter.stats.get("failed"):
-        terminalreporter.write_line(matrix.told())
+        terminalreporter.write_line(matrix.reported())
 
 
 EXITS = folders.Exits()

@@ -380,18 +380,18 @@ def _altered(flow: Flow[T], change: Callable[[Step], Flow[Step]]) -> Flow[T]:
                 failure = error
 
 
-def heard(flow: Flow[T], listener: Callable[[Any], None] | None) -> Flow[T]:
+def with_listener(flow: Flow[T], listener: Callable[[Any], None] | None) -> Flow[T]:
     """The same flow, which also reports to a listener of this one call how its job is doing."""
     if listener is None:
         return flow
 
-    def told(step: Step) -> Flow[Step]:
+    def notifying(step: Step) -> Flow[Step]:
         yield from ()
         if isinstance(step, Notify):
             listener(step.event)
         return step
 
-    return _altered(flow, told)
+    return _altered(flow, notifying)
 
 
 def until(end: float, flow: Flow[T]) -> Flow[T]:

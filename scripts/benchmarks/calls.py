@@ -19,10 +19,10 @@ from .measuring import REQUEST, VENDOR, Peers, Row, best
 def importing(peers: Peers) -> Iterator[Row]:
     """A fresh interpreter that imports polyreel, beside one that imports httpx."""
     own, peer = (importing_alone(name) for name in ("polyreel", "httpx"))
-    told = f"{own * 1000:.1f} ms"
-    yield Row("import", told, f"httpx, {peer * 1000:.0f} ms", own / peer, "<= 0.22")
+    reported = f"{own * 1000:.1f} ms"
+    yield Row("import", reported, f"httpx, {peer * 1000:.0f} ms", own / peer, "<= 0.22")
     for name, seconds in peers.figures("import").items():
-        yield Row("import", told, f"{name}, {seconds * 1000:.0f} ms", own / seconds)
+        yield Row("import", reported, f"{name}, {seconds * 1000:.0f} ms", own / seconds)
 
 
 def importing_alone(name: str) -> float:
@@ -46,12 +46,14 @@ def planning(peers: Peers) -> Iterator[Row]:
     own = best(lambda: plan(REQUEST, VENDOR).content, 2_000)
     plain = best(lambda: json.dumps({**body}).encode(), 20_000)
     checked = best(lambda: contract.sends(schema, body) or json.dumps({**body}).encode(), 20_000)
-    what, told = "request to checked bytes", f"{own * 1e6:.1f} us"
-    yield Row(what, told, "20 us", own / 20e-6, "<= 1")
-    yield Row(what, told, f"dict and json.dumps, unchecked, {plain * 1e6:.1f} us", own / plain)
-    yield Row(what, told, f"dict, contract and json.dumps, {checked * 1e6:.1f} us", own / checked)
+    what, reported = "request to checked bytes", f"{own * 1e6:.1f} us"
+    yield Row(what, reported, "20 us", own / 20e-6, "<= 1")
+    yield Row(what, reported, f"dict and json.dumps, unchecked, {plain * 1e6:.1f} us", own / plain)
+    yield Row(
+        what, reported, f"dict, contract and json.dumps, {checked * 1e6:.1f} us", own / checked
+    )
     for name, seconds in peers.figures("bytes", only=("litellm",)).items():
-        yield Row(what, told, f"{name}, unchecked, {seconds * 1e6:.1f} us", own / seconds)
+        yield Row(what, reported, f"{name}, unchecked, {seconds * 1e6:.1f} us", own / seconds)
 
 
 def submitting(peers: Peers) -> Iterator[Row]:
@@ -71,13 +73,15 @@ def submitting(peers: Peers) -> Iterator[Row]:
         headers = {"Authorization": "Bearer x", "Content-Type": "application/json"}
         peer = best(lambda: raw.post(made.url, content=made.content, headers=headers).json(), 300)
         own = best(lambda: client.submit(made), 300)
-    told = f"{own * 1e6:.0f} us"
+    reported = f"{own * 1e6:.0f} us"
     yield Row(
         "submit, mock transport",
-        told,
+        reported,
         f"httpx.Client.post, {peer * 1e6:.0f} us",
         own / peer,
         "<= 1.25",
     )
     for name, seconds in peers.figures("submit").items():
-        yield Row("submit, mock transport", told, f"{name}, {seconds * 1e6:.0f} us", own / seconds)
+        yield Row(
+            "submit, mock transport", reported, f"{name}, {seconds * 1e6:.0f} us", own / seconds
+        )

@@ -49,16 +49,20 @@ def downloading(peers: Peers) -> Iterator[Row]:
         )
         theirs = peers.figures("download", "--download-url", url, only=("openai", "litellm"))
     best = min(*alone, *own)
-    told = speed(best)
+    reported = speed(best)
     yield Row(
-        "download 200 MB", told, f"httpx to a file, {speed(min(peer))}", min(peer) / best, ">= 0.9"
+        "download 200 MB",
+        reported,
+        f"httpx to a file, {speed(min(peer))}",
+        min(peer) / best,
+        ">= 0.9",
     )
     yield Row("download 200 MB, more memory", f"{extra:.1f} MiB", "4 MiB", extra / 4, "<= 1")
     for who, figures in theirs.items():
         rate, more = figures["megabytes_per_second"], figures["extra_memory_mib"]
         yield Row(
             "download 200 MB",
-            told,
+            reported,
             f"{who}, {rate:.0f} MB/s, {more:.0f} MiB more",
             SIZE / 1e6 / best / rate,
         )

@@ -87,11 +87,11 @@ def flying(peers: Peers) -> Iterator[Row]:
     )
     for kind, number in (("poll (one job's state)", found.polls), ("status query", requests)):
         each = found.cpu / number * 1e6
-        what, told = f"in flight: CPU for a {kind}", f"{each:.0f} us"
-        yield Row(what, told, "400 us", each / 400, "<= 1" if number == found.polls else "-")
+        what, reported = f"in flight: CPU for a {kind}", f"{each:.0f} us"
+        yield Row(what, reported, "400 us", each / 400, "<= 1" if number == found.polls else "-")
         for who, figures in theirs.items():
             cpu = figures["cpu_seconds_per_request"] * 1e6
-            yield Row(what, told, f"{who}, {cpu:.0f} us", each / cpu)
+            yield Row(what, reported, f"{who}, {cpu:.0f} us", each / cpu)
     per_job = f"{requests / JOBS:.2f}"
     for who, seconds in (
         ("openai, every second", OPENAI_SECONDS),
@@ -137,9 +137,9 @@ def vendors() -> Iterator[Mapping[str, str]]:
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
         assert server.stdout
-        told = "".join(iter(server.stdout.readline, "}\n"))  # to the end of one JSON document
+        reported = "".join(iter(server.stdout.readline, "}\n"))  # to the end of one JSON document
         try:
-            yield dict(json.loads(told + "}")["vendors"])
+            yield dict(json.loads(reported + "}")["vendors"])
         finally:
             server.kill()
 

@@ -120,7 +120,7 @@ def test_examples_mean_what_they_are_on_record_to_mean(
 
 @every_route
 @given(data=st.data())
-def test_what_may_be_dropped_is_dropped_and_told(
+def test_what_may_be_dropped_is_dropped_and_reported(
     provider: Provider, route: Route, data: st.DataObject
 ) -> None:
     """With every loss allowed, only what is needed and not there can refuse a plan, and no leaf is
@@ -161,7 +161,8 @@ def test_no_broken_rule_is_left_out(provider: Provider, route: Route, data: st.D
     """
     contract = provider.contract
     body = laws.planned(data.draw(requests_for(route)), provider, route).body
-    told = contract.accepts(route.schema, body)
+    reported = contract.accepts(route.schema, body)
     assert all(
-        breach in told for _, breach in contract.broken_rules(contract.schema(route.schema), body)
+        violation in reported
+        for _, violation in contract.broken_rules(contract.schema(route.schema), body)
     )

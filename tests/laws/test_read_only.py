@@ -209,7 +209,7 @@ def test_items_say_what_they_are_for(
         {"image_url": TAIL},
     ],
 )
-def test_items_that_cannot_be_told_are_refused(images: object) -> None:
+def test_ambiguous_items_are_refused(images: object) -> None:
     """With the place; nothing in an item is lost silently."""
     done = polyreel.translate({**OMNI, "image_list": images}, OLDER, vendors()[0])
     assert done.refused
@@ -302,7 +302,7 @@ def test_recorded_calls_are_checked(provider: Provider, path: str, body: dict[st
     assert (report.matched, report.fits) == (1, True)
 
 
-def test_what_differs_in_a_recorded_call_is_told() -> None:
+def test_what_differs_in_a_recorded_call_is_reported() -> None:
     """By the command, too, which finds the vendor by its host or by name."""
     example: Any = EXAMPLES[0].values
     provider, path, body = example

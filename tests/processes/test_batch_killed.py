@@ -17,9 +17,9 @@ from support.batches import (
     VENDORS,
     afflict,
     compare_with_the_bill,
+    reported,
     row,
     row_of,
-    told,
     write,
 )
 from support.paths import TESTS
@@ -63,7 +63,7 @@ def kill_twice(simulator: Simulator, url: str, folder: Path) -> int:
     simulator.on_accept = None
     for number in range(1, 10):
         assert worker(url, folder).wait(2 * HANGS) == 0, (folder / "stderr.txt").read_text()
-        if number > 1 and all(line["state"] != "succeeded" for line in told(folder)):
+        if number > 1 and all(line["state"] != "succeeded" for line in reported(folder)):
             break
     return killed
 
@@ -80,7 +80,7 @@ def test_a_batch_that_is_killed_twice_pays_nothing_twice(tmp_path: Path) -> None
     afflict(simulator, 0.1)
     with server.running(simulator) as url:
         assert kill_twice(simulator, url, tmp_path) == 2
-    lines = told(tmp_path)
+    lines = reported(tmp_path)
     assert [line["row"] for line in lines] == [*range(1, ROWS + 1)]
     assert {line["state"] for line in lines} <= FINAL
     billed = Counter(row_of(task) for task in simulator.tasks.values())

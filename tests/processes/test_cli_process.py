@@ -144,7 +144,7 @@ def test_the_server_answers_and_stops(tmp_path: Path) -> None:
     assert CANARY not in err
 
 
-def test_the_shell_is_told_what_can_be_typed(tmp_path: Path) -> None:
+def test_the_shell_is_reported_what_can_be_typed(tmp_path: Path) -> None:
     """Commands, their options, and the values of these."""
     for words, expected in (
         (("gen",), ["generate"]),

@@ -142,5 +142,5 @@ def test_a_client_for_each_job_in_threads_loses_none(path: Path) -> None:
         return names
 
     with coming_and_going(path), ThreadPoolExecutor(THREADS) as pool:
-        told = [name for names in pool.map(work, range(THREADS)) for name in names]
-    assert sorted(look(path)) == sorted(told)
+        reported = [name for names in pool.map(work, range(THREADS)) for name in names]
+    assert sorted(look(path)) == sorted(reported)

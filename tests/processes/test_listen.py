@@ -61,7 +61,7 @@ def test_the_command_takes_webhooks_until_it_is_stopped(
         assert ledger.entries()[0].state == "failed"
 
 
-def test_a_missing_secret_is_told(tmp_path: Path) -> None:
+def test_a_missing_secret_is_reported(tmp_path: Path) -> None:
     """Before the first webhook is turned away."""
     command = [sys.executable, "-m", "polyreel", "listen", "--port", "0"]
     with subprocess.Popen(

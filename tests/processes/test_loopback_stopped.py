@@ -39,8 +39,8 @@ print(number, after[0] is mine, after[1] is before, bound.fileno())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_process_ends_when_it_is_told(number: signal.Signals) -> None:
-    """The answer under way is finished, other guests are not waited for, and not a word is said."""
+def test_a_process_ends_when_it_is_signalled(number: signal.Signals) -> None:
+    """The answer under way is finished, others are not waited for, and nothing is printed."""
     command = [sys.executable, "-W", "error", "-X", "dev", "-c", SERVE.format(path=sys.path)]
     with (
         subprocess.Popen(

@@ -158,21 +158,21 @@ class TestClass:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         ("sed=1", "takes seed=, balance=, keys=, faults=, vendor=, speed=, network= but no sed"),
         ("'lost-reset'", "but no 'lost-reset'"),
         ("faults='lost-reset'", "takes a list of texts here, not str"),
     ],
 )
-def test_a_marker_that_says_nonsense_is_an_error(run: Run, arguments: str, told: str) -> None:
+def test_a_marker_that_says_nonsense_is_an_error(run: Run, arguments: str, reported: str) -> None:
     """Also where no fixture reads it."""
     found = run(f"@pytest.mark.polyreel({arguments})\ndef test_it(): ...", errors=1)
-    found.stdout.fnmatch_lines([f"*{told}*"])
+    found.stdout.fnmatch_lines([f"*{reported}*"])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         ("faults=['nonsense']", "there is no fault 'nonsense'"),
         ("faults=['nonsense'], vendor=VENDORS[0]", "documents no 'nonsense'"),
@@ -180,13 +180,13 @@ def test_a_marker_that_says_nonsense_is_an_error(run: Run, arguments: str, told:
     ],
 )
 def test_a_marker_that_names_what_is_not_there_is_an_error(
-    run: Run, arguments: str, told: str
+    run: Run, arguments: str, reported: str
 ) -> None:
     """The message lists what there is."""
     found = run(
         f"@pytest.mark.polyreel({arguments})\ndef test_it(polyreel_simulator): ...", errors=1
     )
-    found.stdout.fnmatch_lines([f"*{told}*"])
+    found.stdout.fnmatch_lines([f"*{reported}*"])
 
 
 def test_live_tests_are_for_those_who_ask(run: Run) -> None:

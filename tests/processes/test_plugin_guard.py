@@ -75,9 +75,9 @@ def test_a_test_that_leaves_loopback_fails(run: Run, way: str) -> None:
     """By whatever call; the message names the address and says how to allow it."""
     found = run(f"def test_it(polyreel_simulator):\n    {WAYS[way]}", failed=1)
     address = "example.com port *" if "example" in WAYS[way] else "192.0.2.1 port 9"
-    told = f"E *NetworkBlockedError: this test tried to reach {address} (socket.*)"
+    reported = f"E *NetworkBlockedError: this test tried to reach {address} (socket.*)"
     found.stdout.fnmatch_lines(
-        [told, "*the test uses polyreel_simulator.", "*network=True*--polyreel-allow-network*"]
+        [reported, "*the test uses polyreel_simulator.", "*network=True*--polyreel-allow-network*"]
     )
     assert "Captured network" not in found.stdout.str()
 

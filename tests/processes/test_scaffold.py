@@ -105,7 +105,7 @@ def test_a_package_is_written_and_its_suite_tells_what_is_left(
     assert "does a repeat with this header give the first task" in done.stdout
 
 
-def test_the_calls_are_told_and_can_be_chosen(
+def test_the_calls_are_reported_and_can_be_chosen(
     spec: JsonObject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As lines, and as JSON; a wrong name is told with those that exist."""
@@ -173,7 +173,7 @@ def test_what_a_document_says_is_never_code(
     assert odd in {row.value for row in fresh.routes[0].constants}
 
 
-def test_a_folder_that_cannot_be_written_is_told(
+def test_a_folder_that_cannot_be_written_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As what it is."""
@@ -214,7 +214,7 @@ def test_a_folder_that_is_there_is_left_alone(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("[]", "not an OpenAPI document"),
         ('{"openapi": "3.1.0", "paths": {}}', "not an OpenAPI document"),
@@ -232,14 +232,14 @@ def test_a_folder_that_is_there_is_left_alone(
     ],
 )
 def test_a_spec_of_no_use_is_refused(
-    text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str, reported: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the reason."""
     source = tmp_path / "spec.json"
     source.write_text(text)
     code, out, err = run(capsys, "fresh", "--from", str(source), "--output", str(tmp_path / "new"))
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert told in err
+    assert reported in err
     assert not (tmp_path / "new").exists()
 
 

@@ -33,7 +33,7 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def told(output: str) -> list[str]:
+def reported(output: str) -> list[str]:
     """What an assertion says, without the ids of jobs, which hold the time."""
     lines = [line.rstrip() for line in output.splitlines() if re.match(r"E( |$)", line)]
     return [re.sub(r"task-[\w-]+", "task", line) for line in lines]
@@ -66,14 +66,14 @@ def test_the_app_with_a_loop_fails_readably(project: Path) -> None:
         ">   assert_billed_once(polyreel_simulator)" in done.stdout
     )
     assert "def assert_billed" not in done.stdout
-    found = told(done.stdout)
+    found = reported(done.stdout)
     assert found[0].endswith("billed 2 jobs, expected 1")
     assert sum("the same body as job 1" in line for line in found) == 1
     assert any(
         "the connection was reset (fault lost-reset), billed as job 1" in line for line in found
     )
     assert any("do not send a submit again by yourself" in line for line in found)
-    assert found == told(PRINTED[0])
+    assert found == reported(PRINTED[0])
 
 
 def test_an_app_that_calls_a_real_vendor_is_stopped(project: Path) -> None:
@@ -82,4 +82,4 @@ def test_an_app_that_calls_a_real_vendor_is_stopped(project: Path) -> None:
     (project / "app.py").write_text(code, encoding="utf-8")
     done = run(project)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert told(done.stdout) == told(PRINTED[1])
+    assert reported(done.stdout) == reported(PRINTED[1])

@@ -80,7 +80,7 @@ def assert_accepted(running: Running, one: Curl, status: int, content: bytes) ->
     assert facts.status == "queued"
 
 
-# -- rude guests -----------------------------------------------------------------------------------
+# -- clients that misbehave ------------------------------------------------------------------------
 
 
 SERVE = """

@@ -25,8 +25,8 @@ from polyreel.providers.base.provider import Provider
 from polyreel.simulator import faultfile, http
 from standardwebhooks import Webhook
 from support.cli import environment
-from support.guests import closed
 from support.paths import DOCS
+from support.peers import closed
 from support.server import KEY, PROVIDERS, example, path_of, status_query
 from support.waiting import HANGS, until
 from support.webhooks import SECRET, SIGNED
@@ -293,8 +293,8 @@ def test_signed_webhooks_reach_a_receiver(played: Process, vendor: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_stops_when_told(tmp_path: Path, number: signal.Signals) -> None:
-    """At once, with guests in the house and a late answer under way; the exit code is 0."""
+def test_it_stops_at_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    """At once, with clients connected and a late answer under way; the exit code is 0."""
     command = [sys.executable, "-m", "polyreel", "simulate", "--port", "0", "--latency", "600"]
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
@@ -306,15 +306,15 @@ def test_it_stops_when_told(tmp_path: Path, number: signal.Signals) -> None:
                 "Any bearer token is a valid key. Nothing is paid. Stop with Ctrl-C.\n",
             )
         )
-        told = dict(line.strip().split(": ", 1) for line in lines)
-        assert [*told] == [*VENDORS, "control", "token"]
-        port = httpx.URL(told["control"]).port or 0
+        reported = dict(line.strip().split(": ", 1) for line in lines)
+        assert [*reported] == [*VENDORS, "control", "token"]
+        port = httpx.URL(reported["control"]).port or 0
         with socket.create_connection(("127.0.0.1", port)) as half, ThreadPoolExecutor(1) as pool:
             half.sendall(b"GET / HT")
             one = example(PROVIDERS[0])
-            url = told[FIRST] + one.operation.path
+            url = reported[FIRST] + one.operation.path
             late = pool.submit(httpx.post, url, json=one.body, headers=KEY, timeout=9 * HANGS)
-            until(lambda: httpx.get(f"{told['control']}bill").json()["count"] == 1)
+            until(lambda: httpx.get(f"{reported['control']}bill").json()["count"] == 1)
             begin = time.monotonic()
             process.send_signal(number)
             rest = process.stderr.read()
@@ -347,21 +347,21 @@ def test_the_commands_of_the_documentation_work(tmp_path: Path) -> None:
     )
 
 
-# -- rude guests -----------------------------------------------------------------------------------
+# -- clients that misbehave ------------------------------------------------------------------------
 
 
-def crumbs(guests: list[socket.socket], over: Callable[[], bool]) -> None:
+def crumbs(peers: list[socket.socket], over: Callable[[], bool]) -> None:
     """A byte from each now and then: the slow loris."""
     while not over():
-        for guest in guests:
+        for peer in peers:
             try:
-                guest.sendall(b"x")
+                peer.sendall(b"x")
             except OSError:
                 continue
         time.sleep(0.3)
 
 
-def test_good_guests_are_served_among_bad_ones(tmp_path: Path) -> None:
+def test_good_clients_are_served_among_bad_ones(tmp_path: Path) -> None:
     """300 half-open connections, a slow loris, bodies of 10 MB to vendors and to the control API: a
     good request is answered before the server gives up the half-open one that came just before it.
     """
@@ -376,14 +376,12 @@ def test_good_guests_are_served_among_bad_ones(tmp_path: Path) -> None:
         ]
 
         def bad(head: bytes) -> socket.socket:
-            guest = stack.enter_context(
-                socket.create_connection(("127.0.0.1", port), timeout=HANGS)
-            )
-            guest.sendall(head)
-            return guest
+            peer = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=HANGS))
+            peer.sendall(head)
+            return peer
 
-        guests = [bad(head) for head in heads * 75]
-        slow = pool.submit(crumbs, guests[::10], lambda: done)
+        peers = [bad(head) for head in heads * 75]
+        slow = pool.submit(crumbs, peers[::10], lambda: done)
         large = b'{"prompt": "' + b"x" * 10_000_000 + b'"}'
         token = {
             **KEY,

@@ -15,16 +15,16 @@ def connects(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     begun: list[str] = []
     see, asee = Watch.see, Watch.asee
 
-    def heard(event: str, info: Mapping[str, Any]) -> None:
+    def received(event: str, info: Mapping[str, Any]) -> None:
         if event == "connection.connect_tcp.started":
             begun.append(info["host"])
 
     def sees(self: Watch, event: str, info: Mapping[str, Any]) -> None:
-        heard(event, info)
+        received(event, info)
         see(self, event, info)
 
     async def asees(self: Watch, event: str, info: Mapping[str, Any]) -> None:
-        heard(event, info)
+        received(event, info)
         await asee(self, event, info)
 
     monkeypatch.setattr(Watch, "see", sees)

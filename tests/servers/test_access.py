@@ -71,7 +71,7 @@ def test_a_named_page_may_ask_and_read(opened: Running) -> None:
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:3001", "https://localhost:3000", "null"])
-def test_another_page_is_told_nothing(opened: Running, origin: str) -> None:
+def test_another_page_is_reported_nothing(opened: Running, origin: str) -> None:
     """Neither with a question nor without one."""
     one = example(PROVIDERS[0])
     url = opened.base(PROVIDERS[0]) + one.operation.path

@@ -306,7 +306,7 @@ def test_a_vendor_that_calls_nobody_says_so(
 
 
 @pytest.mark.parametrize("vendor", HOOKED)
-def test_a_receiver_that_fails_is_told_of(
+def test_a_receiver_that_fails_is_reported_of(
     own: Desk, receiver: Receiver, vendor: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its status, without following where it leads; nobody there; no answer in time, not even by
@@ -342,14 +342,14 @@ def rude(start: bytes) -> Iterator[str]:
     def drip() -> None:
         while not over.is_set():
             try:
-                guest, _ = bound.accept()
+                peer, _ = bound.accept()
             except OSError:
                 return
-            with guest:
+            with peer:
                 try:
-                    guest.sendall(start)
+                    peer.sendall(start)
                     while not over.wait(0.05):
-                        guest.sendall(b"x")
+                        peer.sendall(b"x")
                 except OSError:
                     continue
 

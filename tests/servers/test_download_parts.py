@@ -196,7 +196,7 @@ def test_without_locks_no_part_is_shared(
 
 @every_kind
 @pytest.mark.parametrize("call", ["link", "replace", "fsync", "fdopen"])
-def test_a_disk_that_refuses_is_told(
+def test_a_disk_that_refuses_is_reported(
     host: Host, call: str, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By folder and reason, at once."""

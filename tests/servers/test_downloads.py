@@ -103,7 +103,7 @@ def test_a_download_that_breaks_off_often_goes_on(host: Host, kind: Kind, tmp_pa
 @pytest.mark.parametrize(
     "validator", ["", 'W/"v1"', "v1", '"v\u00e9"'], ids=["none", "weak", "bare", "foreign"]
 )
-def test_what_cannot_be_told_apart_is_begun_again(
+def test_what_cannot_be_distinguished_is_begun_again(
     host: Host, validator: str, position: int, end: End, kind: Kind, tmp_path: Path
 ) -> None:
     """Without a strong validator the rest could be that of another file."""
@@ -295,7 +295,7 @@ PAGES: Final = {
 
 @every_kind
 @pytest.mark.parametrize("words", PAGES)
-def test_a_refusal_is_told_with_its_words(
+def test_a_refusal_is_reported_with_its_words(
     host: Host, words: str, kind: Kind, tmp_path: Path
 ) -> None:
     """Their beginning, on one line, without markup and without what signs a link."""

@@ -211,7 +211,7 @@ class Broken(type(Path())):  # type: ignore[misc]
 
 
 @every_kind
-def test_a_file_that_fails_is_told(
+def test_a_file_that_fails_is_reported(
     clients: Clients, server: FaultServer, tmp_path: Path, kind: Kind
 ) -> None:
     """A file that is gone stops a call before it; one that breaks off in the middle leaves it in

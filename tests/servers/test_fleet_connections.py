@@ -104,7 +104,7 @@ def test_many_jobs_complete_over_real_connections(
     seen: list[tuple[str, str | None]] = []
     handle = Simulator.handle
 
-    def heard(
+    def received(
         own: Simulator,
         vendor: str,
         method: str,
@@ -117,7 +117,7 @@ def test_many_jobs_complete_over_real_connections(
         )
         return handle(own, vendor, method, target, headers, *rest)
 
-    monkeypatch.setattr(Simulator, "handle", heard)
+    monkeypatch.setattr(Simulator, "handle", received)
 
     async def work(url: str) -> tuple[list[Job], list[Completed]]:
         async with at(url) as client:
@@ -215,11 +215,13 @@ def test_both_kinds_of_connections_send_the_same(
                 }
                 for one in own.requests
             ]
-            told = [
+            reported = [
                 (one.target, one.method, one.body, found)
                 for one, found in zip(own.requests, headers, strict=True)
             ]
-            return sorted(told, key=str)  # two that are under way at once may arrive in any order
+            return sorted(
+                reported, key=str
+            )  # two that are under way at once may arrive in any order
 
     for vendor in VENDORS:
         choose("fast", monkeypatch, tmp_path)
@@ -254,7 +256,7 @@ def test_what_is_not_http_is_a_transport_error(name: str, connections: str) -> N
         assert "CANARY" not in str(caught.value)
 
 
-def test_who_refuses_connections_is_told_of(connections: str) -> None:
+def test_who_refuses_connections_is_reported_of(connections: str) -> None:
     """Not as a vendor that is slow: no time ran out."""
     with FaultServer() as own:
         url = own.url
@@ -265,7 +267,7 @@ def test_who_refuses_connections_is_told_of(connections: str) -> None:
     assert "connection failed" in str(caught.value)
 
 
-def test_a_vendor_that_hangs_up_is_told_of(connections: str) -> None:
+def test_a_vendor_that_hangs_up_is_reported_of(connections: str) -> None:
     """Not as a vendor that is slow: and the request has left."""
     with FaultServer() as own:
         own.play(raw(b""))

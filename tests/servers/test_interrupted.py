@@ -22,7 +22,7 @@ def server() -> Iterator[FaultServer]:
 @every_vendor
 @pytest.mark.parametrize("how", ["cancel", "timeout"])
 @pytest.mark.parametrize("ledger", [False, True], ids=["no-ledger", "ledger"])
-def test_the_job_is_told(
+def test_the_job_is_reported(
     server: FaultServer,
     vendor: str,
     how: str,
@@ -33,13 +33,13 @@ def test_the_job_is_told(
     """On the exception and in the log, with what to do next, with and without a ledger."""
     made = next(iter(plans_of(vendor).values()))
     server.play(http(200, accepted(vendor, made)), SILENCE)
-    told: list[Job] = []
+    reported: list[Job] = []
 
     async def go() -> BaseException:
         accepted_it = asyncio.Event()
 
         def listener(job: Job) -> None:
-            told.append(job)
+            reported.append(job)
             accepted_it.set()
 
         settings: dict[str, Any] = {"ledger": tmp_path / "jobs.sqlite3"} if ledger else {}
@@ -68,7 +68,7 @@ def test_the_job_is_told(
     error = asyncio.run(go())
     assert isinstance(error, asyncio.CancelledError)
     (note,) = error.__notes__
-    (job,) = told
+    (job,) = reported
     assert vendor in note
     assert job.id in note
     step = f"polyreel resume {job.ledger_id}" if ledger else f"polyreel download {vendor} {job.id}"
@@ -76,7 +76,9 @@ def test_the_job_is_told(
     assert note in caplog.text
 
 
-def test_a_submit_under_way_is_told(server: FaultServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_submit_under_way_is_reported(
+    server: FaultServer, caplog: pytest.LogCaptureFixture
+) -> None:
     """It may have been accepted: the vendor's dashboard tells."""
     vendor = VENDORS[0]
     server.play(SILENCE)

@@ -19,8 +19,8 @@ from polyreel.gateway.receiver import LIMITS, WebhookReceiver
 from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import VirtualClock, http
 from polyreel.simulator.webhooks import deliveries
-from support.guests import PATIENT, closed
 from support.ledgers import database
+from support.peers import PATIENT, closed
 from support.waiting import HANGS, until
 from support.webhooks import HOOKED, OTHER_SECRET, SECRET, SIGNED, UNSIGNED, signed
 
@@ -36,16 +36,16 @@ def client(tmp_path: Path) -> Iterator[Client]:
 
 
 @pytest.fixture
-def heard() -> list[tuple[str, str]]:
+def received() -> list[tuple[str, str]]:
     return []
 
 
 @pytest.fixture
-def url(client: Client, heard: list[tuple[str, str]]) -> Iterator[str]:
+def url(client: Client, received: list[tuple[str, str]]) -> Iterator[str]:
     """A receiver's address."""
     with (
         WebhookReceiver(
-            client, SECRETS, lambda event, done: heard.append((event.task_id, done.effect))
+            client, SECRETS, lambda event, done: received.append((event.task_id, done.effect))
         ) as receiver,
         http.running(receiver.handle, limits=LIMITS) as address,
     ):
@@ -71,14 +71,14 @@ def eventually(question: Callable[[], Any], seconds: float = 5.0) -> Any:
 
 @pytest.mark.parametrize("vendor", SIGNED)
 def test_signed_webhooks_are_taken(
-    client: Client, url: str, heard: list[tuple[str, str]], vendor: str
+    client: Client, url: str, received: list[tuple[str, str]], vendor: str
 ) -> None:
     """Each once; a repetition is answered like the first, so that the vendor stops."""
     for task, headers, body in jobs(client, vendor):
         for effect in ("applied", "duplicate"):
             answer = httpx.post(f"{url}/{vendor}", headers=headers, content=body)
             assert answer.status_code == 200
-            assert heard.pop() in {(task, effect), (task, "unchanged")}
+            assert received.pop() in {(task, effect), (task, "unchanged")}
     assert client.jobs()[0].state == "succeeded"
 
 
@@ -111,14 +111,14 @@ BAD: dict[str, tuple[dict[str, Any], int]] = {
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("vendor", SIGNED)
 def test_forgeries_do_nothing(
-    client: Client, url: str, heard: list[Any], vendor: str, name: str
+    client: Client, url: str, received: list[Any], vendor: str, name: str
 ) -> None:
     """Refused, and nothing is changed or remembered."""
     request, status = BAD[name]
     client.submit(client.plan(REQUEST, vendor))
     before = client.jobs()
     assert httpx.post(f"{url}/{vendor}", **request).status_code == status
-    assert (client.jobs(), heard) == (before, [])
+    assert (client.jobs(), received) == (before, [])
 
 
 def test_there_is_nothing_else_here(client: Client, url: str) -> None:
@@ -178,8 +178,8 @@ def test_it_stays_responsive_under_attack(client: Client) -> None:
     ):
         port = int(url.rpartition(":")[2])
         bad = [stack.enter_context(create_connection(("127.0.0.1", port))) for _ in range(300)]
-        for number, guest in enumerate(bad):
-            guest.sendall(
+        for number, peer in enumerate(bad):
+            peer.sendall(
                 [
                     b"",
                     b"POST / HT",

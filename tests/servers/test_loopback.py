@@ -13,14 +13,14 @@ import httpx
 import pytest
 from polyreel.simulator.http import Limits, connections
 from polyreel.simulator.http.connections import Connection
-from support.guests import never_waits, watched
-from support.loopback import GET, TEXT, Server, ending, heard, rest, served
+from support.loopback import GET, TEXT, Server, ending, received, rest, served
+from support.peers import never_waits, watched
 from support.waiting import HANGS
 
 
 @pytest.fixture
 def inside(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
-    """The guests who come from now on."""
+    """The clients who come from now on."""
     return watched(monkeypatch)
 
 
@@ -33,17 +33,17 @@ def shared() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def _calm(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Nothing that guests do is logged as an error, but for handlers that fail."""
+    """Nothing that clients do is logged as an error, but for handlers that fail."""
     yield
-    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert [record.getMessage() for record in told if record.name != "polyreel"] == []
+    reported = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [record.getMessage() for record in reported if record.name != "polyreel"] == []
 
 
 # -- requests and answers --------------------------------------------------------------------------
 
 
 def test_a_request_arrives_as_it_was_sent(shared: Server) -> None:
-    """Method, quoted target, lower-case headers, content, and the address that the guest knows."""
+    """Method, quoted target, lower-case headers, content, and the address that the client knows."""
     url = f"{shared.url.replace('127.0.0.1', 'localhost')}/a%2Fb/%ff?x=%20&x=2"
     reply = httpx.put(
         url, content=b"abc\0", headers=[(b"X-One", b"1"), (b"x-one", b"2"), (b"X-Two", b"caf\xe9")]
@@ -69,26 +69,26 @@ def test_many_requests_come_over_one_connection(shared: Server, inside: list[Con
     """
     with httpx.Client(timeout=HANGS) as client:
         assert all(client.post(shared.url, content=str(n)).text == str(n) for n in range(200))
-        assert [never_waits(guest) for guest in inside] == [True]
+        assert [never_waits(peer) for peer in inside] == [True]
     many = [
         f"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n{n}".encode()
         for n in range(100, 200)
     ]
     with shared.connect(
         b"".join(many) + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-    ) as guest:
-        answers = rest(guest).split(b"HTTP/1.1 200 OK\r\n")
+    ) as peer:
+        answers = rest(peer).split(b"HTTP/1.1 200 OK\r\n")
     assert [answer.partition(b"\r\n\r\n")[2] for answer in answers[1:]] == [
         str(n).encode() for n in range(100, 200)
     ] + [TEXT]
 
 
-def test_a_half_closed_guest_gets_its_answer(shared: Server) -> None:
-    """A guest may say that it has said everything, and be answered, in HTTP/1.0 too."""
+def test_a_half_closed_client_gets_its_answer(shared: Server) -> None:
+    """A client may say that it has said everything, and be answered, in HTTP/1.0 too."""
     for sent in (GET, b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n"):
-        with shared.connect(sent) as guest:
-            guest.shutdown(socket.SHUT_WR)
-            assert rest(guest).endswith(b"\r\n\r\n" + TEXT)
+        with shared.connect(sent) as peer:
+            peer.shutdown(socket.SHUT_WR)
+            assert rest(peer).endswith(b"\r\n\r\n" + TEXT)
 
 
 def test_chunks_and_trailers_are_taken(shared: Server) -> None:
@@ -105,19 +105,19 @@ def test_chunks_and_trailers_are_taken(shared: Server) -> None:
 
 
 def test_the_body_is_asked_for(shared: Server) -> None:
-    """A guest that waits for 100 Continue hears it; it does not where the body will not be
+    """A client that waits for 100 Continue hears it; it does not where the body will not be
     taken.
     """
     head = (
         b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nConnection:"
         b" close\r\nContent-Length: %d\r\n\r\n"
     )
-    with shared.connect(head % 5) as guest:
-        assert guest.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
-        guest.sendall(b"hello")
-        assert rest(guest).endswith(b"\r\n\r\nhello")
-    with shared.connect(head % 12_000_001) as guest:
-        assert guest.recv(12).endswith(b" 413")
+    with shared.connect(head % 5) as peer:
+        assert peer.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        peer.sendall(b"hello")
+        assert rest(peer).endswith(b"\r\n\r\nhello")
+    with shared.connect(head % 12_000_001) as peer:
+        assert peer.recv(12).endswith(b" 413")
 
 
 def test_head_and_empty_answers_have_no_body(shared: Server) -> None:
@@ -138,7 +138,7 @@ def test_head_and_empty_answers_have_no_body(shared: Server) -> None:
 def test_a_handler_that_fails_is_a_500(
     shared: Server, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The guest learns nothing, the log the place without the request; the server goes on."""
+    """The client learns nothing, the log the place without the request; the server goes on."""
     with httpx.Client() as client:
         reply = client.post(f"{shared.url}/{path}", content=b"canary")
         assert (reply.status_code, reply.json()) == (500, {"message": "this server has failed"})
@@ -162,21 +162,21 @@ def test_endings_as_a_socket_sees_them(shared: Server, path: str) -> None:
     with pytest.raises(ConnectionResetError):
         shared.talk(ending(path.format("reset")))
     with (
-        shared.connect(ending(path.format("silence")), timeout=0.5) as guest,
+        shared.connect(ending(path.format("silence")), timeout=0.5) as peer,
         pytest.raises(TimeoutError),
     ):
-        guest.recv(1)
+        peer.recv(1)
 
 
 def test_a_drip_never_ends(shared: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One byte after the other, and the last never comes; a guest that goes away is let go."""
+    """One byte after the other, and the last never comes; a client that goes away is let go."""
     monkeypatch.setattr(connections, "DRIP_SECONDS", 0.002)
-    with shared.connect(ending("drip")) as guest:
+    with shared.connect(ending("drip")) as peer:
         got = b""
         while not got.endswith(TEXT[:-1]):
-            got += guest.recv(1000)
-        guest.settimeout(0.2)
-        head, _, content = (got + heard(guest)).partition(b"\r\n\r\n")
+            got += peer.recv(1000)
+        peer.settimeout(0.2)
+        head, _, content = (got + received(peer)).partition(b"\r\n\r\n")
     assert (content, b"content-length: 100" in head) == (TEXT[:-1], True)
 
 
@@ -216,11 +216,11 @@ def test_endings_as_httpx_sees_them(shared: Server, name: str, error: type[Excep
 
 @pytest.mark.parametrize("name", ["drip", "silence"])
 def test_what_never_ends_ends_in_the_end(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A guest that stays is shown out."""
+    """A client that stays is shown out."""
     monkeypatch.setattr(connections, "LONGEST", 0.5)
     begin = time.monotonic()
-    with served() as server, server.connect(ending(name)) as guest:
-        rest(guest)  # which ends only where the server ends it
+    with served() as server, server.connect(ending(name)) as peer:
+        rest(peer)  # which ends only where the server ends it
     assert time.monotonic() - begin > 0.3
 
 
@@ -320,10 +320,10 @@ def test_nonsense_is_refused(shared: Server, sent: bytes, status: int) -> None:
 
 
 def refused(server: Server, sent: bytes) -> tuple[bytes, bytes, bytes]:
-    """What a guest gets that says no more."""
-    with server.connect(sent) as guest:
-        guest.shutdown(socket.SHUT_WR)
-        return rest(guest).partition(b"\r\n\r\n")
+    """What a client gets that says no more."""
+    with server.connect(sent) as peer:
+        peer.shutdown(socket.SHUT_WR)
+        return rest(peer).partition(b"\r\n\r\n")
 
 
 def test_nonsense_after_a_request_is_refused(shared: Server) -> None:

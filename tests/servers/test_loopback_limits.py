@@ -1,4 +1,4 @@
-"""The loopback server: its limits, guests that misbehave, and how it stops."""
+"""The loopback server: its limits, clients that misbehave, and how it stops."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from polyreel.simulator import http
 from polyreel.simulator.http import Limits, connections, plain
 from polyreel.simulator.http import server as house
 from polyreel.simulator.http.connections import Connection, State
-from support.guests import PATIENT, watched
-from support.loopback import ENDINGS, GET, HALVES, Server, ending, heard, served
+from support.loopback import ENDINGS, GET, HALVES, Server, ending, received, served
+from support.peers import PATIENT, watched
 from support.waiting import HANGS, until
 
 
 @pytest.fixture
 def inside(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
-    """The guests who come from now on."""
+    """The clients who come from now on."""
     return watched(monkeypatch)
 
 
 def quick(times: float) -> Limits:
-    """Short limits, so many times as long: a guest on a slow machine needs longer ones to be in
+    """Short limits, so many times as long: a client on a slow machine needs longer ones to be in
     time itself.
     """
     return Limits(head_seconds=0.4 * times, body_seconds=0.6 * times, idle_seconds=0.3 * times)
@@ -53,17 +53,17 @@ def shared() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def _calm(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Nothing that guests do is logged as an error, but for handlers that fail."""
+    """Nothing that clients do is logged as an error, but for handlers that fail."""
     yield
-    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert [record.getMessage() for record in told if record.name != "polyreel"] == []
+    reported = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [record.getMessage() for record in reported if record.name != "polyreel"] == []
 
 
 # -- limits ----------------------------------------------------------------------------------------
 
 
 def test_a_body_over_the_limit_is_a_413(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However it is sent; a guest that sends first and reads then gets to see it."""
+    """However it is sent; a client that sends first and reads then gets to see it."""
     monkeypatch.setattr(connections, "CLOSING_SECONDS", HANGS)
     with served(Limits(body=1000)) as server, httpx.Client(timeout=HANGS) as client:
         assert client.post(server.url, content=b"x" * 1000).status_code == 200
@@ -84,7 +84,7 @@ def test_half_a_request_is_not_waited_for(half: bytes, before: bytes) -> None:
             said = server.talk(before + half)
             assert time.monotonic() - begin > 0.3
         answers = (said.count(b"HTTP/1.1 408 "), said.count(b"HTTP/1.1 200 "))
-        if said:  # or the server has closed before the guest had said anything
+        if said:  # or the server has closed before the client had said anything
             break
     assert answers == (1, bool(before))
 
@@ -94,13 +94,13 @@ def test_a_slow_loris_is_cut_off(start: bytes, monkeypatch: pytest.MonkeyPatch) 
     """The limit is for the whole head and the whole body: a byte now and then does not help."""
     monkeypatch.setattr(connections, "CLOSING_SECONDS", HANGS)
     begin = time.monotonic()
-    with served(quick(1)) as server, server.connect(start) as guest:
-        guest.settimeout(0.05)
+    with served(quick(1)) as server, server.connect(start) as peer:
+        peer.settimeout(0.05)
         said = b""
         while not said and time.monotonic() - begin < HANGS:
-            guest.sendall(b"1")  # far more often than once within the limit
+            peer.sendall(b"1")  # far more often than once within the limit
             try:
-                said = guest.recv(1000)
+                said = peer.recv(1000)
             except TimeoutError:
                 continue
         assert said.startswith(b"HTTP/1.1 40")
@@ -120,7 +120,7 @@ def test_who_says_nothing_hears_nothing() -> None:
 
 
 def test_the_oldest_idler_makes_room(inside: list[Connection]) -> None:
-    """Where there are too many connections, good guests are served; only those that wait for us
+    """Where there are too many connections, good clients are served; only those that wait for us
     stay.
     """
     limits = evolve(PATIENT, connections=10)
@@ -129,7 +129,7 @@ def test_the_oldest_idler_makes_room(inside: list[Connection]) -> None:
         busy = [pool.submit(httpx.get, f"{server.url}/hold", timeout=HANGS) for _ in range(4)]
         until(lambda: len(server.seen) == 4)
         silent = stack.enter_context(server.connect(ending("silence")))
-        until(lambda: [guest.state for guest in inside].count(State.LINGERING) == 1)
+        until(lambda: [peer.state for peer in inside].count(State.LINGERING) == 1)
         idle = [stack.enter_context(server.connect(HALVES[n % 4])) for n in range(40)]
         for _ in range(20):
             assert httpx.get(server.url, timeout=HANGS).status_code == 200
@@ -140,17 +140,17 @@ def test_the_oldest_idler_makes_room(inside: list[Connection]) -> None:
         assert [one.result().status_code for one in busy] == [200] * 4
 
 
-def closed(guest: socket.socket) -> bool:
-    guest.settimeout(0.01)
+def closed(peer: socket.socket) -> bool:
+    peer.settimeout(0.01)
     try:
-        return guest.recv(1) == b""
+        return peer.recv(1) == b""
     except TimeoutError:
         return False
     except ConnectionResetError:
         return True
 
 
-def test_where_all_are_busy_new_guests_are_not_welcome() -> None:
+def test_where_all_are_busy_new_clients_are_not_welcome() -> None:
     """The connection is closed; afterwards all is as before."""
 
     def visit() -> bool:
@@ -167,7 +167,7 @@ def test_where_all_are_busy_new_guests_are_not_welcome() -> None:
         assert until(visit)
 
 
-def test_good_guests_are_served_among_bad_ones() -> None:
+def test_good_clients_are_served_among_bad_ones() -> None:
     """300 half-open connections, drips, silence, crumbs, bodies of 10 MB: 50 requests do not wait
     until any is over.
     """
@@ -191,35 +191,35 @@ def test_good_guests_are_served_among_bad_ones() -> None:
         assert [one.result().content == body for one in large] == [True, True]
 
 
-def test_guests_that_run_away_are_no_trouble(shared: Server) -> None:
+def test_clients_that_run_away_are_no_trouble(shared: Server) -> None:
     """At any time, with a goodbye or without; nothing is logged."""
     starts = [b"", *HALVES, GET, GET * 50, *map(ending, [*ENDINGS, "slow/0.05"])]
     for start in starts:
         for rude in (False, True):
-            guest = shared.connect(start)
+            peer = shared.connect(start)
             if rude:
-                guest.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            guest.close()
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
     assert httpx.get(shared.url).status_code == 200
     time.sleep(0.5)
 
 
-def test_a_guest_that_does_not_read_is_let_go(
+def test_a_client_that_does_not_read_is_let_go(
     monkeypatch: pytest.MonkeyPatch, inside: list[Connection]
 ) -> None:
     """An answer that fills all buffers is kept for a while only."""
     monkeypatch.setattr(connections, "LONGEST", 0.3)
     with served(Limits(body=20_000_000)) as server:
         head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n\r\n"
-        with server.connect(head + b"x" * 20_000_000) as guest:
+        with server.connect(head + b"x" * 20_000_000) as peer:
             until(inside[0].writer.transport.is_closing)
-            assert len(heard(guest)) < 20_000_000
+            assert len(received(peer)) < 20_000_000
 
 
 # -- the end ---------------------------------------------------------------------------------------
 
 
-def test_the_server_stops_with_guests_in_the_house(inside: list[Connection]) -> None:
+def test_the_server_stops_with_clients_in_the_house(inside: list[Connection]) -> None:
     """Half-open, dripping and silent ones are not waited for; no thread stays, and the port is free
     again.
     """
@@ -239,21 +239,21 @@ def test_the_server_stops_with_guests_in_the_house(inside: list[Connection]) -> 
             until(
                 lambda: (
                     len(inside) > len(kept)
-                    and all(guest.state < State.SENDING for guest in inside[:-1])
+                    and all(peer.state < State.SENDING for peer in inside[:-1])
                 )
             )
             begin = time.monotonic()
         assert time.monotonic() - begin < HANGS
-        for guest in kept:
-            heard(guest)
-            assert closed(guest)
+        for peer in kept:
+            received(peer)
+            assert closed(peer)
         with pytest.raises(ConnectionRefusedError):
             server.connect()
     assert set(threading.enumerate()) - before == set()
 
 
 def open_when_closed(server: Server) -> None:
-    """Let the handlers go on when the server takes no guests any more."""
+    """Let the handlers go on when the server takes no clients any more."""
 
     def stops() -> bool:
         with suppress(OSError), server.connect():
@@ -320,10 +320,10 @@ def test_no_connection_is_left_open(gone: bool) -> None:
     try:
         for _ in range(8):
             with http.running(lambda _: plain(200, "x")) as url:
-                guest = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+                peer = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
                 if gone:
-                    guest.close()
-            guest.close()
+                    peer.close()
+            peer.close()
             gc.collect()
     finally:
         sys.unraisablehook = before

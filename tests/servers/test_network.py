@@ -193,9 +193,9 @@ def test_own_headers_go_to_the_base_url_only(
         "blocking", proxy, ca=authority.ca, headers={vendor: {"x-gateway": "sk-canary-0123456789"}}
     )
     make("blocking", vendor, proxy, tmp_path, network)
-    told = {(host, headers.get("x-gateway")) for host, *_, headers in proxy.calls}
-    assert ("files.example.com", None) in told
-    assert all(value for host, value in told if host != "files.example.com")
+    reported = {(host, headers.get("x-gateway")) for host, *_, headers in proxy.calls}
+    assert ("files.example.com", None) in reported
+    assert all(value for host, value in reported if host != "files.example.com")
     assert "sk-canary" not in repr(network)
 
 

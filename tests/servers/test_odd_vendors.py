@@ -60,11 +60,11 @@ class Listener(httpx.BaseTransport):
 
     def __init__(self, inner: Any, answers: dict[str, httpx.Response] | None = None) -> None:
         self.inner, self.answers = inner, answers or {}
-        self.heard: list[httpx.Request] = []
+        self.received: list[httpx.Request] = []
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.read()
-        self.heard.append(request)
+        self.received.append(request)
         own = self.answers.get(request.url.path.rpartition("/")[2])
         found: httpx.Response = own or self.inner.handle_request(request)
         return found
@@ -86,9 +86,9 @@ def test_keys_and_constant_headers_travel_as_the_contract_says() -> None:
     ):
         made, listener = client(vendor)
         made.wait(made.submit(made.plan({"prompt": "a cat"})))
-        assert {one.headers[header] for one in listener.heard} == {value}
+        assert {one.headers[header] for one in listener.received} == {value}
         assert header == "authorization" or all(
-            "authorization" not in one.headers for one in listener.heard
+            "authorization" not in one.headers for one in listener.received
         )
     assert key_scheme_of(LISTS).constants == {"X-Version": "9"}
     assert KeyScheme("X-Key", "").key_in({"x-key": " k "}) == "k"
@@ -121,8 +121,8 @@ def test_a_job_is_asked_about_where_the_vendor_said(tmp_path: Path) -> None:
         again, listener = client("queue-vendor", simulator, ledger=ledger)
         done = again.resume(job.ledger_id or "", output=tmp_path)
         assert done.status == "succeeded"
-        assert listener.heard[0].url.path == job.locator
-        assert listener.heard[-2].url.path == f"/acme/video/requests/{job.id}"
+        assert listener.received[0].url.path == job.locator
+        assert listener.received[-2].url.path == f"/acme/video/requests/{job.id}"
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,9 @@ def test_several_tasks_are_asked_about_in_one_call() -> None:
     made, listener = client("list-vendor")
     jobs = [made.submit(made.plan({"prompt": "a cat"})) for _ in range(3)]
     assert {end.job.status for end in made.as_completed(jobs)} == {"succeeded"}
-    asked = [one.url.params["task_ids"] for one in listener.heard if "task_ids" in one.url.params]
+    asked = [
+        one.url.params["task_ids"] for one in listener.received if "task_ids" in one.url.params
+    ]
     assert any(text.count(",") == 2 for text in asked)
 
 
@@ -303,7 +305,7 @@ def test_an_own_id_is_not_part_of_what_is_asked(tmp_path: Path) -> None:
         )
         for one in (plan, plan, mine):
             made.submit(one)
-        sent = [json.loads(one.content) for one in listener.heard]
+        sent = [json.loads(one.content) for one in listener.received]
         ids = [body["settings"]["own_id"] for body in sent]
         assert len(set(ids)) == 3
         assert ids[2] == "mine"
@@ -319,4 +321,4 @@ def test_a_job_with_an_address_of_its_own_is_canceled_there() -> None:
     done = made.cancel(job)
     assert done.result == "stopped"
     path = f"/acme/video/requests/{job.id}/cancel"
-    assert ("PUT", path) in {(one.method, one.url.path) for one in listener.heard}
+    assert ("PUT", path) in {(one.method, one.url.path) for one in listener.received}

@@ -246,7 +246,7 @@ def test_a_download_has_a_limit(
 
 @every_kind
 @pytest.mark.parametrize("trouble", ["a-file", "nul", "too-long", "disk-full", "taken"])
-def test_a_folder_that_cannot_be_written_is_told(
+def test_a_folder_that_cannot_be_written_is_reported(
     clients: Clients,
     server: FaultServer,
     trouble: str,
@@ -378,7 +378,7 @@ def refuse_links(*_: object, **__: object) -> None:
 
 
 @every_kind
-def test_many_files_of_somebody_else_are_told(
+def test_many_files_of_somebody_else_are_reported(
     clients: Clients, server: FaultServer, kind: Kind, tmp_path: Path
 ) -> None:
     """The names that are tried come to an end, and no file is lost."""

@@ -151,6 +151,6 @@ def test_progress_never_falls_and_is_whole_only_at_success(vendor: str) -> None:
         stage = Stage([*(says(one) for one in said), says(100, end)])
         job = wait(stage, submit(vendor))
         assert job.status == end
-        told = [one.progress or 0.0 for one in stage.told]
-        assert told == sorted(told)
-        assert [one for one in told if one >= 1] == ([1.0] if end == "succeeded" else [])
+        reported = [one.progress or 0.0 for one in stage.reported]
+        assert reported == sorted(reported)
+        assert [one for one in reported if one >= 1] == ([1.0] if end == "succeeded" else [])

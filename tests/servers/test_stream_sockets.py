@@ -71,7 +71,7 @@ def streaming(clients: Clients, vendor: str) -> Plan:
     return clients.by_kind["blocking"].plan(REQUEST, vendor, stream=True)
 
 
-UNTOLD: Final[dict[str, Answer]] = {
+UNREPORTED: Final[dict[str, Answer]] = {
     "reset": RESET,
     "close": CLOSE,
     "silence": SILENCE,
@@ -104,7 +104,7 @@ ENDLESS: Final = {
 @pytest.mark.matrix("vendor", "kind", "name")
 @every_kind
 @every_streamer
-@pytest.mark.parametrize("name", UNTOLD)
+@pytest.mark.parametrize("name", UNREPORTED)
 def test_a_stream_that_names_no_task_is_ambiguous(
     clients: Clients,
     loopback: FaultServer,
@@ -116,7 +116,7 @@ def test_a_stream_that_names_no_task_is_ambiguous(
     """However it fails; at the deadline where nothing else ends it, and without a second call."""
     for deadline in DEADLINES if name in ENDLESS else [HANGS]:
         hurry(monkeypatch, deadline)
-        loopback.play(UNTOLD[name])
+        loopback.play(UNREPORTED[name])
         with pytest.raises(SubmitError) as caught:
             clients.do(kind, "submit", streaming(clients, vendor))
         if type(caught.value) is not NeverSentError:
@@ -239,7 +239,7 @@ def test_a_stream_outlives_the_first_deadline(
             )
         )
         with suppress(TransportError):  # the machine was too slow for the first event
-            heard = listened(
+            received = listened(
                 clients,
                 kind,
                 streaming(clients, vendor),
@@ -247,7 +247,7 @@ def test_a_stream_outlives_the_first_deadline(
                 deadline=deadline,
             )
             break
-    assert heard == [b"1", b"2", b"3", b"4", None, None]
+    assert received == [b"1", b"2", b"3", b"4", None, None]
 
 
 @every_kind
@@ -291,10 +291,10 @@ def test_a_stream_holds_nobody(
         loopback.play(answer)
         patient = evolve(step, quiet=step.quiet * times)
         with stopwatch() as seconds:
-            heard = listened(clients, kind, streaming(clients, vendor), patient, patient)
-        if heard == expected:
+            received = listened(clients, kind, streaming(clients, vendor), patient, patient)
+        if received == expected:
             break
-    assert heard == expected
+    assert received == expected
     assert seconds() < HANGS
 
 
@@ -338,10 +338,10 @@ def test_a_task_that_is_cancelled_lets_its_stream_go(loopback: FaultServer, vend
 
     async def scene() -> None:
         async with AsyncClient(keys=CANARIES, base_urls={vendor: loopback.url}) as client:
-            heard = asyncio.Event()
-            client.wire.listener = lambda job: heard.set()
+            received = asyncio.Event()
+            client.wire.listener = lambda job: received.set()
             task = asyncio.create_task(client.generate(REQUEST, vendor, stream=True))
-            await heard.wait()
+            await received.wait()
             await asyncio.sleep(0.05)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

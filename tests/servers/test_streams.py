@@ -49,7 +49,7 @@ def test_nobody_is_asked(scene: Scene, vendor: str, kind: Kind, tmp_path: Path) 
     job = scene.generate(kind, vendor, tmp_path / "clips")
     (task,) = scene.simulator.tasks.values()
     assert job.status == "succeeded"
-    assert [one.status for one in scene.heard] == ["queued", "running", "succeeded"]
+    assert [one.status for one in scene.received] == ["queued", "running", "succeeded"]
     assert scene.calls == ["POST"]
     assert scene.simulator.bill.count() == 1
     late = scene.simulator.clock.now() - began - task.seconds

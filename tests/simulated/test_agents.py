@@ -122,7 +122,7 @@ def test_a_name_belongs_to_one_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_an_ambiguous_job_is_told_and_never_made_anew(tmp_path: Path, vendor: str) -> None:
+def test_an_ambiguous_job_is_reported_and_never_made_anew(tmp_path: Path, vendor: str) -> None:
     """The answer says that it may be billed, and what to do; the person's commands are named."""
 
     async def run(simulator: Simulator) -> tuple[list[JsonObject], JsonObject]:
@@ -200,7 +200,7 @@ def test_a_call_that_does_not_wait_lets_the_job_go_on(tmp_path: Path) -> None:
 # -- what an agent sees ----------------------------------------------------------------------------
 
 
-def test_agents_are_told_how_to_repeat(tmp_path: Path) -> None:
+def test_agents_learn_how_to_repeat(tmp_path: Path) -> None:
     """In the instructions and in the tool's text; tools that change nothing say so."""
 
     async def run() -> None:

@@ -102,19 +102,19 @@ def test_a_listener_of_a_call_hears_that_call(tmp_path: Path) -> None:
 
 
 def test_a_listener_of_an_awaited_call(tmp_path: Path) -> None:
-    heard: list[Job] = []
+    received: list[Job] = []
 
     async def make() -> None:
         async with AsyncClient(ledger=tmp_path / "ledger.sqlite3") as client:
             job = await client.submit(client.plan(REQUEST, VENDORS[0]))
             with pytest.raises(StillRunningError):
-                await client.wait(job, 0, listener=heard.append)
-            assert heard == []
+                await client.wait(job, 0, listener=received.append)
+            assert received == []
             assert job.ledger_id
-            await client.resume(job.ledger_id, output=tmp_path, listener=heard.append)
+            await client.resume(job.ledger_id, output=tmp_path, listener=received.append)
 
     asyncio.run(make())
-    assert heard[-1].status == "succeeded"
+    assert received[-1].status == "succeeded"
 
 
 # --- events ---------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_a_job_submitted_meanwhile_is_taken_up(tmp_path: Path) -> None:
     stop = threading.Event()
     ended: list[Job] = []
 
-    def heard(job: Job) -> None:
+    def received(job: Job) -> None:
         ended.append(job)
         if len(ended) == 1:
             submit(path, simulator, VENDORS[1], tmp_path)
@@ -233,7 +233,7 @@ def test_a_job_submitted_meanwhile_is_taken_up(tmp_path: Path) -> None:
             stop.set()
 
     with Client(simulator=simulator, ledger=path) as client:
-        assert client.work(stop=stop, listener=heard) == 2
+        assert client.work(stop=stop, listener=received) == 2
     assert [job.vendor for job in ended] == VENDORS[:2]
 
 

@@ -57,11 +57,11 @@ def test_the_ledger_has_the_end(
     """By a signed delivery at once, counted once; by an unsigned one as soon as one has asked."""
     effects: list[str] = []
 
-    async def heard(event: Any, delivered: Any) -> None:
+    async def received(event: Any, delivered: Any) -> None:
         effects.append(delivered.effect)
 
     async def deliver() -> None:
-        route = asgi.webhooks(client, SECRETS, heard)
+        route = asgi.webhooks(client, SECRETS, received)
         delivery = posted(client, simulator, vendor)[-1]
         simulator.clock.sleep(3600)
         async with caller(route) as web:

@@ -51,7 +51,7 @@ def planned(vendor: str, prompt: str = "a cat") -> Plan:
     return polyreel.plan({"prompt": prompt, "duration": 5}, vendor)
 
 
-def told(subject: object, count: int = 1, vendor: str | None = None) -> str:
+def reported(subject: object, count: int = 1, vendor: str | None = None) -> str:
     """What the assertion says."""
     with pytest.raises(AssertionError) as caught:
         assert_billed(subject, count, vendor)
@@ -87,7 +87,7 @@ def test_a_job_billed_twice_is_explained(simulator: WatchedSimulator) -> None:
     submit(simulator, planned(KEYLESS))
     first, second = (charge.task for charge in simulator.bill.charges)
     path = simulator.journal[0][2]
-    text = told(simulator, vendor=KEYLESS)
+    text = reported(simulator, vendor=KEYLESS)
     assert text.startswith(f"{KEYLESS} billed 2 jobs, expected 1\n\nbilled:\n")
     assert f"  job 1 at 0.0 s: {KEYLESS}, {first}, 5 credits, by request 1\n" in text
     assert (
@@ -115,16 +115,16 @@ def test_the_advice_fits_the_keys_that_were_sent(
     assert header is not None
     for key in keys or ("", ""):
         submit(simulator, planned(KEYED), **({header: key} if key else {}))
-    text = told(simulator)
+    text = reported(simulator)
     assert f"{KEYED} {advice} {header}" in text
     assert "faults that happened" not in text
 
 
-def test_different_jobs_are_told_apart(simulator: WatchedSimulator) -> None:
+def test_different_jobs_are_distinguished(simulator: WatchedSimulator) -> None:
     """Two bodies, two jobs: nothing was repeated."""
     submit(simulator, planned(KEYED, "a cat"))
     submit(simulator, planned(KEYED, "a dog"))
-    text = told(simulator)
+    text = reported(simulator)
     assert "No two bodies are the same" in text
     assert "the same body" not in text
 
@@ -138,16 +138,16 @@ def test_nothing_expected(simulator: WatchedSimulator) -> None:
 
 def test_nothing_came(simulator: WatchedSimulator) -> None:
     """The usual mistake: the code under test talks to somebody else."""
-    assert "No submit reached this simulator" in told(simulator)
+    assert "No submit reached this simulator" in reported(simulator)
 
 
-def test_refusals_are_told(simulator: WatchedSimulator) -> None:
+def test_refusals_are_reported(simulator: WatchedSimulator) -> None:
     """What every submit was answered, in the vendor's words."""
     simulator.inject("refused")
     submit(simulator, planned(KEYED))
     simulator.keys = frozenset({"another"})
     submit(simulator, planned(KEYED))
-    text = told(simulator)
+    text = reported(simulator)
     assert "request 1 at 0.0 s: POST" in text
     assert ": the connection was refused (fault refused)\n" in text
     assert ": HTTP 401" in text
@@ -158,7 +158,7 @@ def test_long_bills_are_cut(simulator: WatchedSimulator) -> None:
     """Twenty lines say enough."""
     for number in range(23):
         submit(simulator, planned(KEYED, f"cat {number}"))
-    text = told(simulator, 22)
+    text = reported(simulator, 22)
     assert text.count("... and 3 more") == 2
     assert "job 20 at" in text
     assert "job 21 at" not in text
@@ -169,7 +169,7 @@ def test_a_simulator_that_is_not_watched_tells_what_it_knows() -> None:
     plain = polyreel.Simulator(seed=1)
     for _ in range(2):
         submit(plain, planned(KEYLESS))
-    text = told(plain)
+    text = reported(plain)
     assert "job 2 at" in text
     assert "the same body as job 1" in text
     assert f"request 1: POST {plain.journal[0][2]}\n" in text

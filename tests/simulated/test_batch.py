@@ -26,11 +26,11 @@ from support.batches import (
     UNPRICED,
     VENDORS,
     client,
+    reported,
     row,
     row_of,
     rows_of,
     run,
-    told,
 )
 from support.fleet import JumpingLoop, LoopClock
 
@@ -39,10 +39,10 @@ def test_running_again_does_nothing(tmp_path: Path) -> None:
     """Where all is done: no call, no charge, the same results."""
     rows, simulator = rows_of(tmp_path, [row(number) for number in range(4)]), Simulator(seed=1)
     first = run(client(tmp_path, simulator), rows, tmp_path)
-    calls, lines = len(simulator.journal), told(tmp_path)
+    calls, lines = len(simulator.journal), reported(tmp_path)
     again = run(client(tmp_path, simulator), rows, tmp_path)
     assert [result.state for result in (*first, *again)] == ["saved"] * 8
-    assert (len(simulator.journal), told(tmp_path)) == (calls, lines)
+    assert (len(simulator.journal), reported(tmp_path)) == (calls, lines)
     Path(lines[0]["files"][0]).unlink()
     assert run(client(tmp_path, simulator), rows, tmp_path)[0].files == lines[0]["files"]
     assert Path(lines[0]["files"][0]).exists()
@@ -61,8 +61,10 @@ def test_one_row_never_stops_the_rest(tmp_path: Path) -> None:
     simulator.inject("lost-reset", UNPRICED[-1], times=1)
     lines = [row(number, vendor=FIRST) for number in range(3)]
     rows = rows_of(tmp_path, [*lines, row(3, vendor=UNPRICED[-1]), row(4, vendor=UNPRICED[0])])
-    heard: list[Result] = []
-    results = run(client(tmp_path, simulator), rows, tmp_path, listener=heard.append, concurrency=1)
+    received: list[Result] = []
+    results = run(
+        client(tmp_path, simulator), rows, tmp_path, listener=received.append, concurrency=1
+    )
     assert [result.state for result in results] == [
         "failed",
         "rejected",
@@ -70,9 +72,9 @@ def test_one_row_never_stops_the_rest(tmp_path: Path) -> None:
         "ambiguous",
         "saved",
     ]
-    assert [line["state"] for line in told(tmp_path)] == [result.state for result in results]
-    assert [line["billed"] for line in told(tmp_path)] == ["maybe", "no", "yes", "maybe", "yes"]
-    assert sorted(result.row.number for result in heard) == [1, 2, 3, 4, 5]
+    assert [line["state"] for line in reported(tmp_path)] == [result.state for result in results]
+    assert [line["billed"] for line in reported(tmp_path)] == ["maybe", "no", "yes", "maybe", "yes"]
+    assert sorted(result.row.number for result in received) == [1, 2, 3, 4, 5]
     assert batch.tally(results)["saved"] == 2
     again = run(client(tmp_path, simulator), rows, tmp_path)
     assert [result.state for result in again] == ["failed", "saved", "saved", "ambiguous", "saved"]
@@ -94,13 +96,13 @@ def test_an_internal_error_is_one_rows(tmp_path: Path, monkeypatch: pytest.Monke
         client(tmp_path), rows_of(tmp_path, [row(number) for number in range(3)]), tmp_path
     )
     assert [result.state for result in results] == ["saved", "not-started", "saved"]
-    assert told(tmp_path)[1]["error"] == {
+    assert reported(tmp_path)[1]["error"] == {
         "type": "ZeroDivisionError",
         "message": "internal error; please report it",
     }
 
 
-def test_rows_with_the_same_body_are_told_apart(tmp_path: Path) -> None:
+def test_rows_with_the_same_body_are_distinguished(tmp_path: Path) -> None:
     """An answer that was lost is looked for when all others have theirs, so that no row takes
     another's task.
     """
@@ -140,7 +142,7 @@ def test_an_interrupted_batch_tells_where_it_was(tmp_path: Path) -> None:
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(stopped())
-    states = [line["state"] for line in told(tmp_path)]
+    states = [line["state"] for line in reported(tmp_path)]
     assert len(states) == 6
     assert {"saved", "not-started"} <= set(states)
     assert {result.state for result in run(client(tmp_path, simulator), rows, tmp_path)} == {

@@ -97,7 +97,7 @@ def test_faults_to_try_it(cli: Command) -> None:
     cli.fails(2, ("batch", "jobs.jsonl", "--fault", "lost-reset", "--live"), "--fault")
 
 
-def test_mistakes_of_every_kind_are_told_at_once(cli: Command) -> None:
+def test_mistakes_of_every_kind_are_reported_at_once(cli: Command) -> None:
     """Those of the file and those that only a plan finds, by line."""
     rows = [{**CLIP, "duration": 99}, {**CLIP, "seconds": 1}, {**CLIP, "vendor": "nobody"}, CLIP]
     Path("jobs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))

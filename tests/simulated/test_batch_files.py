@@ -134,7 +134,7 @@ def test_a_broken_file_is_refused(tmp_path: Path, name: str) -> None:
     assert needle in str(refused.value)
 
 
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     """Twenty in words, the others counted; and those of one row all."""
     (tmp_path / "x.jsonl").write_bytes(b'{"prompt": " ", "duration": 0, "vendor": "x"}\n' * 10)
     with pytest.raises(RequestError) as refused:

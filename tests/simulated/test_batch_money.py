@@ -30,11 +30,11 @@ from support.batches import (
     VENDORS,
     client,
     price_of,
+    reported,
     row,
     row_of,
     rows_of,
     run,
-    told,
 )
 
 # --- the budget -----------------------------------------------------------------------------------
@@ -215,13 +215,13 @@ def test_what_was_charged_stands_beside_the_estimate(tmp_path: Path) -> None:
     simulator = Simulator(seed=1)
     simulator.inject("refused", UNPRICED[0], times=None)
     results = run(client(tmp_path, simulator), rows, tmp_path)
-    for result, line in zip(results, told(tmp_path), strict=True):
+    for result, line in zip(results, reported(tmp_path), strict=True):
         job, charge = result.job, charged(result.job) if result.job else None
         assert line["charged"] == (job and job.usage)
         assert line["charge"] == (charge and charge.document())
         assert line["simulated"] == (job and job.simulated)
         assert job is None or job.estimate == line["cost"] == result.cost.document()
-    assert {line["charge"] is None for line in told(tmp_path)} == {True, False}
+    assert {line["charge"] is None for line in reported(tmp_path)} == {True, False}
 
 
 def test_the_summary_is_fit_for_a_notebook(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from polyreel import AsyncClient, Job, Simulator, batch
 from polyreel.batch import Result
 from polyreel.errors import RejectedError
 from polyreel.jobs.submitting import RATE_LIMITED
-from support.batches import FIRST, client, row, rows_of, run, told
+from support.batches import FIRST, client, reported, row, rows_of, run
 from support.fleet import JumpingLoop, LoopClock
 from support.waiting import HANGS
 
@@ -54,7 +54,7 @@ def test_rows_wait_for_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     vendor = Vendor(monkeypatch, limit=2)
     results = vendor.make(tmp_path, 12)
     assert [result.state for result in results] == ["saved"] * 12
-    assert [line["state"] for line in told(tmp_path)] == ["saved"] * 12
+    assert [line["state"] for line in reported(tmp_path)] == ["saved"] * 12
     assert (vendor.simulator.bill.count(), vendor.most) == (12, 2)
     assert vendor.refusals <= 6 * 12, "the limit was not learned"
 

@@ -34,7 +34,7 @@ def test_a_table_is_read_as_it_was_meant(tmp_path: Path, name: str) -> None:
     assert row.request == WANTED
 
 
-def test_what_was_assumed_is_told(tmp_path: Path) -> None:
+def test_what_was_assumed_is_reported(tmp_path: Path) -> None:
     """An encoding that had to be guessed, and columns that are no fields."""
     (tmp_path / "x.csv").write_bytes(EXCEL.encode("cp1252"))
     notes = batch.scan(tmp_path / "x.csv").notes
@@ -88,7 +88,7 @@ def test_standard_input_holds_rows_of_any_form(name: str, monkeypatch: pytest.Mo
         assert found.problems
 
 
-def test_no_standard_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_standard_input_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process can be started without one."""
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(RequestError, match="standard input"):

@@ -105,7 +105,7 @@ def test_a_key_that_is_missing_makes_no_simulated_client(key: Any) -> None:
         Client(keys={VENDORS[0]: key})
 
 
-def test_a_current_folder_that_is_gone_is_told(
+def test_a_current_folder_that_is_gone_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A relative folder would be nowhere."""

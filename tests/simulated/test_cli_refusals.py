@@ -73,7 +73,7 @@ def test_a_live_call_without_any_key_names_them_all(
     "value",
     ["nonesuch", "ftp://x", "http://u:sk-canary-0123456789abcdef@x", "http://[", "http://x?y"],
 )
-def test_a_wrong_environment_is_told(
+def test_a_wrong_environment_is_reported(
     cli: Command, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     """A bad setting refuses the call and names the variable; doctor goes on and names it too."""

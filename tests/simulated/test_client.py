@@ -80,22 +80,22 @@ def conversation(
 ) -> tuple[Any, Job, list[Job]]:
     """Every request of a generate over the simulator, the job, and what the listener heard."""
     monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=4))
-    heard: list[Job] = []
+    received: list[Job] = []
     simulator = Simulator(seed=4, clock=VirtualClock(1_800_000_000.0))
-    with Clients(simulator=simulator, listener=heard.append) as pair:
+    with Clients(simulator=simulator, listener=received.append) as pair:
         wire = pair.by_kind[kind].wire
         wire.transport, wire.randomness = Recorder(wire.transport), random.Random(4)
         job = pair.do(kind, "generate", made, output=folder)
         assert simulator.bill.count() == 1
-        return wire.transport.seen, job, heard
+        return wire.transport.seen, job, received
 
 
 def check_conversations(made: Plan, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Both clients have the same one."""
-    seen, job, heard = conversation("blocking", made, folder, monkeypatch)
-    assert conversation("awaiting", made, folder, monkeypatch) == (seen, job, heard)
+    seen, job, received = conversation("blocking", made, folder, monkeypatch)
+    assert conversation("awaiting", made, folder, monkeypatch) == (seen, job, received)
     assert job.status == "succeeded"
-    assert heard[-1].status == "succeeded"
+    assert received[-1].status == "succeeded"
     assert all(Path(output.path or "").is_file() for output in job.outputs or ())
     paid = [request for request in seen if (request[0], request[1]) == (made.method, made.url)]
     assert len(paid) == 1
@@ -284,7 +284,7 @@ def test_a_pasted_key_is_cleaned(name: str) -> None:
 
 @every_vendor
 @pytest.mark.parametrize("name", BAD_KEYS)
-def test_a_broken_key_is_told_and_not_shown(vendor: str, name: str) -> None:
+def test_a_broken_key_is_reported_and_not_shown(vendor: str, name: str) -> None:
     """The place and the code point help; the key stays hidden."""
     key, what = BAD_KEYS[name]
     keys: Any = {vendor: key}

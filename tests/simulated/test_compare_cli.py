@@ -119,7 +119,7 @@ def test_translate_asks_before_changing_the_model(
         (["drift", "missing.yaml", "FILE"], "missing.yaml"),
     ],
 )
-def test_bad_usage_is_told(
+def test_bad_usage_is_reported(
     arguments: list[str],
     named: str,
     tmp_path: Path,

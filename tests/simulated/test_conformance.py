@@ -128,17 +128,19 @@ def test_the_worked_example_has_no_fault(good: type[Provider]) -> None:
     assert list(complaints(good())) == []
 
 
-@pytest.mark.parametrize("told", BROKEN)
-def test_a_broken_contract_is_complained_about(good: type[Provider], told: str) -> None:
+@pytest.mark.parametrize("reported", BROKEN)
+def test_a_broken_contract_is_complained_about(good: type[Provider], reported: str) -> None:
     """In words that say what to do."""
     provider = good()
     document = json.loads(json.dumps(provider.contract.document))
-    BROKEN[told](document)
+    BROKEN[reported](document)
     provider.__dict__["contract"] = Contract(document)
-    assert any(told in complaint for complaint in complaints(provider)), list(complaints(provider))
+    assert any(reported in complaint for complaint in complaints(provider)), list(
+        complaints(provider)
+    )
 
 
-def test_what_is_left_to_do_is_told(good: type[Provider]) -> None:
+def test_what_is_left_to_do_is_reported(good: type[Provider]) -> None:
     """Also in the tables."""
     provider = good()
     route = evolve(good.routes[0], ignored={"options.seed": "TODO: what is it?"})
@@ -205,7 +207,7 @@ def test_a_vendor_with_the_id_of_another_is_not_taken_for_it() -> None:
         registered(type("Other", (type(provider),), {}))
 
 
-def test_a_route_that_nothing_asks_for_is_told(good: type[Provider]) -> None:
+def test_a_route_that_nothing_asks_for_is_reported(good: type[Provider]) -> None:
     """With the reasons."""
     provider = good()
     document = json.loads(json.dumps(provider.contract.document))

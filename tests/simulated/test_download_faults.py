@@ -180,11 +180,11 @@ def test_a_range_is_a_slice(start: int, end: int | None) -> None:
     elif start >= len(BYTES):
         assert (reply.status, reply.headers["content-range"]) == (416, f"bytes */{len(BYTES)}")
     else:
-        told = f"bytes {start}-{start + len(expected) - 1}/{len(BYTES)}"
+        reported = f"bytes {start}-{start + len(expected) - 1}/{len(BYTES)}"
         assert (reply.status, reply.content, reply.headers["content-range"]) == (
             206,
             expected,
-            told,
+            reported,
         )
     assert reply.headers["accept-ranges"] == "bytes"
 

@@ -124,7 +124,7 @@ def test_a_broken_fault_file_is_one_clear_message(cli: Command, name: str) -> No
         (("--seed", "x"), "--seed"),
     ],
 )
-def test_wrong_options_are_told(cli: Command, arguments: tuple[str, ...], needle: str) -> None:
+def test_wrong_options_are_reported(cli: Command, arguments: tuple[str, ...], needle: str) -> None:
     """Before anything is served."""
     cli.fails(2, ("simulate", *arguments), needle)
 

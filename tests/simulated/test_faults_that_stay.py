@@ -19,7 +19,9 @@ CALM = {"refused", *(name for name in SUBMITS if name.startswith("rate-limited")
 @every_fault
 @every_kind
 @every_vendor
-def test_a_fault_that_stays_is_told_by_what_it_proves(vendor: str, kind: Kind, fault: str) -> None:
+def test_a_fault_that_stays_is_reported_by_what_it_proves(
+    vendor: str, kind: Kind, fault: str
+) -> None:
     """However long it lasts, no call is billed more than once, and only what is proved is called
     so.
     """

@@ -69,17 +69,17 @@ class Ear(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
-        self.heard: list[httpx.Request] = []
+        self.received: list[httpx.Request] = []
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.read()
-        self.heard.append(request)
+        self.received.append(request)
         response: httpx.Response = self.inner.handle_request(request)
         return response
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await request.aread()
-        self.heard.append(request)
+        self.received.append(request)
         response: httpx.Response = await self.inner.handle_async_request(request)
         return response
 
@@ -93,7 +93,7 @@ def submitted(made: Plan, kind: Kind) -> list[httpx.Request]:
         assert job.status == "queued"
         assert client.simulator is not None
         assert client.simulator.bill.count() == 1
-    return ear.heard
+    return ear.received
 
 
 def form(request: httpx.Request) -> list[tuple[str, str | None, str, bytes]]:
@@ -344,7 +344,7 @@ def test_an_unreadable_input_is_one_clear_problem(
 
 
 @every_vendor
-def test_several_bad_inputs_are_told_at_once(vendor: str) -> None:
+def test_several_bad_inputs_are_reported_at_once(vendor: str) -> None:
     """In the order of the fields, on every run."""
     request = {"prompt": "x", "first_frame": "one.png", "last_frame": "two.png"}
     assert [violation.field for violation in plan(request, vendor).violations] == [
@@ -354,7 +354,7 @@ def test_several_bad_inputs_are_told_at_once(vendor: str) -> None:
 
 
 @every_vendor
-def test_a_field_that_cannot_be_written_is_told_once(vendor: str) -> None:
+def test_a_field_that_cannot_be_written_is_reported_once(vendor: str) -> None:
     """What is wrong with its file does not matter any more."""
     provider = get_provider(vendor)
     route = next(route for route in provider.routes if "first_frame" in route.by_name)

@@ -140,7 +140,7 @@ def test_a_job_that_is_over_given_twice_comes_out_once(vendor: str, kind: Kind) 
 
 @every_kind
 @every_vendor
-def test_a_success_without_a_file_is_asked_again_and_then_told(vendor: str, kind: Kind) -> None:
+def test_a_success_without_a_file_is_asked_again_and_then_reported(vendor: str, kind: Kind) -> None:
     """As in waiting for it alone."""
     with World(kind) as world:
         world.simulator.inject("no-output", vendor, times=EMPTY_POLLS)
@@ -177,16 +177,16 @@ def test_several_without_files_are_asked_again_too(vendor: str, kind: Kind) -> N
 @every_kind
 def test_a_listener_hears_of_every_end(kind: Kind) -> None:
     """Once, and before the job comes out."""
-    heard: list[Job] = []
-    with World(kind, listener=heard.append) as world:
+    received: list[Job] = []
+    with World(kind, listener=received.append) as world:
         jobs = [job for vendor in VENDORS for job in world.submit(vendor, 3)]
-        heard.clear()
-        world.complete(jobs, look=lambda end: _assert_heard(end, heard))
-        assert ids([job for job in heard if job.status in FINAL]) == ids(jobs)
+        received.clear()
+        world.complete(jobs, look=lambda end: _assert_received(end, received))
+        assert ids([job for job in received if job.status in FINAL]) == ids(jobs)
 
 
-def _assert_heard(end: Completed, heard: list[Job]) -> None:
-    assert outcome(end.job) in [outcome(job) for job in heard]
+def _assert_received(end: Completed, received: list[Job]) -> None:
+    assert outcome(end.job) in [outcome(job) for job in received]
 
 
 # --- when time is up ------------------------------------------------------------------------------

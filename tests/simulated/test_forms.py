@@ -71,7 +71,7 @@ UPLOADS = [
 @pytest.mark.parametrize(
     ("provider", "operation"), UPLOADS, ids=[operation.id for _, operation in UPLOADS]
 )
-def test_a_strangers_field_is_not_told_back(provider: Provider, operation: Operation) -> None:
+def test_a_strangers_field_is_not_repeated(provider: Provider, operation: Operation) -> None:
     """An upload's answer keeps to its schema, whatever else a form holds.
 
     (Schemathesis found it, 2026-11-21.)

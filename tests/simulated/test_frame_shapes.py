@@ -59,7 +59,9 @@ def test_a_ratio_that_is_asked_for_is_no_warning(vendor: str, model: str) -> Non
         assert warned(vendor, model, (720, 1280), aspect_ratio=ratio).warnings == ()
 
 
-def test_a_portrait_default_is_told_to_a_landscape_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_portrait_default_is_reported_to_a_landscape_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The other direction, for a vendor whose default is 9:16."""
     provider = all_providers()[FORMS]
     schema = provider.contract.schema("KlingO3TextImageToVideo")["properties"]["aspect_ratio"]
@@ -104,8 +106,8 @@ def test_the_commands_tell_it_before_anything_is_paid(
     (tmp_path / "tall.png").write_bytes(picture(size=(720, 1280)))
     arguments = [command, "waves", "--first-frame", "tall.png", "--vendor", FORMS]
     assert run(arguments) == 0
-    told = capsys.readouterr().err
-    assert told.startswith(f"{FORMS}: warning: aspect_ratio: ")
+    reported = capsys.readouterr().err
+    assert reported.startswith(f"{FORMS}: warning: aspect_ratio: ")
     if command == "plan":
         assert run([*arguments, "--json"]) == 0
         document = json.loads(capsys.readouterr().out)

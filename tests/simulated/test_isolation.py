@@ -91,7 +91,7 @@ def test_the_vendor_of_a_broken_plugin_is_explained(cli: Command) -> None:
     cli.fails(2, (*CLIP, "--vendor", "acme"), "cannot be loaded")
 
 
-def spoil(folder: Path, column: str, value: str, **where: str) -> None:
+def corrupt(folder: Path, column: str, value: str, **where: str) -> None:
     """Write something unreadable into a row."""
     with sqlite3.connect(folder / LEDGER) as connection:
         ((name, wanted),) = where.items()
@@ -108,7 +108,7 @@ def test_an_unreadable_row_stops_no_other(
     for _ in range(2):
         assert cli(*CLIP, "--timeout", "0").code == 8
     first, second = (entry["id"] for entry in cli("jobs", "--json").document)
-    spoil(tmp_path, column, value, id=first)
+    corrupt(tmp_path, column, value, id=first)
     listed = cli("jobs", "--json").document
     assert [entry["id"] for entry in listed] == [first, second]
     assert "cannot be read" in listed[0]["reason"]
@@ -126,7 +126,7 @@ def test_unreadable_rows_do_not_stop_reconciling(cli: Command, tmp_path: Path) -
     for _ in range(2):
         assert cli(*CLIP, "--vendor", VENDORS[0], "--fault", "lost-reset").code == 6
     first, second = (entry["id"] for entry in cli("jobs", "--json").document)
-    spoil(tmp_path, "submission", "{", id=first)
+    corrupt(tmp_path, "submission", "{", id=first)
     found = cli("reconcile", "--json")
     assert found.code == 6
     assert [(one["id"], one["result"]) for one in found.document] == [
@@ -144,7 +144,7 @@ def test_a_vendor_that_is_gone_stops_no_other(cli: Command, tmp_path: Path) -> N
         assert cli(*CLIP, "--vendor", VENDORS[0], "--fault", "lost-reset").code == 6
     every = [entry["id"] for entry in cli("jobs", "--json").document]
     for name in (every[0], every[2]):
-        spoil(tmp_path, "vendor", "gone", id=name)
+        corrupt(tmp_path, "vendor", "gone", id=name)
         with sqlite3.connect(tmp_path / LEDGER) as connection:
             update = "UPDATE jobs SET job = replace(job, ?, ?) WHERE id = ?"
             connection.execute(update, (f'"{VENDORS[0]}"', '"gone"', name))

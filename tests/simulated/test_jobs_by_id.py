@@ -131,12 +131,12 @@ def test_money_is_summed_up(tmp_path: Path) -> None:
             live = Submission.of(made, simulated=False, **facts)
             ledger.write(Settle(ledger.write(Intend(live), owner, 1.0), state), owner, 1.0)
         assert ledgered.sum_text([]) is None
-        told = ledgered.sum_text(ledger.entries())
+        reported = ledgered.sum_text(ledger.entries())
         Client(ledger=ledger).submit(made)
-        assert ledgered.sum_text(ledger.entries()) == told
-    assert told is not None
-    assert told.startswith("1 live job: charged $0.0000")
-    assert f"${made.cost.usd or Decimal(0):.4f} more" in told
+        assert ledgered.sum_text(ledger.entries()) == reported
+    assert reported is not None
+    assert reported.startswith("1 live job: charged $0.0000")
+    assert f"${made.cost.usd or Decimal(0):.4f} more" in reported
 
 
 def test_formulas_are_no_formulas() -> None:

@@ -237,7 +237,7 @@ def test_entries_are_listed_by_state(ledger: Ledger) -> None:
     assert ledger.entries(simulated=False) == []
 
 
-def test_known_tasks_are_told_from_strangers(ledger: Ledger) -> None:
+def test_known_tasks_are_distinguished_from_unknown_ones(ledger: Ledger) -> None:
     """So that no task is given to two entries."""
     accepted(ledger, "mine")
     owner = ledger.new_owner()

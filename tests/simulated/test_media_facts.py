@@ -14,7 +14,7 @@ from attrs import evolve
 from polyreel import Client, plan
 from polyreel.errors import NeverSentError, RejectedError
 from polyreel.mapping import media
-from polyreel.mapping.limits import MeasuredFile, breaches
+from polyreel.mapping.limits import MeasuredFile, limit_violations
 from polyreel.mapping.measures import Measures
 from polyreel.plans.attachments import Upload
 from polyreel.plans.planning import Plan
@@ -112,18 +112,18 @@ FACTS: dict[str, Any] = {
 )
 def test_each_fact_is_compared(change: dict[str, Any], fact: str) -> None:
     """With both of its ends, and only what the file shows."""
-    assert list(breaches(FACTS, WHOLE)) == []
-    (breach,) = breaches(FACTS, evolve(WHOLE, **change))
-    assert breach.fact == fact
-    assert breach.limit.startswith({"m": "at ", "f": "only"}[fact[0]])
-    assert list(breaches({}, evolve(WHOLE, **change))) == []
+    assert list(limit_violations(FACTS, WHOLE)) == []
+    (limit_violation,) = limit_violations(FACTS, evolve(WHOLE, **change))
+    assert limit_violation.fact == fact
+    assert limit_violation.limit.startswith({"m": "at ", "f": "only"}[fact[0]])
+    assert list(limit_violations({}, evolve(WHOLE, **change))) == []
 
 
 def test_numbers_are_meant_as_people_mean_them() -> None:
     """A clip of three seconds may lack a frame, and 24 frames are 23.976 in the cinema."""
     for measures in (Measures(1280, 720, 2.97, 23.976), Measures(1280, 720, 10.03, 59.94)):
-        assert list(breaches(FACTS, evolve(WHOLE, measures=measures))) == []
-    assert list(breaches(FACTS, evolve(WHOLE, measures=Measures()))) == []
+        assert list(limit_violations(FACTS, evolve(WHOLE, measures=measures))) == []
+    assert list(limit_violations(FACTS, evolve(WHOLE, measures=Measures()))) == []
 
 
 def first_frames() -> list[tuple[str, str, dict[str, Any]]]:

@@ -78,7 +78,7 @@ def test_commands_in_few_columns(
             assert len(shown) <= int(columns) or is_code or len(shown.split()) <= 2, (line, shown)
 
 
-def test_a_mark_that_cites_nothing_is_told(cli: Command) -> None:
+def test_a_mark_that_cites_nothing_is_reported(cli: Command) -> None:
     """Before anything is paid: `@Image1` without an image."""
     found = cli("plan", "a @Image1 cat", "--vendor", FIRST)
     assert "warning: prompt: @Image1 cites nothing" in found.err

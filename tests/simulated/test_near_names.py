@@ -100,7 +100,7 @@ def test_nothing_is_near(value: object) -> None:
     assert did_you_mean(value, []) == ""
 
 
-def test_a_workflow_that_nobody_offers_is_told(cli: Command) -> None:
+def test_a_workflow_that_nobody_offers_is_reported(cli: Command) -> None:
     """Not with an empty answer: a reader would look for a mistake of his own."""
     sold = {route.workflow for one in all_providers().values() for route in one.routes}
     for workflow in WORKFLOWS:

@@ -313,7 +313,7 @@ def test_what_could_be_saved_is_said_and_kept(number: int, home: Path) -> None:
         assert len(saved(Path("out"))) == 2
 
 
-def test_a_single_file_that_is_lost_is_told_as_before(home: Path) -> None:
+def test_a_single_file_that_is_lost_is_reported_as_before(home: Path) -> None:
     """There is nothing to count."""
     with Client() as client:
         client.wire.transport = Lossy(client.wire.transport, 0)

@@ -144,9 +144,9 @@ def test_webhooks_leave_the_estimate_where_it_is(client: Client, vendor: str) ->
     for delivery in deliveries(client.simulator, vendor, job.id, SECRET, time.time()):
         event = webhooks.parse(vendor, delivery.headers, delivery.body, SECRET)
         client.ledger.deliver(event, time.time(), simulated=True)
-    told = of_ledger(client, job.ledger_id)
-    assert (told.status, told.estimate) == ("succeeded", job.estimate)
-    assert (told.usage is None) == (told.charge is None)
+    reported = of_ledger(client, job.ledger_id)
+    assert (reported.status, reported.estimate) == ("succeeded", job.estimate)
+    assert (reported.usage is None) == (reported.charge is None)
 
 
 def test_a_routed_job_has_the_estimate_of_who_took_it(client: Client, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_several_vendors_are_asked_in_order(cli: Command) -> None:
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_a_job_is_told_with_its_estimate(cli: Command, vendor: str) -> None:
+def test_a_job_is_reported_with_its_estimate(cli: Command, vendor: str) -> None:
     """And that a simulated one was charged nothing, whatever credits the simulator counts."""
     estimate = cli("plan", *CLIP, "--vendor", vendor, "--json").document["cost"]
     found = cli("generate", *CLIP, "--vendor", vendor)
@@ -144,7 +144,7 @@ def finished(vendor: str, usage: object = None, **more: object) -> Job:
     )
 
 
-def test_what_a_live_job_cost_is_told_in_words() -> None:
+def test_what_a_live_job_cost_is_reported_in_words() -> None:
     """The vendor's dollars, or those that its credits are; what nobody said is not made up."""
     vendor = PRICED[0]
     estimate = {
@@ -153,11 +153,11 @@ def test_what_a_live_job_cost_is_told_in_words() -> None:
         "usd": "0.595588",
         "as_of": "2026-10-10",
     }
-    told = show.cost_text(
+    reported = show.cost_text(
         finished(vendor, {"credits_used": 40.5, "cost": {"usd": 0.596}}, estimate=estimate)
     )
     before = "cost: estimated at most 40.5 credits = $0.5956 (prices of 2026-10-10)"
-    assert told == f"{before}; charged 40.5 credits = $0.5960"
+    assert reported == f"{before}; charged 40.5 credits = $0.5960"
     assert show.cost_text(finished(vendor, estimate=estimate)) == f"{before}; charged not told"
     own = {
         "confidence": "exact",

@@ -109,7 +109,7 @@ OTHERS = [
 
 @pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize(("request_", "shape"), OTHERS, ids=[shape for _, shape in OTHERS])
-def test_what_cannot_be_as_asked_is_told_before_it_is_submitted(
+def test_what_cannot_be_as_asked_is_reported_before_it_is_submitted(
     request_: dict[str, Any], shape: str, tmp_path: Path
 ) -> None:
     """With both clients, for a submit, a generate and a list of plans.
@@ -119,9 +119,9 @@ def test_what_cannot_be_as_asked_is_told_before_it_is_submitted(
     with Client() as client:
         plans = client.plans(request_, list(all_providers()))
         text = f"5 s, 720x1280, with sound, not the {shape} asked for"
-        with pytest.raises(ReadyMadeWarning, match=text) as told:
+        with pytest.raises(ReadyMadeWarning, match=text) as reported:
             client.submit(client.plan(request_))
-        assert CURE in str(told.value)
+        assert CURE in str(reported.value)
         for asked_for in (request_, plans[0], plans):
             with pytest.raises(ReadyMadeWarning, match=text):
                 client.generate(asked_for, output=tmp_path)
@@ -146,7 +146,7 @@ def test_what_cannot_be_as_asked_is_told_before_it_is_submitted(
     asyncio.run(awaited())
 
 
-def test_with_the_renderer_nothing_is_told(tmp_path: Path) -> None:
+def test_with_the_renderer_nothing_is_reported(tmp_path: Path) -> None:
     """Warnings are errors here."""
     with Client() as client:
         client.generate({**README, "duration": 3, "resolution": "720p"}, output=tmp_path)
@@ -154,7 +154,7 @@ def test_with_the_renderer_nothing_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("vendor", all_providers())
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_what_is_told_is_what_is_made(vendor: str, name: str) -> None:
+def test_what_is_reported_is_what_is_made(vendor: str, name: str) -> None:
     """The picture that a plan asks for is the one of its job."""
     made: Plan = plan(EXAMPLES[name], vendor)
     if made.refused:

@@ -146,13 +146,15 @@ def test_equal_jobs_get_one_task_each(client: Client, vendor: str) -> None:
     assert client.simulator
     known = client.submit(client.plan(REQUEST, vendor))
     lost = [lose(client, vendor) for _ in range(3)]
-    unheard = lose(client, vendor, "unheard-close")
+    unanswered = lose(client, vendor, "unheard-close")
     findings = client.reconcile()
     assert [finding.result for finding in findings] == ["found"] * 3 + ["unsolved"]
     found = {finding.job.id for finding in findings if finding.job}
     assert len(found) == 3
     assert known.id not in found
-    assert [state(client, entry) for entry in [*lost, unheard]] == ["accepted"] * 3 + ["ambiguous"]
+    assert [state(client, entry) for entry in [*lost, unanswered]] == ["accepted"] * 3 + [
+        "ambiguous"
+    ]
 
 
 @pytest.mark.parametrize("vendor", ECHOING)
@@ -169,7 +171,7 @@ def test_another_request_is_not_taken_for_it(client: Client, vendor: str) -> Non
 
 
 @pytest.mark.parametrize("vendor", UNFINDABLE)
-def test_a_vendor_with_nothing_to_ask_is_told(client: Client, vendor: str) -> None:
+def test_a_vendor_with_nothing_to_ask_is_reported(client: Client, vendor: str) -> None:
     """Plainly, with what the user can do."""
     lost = lose(client, vendor)
     (finding,) = client.reconcile(lost)

@@ -169,15 +169,15 @@ def test_a_link_that_died_is_asked_for_again(client: Client, vendor: str, tmp_pa
 
 @every_vendor
 @pytest.mark.parametrize("fault", ["link-403", "link-404", "link-410"])
-def test_a_link_that_stays_dead_is_told(
+def test_a_link_that_stays_dead_is_reported(
     client: Client, vendor: str, fault: str, tmp_path: Path
 ) -> None:
     """With the job, which stays where it can be resumed from."""
     assert client.simulator
     job = client.wait(client.submit(client.plan(REQUEST, vendor)))
     client.simulator.inject(fault, vendor, times=None)
-    told = "host refuses who asks" if fault == "link-403" else "gives no other"
-    with pytest.raises(DownloadError, match=told) as caught:
+    reported = "host refuses who asks" if fault == "link-403" else "gives no other"
+    with pytest.raises(DownloadError, match=reported) as caught:
         client.download(job, tmp_path)
     assert (caught.value.job, caught.value.status) == (job, int(fault[-3:]))
     # A host that refuses who asks is not asked again for the same link.

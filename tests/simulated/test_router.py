@@ -100,7 +100,7 @@ def test_documented_errors_go_elsewhere_as_the_table_says(vendor: str, kind: Kin
     """After 402, 429, and a refusal that names the model; after no other refusal, and after no
     doubt.
     """
-    told = 0
+    reported = 0
     for event in scriptable(get_provider(vendor)):
         if event in FAULTS or event in {"failed", "canceled"}:
             continue
@@ -117,8 +117,8 @@ def test_documented_errors_go_elsewhere_as_the_table_says(vendor: str, kind: Kin
         )
         assert isinstance(result, Job) == elsewhere, event
         assert simulator.bill.count() == elsewhere
-        told += elsewhere
-    assert told >= 1
+        reported += elsewhere
+    assert reported >= 1
 
 
 @every_vendor
@@ -145,7 +145,7 @@ def test_what_nobody_can_express_is_refused(pair: Clients, simulator: Simulator)
 
 
 @pytest.mark.parametrize("vendors", list(permutations(VENDORS)))
-def test_refused_plans_are_told_not_tried(pair: Clients, vendors: tuple[str, ...]) -> None:
+def test_refused_plans_are_reported_not_tried(pair: Clients, vendors: tuple[str, ...]) -> None:
     """None is refused silently: the job tells why."""
     client = pair.by_kind["blocking"]
     request = {

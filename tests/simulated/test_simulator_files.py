@@ -155,9 +155,9 @@ def test_an_uploaded_file_can_be_used(provider: Provider, operation: Operation) 
     simulator = new_simulator()
     content, headers = uploading(provider, operation)
     replies = [send(simulator, provider, operation, content, headers=headers) for _ in range(2)]
-    told = [members(json.loads(reply.content)) for reply in replies]
+    reported = [members(json.loads(reply.content)) for reply in replies]
     links = [
-        sorted({value for _, value in one if str(value).startswith("https://")}) for one in told
+        sorted({value for _, value in one if str(value).startswith("https://")}) for one in reported
     ]
     assert [reply.status for reply in replies] == [200, 200]
     assert len(links[0]) == len(links[1]) == 1
@@ -179,17 +179,17 @@ def test_an_upload_tells_what_arrived(provider: Provider, operation: Operation) 
     """
     simulator = new_simulator()
     content, headers = uploading(provider, operation)
-    told = dict(
+    reported = dict(
         members(json.loads(send(simulator, provider, operation, content, headers=headers).content))
     )
     given = (
         content if isinstance(content, dict) else {"file_name": "cat.png", "upload_path": "cats"}
     )
     for name in ("file_name", "upload_path"):
-        assert told[name] == given[name]
-    assert told["mime_type"] == "image/png"
+        assert reported[name] == given[name]
+    assert reported["mime_type"] == "image/png"
     if operation.role != "upload-url":
-        assert told["file_size"] == {"upload": 100, "upload-base64": 8}[operation.role]
+        assert reported["file_size"] == {"upload": 100, "upload-base64": 8}[operation.role]
     empty, form_headers = form([("other", (None, "x"))])
     text, _ = form([("file", (None, "not a file"))])
     latin, _ = form([("file", ("cat.png", b"x", "image/png")), ("upload_path", (None, b"caf\xe9"))])

@@ -269,22 +269,22 @@ def test_an_unfinished_job_has_no_file(provider: Provider) -> None:
 
 def story(simulator: Simulator) -> list[Reply]:
     """A bit of everything."""
-    told = []
+    reported = []
     for one in [*BODIES, *STREAMS]:
-        told.append(send(simulator, one.provider, one.operation, one.body))
-        told.append(send(simulator, one.provider, one.operation, {}))
+        reported.append(send(simulator, one.provider, one.operation, one.body))
+        reported.append(send(simulator, one.provider, one.operation, {}))
         assert isinstance(simulator.clock, VirtualClock)
         simulator.clock.advance(7)
-        told += [
+        reported += [
             send(simulator, provider, operation)
             for provider, operation in calls("list", "list-running")
         ]
-    told += [
+    reported += [
         send(simulator, p, status_query(p), task=task)
         for p in PROVIDERS
         for vendor, task in simulator.tasks
     ]
-    return told
+    return reported
 
 
 def test_the_same_seed_and_clock_give_the_same_bytes() -> None:

@@ -14,7 +14,7 @@ from polyreel.places import JsonObject, put
 from polyreel.providers.base.contract import Contract, Operation
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
-from polyreel.serving import calls as intake
+from polyreel.serving import calls as call_errors
 from polyreel.serving.answers import errors
 from support.server import (
     BODIES,
@@ -151,23 +151,28 @@ def test_refusals_say_what_is_wrong_as_documented(provider: Provider, operation:
     answers.
     """
     simulator, body = new_simulator(), example(provider, operation).body
-    documented = {name: (status, told) for status, _, name, told in errors(provider, operation)}
-    tries: list[tuple[tuple[str, ...], Any]] = [(intake.MALFORMED, b"{"), (intake.MALFORMED, [])]
+    documented = {
+        name: (status, reported) for status, _, name, reported in errors(provider, operation)
+    }
+    tries: list[tuple[tuple[str, ...], Any]] = [
+        (call_errors.MALFORMED, b"{"),
+        (call_errors.MALFORMED, []),
+    ]
     if "model" in body:
         tries += [
-            (intake.UNKNOWN_MODEL, {**body, "model": "none"}),
-            (intake.MALFORMED, {**body, "model": 5}),
+            (call_errors.UNKNOWN_MODEL, {**body, "model": "none"}),
+            (call_errors.MALFORMED, {**body, "model": 5}),
         ]
         tries += [
-            (intake.NO_MODEL, {name: value for name, value in body.items() if name != "model"})
+            (call_errors.NO_MODEL, {name: value for name, value in body.items() if name != "model"})
         ]
     for names, content in tries:
-        status, told = next(documented[name] for name in names if name in documented)
+        status, reported = next(documented[name] for name in names if name in documented)
         reply = send(
             simulator, provider, operation, content, headers={"content-type": "application/json"}
         )
-        expected = Reply(status, {}, json.dumps(told).encode())
-        assert (reply.status, json.loads(reply.content).keys()) == (status, told.keys())
+        expected = Reply(status, {}, json.dumps(reported).encode())
+        assert (reply.status, json.loads(reply.content).keys()) == (status, reported.keys())
         assert provider.read_error(reply)[0] == provider.read_error(expected)[0]
         assert provider.read_error(reply)[1] != provider.read_error(expected)[1]
 
@@ -291,7 +296,7 @@ JSON: Final = st.recursive(
 )
 
 
-def spoil(draw: st.DrawFn, value: Any) -> Any:
+def corrupt(draw: st.DrawFn, value: Any) -> Any:
     """A JSON value with one part of any depth removed or replaced."""
     inner = (
         list(value)
@@ -304,9 +309,9 @@ def spoil(draw: st.DrawFn, value: Any) -> Any:
         return draw(JSON)
     key = draw(st.sampled_from(inner))
     if isinstance(value, list):
-        return [spoil(draw, item) if index == key else item for index, item in enumerate(value)]
+        return [corrupt(draw, item) if index == key else item for index, item in enumerate(value)]
     rest = {name: item for name, item in value.items() if name != key}
-    return rest if draw(st.booleans()) else {**rest, key: spoil(draw, value[key])}
+    return rest if draw(st.booleans()) else {**rest, key: corrupt(draw, value[key])}
 
 
 @st.composite
@@ -321,7 +326,7 @@ def bodies(draw: st.DrawFn, provider: Provider, operation: Operation) -> Any:
     members = st.dictionaries(st.sampled_from(names) | st.text(max_size=5), JSON, max_size=3)
     kind = draw(st.integers(0, 4))
     if kind <= 1:
-        return spoil(draw, body)
+        return corrupt(draw, body)
     return {**body, **draw(members)} if kind <= 3 else draw(JSON)
 
 

@@ -105,7 +105,7 @@ def test_a_vendor_that_documents_no_errors_still_refuses(
     for item in document["paths"].values():
         for operation in item.values():
             operation["responses"] = {
-                code: told for code, told in operation["responses"].items() if code < "300"
+                code: reported for code, reported in operation["responses"].items() if code < "300"
             }
     sparse = type(provider)()
     sparse.__dict__["contract"] = Contract(document)

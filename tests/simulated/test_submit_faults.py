@@ -303,7 +303,7 @@ def test_faults_meet_their_vendor_only(provider: Provider) -> None:
     assert status_of(post(browser, example(provider))) == 200
 
 
-def test_unknown_names_are_told_with_what_there_is() -> None:
+def test_unknown_names_are_reported_with_what_there_is() -> None:
     """Faults, vendors, and faults of other calls as events of submits; and numbers that make no
     sense.
     """

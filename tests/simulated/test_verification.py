@@ -253,13 +253,13 @@ def test_no_secret_is_shown(provider: Provider) -> None:
         "request",
         lambda body: body.update(client_secret=CANARIES["member"], aspect_ratio=CANARIES["query"]),
     )
-    told: dict[str, Any] = {
+    reported: dict[str, Any] = {
         "id": {"echo": CANARIES["bearer"]},
         "status": CANARIES["header"],
         "link": CANARIES["signed"],
     }
     case.change(
-        "response", lambda body: body.update({**told, CANARIES["name"]: CANARIES["member"]})
+        "response", lambda body: body.update({**reported, CANARIES["name"]: CANARIES["member"]})
     )
     second["response"]["headers"]["set-cookie"] = CANARIES["cookie"]
     elsewhere = {

@@ -95,7 +95,7 @@ def reading(value: Any) -> JsonObject:
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_every_rule_of_a_schema_is_told_and_healed(name: str) -> None:
+def test_every_rule_of_a_schema_is_reported_and_healed(name: str) -> None:
     """The pointer is that of the rule itself, through references and choices."""
     schema, value, pointer = SCHEMAS[name]
     provider = custom(schema)
@@ -128,7 +128,7 @@ def test_halves_of_characters_are_no_accident() -> None:
 
 
 @each_vendor
-def test_requests_that_cannot_be_read_are_told(provider: Provider) -> None:
+def test_requests_that_cannot_be_read_are_reported(provider: Provider) -> None:
     """Cut off JSON, and forms without a boundary or a name."""
     case = case_of(provider)
     case.side("request")["body"] = '{"prompt": '

@@ -43,10 +43,10 @@ def test_a_failing_world_is_made_smaller() -> None:
             one for one in failures(range(ENOUGH), lambda *_: None) if len(one.plot.actors) > 3
         )
         small = shrunk(failure)
-        told = [*story(small.plot)]
+        reported = [*story(small.plot)]
     assert failure.ending.violations[0] in small.ending.violations
     assert (len(small.plot.actors), len(small.plot.mishaps)) == (1, 1)
-    assert any(failure.ending.violations[0] in line for line in told)
+    assert any(failure.ending.violations[0] in line for line in reported)
     assert happen(small.plot).violations == ()
 
 

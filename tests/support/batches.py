@@ -115,7 +115,7 @@ def client(folder: Path, simulator: Simulator | None = None, **options: Any) -> 
     )
 
 
-def told(folder: Path) -> list[dict[str, Any]]:
+def reported(folder: Path) -> list[dict[str, Any]]:
     """The lines of results.jsonl."""
     return [
         json.loads(line) for line in (folder / "out" / "results.jsonl").read_text().splitlines()

@@ -37,9 +37,9 @@ class Exits:
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
-        sys.addaudithook(self.hear)
+        sys.addaudithook(self.record)
 
-    def hear(self, event: str, _: tuple[Any, ...]) -> None:
+    def record(self, event: str, _: tuple[Any, ...]) -> None:
         """Note an event of the interpreter."""
         if event in LEAVING:
             self.seen.add(event)

@@ -1,4 +1,4 @@
-"""The loopback server in a thread, and guests that talk to it over bare connections."""
+"""The loopback server in a thread, and clients that talk to it over bare connections."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ class Server:
 
     def connect(self, sent: bytes = b"", timeout: float = HANGS) -> socket.socket:
         """A bare connection that has sent this."""
-        guest = socket.create_connection(
+        peer = socket.create_connection(
             ("127.0.0.1", httpx.URL(self.url).port or 0), timeout=timeout
         )
-        guest.sendall(sent)
-        return guest
+        peer.sendall(sent)
+        return peer
 
     def talk(self, sent: bytes, timeout: float = HANGS) -> bytes:
         """All that the server says to this, until it closes the connection."""
-        with self.connect(sent, timeout) as guest:
-            return rest(guest)
+        with self.connect(sent, timeout) as peer:
+            return rest(peer)
 
 
-def rest(guest: socket.socket) -> bytes:
-    return b"".join(iter(lambda: guest.recv(65536), b""))
+def rest(peer: socket.socket) -> bytes:
+    return b"".join(iter(lambda: peer.recv(65536), b""))
 
 
-def heard(guest: socket.socket) -> bytes:
+def received(peer: socket.socket) -> bytes:
     """What comes until the connection ends somehow, or nothing comes any more."""
     got = b""
     with suppress(ConnectionResetError, TimeoutError):
-        while data := guest.recv(1_000_000):
+        while data := peer.recv(1_000_000):
             got += data
     return got
 

@@ -107,7 +107,7 @@ def seed() -> str:
     return done.stdout.strip() or "none"
 
 
-def told() -> str:
+def reported() -> str:
     """What is run, and how the same is run again."""
     if whole():
         return "matrix: every combination"

@@ -311,4 +311,4 @@ def example_that_does_not_fit(source: str) -> Complaints:
         cases += [(at, schema, value) for value in schema.get("examples", ())]
         cases += [(at, schema, schema["default"])] if "default" in schema else []
     for at, schema, value in cases:
-        yield from (f"{at}: {breach.message}" for breach in reader.fits(schema, value))
+        yield from (f"{at}: {violation.message}" for violation in reader.fits(schema, value))

@@ -31,7 +31,7 @@ class Stage:
         self.clock = START
         self.calls: list[Send] = []
         self.pauses: list[float] = []
-        self.told: list[Any] = []
+        self.reported: list[Any] = []
         self.fetch: Callable[[Fetch], Saved] = lambda step: Saved(
             step.path.with_suffix(".mp4"), "video/mp4", 1
         )
@@ -68,7 +68,7 @@ class Stage:
             self.pauses.append(step.seconds)
             self.clock += step.seconds
         elif isinstance(step, Notify):
-            self.told.append(step.event)
+            self.reported.append(step.event)
         elif isinstance(step, Fetch):
             return self.fetch(step)
         return self.clock if isinstance(step, Now) else None

@@ -50,7 +50,7 @@ def said(*events: bytes) -> bytes:
     return b"".join(b"data: " + event + b"\n\n" for event in events)
 
 
-def told(pieces: list[bytes]) -> list[bytes]:
+def reported(pieces: list[bytes]) -> list[bytes]:
     parser = Events()
     return [event for piece in pieces for event in parser.feed(piece)]
 
@@ -75,12 +75,12 @@ class Scene:
     """A simulated vendor, both clients, a ledger, and what they heard."""
 
     def __init__(self, path: Path, url: str | None, simulator: Simulator) -> None:
-        self.simulator, self.ledger, self.heard = (
+        self.simulator, self.ledger, self.received = (
             simulator,
             Ledger(path / "ledger.sqlite3"),
             list[Job](),
         )
-        settings: dict[str, Any] = {"ledger": self.ledger, "listener": self.heard.append}
+        settings: dict[str, Any] = {"ledger": self.ledger, "listener": self.received.append}
         if url is None:
             settings["simulator"] = simulator
         else:

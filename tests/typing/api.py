@@ -45,7 +45,7 @@ def plans(request: VideoRequest) -> None:
     polyreel.plan(request, "acme", allow={"watermark": "keep"})  # type: ignore[dict-item]
 
 
-def blocking(request: VideoRequest, heard: list[Job]) -> None:
+def blocking(request: VideoRequest, received: list[Job]) -> None:
     with Client(
         keys={"acme": "sk-..."}, vendors=["acme"], base_urls={"acme": "https://..."}
     ) as client:
@@ -85,7 +85,7 @@ def blocking(request: VideoRequest, heard: list[Job]) -> None:
         client.wait("task-1")  # type: ignore[arg-type]
         client.wait(job, timeout="1 min")  # type: ignore[arg-type]
         client.download(job)  # type: ignore[call-arg]
-    Client(listener=heard.append, simulator=Simulator(seed=1))
+    Client(listener=received.append, simulator=Simulator(seed=1))
     Client({"acme": "sk-..."})  # type: ignore[call-arg]
     Client(keys="sk-...")  # type: ignore[arg-type]
     Client(keys={"acme": None})  # type: ignore[dict-item]

@@ -110,7 +110,7 @@ def test_known_words_are_known_in_any_case(vendor: str) -> None:
 
 
 @every_vendor
-def test_an_unknown_word_is_told_once(vendor: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_word_is_reported_once(vendor: str, caplog: pytest.LogCaptureFixture) -> None:
     """A new word of a vendor is worth one line in the log, and a wait until the deadline."""
     stage = Stage([*repeat(reply(vendor, word="REMIXING"), 20), reply(vendor, "succeeded")])
     with caplog.at_level(logging.WARNING, "polyreel"):
@@ -147,7 +147,7 @@ def test_a_link_that_is_signed_anew_replaces_the_old_one(vendor: str) -> None:
 
 
 @every_vendor
-def test_a_success_without_a_file_is_asked_again_and_then_told(vendor: str) -> None:
+def test_a_success_without_a_file_is_asked_again_and_then_reported(vendor: str) -> None:
     """Some vendors say they are done a moment before the link is there; some never give one."""
     empty = without_outputs(vendor)
     done = wait(
@@ -236,7 +236,7 @@ def test_every_workflow_has_its_estimate_on_the_job(vendor: str) -> None:
     """That of its plan, from the submit to the end, with the charge that the vendor's last answer
     tells.
     """
-    told = "x-polyreel-usage" in get_provider(vendor).contract.document
+    reported = "x-polyreel-usage" in get_provider(vendor).contract.document
     for made in plans(vendor).values():
         answers = [
             Reply(200, {}, accepted(vendor, made)),
@@ -251,5 +251,5 @@ def test_every_workflow_has_its_estimate_on_the_job(vendor: str) -> None:
         assert (job.estimate, job.charge) == (made.cost.document(), None)
         done = wait(stage, job)
         assert done.estimate == job.estimate
-        assert (done.charge is not None) == told
+        assert (done.charge is not None) == reported
         assert Job.model_validate_json(done.model_dump_json()) == done

@@ -49,13 +49,13 @@ def test_a_charge_is_read_where_the_vendor_documents_it(vendor: str) -> None:
     assert rule["source"]
     assert set(rule["settled"]) <= FINAL
     assert set(rule) <= {"credits", "usd", "settled", "source"}
-    told = {
+    reported = {
         name: Decimal(repr(get(usage, rule[name][0])))
         for name in ("credits", "usd")
         if name in rule
     }
     found = charged(job(vendor, usage))
-    assert found == Charge(told["credits"], told.get("usd"))
+    assert found == Charge(reported["credits"], reported.get("usd"))
     document = found.document()
     assert json.loads(json.dumps(document)) == document
     assert set(document) == {"credits", "usd", "as_of"}
@@ -191,7 +191,7 @@ def test_a_job_of_a_vendor_that_is_gone_can_be_shown() -> None:
     assert charged(job("nobody", {"credits_used": 5})) is None
 
 
-def test_a_charge_that_is_no_longer_told_is_gone() -> None:
+def test_a_charge_that_is_no_longer_reported_is_gone() -> None:
     """A job's numbers are those of its usage."""
     vendor = next(iter(SAYING))
     made = with_charge(job(vendor, finished(vendor)))

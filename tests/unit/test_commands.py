@@ -69,6 +69,6 @@ def test_the_help_shows_all_in_few_columns(
         examples = COMMANDS[words[0]].examples if words else EXAMPLES
         assert all(line in short for example in examples for line in example.splitlines())
         if not words:
-            told = " ".join(short.split())
-            assert all(one.help in told for one in COMMANDS.values())
-            assert "--install-completion" in told
+            reported = " ".join(short.split())
+            assert all(one.help in reported for one in COMMANDS.values())
+            assert "--install-completion" in reported

@@ -256,7 +256,7 @@ def test_no_limit_of_a_library_shows(
         yaml_is_deep(b"- [" + before, events(b"- ["))
 
 
-def test_a_limit_that_is_met_first_is_told_apart_from_a_mistake() -> None:
+def test_a_limit_that_is_met_first_is_distinguished_from_a_mistake() -> None:
     """With a parser whose own limit is lower than today's: the error is the library's only where
     brackets are few.
     """
@@ -367,7 +367,7 @@ WAYS: Final[dict[str, Way]] = {
 CASES: Final = [(name, make) for name, (_, _, makes) in WAYS.items() for make in makes]
 
 
-def told(name: str, content: bytes, folder: Path) -> str:
+def reported(name: str, content: bytes, folder: Path) -> str:
     """What is said against a document; nothing where it comes in."""
     try:
         WAYS[name][0](content, folder)
@@ -387,9 +387,9 @@ def test_every_way_in_has_one_limit_and_one_wording(
     else.
     """
     limit = WAYS[name][1]
-    assert TOO_DEEP not in told(name, make(limit), tmp_path)
+    assert TOO_DEEP not in reported(name, make(limit), tmp_path)
     for depth in (limit + 1, 1050, FAR):
-        message = told(name, make(depth), tmp_path)
+        message = reported(name, make(depth), tmp_path)
         assert TOO_DEEP in message
         assert len(message) < 300
         assert "\n" not in message
@@ -402,9 +402,9 @@ def test_a_mistake_behind_the_depth_changes_nothing(name: str, tmp_path: Path) -
     used up.
     """
     for depth in (WAYS[name][1] + 1, 1024, FAR):
-        assert TOO_DEEP in told(name, unfinished(depth), tmp_path)
+        assert TOO_DEEP in reported(name, unfinished(depth), tmp_path)
 
     def lower(frames: int) -> str:
-        return told(name, lists(FAR), tmp_path) if frames == 0 else lower(frames - 1)
+        return reported(name, lists(FAR), tmp_path) if frames == 0 else lower(frames - 1)
 
     assert TOO_DEEP in lower(sys.getrecursionlimit() // 2)

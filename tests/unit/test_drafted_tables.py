@@ -173,7 +173,7 @@ def test_a_list_of_typed_items_is_a_row(
     assert provider.contract.sends(route.schema, {**native, place: [{"type": "none"}]}) != []
 
 
-def test_kinds_of_items_that_no_field_fits_are_told(
+def test_kinds_of_items_that_no_field_fits_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the row, or beside the rows where none fits."""
@@ -183,9 +183,9 @@ def test_kinds_of_items_that_no_field_fits_are_told(
     )
     made = package("fresh", document({"/videos": post(body), "/videos/{id}": get()}))
     provider = provider_of(made, tmp_path, monkeypatch)
-    told = "\n".join(unfinished(provider))
-    assert "inputs_of_any_kind: what are items of the kinds ['smell']?" in told
-    assert "smells: items of the kinds smell" in told
+    reported = "\n".join(unfinished(provider))
+    assert "inputs_of_any_kind: what are items of the kinds ['smell']?" in reported
+    assert "smells: items of the kinds smell" in reported
 
 
 REPLIES: list[tuple[JsonObject, str, tuple[str, ...]]] = [
@@ -296,7 +296,7 @@ def test_what_was_seen_and_not_drafted_is_listed() -> None:
         "/videos/{id}/retry": {"post": {"responses": {}}},
         "/videos/{id}/content": {"get": {"responses": {}}},
     }
-    told = "\n".join(package("fresh", document(paths)).not_done)
+    reported = "\n".join(package("fresh", document(paths)).not_done)
     for wanted in (
         "POST /videos: input: the inputs of the models are not in the document",
         "POST /videos/{id}/retry: it goes on with a job",
@@ -305,7 +305,7 @@ def test_what_was_seen_and_not_drafted_is_listed() -> None:
         "GET /videos/{id}: no place of a link to the clip",
         "GET /videos/{id}: the document lists no status words",
     ):
-        assert wanted in told
+        assert wanted in reported
 
 
 def test_a_published_document_becomes_one_that_contracts_read() -> None:

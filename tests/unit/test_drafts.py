@@ -136,7 +136,7 @@ def test_a_paid_call_is_paired_with_its_own_status_query(
     assert package("fresh", document(ordered)).calls == (pair,), why
 
 
-def test_a_paid_call_with_another_status_query_is_told() -> None:
+def test_a_paid_call_with_another_status_query_is_reported() -> None:
     """A package asks about its jobs at one place; the author can begin another one."""
     paths = {**PLAIN, "/images": post(CLIP), "/images/{id}": get()}
     made = package("fresh", document(paths))
@@ -165,7 +165,7 @@ def test_the_author_says_which_calls() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "told"),
+    ("wishes", "reported"),
     [
         (Wishes(create=["POST /none"]), "--create POST /none: the document has no such call"),
         (Wishes(get="/none/{id}"), "--get /none/{id}: the document has no such call"),
@@ -174,12 +174,12 @@ def test_the_author_says_which_calls() -> None:
         (Wishes(only=["none-*"]), "--only none-*: no model or workflow fits; there are one-1"),
     ],
 )
-def test_what_the_document_does_not_have_is_told(wishes: Wishes, told: str) -> None:
+def test_what_the_document_does_not_have_is_reported(wishes: Wishes, reported: str) -> None:
     """With what it has."""
     spec = document({**PLAIN, "/videos/all": get(shape(data=text()), operationId="list")})
     with pytest.raises(RequestError) as refused:
         package("fresh", spec, wishes)
-    assert told in str(refused.value)
+    assert reported in str(refused.value)
 
 
 def test_only_some_models_are_drafted() -> None:

@@ -70,10 +70,10 @@ def test_an_answer_is_read_as_it_stands(value: Any, ascii_only: bool) -> None:
     UTF-8.
     """
     content = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
-    told = Reply(200, {}, content).json()
-    json.dumps(told, ensure_ascii=False, allow_nan=False).encode()
+    reported = Reply(200, {}, content).json()
+    json.dumps(reported, ensure_ascii=False, allow_nan=False).encode()
     if not any("\ud800" <= letter <= "\udfff" for letter in json.dumps(value, ensure_ascii=False)):
-        assert told == value
+        assert reported == value
 
 
 ITEMS: st.SearchStrategy[Any] = st.lists(
@@ -92,18 +92,18 @@ ITEMS: st.SearchStrategy[Any] = st.lists(
 
 @by_survey
 @given(body=st.one_of(JSON, ITEMS, st.fixed_dictionaries({"data": st.one_of(ITEMS, JSON)})))
-def test_what_is_told_of_several_is_of_those_asked_about(vendor: str, body: Any) -> None:
+def test_what_is_reported_of_several_is_of_those_asked_about(vendor: str, body: Any) -> None:
     """Whatever stands in the answer: facts of those, with their ids and words, or a VendorError."""
     flow = get_provider(vendor).ask_about(["a", "b"], None)
     step: Step = next(flow)
     assert isinstance(step, Send)
     assert not step.paid
-    told: Mapping[str, Any] = {}
+    reported: Mapping[str, Any] = {}
     try:
         flow.send(Reply(200, {}, json.dumps(body).encode()))
     except StopIteration as stop:
-        told = stop.value
+        reported = stop.value
     except VendorError:
         return
-    assert set(told) <= {"a", "b"}
-    assert all(facts.id == task and facts.word is not None for task, facts in told.items())
+    assert set(reported) <= {"a", "b"}
+    assert all(facts.id == task and facts.word is not None for task, facts in reported.items())

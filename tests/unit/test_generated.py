@@ -116,7 +116,7 @@ def test_every_route_names_generated_parts_that_exist(provider: Provider) -> Non
 
 
 @each_client
-def test_a_wrong_name_is_told_with_what_there_is(client: str) -> None:
+def test_a_wrong_name_is_reported_with_what_there_is(client: str) -> None:
     """A call or a body that the contract does not have fails at its first use."""
     known = next(iter(shipped(client).operations))
     with pytest.raises(LookupError, match=f"{client} has no operation 'makeClip'.*{known}"):

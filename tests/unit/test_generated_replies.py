@@ -86,7 +86,7 @@ JSON: Final = st.recursive(
 )
 
 
-def spoil(draw: st.DrawFn, value: Any) -> Any:
+def corrupt(draw: st.DrawFn, value: Any) -> Any:
     """A JSON value with one part of any depth removed or replaced."""
     inner = (
         list(value)
@@ -99,16 +99,16 @@ def spoil(draw: st.DrawFn, value: Any) -> Any:
         return draw(JSON)
     key = draw(st.sampled_from(inner))
     if isinstance(value, list):
-        return [spoil(draw, item) if index == key else item for index, item in enumerate(value)]
+        return [corrupt(draw, item) if index == key else item for index, item in enumerate(value)]
     rest = {name: item for name, item in value.items() if name != key}
-    return rest if draw(st.booleans()) else {**rest, key: spoil(draw, value[key])}
+    return rest if draw(st.booleans()) else {**rest, key: corrupt(draw, value[key])}
 
 
 @st.composite
-def spoiled_replies(draw: st.DrawFn, endpoint: Endpoint) -> tuple[int, bytes]:
+def corrupted_replies(draw: st.DrawFn, endpoint: Endpoint) -> tuple[int, bytes]:
     """A documented reply that went wrong, whole or cut off."""
     status, _, _, body = draw(st.sampled_from(endpoint.replies))
-    content = json.dumps(spoil(draw, body)).encode()
+    content = json.dumps(corrupt(draw, body)).encode()
     return status, content if draw(st.booleans()) else content[: draw(st.integers(0, len(content)))]
 
 
@@ -121,7 +121,7 @@ def hostile_replies(endpoint: Endpoint) -> st.SearchStrategy[tuple[int, bytes]]:
         | st.sampled_from(list(HOSTILE.values()))
         | JSON.map(lambda value: json.dumps(value).encode())
     )
-    return st.tuples(statuses, contents) | spoiled_replies(endpoint)
+    return st.tuples(statuses, contents) | corrupted_replies(endpoint)
 
 
 @pytest.mark.slow

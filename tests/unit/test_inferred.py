@@ -142,7 +142,7 @@ def test_every_schema_with_elements_requires_the_id() -> None:
     assert tried >= 3
 
 
-def test_a_local_video_is_uploaded_with_a_doubt_that_is_told(tmp_path: Path) -> None:
+def test_a_local_video_is_uploaded_with_a_doubt_that_is_reported(tmp_path: Path) -> None:
     """The vendor's pages disagree on whether its upload takes video."""
     file = tmp_path / "a.mp4"
     file.write_bytes(b"\0\0\0\x18ftypmp42" + b"\0" * 40)

@@ -243,7 +243,7 @@ def test_a_bomb_is_stopped() -> None:
     assert sum(given) <= 1_000_000
 
 
-def test_what_cannot_be_decoded_is_told() -> None:
+def test_what_cannot_be_decoded_is_reported() -> None:
     """Other encodings, and what is not encoded."""
     for encoding in ("br", "zstd", "gzip, gzip", "compress"):
         with pytest.raises(ValueError, match="not asked for"):

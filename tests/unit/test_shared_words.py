@@ -166,7 +166,7 @@ def test_a_random_seed_is_no_seed() -> None:
         Seed().encode(-1, {})
 
 
-def test_ids_and_descriptions_are_told_apart() -> None:
+def test_ids_and_descriptions_are_distinguished() -> None:
     """A vendor that takes ids is never sent a description."""
     with pytest.raises(CannotExpressError) as caught:
         Items("element_id").encode(["7", {"front_image": LINK}], {})

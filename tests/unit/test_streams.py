@@ -21,7 +21,15 @@ from polyreel.plans.planning import PlanRefusedError
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers, get_provider
 from support.faults import VENDORS, encoded, save
-from support.streams import NAMELESS, OTHERS, REQUEST, STREAMERS, events_of, every_streamer, told
+from support.streams import (
+    NAMELESS,
+    OTHERS,
+    REQUEST,
+    STREAMERS,
+    events_of,
+    every_streamer,
+    reported,
+)
 
 # -- bytes to events -------------------------------------------------------------------------------
 
@@ -56,14 +64,16 @@ def test_it_does_not_matter_how_the_bytes_are_cut(
     """In the middle of a character, of a line end, or not at all: the same events."""
     text, events = story
     at = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    assert told([text[start:end] for start, end in pairwise(at)]) == events
-    assert told([text]) == told([bytes([byte]) for byte in text]) == events
+    assert reported([text[start:end] for start, end in pairwise(at)]) == events
+    assert reported([text]) == reported([bytes([byte]) for byte in text]) == events
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_can_be_read(noise: bytes) -> None:
     """Nothing is raised, whatever a server says; and an event is what a server said."""
-    assert all(event and event.replace(b"\n", b"") for event in told([noise])) or b"data" in noise
+    assert (
+        all(event and event.replace(b"\n", b"") for event in reported([noise])) or b"data" in noise
+    )
 
 
 def test_the_last_event_needs_no_empty_line() -> None:
@@ -81,8 +91,8 @@ def test_events_have_a_size(piece: bytes) -> None:
     """Of one line, or of many; a comment that never ends is not kept either."""
     most = MAX_JSON_BYTES // 60_000 + 1
     with pytest.raises(ValueError, match="too large"):
-        told([piece] * most)
-    assert told([b":" + b"x" * 60_000 + b"\n"] * most) == []  # what is not kept has none
+        reported([piece] * most)
+    assert reported([b":" + b"x" * 60_000 + b"\n"] * most) == []  # what is not kept has none
 
 
 # -- plans -----------------------------------------------------------------------------------------
@@ -147,7 +157,7 @@ def stage(
     job: Job, events: list[bytes | None], answers: Callable[[Send], Reply]
 ) -> tuple[Job, list[Step]]:
     """Wait for a job whose stream says this, without I/O."""
-    told, steps, clock = iter(events), list[Step](), 1000.0
+    reported, steps, clock = iter(events), list[Step](), 1000.0
     outcome: Any = None
     flow = waiting.wait(job, timeout=600, stream=True)
     while True:
@@ -160,7 +170,7 @@ def stage(
         if isinstance(step, Now):
             outcome = clock
         elif isinstance(step, NextEvent):
-            event = next(told, None)
+            event = next(reported, None)
             outcome = None if event is None else Reply(200, {}, event)
         elif isinstance(step, Send):
             outcome = answers(step)

@@ -76,8 +76,8 @@ def is_item(task: Listed, item: Any, provider: Provider) -> bool:
         return False
     word = leading(item, provider.reads.status)
     status = meaning(word, provider.statuses)
-    told = [fact for fact in (task.model, task.body, task.created) if fact is not None]
-    return task.status == status and all(fact in item.values() for fact in told)
+    reported = [fact for fact in (task.model, task.body, task.created) if fact is not None]
+    return task.status == status and all(fact in item.values() for fact in reported)
 
 
 @pytest.mark.parametrize("vendor", LISTING)

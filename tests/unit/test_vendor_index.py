@@ -62,10 +62,10 @@ def test_the_spec_and_the_vendors_own_index_agree(vendor: str) -> None:
     provider = all_providers()[vendor]
     index = YAML(typ="safe", pure=True).load(INDEXES[vendor].read_text(encoding="utf-8"))
     found = drift(provider, provider.contract, as_the_index_has_it(provider.contract, index))
-    told = {
+    reported = {
         f"{one.model} {one.workflow}: {one.kind}, {one.before.partition(':')[0]}" for one in found
     }
-    assert told == known(index)
+    assert reported == known(index)
 
 
 @pytest.mark.parametrize("vendor", list(INDEXES))

@@ -63,7 +63,7 @@ def test_a_word_that_nobody_knows_ends_nothing(word: str) -> None:
 
 
 @every_vendor
-def test_an_unknown_word_beside_a_link_is_told_soon(vendor: str) -> None:
+def test_an_unknown_word_beside_a_link_is_reported_soon(vendor: str) -> None:
     """The file is at hand: nobody waits for 30 minutes beside it."""
     stage = Stage(repeat(reply(vendor, "succeeded", "ARCHIVED")))
     with pytest.raises(
@@ -82,7 +82,7 @@ def test_an_unknown_word_beside_a_link_is_told_soon(vendor: str) -> None:
 
 
 @every_vendor
-def test_an_unknown_word_beside_an_error_is_told_soon(vendor: str) -> None:
+def test_an_unknown_word_beside_an_error_is_reported_soon(vendor: str) -> None:
     """With the vendor's text; a later answer takes nothing of it along."""
     body = json.loads(reply(vendor, word="BROKEN").content)
     name, _, member = get_provider(vendor).reads.error_message[0].partition(".")
@@ -111,7 +111,7 @@ def test_one_strange_answer_ends_nothing(vendor: str) -> None:
 
 
 @every_vendor
-def test_done_without_a_link_is_told_as_just_that(vendor: str) -> None:
+def test_done_without_a_link_is_reported_as_just_that(vendor: str) -> None:
     """Not as failed, with the answer kept; another look may find the link."""
     empty = without_outputs(vendor)
     job = wait(Stage(repeat(empty)), submit(vendor))

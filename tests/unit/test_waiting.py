@@ -24,7 +24,7 @@ def test_waiting_ends_when_the_job_does(vendor: str) -> None:
     done = wait(stage, submit(vendor))
     assert done.status == "succeeded"
     assert done.outputs
-    assert [job.status for job in stage.told] == ["queued", "running", "succeeded"]
+    assert [job.status for job in stage.reported] == ["queued", "running", "succeeded"]
     assert wait(stage, done) == done
     assert len(stage.calls) == 3
     assert not any(call.paid or call.content for call in stage.calls)

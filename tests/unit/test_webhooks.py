@@ -122,7 +122,7 @@ def test_an_unsigned_delivery_is_a_hint(vendor: str) -> None:
 
 
 @pytest.mark.parametrize("vendor", [vendor for vendor in all_providers() if vendor not in HOOKED])
-def test_a_vendor_without_webhooks_is_told(vendor: str) -> None:
+def test_a_vendor_without_webhooks_is_reported(vendor: str) -> None:
     """As is one that nobody knows."""
     with pytest.raises(UnknownNameError, match=f"{vendor} documents no webhooks"):
         parse(vendor, {}, b"{}")

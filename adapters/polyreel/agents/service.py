@@ -168,7 +168,7 @@ class AgentService:
         )
         return found
 
-    def told(self, entry: LedgerEntry | None, error: PolyreelError | None) -> JsonObject:
+    def job_report(self, entry: LedgerEntry | None, error: PolyreelError | None) -> JsonObject:
         """How a job is, what went wrong, and what to do next."""
         if entry is None and error is not None and error.ledger_id is not None:
             entry = self._of_id(error.ledger_id)

@@ -175,7 +175,7 @@ class AgentTools:
         name, error = await self.service.generate(
             request, vendors, cheapest=cheapest, job_name=job_name, wait_seconds=wait_seconds
         )
-        return {"job_name": name, **self.service.told(self.service.of_name(name), error)}
+        return {"job_name": name, **self.service.job_report(self.service.of_name(name), error)}
 
     async def jobs(
         self,
@@ -202,7 +202,7 @@ class AgentTools:
     async def resume(self, job: Job, wait_seconds: Wait = WAIT_SECONDS) -> JsonObject:
         """Wait for a job that was accepted, and save its files. Submits and costs nothing."""
         error = await self.service.resume(job, wait_seconds)
-        return self.service.told(self.service.entry(job), error)
+        return self.service.job_report(self.service.entry(job), error)
 
     async def reconcile(
         self,

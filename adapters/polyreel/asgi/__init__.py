@@ -22,7 +22,7 @@ from .. import environment
 from ..client import AsyncClient, Client
 from ..drivers import arun
 from ..errors import PolyreelError
-from ..gateway.intake import LOG, Taken, WebhookIntake
+from ..gateway.deliveries import LOG, Taken, WebhookDeliveries
 from ..ledger.store import Delivered
 from ..providers.base.webhooks import MAX_BODY, Event
 
@@ -70,7 +70,7 @@ class WebhookRoute:
         listener: Listener | None = None,
     ) -> None:
         self._client = client
-        self._intake = WebhookIntake(client, secrets)
+        self._deliveries = WebhookDeliveries(client, secrets)
         self._listener = listener
         self._asker: asyncio.Task[None] | None = None
 
@@ -90,14 +90,14 @@ class WebhookRoute:
         headers = _headers(scope["headers"])
         # In a thread, since a ledger waits for others that write, and for the disk.
         taken = await asyncio.to_thread(
-            self._intake.take, scope["method"], vendor, headers, content
+            self._deliveries.take, scope["method"], vendor, headers, content
         )
-        if self._intake.pause() is not None:
+        if self._deliveries.pause() is not None:
             self._ask_soon()
         if self._listener is not None and taken.event and taken.delivered:
-            told = self._listener(taken.event, taken.delivered)
-            if inspect.isawaitable(told):
-                await told
+            result = self._listener(taken.event, taken.delivered)
+            if inspect.isawaitable(result):
+                await result
         return taken
 
     def _ask_soon(self) -> None:
@@ -107,12 +107,12 @@ class WebhookRoute:
             self._asker = loop.create_task(self._ask(), name="polyreel-hints")
 
     async def _ask(self) -> None:
-        while (wait := self._intake.pause()) is not None:
-            if (hinted := self._intake.due()) is None:
+        while (wait := self._deliveries.pause()) is not None:
+            if (hinted := self._deliveries.due()) is None:
                 await asyncio.sleep(min(wait, LONGEST_WAIT))
                 continue
             try:
-                if (asking := self._intake.asking(hinted)) is not None:
+                if (asking := self._deliveries.asking(hinted)) is not None:
                     await arun(asking, self._client.wire)
             except PolyreelError as error:
                 LOG.warning("%s %s: %s", *hinted, error)

@@ -15,7 +15,7 @@ from ..client import TIMEOUT, AsyncClient
 from ..drivers import ManyJobsDriver
 from ..errors import BudgetError, LedgerError, PolyreelError, RequestError
 from ..jobs.many import ManyJobs
-from ..jobs.naming import Target, tells_jobs_apart, with_filename
+from ..jobs.naming import Target, distinguishes_jobs, with_filename
 from ..jobs.routing import Preference
 from ..jobs.sameness import differences
 from ..ledger.records import PROVED_UNPAID, SUPERSEDED, LedgerEntry
@@ -100,7 +100,7 @@ class Batch:
             path = with_filename(self.output, self.filename)
         except ValueError as error:
             raise RequestError([f"filename: {error}"]) from None
-        if not tells_jobs_apart(path):
+        if not distinguishes_jobs(path):
             raise RequestError(
                 [
                     f"filename: {self.filename}: it needs {{name}} or {{id}}, so that "

@@ -86,12 +86,12 @@ def mcp(
         if http:
             bound, url = listen_on(port)
             show.note(f"tools for agents: {url}/mcp")
-        _tell(service)
+        _print_limits(service)
         with suppress(KeyboardInterrupt):
             asyncio.run(_serve(AgentTools(service), bound))
 
 
-def _tell(service: AgentService) -> None:
+def _print_limits(service: AgentService) -> None:
     """Say what agents may spend. It goes to stderr: stdout belongs to the protocol."""
     if notice := files_in_general(live=not service.client.simulated):
         show.note(notice)

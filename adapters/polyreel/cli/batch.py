@@ -171,7 +171,7 @@ def batch(
         summary = made.plan()
         show.note(str(summary))
         if dry_run:
-            _tell_rows(made, summary, as_json=as_json)
+            _print_rows(made, summary, as_json=as_json)
         made.check()
         if dry_run:
             return
@@ -183,7 +183,7 @@ def batch(
             client.simulator.inject(fault, share=fault_share, times=None)
         with announced(files_in_general(live=live)):
             results = _run(made)
-    _tell(made, summary, results, as_json=as_json)
+    _print_outcome(made, summary, results, as_json=as_json)
     _judge(results)
 
 
@@ -216,7 +216,7 @@ def _client(
     return AsyncClient(**made)
 
 
-def _tell_rows(made: Batch, summary: Summary, *, as_json: bool) -> None:
+def _print_rows(made: Batch, summary: Summary, *, as_json: bool) -> None:
     """The rows with what each would do."""
     if as_json:
         rows = [task.document() for task in made.tasks]
@@ -250,10 +250,10 @@ def _run(made: Batch) -> Sequence[Result]:
 @contextmanager
 def _terminable() -> Iterator[None]:
     """Let SIGTERM, too, cancel the task instead of breaking into whatever runs just then."""
-    task, before, told = asyncio.current_task(), signal.getsignal(signal.SIGTERM), []
+    task, before, terminated = asyncio.current_task(), signal.getsignal(signal.SIGTERM), []
 
     def stop() -> None:
-        told.append(True)
+        terminated.append(True)
         if task is not None:
             task.cancel()
 
@@ -265,7 +265,7 @@ def _terminable() -> Iterator[None]:
     try:
         yield
     except asyncio.CancelledError:
-        if told:
+        if terminated:
             raise Terminated from None
         raise
     finally:
@@ -306,7 +306,9 @@ def _line(result: Result) -> str:
     return f"row {result.row.number} (line {result.row.line}): {result.state}{reason}"
 
 
-def _tell(made: Batch, summary: Summary, results: Sequence[Result], *, as_json: bool) -> None:
+def _print_outcome(
+    made: Batch, summary: Summary, results: Sequence[Result], *, as_json: bool
+) -> None:
     from ..batch import tally
 
     states = dict(sorted(tally(results).items()))

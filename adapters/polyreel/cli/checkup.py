@@ -34,8 +34,8 @@ def facts() -> JsonObject:
         "broken_plugins": {
             name: f"cannot be loaded ({reason})" for name, reason in broken_plugins().items()
         },
-        "vendor_order": _told(environment.vendor_order),
-        "base_urls": _told(lambda: dict(environment.network().base_urls)),
+        "vendor_order": _answer_or_error(environment.vendor_order),
+        "base_urls": _answer_or_error(lambda: dict(environment.network().base_urls)),
     }
 
 
@@ -64,7 +64,7 @@ def plain(value: Any) -> str:
     return str(value)
 
 
-def _told(question: Callable[[], Any]) -> Any:
+def _answer_or_error(question: Callable[[], Any]) -> Any:
     """The answer, or what is wrong."""
     try:
         return question()

@@ -33,7 +33,7 @@ def report(error: BaseException, *, as_json: bool) -> int:
     code = USAGE if usage else exit_code(error)
     message = _usage(error) if usage else _message(error)
     show.note(message)
-    _tell_next(error)
+    _print_next_steps(error)
     with suppress(OSError):
         if as_json:
             show.document(_document(error, message, code))
@@ -41,11 +41,11 @@ def report(error: BaseException, *, as_json: bool) -> int:
     return code
 
 
-def tell(error: PolyreelError) -> JsonObject:
+def report_one(error: PolyreelError) -> JsonObject:
     """Tell about one of several failures on stderr; the same as data."""
     message = _message(error)
     show.note(message)
-    _tell_next(error)
+    _print_next_steps(error)
     return _document(error, message, exit_code(error))
 
 
@@ -54,7 +54,7 @@ def as_own(error: Exception) -> PolyreelError:
     return PolyreelError(_message(error), billed="maybe")
 
 
-def _tell_next(error: BaseException) -> None:
+def _print_next_steps(error: BaseException) -> None:
     """What to type after an error about a job: see `show.advise`."""
     for step in getattr(error, "__notes__", ()):
         show.note(step)

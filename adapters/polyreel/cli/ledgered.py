@@ -89,8 +89,8 @@ def jobs(
         for entry in entries:
             if step := show.next_step(entry):
                 show.note(step)
-    if told := sum_text(entries):
-        show.note(told + ("; older ones are not counted: see --last" if more else ""))
+    if total := sum_text(entries):
+        show.note(total + ("; older ones are not counted: see --last" if more else ""))
 
 
 def _moment(text: str | None, option: str) -> float | None:
@@ -194,21 +194,21 @@ def _cost(entry: LedgerEntry) -> str:
     """
     charge = None if entry.job is None or entry.job.simulated else charged(entry.job)
     estimate = Cost.read(entry.submission.estimate or {})
-    told = charge or estimate
+    cost = charge or estimate
     kind = "charged" if charge else "estimated" if estimate.confidence == "exact" else "at most"
-    if told.usd is not None:
-        return f"{kind} ${told.usd:.4f}"
-    return "-" if told.credits is None else f"{kind} {told.credits.normalize():f} credits"
+    if cost.usd is not None:
+        return f"{kind} ${cost.usd:.4f}"
+    return "-" if cost.credits is None else f"{kind} {cost.credits.normalize():f} credits"
 
 
 def _files(entry: LedgerEntry) -> str:
     """Where the files are, or how long they can still be fetched."""
-    told = []
+    texts = []
     for output in (entry.job and entry.job.outputs) or ():
         left = None if output.expires_at is None else output.expires_at - time.time()
         link = "" if left is None else ", expired" if left <= 0 else f", {_span(left)} left"
-        told.append(_from_here(output.path) if output.path else f"not saved{link}")
-    return "; ".join(told) or "-"
+        texts.append(_from_here(output.path) if output.path else f"not saved{link}")
+    return "; ".join(texts) or "-"
 
 
 def _from_here(path: str) -> str:

@@ -81,7 +81,7 @@ def resume(
         for result in results:
             if isinstance(result, PolyreelError):
                 show.advise(result, opened)
-    _tell(results, as_json=as_json)
+    _print_results(results, as_json=as_json)
     for step in doubts:
         show.note(step)
     if len(results) == 1 and isinstance(results[0], PolyreelError):
@@ -110,11 +110,11 @@ async def _resume_all(
     return results
 
 
-def _tell(results: Sequence[Any], *, as_json: bool) -> None:
+def _print_results(results: Sequence[Any], *, as_json: bool) -> None:
     documents = []
     for result in results:
         if isinstance(result, PolyreelError):
-            documents.append(failures.tell(result))
+            documents.append(failures.report_one(result))
         else:
             documents.append(job_document(result))
             (show.cost if as_json else show.saved)(result)
@@ -232,7 +232,7 @@ def resubmit(
                 job = made.resubmit(
                     name, accept_double_billing=accept, output=folder, timeout=timeout
                 )
-    _tell([job], as_json=False) if not as_json else show.document(job_document(job))
+    _print_results([job], as_json=False) if not as_json else show.document(job_document(job))
 
 
 def abandon(

@@ -288,7 +288,7 @@ def listen(
     from ..gateway.receiver import LIMITS, WebhookReceiver
     from ..simulator import http
 
-    def told(event: Event, done: Delivered) -> None:
+    def print_delivery(event: Event, done: Delivered) -> None:
         show.note(f"{event.vendor} {event.task_id}: {event.facts.status}, {done.effect}")
 
     bound, url = listen_on(port)
@@ -307,6 +307,6 @@ def listen(
                 show.note(
                     f"{vendor} signs its webhooks: without {webhook.secret_variable} {believed}"
                 )
-        with WebhookReceiver(made, environment.webhook_secrets(), told) as receiver:
+        with WebhookReceiver(made, environment.webhook_secrets(), print_delivery) as receiver:
             http.serve(bound, receiver.handle, LIMITS)
     show.note("stopped")

@@ -75,7 +75,7 @@ def torture(
     if as_json:
         show.document(_document(report))
     else:
-        _tell(report, faults)
+        _print_table(report, faults)
     _judge(report)
 
 
@@ -97,7 +97,7 @@ def _progress(run: Run) -> str:
     return f"{what}: billed {run.billed} ({end}, {run.seconds:.1f} s)"
 
 
-def _tell(report: TortureReport, faults: Sequence[str]) -> None:
+def _print_table(report: TortureReport, faults: Sequence[str]) -> None:
     """The table for people: a row for each fault, two columns for each vendor that was reached."""
     cells = {(run.fault, run.vendor, run.stays): _cell(run, report.calls) for run in report.cells}
     columns = list(dict.fromkeys((run.vendor, run.stays) for run in report.cells))

@@ -95,10 +95,10 @@ def new_vendor(
             path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RequestError([f"--output {folder}: {error.strerror or error}"]) from None
-    _tell(made, folder, as_json=as_json)
+    _print_package(made, folder, as_json=as_json)
 
 
-def _tell(made: scaffold.Package, folder: Path, *, as_json: bool) -> None:
+def _print_package(made: scaffold.Package, folder: Path, *, as_json: bool) -> None:
     paths = [str(folder / file) for file in made.files]
     if as_json:
         show.document(

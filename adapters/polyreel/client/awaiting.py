@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
-from ..flows import heard
+from ..flows import with_listener
 from .byid import JobCalls
 from .fields import GenerateOptions
 from .settings import IDLE_SECONDS, TIMEOUT, each_once
@@ -105,7 +105,7 @@ class AsyncClient(JobCalls):
         `listener` is called with the job at each change, beside that of the client. Raises
         StillRunningError after that time. The job goes on, and can be waited for again.
         """
-        return await self._run(heard(self._wait(job, timeout), listener))
+        return await self._run(with_listener(self._wait(job, timeout), listener))
 
     async def as_completed(
         self, jobs: Iterable[Job], timeout: float = TIMEOUT
@@ -153,7 +153,7 @@ class AsyncClient(JobCalls):
         """
         plans = self._plans(request, vendor, options)
         flow = self._generation(plans, output, timeout, reference, labels)
-        return await self._run(heard(flow, listener))
+        return await self._run(with_listener(flow, listener))
 
     async def resume(
         self,
@@ -164,7 +164,7 @@ class AsyncClient(JobCalls):
         listener: Callable[[Job], None] | None = None,
     ) -> Job:
         """Finish the job of a ledger entry: wait and download, as far as that is still to do."""
-        return await self._run(heard(self._resumption(name, output, timeout), listener))
+        return await self._run(with_listener(self._resumption(name, output, timeout), listener))
 
     async def reconcile(self, *names: str) -> list[Finding]:
         """Find out what became of ambiguous entries, all or these. It never makes a second job."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
-from ..flows import heard
+from ..flows import with_listener
 from .byid import JobCalls
 from .fields import GenerateOptions
 from .settings import IDLE_SECONDS, TIMEOUT, each_once
@@ -104,7 +104,7 @@ class Client(JobCalls):
         `listener` is called with the job at each change, beside that of the client. Raises
         StillRunningError after that time. The job goes on, and can be waited for again.
         """
-        return self._run(heard(self._wait(job, timeout), listener))
+        return self._run(with_listener(self._wait(job, timeout), listener))
 
     def as_completed(self, jobs: Iterable[Job], timeout: float = TIMEOUT) -> Iterator[Completed]:
         """Wait for many jobs at once. Each comes out when it has ended, or after `timeout` seconds.
@@ -150,7 +150,7 @@ class Client(JobCalls):
         """
         plans = self._plans(request, vendor, options)
         flow = self._generation(plans, output, timeout, reference, labels)
-        return self._run(heard(flow, listener))
+        return self._run(with_listener(flow, listener))
 
     def resume(
         self,
@@ -161,7 +161,7 @@ class Client(JobCalls):
         listener: Callable[[Job], None] | None = None,
     ) -> Job:
         """Finish the job of a ledger entry: wait and download, as far as that is still to do."""
-        return self._run(heard(self._resumption(name, output, timeout), listener))
+        return self._run(with_listener(self._resumption(name, output, timeout), listener))
 
     def reconcile(self, *names: str) -> list[Finding]:
         """Find out what became of ambiguous entries, all or these. It never makes a second job."""

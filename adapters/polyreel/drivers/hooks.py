@@ -62,7 +62,7 @@ HookEvent = CallEnded | SubmitBegan | SubmitEnded | JobEnded | FlowEnded
 Hook = Callable[[HookEvent], None]
 
 
-def tell(hooks: Iterable[Hook], event: HookEvent) -> None:
+def notify(hooks: Iterable[Hook], event: HookEvent) -> None:
     """Call each hook, and then write the log."""
     for hook in hooks:
         try:

@@ -27,7 +27,7 @@ from ..jobs.observed import JobEnded, SubmitBegan, SubmitEnded
 from ..ledger.events import OWNING, sealed
 from ..ledger.uploads import UploadEvent
 from .calls import aexchange, exchange
-from .hooks import FlowEnded, accepted, call_ended, tell
+from .hooks import FlowEnded, accepted, call_ended, notify
 from .streams import AsyncStream, Stream, aopen_stream, open_stream
 from .wire import Wire
 
@@ -125,24 +125,24 @@ class _Run:
     def end(self, step: Step, outcome: object) -> None:
         """Note that a step was performed, and what came of it."""
         if self._call is not None:
-            self._tell_call(outcome)
+            self._notify_of_call(outcome)
         if self.wire.observer is not None:
             self.wire.observer("after", step)
 
-    def _tell_call(self, outcome: object) -> None:
+    def _notify_of_call(self, outcome: object) -> None:
         if self._call is not None:
             (step, began), self._call = self._call, None
             wire = self.wire
             seconds = max(0.0, wire.clock.now() - began)
             event = call_ended(step, outcome, seconds, wire.keys.values())
-            tell(wire.hooks, event)
+            notify(wire.hooks, event)
 
     def observe(self, event: object) -> None:
         """Tell hooks what happened, and remember the job that is paid for."""
         if isinstance(event, SubmitEnded):
             self._paying, self._job = None, event.job
         assert isinstance(event, SubmitBegan | SubmitEnded | JobEnded)
-        tell(self.wire.hooks, event)
+        notify(self.wire.hooks, event)
 
     def record(self, step: Record) -> Any:
         """Write to the ledger.
@@ -221,11 +221,11 @@ class _Run:
                 self.wire.ledger.release(self._owner, sent=self._sent)
             except LedgerError as trouble:
                 LOG.warning("%s", trouble)  # the outcome of the flow matters more
-        self._tell_call(error)
+        self._notify_of_call(error)
         if error is not None and not isinstance(error, PolyreelError):
             self._keep_handle(error)
         if self.wire.hooks:
-            tell(self.wire.hooks, FlowEnded(type(error).__name__ if error else None))
+            notify(self.wire.hooks, FlowEnded(type(error).__name__ if error else None))
 
     def _keep_handle(self, error: BaseException) -> None:
         """Note on an interruption what was paid for: nobody else may know the task's id."""

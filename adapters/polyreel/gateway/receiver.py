@@ -16,8 +16,8 @@ from ..flows import Answer
 from ..ledger.store import Delivered
 from ..providers.base import webhooks
 from ..simulator.http import HttpRequest, Limits, plain
+from .deliveries import LOG, WebhookDeliveries
 from .hints import Hinted
-from .intake import LOG, WebhookIntake
 
 LIMITS: Final = Limits(body=webhooks.MAX_BODY)
 LONGEST_WAIT: Final = 0.5
@@ -38,7 +38,7 @@ class WebhookReceiver:
         listener: Callable[[webhooks.Event, Delivered], None] | None = None,
     ) -> None:
         self._client = client
-        self._intake = WebhookIntake(client, secrets)
+        self._deliveries = WebhookDeliveries(client, secrets)
         self._listener = listener
         self._over = False
         self._asker = threading.Thread(target=self._ask, name="polyreel-hints", daemon=True)
@@ -48,15 +48,15 @@ class WebhookReceiver:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._intake.changed:
+        with self._deliveries.changed:
             self._over = True
-            self._intake.changed.notify_all()
+            self._deliveries.changed.notify_all()
         self._asker.join(5)
 
     def handle(self, request: HttpRequest) -> Answer:
         """Answer one request."""
         vendor = request.target.partition("?")[0].strip("/")
-        taken = self._intake.take(request.method, vendor, request.headers, request.content)
+        taken = self._deliveries.take(request.method, vendor, request.headers, request.content)
         if self._listener is not None and taken.event and taken.delivered:
             self._listener(taken.event, taken.delivered)
         return plain(taken.status, taken.message)
@@ -65,18 +65,18 @@ class WebhookReceiver:
         """Ask vendors about the jobs of hints."""
         while (hinted := self._next()) is not None:
             try:
-                if (asking := self._intake.asking(hinted)) is not None:
+                if (asking := self._deliveries.asking(hinted)) is not None:
                     run(asking, self._client.wire)
             except PolyreelError as error:
                 LOG.warning("%s %s: %s", *hinted, error)
 
     def _next(self) -> Hinted | None:
         """Wait for the next job to ask about; None at the end."""
-        changed = self._intake.changed
+        changed = self._deliveries.changed
         with changed:
             while not self._over:
-                if (hinted := self._intake.due()) is not None:
+                if (hinted := self._deliveries.due()) is not None:
                     return hinted
-                wait = self._intake.pause()
+                wait = self._deliveries.pause()
                 changed.wait(None if wait is None else min(wait, LONGEST_WAIT))
         return None

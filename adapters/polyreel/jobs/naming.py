@@ -136,7 +136,7 @@ def with_filename(folder: Path, filename: str) -> Path:
     return path
 
 
-def tells_jobs_apart(path: Path) -> bool:
+def distinguishes_jobs(path: Path) -> bool:
     """Whether the files of different jobs have different names."""
     target = Target.of(path)
     return target.stem is None or not {"name", "id"}.isdisjoint(_fields(path.name))

@@ -34,7 +34,7 @@ class MeasuredFile:
 
 
 @frozen
-class Breach:
+class LimitViolation:
     """Why a vendor does not take a file. `fact` is the name of the fact in the spec."""
 
     fact: str
@@ -42,19 +42,19 @@ class Breach:
     limit: str
 
 
-def breaches(facts: Mapping[str, Any], file: MeasuredFile) -> Iterator[Breach]:
+def limit_violations(facts: Mapping[str, Any], file: MeasuredFile) -> Iterator[LimitViolation]:
     """Each fact of a spec that a file does not keep to."""
     formats = facts.get("formats")
     if formats and FORMATS.get(file.content_type, frozenset()).isdisjoint(formats):
         offered = ", ".join(dict.fromkeys(one.replace("jpeg", "jpg") for one in formats))
-        yield Breach("formats", f"the file is {file.content_type}", f"only {offered}")
+        yield LimitViolation("formats", f"the file is {file.content_type}", f"only {offered}")
     for name, values in _measured(file).items():
         low, high = facts.get(f"min_{name}"), facts.get(f"max_{name}")
         unit = UNITS.get(name, "")
         if low is not None and values and min(values) < low:
-            yield Breach(f"min_{name}", _said(name, file), f"at least {low}{unit}")
+            yield LimitViolation(f"min_{name}", _said(name, file), f"at least {low}{unit}")
         if high is not None and values and max(values) > high:
-            yield Breach(f"max_{name}", _said(name, file), f"at most {high}{unit}")
+            yield LimitViolation(f"max_{name}", _said(name, file), f"at most {high}{unit}")
 
 
 def _measured(file: MeasuredFile) -> Mapping[str, list[float]]:

@@ -145,7 +145,7 @@ class Field:
                 )
             same = alias.native == self.native and type(value) is type(raw) and value == raw
             note = f"same as {found}" if found else self.note
-            told = self.codec.note(raw, shared) if isinstance(self.codec, Prompt) else ""
+            warning_text = self.codec.note(raw, shared) if isinstance(self.codec, Prompt) else ""
             shared[self.shared], found = value, alias.native
             report.entries.append(
                 MappingEntry(
@@ -153,8 +153,8 @@ class Field:
                     place,
                     "/" + self.shared,
                     Fate.EXACT if same else Fate.CONVERTED,
-                    told or note,
-                    warning=bool(told),
+                    warning_text or note,
+                    warning=bool(warning_text),
                 )
             )
 

@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 from .. import hosts
 from ..flows import Part
 from ..mapping import media
-from ..mapping.limits import Breach, breaches
+from ..mapping.limits import LimitViolation, limit_violations
 from ..mapping.media import LocalFile
 from ..mapping.reports import MappingReport, Problem
 from ..places import JsonObject, leaves, pointer
@@ -85,15 +85,15 @@ class Attachments:
             self._refuse(name, at, reason, "an http(s) URL")
         else:
             self.local[value] = file
-            for breach in self._breaches(name, file):
-                self._refuse(name, at, breach.reason, breach.limit)
+            for violation in self._limit_violations(name, file):
+                self._refuse(name, at, violation.reason, violation.limit)
             if doubt := self.provider.file_doubts.get(kind):
                 _warn(name, doubt, self.report)
 
     def _refuse(self, name: str, at: str, reason: str, limit: str = "") -> None:
         self.report.problems.append(Problem(name, at, reason, limit))
 
-    def _breaches(self, name: str, file: LocalFile) -> list[Breach]:
+    def _limit_violations(self, name: str, file: LocalFile) -> list[LimitViolation]:
         """What a file does not keep to of its field's facts, and of those of the vendor's upload.
 
         Of two limits for the same fact, the field's counts.
@@ -102,7 +102,7 @@ class Attachments:
         field = contract.property(self.route.schema, place) or {}
         upload = contract.upload_facts if self.provider.files == "upload" else {}
         facts = {**upload, **field.get("x-polyreel-media", {})}
-        return list(breaches(facts, file.measured))
+        return list(limit_violations(facts, file.measured))
 
     def places(self, body: JsonObject) -> Iterator[tuple[str, LocalFile]]:
         """Every place of the body that holds a local file: pointer and file."""

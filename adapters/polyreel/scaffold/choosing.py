@@ -107,8 +107,8 @@ def choose(contract: Contract, wishes: Wishes) -> ChosenCalls:
         one for one in every if one.role == "create"
     ]
     queries = [named(every, wishes.get, "--get")] if wishes.get else _queries(contract, every)
-    told = bool(creates)
-    possible = [] if told else [one for one in every if _can_make(contract, one)]
+    chosen_by_user = bool(creates)
+    possible = [] if chosen_by_user else [one for one in every if _can_make(contract, one)]
     guessed = [one for one in possible if words(one) & MAKING] or possible
     guessed = [one for one in guessed if not _is_about_a_job(one, queries)]
     creates = creates or [one for one in guessed if "{" not in one.path] or guessed
@@ -119,9 +119,9 @@ def choose(contract: Contract, wishes: Wishes) -> ChosenCalls:
         reason = "no GET has one id in its path or its query, so that no job can be asked for"
         raise RequestError([f"the spec: {reason}; --get names the call"])
     pairs = [(one, *_best(contract, one, queries)) for one in creates]
-    paired = [pair for pair in pairs if told or pair[2] > 0] or pairs
+    paired = [pair for pair in pairs if chosen_by_user or pair[2] > 0] or pairs
     main = max(paired, key=lambda pair: (bool(words(pair[0]) & ABOUT_VIDEO), pair[2]))
-    first = paired[0] if told else main
+    first = paired[0] if chosen_by_user else main
     return ChosenCalls(
         [create for create, query, _ in paired if query is first[1]],
         first[1],
@@ -220,7 +220,7 @@ def id_parameter(query: Operation) -> JsonObject | None:
 def _queries(contract: Contract, every: Sequence[Operation]) -> list[Operation]:
     marked = [one for one in every if one.role == "get"]
     found = [one for one in every if one.method == "GET" and _asks_for_one(one)]
-    with_status = [one for one in found if _tells_status(contract, one)]
+    with_status = [one for one in found if _has_status(contract, one)]
     return marked or with_status or found
 
 
@@ -229,7 +229,7 @@ def _asks_for_one(query: Operation) -> bool:
     return place is not None and not OTHER_IDS.search(snake(place["name"]))
 
 
-def _tells_status(contract: Contract, query: Operation) -> bool:
+def _has_status(contract: Contract, query: Operation) -> bool:
     return bool(names_in_reply(contract, query) & {*STATUS_NAMES})
 
 
@@ -255,7 +255,7 @@ def nearness(contract: Contract, create: Operation, query: Operation) -> int:
     same = bool(ours and theirs) and ours["schema"] == theirs["schema"]  # type: ignore[index]
     score = 100 * links + 20 * (_mentions(create, query) or _mentions(query, create)) + 8 * same
     if theirs is not None:
-        score += 12 * _tells_status(contract, query)
+        score += 12 * _has_status(contract, query)
     score += _id_nearness(contract, create, query)
     near = [_literals(create.path), _literals(query.path)]
     leading = zip(*near, strict=False)

@@ -110,7 +110,7 @@ def unusual(contract: Contract, chosen: ChosenCalls, roles: dict[str, str]) -> I
         if names := PLACEHOLDER.findall(create.path):
             yield f"{called}: check the values of its path in `path_values`: {', '.join(names)}"
         for schema in create.request_schemas:
-            yield from (f"{called}: {text}" for text in _untold(contract, schema))
+            yield from (f"{called}: {text}" for text in _undescribed(contract, schema))
     if success(contract, query) is None:
         yield f"GET {query.path}: the document says nothing about its answer"
     elif well := errors_in_success(contract, chosen):
@@ -130,7 +130,7 @@ def _purpose(call: Operation) -> str:
     return "it may hold the result of a job" if call.method == "GET" else "it goes on with a job"
 
 
-def _untold(contract: Contract, schema: str) -> Iterator[str]:
+def _undescribed(contract: Contract, schema: str) -> Iterator[str]:
     """Parts of a body that the document does not describe."""
     for place in contract.properties(schema):
         node = schema_of(contract, contract.property(schema, place))

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from ..flows import Reply
 from ..mapping import media
-from ..mapping.limits import Breach, MeasuredFile, breaches
+from ..mapping.limits import LimitViolation, MeasuredFile, limit_violations
 from ..places import Json, JsonObject, leaves
 from ..providers.base.routes import Route
 from ..serving import answers, calls, forms
@@ -47,8 +47,8 @@ class Uploads:
         asked, file = _json_upload(call) if parts is None else _form_upload(call, parts)
         measured = _measured(file.content)
         if measured is not None:
-            for breach in breaches(call.provider.contract.upload_facts, measured):
-                raise _refused(breach)
+            for violation in limit_violations(call.provider.contract.upload_facts, measured):
+                raise _refused(violation)
         name = str(asked.get("file_name") or file.name)
         quoted = re.sub(r"[^A-Za-z0-9._-]", "_", name)
         link = f"{call.request.links.public}/uploads/{call.request.number}/{quoted}"
@@ -74,8 +74,8 @@ class Uploads:
                 continue
             place = ".".join(part for part in at.strip("/").split("/") if not part.isdigit())
             field_facts = (contract.property(route.schema, place) or {}).get("x-polyreel-media", {})
-            for breach in breaches(field_facts, sent[value]):
-                raise _refused(breach, f"{place}: ")
+            for violation in limit_violations(field_facts, sent[value]):
+                raise _refused(violation, f"{place}: ")
 
     def _sent(self, call: Call) -> Mapping[str, MeasuredFile]:
         """The files that a body can mean, by what stands for them there."""
@@ -94,9 +94,9 @@ def _measured(content: bytes | None) -> MeasuredFile | None:
     return media.LocalFile(kind, content=content).measured if kind else None
 
 
-def _refused(breach: Breach, place: str = "") -> CallRefusedError:
-    named = {"formats": "type_not_allowed", "max_bytes": "too_large"}.get(breach.fact)
-    message = f"{place}{breach.reason}; {breach.limit} is taken"
+def _refused(violation: LimitViolation, place: str = "") -> CallRefusedError:
+    named = {"formats": "type_not_allowed", "max_bytes": "too_large"}.get(violation.fact)
+    message = f"{place}{violation.reason}; {violation.limit} is taken"
     return CallRefusedError(*([named] if named else []), *INVALID, message=message)
 
 

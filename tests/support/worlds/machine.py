@@ -159,7 +159,7 @@ class Process:
     def kill(self) -> None:
         """End at once, whatever is under way."""
         self.alive = False
-        self.world.tell(f"{self.name} is killed")
+        self.world.note(f"{self.name} is killed")
         self.world.file.living.discard(self.name)
         for thread in self.threads:
             thread.over = True
@@ -228,9 +228,9 @@ class Thread:
         self._run = _Run(wire if self.actor.keeps else world.unkept(self.process))
         self._soon(lambda: self._resume(None))
 
-    def _tell(self, text: str) -> None:
+    def _note(self, text: str) -> None:
         actor = self.actor
-        self.process.world.tell(f"{self.process.name}, {actor.deed} {actor.number}: {text}")
+        self.process.world.note(f"{self.process.name}, {actor.deed} {actor.number}: {text}")
 
     def _soon(self, do: Callable[[], None], seconds: float | None = None) -> None:
         if seconds is None:  # mostly at once; now and then the thread has to wait for its turn
@@ -253,7 +253,7 @@ class Thread:
     def interrupt(self) -> None:
         """End the thread as Ctrl-C does: what it owns is let go."""
         self.over = True
-        self._tell("is interrupted")
+        self._note("is interrupted")
         if self._run is not None:
             self._run.__exit__(None, None, None)
         self.process.leave()
@@ -281,8 +281,8 @@ class Thread:
     def _end(self, done: Done) -> None:
         assert self._run is not None
         self._run.__exit__(None, None, None)
-        if self.process.world.told is not None:
-            self._tell(f"-> {done.error!r}" if done.error else f"-> {_shown(done.result)}")
+        if self.process.world.reported is not None:
+            self._note(f"-> {done.error!r}" if done.error else f"-> {_shown(done.result)}")
         self.process.world.oracle.saw(self, done)
         self._next_flow(done)
 
@@ -290,8 +290,8 @@ class Thread:
         """Do what a step says; what it comes to is handed to the flow a little later."""
         assert self._run is not None
         world = self.process.world
-        if world.told is not None:
-            self._tell(_shown(step))
+        if world.reported is not None:
+            self._note(_shown(step))
         if isinstance(step, Sleep):
             pause = step.seconds * (1 + step.jitter * self.chance.random())
             self._soon(lambda: self._resume(None), max(0.001, pause))
@@ -326,8 +326,8 @@ class Thread:
             result: object = self._run.record(step)
         except PolyreelError as error:
             result = error
-        if self.process.world.told is not None:
-            self._tell(f"   {_shown(result)}")
+        if self.process.world.reported is not None:
+            self._note(f"   {_shown(result)}")
         if isinstance(event, Settle) and event.entry == self.sending:
             self.sending = None
         elif isinstance(event, Intend | Claim) and not isinstance(result, PolyreelError):

@@ -51,7 +51,7 @@ class Oracle:
 
     def fail(self, text: str) -> None:
         """Note that something happened that must not."""
-        self.world.tell(f"!!! {text}")
+        self.world.note(f"!!! {text}")
         if text not in self.violations:
             self.violations.append(text)
 

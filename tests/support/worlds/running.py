@@ -107,10 +107,10 @@ def story(plot: Plot) -> Iterator[str]:
     yield from map(_facts, plot.mishaps)
     if plot.boot_sleeps:
         yield "The clock since the start of the machine stands still while the machine sleeps."
-    told: list[str] = []
+    reported: list[str] = []
     with silence():
-        SimulatedWorld(plot, told).happen()
-    yield from told
+        SimulatedWorld(plot, reported).happen()
+    yield from reported
 
 
 def _facts(one: Actor | Mishap) -> str:

@@ -147,7 +147,7 @@ class Vendors:
         _, purpose, entry, kept = self._call
         if key is not None:
             self._keys[task.vendor, key] = self.queue.now
-        self.oracle.world.tell(f"{task.vendor} bills {task.id} for {purpose!r}")
+        self.oracle.world.note(f"{task.vendor} bills {task.id} for {purpose!r}")
         self.oracle.billed(Bill(task.vendor, task.id, purpose, entry, task.body, kept))
 
     # -- files -------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ class SimulatedWorld:
     """Everything there is in a world."""
 
     plot: Plot
-    told: list[str] | None = None
+    reported: list[str] | None = None
     """What has happened, line by line, where somebody wants to read it."""
     queue: Queue = Factory(Queue)
     file: MemoryFile = Factory(MemoryFile)
@@ -141,10 +141,10 @@ class SimulatedWorld:
                 self.oracle.fail("a paid job cannot be finished")
         self.oracle.check(entries)
 
-    def tell(self, text: str) -> None:
+    def note(self, text: str) -> None:
         """Note what happens, where somebody wants to read it."""
-        if self.told is not None:
-            self.told.append(f"{self.queue.now:12.3f} s  {text}")
+        if self.reported is not None:
+            self.reported.append(f"{self.queue.now:12.3f} s  {text}")
 
     # -- mishaps -----------------------------------------------------------------------------------
 
@@ -176,7 +176,7 @@ class SimulatedWorld:
 
     def _happen(self, mishap: Mishap) -> None:
         trouble, seconds = mishap.trouble, mishap.seconds
-        self.tell(f"{trouble}, {seconds:g} s")
+        self.note(f"{trouble}, {seconds:g} s")
         if trouble in {"locked", "full", "torn"}:
             self.file.outage = trouble
             self.queue.after(seconds, self._recover)

@@ -35,7 +35,7 @@ class Taken:
     """What the delivery changed; None where it was refused, or adds nothing."""
 
 
-class WebhookIntake:
+class WebhookDeliveries:
     """What all receivers share. Several threads may use one.
 
     Unsigned deliveries about one job lead to one query each `hints.HINT_PAUSE` seconds at most,

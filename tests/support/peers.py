@@ -16,7 +16,7 @@ PATIENT: Final = Limits(head_seconds=9 * HANGS, body_seconds=9 * HANGS, idle_sec
 
 
 def watched(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
-    """The guests of all loopback servers who come from now on."""
+    """The clients of all loopback servers who come from now on."""
     come: list[Connection] = []
 
     def welcome(*arguments: Any) -> Connection:
@@ -27,10 +27,10 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
     return come
 
 
-def never_waits(guest: Connection) -> bool:
+def never_waits(peer: Connection) -> bool:
     """Whether answers leave at once: with Nagle's algorithm each would be 40 ms late."""
     return bool(
-        guest.writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        peer.writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     )
 
 

@@ -1,4 +1,4 @@
-"""The simulator over a port: who may ask, and guests that are rude."""
+"""The simulator over a port: who may ask, and clients that are rude."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from attrs import evolve
 from polyreel.providers.base.provider import Provider
 from polyreel.simulator import server
-from support.guests import PATIENT, closed, never_waits, watched
+from support.peers import PATIENT, closed, never_waits, watched
 from support.running import Running
 from support.server import KEY, PROVIDERS, example, new_simulator, path_of, send, status_query
 from support.waiting import HANGS, until
@@ -114,7 +114,7 @@ def test_only_loopback_is_bound() -> None:
             other.connect(("127.0.0.2", port))
 
 
-# -- rude guests -----------------------------------------------------------------------------------
+# -- clients that misbehave ------------------------------------------------------------------------
 
 
 def test_a_body_over_the_limit_is_a_413(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,11 +124,11 @@ def test_a_body_over_the_limit_is_a_413(monkeypatch: pytest.MonkeyPatch) -> None
     with server.running(simulator) as address:
         own = Running(simulator, address)
         url = own.base(PROVIDERS[0]) + one.operation.path
-        with own.connect() as guest:
+        with own.connect() as peer:
             line = f"POST {httpx.URL(url).path} HTTP/1.1"
             head = f"{line}\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
-            guest.sendall(head.encode() + b"x" * 200_000)
-            assert guest.recv(4096).startswith(b"HTTP/1.1 413 ")
+            peer.sendall(head.encode() + b"x" * 200_000)
+            assert peer.recv(4096).startswith(b"HTTP/1.1 413 ")
         assert (
             httpx.post(url, json={**one.body, "more": "x" * 200_000}, headers=KEY).status_code
             == 413
@@ -139,7 +139,7 @@ def test_a_body_over_the_limit_is_a_413(monkeypatch: pytest.MonkeyPatch) -> None
     assert simulator.bill.count() == 1
 
 
-def test_slow_and_silent_guests_do_not_block_others(
+def test_slow_and_silent_clients_do_not_block_others(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Ten that say nothing, half a head or half a body: others are served meanwhile, and no error
@@ -158,12 +158,12 @@ def test_slow_and_silent_guests_do_not_block_others(
         b"\x16\x03\x01\x02",
     ]
     with server.running(simulator) as url, ExitStack() as stack:
-        guests = [stack.enter_context(Running(simulator, url).connect()) for _ in starts * 2]
-        for guest, start in zip(guests, starts * 2, strict=True):
-            guest.sendall(start)
+        peers = [stack.enter_context(Running(simulator, url).connect()) for _ in starts * 2]
+        for peer, start in zip(peers, starts * 2, strict=True):
+            peer.sendall(start)
         reply = httpx.post(url + path, json=one.body, headers=KEY, timeout=HANGS)
         assert reply.status_code == 200
-        assert [closed(guest) for guest in guests[:4]] == [False] * 4  # the fifth was refused
+        assert [closed(peer) for peer in peers[:4]] == [False] * 4  # the fifth was refused
         assert httpx.get(url).json()["billed"] == 1
     assert [
         record.getMessage()
@@ -174,16 +174,16 @@ def test_slow_and_silent_guests_do_not_block_others(
 
 def test_answers_come_at_once(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing on the way waits for the other side."""
-    guests = watched(monkeypatch)
+    peers = watched(monkeypatch)
     with httpx.Client() as client:
         assert [client.get(shared.url).status_code for _ in range(25)] == [200] * 25
-        assert [never_waits(guest) for guest in guests] == [True]
+        assert [never_waits(peer) for peer in peers] == [True]
 
 
 def test_the_server_stops_quickly(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Guests that never finish are not waited for; afterwards the port is closed and no thread is
+    """Clients that never finish are not waited for; afterwards the port is closed and no thread is
     left.
     """
     monkeypatch.setattr(server, "Limits", partial(evolve, PATIENT, graceful_seconds=9 * HANGS))
@@ -241,12 +241,12 @@ def test_quoted_paths_stay_quoted(fresh: Running, provider: Provider) -> None:
     query = status_query(provider)
     expected = send(fresh.simulator, provider, query, task="none")
     for task in ("a%2Fb", "a%3Fb=1", "%2e%2e", "%00", "caf%C3%A9", "%ff"):
-        with fresh.connect() as guest:
+        with fresh.connect() as peer:
             line = f"GET /{provider.id}{path_of(query, task)} HTTP/1.1"
-            guest.sendall(
+            peer.sendall(
                 f"{line}\r\nHost: localhost\r\nAuthorization: Bearer k\r\n"
                 "Connection: close\r\n\r\n".encode()
             )
-            answer = b"".join(iter(lambda: guest.recv(65536), b""))
+            answer = b"".join(iter(lambda: peer.recv(65536), b""))
         head, _, content = answer.partition(b"\r\n\r\n")
         assert (int(head.split()[1]), content) == (expected.status, expected.content)

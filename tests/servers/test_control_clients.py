@@ -310,7 +310,7 @@ def test_browsers_see_a_page(own: Desk) -> None:
     assert TOKEN not in reply.text
 
 
-def test_the_page_escapes_what_guests_send(own: Desk) -> None:
+def test_the_page_escapes_what_clients_send(own: Desk) -> None:
     """A path is text, whatever it looks like."""
     connection = http.client.HTTPConnection(
         "127.0.0.1", httpx.URL(own.url).port or 0, timeout=HANGS

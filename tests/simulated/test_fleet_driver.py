@@ -95,11 +95,11 @@ def test_a_ledger_that_cannot_be_read_for_a_moment_loses_nothing(
             )
 
 
-# --- the crew -------------------------------------------------------------------------------------
+# --- the driver -----------------------------------------------------------------------------------
 
 
-def crew_of(world: World) -> ManyJobsDriver:
-    """A crew with nothing to do yet."""
+def driver_of(world: World) -> ManyJobsDriver:
+    """A driver with nothing to do yet."""
     return ManyJobsDriver(world.wire, ManyJobs(True, world.wire.randomness))
 
 
@@ -127,15 +127,15 @@ def test_breaking_out_ends_the_workers() -> None:
             assert ids(world.complete(jobs)) == ids(jobs)
 
 
-def test_a_crew_leaves_no_task_behind() -> None:
+def test_a_driver_leaves_no_task_behind() -> None:
     """Not even for a moment: whoever closes the loop next hears of nothing that is still
     pending.
     """
 
     async def work(world: World, jobs: list[Job]) -> set[Any]:
-        async with crew_of(world) as crew:
+        async with driver_of(world) as driver:
             for job in jobs:
-                await crew.enrol(job, timeout=100.0)
+                await driver.enrol(job, timeout=100.0)
             await asyncio.sleep(1)
         return asyncio.all_tasks() - {asyncio.current_task()}
 
@@ -143,28 +143,28 @@ def test_a_crew_leaves_no_task_behind() -> None:
         assert world.run(work(world, world.submit(VENDORS[0], 3))) == set()
 
 
-def test_jobs_join_a_crew_while_it_works() -> None:
+def test_jobs_join_a_driver_while_it_works() -> None:
     """Each comes out once, in one iteration or in the next, and a job with less time left is not
     kept waiting.
     """
 
     async def work(world: World, first: list[Job], second: list[Job]) -> list[Completed]:
-        async with crew_of(world) as crew:
+        async with driver_of(world) as driver:
             for job in first:
-                await crew.enrol(job, timeout=1000.0)
-            late = asyncio.create_task(join(crew, second))
-            ends = [end async for end in crew]
+                await driver.enrol(job, timeout=1000.0)
+            late = asyncio.create_task(join(driver, second))
+            ends = [end async for end in driver]
             await late
-            assert [end async for end in crew] == []
+            assert [end async for end in driver] == []
             over = next(end.job for end in ends if end.error is None)
-            await crew.enrol(over, timeout=10.0)
-            assert [end async for end in crew] == [Completed(over)]
+            await driver.enrol(over, timeout=10.0)
+            assert [end async for end in driver] == [Completed(over)]
             return ends
 
-    async def join(crew: ManyJobsDriver, jobs: list[Job]) -> None:
+    async def join(driver: ManyJobsDriver, jobs: list[Job]) -> None:
         for job in jobs:
             await asyncio.sleep(2)
-            await crew.enrol(job, timeout=5.0)
+            await driver.enrol(job, timeout=5.0)
 
     with World("awaiting") as world:
         first = [job for vendor in VENDORS for job in world.submit(vendor, 3, duration=15)]
@@ -174,15 +174,15 @@ def test_jobs_join_a_crew_while_it_works() -> None:
         assert ids([end for end in ends if end.error]) == ids(second)
 
 
-def test_a_crew_that_rests_wakes_up_for_a_job() -> None:
+def test_a_driver_that_rests_wakes_up_for_a_job() -> None:
     """Also where it has nothing to do at all."""
 
     async def work(world: World, job: Job) -> Completed:
-        async with crew_of(world) as crew:
+        async with driver_of(world) as driver:
             await asyncio.sleep(500)
             assert world.line.calls == []
-            await crew.enrol(job, timeout=1000.0)
-            return await crew.get()
+            await driver.enrol(job, timeout=1000.0)
+            return await driver.get()
 
     with World("awaiting") as world:
         (job,) = world.submit(VENDORS[0])
@@ -243,12 +243,12 @@ def test_a_flight_is_small(vendor: str, estimates: bool) -> None:
     with World("blocking") as world:
         (job,) = world.submit(vendor)
         document = job.model_dump()
-        fleet = ManyJobs(True, random.Random(1))
+        many = ManyJobs(True, random.Random(1))
 
         def enrol(index: int) -> None:
             own = {"estimated_seconds": 60 + index / 100} if estimates else {}
             made = Job.model_validate({**document, "id": f"{job.id[:-6]}{index:06}", **own})
-            assert run(fleet.enrol(made, timeout=1000.0), world.wire) == []
+            assert run(many.enrol(made, timeout=1000.0), world.wire) == []
 
         enrol(number)
         gc.collect()
@@ -260,12 +260,12 @@ def test_a_flight_is_small(vendor: str, estimates: bool) -> None:
             size, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert len(fleet) == number + 1
+        assert len(many) == number + 1
         assert size / number < 4096
 
 
 def test_nothing_is_left_of_a_flight_that_is_over() -> None:
-    """A fleet can work for days."""
+    """It can work for days."""
     with World("blocking") as world:
         jobs = [job for vendor in VENDORS for job in world.submit(vendor, 5)]
         world.complete(jobs)
