@@ -62,6 +62,21 @@ def test_all_saved(cli: Command) -> None:
     assert len([line for line in Path(f"{LEDGER}.simulated").read_text().splitlines() if line]) == 3
 
 
+def test_labels_are_kept_in_the_ledger_and_the_results(cli: Command) -> None:
+    """Also where an answer was lost, and where the row was paid before under another label."""
+    write(2)
+    labels = ("--label", "team=ads", "--label", "campaign=may")
+    cli("batch", "jobs.jsonl", *labels, "--fault", "lost-reset", "--fault-share", "1")
+    expected = {"team": "ads", "campaign": "may"}
+    assert [line["labels"] for line in results()] == [expected] * 2
+    cli("batch", "jobs.jsonl", "--label", "team=sea")
+    assert [line["labels"] for line in results()] == [expected] * 2
+    listed = cli("jobs", "--label", "team=ads", "--json").document
+    assert [job["labels"] for job in listed] == [expected] * 2
+    assert cli("jobs", "--label", "team=sea", "--json").document == []
+    cli.fails(2, ("batch", "jobs.jsonl", "--label", "team"), "not NAME=VALUE")
+
+
 def test_a_budget(cli: Command) -> None:
     """Exit 7, with nothing sent, where it could cost more or nobody can tell; a price file
     tells.

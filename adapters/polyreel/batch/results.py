@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TextIO
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 from ..errors import Billed, DownloadError, PolyreelError
 from ..jobs.naming import file_name
@@ -46,6 +46,8 @@ class Result:
     job: Job | None = None
     error: Exception | None = None
     ledger_id: str | None = None
+    labels: Mapping[str, str] = Factory(dict)
+    """The caller's own labels, as the ledger has them."""
 
     @property
     def billed(self) -> Billed:
@@ -77,6 +79,7 @@ class Result:
             "charge": charge and charge.document(),
             "simulated": job and job.simulated,
             "ledger_id": self.ledger_id,
+            "labels": dict(self.labels),
             "error": self.error and _described(self.error),
         }
 
@@ -90,7 +93,8 @@ def _described(error: Exception) -> JsonObject:
 
 def known(row: Row, entry: LedgerEntry, cost: Cost, error: Exception | None = None) -> Result:
     """The result of a row that has an entry in the ledger."""
-    return Result(row, entry.state, entry.vendor, cost, entry.job, error, entry.id)
+    labels = entry.submission.labels
+    return Result(row, entry.state, entry.vendor, cost, entry.job, error, entry.id, labels)
 
 
 def tally(results: Iterable[Result]) -> Mapping[str, int]:

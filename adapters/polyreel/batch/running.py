@@ -12,6 +12,7 @@ from typing import Final
 from attrs import define, field
 
 from ..client import TIMEOUT, AsyncClient
+from ..client.checks import check_labels
 from ..drivers import ManyJobsDriver
 from ..errors import BudgetError, LedgerError, PolyreelError, RequestError
 from ..jobs.many import ManyJobs
@@ -75,6 +76,8 @@ class Batch:
     """How many rows are begun at one vendor in a minute at most; None for no limit."""
     timeout: float = field(default=TIMEOUT, kw_only=True)
     """Seconds that one row may take. Its job goes on after that."""
+    labels: Mapping[str, str] | None = field(default=None, kw_only=True)
+    """Your own labels of every job that the batch makes. No vendor sees them."""
     listener: Callable[[Result], None] | None = field(default=None, kw_only=True)
     """Called with the result of every row that is over."""
     budget: Budget = field(factory=Budget, init=False)
@@ -86,6 +89,7 @@ class Batch:
             )
         if self.max_cost is not None and not (self.max_cost.is_finite() and self.max_cost >= 0):
             raise RequestError(["max_cost: dollars, not less than 0"])
+        check_labels(self.labels)
         if Target.of(self.output).stem is not None:
             problem = f"a batch makes many files: name a folder, not {self.output}"
             raise RequestError([f"output: {problem}"])
@@ -269,7 +273,9 @@ class Batch:
         tasks, _ = self._prepared
         outcomes = Outcomes(self.ledger, self.client.simulated, self.file, self.listener)
         left = outcomes.begin(tasks)
-        settings = WorkSettings(self.files, self.timeout, self.concurrency, self.rate)
+        settings = WorkSettings(
+            self.files, self.timeout, self.concurrency, self.rate, self.labels
+        )
         try:
             wire = self.client.wire
             jobs = ManyJobs(self.client.simulated, wire.randomness)

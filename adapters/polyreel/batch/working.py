@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -41,6 +41,8 @@ class WorkSettings:
     """How many rows of one vendor are under way at a time."""
     rate: float | None
     """How many rows of one vendor are begun in a minute at most; None for no limit."""
+    labels: Mapping[str, str] | None = None
+    """The caller's own labels of every job."""
 
 
 @define
@@ -175,7 +177,10 @@ class BatchRun:
             raise BudgetError("the budget is used up; the row was not sent")
         task.reserved.append(task.cost_range)
         return await self.client.submit(
-            task.asked, reference=task.row.reference, output=self._output(task)
+            task.asked,
+            reference=task.row.reference,
+            output=self._output(task),
+            labels=self.settings.labels,
         )
 
     async def _some_vendor_ready(self, task: RowTask) -> None:
@@ -211,6 +216,7 @@ class BatchRun:
                 output=self._output(task),
                 timeout=self.settings.timeout,
                 reference=task.row.reference,
+                labels=self.settings.labels,
             )
         except Exception as error:  # as above
             return self.outcomes.of(task, error=error)

@@ -29,6 +29,7 @@ from . import consent, show
 from .consent import Yes
 from .exits import AMBIGUOUS, SOME_FAILED, Terminated, exit_code
 from .files import prepare
+from .labels import Labels, read_labels
 from .options import (
     AsJson,
     Filename,
@@ -116,6 +117,7 @@ def batch(
         ),
     ] = None,
     timeout: Timeout = TIMEOUT,
+    label: Labels = None,
     fault: Annotated[
         str | None,
         typer.Option(
@@ -159,6 +161,7 @@ def batch(
         "rate": rate,
         "timeout": timeout,
         "filename": filename,
+        "labels": read_labels(label),
     }
     options |= {"vendors": vendor or (), "prefer": "cheapest" if cheapest else "order"}
     with open_ledger(ledger) as opened:
