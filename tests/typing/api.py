@@ -4,10 +4,12 @@ Every wrong line is marked, and has to stay wrong.
 """
 
 from collections.abc import Awaitable, Coroutine
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, assert_type
 
 import polyreel
+from PIL import Image
 from polyreel import AsyncClient, Client, Job, Plan, Simulator, VideoRequest
 from polyreel.errors import Billed, RejectedError
 from polyreel.plans.planning import PORTABLE
@@ -24,6 +26,21 @@ def requests() -> None:
     assert_type(request.audio, bool | None)
     assert_type(request.reference_images, list[str] | None)
     assert_type(polyreel.ImageRequest(prompt="a cat", count=2).count, int | None)
+    VideoRequest(first_frame=Path("a.png"), last_frame=b"...", reference_images=[Path("a"), "b"])
+    VideoRequest(source_video=BytesIO(b"..."), shots=[{"prompt": "it sits"}], duration="auto")
+    with Path("a.mp4").open("rb") as clip, Path("a.txt").open() as text:
+        VideoRequest(character_image=Image.new("RGB", (300, 300)), motion_video=clip)
+        VideoRequest(first_frame=text)  # type: ignore[arg-type]
+    VideoRequest(elements=["id-1", polyreel.Element(front_image=Path("a.png"), images=[b"..."])])
+    VideoRequest(first_frame=None, extra={"acme": {"mode": "fast"}})
+    assert_type(VideoRequest(first_frame=Path("a.png")).first_frame, str | None)
+    polyreel.ImageRequest(reference_images=(Path("a.png"), Image.new("RGB", (300, 300))))
+    assert_type(request.model_copy(update={"duration": 8}), VideoRequest)
+    VideoRequest(first_frame=5)  # type: ignore[arg-type]
+    VideoRequest(reference_images="a.png")  # type: ignore[arg-type]
+    VideoRequest("a cat")  # type: ignore[call-arg]
+    polyreel.Shot(promt="it sits")  # type: ignore[call-arg]
+    polyreel.Shot(prompt=Path("a.txt"))  # type: ignore[arg-type]
     VideoRequest(prompt=1)  # type: ignore[arg-type]
     VideoRequest(promt="a cat")  # type: ignore[call-arg]
     VideoRequest(prompt="a cat", resolution="8k")  # type: ignore[arg-type]

@@ -273,9 +273,7 @@ class Batch:
         tasks, _ = self._prepared
         outcomes = Outcomes(self.ledger, self.client.simulated, self.file, self.listener)
         left = outcomes.begin(tasks)
-        settings = WorkSettings(
-            self.files, self.timeout, self.concurrency, self.rate, self.labels
-        )
+        settings = WorkSettings(self.files, self.timeout, self.concurrency, self.rate, self.labels)
         try:
             wire = self.client.wire
             jobs = ManyJobs(self.client.simulated, wire.randomness)

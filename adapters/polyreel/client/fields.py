@@ -2,58 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from typing import (
-    IO,
-    TYPE_CHECKING,
-    Any,
-    Final,
-    Literal,
-    Protocol,
-    TypeAlias,
-    TypedDict,
-    TypeVar,
-    cast,
-)
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar, cast
 
 from ..errors import RequestError, did_you_mean
+from ..mapping.inputs import Media, Several
 from ..mapping.reports import Allowance
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Element, Shot
 
 Given = TypeVar("Given")
-Item_co = TypeVar("Item_co", covariant=True)
-
-
-class Readable(Protocol):
-    """A file that is open for reading bytes."""
-
-    def read(self) -> bytes:
-        """All that is left."""
-
-
-class Several(Protocol[Item_co]):
-    """A list or tuple, but no text: its letters are not what is meant."""
-
-    def __contains__(self, item: object, /) -> bool: ...
-    def __iter__(self) -> Iterator[Item_co]: ...
-
-
-class Drawing(Protocol):
-    """A picture in memory, such as one of PIL."""
-
-    @property
-    def mode(self) -> str:
-        """How its pixels are held."""
-
-    def save(self, file: IO[bytes], form: str, /) -> None:
-        """Write it into a file."""
-
-
-Media: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | Readable | Drawing"
-"""A media input: a URL, a path, or content in memory. docs/files.md has it all."""
 
 
 class RequestFields(TypedDict, total=False):

@@ -9,35 +9,69 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import IO, Any, Final, Protocol, TypeAlias, TypeVar
 
 from ..errors import RequestError
-from .media import any_content_type
+from .media import ELEMENT, FIELDS, any_content_type
 
 HEAD: Final = 16
 """How many of the first bytes show the type of a file."""
-KEPT: Final = frozenset({"extra"})
-"""Fields that are not looked into: native values, which no file is read for."""
+LOOKED_INTO: Final = frozenset({*FIELDS, *ELEMENT})
+"""The fields of requests and elements that hold media. A text such as the prompt is no file."""
+
+Item_co = TypeVar("Item_co", covariant=True)
 
 
-def with_texts(request: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A request with texts for the paths, bytes, open files and PIL images in it.
+class Readable(Protocol):
+    """A file that is open for reading bytes."""
 
-    RequestError names what cannot be read. Anything else stays as it is.
+    def read(self) -> bytes:
+        """All that is left."""
+
+
+class Several(Protocol[Item_co]):
+    """A list or tuple, but no text: its letters are not what is meant."""
+
+    def __contains__(self, item: object, /) -> bool: ...
+    def __iter__(self) -> Iterator[Item_co]: ...
+
+
+class Drawing(Protocol):
+    """A picture in memory, such as one of PIL."""
+
+    @property
+    def mode(self) -> str:
+        """How its pixels are held."""
+
+    def save(self, file: IO[bytes], form: str, /) -> None:
+        """Write it into a file."""
+
+
+Media: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable | Drawing
+"""A media input: a URL, a path, or content in memory. docs/files.md has it all."""
+
+
+def with_texts(request: Mapping[Any, Any], at: str = "") -> dict[Any, Any]:
+    """A request, or an element, with texts for the paths, bytes, open files and PIL images in it.
+
+    RequestError names what cannot be read, by its place; `at` is that of the element. Anything else
+    stays as it is.
     """
-    return {
-        name: value if name in KEPT else as_text(value, str(name))
-        for name, value in request.items()
-    }
+    found = dict(request)
+    for name, value in request.items():
+        if name in LOOKED_INTO:
+            found[name] = as_text(value, f"{at}{name}")
+        elif name == "elements" and isinstance(value, list | tuple):
+            found[name] = [
+                with_texts(item, f"{name}.{number}.") if isinstance(item, Mapping) else item
+                for number, item in enumerate(value)
+            ]
+    return found
 
 
 def as_text(value: Any, place: str) -> Any:
-    """One value, or what is in a list or an object, as text where it is a media input."""
-    if isinstance(value, str | int | float | None):
-        return value
-    if isinstance(value, Mapping):
-        return {name: as_text(item, f"{place}.{name}") for name, item in value.items()}
+    """One value, or what is in a list, as text where it is a media input."""
     if isinstance(value, list | tuple):
         return [as_text(item, f"{place}.{number}") for number, item in enumerate(value)]
     if isinstance(value, os.PathLike):

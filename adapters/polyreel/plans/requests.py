@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve, frozen
 
-from ..errors import RequestError, did_you_mean
+from ..errors import RequestError
 from ..mapping.inputs import with_texts
 from ..mapping.workflows import Kind, workflow_of
 from ..places import JsonObject, leaves
 from ..providers.base.contract import Contract
 from ..providers.base.registry import all_providers, read_only_providers, unknown_vendor
+from . import mistakes
 from .quick import SCHEMA_NAMES, read_quickly
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, TypeAdapter, ValidationError
-    from pydantic_core import ErrorDetails
 
 
 MAX_DEPTH: Final = 64
@@ -110,7 +110,7 @@ def _read_by_model(request: JsonObject, kind: Kind, nulls: list[str]) -> JsonObj
     try:
         model = adapter.validator.validate_python(request)
     except _validation_error() as error:
-        raise RequestError(nulls or _problems(request, error, kind)) from None
+        raise RequestError(nulls or mistakes.problems(request, error, SCHEMA_NAMES[kind])) from None
     if nulls:
         raise RequestError(nulls)
     plain: JsonObject = adapter.serializer.to_python(model, exclude_unset=True)
@@ -204,92 +204,3 @@ def _unwritable(request: Mapping[Any, Any]) -> str | None:
 
 def _printable(at: str) -> str:
     return at.strip("/").encode("ascii", "backslashreplace").decode()[:80]
-
-
-_RATIOS: Final = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9", "9:21", "auto")
-"""Ratios of width to height that are asked for often, for messages."""
-_TEXTS: Final = {
-    "extra_forbidden": "no such field",
-    "missing": "is needed",
-    "too_short": "must not be empty",
-    "model_type": "must be an object with the documented fields",
-}
-
-
-def _problems(request: JsonObject, error: ValidationError, kind: Kind) -> list[str]:
-    """What is wrong with a request: one line for each place, with every form that it can have."""
-    found: dict[str, list[str]] = {}
-    values: dict[str, str] = {}
-    near: dict[str, str] = {}
-    for item in error.errors(include_url=False):
-        if item["type"] == "string_type" and isinstance(item["input"], dict):
-            continue  # an object, where text is another form: what is wrong in it follows
-        place, text = _place(request, item), _TEXTS.get(item["type"])
-        if text is None and item["type"] != "string_pattern_mismatch":
-            shown = repr(item["input"])
-            values[place] = f", not {shown}" if len(shown) <= 60 else ""
-        near[place] = near.get(place) or _near(item, place, kind)
-        found.setdefault(place, []).append(_pydantic_problem(item, place, kind))
-    return [
-        ", or ".join([f"{at}: {texts[0]}{values.get(at, '')}", *texts[1:]]) + near[at]
-        for at, texts in found.items()
-    ]
-
-
-def _place(request: JsonObject, item: ErrorDetails) -> str:
-    """The place of a problem, without the names that pydantic gives to the forms of a value."""
-    node: Any = request
-    names = list[str]()
-    for at, part in enumerate(item["loc"], 1):
-        is_member = isinstance(node, dict) and part in node
-        is_item = isinstance(node, list) and isinstance(part, int)
-        if is_member or is_item or (item["type"] == "missing" and at == len(item["loc"])):
-            names.append(str(part))
-            node = node[part] if is_member or is_item else None
-    return ".".join(names)
-
-
-def _near(item: ErrorDetails, place: str, kind: Kind) -> str:
-    """The known fields, or values of a field, that are near the one that is refused."""
-    *parents, name = place.split(".")
-    match item["type"]:
-        case "extra_forbidden":
-            schemas = _schemas_at(parents, kind)
-            return did_you_mean(
-                name, [one for node in schemas for one in node.get("properties", ())]
-            )
-        case "literal_error":
-            schemas = _schemas_at([*parents, name], kind)
-            return did_you_mean(
-                item["input"], [one for node in schemas for one in node.get("enum", ())]
-            )
-        case "string_pattern_mismatch" if name == "aspect_ratio":
-            return did_you_mean(item["input"], _RATIOS)
-    return ""
-
-
-def _schemas_at(place: Sequence[str], kind: Kind) -> list[JsonObject]:
-    """The forms that the spec of requests has for what is at a place."""
-    contract = Contract.load("polyreel")
-    nodes: list[JsonObject] = [contract.schema(SCHEMA_NAMES[kind])]
-    for part in place:
-        below = [
-            contract.resolve(
-                node.get("items") if part.isdecimal() else node["properties"].get(part)
-            )
-            for node in nodes
-            if part.isdecimal() or "properties" in node
-        ]
-        nodes = [contract.resolve(form) for one in below if one for form in one.get("anyOf", [one])]
-    return nodes
-
-
-def _pydantic_problem(item: ErrorDetails, place: str, kind: Kind) -> str:
-    if item["type"] in _TEXTS:
-        unknown_in_image = kind == "image" and item["type"] == "extra_forbidden"
-        hint = " in a request for images" if unknown_in_image else ""
-        return f"{_TEXTS[item['type']]}{hint}"
-    if item["type"] == "string_pattern_mismatch":
-        ratio = place.endswith("aspect_ratio")
-        return "must be width:height, such as 16:9" if ratio else "must not be blank"
-    return f"{item['msg'][0].lower()}{item['msg'][1:]}"

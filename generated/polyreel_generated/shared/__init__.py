@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from polyreel.mapping.models import MediaModel
+from polyreel.jobs.models import JobModel
+from polyreel.plans.models import RequestModel
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -16,8 +18,11 @@ from pydantic import (
 )
 from typing_extensions import TypeAliasType
 
+if TYPE_CHECKING:
+    from polyreel.mapping.inputs import Media, Several
 
-class Shot(BaseModel):
+
+class Shot(RequestModel):
     """
     One shot of a clip.
     """
@@ -27,14 +32,27 @@ class Shot(BaseModel):
         populate_by_name=True,
         frozen=True,
     )
-    prompt: Annotated[StrictStr, Field(min_length=1, pattern="\\S")]
+    prompt: Annotated[
+        StrictStr, Field(min_length=1, pattern="\\S", description="What this shot shows.")
+    ]
     """
     What this shot shows.
     """
-    duration: Annotated[StrictInt | None, Field(ge=1)] = None
+    duration: Annotated[
+        StrictInt | None, Field(ge=1, description="Length of the shot in whole seconds.")
+    ] = None
     """
     Length of the shot in whole seconds.
     """
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            prompt: str,
+            duration: int | None = ...,
+        ) -> None: ...
 
 
 Seconds = TypeAliasType("Seconds", Annotated[StrictInt, Field(ge=1)])
@@ -53,19 +71,26 @@ class RoutingStep(BaseModel):
         populate_by_name=True,
         frozen=True,
     )
-    vendor: StrictStr
+    vendor: Annotated[StrictStr, Field(description="The vendor that was considered.")]
     """
     The vendor that was considered.
     """
-    result: Literal["taken", "refused", "resting", "unpaid"]
+    result: Annotated[
+        Literal["taken", "refused", "resting", "unpaid"],
+        Field(
+            description="`refused` cannot express the request; `resting` has failed too often just now; `unpaid` was tried, and is proved to have accepted nothing."
+        ),
+    ]
     """
     `refused` cannot express the request; `resting` has failed too often just now; `unpaid` was tried, and is proved to have accepted nothing.
     """
-    reason: StrictStr
+    reason: Annotated[StrictStr, Field(description="Why, in words.")]
     """
     Why, in words.
     """
-    cost: dict[str, Any] | None = None
+    cost: Annotated[
+        dict[str, Any] | None, Field(description="What the job was estimated to cost there.")
+    ] = None
     """
     What the job was estimated to cost there.
     """
@@ -81,23 +106,32 @@ class Output(BaseModel):
         populate_by_name=True,
         frozen=True,
     )
-    url: StrictStr
+    url: Annotated[
+        StrictStr, Field(description="Where the vendor serves the file, often for a limited time.")
+    ]
     """
     Where the vendor serves the file, often for a limited time.
     """
-    path: StrictStr | None = None
+    path: Annotated[StrictStr | None, Field(description="Where the file was saved.")] = None
     """
     Where the file was saved.
     """
-    content_type: StrictStr | None = None
+    content_type: Annotated[StrictStr | None, Field(description="Media type, where known.")] = None
     """
     Media type, where known.
     """
-    size_bytes: Annotated[StrictInt | None, Field(ge=0)] = None
+    size_bytes: Annotated[StrictInt | None, Field(ge=0, description="Size of the saved file.")] = (
+        None
+    )
     """
     Size of the saved file.
     """
-    expires_at: StrictFloat | None = None
+    expires_at: Annotated[
+        StrictFloat | None,
+        Field(
+            description="When the URL stops working, in seconds since 1970, where the vendor says."
+        ),
+    ] = None
     """
     When the URL stops working, in seconds since 1970, where the vendor says.
     """
@@ -113,17 +147,19 @@ class JobError(BaseModel):
         populate_by_name=True,
         frozen=True,
     )
-    code: StrictStr | None = None
+    code: Annotated[StrictStr | None, Field(description="The vendor's machine-readable code.")] = (
+        None
+    )
     """
     The vendor's machine-readable code.
     """
-    message: StrictStr
+    message: Annotated[StrictStr, Field(description="The vendor's text.")]
     """
     The vendor's text.
     """
 
 
-class ImageRequest(MediaModel):
+class ImageRequest(RequestModel):
     """
     Still images to make.
     """
@@ -135,48 +171,98 @@ class ImageRequest(MediaModel):
     )
     model: Annotated[
         StrictStr | None,
-        Field(examples=["kling-o3-image"], max_length=200, min_length=1),
+        Field(
+            examples=["kling-o3-image"],
+            max_length=200,
+            min_length=1,
+            description="Vendor-neutral model family, such as `kling-o3-image`. Left out, the vendor's first.",
+        ),
     ] = None
     """
     Vendor-neutral model family, such as `kling-o3-image`. Left out, the vendor's first.
     """
-    prompt: Annotated[StrictStr | None, Field(min_length=1, pattern="\\S")] = None
+    prompt: Annotated[
+        StrictStr | None,
+        Field(
+            min_length=1,
+            pattern="\\S",
+            description="What to show. `@Image1` cites the first of `reference_images`.",
+        ),
+    ] = None
     """
     What to show. `@Image1` cites the first of `reference_images`.
     """
-    reference_images: Annotated[list[StrictStr] | None, Field(min_length=1)] = None
+    reference_images: Annotated[
+        list[StrictStr] | None,
+        Field(
+            min_length=1,
+            description="Images of subjects, scenes or styles, cited in the prompt as `@Image1`, `@Image2`.",
+        ),
+    ] = None
     """
     Images of subjects, scenes or styles, cited in the prompt as `@Image1`, `@Image2`.
     """
     aspect_ratio: Annotated[
-        StrictStr | None, Field(pattern="^([1-9][0-9]{0,1}:[1-9][0-9]{0,1}|auto)$")
+        StrictStr | None,
+        Field(
+            pattern="^([1-9][0-9]{0,1}:[1-9][0-9]{0,1}|auto)$",
+            description="Width to height, such as `3:2`.",
+        ),
     ] = None
     """
     Width to height, such as `3:2`.
     """
-    resolution: Literal["1K", "2K"] | None = None
+    resolution: Annotated[Literal["1K", "2K"] | None, Field(description="Image size class.")] = None
     """
     Image size class.
     """
-    count: Annotated[StrictInt | None, Field(ge=1)] = None
+    count: Annotated[StrictInt | None, Field(ge=1, description="How many images to make.")] = None
     """
     How many images to make.
     """
-    output_format: Literal["jpeg", "png", "webp"] | None = None
+    output_format: Annotated[
+        Literal["jpeg", "png", "webp"] | None, Field(description="File format of the images.")
+    ] = None
     """
     File format of the images.
     """
-    callback_url: Annotated[StrictStr | None, Field(max_length=2048, min_length=1)] = None
+    callback_url: Annotated[
+        StrictStr | None,
+        Field(
+            max_length=2048,
+            min_length=1,
+            description="Where the vendor reports the end of the job.",
+        ),
+    ] = None
     """
     Where the vendor reports the end of the job.
     """
-    extra: dict[str, dict[str, Any]] | None = None
+    extra: Annotated[
+        dict[str, dict[str, Any]] | None,
+        Field(description="Native fields by vendor id, merged last and checked like the rest."),
+    ] = None
     """
     Native fields by vendor id, merged last and checked like the rest.
     """
 
+    if TYPE_CHECKING:
 
-class Element(MediaModel):
+        def __init__(
+            self,
+            *,
+            model: str | None = ...,
+            prompt: str | None = ...,
+            reference_images: Several[Media] | None = ...,
+            aspect_ratio: str | None = ...,
+            resolution: Literal["1K", "2K"] | None = ...,
+            count: int | None = ...,
+            output_format: Literal["jpeg", "png", "webp"] | None = ...,
+            callback_url: str | None = ...,
+            extra: Mapping[str, Mapping[str, object]] | None = ...,
+        ) -> None: ...
+
+
+class Element(RequestModel):
     """
     A subject that is described in the request itself.
     """
@@ -186,25 +272,49 @@ class Element(MediaModel):
         populate_by_name=True,
         frozen=True,
     )
-    front_image: Annotated[StrictStr | None, Field(min_length=1)] = None
+    front_image: Annotated[
+        StrictStr | None, Field(min_length=1, description="The subject from the front.")
+    ] = None
     """
     The subject from the front.
     """
-    images: Annotated[list[StrictStr] | None, Field(min_length=1)] = None
+    images: Annotated[
+        list[StrictStr] | None,
+        Field(min_length=1, description="More images of the subject, from other sides."),
+    ] = None
     """
     More images of the subject, from other sides.
     """
-    video: Annotated[StrictStr | None, Field(min_length=1)] = None
+    video: Annotated[
+        StrictStr | None, Field(min_length=1, description="A clip of the subject.")
+    ] = None
     """
     A clip of the subject.
     """
-    voice: Annotated[StrictStr | None, Field(min_length=1)] = None
+    voice: Annotated[
+        StrictStr | None,
+        Field(
+            min_length=1,
+            description="The vendor's own id of the voice that the subject speaks with.",
+        ),
+    ] = None
     """
     The vendor's own id of the voice that the subject speaks with.
     """
 
+    if TYPE_CHECKING:
 
-class Job(BaseModel):
+        def __init__(
+            self,
+            *,
+            front_image: Media | None = ...,
+            images: Several[Media] | None = ...,
+            video: Media | None = ...,
+            voice: str | None = ...,
+        ) -> None: ...
+
+
+class Job(JobModel):
     """
     A durable handle on one submitted request. It can be stored as JSON and resumed later, in another process.
     """
@@ -214,85 +324,145 @@ class Job(BaseModel):
         populate_by_name=True,
         frozen=True,
     )
-    vendor: StrictStr
+    vendor: Annotated[StrictStr, Field(description="Who was paid.")]
     """
     Who was paid.
     """
-    model: StrictStr
+    model: Annotated[StrictStr, Field(description="Vendor-neutral model family.")]
     """
     Vendor-neutral model family.
     """
-    workflow: StrictStr
+    workflow: Annotated[StrictStr, Field(description="What was asked, such as `text-to-video`.")]
     """
     What was asked, such as `text-to-video`.
     """
-    id: StrictStr
+    id: Annotated[StrictStr, Field(description="The vendor's task id.")]
     """
     The vendor's task id.
     """
-    locator: StrictStr | None = None
+    locator: Annotated[
+        StrictStr | None,
+        Field(
+            description="The path at which the vendor is asked about the job, where the vendor gave one."
+        ),
+    ] = None
     """
     The path at which the vendor is asked about the job, where the vendor gave one.
     """
-    status: Literal["queued", "running", "succeeded", "failed", "canceled", "unknown"]
+    status: Annotated[
+        Literal["queued", "running", "succeeded", "failed", "canceled", "unknown"],
+        Field(
+            description="`succeeded`, `failed` and `canceled` are final. `unknown` is a status word polyreel has no meaning for; the job is still waited for, unless the word stands beside a link or an error."
+        ),
+    ]
     """
     `succeeded`, `failed` and `canceled` are final. `unknown` is a status word polyreel has no meaning for; the job is still waited for, unless the word stands beside a link or an error.
     """
-    progress: Annotated[StrictFloat | None, Field(ge=0.0, le=1.0)] = None
+    progress: Annotated[
+        StrictFloat | None,
+        Field(ge=0.0, le=1.0, description="Fraction done, where the vendor says."),
+    ] = None
     """
     Fraction done, where the vendor says.
     """
-    estimated_seconds: Annotated[StrictFloat | None, Field(ge=0.0)] = None
+    estimated_seconds: Annotated[
+        StrictFloat | None,
+        Field(
+            ge=0.0, description="The vendor's own estimate of how long the job takes, in seconds."
+        ),
+    ] = None
     """
     The vendor's own estimate of how long the job takes, in seconds.
     """
-    created_at: StrictFloat | None = None
+    created_at: Annotated[
+        StrictFloat | None,
+        Field(
+            description="When the job was submitted, in seconds since 1970, by the caller's clock."
+        ),
+    ] = None
     """
     When the job was submitted, in seconds since 1970, by the caller's clock.
     """
-    outputs: list[Output] | None = None
+    outputs: Annotated[
+        list[Output] | None, Field(description="The files made, in the vendor's order.")
+    ] = None
     """
     The files made, in the vendor's order.
     """
-    usage: dict[str, Any] | None = None
+    usage: Annotated[
+        dict[str, Any] | None,
+        Field(description="What the vendor says the job used or reserved, in its own words."),
+    ] = None
     """
     What the vendor says the job used or reserved, in its own words.
     """
-    estimate: dict[str, StrictStr | None] | None = None
+    estimate: Annotated[
+        dict[str, StrictStr | None] | None,
+        Field(
+            description="What the plan's `cost` was when the job was submitted: `confidence`, `credits`, `usd`, `as_of` and `source`, with decimals as text. Not there where a job was submitted before polyreel kept it."
+        ),
+    ] = None
     """
     What the plan's `cost` was when the job was submitted: `confidence`, `credits`, `usd`, `as_of` and `source`, with decimals as text. Not there where a job was submitted before polyreel kept it.
     """
-    charge: dict[str, StrictStr | None] | None = None
+    charge: Annotated[
+        dict[str, StrictStr | None] | None,
+        Field(
+            description="What `usage` says that the finished job was charged, in numbers: `credits`, `usd`, and in `as_of` the date of the price of a credit where that made the dollars; decimals as text. Not there where the vendor does not say. Of a simulated job these are the simulator's own credits: nothing was paid."
+        ),
+    ] = None
     """
     What `usage` says that the finished job was charged, in numbers: `credits`, `usd`, and in `as_of` the date of the price of a credit where that made the dollars; decimals as text. Not there where the vendor does not say. Of a simulated job these are the simulator's own credits: nothing was paid.
     """
-    error: JobError | None = None
+    error: Annotated[
+        JobError | None,
+        Field(
+            description="Why the job failed; or, with the code `no_output`, that it is done and no link to a file is found in the vendor's answer."
+        ),
+    ] = None
     """
     Why the job failed; or, with the code `no_output`, that it is done and no link to a file is found in the vendor's answer.
     """
-    simulated: StrictBool
+    simulated: Annotated[
+        StrictBool,
+        Field(description="Whether the embedded simulator made it; nothing was paid then."),
+    ]
     """
     Whether the embedded simulator made it; nothing was paid then.
     """
-    ledger_id: StrictStr | None = None
+    ledger_id: Annotated[
+        StrictStr | None, Field(description="The job's row in the ledger, where one is kept.")
+    ] = None
     """
     The job's row in the ledger, where one is kept.
     """
-    labels: dict[str, StrictStr] | None = None
+    labels: Annotated[
+        dict[str, StrictStr] | None,
+        Field(
+            description="The caller's own labels, such as `team` and `ads`. No vendor sees them."
+        ),
+    ] = None
     """
     The caller's own labels, such as `team` and `ads`. No vendor sees them.
     """
-    routing: list[RoutingStep] | None = None
+    routing: Annotated[
+        list[RoutingStep] | None,
+        Field(
+            description="Which vendors were considered, in which order, and why this one was taken."
+        ),
+    ] = None
     """
     Which vendors were considered, in which order, and why this one was taken.
     """
-    raw: dict[str, Any] | None = None
+    raw: Annotated[
+        dict[str, Any] | None, Field(description="The vendor's last answer, unchanged.")
+    ] = None
     """
     The vendor's last answer, unchanged.
     """
 
 
-class VideoRequest(MediaModel):
+class VideoRequest(RequestModel):
     """
     A clip to make. Which inputs are set decides the workflow: text-to-video, image-to-video,
     reference-to-video, edit-video, extend-video, reference-video or
@@ -315,134 +485,298 @@ class VideoRequest(MediaModel):
             examples=["kling-o3", "kling-v3", "kling-v2.6"],
             max_length=200,
             min_length=1,
+            description="Vendor-neutral model family, such as `kling-o3`. Left out, it is the vendor's first family that serves the workflow, and the plan says which.",
         ),
     ] = None
     """
     Vendor-neutral model family, such as `kling-o3`. Left out, it is the vendor's first family that serves the workflow, and the plan says which.
     """
-    prompt: Annotated[StrictStr | None, Field(min_length=1, pattern="\\S")] = None
+    prompt: Annotated[
+        StrictStr | None,
+        Field(
+            min_length=1,
+            pattern="\\S",
+            description="What to show. `@Image1`, `@Element1`, `@Video1` and `@Audio1` cite the first of `reference_images`, `elements`, the input videos and `reference_audio`, in every vendor's own spelling.",
+        ),
+    ] = None
     """
     What to show. `@Image1`, `@Element1`, `@Video1` and `@Audio1` cite the first of `reference_images`, `elements`, the input videos and `reference_audio`, in every vendor's own spelling.
     """
-    negative_prompt: Annotated[StrictStr | None, Field(min_length=1)] = None
+    negative_prompt: Annotated[
+        StrictStr | None, Field(min_length=1, description="What to keep out of the clip.")
+    ] = None
     """
     What to keep out of the clip.
     """
-    first_frame: Annotated[StrictStr | None, Field(min_length=1)] = None
+    first_frame: Annotated[
+        StrictStr | None, Field(min_length=1, description="The frame the clip starts from.")
+    ] = None
     """
     The frame the clip starts from.
     """
-    last_frame: Annotated[StrictStr | None, Field(min_length=1)] = None
+    last_frame: Annotated[
+        StrictStr | None, Field(min_length=1, description="The frame the clip ends on.")
+    ] = None
     """
     The frame the clip ends on.
     """
-    reference_images: Annotated[list[StrictStr] | None, Field(min_length=1)] = None
+    reference_images: Annotated[
+        list[StrictStr] | None,
+        Field(
+            min_length=1,
+            description="Images of subjects, scenes or styles, cited in the prompt as `@Image1`, `@Image2`.",
+        ),
+    ] = None
     """
     Images of subjects, scenes or styles, cited in the prompt as `@Image1`, `@Image2`.
     """
-    reference_videos: Annotated[list[StrictStr] | None, Field(min_length=1)] = None
+    reference_videos: Annotated[
+        list[StrictStr] | None,
+        Field(
+            min_length=1,
+            description="Clips of subjects, motion or styles, cited in the prompt as `@Video1`, `@Video2`.",
+        ),
+    ] = None
     """
     Clips of subjects, motion or styles, cited in the prompt as `@Video1`, `@Video2`.
     """
-    reference_audio: Annotated[list[StrictStr] | None, Field(min_length=1)] = None
+    reference_audio: Annotated[
+        list[StrictStr] | None,
+        Field(
+            min_length=1,
+            description="Sounds or voices that the clip uses, cited in the prompt as `@Audio1`, `@Audio2`.",
+        ),
+    ] = None
     """
     Sounds or voices that the clip uses, cited in the prompt as `@Audio1`, `@Audio2`.
     """
-    source_video: Annotated[StrictStr | None, Field(min_length=1)] = None
+    source_video: Annotated[
+        StrictStr | None, Field(min_length=1, description="The clip to edit.")
+    ] = None
     """
     The clip to edit.
     """
-    extend_video: Annotated[StrictStr | None, Field(min_length=1)] = None
+    extend_video: Annotated[
+        StrictStr | None, Field(min_length=1, description="The clip to continue after its end.")
+    ] = None
     """
     The clip to continue after its end.
     """
-    reference_video: Annotated[StrictStr | None, Field(min_length=1)] = None
+    reference_video: Annotated[
+        StrictStr | None,
+        Field(min_length=1, description="A clip whose motion and camera the new clip follows."),
+    ] = None
     """
     A clip whose motion and camera the new clip follows.
     """
-    motion_video: Annotated[StrictStr | None, Field(min_length=1)] = None
+    motion_video: Annotated[
+        StrictStr | None,
+        Field(
+            min_length=1, description="The clip whose motion is carried over to `character_image`."
+        ),
+    ] = None
     """
     The clip whose motion is carried over to `character_image`.
     """
-    character_image: Annotated[StrictStr | None, Field(min_length=1)] = None
+    character_image: Annotated[
+        StrictStr | None,
+        Field(
+            min_length=1, description="The character that performs the motion of `motion_video`."
+        ),
+    ] = None
     """
     The character that performs the motion of `motion_video`.
     """
-    character_orientation: Literal["image", "video"] | None = None
+    character_orientation: Annotated[
+        Literal["image", "video"] | None,
+        Field(
+            description="Whether the character keeps the orientation of its image or follows the video."
+        ),
+    ] = None
     """
     Whether the character keeps the orientation of its image or follows the video.
     """
-    elements: Annotated[list[StrictStr | Element] | None, Field(min_length=1)] = None
+    elements: Annotated[
+        list[StrictStr | Element] | None,
+        Field(
+            min_length=1,
+            description="Subjects, cited as `@Element1`, `@Element2`: each the vendor's own id of a trained subject, or described by images, a video and a voice.",
+        ),
+    ] = None
     """
     Subjects, cited as `@Element1`, `@Element2`: each the vendor's own id of a trained subject, or described by images, a video and a voice.
     """
-    shots: Annotated[list[Shot] | None, Field(min_length=1)] = None
+    shots: Annotated[
+        list[Shot] | None,
+        Field(min_length=1, description="The clip as a sequence of shots, in order."),
+    ] = None
     """
     The clip as a sequence of shots, in order.
     """
-    shot_mode: Literal["custom", "automatic"] | None = None
+    shot_mode: Annotated[
+        Literal["custom", "automatic"] | None,
+        Field(
+            description="Whether `shots` plans the shots (custom) or the model does (automatic)."
+        ),
+    ] = None
     """
     Whether `shots` plans the shots (custom) or the model does (automatic).
     """
-    duration: Seconds | Literal["auto"] | None = None
+    duration: Annotated[
+        Seconds | Literal["auto"] | None,
+        Field(description="Length of the clip in whole seconds; `auto` lets the model choose."),
+    ] = None
     """
     Length of the clip in whole seconds; `auto` lets the model choose.
     """
     aspect_ratio: Annotated[
-        StrictStr | None, Field(pattern="^([1-9][0-9]{0,1}:[1-9][0-9]{0,1}|auto)$")
+        StrictStr | None,
+        Field(
+            pattern="^([1-9][0-9]{0,1}:[1-9][0-9]{0,1}|auto)$",
+            description="Width to height, such as `16:9`; `auto` lets the model choose.",
+        ),
     ] = None
     """
     Width to height, such as `16:9`; `auto` lets the model choose.
     """
-    resolution: Literal["360p", "480p", "540p", "720p", "768p", "1080p", "2k", "4k"] | None = None
+    resolution: Annotated[
+        Literal["360p", "480p", "540p", "720p", "768p", "1080p", "2k", "4k"] | None,
+        Field(
+            description="Shorter side of the frame. Kling's std or standard is 720p, its pro is 1080p."
+        ),
+    ] = None
     """
     Shorter side of the frame. Kling's std or standard is 720p, its pro is 1080p.
     """
-    fps: Annotated[StrictInt | None, Field(ge=1)] = None
+    fps: Annotated[StrictInt | None, Field(ge=1, description="Frames in a second of the clip.")] = (
+        None
+    )
     """
     Frames in a second of the clip.
     """
-    count: Annotated[StrictInt | None, Field(ge=1)] = None
+    count: Annotated[
+        StrictInt | None, Field(ge=1, description="How many clips to make of this request.")
+    ] = None
     """
     How many clips to make of this request.
     """
-    seed: Annotated[StrictInt | None, Field(ge=-9007199254740991, le=9007199254740991)] = None
+    seed: Annotated[
+        StrictInt | None,
+        Field(
+            ge=-9007199254740991,
+            le=9007199254740991,
+            description="Start of the random numbers: the same request with the same seed gives a similar clip.",
+        ),
+    ] = None
     """
     Start of the random numbers: the same request with the same seed gives a similar clip.
     """
-    camera_fixed: StrictBool | None = None
+    camera_fixed: Annotated[
+        StrictBool | None, Field(description="Whether the camera stands still.")
+    ] = None
     """
     Whether the camera stands still.
     """
-    enhance_prompt: StrictBool | None = None
+    enhance_prompt: Annotated[
+        StrictBool | None,
+        Field(description="Whether the vendor may rewrite the prompt into a better one."),
+    ] = None
     """
     Whether the vendor may rewrite the prompt into a better one.
     """
-    audio: StrictBool | None = None
+    audio: Annotated[
+        StrictBool | None, Field(description="Whether the model makes sound for the clip.")
+    ] = None
     """
     Whether the model makes sound for the clip.
     """
-    keep_source_audio: StrictBool | None = None
+    keep_source_audio: Annotated[
+        StrictBool | None, Field(description="Whether the sound of the input video is kept.")
+    ] = None
     """
     Whether the sound of the input video is kept.
     """
-    guidance_scale: Annotated[StrictFloat | None, Field(ge=0.0, le=1.0)] = None
+    guidance_scale: Annotated[
+        StrictFloat | None,
+        Field(ge=0.0, le=1.0, description="How closely the prompt is followed; higher is closer."),
+    ] = None
     """
     How closely the prompt is followed; higher is closer.
     """
-    watermark: StrictBool | None = None
+    watermark: Annotated[
+        StrictBool | None, Field(description="Whether the vendor adds its watermark.")
+    ] = None
     """
     Whether the vendor adds its watermark.
     """
-    end_user_id: Annotated[StrictStr | None, Field(max_length=200, min_length=1)] = None
+    end_user_id: Annotated[
+        StrictStr | None,
+        Field(
+            max_length=200,
+            min_length=1,
+            description="Your own id of the person that the clip is made for, for the vendor's checks.",
+        ),
+    ] = None
     """
     Your own id of the person that the clip is made for, for the vendor's checks.
     """
-    callback_url: Annotated[StrictStr | None, Field(max_length=2048, min_length=1)] = None
+    callback_url: Annotated[
+        StrictStr | None,
+        Field(
+            max_length=2048,
+            min_length=1,
+            description="Where the vendor reports the end of the job.",
+        ),
+    ] = None
     """
     Where the vendor reports the end of the job.
     """
-    extra: dict[str, dict[str, Any]] | None = None
+    extra: Annotated[
+        dict[str, dict[str, Any]] | None,
+        Field(
+            description="Native fields by vendor id, for what the shared model does not name. Used only for that vendor, merged last, and checked against its contract like the rest."
+        ),
+    ] = None
     """
     Native fields by vendor id, for what the shared model does not name. Used only for that vendor, merged last, and checked against its contract like the rest.
     """
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            model: str | None = ...,
+            prompt: str | None = ...,
+            negative_prompt: str | None = ...,
+            first_frame: Media | None = ...,
+            last_frame: Media | None = ...,
+            reference_images: Several[Media] | None = ...,
+            reference_videos: Several[Media] | None = ...,
+            reference_audio: Several[Media] | None = ...,
+            source_video: Media | None = ...,
+            extend_video: Media | None = ...,
+            reference_video: Media | None = ...,
+            motion_video: Media | None = ...,
+            character_image: Media | None = ...,
+            character_orientation: Literal["image", "video"] | None = ...,
+            elements: Several[str | (Element | Mapping[str, object])] | None = ...,
+            shots: Several[Shot | Mapping[str, object]] | None = ...,
+            shot_mode: Literal["custom", "automatic"] | None = ...,
+            duration: int | Literal["auto"] | None = ...,
+            aspect_ratio: str | None = ...,
+            resolution: Literal["360p", "480p", "540p", "720p", "768p", "1080p", "2k", "4k"]
+            | None = ...,
+            fps: int | None = ...,
+            count: int | None = ...,
+            seed: int | None = ...,
+            camera_fixed: bool | None = ...,
+            enhance_prompt: bool | None = ...,
+            audio: bool | None = ...,
+            keep_source_audio: bool | None = ...,
+            guidance_scale: float | None = ...,
+            watermark: bool | None = ...,
+            end_user_id: str | None = ...,
+            callback_url: str | None = ...,
+            extra: Mapping[str, Mapping[str, object]] | None = ...,
+        ) -> None: ...
