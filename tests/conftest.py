@@ -34,6 +34,10 @@ for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
 for _name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "POLYREEL_NETWORK", "POLYREEL_USER_AGENT"):
     os.environ.pop(_name, None)
 
+# Some hundreds of processes are started. Where Python may not keep what it compiled, each compiles
+# all of polyreel first, which is half of its time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # httpx gives up after 5 seconds of silence, which on a slow machine says nothing of the server.
 for wait in ("connect", "read", "write", "pool"):
     setattr(inspect.signature(httpx.get).parameters["timeout"].default, wait, HANGS)
