@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from attrs import field, frozen
 
-from ..places import JsonObject
+from ..places import JsonObject, leaves, pointer
 from .marks import AT, Marks, cited, rewrite
 from .workflows import INPUT_VIDEOS
 
@@ -50,6 +50,22 @@ def word(value: Any) -> str:
         return "on" if value else "off"
     text = "unset" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:50]}... ({len(text)} characters)"
+
+
+def check_members(item: Mapping[str, Any], *known: str) -> None:
+    """Raise ValueError where an object says something under a name that is not known.
+
+    `known` are the places of its members, dotted where they lie deeper.
+    """
+    places = tuple(map(pointer, known))
+    others = [
+        at.removeprefix("/").replace("/", ".")[:100]
+        for at, value in leaves(item)
+        if value not in (None, "", [], {})
+        and not any(at == place or at.startswith(f"{place}/") for place in places)
+    ]
+    if others:
+        raise ValueError(f"nothing is known of {', '.join(others)} in an item")
 
 
 @frozen
@@ -297,6 +313,8 @@ class Items:
 
     def decode(self, value: Any, shared: Mapping[str, Any]) -> list[str]:
         """Plain values; numbers become text."""
+        for item in value:
+            check_members(item, self.member)
         return [str(item[self.member]) for item in value]
 
 

@@ -20,8 +20,8 @@ from typing import Any
 from attrs import field, frozen
 
 from ..places import MISSING, JsonObject, get, pointer, put
-from .codecs import SAME, CannotExpressError, Codec, Prompt
-from .reports import Allowance, Fate, MappingEntry, MappingReport, Problem
+from .codecs import SAME, CannotExpressError, Codec, Prompt, check_members
+from .reports import Allowance, Fate, MappingEntry, MappingReport, Problem, settle
 
 
 @frozen
@@ -91,11 +91,14 @@ class TypedItems:
         made: list[JsonObject] = []
         for item in self.items:
             for number, (source, value) in enumerate(self._values(shared, item.shared), 1):
-                native = self._encoded(item, source, value, shared, allow, report)
+                at = f"{pointer(self.native)}/{len(made)}{pointer(item.member)}"
+                try:
+                    native = item.codec.encode(value, shared)
+                    report.entries.append(_carried(item, source, at, value, native, shared))
+                except CannotExpressError as error:
+                    native = settle(item.shared, source, at, error, allow=allow, report=report)
                 if native is not MISSING:
-                    at = f"{pointer(self.native)}/{len(made)}{pointer(item.member)}"
                     made.append(item.native(native, number))
-                    report.entries.append(_carried(item.shared, source, at, value, native))
         if made:
             put(body, self.native, made)
 
@@ -106,27 +109,6 @@ class TypedItems:
             yield from ((f"/{name}/{at}", one) for at, one in enumerate(shared[name]))
         else:
             yield f"/{name}", shared[name]
-
-    def _encoded(
-        self,
-        item: Item,
-        source: str,
-        value: Any,
-        shared: Mapping[str, Any],
-        allow: Mapping[str, Allowance],
-        report: MappingReport,
-    ) -> Any:
-        """The native value, or MISSING where there is none: then the report has the reason."""
-        try:
-            return item.codec.encode(value, shared)
-        except CannotExpressError as error:
-            if allow.get(item.shared) == "drop":
-                entry = MappingEntry(item.shared, source, "", Fate.DROPPED, error.reason)
-                report.entries.append(entry)
-            else:
-                problem = Problem(item.shared, source, error.reason, error.limit)
-                report.problems.append(problem)
-            return MISSING
 
     def read(self, body: Mapping[str, Any], shared: JsonObject, report: MappingReport) -> None:
         """Take the values out of the list; an item of no known kind is a problem."""
@@ -147,8 +129,16 @@ class TypedItems:
                 continue
             many = item.shared in self.several
             target = f"/{item.shared}/{len(shared[item.shared]) - 1}" if many else f"/{item.shared}"
+            told = _note(item, get(native, item.member), shared)
             report.entries.append(
-                MappingEntry(item.shared, place, target, Fate.CONVERTED, self.note)
+                MappingEntry(
+                    item.shared,
+                    place,
+                    target,
+                    Fate.CONVERTED,
+                    told or self.note,
+                    warning=bool(told),
+                )
             )
 
     def _kind(self, native: object) -> Item | None:
@@ -166,6 +156,7 @@ class TypedItems:
         if own is not None and own != item.name.format(number) and _cites(every, str(own)):
             return f"the prompt cites it by a name of its own, {str(own)[:40]!r}"
         try:
+            check_members(native, *item.marks, item.member, "id")
             value = item.codec.decode(raw, shared)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             return str(error)
@@ -187,6 +178,14 @@ def _cites(every: list[Any], name: str) -> bool:
     return any(f"@{name}" in text for text in texts if isinstance(text, str))
 
 
-def _carried(name: str, source: str, target: str, value: Any, native: Any) -> MappingEntry:
+def _note(item: Item, value: Any, shared: Mapping[str, Any]) -> str:
+    return item.codec.note(value, shared) if isinstance(item.codec, Prompt) else ""
+
+
+def _carried(
+    item: Item, source: str, target: str, value: Any, native: Any, shared: Mapping[str, Any]
+) -> MappingEntry:
+    told = _note(item, value, shared)
     same = type(native) is type(value) and native == value
-    return MappingEntry(name, source, target, Fate.EXACT if same else Fate.CONVERTED)
+    fate = Fate.EXACT if same else Fate.CONVERTED
+    return MappingEntry(item.shared, source, target, fate, told, warning=bool(told))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import Factory, define, frozen
 
-from ..places import JsonObject, put
+from ..places import MISSING, is_missing
 from .codecs import CannotExpressError
 
 Allowance = Literal["drop", "nearest", "send"]
@@ -79,37 +79,37 @@ def refuse(name: str, reason: str, allow: Mapping[str, Allowance], report: Mappi
         report.problems.append(Problem(name, "/" + name, reason))
 
 
-def resolve(
+def settle(
     name: str,
     source: str,
     target: str,
     error: CannotExpressError,
     *,
-    body: JsonObject,
-    place: str,
     allow: Mapping[str, Allowance],
     report: MappingReport,
-) -> None:
-    """Treat a value that the codec could not write as the caller allows, or refuse it."""
+) -> Any:
+    """What is written in the place of a value that the codec could not write, or MISSING.
+
+    That is what the caller allows; otherwise the value is refused. The report says which.
+    """
     allowed = allow.get(name)
+    left = MISSING if error.without is None else error.without
     if allowed == "nearest" and error.nearest is not None:
-        put(body, place, error.nearest)
         report.entries.append(MappingEntry(name, source, target, Fate.APPROXIMATED, error.reason))
-    elif allowed == "drop":
-        if error.without is None:
+        return error.nearest
+    if allowed == "drop":
+        if is_missing(left):
             report.entries.append(MappingEntry(name, source, "", Fate.DROPPED, error.reason))
         else:
-            put(body, place, error.without)
             report.entries.append(MappingEntry(name, source, target, Fate.CONVERTED, error.reason))
             report.entries += [
                 MappingEntry(name, source + leaf, "", Fate.DROPPED, error.reason)
                 for leaf in error.leaves
             ]
-    else:
-        # What could be sent is put there all the same: the check of a refused body then finds no
-        # second problem that is none.
-        if error.without is not None:
-            put(body, place, error.without)
-        report.problems += [
-            Problem(name, source + leaf, error.reason, error.limit) for leaf in error.leaves
-        ]
+        return left
+    report.problems += [
+        Problem(name, source + leaf, error.reason, error.limit) for leaf in error.leaves
+    ]
+    # What could be sent is written all the same: the check of a refused body then finds no second
+    # problem that is none.
+    return left

@@ -33,7 +33,7 @@ from .reports import (
     MappingReport,
     Problem,
     refuse,
-    resolve,
+    settle,
 )
 
 
@@ -85,16 +85,9 @@ class Field:
             native = self.codec.encode(value, shared)
         except CannotExpressError as error:
             source, target = "/" + self.shared, pointer(self.native)
-            resolve(
-                self.shared,
-                source,
-                target,
-                error,
-                body=body,
-                place=self.native,
-                allow=allow,
-                report=report,
-            )
+            native = settle(self.shared, source, target, error, allow=allow, report=report)
+            if native is not MISSING:
+                put(body, self.native, native)
             return
         put(body, self.native, native)
         same = native is value or (type(native) is type(value) and native == value)
@@ -248,7 +241,7 @@ class Group:
                 report.problems.append(Problem(name, leaf, error.reason, error.limit))
                 refused = True
         if refused:
-            # As in `resolve`: the check of a refused body then finds no second problem.
+            # As in `settle`: the check of a refused body then finds no second problem.
             for place, native in (error.without or error.nearest or {}).items():
                 put(body, place, native)
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from .codecs import CannotExpressError, MeaninglessError
+from .codecs import CannotExpressError, MeaninglessError, check_members
 
 MULTI_SHOT: Final = (
     "model_params.multi_shot",
@@ -68,6 +68,8 @@ class MultiShot:
             return {"shot_mode": "automatic"}
         if kind != "customize" or not isinstance(items, list):
             raise ValueError("shot_type and multi_prompt do not go together")
+        for item in items:
+            check_members(item, "index", "prompt", "duration")
         ordered = sorted(items, key=lambda item: int(item["index"]))
         shots = [{"prompt": item["prompt"], "duration": int(item["duration"])} for item in ordered]
         return {"shots": shots, "shot_mode": "custom"}

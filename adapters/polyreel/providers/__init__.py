@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Pointless,
         Prompt,
         Seed,
+        check_members,
         cited_inputs,
     )
     from ..mapping.items import Item, TypedItems
@@ -52,7 +53,8 @@ _NAMES = {
     "..flows": ("Flow", "Part", "Reply", "Send", "now", "send_patiently"),
     "..mapping.codecs": (
         *("CannotExpressError", "Choice", "Codec", "Default", "Digits", "GroupCodec", "Items"),
-        *("MeaninglessError", "Names", "Only", "Pointless", "Prompt", "Seed", "cited_inputs"),
+        *("MeaninglessError", "Names", "Only", "Pointless", "Prompt", "Seed"),
+        *("check_members", "cited_inputs"),
     ),
     "..mapping.items": ("Item", "TypedItems"),
     "..mapping.marks": ("ANGLE", "AT", "Marks"),
@@ -122,6 +124,7 @@ __all__ = [
     "VendorError",
     "Webhook",
     "body",
+    "check_members",
     "cited_inputs",
     "first",
     "get",

@@ -31,6 +31,7 @@ from . import (
     Route,
     Row,
     Status,
+    check_members,
     cited_inputs,
 )
 
@@ -162,7 +163,7 @@ class OmniInputs:
         """The inputs, frames first: the numbers in the prompt count them so."""
         found: JsonObject = {}
         for item in natives.get("image_list") or ():
-            _check_members(item, "image_url", "type")
+            check_members(item, "image_url", "type")
             name = FRAMES.get(item.get("type"))
             if name is None:
                 found.setdefault("reference_images", []).append(item["image_url"])
@@ -171,16 +172,11 @@ class OmniInputs:
             else:
                 found[name] = item["image_url"]
         for item in natives.get("video_list") or ():
-            _check_members(item, "video_url", "refer_type", "keep_original_sound")
+            check_members(item, "video_url", "refer_type", "keep_original_sound")
             found[VIDEOS[item.get("refer_type", "base")]] = item["video_url"]
             if "keep_original_sound" in item:
                 found["keep_source_audio"] = YES_NO.decode(item["keep_original_sound"], {})
         return found
-
-
-def _check_members(item: JsonObject, *known: str) -> None:
-    if others := item.keys() - {*known}:
-        raise ValueError(f"nothing is known of {', '.join(sorted(others))} in an item")
 
 
 def frames_before(shared: Mapping[str, Any]) -> int:

@@ -31,6 +31,7 @@ from . import (
     Row,
     SimulatedTask,
     Status,
+    check_members,
     cited_inputs,
 )
 
@@ -68,8 +69,8 @@ class ShotPrompts:
 
     def decode(self, value: list[JsonObject], shared: Mapping[str, Any]) -> list[JsonObject]:
         """The prompts."""
-        if any(set(item) != {"prompt"} for item in value):
-            raise ValueError("only items of one prompt each are documented")
+        for item in value:
+            check_members(item, "prompt")
         return [{"prompt": item["prompt"]} for item in value]
 
 
