@@ -269,3 +269,26 @@ def test_a_gateway_of_ones_own_can_have_files_beside_it() -> None:
     request = {"prompt": "x", "first_frame": "http://minio:9000/a.png"}
     assert plan(request, vendor, base_url="http://gateway.lan:3000").violations == ()
     assert plan(request, vendor).violations != ()
+
+
+def test_a_limit_that_is_inferred_can_be_sent_against(tmp_path: Path) -> None:
+    """A page that says 720 px may mean the height: the vendor may take more than it seems."""
+    provider, route = next(
+        (provider, route)
+        for provider in all_providers().values()
+        for route in provider.routes
+        if route.workflow == "edit-video" and provider.files == "multipart"
+    )
+    file = tmp_path / "a.mp4"
+    file.write_bytes(video(3, 640, 480))
+    request = {"prompt": "a", "model": route.model, "source_video": str(file)}
+    (violation,) = plan(request, provider).violations
+    assert "640x480 (not documented for this workflow" in violation.message
+    assert "source_video=send" in violation.message
+    sent = plan(request, provider, allow={"source_video": "send"})
+    assert not sent.refused
+    assert any("only inferred" in warning for warning in sent.warnings)
+    with Client(vendors=[provider.id]) as client:
+        assert client.submit(sent).id
+    file.write_bytes(video(1, 640, 480))
+    assert plan(request, provider, allow={"source_video": "send"}).refused  # 3 s are documented

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from polyreel.mapping.reports import Fate
-from polyreel.plans.planning import plan
+from polyreel.mapping.rows import Absent
+from polyreel.mapping.workflows import WORKFLOWS
+from polyreel.plans.planning import plan, plan_checked
+from polyreel.plans.requests import check_request
 from polyreel.plans.translation import translate
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
@@ -76,6 +79,70 @@ def test_a_documented_limit_is_never_sent_against() -> None:
             allow={"audio": "send"},
         )
         assert forced.refused
+
+
+ABSENT = [
+    (provider, route, row)
+    for provider in PROVIDERS
+    for route in provider.routes
+    for row in route.rows
+    if isinstance(row, Absent) and row.inferred is not None
+]
+INPUTS = {
+    **dict.fromkeys(("first_frame", "character_image"), "https://example.com/a.png"),
+    **dict.fromkeys(
+        ("source_video", "reference_video", "motion_video"), "https://example.com/a.mp4"
+    ),
+}
+VALUES = {"duration": 5, "aspect_ratio": "9:16", "audio": True, "negative_prompt": "blur"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "route", "row"),
+    ABSENT,
+    ids=[f"{one.schema}-{row.shared}" for _, one, row in ABSENT],
+)
+def test_a_field_that_is_inferred_to_be_missing_can_be_sent(
+    provider: Any, route: Any, row: Any
+) -> None:
+    """A page that lists the fields of all workflows at once does not say which takes which."""
+    inputs = {name: INPUTS[name] for name in WORKFLOWS[route.workflow] if name in INPUTS}
+    inputs.pop("last_frame", None)
+    request = {"prompt": "a", "model": route.model, **inputs, row.shared: VALUES[row.shared]}
+    checked = check_request(request)
+    strict = plan_checked(checked, provider, routes=[route])
+    assert [one.field for one in strict.violations] == [row.shared]
+    assert f"Allow {row.shared}=send" in strict.violations[0].message
+    sent = plan_checked(checked, provider, routes=[route], allow={row.shared: "send"})
+    assert not sent.refused
+    assert sent.body[row.inferred.native] == VALUES[row.shared]
+    assert any("only inferred" in warning for warning in sent.warnings)
+    dropped = plan_checked(checked, provider, routes=[route], allow={row.shared: "drop"})
+    assert row.inferred.native not in dropped.body
+    assert all("Allow" not in one.reason for one in dropped.verdicts)
+    headers = {"authorization": "Bearer x", "content-type": "application/json"}
+    path = sent.operation.full_path
+    answer = Simulator().handle(provider.id, sent.method, path, headers, sent.content)
+    assert answer.status < 300, answer.content
+
+
+def test_what_is_documented_of_such_a_field_holds() -> None:
+    """The page has one field for all workflows, with one range."""
+    for provider, route, row in ABSENT:
+        wrong = {"duration": 99, "aspect_ratio": "21:9"}.get(row.shared)
+        if wrong is None:
+            continue
+        inputs = {name: INPUTS[name] for name in WORKFLOWS[route.workflow] if name in INPUTS}
+        checked = check_request({"prompt": "a", "model": route.model, **inputs, row.shared: wrong})
+        made = plan_checked(checked, provider, routes=[route], allow={row.shared: "send"})
+        (violation,) = made.violations
+        assert violation.field == row.shared
+        assert "Allow" not in violation.message
+
+
+def test_there_are_such_fields() -> None:
+    """The test above is about some."""
+    assert {row.shared for _, _, row in ABSENT} == {*VALUES}
 
 
 def test_a_rule_can_be_inferred() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
@@ -11,12 +9,10 @@ from typing import Final, Literal
 from attrs import frozen
 
 from ..errors import RequestError
+from ..mapping.textfiles import STANDARD_INPUT, has_mark, text_of
 from .lines import Line, LineProblems, json_lines, prompt_lines
 from .tables import Columns, TableLine, is_table, table_lines
 
-MAX_BYTES: Final = 200_000_000
-STANDARD_INPUT: Final = "-"
-"""The path that stands for standard input."""
 Form = Literal["json-lines", "table", "prompts"]
 FORMS: Final[dict[str, Form]] = {
     ".csv": "table",
@@ -56,24 +52,6 @@ class Contents:
         return json_lines(self.text.encode("utf-8", "surrogateescape"))
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a file, or of standard input; RequestError where it cannot be read."""
-    try:
-        if str(path) == STANDARD_INPUT:
-            if sys.stdin is None:  # the process was started without one
-                raise OSError("there is no standard input")
-            content = sys.stdin.buffer.read(MAX_BYTES + 1)
-        else:
-            with path.open("rb") as file:
-                content = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise RequestError([f"{str(path)[:200]}: {reason}"]) from None
-    if len(content) > MAX_BYTES:
-        raise RequestError([f"{path}: more than {MAX_BYTES} bytes are too many"])
-    return content
-
-
 def understood(path: Path, content: bytes, columns: Columns) -> Contents:
     """A file's text and form: by its suffix, or by how it begins where it has none."""
     for start, what in BINARY.items():
@@ -95,16 +73,11 @@ def understood(path: Path, content: bytes, columns: Columns) -> Contents:
 
 
 def _unicode(content: bytes) -> tuple[str | None, bool]:
-    """The text of a file in UTF-8, or in UTF-16 with a mark; and whether there was a mark."""
-    encoding, mark = "utf-8", content.startswith(codecs.BOM_UTF8)
-    if mark:
-        encoding = "utf-8-sig"
-    elif content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding, mark = "utf-16", True
+    """The text of a file, or None; and whether there was a byte order mark."""
     try:
-        return content.decode(encoding), mark
+        return text_of(content), has_mark(content)
     except UnicodeDecodeError:
-        return None, mark
+        return None, has_mark(content)
 
 
 def _form(text: str, columns: Columns) -> Form:

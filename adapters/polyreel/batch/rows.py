@@ -11,10 +11,11 @@ from attrs import frozen
 
 from ..errors import RequestError
 from ..mapping.media import local_path
+from ..mapping.textfiles import STANDARD_INPUT, read_bytes
 from ..places import Json, JsonObject
 from ..plans.requests import check_request
 from ..providers.base.registry import all_providers, unknown_vendor
-from .contents import STANDARD_INPUT, read_bytes, understood
+from .contents import understood
 from .lines import ROW_KEYS, LineProblems
 from .tables import Columns, TableRow
 
@@ -93,7 +94,7 @@ def scan(path: str | Path, *, name: str | None = None, columns: Columns | None =
     Raises RequestError for a file that cannot be read. `name` and `columns` are as in `read`.
     """
     file, notes = local_path(path), list[str]()
-    content = read_bytes(file)
+    content = read_bytes(str(file), str(file)[:200])
     checker = _RowChecker(_batch_name(file, name, content))
     for line, value in understood(file, content, columns or {}).lines(columns or {}, notes):
         checker.add(line, value)

@@ -22,6 +22,7 @@ from ..jobs.sameness import differences
 from ..ledger.records import PROVED_UNPAID, SUPERSEDED, LedgerEntry
 from ..ledger.store import LedgerStore
 from ..mapping.media import local_path
+from ..mapping.reports import Allowance
 from ..money.amounts import CostRange
 from ..providers.base.registry import all_providers
 from .costs import Budget, Summary, most_spent, total
@@ -68,6 +69,8 @@ class Batch:
     vendors: Sequence[str] = field(default=(), kw_only=True)
     """Who makes the rows without a vendor; the next where the one before it is proved unpaid."""
     prefer: Preference = field(default="order", kw_only=True)
+    allow: Mapping[str, Allowance] = field(factory=dict, kw_only=True)
+    """What may become of fields of the rows: see `polyreel.plan`."""
     max_cost: Decimal | None = field(default=None, kw_only=True)
     """The most dollars for all runs together. What may have been billed counts as spent."""
     concurrency: int = field(default=CONCURRENCY, kw_only=True)
@@ -174,14 +177,16 @@ class Batch:
         asked = list(row.vendors or self.vendors)
         routed = self.prefer == "cheapest" or len(asked) > 1
         if routed:
-            plans = self.client.plans(row.request, asked or None, prefer=self.prefer)
+            plans = self.client.plans(
+                row.request, asked or None, prefer=self.prefer, allow=self.allow
+            )
         else:
-            plans = [self.client.plan(row.request, asked[0] if asked else None)]
+            plans = [self.client.plan(row.request, asked[0] if asked else None, allow=self.allow)]
         current = next((entry for entry in entries if entry.state not in SUPERSEDED), None)
         planned = {plan.vendor for plan in plans}
         paid = dict.fromkeys(entry.vendor for entry in entries if entry.state not in PROVED_UNPAID)
         others = [
-            self.client.plan(row.request, vendor)
+            self.client.plan(row.request, vendor, allow=self.allow)
             for vendor in paid
             if vendor in all_providers() and vendor not in planned
         ]

@@ -31,12 +31,14 @@ from .exits import AMBIGUOUS, SOME_FAILED, Terminated, exit_code
 from .files import prepare
 from .labels import Labels, read_labels
 from .options import (
+    Allow,
     AsJson,
     Filename,
     LedgerFile,
     Live,
     PricesFile,
     Timeout,
+    allowances,
     announced,
     files_in_general,
     finite,
@@ -118,6 +120,7 @@ def batch(
     ] = None,
     timeout: Timeout = TIMEOUT,
     label: Labels = None,
+    allow: Allow = None,
     fault: Annotated[
         str | None,
         typer.Option(
@@ -162,6 +165,7 @@ def batch(
         "timeout": timeout,
         "filename": filename,
         "labels": read_labels(label),
+        "allow": allowances(allow),
     }
     options |= {"vendors": vendor or (), "prefer": "cheapest" if cheapest else "order"}
     with open_ledger(ledger) as opened:

@@ -11,7 +11,7 @@ import typer
 
 from ..depth import value_problem, yaml_is_deep
 from ..errors import MissingExtraError, RequestError, did_you_mean
-from ..mapping.reports import Allowance
+from ..mapping.textfiles import has_mark, read_bytes, text_of
 from ..mapping.workflows import WORKFLOWS
 from ..places import JsonObject
 from ..plans.comparison import (
@@ -29,14 +29,13 @@ from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers, get_provider, source_provider
 from . import show
-from .files import load, parse, read
-from .options import known_vendors
+from .files import load, parse
+from .options import Allow, allowances, known_vendors
 
 Format = Annotated[
     Literal["text", "markdown", "json"], typer.Option("--format", help="How to print it.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-ALLOW_HELP = "FIELD=drop or FIELD=nearest: what may be lost or approximated. Several times."
 TO_HELP = "Vendor, or vendor/model to accept another model family."
 
 
@@ -54,7 +53,7 @@ def translate_command(
         str, typer.Option("--from", help="Vendor, or vendor/model where the body does not tell.")
     ],
     target: Annotated[str, typer.Option("--to", help=TO_HELP)],
-    allow: Annotated[list[str] | None, typer.Option(help=ALLOW_HELP)] = None,
+    allow: Allow = None,
     as_json: AsJson = False,
 ) -> None:
     """Write one vendor's body for another, with a verdict for every value. Sends nothing; exits 2
@@ -62,7 +61,7 @@ def translate_command(
     """
     (before, before_model) = _vendor(source, source_provider)
     (after, after_model) = _vendor(target, get_provider)
-    allowed = _allowances(allow or [])
+    allowed = allowances(allow)
     refused = False
     bodies, several = _bodies(file)
     for body in bodies:
@@ -107,27 +106,13 @@ def _vendor(text: str, find: Callable[[str], Provider]) -> tuple[Provider, str |
     return provider, model or None
 
 
-def _allowances(texts: list[str]) -> dict[str, Allowance]:
-    found: dict[str, Allowance] = {}
-    for text in texts:
-        field, _, what = text.partition("=")
-        if what == "drop":
-            found[field] = "drop"
-        elif what == "nearest":
-            found[field] = "nearest"
-        elif what == "send":
-            found[field] = "send"
-        else:
-            words = "FIELD=drop, FIELD=nearest or FIELD=send"
-            raise typer.BadParameter(f"--allow {text}: write {words}")
-    return found
-
-
 def _bodies(file: str) -> tuple[list[Any], bool]:
     """The bodies of a file, and whether it is JSON Lines: several lines, each a document of its
     own.
     """
-    content = read(file, file)
+    content = read_bytes(file, file)
+    if has_mark(content):  # lines are told apart in UTF-8
+        content = text_of(content).encode()
     lines = [(number, line) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
     if not lines:
         raise RequestError([f"{file}: nothing in it"])
@@ -281,7 +266,7 @@ def drift_command(
 
 def contract_of(path: Path) -> Contract:
     """The OpenAPI document in a file, JSON or YAML: a spec of polyreel, or any published one."""
-    content = read(str(path), str(path))
+    content = read_bytes(str(path), str(path))
     document = parse(content, str(path)) if path.suffix == ".json" else _yaml(content, path)
     if not isinstance(document, dict) or "paths" not in document:
         raise RequestError([f"{path}: not an OpenAPI document"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import sys
 import tempfile
@@ -15,12 +14,10 @@ import typer
 
 from ..depth import MAX_DEPTH, json_is_deep
 from ..errors import DownloadError, RequestError
-from ..mapping.media import local_path
+from ..mapping.textfiles import STANDARD_INPUT, read_bytes, text_of
 from ..places import JsonObject
 from . import show
 
-MAX_BYTES: Final = 200_000_000
-"""As many as a batch file may have: a request can hold its pictures."""
 REQUEST_DEPTH: Final = 600
 """Deeper than any request may be, so that the check of requests can name the field that is too
 deep.
@@ -30,7 +27,7 @@ deep.
 def load(source: str, option: str = "--request ") -> JsonObject:
     """A request from a file or standard input; RequestError where it is not a JSON object."""
     where = f"{option}{source}"
-    value = parse(read(source, where), where, depth=REQUEST_DEPTH)
+    value = parse(read_bytes(source, where), where, depth=REQUEST_DEPTH)
     if not isinstance(value, dict):
         kind = "null" if value is None else type(value).__name__
         raise RequestError([f"{where}: a request is a JSON object, not {kind}"])
@@ -38,18 +35,15 @@ def load(source: str, option: str = "--request ") -> JsonObject:
 
 
 def typed_prompt() -> str:
-    """The prompt on standard input, UTF-8 or UTF-16 with a mark; RequestError where there is none.
+    """The prompt on standard input; RequestError where there is none.
 
     A JSON object is refused: it is meant as a request, and not as the words of a prompt.
     """
     if sys.stdin is not None and sys.stdin.isatty():
         show.note("type the prompt; it ends with Ctrl-D on a line of its own")
-    content = read("-", "prompt: standard input")
-    encoding = (
-        "utf-16" if content[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig"
-    )
+    content = read_bytes(STANDARD_INPUT, "prompt: standard input")
     try:
-        text = content.decode(encoding).strip()
+        text = text_of(content).strip()
     except UnicodeDecodeError:
         raise RequestError(["prompt: standard input is not UTF-8 text"]) from None
     if not text:
@@ -59,17 +53,6 @@ def typed_prompt() -> str:
             problem = "standard input is a JSON object; give --request - for a request"
             raise typer.BadParameter(problem, param_hint="PROMPT")
     return text
-
-
-def read(source: str, where: str) -> bytes:
-    """The bytes of a file or of standard input; RequestError where there are none, or too many."""
-    try:
-        content = _read(source)
-    except OSError as error:
-        raise RequestError([f"{where}: {error.strerror or error}"]) from None
-    if len(content) > MAX_BYTES:
-        raise RequestError([f"{where}: more than {MAX_BYTES} bytes are too many"])
-    return content
 
 
 def parse(content: bytes, where: str, *, depth: int = MAX_DEPTH) -> Any:
@@ -84,15 +67,6 @@ def parse(content: bytes, where: str, *, depth: int = MAX_DEPTH) -> Any:
     except ValueError as error:
         reason = str(error).partition(";")[0]
         raise RequestError([f"{where}: not a JSON request: {reason}"]) from None
-
-
-def _read(source: str) -> bytes:
-    if source != "-":
-        with local_path(source).open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    if sys.stdin is None:
-        raise OSError("there is no standard input")
-    return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
 def _no_constant(name: str) -> float:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from ..mapping.media import FIELDS as MEDIA
+from ..mapping.textfiles import STANDARD_INPUT
 from ..places import JsonObject
 from ..providers.base.contract import Contract
 from ..providers.base.registry import all_providers
@@ -18,8 +19,6 @@ ROWS_ONLY: Final = frozenset({"shots", "extra"})
 """Fields that only a request file can hold."""
 SINGULAR: Final = {"reference_images": "reference-image", "elements": "element"}
 TYPES: Final = {"string": str, "integer": int, "number": float, "boolean": bool}
-STANDARD_INPUT: Final = "-"
-"""What stands for standard input where a prompt or a file is asked for."""
 SOURCE_HELP: Final = "JSON file with a shared request, or - for standard input. Flags win over it."
 
 

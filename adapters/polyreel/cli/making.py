@@ -21,6 +21,7 @@ from .flags import with_request_flags
 from .labels import Labels, read_labels
 from .options import (
     VENDOR_HELP,
+    Allow,
     AsJson,
     Filename,
     LedgerFile,
@@ -29,6 +30,7 @@ from .options import (
     Stream,
     Timeout,
     VendorDefaults,
+    allowances,
     announced,
     client,
     kept,
@@ -85,6 +87,7 @@ def generate(
         typer.Option("--reference", hidden=True, callback=_refuse, expose_value=False),
     ] = None,
     label: Labels = None,
+    allow: Allow = None,
     fault: Annotated[
         str | None,
         typer.Option(
@@ -110,7 +113,7 @@ def generate(
         )
     limit = consent.dollars(max_cost)
     check_reference(reference)
-    labels = read_labels(label)
+    labels, allowed = read_labels(label), allowances(allow)
     with kept(ledger, live=live) as opened:
         progress = show.Progress(opened)
         settings: dict[str, Any] = {
@@ -120,7 +123,7 @@ def generate(
         }
         with client(vendor or (), live=live, **settings) as made:
             preferences = PORTABLE if from_flags and not vendor_defaults else {}
-            options = {"preferences": preferences, "stream": stream}
+            options = {"preferences": preferences, "stream": stream, "allow": allowed}
             plans = _plans(
                 made, request, cheapest=cheapest, several=len(vendor or ()) > 1, options=options
             )

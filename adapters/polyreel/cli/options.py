@@ -9,19 +9,20 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast, get_args
 
 import typer
 
 from .. import environment
-from ..errors import LedgerError, PolyreelError, RequestError
+from ..errors import LedgerError, PolyreelError, RequestError, did_you_mean
+from ..mapping.textfiles import read_bytes, text_of
 from . import show
-from .files import read
 from .network import given
 
 if TYPE_CHECKING:
     from ..client import AsyncClient, Client
     from ..ledger.store import LedgerStore
+    from ..mapping.reports import Allowance
     from ..money.book import PriceBook
 
 
@@ -85,6 +86,15 @@ Filename = Annotated[
         show_default=False,
     ),
 ]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FIELD=WHAT",
+        help="What may become of a field: drop, nearest (the nearest value that is taken), or send "
+        "(although an inferred fact speaks against it). May be given several times.",
+        show_default=False,
+    ),
+]
 VENDOR_HELP: Final = (
     "Vendor id; of several, the next is asked where the one before it is proved unpaid. "
     "Left out: the first that can serve the request, in the order of POLYREEL_VENDORS."
@@ -96,6 +106,24 @@ def known_vendors(incomplete: str) -> list[str]:
     from ..providers.base.registry import all_providers
 
     return [vendor for vendor in all_providers() if vendor.startswith(incomplete)]
+
+
+def allowances(texts: Sequence[str] | None) -> dict[str, Allowance]:
+    """What --allow says, by field."""
+    from ..mapping.reports import Allowance
+    from .flags import ROWS_ONLY, fields
+
+    found: dict[str, Allowance] = {}
+    for text in texts or ():
+        name, _, what = (part.strip() for part in text.partition("="))
+        if what not in get_args(Allowance):
+            words = ", ".join(f"FIELD={one}" for one in get_args(Allowance))
+            raise typer.BadParameter(f"{text}: write {words}", param_hint="--allow")
+        if name not in (known := {*fields(), *ROWS_ONLY}):
+            problem = f"{name}: no such field{did_you_mean(name, known)}"
+            raise typer.BadParameter(problem, param_hint="--allow")
+        found[name] = cast("Allowance", what)
+    return found
 
 
 def prices(file: Path | None, as_of: str | None = None) -> PriceBook:
@@ -112,7 +140,7 @@ def prices(file: Path | None, as_of: str | None = None) -> PriceBook:
         return PriceBook(as_of=as_of)
     where = f"--prices-file {file}"
     try:
-        text = read(str(file), where).decode()
+        text = text_of(read_bytes(str(file), where))
         if toml_is_deep(text):
             raise RequestError([f"{where}: nested too deeply"])
         data = tomllib.loads(text)

@@ -12,7 +12,7 @@ from ..plans.planning import PORTABLE
 from ..providers.base.registry import all_providers
 from . import show
 from .flags import with_request_flags
-from .options import AsJson, Stream, VendorDefaults, client, known_vendors
+from .options import Allow, AsJson, Stream, VendorDefaults, allowances, client, known_vendors
 
 
 @with_request_flags
@@ -28,6 +28,7 @@ def plan(
             show_default=False,
         ),
     ] = None,
+    allow: Allow = None,
     vendor_defaults: VendorDefaults = False,
     stream: Stream = False,
     as_json: AsJson = False,
@@ -36,7 +37,7 @@ def plan(
 
     Exits 0 where at least one of the vendors can serve the request, 2 where none can.
     """
-    names = vendor or []
+    names, allowed = vendor or [], allowances(allow)
     asked = list(
         dict.fromkeys(
             one for name in names for one in (all_providers() if name == "all" else [name])
@@ -46,7 +47,8 @@ def plan(
         preferences = PORTABLE if from_flags and not vendor_defaults else {}
         chosen: list[str | None] = [*asked] or [None]
         plans = [
-            made.plan(request, name, preferences=preferences, stream=stream) for name in chosen
+            made.plan(request, name, preferences=preferences, stream=stream, allow=allowed)
+            for name in chosen
         ]
     if as_json:
         documents = [plan_document(item) for item in plans]

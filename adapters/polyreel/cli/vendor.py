@@ -10,8 +10,9 @@ import typer
 
 from ..depth import value_problem, yaml_is_deep
 from ..errors import MissingExtraError, RequestError
+from ..mapping.textfiles import read_bytes
 from . import show
-from .files import parse, read
+from .files import parse
 from .options import AsJson
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def _print_package(made: scaffold.Package, folder: Path, *, as_json: bool) -> No
 def load(source: str) -> Any:
     """A spec from a file or standard input: JSON, or YAML where a parser is installed."""
     where = f"--from {source}"
-    content = read(source, where)
+    content = read_bytes(source, where)
     if content.lstrip()[:1] == b"{" or source.endswith(".json"):
         return parse(content, where)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 from .. import environment
 from ..errors import RequestError
 from ..mapping.media import local_path, shown
+from ..mapping.textfiles import text_of
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
@@ -50,13 +52,13 @@ def _of_file(given: str | Path | None) -> Mapping[str, str]:
     import dotenv
 
     try:
-        with path.open(encoding="utf-8-sig") as stream:
-            found = dotenv.dotenv_values(stream=stream, interpolate=False)
+        stream = io.StringIO(text_of(path.read_bytes()))
     except OSError as error:
         raise RequestError([f"env_file: {shown(str(path))}: {error.strerror}"]) from None
     except UnicodeError:
         problem = "it is not UTF-8 text"
         raise RequestError([f"env_file: {shown(str(path))}: {problem}"]) from None
+    found = dotenv.dotenv_values(stream=stream, interpolate=False)
     return {name: value for name, value in found.items() if value is not None}
 
 

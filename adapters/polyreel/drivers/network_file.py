@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..depth import toml_is_deep
 from ..errors import RequestError, did_you_mean
+from ..mapping.textfiles import text_of
 from ..network import Network
 
 MAX_BYTES: Final = 1_000_000
@@ -54,7 +55,7 @@ def read_network(file: Path) -> Network:
     try:
         with file.open("rb") as opened:
             content = opened.read(MAX_BYTES + 1)
-        text = content.decode()
+        text = text_of(content)
         if len(content) > MAX_BYTES or toml_is_deep(text):
             raise RequestError([f"{file}: it is too large, or nested too deeply"])
         settings = NetworkSettings.model_validate(tomllib.loads(text))

@@ -1,7 +1,8 @@
 """What a vendor documents of the media it takes, `x-polyreel-media`, beside what a file measures.
 
 `formats` and the pairs of `min_` and `max_` with `bytes`, `side` (each of them, in pixels), `ratio`
-(width by height), `seconds` and `fps`. What the file's headers do not say is not judged.
+(width by height), `seconds` and `fps`. `inferred` lists those that no page says. What the file's
+headers do not say is not judged.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .measures import Measures
 
@@ -40,10 +41,16 @@ class LimitViolation:
     fact: str
     reason: str
     limit: str
+    inferred: bool = False
 
 
 def limit_violations(facts: Mapping[str, Any], file: MeasuredFile) -> Iterator[LimitViolation]:
     """Each fact of a spec that a file does not keep to."""
+    for found in _violations(facts, file):
+        yield evolve(found, inferred=found.fact in facts.get("inferred", ()))
+
+
+def _violations(facts: Mapping[str, Any], file: MeasuredFile) -> Iterator[LimitViolation]:
     formats = facts.get("formats")
     if formats and FORMATS.get(file.content_type, frozenset()).isdisjoint(formats):
         offered = ", ".join(dict.fromkeys(one.replace("jpeg", "jpg") for one in formats))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from attrs import Factory, define, frozen
 
@@ -15,6 +15,14 @@ Allowance = Literal["drop", "nearest", "send"]
 """What may become of a field: left out, brought to the nearest value, or sent although only an
 inferred fact speaks against it.
 """
+
+
+SENT_ALL_THE_SAME: Final = "sent all the same: that is only inferred"
+
+
+def unless_allowed(name: str) -> str:
+    """What to add where a refusal rests on an inferred fact."""
+    return f" (not documented for this workflow: inferred. Allow {name}=send to send it as it is)"
 
 
 class Fate(StrEnum):
@@ -71,12 +79,20 @@ class ConflictError(ValueError):
     """Two spellings of one native field hold different values."""
 
 
-def refuse(name: str, reason: str, allow: Mapping[str, Allowance], report: MappingReport) -> None:
+def refuse(
+    name: str,
+    reason: str,
+    allow: Mapping[str, Allowance],
+    report: MappingReport,
+    *,
+    inferred: bool = False,
+) -> None:
     """Report a field that has no native place: a problem, or a drop where the caller allows it."""
     if allow.get(name) == "drop":
         report.entries.append(MappingEntry(name, "/" + name, "", Fate.DROPPED, reason))
     else:
-        report.problems.append(Problem(name, "/" + name, reason))
+        advice = unless_allowed(name) if inferred else ""
+        report.problems.append(Problem(name, "/" + name, reason + advice))
 
 
 def settle(

@@ -26,6 +26,7 @@ from .codecs import (
 )
 from .items import TypedItems
 from .reports import (
+    SENT_ALL_THE_SAME,
     Allowance,
     ConflictError,
     Fate,
@@ -404,6 +405,9 @@ class Forced(_Unsent):
 class Absent(_Unsent):
     """A shared field the route cannot express, with the reason where there is one to tell."""
 
+    inferred: Field | None = field(default=None, kw_only=True)
+    """How it is written where the caller sends it all the same, as the reason is only inferred."""
+
     def write(
         self,
         shared: Mapping[str, Any],
@@ -412,8 +416,17 @@ class Absent(_Unsent):
         report: MappingReport,
     ) -> None:
         """Refuse the field, or leave it out where the caller allows that."""
-        if self.shared in shared:
-            refuse(self.shared, self.reason, allow, report)
+        if self.shared not in shared:
+            return
+        if self.inferred is None or allow.get(self.shared) != "send":
+            inferred = self.inferred is not None
+            refuse(self.shared, self.reason, allow, report, inferred=inferred)
+            return
+        written = MappingReport()
+        self.inferred.write(shared, body, allow, written)
+        reason = f"{self.reason}; {SENT_ALL_THE_SAME}"
+        report.entries += [evolve(one, reason=reason, warning=True) for one in written.entries]
+        report.problems += written.problems
 
 
 Row = Field | Group | TypedItems | Constant | Forced | Absent

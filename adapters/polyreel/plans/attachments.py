@@ -14,7 +14,13 @@ from ..flows import Part
 from ..mapping import media
 from ..mapping.limits import LimitViolation, limit_violations
 from ..mapping.media import LocalFile
-from ..mapping.reports import MappingReport, Problem
+from ..mapping.reports import (
+    SENT_ALL_THE_SAME,
+    Allowance,
+    MappingReport,
+    Problem,
+    unless_allowed,
+)
 from ..places import JsonObject, leaves, pointer
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
@@ -46,8 +52,10 @@ class Attachments:
         shared: Mapping[str, Any],
         report: MappingReport,
         base_url: str = "",
+        *,
+        allow: Mapping[str, Allowance],
     ) -> None:
-        self.provider, self.route, self.report = provider, route, report
+        self.provider, self.route, self.report, self.allow = provider, route, report, allow
         self.base_url = base_url or provider.base_url
         self.homes: list[str] = []
         """Where media go in the body; a prompt that happens to read like a file name is not one."""
@@ -86,9 +94,18 @@ class Attachments:
         else:
             self.local[value] = file
             for violation in self._limit_violations(name, file):
-                self._refuse(name, at, violation.reason, violation.limit)
+                self._judge(name, at, violation)
             if doubt := self.provider.file_doubts.get(kind):
                 _warn(name, doubt, self.report)
+
+    def _judge(self, name: str, at: str, violation: LimitViolation) -> None:
+        """Refuse a file for what it does not keep to, unless the caller sends it all the same."""
+        if not violation.inferred:
+            self._refuse(name, at, violation.reason, violation.limit)
+        elif self.allow.get(name) == "send":
+            _warn(name, f"{violation.reason}; {violation.limit}; {SENT_ALL_THE_SAME}", self.report)
+        else:
+            self._refuse(name, at, violation.reason + unless_allowed(name), violation.limit)
 
     def _refuse(self, name: str, at: str, reason: str, limit: str = "") -> None:
         self.report.problems.append(Problem(name, at, reason, limit))

@@ -8,7 +8,7 @@ from typing import Any, Final
 from ..errors import did_you_mean
 from ..mapping.codecs import word
 from ..mapping.items import TypedItems
-from ..mapping.reports import MappingReport, Problem
+from ..mapping.reports import MappingReport, Problem, unless_allowed
 from ..mapping.rows import Field, Row
 from ..mapping.workflows import WORKFLOWS
 from ..places import Json, pointer_text
@@ -28,7 +28,8 @@ def row_at(route: Route, path: Sequence[str | int]) -> tuple[Row | None, str]:
     """The row that a native path belongs to, and the shared field it is about."""
     names = [str(part) for part in path if not isinstance(part, int)]
     while names:
-        row = route.by_place.get(".".join(names))
+        place = ".".join(names)
+        row = route.by_place.get(place) or route.inferred.get(place)
         if row is not None:
             return row, row.names[0] if row.names else ""
         names.pop()
@@ -95,14 +96,17 @@ def in_callers_words(
     if not name:
         reason = whole(violation) or violation.message[:300]
         name = _needed_input(route)
-        return Problem(name, "/", f"{reason} for {where}{_inferred(violation, name)}")
+        return Problem(
+            name, "/", f"{reason} for {where}{unless_allowed(name) if violation.inferred else ''}"
+        )
     index = "".join(f"/{part}" for part in violation.path if isinstance(part, int))
     source = f"/{name}{index}" if isinstance(shared.get(name), list) else f"/{name}"
     value = shared.get(name)
     reason, limit = describe(violation, row, value, "seconds" if name == "duration" else "")
     offered = violation.limit if violation.kind == "enum" and isinstance(value, str) else ()
     near = did_you_mean(value, [_decoded(row, one) for one in offered])
-    return Problem(name, source, reason + _inferred(violation, name), limit, near)
+    advice = unless_allowed(name) if violation.inferred else ""
+    return Problem(name, source, reason + advice, limit, near)
 
 
 def _near_natives(violation: SchemaViolation, route: Route, provider: Provider) -> str:
@@ -112,13 +116,6 @@ def _near_natives(violation: SchemaViolation, route: Route, provider: Provider) 
     depth, known = len(parents), [place.split(".") for place in places]
     beside = {place[depth] for place in known if place[:depth] == parents and len(place) > depth}
     return did_you_mean(next(iter(violation.limit or ()), ""), sorted(beside))
-
-
-def _inferred(violation: SchemaViolation, name: str) -> str:
-    """What to add where a refusal rests on an inferred fact."""
-    if not violation.inferred:
-        return ""
-    return f" (not documented for this workflow: inferred. Allow {name}=send to send it as it is)"
 
 
 def whole(violation: SchemaViolation) -> str | None:

@@ -5,13 +5,21 @@ A `Writing` holds the body and the report about it from the first row to the las
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
 from attrs import evolve, field, frozen
 
-from ..mapping.reports import Allowance, Fate, MappingEntry, MappingReport, Problem, refuse
+from ..mapping.reports import (
+    SENT_ALL_THE_SAME,
+    Allowance,
+    Fate,
+    MappingEntry,
+    MappingReport,
+    Problem,
+    refuse,
+)
 from ..mapping.rows import Field, Row, has_work
 from ..places import Json, JsonObject, get, leaves, merge, pointer, put
 from ..providers.base.provider import Provider
@@ -109,20 +117,40 @@ class Writing:
         What is sent all the same has a warning in its entry.
         """
         left = []
-        for violation in violations:
+        for violation in self._looked_up(violations):
             row, name = row_at(self.route, violation.path)
             if not violation.inferred or self.allow.get(name) != "send":
                 left.append(violation)
                 continue
             reason, limit = describe(violation, row, self.shared.get(name), "")
-            text = "; ".join(
-                filter(None, [reason, limit, "sent all the same: that is only inferred"])
-            )
+            text = "; ".join(filter(None, [reason, limit, SENT_ALL_THE_SAME]))
             self.report.entries[:] = [
                 evolve(entry, reason=text, warning=True) if entry.field == name else entry
                 for entry in self.report.entries
             ]
         return left
+
+    def _looked_up(self, violations: Iterable[SchemaViolation]) -> Iterator[SchemaViolation]:
+        """The violations, where an undocumented field that only seems to be missing is none.
+
+        What the vendor documents of it for other workflows of the same call holds here too.
+        """
+        contract, operation = self.provider.contract, self.route.operation
+        schemas = [one.schema for one in self.provider.routes if one.operation is operation]
+        for violation in violations:
+            if violation.kind != "additionalProperties" or violation.path:
+                yield violation
+                continue
+            rows = {name: self.route.inferred.get(name) for name in violation.limit or ()}
+            sent = [
+                name for name, row in rows.items() if row and self.allow.get(row.shared) == "send"
+            ]
+            for name in sent:
+                known = (contract.property(schema, name) for schema in schemas)
+                for found in contract.fits(next(filter(None, known), {}), self.body[name]):
+                    yield evolve(found, path=(name, *found.path))
+            if unknown := [name for name in rows if name not in sent]:
+                yield evolve(violation, limit=unknown)
 
     def _corrected(self, row: Field, violation: SchemaViolation, allowed: Allowance) -> Fate | None:
         """Correct one value of the body where that is possible; the result is what became of it."""

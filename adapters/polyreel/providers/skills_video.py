@@ -47,6 +47,13 @@ AUDIO: Final = Field("audio", "generate_audio")
 DURATION: Final = Field("duration", "duration")
 ASPECT: Final = Field("aspect_ratio", "aspect_ratio")
 NEGATIVE: Final = Field("negative_prompt", "negative_prompt")
+# The pages list the fields of all workflows in one bag. Which of them a workflow takes is inferred
+# where no text says it, so that such a field can be sent all the same.
+NO_NEGATIVE: Final = Absent(
+    "negative_prompt",
+    reason="skills.video lists it for the model, and does not say that this workflow takes it",
+    inferred=NEGATIVE,
+)
 REFERENCES: Final = Field(
     "reference_images", "image_urls", aliases=(Alias("reference_image_urls"),)
 )
@@ -122,7 +129,11 @@ ROUTES: Final = (
             QUALITY,
             AUDIO,
             NEGATIVE,
-            Absent("aspect_ratio", reason="the clip has the aspect ratio of its first frame"),
+            Absent(
+                "aspect_ratio",
+                reason="the clip has the aspect ratio of its first frame",
+                inferred=ASPECT,
+            ),
         ),
     ),
     Route(
@@ -155,8 +166,13 @@ ROUTES: Final = (
             PROMPT,
             KEEP,
             QUALITY,
-            Absent("duration", reason="an edited clip is as long as its source"),
-            Absent("aspect_ratio", reason="an edited clip keeps the frame of its source"),
+            Absent("duration", reason="an edited clip is as long as its source", inferred=DURATION),
+            Absent(
+                "aspect_ratio",
+                reason="an edited clip keeps the frame of its source",
+                inferred=ASPECT,
+            ),
+            NO_NEGATIVE,
             Absent("audio", reason="editing keeps or drops the source's sound: keep_source_audio"),
         ),
     ),
@@ -178,7 +194,9 @@ ROUTES: Final = (
                 "audio",
                 reason="whether this workflow makes sound of its own is not documented: "
                 "keep_source_audio",
+                inferred=AUDIO,
             ),
+            NO_NEGATIVE,
         ),
     ),
     Route(
@@ -208,12 +226,14 @@ ROUTES: Final = (
             Field("character_orientation", "character_orientation"),
             QUALITY,
             Field("keep_source_audio", "keep_original_sound"),
-            Absent("duration", reason="the clip is as long as the motion video"),
-            Absent("aspect_ratio", reason="the clip has the frame of its inputs"),
+            Absent("duration", reason="the clip is as long as the motion video", inferred=DURATION),
+            Absent("aspect_ratio", reason="the clip has the frame of its inputs", inferred=ASPECT),
             Absent(
                 "audio",
                 reason="motion control keeps or drops the source's sound: keep_source_audio",
+                inferred=AUDIO,
             ),
+            NO_NEGATIVE,
         ),
     ),
     Route(

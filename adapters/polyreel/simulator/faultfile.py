@@ -12,6 +12,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from ..depth import toml_is_deep, value_problem
+from ..mapping.textfiles import text_of
 from .settings import SettingError, Setup, span
 
 __all__ = ["Setup", "read", "span"]
@@ -56,7 +57,7 @@ def _text(file: Path) -> str:
         with file.open("rb") as opened:
             content = opened.read(MAX_BYTES + 1)
         if len(content) <= MAX_BYTES:
-            return content.decode("utf-8-sig")
+            return text_of(content)
     except UnicodeDecodeError:
         raise ValueError(f"{file.name} is not UTF-8 text") from None
     except (OSError, ValueError) as error:

@@ -48,7 +48,8 @@ class Uploads:
         measured = _measured(file.content)
         if measured is not None:
             for violation in limit_violations(call.provider.contract.upload_facts, measured):
-                raise _refused(violation)
+                if not violation.inferred:
+                    raise _refused(violation)
         name = str(asked.get("file_name") or file.name)
         quoted = re.sub(r"[^A-Za-z0-9._-]", "_", name)
         link = f"{call.request.links.public}/uploads/{call.request.number}/{quoted}"
@@ -75,7 +76,8 @@ class Uploads:
             place = ".".join(part for part in at.strip("/").split("/") if not part.isdigit())
             field_facts = (contract.property(route.schema, place) or {}).get("x-polyreel-media", {})
             for violation in limit_violations(field_facts, sent[value]):
-                raise _refused(violation, f"{place}: ")
+                if not violation.inferred:
+                    raise _refused(violation, f"{place}: ")
 
     def _sent(self, call: Call) -> Mapping[str, MeasuredFile]:
         """The files that a body can mean, by what stands for them there."""

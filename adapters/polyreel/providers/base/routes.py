@@ -9,7 +9,7 @@ from functools import cached_property
 from attrs import field, frozen
 
 from ...mapping.codecs import MeaninglessError
-from ...mapping.rows import Constant, Field, Forced, Row
+from ...mapping.rows import Absent, Constant, Field, Forced, Row
 from ...places import JsonObject
 from .calling import filled
 from .contract import Contract
@@ -56,6 +56,12 @@ class Route:
     def by_place(self) -> Mapping[str, Row]:
         """The row of each native place."""
         return {place: row for row in self.rows for place in row.places}
+
+    @cached_property
+    def inferred(self) -> Mapping[str, Field]:
+        """How fields are written that only seem to be missing, by native place."""
+        rows = (row.inferred for row in self.rows if isinstance(row, Absent) and row.inferred)
+        return {row.native: row for row in rows}
 
     @cached_property
     def constants(self) -> tuple[Constant, ...]:
