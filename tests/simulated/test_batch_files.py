@@ -158,7 +158,7 @@ def test_a_file_that_is_too_long_is_refused(
     monkeypatch.setattr(batch.rows, "MAX_ROWS", 3)
     with pytest.raises(RequestError, match="line 4: more than 3 rows"):
         batch.read(tmp_path / "x.jsonl")
-    monkeypatch.setattr(batch.contents, "MAX_BYTES", 10)
+    monkeypatch.setattr("polyreel.mapping.textfiles.MAX_BYTES", 10)
     with pytest.raises(RequestError, match="more than 10 bytes"):
         batch.read(tmp_path / "x.jsonl")
 
