@@ -62,7 +62,7 @@ def test_what_is_sent_all_the_same_is_warned_of(cli: Command) -> None:
     [
         ("duration", "write FIELD=drop, FIELD=nearest, FIELD=send"),
         ("duration=keep", "write FIELD=drop"),
-        ("duraton=drop", "duraton: no such field; did you mean duration?"),
+        ("duraton=drop", "--allow duraton=drop: no such field; did you mean duration?"),
     ],
 )
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)

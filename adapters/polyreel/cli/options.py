@@ -118,10 +118,10 @@ def allowances(texts: Sequence[str] | None) -> dict[str, Allowance]:
         name, _, what = (part.strip() for part in text.partition("="))
         if what not in get_args(Allowance):
             words = ", ".join(f"FIELD={one}" for one in get_args(Allowance))
-            raise typer.BadParameter(f"{text}: write {words}", param_hint="--allow")
+            raise typer.BadParameter(f"--allow {text}: write {words}")
         if name not in (known := {*fields(), *ROWS_ONLY}):
-            problem = f"{name}: no such field{did_you_mean(name, known)}"
-            raise typer.BadParameter(problem, param_hint="--allow")
+            problem = f"no such field{did_you_mean(name, known)}"
+            raise typer.BadParameter(f"--allow {text}: {problem}")
         found[name] = cast("Allowance", what)
     return found
 
