@@ -52,10 +52,10 @@ class Attachments:
         shared: Mapping[str, Any],
         report: MappingReport,
         base_url: str = "",
-        *,
-        allow: Mapping[str, Allowance],
+        allow: Mapping[str, Allowance] | None = None,
     ) -> None:
-        self.provider, self.route, self.report, self.allow = provider, route, report, allow
+        self.provider, self.route, self.report = provider, route, report
+        self.allow = allow or {}
         self.base_url = base_url or provider.base_url
         self.homes: list[str] = []
         """Where media go in the body; a prompt that happens to read like a file name is not one."""

@@ -365,7 +365,7 @@ def _plan_route(
         writing.add_extra(request.extra, override=override)
     body, report = writing.body, writing.report
     note_idle_marks(shared, report)
-    files = Attachments(provider, route, shared, report, blank.base_url, allow=allow)
+    files = Attachments(provider, route, shared, report, blank.base_url, allow)
     if files.local:
         note_shape(provider, route, shared, body, files.local, report)
     found = provider.contract.sends(route.schema, files.stand_in(body))
