@@ -46,6 +46,31 @@ def test_what_is_no_terminal_gets_columns(monkeypatch: pytest.MonkeyPatch) -> No
     assert any(line.split() == ["b", "c", "d"] for line in drawn.splitlines())
 
 
+def test_few_columns_beside_and_the_others_beneath(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a table does not fit, some cells stand below their rows; where that does not fit
+    either, there are cards. A word that is longer than its place on a card has its own line.
+    """
+    headers = ["id", "state", "task", "files", "note"]
+    rows = [
+        ["9gx7asb3wzy95guv", "saved", "task-1795920925", f"clips/{'a' * 50}.mp4", "-"],
+        ["2ayvgp9qx623uryb", "ambiguous", "-", "-", "it may have been billed, or not; " * 4],
+    ]
+    for columns, expected in ((80, 8), (30, 14)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        lines = tables.drawn(headers, rows, ("task", "files", "note")).splitlines()
+        assert lines[0] == ""
+        assert [line.split() for line in lines if "9gx7asb3wzy95guv" in line] == (
+            [["9gx7asb3wzy95guv", "saved"]] if columns == 80 else [["id", "9gx7asb3wzy95guv"]]
+        )
+        assert "task task-1795920925" in " ".join(" ".join(lines).split())
+        assert len([line for line in lines if line]) >= expected
+        for line in lines:
+            assert len(line) <= columns or len(line.split()) == 1
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = tables.drawn(headers, rows, ("task", "files", "note"))
+    assert wide == tables.drawn(headers, rows)
+
+
 @pytest.mark.parametrize("columns", ["60", "80"])
 def test_commands_in_few_columns(
     cli: Command, columns: str, monkeypatch: pytest.MonkeyPatch
@@ -60,6 +85,7 @@ def test_commands_in_few_columns(
         assert {entry["id"], entry["vendor"], entry["workflow"], entry["state"]} <= {*words}
         if "job" in entry:
             assert entry["job"]["id"] in words
+        assert (f"\n {entry['id']}  " in listed.out) == (columns == "80")  # a table where it fits
     assert "next: polyreel reconcile" in listed.err
     Path("rows.txt").write_text("a cat\na dog\n")
     lines = (

@@ -229,7 +229,8 @@ def _print_rows(made: Batch, summary: Summary, *, as_json: bool) -> None:
         rows = [task.document() for task in made.tasks]
         show.document({"cost": summary.document(), "rows": rows})
         return
-    show.table([*COLUMNS], [[str(cell) for cell in _cells(task)] for task in made.tasks])
+    cells = [[str(cell) for cell in _cells(task)] for task in made.tasks]
+    show.table([*COLUMNS], cells, beneath=("line", "model", "workflow", "cost"))
 
 
 def _cells(task: RowTask) -> tuple[object, ...]:
@@ -283,7 +284,8 @@ def _terminable() -> Iterator[None]:
 def _progress(rows: int) -> Iterator[Callable[[Result], None]]:
     """What hears of rows that are over: a bar on a terminal, one line for each elsewhere."""
     console = Console(stderr=True, highlight=False)
-    if not sys.stderr.isatty() or not console.is_terminal or console.is_dumb_terminal:
+    shows_bar = sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal
+    if not rows or not shows_bar:
         yield lambda result: show.note(_line(result))
         return
     columns = (

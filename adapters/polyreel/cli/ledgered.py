@@ -26,6 +26,7 @@ from . import show
 from .labels import Labels, read_labels
 from .options import AsJson, LedgerFile, known_vendors, open_ledger
 
+COLUMNS: Final = ["id", "made", "vendor", "workflow", "state", "cost", "task", "files", "note"]
 SPANS: Final = {"min": 60, "h": 3_600, "d": 86_400}
 When = Annotated[
     str | None,
@@ -83,8 +84,7 @@ def jobs(
     elif as_csv:
         show.line(_csv(entries).rstrip("\n"))
     else:
-        columns = ["id", "made", "vendor", "workflow", "state", "cost", "task", "files", "note"]
-        show.table(columns, [_cells(entry) for entry in entries])
+        show.table(COLUMNS, [_cells(entry) for entry in entries], beneath=COLUMNS[5:])
     if not as_csv and not as_json:
         for entry in entries:
             if step := show.next_step(entry):
@@ -171,20 +171,16 @@ def _cell(value: object) -> str:
 
 def _cells(entry: LedgerEntry) -> list[str]:
     own, job = entry.submission, entry.job
-    vendor = own.vendor + (" (simulated)" if own.simulated else "")
-    state = entry.state + (", in use" if entry.owned else "")
-    task = job.id if job else "-"
-    made = _ago(entry.created_at)
     return [
         entry.id,
-        made,
-        vendor,
+        _ago(entry.created_at),
+        own.vendor,
         own.workflow,
-        state,
+        entry.state,
         _cost(entry),
-        task,
+        job.id if job else "-",
         _files(entry),
-        entry.reason or "",
+        "; ".join([*(["in use"] if entry.owned else []), entry.reason or ""]).strip("; "),
     ]
 
 
@@ -196,9 +192,10 @@ def _cost(entry: LedgerEntry) -> str:
     estimate = Cost.read(entry.submission.estimate or {})
     cost = charge or estimate
     kind = "charged" if charge else "estimated" if estimate.confidence == "exact" else "at most"
-    if cost.usd is not None:
-        return f"{kind} ${cost.usd:.4f}"
-    return "-" if cost.credits is None else f"{kind} {cost.credits.normalize():f} credits"
+    amounts = [f"{kind} ${cost.usd:.4f}"] if cost.usd is not None else []
+    if not amounts and cost.credits is not None:
+        amounts = [f"{kind} {cost.credits.normalize():f} credits"]
+    return ", ".join([*amounts, *(["simulated"] if entry.submission.simulated else [])]) or "-"
 
 
 def _files(entry: LedgerEntry) -> str:

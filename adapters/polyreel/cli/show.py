@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -50,11 +51,19 @@ def note(text: str) -> None:
     """One message on stderr."""
     with suppress(OSError):
         # Nobody may be reading messages; the result counts.
-        shown = printable(without_keys(text))
+        shown = _wrapped(printable(without_keys(text)))
         for word, colour in (("error:", "error"), ("warning:", "warning"), ("refused:", "refused")):
             shown = shown.replace(word, tables.painted(word, colour, sys.stderr), 1)
         sys.stderr.write(shown + "\n")
         sys.stderr.flush()
+
+
+def _wrapped(text: str) -> str:
+    """A message in lines as long as the terminal's, between words; commands stay in one line."""
+    if not sys.stderr.isatty() or text.startswith("next: "):
+        return text
+    columns = shutil.get_terminal_size().columns
+    return "\n".join(one for part in text.split("\n") for one in tables.wrapped(part, columns))
 
 
 class _Notes(logging.Handler):
@@ -81,8 +90,17 @@ def prompt(text: str) -> None:
     sys.stderr.flush()
 
 
-def table(headers: list[str], rows: list[list[str]], *, markdown: bool = False) -> None:
-    """A table on stdout: in columns, or as cards where the terminal is too narrow for them."""
+def table(
+    headers: list[str],
+    rows: list[list[str]],
+    *,
+    markdown: bool = False,
+    beneath: Collection[str] = (),
+) -> None:
+    """A table on stdout: in columns, or as cards where the terminal is too narrow for them.
+
+    `beneath` are the columns that come below their row before that.
+    """
     if markdown:
         for cells in (headers, ["---"] * len(headers), *rows):
             line(
@@ -91,12 +109,12 @@ def table(headers: list[str], rows: list[list[str]], *, markdown: bool = False) 
         line("")
         return
     shown = [[printable(without_keys(cell)) for cell in row] for row in rows]
-    line(tables.drawn(headers, shown))
+    line(tables.drawn(headers, shown, beneath))
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> None:
     """Verdicts for people."""
-    rows = [[v.source or "-", v.target or "-", v.verdict.value, v.reason] for v in verdicts]
+    rows = [[v.source or v.field, v.target or "-", v.verdict.value, v.reason] for v in verdicts]
     table(["from", "to", "verdict", "why"], rows)
 
 

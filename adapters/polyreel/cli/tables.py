@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, TextIO
 
 COLOURED: Final = frozenset({"state", "status", "verdict", "result"})
@@ -45,10 +45,23 @@ def painted(text: str, word: str, stream: TextIO) -> str:
     return f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
 
 
-def drawn(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table for stdout: in columns, or as cards where these would be too narrow to read."""
-    widths = _widths(headers, rows, _columns())
-    return _cards(headers, rows) if widths is None else _grid(headers, rows, widths)
+def drawn(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], beneath: Collection[str] = ()
+) -> str:
+    """A table for stdout: in columns, or as cards where these would be too narrow to read.
+
+    `beneath` names the columns whose cells may stand in lines below their row, where the terminal
+    has room for the others only.
+    """
+    limit = _columns()
+    widths = _widths(headers, rows, limit)
+    if widths is not None:
+        return _grid(headers, rows, widths)
+    if beneath and limit is not None and rows:
+        listed = _listed(headers, rows, beneath, limit)
+        if listed is not None:
+            return listed
+    return _cards(headers, rows)
 
 
 def _columns() -> int | None:
@@ -119,6 +132,49 @@ def _word(header: str, cell: str) -> str:
     return cell.partition(",")[0] if header in COLOURED else ""
 
 
+def _listed(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], beneath: Collection[str], limit: int
+) -> str | None:
+    """Rows with some of their cells in lines below them; None where the others do not fit."""
+    beside = [at for at, header in enumerate(headers) if header not in beneath]
+    below = [at for at, header in enumerate(headers) if header in beneath]
+    widths = {at: max(_width(row[at]) for row in (headers, *rows)) for at in beside}
+    if sum(widths.values()) + BETWEEN * len(beside) > limit:
+        return None
+
+    def line(row: Sequence[str], *, plain: bool = False) -> str:
+        cells = []
+        for at in beside:
+            word = "" if plain else _word(headers[at], row[at])
+            padding = " " * (widths[at] - _width(row[at]))
+            cells.append(painted(row[at], word, sys.stdout) + padding)
+        return " " + (" " * BETWEEN).join(cells).rstrip()
+
+    rule = "─" if is_unicode(sys.stdout) else "-"
+    lines = [
+        "",
+        line(headers, plain=True),
+        rule * min(limit, sum(widths.values()) + 3 * len(beside)),
+    ]
+    for row in rows:
+        lines.append(line(row))
+        said = [(headers[at], row[at]) for at in below if row[at] not in {"", "-"}]
+        lines += [f"   {one}" for one in _packed(said, limit - BETWEEN)]
+    return "\n".join([*lines, ""])
+
+
+def _packed(cells: Sequence[tuple[str, str]], room: int) -> list[str]:
+    """Names and values in as few lines as hold them; a value that is longer has its own."""
+    lines = [""]
+    for name, value in cells:
+        text = f"{name} {value}"
+        if lines[-1] and _width(lines[-1]) + BETWEEN + _width(text) <= room:
+            lines[-1] += " " * BETWEEN + text
+        else:
+            lines += [one for part in text.split("\n") for one in wrapped(part, room)]
+    return [line for line in lines if line]
+
+
 def _cards(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Each row as a card: a line for each cell that says something."""
     label = max(map(_width, headers))
@@ -129,16 +185,21 @@ def _cards(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for header, cell in zip(headers, row, strict=True):
             if cell in {"", "-"}:
                 continue
-            parts = [one for line in cell.split("\n") for one in _wrapped(line, room)]
-            parts = [painted(part, _word(header, cell), sys.stdout) for part in parts]
+            parts = [one for line in cell.split("\n") for one in wrapped(line, room)]
+            shown = [painted(part, _word(header, cell), sys.stdout) for part in parts]
             name = header + " " * (label - _width(header))
-            lines.append(f"{name}  {parts[0]}")
-            lines += [" " * (label + 2) + part for part in parts[1:]]
+            too_long = max(map(_width, parts)) - room
+            if too_long > 0:  # it has a line of its own, so that the edge does not cut it
+                name, shown = header, ["", *shown]
+            indent = " " * max(label + 2 - max(too_long, 0), 0)
+            lines.append(f"{name}  {shown[0]}".rstrip())
+            lines += [indent + part for part in shown[1:]]
         cards.append("\n".join(lines))
     return "\n" + "\n\n".join(cards) + "\n" if cards else "nothing"
 
 
-def _wrapped(text: str, room: int) -> list[str]:
+def wrapped(text: str, room: int) -> list[str]:
+    """The lines of a text of one line. No word is cut, so that a long one can be longer."""
     return (
         textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) if text else [""]
     )
