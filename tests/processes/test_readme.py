@@ -1,4 +1,6 @@
-"""The README's commands and code are really run, and its table of exit codes is the code's."""
+"""The commands and code of README, and of the pages about the command line and Python, are really
+run; the table of exit codes is the code's.
+"""
 
 import json
 import re
@@ -18,13 +20,24 @@ from support.paths import ROOT
 from support.recordings import Recorder
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-COMMANDS = [
-    shlex.split(line.removeprefix("$ polyreel"), comments=True)
-    for kind, block in BLOCKS
+COMMAND_LINE = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str, *kinds: str) -> list[str]:
+    """The blocks of code of some kinds."""
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for kind, block in found if kind in kinds]
+
+
+TYPED = dict.fromkeys(
+    line.removeprefix("$ polyreel")
+    for text in (README, COMMAND_LINE)
+    for block in blocks(text, "console")
     for line in block.splitlines()
-    if kind == "console" and line.startswith("$ polyreel")
-]
+    if line.startswith("$ polyreel")
+)
+COMMANDS = [*{tuple(shlex.split(line, comments=True)): None for line in TYPED}]
 
 
 def recorded() -> str:
@@ -49,6 +62,7 @@ def cli(
     shutil.copy(ROOT / "docs" / "example-vendor" / "acme_video" / "openapi.json", tmp_path)
     (tmp_path / "prompt.txt").write_text("a cat in the rain\n")
     (tmp_path / "recording.jsonl").write_text(recorded())
+    (tmp_path / "jobs.csv").write_text("prompt,duration\na cat,5\na dog,5\n")
     (tmp_path / "jobs.jsonl").write_text('{"prompt": "a cat"}\n{"prompt": "a dog"}\n')
     (tmp_path / "body.json").write_text('{"prompt": "a cat walking through neon rain"}')
     spec = next(path for path in sorted((ROOT / "specs").glob("*.yaml")) if path.stem != "polyreel")
@@ -59,7 +73,7 @@ def cli(
 
 def test_the_first_command_makes_a_clip(tmp_path: Path) -> None:
     """What follows the installation, word for word."""
-    block = next(block for kind, block in BLOCKS if kind == "sh")
+    block = blocks(README, "sh")[0]
     program, *arguments = shlex.split(block.partition("&&")[2])
     assert program == "polyreel"
     found = process(*arguments, cwd=tmp_path)
@@ -77,13 +91,13 @@ ELSEWHERE = {"simulate", "listen", "mcp", "torture"}
 @pytest.mark.parametrize(
     "arguments", [words for words in COMMANDS if words[0] not in ELSEWHERE], ids=" ".join
 )
-def test_every_command_works(cli: Command, arguments: list[str]) -> None:
+def test_every_command_works(cli: Command, arguments: tuple[str, ...]) -> None:
     """Every `$ polyreel` line ends as it should; those that serve or take long have tests of their
     own.
     """
-    typed, stdin = arguments, b""
+    typed, stdin = [*arguments], b""
     if "<" in arguments:
-        typed, stdin = arguments[:-2], Path(arguments[-1]).read_bytes()
+        typed, stdin = typed[:-2], Path(arguments[-1]).read_bytes()
     if "TASK" in typed:  # a task of that vendor
         cli("generate", "a cat", "--vendor", typed[typed.index("TASK") - 1], "--timeout", "0")
         (job,) = cli("jobs", "--json").document
@@ -93,22 +107,20 @@ def test_every_command_works(cli: Command, arguments: list[str]) -> None:
     assert found.out or found.err
 
 
-def test_the_python_code_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The Python block, word for word, in an empty folder; its names fit what is said about them
-    below.
-    """
+@pytest.mark.parametrize("page", [README, PYTHON], ids=["README", "python"])
+def test_the_python_code_runs(page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each Python block, word for word, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    code = [block for kind, block in BLOCKS if kind == "python"]
-    names: dict[str, object] = {}
+    code = blocks(page, "python")
     for block in code:
-        exec(compile(block, "README.md", "exec"), names)
+        exec(compile(block, "a page", "exec"), {})
     assert code
     assert list((tmp_path / "clips").glob("*.mp4"))
 
 
 def test_the_exit_codes_are_the_codes() -> None:
     """Every exit code of the program is in the table, and no other."""
-    rows = re.findall(r"^\| (\d+) \| (.+) \|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", COMMAND_LINE, re.MULTILINE)
     assert [int(code) for code, _ in rows] == sorted(
         {0, INTERNAL, SOME_FAILED, *(code for _, code in EXIT_CODES)}
     )
