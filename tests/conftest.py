@@ -38,6 +38,9 @@ for _name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "POLYREEL_NETWORK", "POLYREEL_USE
 # all of polyreel first, which is half of its time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Nor are the keys that its user has stored.
+os.environ["POLYREEL_KEYS"] = os.path.join(os.devnull, "keys")
+
 # httpx gives up after 5 seconds of silence, which on a slow machine says nothing of the server.
 for wait in ("connect", "read", "write", "pool"):
     setattr(inspect.signature(httpx.get).parameters["timeout"].default, wait, HANGS)

@@ -1,4 +1,4 @@
-"""What the environment says: keys, the network, the order of vendors."""
+"""What the environment says: keys, the network, the order of vendors; and stored keys."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from attrs import evolve
 
-from .errors import KeyMissingError, RequestError, UnknownNameError
+from .errors import KeyMissingError, MissingExtraError, RequestError, UnknownNameError
 from .keys import Secret, is_written_in
 from .mapping.media import local_path
 from .network import ROUTES, Network, proxy_problem
 from .providers.base.registry import all_providers, get_provider, ordered
 
+if TYPE_CHECKING:
+    from .drivers.key_store import KeyStore
+
 ORDER_VARIABLE: Final = "POLYREEL_VENDORS"
 LEDGER_VARIABLE: Final = "POLYREEL_LEDGER"
+KEYS_VARIABLE: Final = "POLYREEL_KEYS"
+"""Names the file of the keys that are stored."""
 NETWORK_VARIABLE: Final = "POLYREEL_NETWORK"
 """Names a file with network settings."""
 USER_AGENT_VARIABLE: Final = "POLYREEL_USER_AGENT"
@@ -62,30 +67,75 @@ def webhook_secrets(environment: Mapping[str, str] = os.environ) -> dict[str, li
     }
 
 
-def keys(vendors: Sequence[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The keys of these vendors that are set.
+# -- keys ------------------------------------------------------------------------------------------
 
-    Raises KeyMissingError where none is set, or where one cannot be a key.
+_FROM_STORE: set[str] = set()
+"""The stored keys that this process has seen, which no output may show."""
+
+
+def key_store(environment: Mapping[str, str] = os.environ) -> KeyStore:
+    """The stored keys: of the file that POLYREEL_KEYS names, or of one in the user's own folder."""
+    from .drivers.key_store import KeyStore  # noqa: PLC0415
+
+    if named := environment.get(KEYS_VARIABLE, "").strip():
+        return KeyStore(local_path(named))
+    import platformdirs  # noqa: PLC0415
+
+    return KeyStore(platformdirs.user_config_path("polyreel") / "keys.json")
+
+
+def hide(key: str) -> None:
+    """Keep a key out of all output of this process."""
+    if len(key) >= SHORTEST_KEY:
+        _FROM_STORE.add(key)
+
+
+def keys(vendors: Sequence[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The keys of these vendors that are set in the environment, or else stored.
+
+    A variable that is there and empty hides the stored key. Raises KeyMissingError where there is
+    no key, or where one cannot be a key, or cannot be read.
     """
-    variables = {vendor: get_provider(vendor).key_variable for vendor in vendors}
-    found = {vendor: environment.get(variable, "") for vendor, variable in variables.items()}
-    found = {vendor: key for vendor, key in found.items() if key.strip()}
-    if not found:
+    found = {vendor: _key(vendor, environment) for vendor in vendors}
+    usable = {vendor: key for vendor, key in found.items() if key is not None}
+    if not usable:
+        variables = " or ".join(get_provider(vendor).key_variable for vendor in vendors)
         raise KeyMissingError(
-            f"a live call needs an API key: set {' or '.join(variables.values())}"
+            f"a live call needs an API key: set {variables}, or store one with polyreel keys set"
         )
-    return {vendor: Secret.check(key, variables[vendor]).reveal() for vendor, key in found.items()}
+    return {vendor: key.reveal() for vendor, key in usable.items()}
+
+
+def _key(vendor: str, environment: Mapping[str, str]) -> Secret | None:
+    variable = get_provider(vendor).key_variable
+    if variable in environment:
+        text = environment[variable]
+        return Secret.check(text, variable) if text.strip() else None
+    stored = key_store(environment).find(vendor)
+    if stored is None:
+        return None
+    key = Secret.check(stored.value, f"the key of {vendor} in {stored.place}")
+    hide(key.reveal())
+    return key
 
 
 def key_state(vendor: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Whether a vendor's key is set, or what is wrong with it; never the key."""
-    if not environment.get(get_provider(vendor).key_variable, "").strip():
-        return "not set"
+    """Whether a vendor's key is set, or what is wrong with it, or where it is stored; never the
+    key.
+    """
+    variable = get_provider(vendor).key_variable
     try:
-        keys([vendor], environment)
-    except KeyMissingError as error:
+        if _key(vendor, environment) is None:
+            return "not set"
+        place = None if variable in environment else key_store(environment).place_of(vendor)
+    except (KeyMissingError, MissingExtraError) as error:
         return str(error)
-    return "set"
+    return "set" if place is None else f"set in {place}"
+
+
+def has_key(vendor: str, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a vendor has a key that can be used."""
+    return key_state(vendor, environment).partition(" ")[0] == "set"
 
 
 def vendor_urls(
@@ -243,8 +293,8 @@ def _proxy_variable(scheme: str, environment: Mapping[str, str]) -> str:
 
 def without_keys(text: str, environment: Mapping[str, str] = os.environ) -> str:
     """A text without any key or secret of the environment: the last check before output."""
-    for provider in all_providers().values():
-        key = environment.get(provider.key_variable, "").strip()
+    own = (environment.get(one.key_variable, "").strip() for one in all_providers().values())
+    for key in (*own, *_FROM_STORE):
         if len(key) >= SHORTEST_KEY:
             text = text.replace(key, "****")
             if is_written_in(key, text):

@@ -41,7 +41,7 @@ def facts() -> JsonObject:
 
 def _live() -> str:
     """Which vendors a command with --live can pay."""
-    usable = [vendor for vendor in all_providers() if environment.key_state(vendor) == "set"]
+    usable = [vendor for vendor in all_providers() if environment.has_key(vendor)]
     return f"costs money at {', '.join(usable)}" if usable else "refused: no key is set"
 
 

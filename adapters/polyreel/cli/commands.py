@@ -70,6 +70,17 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
         group="This installation",
         examples=("polyreel doctor",),
     ),
+    "keys": ListedCommand(
+        "keys:keys",
+        "Store a vendor's API key, say where keys come from, or forget one.",
+        group="This installation",
+        examples=(
+            "polyreel keys set VENDOR",
+            "polyreel keys set VENDOR < key.txt",
+            "polyreel keys list",
+            "polyreel keys remove VENDOR",
+        ),
+    ),
     "batch": ListedCommand(
         "batch:batch",
         "Make a clip or images for each row of a file.",

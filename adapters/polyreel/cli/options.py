@@ -37,11 +37,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 Live = Annotated[
     bool,
     typer.Option(
-        "--live", help="Call the real vendor, with the key from the environment. Costs money."
+        "--live", help="Call the real vendor, with the key that is set or stored. Costs money."
     ),
 ]
 LiveJobs = Annotated[
-    bool, typer.Option("--live", help="The live jobs, with the keys from the environment.")
+    bool, typer.Option("--live", help="The live jobs, with the keys that are set or stored.")
 ]
 LedgerFile = Annotated[
     Path | None,

@@ -37,7 +37,7 @@ VENDOR_HELP: Final = (
     "The vendor whose traffic it is, whatever its host. Left out: by the hosts of the specs."
 )
 LIVE_HELP: Final = (
-    "Ask this vendor now, with the key from the environment: read-only calls, never a paid one."
+    "Ask this vendor now, with the key that is set or stored: read-only calls, never a paid one."
 )
 
 

@@ -49,13 +49,14 @@ class JobCalls(ClientSettings):
         """A client with the keys, base URLs, ledger and network of the environment.
 
         Variables come from the process, and then from a `.env` file: `env_file`, or the one in the
-        current folder, if there is one. The ledger is that of the command line (POLYREEL_LEDGER,
-        or a file in the user's data folder); the order of vendors is that of POLYREEL_VENDORS.
+        current folder, if there is one. Keys that are not set there are those that `polyreel keys`
+        has stored. The ledger is that of the command line (POLYREEL_LEDGER, or a file in the user's
+        data folder); the order of vendors is that of POLYREEL_VENDORS.
 
         Args:
             env_file: a file with `NAME=value` lines. It is not put into the process's environment.
             live: True needs a key, False makes the client simulated. By default it is live where a
-                key is set: then its jobs cost money.
+                key is set or stored: then its jobs cost money.
             vendors: the vendors whose keys are used, in the order to try them.
             options: other settings of the client, which go before those of the environment.
 

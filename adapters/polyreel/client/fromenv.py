@@ -1,4 +1,4 @@
-"""Settings of a client from the environment and a `.env` file: keys, base URLs, ledger, network."""
+"""Settings of a client from the environment, a `.env` file and the stored keys."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from typing import IO, Final
 
 from attrs import Factory, define, field, frozen
 
-from ..environment import without_keys
+from ..environment import KEYS_VARIABLE, without_keys
 from ..errors import RequestError, UnknownNameError
 from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers, get_provider
@@ -196,13 +196,17 @@ def _arguments(command: str) -> list[str]:
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a program: with no vendor's real key, and no proxy before loopback."""
+    """The environment of a program: with no vendor's real key, and no proxy before loopback.
+
+    Nor does it find stored keys.
+    """
     removed = {
         name
         for one in all_providers().values()
         for name in (one.key_variable, one.base_url_variable)
     }
     kept = {name: value for name, value in os.environ.items() if name not in removed}
+    kept[KEYS_VARIABLE] = os.path.join(os.devnull, "keys")
     return {**kept, "NO_PROXY": NO_PROXY, "no_proxy": NO_PROXY, "PYTHONUNBUFFERED": "1", **own}
 
 
