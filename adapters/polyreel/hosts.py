@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 """IPv4 hosts on networks without IPv4: as public as the IPv4 address in the last 32 bits."""
 TUNNELS: Final = (ipaddress.IPv6Network("2001::/32"), ipaddress.IPv6Network("2002::/16"))
 """Teredo and 6to4: public by their numbers, and a way to any IPv4 address."""
+SIGNATURE: Final = re.compile(r"[=~;]|[^/]{33,}")
+"""What a part of a path looks like that could be the signature of a link to a file."""
 UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 """The assigned part of IPv6.
 
@@ -92,3 +95,15 @@ def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         and not address.is_multicast
         and not any(address in network for network in NOT_FOR_HOSTS)
     )
+
+
+def bare_url(url: str, *, file: bool) -> str:
+    """A URL without user, query and fragment; of a file's, also without what may be a signature."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "a URL that makes no sense"
+    path = parts.path
+    if file:
+        path = "/".join("..." if SIGNATURE.search(one) else one for one in path.split("/"))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from typing import Final
+from weakref import WeakValueDictionary
 
 from .errors import KeyMissingError
 from .places import Json
@@ -86,10 +87,18 @@ def _stars(found: re.Match[str]) -> str:
     return (wide[0] if wide else "").join("****")
 
 
+def without_held_keys(text: str) -> str:
+    """A text without any key that something in this process holds."""
+    for held in _HELD.valuerefs():
+        secret = held()
+        text = text if secret is None else secret.redact_text(text)
+    return text
+
+
 class Secret:
     """A key that does not show itself: not in `repr`, not in `str`, not in a log."""
 
-    __slots__ = ("_cores", "_shortest", "_value", "_written")
+    __slots__ = ("__weakref__", "_cores", "_shortest", "_value", "_written")
 
     def __init__(self, value: str, shortest: int = SHORTEST_REDACTED) -> None:
         self._value = value
@@ -110,7 +119,9 @@ class Secret:
                 raise KeyMissingError(
                     f"{origin} has a character no key can have: {name} at position {position}"
                 )
-        return cls(value)
+        made = cls(value)
+        _HELD[id(made)] = made
+        return made
 
     def reveal(self) -> str:
         """The key itself, for the one header it belongs in."""
@@ -161,3 +172,7 @@ class Secret:
 
     def __reduce__(self) -> str:
         raise TypeError("a key is not pickled")
+
+
+_HELD: Final[WeakValueDictionary[int, Secret]] = WeakValueDictionary()
+"""The keys that clients hold just now."""

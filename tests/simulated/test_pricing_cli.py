@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from polyreel.cli import show
+from polyreel.money.charged import cost_text
 from polyreel.providers.base.registry import all_providers
 from polyreel_generated.shared import Job
 from support.cli import LEDGER, VENDORS, Command, stranger
@@ -153,12 +153,12 @@ def test_what_a_live_job_cost_is_reported_in_words() -> None:
         "usd": "0.595588",
         "as_of": "2026-10-10",
     }
-    reported = show.cost_text(
+    reported = cost_text(
         finished(vendor, {"credits_used": 40.5, "cost": {"usd": 0.596}}, estimate=estimate)
     )
     before = "cost: estimated at most 40.5 credits = $0.5956 (prices of 2026-10-10)"
     assert reported == f"{before}; charged 40.5 credits = $0.5960"
-    assert show.cost_text(finished(vendor, estimate=estimate)) == f"{before}; charged not told"
+    assert cost_text(finished(vendor, estimate=estimate)) == f"{before}; charged not told"
     own = {
         "confidence": "exact",
         "credits": None,
@@ -166,14 +166,11 @@ def test_what_a_live_job_cost_is_reported_in_words() -> None:
         "as_of": None,
         "source": "your price file",
     }
-    assert (
-        show.cost_text(finished(vendor, estimate=own))
-        == "cost: estimated $0.3500; charged not told"
-    )
-    old = show.cost_text(finished(vendor, {"credits_used": 13.5}))
+    assert cost_text(finished(vendor, estimate=own)) == "cost: estimated $0.3500; charged not told"
+    old = cost_text(finished(vendor, {"credits_used": 13.5}))
     assert old == "cost: not estimated; charged 13.5 credits = $0.1985 (prices of 2026-10-10)"
-    assert show.cost_text(finished(vendor)) is None
-    assert show.cost_text(finished("nobody")) is None
+    assert cost_text(finished(vendor)) is None
+    assert cost_text(finished("nobody")) is None
 
 
 def test_an_old_job_is_shown_with_its_charge(cli: Command) -> None:

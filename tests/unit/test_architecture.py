@@ -14,6 +14,7 @@ from support.paths import ROOT
 PACKAGE = ROOT / "adapters" / "polyreel"
 ROOMS = """
     errors depth places keys hosts network flows
+    notebook
     mapping
     providers
     money

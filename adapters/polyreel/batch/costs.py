@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from html import escape
 
 from attrs import define, frozen
 
 from ..ledger.records import PROVED_UNPAID, LedgerEntry
 from ..money.amounts import NOTHING, Cost, CostRange
 from ..money.charged import charged
+from ..notebook.html import facts
 from ..places import JsonObject
 
 
@@ -82,17 +82,14 @@ class Summary:
 
     def _repr_html_(self) -> str:
         """As a table in a notebook."""
-        facts: dict[str, object] = {
+        values: dict[str, object] = {
             "rows": self.rows,
             "paid before": self.paid_before,
             "cost": self.money,
+            "at most in all": None if self.max_cost is None else f"${self.max_cost:f}",
             **{f"at {vendor}": count for vendor, count in self.vendors.items()},
         }
-        cells = "".join(
-            f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>"
-            for name, value in facts.items()
-        )
-        return f"<table>{cells}</table>"
+        return facts("batch: what it will cost", values)
 
 
 @define

@@ -14,6 +14,7 @@ from ..jobs.submitting import failed
 from ..ledger.events import Find
 from ..ledger.records import LedgerEntry
 from ..ledger.store import LedgerStore
+from .display import LiveDisplay
 from .results import Result, ResultsFile, RowState, known
 from .resulttable import as_table
 from .tasks import RowTask
@@ -30,7 +31,14 @@ class Outcomes:
     simulated: bool
     file: ResultsFile
     listener: Callable[[Result], None] | None = None
+    display: LiveDisplay | None = None
+    """What shows in a notebook how the run goes on."""
     _results: dict[int, Result] = field(factory=dict, init=False)
+
+    @property
+    def results(self) -> Sequence[Result]:
+        """What is known by now."""
+        return [*self._results.values()]
 
     def begin(self, tasks: Sequence[RowTask]) -> list[RowTask]:
         """Note the rows that were over before, and return the others."""
@@ -46,10 +54,15 @@ class Outcomes:
         self.file.add(result)
         if self.listener is not None:
             self.listener(result)
+        if self.display is not None:
+            self.display.update()
 
     def finish(self, tasks: Sequence[RowTask]) -> tuple[Result, ...]:
         """The results of all rows in their order, which are also written to the file."""
         results = tuple(self._results.get(task.row.number) or self.of(task) for task in tasks)
+        self._results = {one.row.number: one for one in results}
+        if self.display is not None:
+            self.display.update(at_once=True)
         self.file.finish(results, as_table(results))
         return results
 

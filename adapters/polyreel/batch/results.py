@@ -61,6 +61,16 @@ class Result:
         """The files that were saved."""
         return [output.path for output in (self.job and self.job.outputs) or () if output.path]
 
+    @property
+    def problem(self) -> str | None:
+        """What went wrong, in words. The texts of foreign errors are left out: they could hold
+        anything.
+        """
+        if self.error is None:
+            return None
+        own = isinstance(self.error, PolyreelError)
+        return str(self.error) if own else "internal error; please report it"
+
     def document(self) -> JsonObject:
         """As a line of `results.jsonl`."""
         job, charge = self.job, self.job and charged(self.job)
@@ -80,15 +90,8 @@ class Result:
             "simulated": job and job.simulated,
             "ledger_id": self.ledger_id,
             "labels": dict(self.labels),
-            "error": self.error and _described(self.error),
+            "error": self.error and {"type": type(self.error).__name__, "message": self.problem},
         }
-
-
-def _described(error: Exception) -> JsonObject:
-    """An error as JSON. The texts of foreign errors are left out: they could hold anything."""
-    own = isinstance(error, PolyreelError)
-    message = str(error) if own else "internal error; please report it"
-    return {"type": type(error).__name__, "message": message}
 
 
 def known(row: Row, entry: LedgerEntry, cost: Cost, error: Exception | None = None) -> Result:

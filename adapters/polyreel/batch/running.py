@@ -26,6 +26,7 @@ from ..mapping.reports import Allowance
 from ..money.amounts import CostRange
 from ..providers.base.registry import all_providers
 from .costs import Budget, Summary, most_spent, total
+from .display import LiveDisplay, batch_html
 from .outcomes import Outcomes, result_before
 from .results import Result, ResultsFile
 from .rows import Row, RowProblem, refuse
@@ -84,6 +85,8 @@ class Batch:
     listener: Callable[[Result], None] | None = field(default=None, kw_only=True)
     """Called with the result of every row that is over."""
     budget: Budget = field(factory=Budget, init=False)
+    _outcomes: Outcomes | None = field(default=None, init=False)
+    """Those of the run that goes on, or of the last one."""
 
     def __attrs_post_init__(self) -> None:
         if self.concurrency < 1 or (self.rate is not None and not self.rate > 0):
@@ -270,14 +273,15 @@ class Batch:
     async def run(self) -> tuple[Result, ...]:
         """Make every row, as far as that is possible. The results are in the order of the rows.
 
-        Raises RequestError and BudgetError before anything is sent. What goes wrong with one row is
-        in its result.
+        In a notebook, a display shows how it goes on. Raises RequestError and BudgetError before
+        anything is sent. What goes wrong with one row is in its result.
         """
         self.plan()
         self.check()
         tasks, _ = self._prepared
         outcomes = Outcomes(self.ledger, self.client.simulated, self.file, self.listener)
-        left = outcomes.begin(tasks)
+        left, self._outcomes = outcomes.begin(tasks), outcomes
+        outcomes.display = LiveDisplay.begin(self._repr_html_)
         settings = WorkSettings(self.files, self.timeout, self.concurrency, self.rate, self.labels)
         try:
             wire = self.client.wire
@@ -290,6 +294,11 @@ class Batch:
             self.__dict__.pop("_entries_of_batch", None)
             results = outcomes.finish(tasks)
         return results
+
+    def _repr_html_(self) -> str:
+        """As a table in a notebook. Sends nothing."""
+        known = () if self._outcomes is None else self._outcomes.results
+        return batch_html(known, len(self.rows), str(self.output))
 
 
 def _other_request(task: RowTask, entry: LedgerEntry) -> Iterator[str]:

@@ -17,10 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..environment import without_keys
 from ..errors import PolyreelError
-from ..mapping.media import abridged
-from ..money.amounts import Cost
-from ..money.charged import charged
-from ..places import Json
+from ..mapping.media import abridged_body
+from ..money.charged import cost_text
 from ..providers.base.answers import printable
 from ..providers.base.facts import FINAL
 from ..providers.base.registry import get_provider
@@ -127,7 +125,7 @@ def plan_text(plan: Plan) -> None:
         refused = tables.painted("refused", "refused", sys.stdout)
         line(f"{plan.vendor}: {plan.model} {plan.workflow}" + f", {refused}" * plan.refused)
         line(f"{plan.method} {plan.url}")
-        line(json.dumps(_abridged(plan.body), indent=2))
+        line(json.dumps(abridged_body(plan.body), indent=2))
         line(f"cost: {plan.cost}")
         for upload in plan.uploads:
             what = f"{_file_text(upload.file)} for {upload.target}"
@@ -147,39 +145,6 @@ def warn(plan: Plan) -> None:
 
 def _file_text(file: Part) -> str:
     return f"{file.path or 'the file in the request'} ({file.content_type})"
-
-
-def _abridged(value: Json) -> Json:
-    """A body for people: files that are given in the request are cut."""
-    if isinstance(value, dict):
-        return {name: _abridged(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_abridged(item) for item in value]
-    return abridged(value) if isinstance(value, str) else value
-
-
-def cost_text(job: Job) -> str | None:
-    """What a job was to cost, and what its vendor says that it did; None where neither is known.
-
-    A simulator's credits are not set beside a vendor's price: they would look like a contradiction.
-    """
-    charge = charged(job)
-    if job.estimate is None and charge is None:
-        return None
-    cost = None if job.estimate is None else Cost.read(job.estimate)
-    before = (
-        "not estimated"
-        if cost is None
-        else f"estimate{'' if cost.confidence == 'unknown' else 'd'} {cost}"
-    )
-    after = (
-        "nothing, as it was simulated"
-        if job.simulated
-        else "not told"
-        if charge is None
-        else str(charge)
-    )
-    return f"cost: {before}; charged {after}"
 
 
 def saved(job: Job) -> None:

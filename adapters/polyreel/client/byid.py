@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, Unpack
 
 from ..errors import LedgerError
-from ..providers.base.registry import get_provider
+from ..providers.base.registry import all_providers, get_provider
 from .checks import check_labels, check_seconds, checked_output
 from .settings import ClientSettings
 
@@ -66,6 +66,20 @@ class JobCalls(ClientSettings):
         from .fromenv import settings
 
         return cls(**settings(env_file, live=live, vendors=vendors, given=options))
+
+    def _repr_html_(self) -> str:
+        """As a table in a notebook."""
+        from ..notebook.html import facts
+
+        kind = "simulated: nothing is sent or paid" if self.simulated else "live: jobs cost money"
+        values = {
+            "vendors": ", ".join(self.vendors or all_providers()),
+            "keys": None if self.simulated else f"for {', '.join(self._keys)}, never shown",
+            "base URLs": "\n".join(f"{k}: {v}" for k, v in self.base_urls.items()) or None,
+            "ledger": getattr(self.ledger, "path", None)
+            or "none; only this process knows the jobs",
+        }
+        return facts(f"{type(self).__name__}, {kind}", values)
 
     def _embedded_simulator(self) -> Simulator:
         self._seen = time.monotonic()

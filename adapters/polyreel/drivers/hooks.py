@@ -9,15 +9,14 @@ a link that opens anything. What a hook raises is logged, and stops no job.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from attrs import frozen
 
 from ..errors import AmbiguousError, NeverSentError
 from ..flows import Fetch, Reply, Send
+from ..hosts import bare_url
 from ..jobs.observed import JobEnded, SubmitBegan, SubmitEnded
 from ..keys import Secret
 from ..providers.base.answers import printable
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 LOG: Final = logging.getLogger("polyreel")
 LONGEST: Final = 300
 """Characters of a URL that are shown."""
-SIGNATURE: Final = re.compile(r"[=~;]|[^/]{33,}")
-"""What a part of a path looks like that could be the signature of a link to a file."""
 
 
 @frozen
@@ -90,24 +87,12 @@ def call_ended(
     return CallEnded(
         vendor=step.vendor,
         method=step.method if isinstance(step, Send) else "GET",
-        url=shown(_bare_url(step.url, file=isinstance(step, Fetch))),
+        url=shown(bare_url(step.url, file=isinstance(step, Fetch))),
         seconds=seconds,
         status=status,
         request_id=shown(request_id) if request_id else None,
         error=type(failed).__name__ if failed is not None else None,
     )
-
-
-def _bare_url(url: str, *, file: bool) -> str:
-    """A URL without user, query and fragment; of a file's, also without what may be a signature."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "a URL that makes no sense"
-    path = parts.path
-    if file:
-        path = "/".join("..." if SIGNATURE.search(one) else one for one in path.split("/"))
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
 
 
 def accepted(job: Job) -> str:

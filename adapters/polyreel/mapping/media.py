@@ -240,6 +240,15 @@ def abridged(value: str) -> str:
     return f"{value[:40]}... ({len(value)} characters)"
 
 
+def abridged_body(value: Json) -> Json:
+    """A JSON value as it can be shown: files that it holds are cut."""
+    if isinstance(value, dict):
+        return {name: abridged_body(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [abridged_body(item) for item in value]
+    return abridged(value) if isinstance(value, str) else value
+
+
 def url_problem(value: str) -> str | None:
     """Say what is wrong with an absolute URL, or None."""
     try:

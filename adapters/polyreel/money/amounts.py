@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 
 from attrs import frozen
 
+from ..notebook.html import facts
+
 if TYPE_CHECKING:
     from ..places import JsonObject
 
@@ -67,6 +69,11 @@ class Cost:
             document.get("as_of"),
             document.get("source"),
         )
+
+    def _repr_html_(self) -> str:
+        """As a table in a notebook."""
+        found = {name: value for name, value in self.document().items() if name != "confidence"}
+        return facts(f"cost: {self}", {name.replace("_", " "): one for name, one in found.items()})
 
     def __str__(self) -> str:
         if self.confidence == "unknown":

@@ -1,4 +1,4 @@
-"""What a vendor says that it charged for a job."""
+"""What a vendor says that it charged for a job, and that beside its estimate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import UnknownNameError
 from ..places import get
 from ..providers.base.registry import get_provider
-from .amounts import DOLLAR_STEP, Charge, sensible_number
+from .amounts import DOLLAR_STEP, Charge, Cost, sensible_number
 from .published import credit_price, in_dollars
 
 if TYPE_CHECKING:
@@ -39,6 +39,30 @@ def charged(job: Job) -> Charge | None:
     if usd is not None:
         return Charge(amount, usd)
     return None if amount is None else _at_credit_price(amount, document, job.created_at)
+
+
+def cost_text(job: Job) -> str | None:
+    """What a job was to cost, and what its vendor says that it did; None where neither is known.
+
+    A simulator's credits are not set beside a vendor's price: they would look like a contradiction.
+    """
+    charge = charged(job)
+    if job.estimate is None and charge is None:
+        return None
+    cost = None if job.estimate is None else Cost.read(job.estimate)
+    before = (
+        "not estimated"
+        if cost is None
+        else f"estimate{'' if cost.confidence == 'unknown' else 'd'} {cost}"
+    )
+    after = (
+        "nothing, as it was simulated"
+        if job.simulated
+        else "not told"
+        if charge is None
+        else str(charge)
+    )
+    return f"cost: {before}; charged {after}"
 
 
 def with_charge(job: Job) -> Job:
