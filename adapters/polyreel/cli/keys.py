@@ -10,9 +10,9 @@ import typer
 from .. import environment
 from ..errors import KeyMissingError, RequestError, UnknownNameError, did_you_mean
 from ..keys import Secret
+from ..mapping.textfiles import STANDARD_INPUT, read_bytes, text_of
 from ..providers.base.registry import all_providers
 from . import show
-from .files import read
 from .options import AsJson, known_vendors
 
 ACTIONS: Final = ("set", "list", "remove")
@@ -97,7 +97,7 @@ def _typed(vendor: str) -> str:
     """What is typed at a hidden prompt, or standard input."""
     if sys.stdin is None or not sys.stdin.isatty():
         try:
-            return read("-", "the key on standard input").decode("utf-8-sig")
+            return text_of(read_bytes(STANDARD_INPUT, "the key on standard input"))
         except UnicodeDecodeError:
             raise RequestError(["the key on standard input is not text"]) from None
     import getpass
