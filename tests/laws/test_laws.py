@@ -17,9 +17,8 @@ from polyreel.testing import laws
 from polyreel.testing.bodies import bodies, malformed
 from polyreel.testing.requests import requests_for
 from support.laws import READINGS, anchored, read_vendors, readings, vendors
-from support.requests import ROUTE_IDS, ROUTES
+from support.requests import every_route
 
-every_route = pytest.mark.parametrize(("provider", "route"), ROUTES, ids=ROUTE_IDS)
 others = st.sampled_from(vendors())
 
 
@@ -27,7 +26,7 @@ others = st.sampled_from(vendors())
 @given(data=st.data())
 def test_what_is_written_reads_back(provider: Provider, route: Route, data: st.DataObject) -> None:
     """Law 1."""
-    laws.reads_back(data.draw(requests_for(route)), provider, route)
+    laws.reads_back(data.draw(requests_for(route, provider.contract)), provider, route)
 
 
 @every_route
@@ -43,7 +42,9 @@ def test_every_leaf_has_exactly_one_verdict(
     provider: Provider, route: Route, data: st.DataObject
 ) -> None:
     """Law 3, for shared requests."""
-    laws.every_leaf_has_a_verdict(data.draw(requests_for(route)), provider, route)
+    laws.every_leaf_has_a_verdict(
+        data.draw(requests_for(route, provider.contract)), provider, route
+    )
 
 
 @every_route
@@ -62,7 +63,7 @@ def test_what_is_offered_is_accepted(provider: Provider, route: Route) -> None:
 @given(data=st.data())
 def test_plans_are_sound(provider: Provider, route: Route, data: st.DataObject) -> None:
     """Law 5."""
-    laws.sound(data.draw(requests_for(route)), provider, route)
+    laws.sound(data.draw(requests_for(route, provider.contract)), provider, route)
 
 
 @every_route
@@ -71,7 +72,7 @@ def test_lenience_changes_nothing_that_strictness_accepts(
     provider: Provider, route: Route, data: st.DataObject
 ) -> None:
     """Law 6."""
-    request = data.draw(requests_for(route, stray=False))
+    request = data.draw(requests_for(route, provider.contract, stray=False))
     allow: Any = {name: data.draw(st.sampled_from(["drop", "nearest"])) for name in request}
     laws.lenience_is_idle(request, provider, allow)
 
@@ -126,7 +127,7 @@ def test_what_may_be_dropped_is_dropped_and_reported(
     """With every loss allowed, only what is needed and not there can refuse a plan, and no leaf is
     refused.
     """
-    request = data.draw(requests_for(route))
+    request = data.draw(requests_for(route, provider.contract))
     loose = plan(request, provider, allow=dict.fromkeys(request, "drop"))
     if not loose.refused:
         assert {v.verdict for v in loose.verdicts if v.source} <= {
@@ -144,7 +145,7 @@ def test_rows_that_planning_leaves_out_have_nothing_to_say(
     """Planning asks only the rows with work for the fields that are set; the others would write and
     report nothing.
     """
-    request = data.draw(requests_for(route))
+    request = data.draw(requests_for(route, provider.contract))
     for row in route.rows:
         body: dict[str, Any] = {}
         report = MappingReport()
@@ -160,7 +161,7 @@ def test_no_broken_rule_is_left_out(provider: Provider, route: Route, data: st.D
     same.
     """
     contract = provider.contract
-    body = laws.planned(data.draw(requests_for(route)), provider, route).body
+    body = laws.planned(data.draw(requests_for(route, provider.contract)), provider, route).body
     reported = contract.accepts(route.schema, body)
     assert all(
         violation in reported

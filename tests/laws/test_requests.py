@@ -18,9 +18,8 @@ from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.routes import Route
 from polyreel.testing.requests import fields_of, requests_for, shared_spec
-from support.requests import ROUTE_IDS, ROUTES
+from support.requests import ROUTES, every_route
 
-every_route = pytest.mark.parametrize(("provider", "route"), ROUTES, ids=ROUTE_IDS)
 KINDS = ["VideoRequest", "ImageRequest"]
 NEW: dict[str, dict[str, Any]] = {
     "variant": {"type": "integer", "minimum": 0, "maximum": 4_294_967_295},
@@ -78,7 +77,7 @@ def test_without_stray_only_fields_of_the_route_are_drawn(
     provider: Provider, route: Route, data: st.DataObject
 ) -> None:
     """With it, others are drawn too, so that refusals are tried."""
-    assert not odd(route, data.draw(requests_for(route, stray=False)))
+    assert not odd(route, data.draw(requests_for(route, provider.contract, stray=False)))
 
 
 def test_with_stray_other_fields_are_drawn() -> None:
@@ -98,7 +97,7 @@ def test_requests_can_be_planned(provider: Provider, route: Route) -> None:
     """So that the laws see whole plans, with more in them than what a workflow needs."""
     needed = 1 + len(WORKFLOWS[route.workflow])
     drawn = found(
-        requests_for(route, stray=False),
+        requests_for(route, provider.contract, stray=False),
         lambda request: len(request) > needed + 2 and not plan(request, provider).refused,
     )
     assert not plan(drawn, provider).refused

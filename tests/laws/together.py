@@ -27,7 +27,7 @@ def test_laws_of_requests(
     provider: Provider, route: Route, data: st.DataObject, policy: Any
 ) -> None:
     """Laws 1, 3, 5 and 6."""
-    request = data.draw(requests_for(route))
+    request = data.draw(requests_for(route, provider.contract))
     laws.reads_back(request, provider, route)
     laws.every_leaf_has_a_verdict(request, provider, route)
     laws.sound(request, provider, route)

@@ -84,6 +84,7 @@ def test_every_call_wants_a_key(provider: Provider, operation: Operation) -> Non
     assert simulator.bill.count() == 0
 
 
+@pytest.mark.matrix("provider.id")
 @each_create
 def test_an_empty_account_is_named(provider: Provider, operation: Operation) -> None:
     """When the balance is used up, submits get the vendor's own money error, and other vendors

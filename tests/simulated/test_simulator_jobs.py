@@ -10,6 +10,7 @@ from typing import Final
 
 import av
 import pytest
+from attrs import evolve
 from PIL import Image
 from polyreel.errors import UnknownNameError
 from polyreel.flows import Reply
@@ -17,7 +18,7 @@ from polyreel.places import JsonObject
 from polyreel.providers.base.contract import Operation
 from polyreel.providers.base.provider import Provider
 from polyreel.serving import answers
-from polyreel.serving.shapes import picture_of
+from polyreel.serving.shapes import MOST_OUTPUTS, MOST_SECONDS, picture_of
 from polyreel.simulator import Simulator, VirtualClock
 from polyreel.simulator.scripting import scriptable
 from polyreel.simulator.tasks import credits_of
@@ -310,6 +311,15 @@ def test_simulators_share_nothing(provider: Provider) -> None:
     assert send(first, provider, status_query(provider), task=str(task.id)).status >= 400
 
 
+@pytest.mark.parametrize("name", ["duration", "count"])
+def test_a_number_without_a_documented_limit_has_one_here(name: str) -> None:
+    """Or the simulator would count, wait and render for ever, where a vendor documents none."""
+    one = example(PROVIDERS[0])
+    asked = evolve(one.reading, request={**one.reading.request, name: 10**400})
+    picture = picture_of(asked)
+    assert picture.units <= MOST_SECONDS * MOST_OUTPUTS
+
+
 class SlowClock(VirtualClock):
     """Looking at it takes so long that other threads get their turn."""
 
@@ -318,6 +328,7 @@ class SlowClock(VirtualClock):
         return super().now()
 
 
+@pytest.mark.matrix("provider.id")
 @each_create
 def test_threads_may_share_a_simulator(provider: Provider, operation: Operation) -> None:
     """However they interleave, the balance is not overdrawn, and a key that is used by all of them

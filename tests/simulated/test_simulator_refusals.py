@@ -225,6 +225,7 @@ NOT_VALUES: Final = {
 }
 
 
+@pytest.mark.matrix("provider.id", "kind")
 @each_create
 @pytest.mark.parametrize("kind", [*NOT_JSON, *NOT_VALUES])
 def test_what_is_no_json_object_is_refused(
@@ -247,6 +248,7 @@ def test_what_is_no_json_object_is_refused(
     assert simulator.bill.count() == 0
 
 
+@pytest.mark.matrix("provider.id", "kind")
 @each_create
 @pytest.mark.parametrize(
     "kind",
@@ -343,6 +345,7 @@ FORM_PIECES: Final = [
 
 
 @pytest.mark.slow
+@pytest.mark.matrix("provider.id")
 @each_create
 def test_any_body_gets_a_documented_answer(provider: Provider, operation: Operation) -> None:
     """Whatever arrives: a status and a body that the contract documents, and the bill holds what

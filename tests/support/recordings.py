@@ -20,6 +20,7 @@ from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import Simulator
 from polyreel.simulator.transport import SimulatedTransport
 
+from support.forms import shortest_form
 from support.requests import EXAMPLES
 
 KEY = "sk-canary-verify-0123456789"
@@ -226,7 +227,7 @@ def _reads(http: httpx.Client, provider: Provider, identity: str) -> None:
                 for name, value in plain.items()
                 if "url" not in name
             }
-            http.post(url, files=fields)
+            http.post(url, files={**shortest_form(provider, operation), **fields})
     http.get(_url(provider, provider.get_request("nonesuch")["url"]))
 
 

@@ -1,8 +1,10 @@
 """Shared requests for tests: the examples on disk, and every route there is."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from polyreel.providers.base.registry import all_providers
 
 from .paths import TESTS
@@ -16,3 +18,14 @@ ROUTE_IDS = [
     f"{provider.id}-{route.model}-{route.body.__name__}-{route.workflow}"
     for provider, route in ROUTES
 ]
+
+
+def every_route(law: Callable[..., None]) -> Callable[..., None]:
+    """A test that is run for every body of every vendor, and for every workflow.
+
+    Workflows of one family may share a body and its rows. They are all run by `scripts/matrix`.
+    """
+    routes = pytest.mark.parametrize(("provider", "route"), ROUTES, ids=ROUTE_IDS)
+    sampled = pytest.mark.matrix("provider.id+route.schema", "route.workflow")
+    every: Callable[..., None] = sampled(routes(law))
+    return every

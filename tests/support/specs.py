@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from .paths import SPECS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SHARED: Final = "polyreel"
 """The spec of the shared model; every other one is a vendor's."""
@@ -35,10 +37,23 @@ _SINGLES: Final = (
 )
 
 
+def files(name: str) -> list[Path]:
+    """The files of one spec: its own, and those of its folder."""
+    return [SPECS / f"{name}.yaml", *sorted((SPECS / name).glob("*.yaml"))]
+
+
 @cache
 def text(name: str) -> str:
-    """The text of one spec."""
-    return (SPECS / f"{name}.yaml").read_text(encoding="utf-8")
+    """The text of one spec; bundled, where it has several files."""
+    first, *others = (path.read_text(encoding="utf-8") for path in files(name))
+    if not others:
+        return first
+    document = json.loads(json.dumps(parse(first)))
+    for part in map(parse, others):
+        document["paths"] |= part.get("paths", {})
+        for kind, members in part.get("components", {}).items():
+            document["components"].setdefault(kind, {}).update(members)
+    return json.dumps(document, ensure_ascii=False, indent=1)
 
 
 @cache

@@ -181,4 +181,6 @@ def extent_of(schema: JsonObject) -> Extent:
 
 
 def _bound(value: float | None) -> str:
-    return "any" if value is None else f"{value:g}"
+    if value is None:
+        return "any"
+    return str(value) if isinstance(value, int) else f"{value:g}"

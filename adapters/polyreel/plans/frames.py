@@ -49,12 +49,14 @@ def note_shape(
         if _shape(measured.ratio) == "landscape":
             return
         says = f"{provider.id} documents no default, so the clip may be landscape"
-    elif nearest == default or not _number(default):
+    elif not _number(default) or (nearest == default and _same_shape(measured.ratio, default)):
         return
     else:
         says = f"{provider.id} makes {default} ({_shape(_number(default))}) where none is asked for"
     reason = f"{says}, and {name} is {_shape(measured.ratio)} ({size}): it may be cropped or padded"
     advice = f"; ask for aspect_ratio {nearest}" if nearest else ""
+    if nearest == default:
+        advice = f"; no aspect_ratio that {route.model} has there is nearer"
     entries = [one for one in report.entries if one.field != "aspect_ratio"]
     warned = MappingEntry(
         "aspect_ratio", "", pointer(row.native), Fate.DEFAULTED, reason + advice, warning=True
@@ -82,6 +84,10 @@ def _nearest(wanted: float, ratios: list[str]) -> str | None:
     """The ratio that is nearest, the first of equals; None without any."""
     distances = [(abs(math.log(wanted / _number(ratio))), ratio) for ratio in ratios]
     return min(distances, key=lambda one: round(one[0], 6), default=(0, None))[1]
+
+
+def _same_shape(ratio: float, word: object) -> bool:
+    return _shape(ratio) == _shape(_number(word))
 
 
 def _shape(ratio: float) -> str:

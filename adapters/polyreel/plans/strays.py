@@ -208,6 +208,8 @@ class _Settling:
             return False
         if place in COUNTS and value in (1, "1") and not isinstance(value, bool):
             return self._drop(place, "one is what is made anyway")
+        if place in self.reading.route.ignored:
+            return False  # the vendor documents it here, and it means something else
         found = self._shared_word(place, value)
         if found is None:
             return False

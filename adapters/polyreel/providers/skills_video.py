@@ -29,6 +29,7 @@ from . import (
     Reads,
     Route,
     Row,
+    Seed,
     SimulatedTask,
     Status,
     Survey,
@@ -98,6 +99,102 @@ V26_TEXT_OR_IMAGE: Final = feature(
     NEGATIVE,
     Absent("resolution", reason="Kling V2.6 has a quality tier for motion control only"),
     default=True,
+)
+
+# -- families with one or two pages of their own (specs/skills_video/) -----------------------------
+
+COUNT: Final = Field("count", "n")
+SEED: Final = Field("seed", "seed")
+TEXT: Final = Field("prompt", "prompt")
+SIZE: Final = Field("resolution", "resolution")
+FIRST: Final = Field("first_frame", "first_frame_url")
+LAST: Final = Field("last_frame", "last_frame_url")
+ENHANCE: Final = Field("enhance_prompt", "prompt_optimizer")
+SWITCHES: Final = (NOT_OFFERED[0], NOT_OFFERED[-1])
+UNCLEAR_IMAGE: Final = {
+    "image_url": "what it is beside first_frame_url is not documented; use extra"
+}
+
+
+def family(
+    model: str,
+    operation: str,
+    schema: str,
+    *rows: Row,
+    workflows: Sequence[str] = ("text-to-video", "image-to-video"),
+    ignored: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Route, ...]:
+    """The routes of a family whose workflows share a body."""
+    call, body = CLIENT.operation(operation), CLIENT.body(schema)
+    every = (TEXT, COUNT, *rows, *SWITCHES)
+    return tuple(Route(model, workflow, call, body, every, ignored) for workflow in workflows)
+
+
+def veo(model: str, name: str) -> tuple[Route, ...]:
+    """The routes of a Veo family: `mode` says the workflow."""
+    rows = (DURATION, SIZE, ASPECT, AUDIO, NEGATIVE, SEED)
+    images = Field("reference_images", "reference_image_urls")
+    forms: tuple[tuple[str, str, Constant, tuple[Row, ...]], ...] = (
+        ("text-to-video", "Text", Constant("mode", "text-image", optional=True), ()),
+        ("image-to-video", "Frames", Constant("mode", "frames"), (FIRST, LAST)),
+        ("reference-to-video", "Reference", Constant("mode", "reference"), (images,)),
+    )
+    return tuple(
+        route
+        for workflow, form, mode, own in forms
+        for route in family(
+            model, f"create{name}Video", f"{name}{form}", *own, *rows, mode, workflows=(workflow,)
+        )
+    )
+
+
+FAMILIES: Final = (
+    *family(
+        "kling-v3",
+        "createKlingV3Video",
+        "KlingV3Video",
+        *(FIRST, LAST, DURATION, AUDIO, QUALITY, NEGATIVE, ASPECT),
+        ignored=UNCLEAR_IMAGE,
+    ),
+    *veo("veo-3.1", "Veo31"),
+    *veo("veo-3.1-fast", "Veo31Fast"),
+    *family("sora-2", "createSora2Video", "Sora2", FIRST, DURATION, ASPECT, SIZE),
+    *family(
+        "sora-2-pro",
+        "createSora2ProVideo",
+        "Sora2Pro",
+        *(FIRST, Field("duration", "seconds"), ASPECT, SIZE),
+    ),
+    *family(
+        "seedance-1.5",
+        "createSeedance15Video",
+        "Seedance15",
+        *(FIRST, Field("last_frame", "end_frame_url"), DURATION, ASPECT, SIZE, AUDIO),
+        *(Field("camera_fixed", "camera_fixed"), Field("seed", "seed", Seed())),
+        ignored={
+            **UNCLEAR_IMAGE,
+            "enable_safety_checker": "the shared model has no such switch; use extra",
+        },
+    ),
+    *family(
+        "vidu-q3",
+        "createViduQ3Video",
+        "ViduQ3",
+        *(FIRST, DURATION, ASPECT, SIZE, SEED, Field("audio", "audio")),
+        ignored={"generate_audio": "background music, for clips of 4 s only; use extra"},
+    ),
+    *(
+        route
+        for model, name in (("hailuo-2.3", "Hailuo23"), ("hailuo-2.3-fast", "Hailuo23Fast"))
+        for route in family(
+            model,
+            f"create{name}Video",
+            name,
+            *(FIRST, DURATION, SIZE, ENHANCE),
+            Absent("aspect_ratio", reason="the page documents none for Hailuo, only a first frame"),
+            workflows=("image-to-video",),
+        )
+    ),
 )
 
 ROUTES: Final = (
@@ -251,6 +348,7 @@ ROUTES: Final = (
             NOT_OFFERED[0],
         ),
     ),
+    *FAMILIES,
 )
 
 

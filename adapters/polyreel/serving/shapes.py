@@ -15,6 +15,9 @@ SHORT_SIDES: Final = {
     "2k": 1440,
     "4k": 2160,
 }
+MOST_SECONDS: Final = 24 * 60 * 60
+MOST_OUTPUTS: Final = 100
+"""What a job has at most where a vendor documents no limit: any number would be a length there."""
 DEFAULT_SECONDS: Final = 5
 """The length of a clip for which the request leaves it to the vendor."""
 IMAGE_SIDES: Final = {"1K": 1024, "2K": 2048}
@@ -59,7 +62,7 @@ def picture_of(reading: Reading) -> Picture:
     caption = (reading.provider.name, f"{reading.route.model} {reading.route.workflow}", prompt)
     ratio = asked.get("aspect_ratio", "auto")
     across, down = (int(part) for part in ("16:9" if ratio == "auto" else ratio).split(":"))
-    count = int(asked.get("count", 1))
+    count = min(int(asked.get("count", 1)), MOST_OUTPUTS)
     if reading.route.workflow == "generate-image":
         side = IMAGE_SIDES.get(asked.get("resolution", "1K"), 1024)
         width, height = image_size(side, across, down)
@@ -70,7 +73,7 @@ def picture_of(reading: Reading) -> Picture:
     has_input = any(name in asked for name in INPUT_VIDEOS)
     audio = bool(asked.get("audio") or (has_input and asked.get("keep_source_audio", True)))
     length = asked.get("duration", "auto")
-    seconds = DEFAULT_SECONDS if length == "auto" else int(length)
+    seconds = DEFAULT_SECONDS if length == "auto" else min(int(length), MOST_SECONDS)
     return Picture(seconds, width, height, audio, prompt, caption, count)
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any, Final
 
 from hypothesis import strategies as st
 
+from ..mapping.codecs import MeaninglessError
 from ..mapping.media import FIELDS as MEDIA
-from ..mapping.rows import Absent
+from ..mapping.rows import Absent, Field
 from ..mapping.workflows import WORKFLOWS
 from ..plans.capabilities import NOT_FIELDS
 from ..providers.base.contract import Contract
@@ -183,20 +185,44 @@ def _taken(route: Route, name: str) -> bool:
 
 
 def requests_for(
-    route: Route, *, stray: bool = True, spec: Contract | None = None
+    route: Route,
+    contract: Contract | None = None,
+    *,
+    stray: bool = True,
+    spec: Contract | None = None,
 ) -> st.SearchStrategy[dict[str, Any]]:
     """Shared requests that ask for the route's workflow.
 
-    With `stray`, some requests have fields that the route may not take. `spec` is the shared spec
-    to draw from, in the place of the one that ships with polyreel.
+    With the vendor's `contract`, half of the values of a field with a list of values are of that
+    list: else a vendor that takes two lengths would hardly ever take a request. With `stray`, some
+    requests have fields that the route may not take. `spec` is the shared spec to draw from, in the
+    place of the one that ships with polyreel.
     """
     schema = "ImageRequest" if route.workflow == "generate-image" else "VideoRequest"
-    return _requests(route, fields_of(spec, schema) if spec else _shipped(schema), stray)
+    return _requests(route, contract, fields_of(spec, schema) if spec else _shipped(schema), stray)
+
+
+def _offered(route: Route, contract: Contract | None, name: str) -> list[Any]:
+    """The shared values of the vendor's own list for a field; none where it has no list."""
+    row = route.by_name.get(name)
+    if contract is None or not isinstance(row, Field):
+        return []
+    natives = (contract.property(route.schema, row.native) or {}).get("enum", ())
+    values: list[Any] = []
+    for native in natives:
+        with suppress(MeaninglessError):
+            values.append(row.codec.decode(native, {}))
+    kind = "ImageRequest" if route.workflow == "generate-image" else "VideoRequest"
+    return [value for value in values if not shared_spec().accepts(kind, {name: value})]
 
 
 @st.composite
 def _requests(
-    draw: st.DrawFn, route: Route, fields: Mapping[str, st.SearchStrategy[Any]], stray: bool
+    draw: st.DrawFn,
+    route: Route,
+    contract: Contract | None,
+    fields: Mapping[str, st.SearchStrategy[Any]],
+    stray: bool,
 ) -> dict[str, Any]:
     inputs = WORKFLOWS[route.workflow]
     rank = list(WORKFLOWS).index(route.workflow)
@@ -210,5 +236,9 @@ def _requests(
         chosen |= {"prompt", *[name for name in inputs if name in likely]}
     if stray and draw(st.integers(0, 3)) == 0:
         chosen.add(draw(st.sampled_from([name for name in fields if name not in taboo])))
-    request = {name: draw(fields[name]) for name in fields if name in chosen}
-    return {"model": route.model, **request}
+    request = {"model": route.model}
+    for name in (name for name in fields if name in chosen):
+        values = _offered(route, contract, name)
+        offered = bool(values) and draw(st.booleans())
+        request[name] = draw(st.sampled_from(values) if offered else fields[name])
+    return request

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from .generation_usage import GenerationUsage
     from .generation_webhook import GenerationWebhook
     from .generation_webhook_prediction import GenerationWebhookPrediction
+    from .hailuo_23 import Hailuo23
+    from .hailuo_23_duration import Hailuo23Duration
+    from .hailuo_23_fast import Hailuo23Fast
+    from .hailuo_23_fast_duration import Hailuo23FastDuration
+    from .hailuo_23_fast_resolution import Hailuo23FastResolution
+    from .hailuo_23_fast_video_form import Hailuo23FastVideoForm
+    from .hailuo_23_fast_video_form_resolution import Hailuo23FastVideoFormResolution
+    from .hailuo_23_resolution import Hailuo23Resolution
+    from .hailuo_23_video_form import Hailuo23VideoForm
+    from .hailuo_23_video_form_resolution import Hailuo23VideoFormResolution
     from .kling_o3_frame_to_video import KlingO3FrameToVideo
     from .kling_o3_frame_to_video_quality import KlingO3FrameToVideoQuality
     from .kling_o3_image_form import KlingO3ImageForm
@@ -48,6 +58,12 @@ if TYPE_CHECKING:
     )
     from .kling_o3_video_to_video import KlingO3VideoToVideo
     from .kling_o3_video_to_video_quality import KlingO3VideoToVideoQuality
+    from .kling_v3_video import KlingV3Video
+    from .kling_v3_video_aspect_ratio import KlingV3VideoAspectRatio
+    from .kling_v3_video_form import KlingV3VideoForm
+    from .kling_v3_video_form_aspect_ratio import KlingV3VideoFormAspectRatio
+    from .kling_v3_video_form_quality import KlingV3VideoFormQuality
+    from .kling_v3_video_quality import KlingV3VideoQuality
     from .kling_v26_motion_control import KlingV26MotionControl
     from .kling_v26_motion_control_character_orientation import (
         KlingV26MotionControlCharacterOrientation,
@@ -67,7 +83,65 @@ if TYPE_CHECKING:
     from .kling_v26_video_form_feature import KlingV26VideoFormFeature
     from .kling_v26_video_form_quality import KlingV26VideoFormQuality
     from .running_generation import RunningGeneration
+    from .seedance_15 import Seedance15
+    from .seedance_15_aspect_ratio import Seedance15AspectRatio
+    from .seedance_15_resolution import Seedance15Resolution
+    from .seedance_15_video_form import Seedance15VideoForm
+    from .seedance_15_video_form_aspect_ratio import Seedance15VideoFormAspectRatio
+    from .seedance_15_video_form_resolution import Seedance15VideoFormResolution
     from .skills_error import SkillsError
+    from .sora_2 import Sora2
+    from .sora_2_aspect_ratio import Sora2AspectRatio
+    from .sora_2_duration import Sora2Duration
+    from .sora_2_pro import Sora2Pro
+    from .sora_2_pro_aspect_ratio import Sora2ProAspectRatio
+    from .sora_2_pro_resolution import Sora2ProResolution
+    from .sora_2_pro_seconds import Sora2ProSeconds
+    from .sora_2_pro_video_form import Sora2ProVideoForm
+    from .sora_2_pro_video_form_aspect_ratio import Sora2ProVideoFormAspectRatio
+    from .sora_2_pro_video_form_resolution import Sora2ProVideoFormResolution
+    from .sora_2_resolution import Sora2Resolution
+    from .sora_2_video_form import Sora2VideoForm
+    from .sora_2_video_form_aspect_ratio import Sora2VideoFormAspectRatio
+    from .sora_2_video_form_resolution import Sora2VideoFormResolution
+    from .veo_31_fast_frames import Veo31FastFrames
+    from .veo_31_fast_frames_aspect_ratio import Veo31FastFramesAspectRatio
+    from .veo_31_fast_frames_duration import Veo31FastFramesDuration
+    from .veo_31_fast_frames_resolution import Veo31FastFramesResolution
+    from .veo_31_fast_reference import Veo31FastReference
+    from .veo_31_fast_reference_aspect_ratio import Veo31FastReferenceAspectRatio
+    from .veo_31_fast_reference_duration import Veo31FastReferenceDuration
+    from .veo_31_fast_reference_resolution import Veo31FastReferenceResolution
+    from .veo_31_fast_text import Veo31FastText
+    from .veo_31_fast_text_aspect_ratio import Veo31FastTextAspectRatio
+    from .veo_31_fast_text_duration import Veo31FastTextDuration
+    from .veo_31_fast_text_resolution import Veo31FastTextResolution
+    from .veo_31_fast_video_form import Veo31FastVideoForm
+    from .veo_31_fast_video_form_aspect_ratio import Veo31FastVideoFormAspectRatio
+    from .veo_31_fast_video_form_mode import Veo31FastVideoFormMode
+    from .veo_31_fast_video_form_resolution import Veo31FastVideoFormResolution
+    from .veo_31_frames import Veo31Frames
+    from .veo_31_frames_aspect_ratio import Veo31FramesAspectRatio
+    from .veo_31_frames_duration import Veo31FramesDuration
+    from .veo_31_frames_resolution import Veo31FramesResolution
+    from .veo_31_reference import Veo31Reference
+    from .veo_31_reference_aspect_ratio import Veo31ReferenceAspectRatio
+    from .veo_31_reference_duration import Veo31ReferenceDuration
+    from .veo_31_reference_resolution import Veo31ReferenceResolution
+    from .veo_31_text import Veo31Text
+    from .veo_31_text_aspect_ratio import Veo31TextAspectRatio
+    from .veo_31_text_duration import Veo31TextDuration
+    from .veo_31_text_resolution import Veo31TextResolution
+    from .veo_31_video_form import Veo31VideoForm
+    from .veo_31_video_form_aspect_ratio import Veo31VideoFormAspectRatio
+    from .veo_31_video_form_mode import Veo31VideoFormMode
+    from .veo_31_video_form_resolution import Veo31VideoFormResolution
+    from .vidu_q3 import ViduQ3
+    from .vidu_q3_aspect_ratio import ViduQ3AspectRatio
+    from .vidu_q3_resolution import ViduQ3Resolution
+    from .vidu_q3_video_form import ViduQ3VideoForm
+    from .vidu_q3_video_form_aspect_ratio import ViduQ3VideoFormAspectRatio
+    from .vidu_q3_video_form_resolution import ViduQ3VideoFormResolution
 
 _MODULES = {
     "Credits": ".credits_",
@@ -80,6 +154,16 @@ _MODULES = {
     "GenerationUsage": ".generation_usage",
     "GenerationWebhook": ".generation_webhook",
     "GenerationWebhookPrediction": ".generation_webhook_prediction",
+    "Hailuo23": ".hailuo_23",
+    "Hailuo23Duration": ".hailuo_23_duration",
+    "Hailuo23Fast": ".hailuo_23_fast",
+    "Hailuo23FastDuration": ".hailuo_23_fast_duration",
+    "Hailuo23FastResolution": ".hailuo_23_fast_resolution",
+    "Hailuo23FastVideoForm": ".hailuo_23_fast_video_form",
+    "Hailuo23FastVideoFormResolution": ".hailuo_23_fast_video_form_resolution",
+    "Hailuo23Resolution": ".hailuo_23_resolution",
+    "Hailuo23VideoForm": ".hailuo_23_video_form",
+    "Hailuo23VideoFormResolution": ".hailuo_23_video_form_resolution",
     "KlingO3FrameToVideo": ".kling_o3_frame_to_video",
     "KlingO3FrameToVideoQuality": ".kling_o3_frame_to_video_quality",
     "KlingO3ImageForm": ".kling_o3_image_form",
@@ -117,8 +201,72 @@ _MODULES = {
     "KlingV26VideoFormDuration": ".kling_v26_video_form_duration",
     "KlingV26VideoFormFeature": ".kling_v26_video_form_feature",
     "KlingV26VideoFormQuality": ".kling_v26_video_form_quality",
+    "KlingV3Video": ".kling_v3_video",
+    "KlingV3VideoAspectRatio": ".kling_v3_video_aspect_ratio",
+    "KlingV3VideoForm": ".kling_v3_video_form",
+    "KlingV3VideoFormAspectRatio": ".kling_v3_video_form_aspect_ratio",
+    "KlingV3VideoFormQuality": ".kling_v3_video_form_quality",
+    "KlingV3VideoQuality": ".kling_v3_video_quality",
     "RunningGeneration": ".running_generation",
+    "Seedance15": ".seedance_15",
+    "Seedance15AspectRatio": ".seedance_15_aspect_ratio",
+    "Seedance15Resolution": ".seedance_15_resolution",
+    "Seedance15VideoForm": ".seedance_15_video_form",
+    "Seedance15VideoFormAspectRatio": ".seedance_15_video_form_aspect_ratio",
+    "Seedance15VideoFormResolution": ".seedance_15_video_form_resolution",
     "SkillsError": ".skills_error",
+    "Sora2": ".sora_2",
+    "Sora2AspectRatio": ".sora_2_aspect_ratio",
+    "Sora2Duration": ".sora_2_duration",
+    "Sora2Pro": ".sora_2_pro",
+    "Sora2ProAspectRatio": ".sora_2_pro_aspect_ratio",
+    "Sora2ProResolution": ".sora_2_pro_resolution",
+    "Sora2ProSeconds": ".sora_2_pro_seconds",
+    "Sora2ProVideoForm": ".sora_2_pro_video_form",
+    "Sora2ProVideoFormAspectRatio": ".sora_2_pro_video_form_aspect_ratio",
+    "Sora2ProVideoFormResolution": ".sora_2_pro_video_form_resolution",
+    "Sora2Resolution": ".sora_2_resolution",
+    "Sora2VideoForm": ".sora_2_video_form",
+    "Sora2VideoFormAspectRatio": ".sora_2_video_form_aspect_ratio",
+    "Sora2VideoFormResolution": ".sora_2_video_form_resolution",
+    "Veo31FastFrames": ".veo_31_fast_frames",
+    "Veo31FastFramesAspectRatio": ".veo_31_fast_frames_aspect_ratio",
+    "Veo31FastFramesDuration": ".veo_31_fast_frames_duration",
+    "Veo31FastFramesResolution": ".veo_31_fast_frames_resolution",
+    "Veo31FastReference": ".veo_31_fast_reference",
+    "Veo31FastReferenceAspectRatio": ".veo_31_fast_reference_aspect_ratio",
+    "Veo31FastReferenceDuration": ".veo_31_fast_reference_duration",
+    "Veo31FastReferenceResolution": ".veo_31_fast_reference_resolution",
+    "Veo31FastText": ".veo_31_fast_text",
+    "Veo31FastTextAspectRatio": ".veo_31_fast_text_aspect_ratio",
+    "Veo31FastTextDuration": ".veo_31_fast_text_duration",
+    "Veo31FastTextResolution": ".veo_31_fast_text_resolution",
+    "Veo31FastVideoForm": ".veo_31_fast_video_form",
+    "Veo31FastVideoFormAspectRatio": ".veo_31_fast_video_form_aspect_ratio",
+    "Veo31FastVideoFormMode": ".veo_31_fast_video_form_mode",
+    "Veo31FastVideoFormResolution": ".veo_31_fast_video_form_resolution",
+    "Veo31Frames": ".veo_31_frames",
+    "Veo31FramesAspectRatio": ".veo_31_frames_aspect_ratio",
+    "Veo31FramesDuration": ".veo_31_frames_duration",
+    "Veo31FramesResolution": ".veo_31_frames_resolution",
+    "Veo31Reference": ".veo_31_reference",
+    "Veo31ReferenceAspectRatio": ".veo_31_reference_aspect_ratio",
+    "Veo31ReferenceDuration": ".veo_31_reference_duration",
+    "Veo31ReferenceResolution": ".veo_31_reference_resolution",
+    "Veo31Text": ".veo_31_text",
+    "Veo31TextAspectRatio": ".veo_31_text_aspect_ratio",
+    "Veo31TextDuration": ".veo_31_text_duration",
+    "Veo31TextResolution": ".veo_31_text_resolution",
+    "Veo31VideoForm": ".veo_31_video_form",
+    "Veo31VideoFormAspectRatio": ".veo_31_video_form_aspect_ratio",
+    "Veo31VideoFormMode": ".veo_31_video_form_mode",
+    "Veo31VideoFormResolution": ".veo_31_video_form_resolution",
+    "ViduQ3": ".vidu_q3",
+    "ViduQ3AspectRatio": ".vidu_q3_aspect_ratio",
+    "ViduQ3Resolution": ".vidu_q3_resolution",
+    "ViduQ3VideoForm": ".vidu_q3_video_form",
+    "ViduQ3VideoFormAspectRatio": ".vidu_q3_video_form_aspect_ratio",
+    "ViduQ3VideoFormResolution": ".vidu_q3_video_form_resolution",
 }
 
 __all__ = (
@@ -132,6 +280,16 @@ __all__ = (
     "GenerationUsage",
     "GenerationWebhook",
     "GenerationWebhookPrediction",
+    "Hailuo23",
+    "Hailuo23Duration",
+    "Hailuo23Fast",
+    "Hailuo23FastDuration",
+    "Hailuo23FastResolution",
+    "Hailuo23FastVideoForm",
+    "Hailuo23FastVideoFormResolution",
+    "Hailuo23Resolution",
+    "Hailuo23VideoForm",
+    "Hailuo23VideoFormResolution",
     "KlingO3FrameToVideo",
     "KlingO3FrameToVideoQuality",
     "KlingO3ImageForm",
@@ -169,8 +327,72 @@ __all__ = (
     "KlingV26VideoFormDuration",
     "KlingV26VideoFormFeature",
     "KlingV26VideoFormQuality",
+    "KlingV3Video",
+    "KlingV3VideoAspectRatio",
+    "KlingV3VideoForm",
+    "KlingV3VideoFormAspectRatio",
+    "KlingV3VideoFormQuality",
+    "KlingV3VideoQuality",
     "RunningGeneration",
+    "Seedance15",
+    "Seedance15AspectRatio",
+    "Seedance15Resolution",
+    "Seedance15VideoForm",
+    "Seedance15VideoFormAspectRatio",
+    "Seedance15VideoFormResolution",
     "SkillsError",
+    "Sora2",
+    "Sora2AspectRatio",
+    "Sora2Duration",
+    "Sora2Pro",
+    "Sora2ProAspectRatio",
+    "Sora2ProResolution",
+    "Sora2ProSeconds",
+    "Sora2ProVideoForm",
+    "Sora2ProVideoFormAspectRatio",
+    "Sora2ProVideoFormResolution",
+    "Sora2Resolution",
+    "Sora2VideoForm",
+    "Sora2VideoFormAspectRatio",
+    "Sora2VideoFormResolution",
+    "Veo31FastFrames",
+    "Veo31FastFramesAspectRatio",
+    "Veo31FastFramesDuration",
+    "Veo31FastFramesResolution",
+    "Veo31FastReference",
+    "Veo31FastReferenceAspectRatio",
+    "Veo31FastReferenceDuration",
+    "Veo31FastReferenceResolution",
+    "Veo31FastText",
+    "Veo31FastTextAspectRatio",
+    "Veo31FastTextDuration",
+    "Veo31FastTextResolution",
+    "Veo31FastVideoForm",
+    "Veo31FastVideoFormAspectRatio",
+    "Veo31FastVideoFormMode",
+    "Veo31FastVideoFormResolution",
+    "Veo31Frames",
+    "Veo31FramesAspectRatio",
+    "Veo31FramesDuration",
+    "Veo31FramesResolution",
+    "Veo31Reference",
+    "Veo31ReferenceAspectRatio",
+    "Veo31ReferenceDuration",
+    "Veo31ReferenceResolution",
+    "Veo31Text",
+    "Veo31TextAspectRatio",
+    "Veo31TextDuration",
+    "Veo31TextResolution",
+    "Veo31VideoForm",
+    "Veo31VideoFormAspectRatio",
+    "Veo31VideoFormMode",
+    "Veo31VideoFormResolution",
+    "ViduQ3",
+    "ViduQ3AspectRatio",
+    "ViduQ3Resolution",
+    "ViduQ3VideoForm",
+    "ViduQ3VideoFormAspectRatio",
+    "ViduQ3VideoFormResolution",
 )
 
 
