@@ -42,6 +42,7 @@ CREATE_O3: Final = CLIENT.operation("createKlingO3Video")
 CREATE_V26: Final = CLIENT.operation("createKlingV26Video")
 CREATE_IMAGE: Final = CLIENT.operation("createKlingO3Image")
 
+TEXT_AND_IMAGE: Final = ("text-to-video", "image-to-video")
 QUALITY: Final = Field("resolution", "quality", Choice({"720p": "standard", "1080p": "pro"}))
 PROMPT: Final = Field("prompt", "prompt", Prompt(AT, cited_inputs))
 AUDIO: Final = Field("audio", "generate_audio")
@@ -121,7 +122,7 @@ def family(
     operation: str,
     schema: str,
     *rows: Row,
-    workflows: Sequence[str] = ("text-to-video", "image-to-video"),
+    workflows: Sequence[str] = TEXT_AND_IMAGE,
     ignored: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Route, ...]:
     """The routes of a family whose workflows share a body."""
@@ -198,19 +199,11 @@ FAMILIES: Final = (
 )
 
 ROUTES: Final = (
-    Route(
-        "kling-o3",
-        "text-to-video",
-        CREATE_O3,
-        CLIENT.body("KlingO3TextImageToVideo"),
-        TEXT_OR_IMAGE,
-    ),
-    Route(
-        "kling-o3",
-        "image-to-video",
-        CREATE_O3,
-        CLIENT.body("KlingO3TextImageToVideo"),
-        TEXT_OR_IMAGE,
+    *(
+        Route(
+            "kling-o3", workflow, CREATE_O3, CLIENT.body("KlingO3TextImageToVideo"), TEXT_OR_IMAGE
+        )
+        for workflow in TEXT_AND_IMAGE
     ),
     Route(
         "kling-o3",
@@ -296,19 +289,15 @@ ROUTES: Final = (
             NO_NEGATIVE,
         ),
     ),
-    Route(
-        "kling-v2.6",
-        "text-to-video",
-        CREATE_V26,
-        CLIENT.body("KlingV26TextImageToVideo"),
-        V26_TEXT_OR_IMAGE,
-    ),
-    Route(
-        "kling-v2.6",
-        "image-to-video",
-        CREATE_V26,
-        CLIENT.body("KlingV26TextImageToVideo"),
-        V26_TEXT_OR_IMAGE,
+    *(
+        Route(
+            "kling-v2.6",
+            workflow,
+            CREATE_V26,
+            CLIENT.body("KlingV26TextImageToVideo"),
+            V26_TEXT_OR_IMAGE,
+        )
+        for workflow in TEXT_AND_IMAGE
     ),
     Route(
         "kling-v2.6",
