@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -56,19 +57,31 @@ def test_another_vendor(tmp_path: Path, environment: dict[str, str]) -> None:
         assert printed.splitlines()[-1] == f"{vendor} succeeded"
 
 
+UNRENDERED: Final = """
+import runpy, sys
+sys.modules.update(av=None, PIL=None)  # ready-made files: rendering 300 clips takes a minute
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
 def test_the_rows(tmp_path: Path, environment: dict[str, str]) -> None:
-    """A few of them here, twice: each is one job."""
-    rows = "name,prompt\n" + "".join(f"row-{n},a cat {n}\n" for n in range(4))
-    (tmp_path / "rows.csv").write_text(rows)
+    """All 300, twice: each is one job, with a file of its own; the scenes come back."""
+    program = str(EXAMPLES / "rows" / "rows.py")
+    command = [sys.executable, "-W", "ignore", "-c", UNRENDERED, program]
     for _ in range(2):
-        ran("rows/rows.py", folder=tmp_path, environment=environment)
-    with (tmp_path / "results.csv").open(newline="") as file:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (0, "saved 300\n"), done.stderr
+    with (tmp_path / "clips" / "results.csv").open(newline="") as file:
         found = [*csv.DictReader(file)]
-    assert [(row["name"], row["state"]) for row in found] == [
-        (f"row-{n}", "saved") for n in range(4)
+    assert [(row["reference"], row["scene"], row["state"]) for row in found] == [
+        (f"cat-{n:03}", f"street {n}", "saved") for n in range(1, 301)
     ]
-    assert len({row["file"] for row in found}) == 4
-    assert all((tmp_path / row["file"]).exists() for row in found)
+    assert {Path(row["files"]).name for row in found} == {f"cat-{n:03}.mp4" for n in range(1, 301)}
+    assert all(Path(row["files"]).stat().st_size for row in found)
+    with Client.from_env() as client:
+        assert len(client.jobs(labels={"team": "cats"})) == 300
 
 
 def test_the_contract_test(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -123,7 +136,6 @@ def in_example(example: str, program: str, folder: Path, environment: dict[str, 
 
 def test_the_application(tmp_path: Path, environment: dict[str, str]) -> None:
     """Submitted twice, restarted, submitted again: finished once, billed once."""
-    pytest.importorskip("fastapi", reason="the example needs it")
     for _ in range(2):
         in_example("fastapi", APPLICATION, tmp_path, environment)
     assert len([*(tmp_path / "clips").iterdir()]) == 1
@@ -131,9 +143,72 @@ def test_the_application(tmp_path: Path, environment: dict[str, str]) -> None:
         assert [entry.state for entry in client.jobs()] == ["saved"]
 
 
+DJANGO: Final = """
+import asyncio, httpx
+import app
+
+async def main():
+    transport = httpx.ASGITransport(app=app.application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as web:
+        for _ in range(2):
+            answer = await web.post("/clips/cat", params={"prompt": "a cat"})
+            assert answer.status_code == 200, answer.text
+        app.work(until_done=True)
+        assert (await web.get("/clips/cat")).json() == {"name": "cat", "state": "saved"}
+        assert (await web.get("/clips/nonesuch")).status_code == 404
+        assert (await web.post("/webhooks/nonesuch")).status_code == 404
+        assert (await web.post("/clips/dog")).status_code == 400
+    await app.client.close()
+
+asyncio.run(main())
+"""
+
+
+def test_the_django_application(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Submitted twice, finished by a worker, restarted, submitted again: billed once."""
+    for _ in range(2):
+        in_example("django", DJANGO, tmp_path, environment)
+    assert len([*(tmp_path / "clips").iterdir()]) == 1
+    with Client.from_env() as client:
+        assert [entry.state for entry in client.jobs()] == ["saved"]
+
+
+EXECUTED: Final = """
+import sys, nbclient, nbformat
+notebook = nbformat.read(sys.argv[1], as_version=4)
+nbclient.NotebookClient(notebook, timeout=None, kernel_name="python3").execute()
+nbformat.write(notebook, "executed.ipynb")
+"""
+
+
+def test_the_notebook(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Every cell, in a kernel; the plan, the clip and the end of the batch are shown."""
+    path = EXAMPLES / "notebook" / "clips.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    assert not any(cell.get("outputs") for cell in cells), "outputs are not committed"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", EXECUTED, str(path)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    cells = json.loads((tmp_path / "executed.ipynb").read_text(encoding="utf-8"))["cells"]
+    outputs = [one for cell in cells for one in cell.get("outputs", ())]
+    shown = ["".join(one["data"].get("text/html", "")) for one in outputs if "data" in one]
+    assert any("simulated: nothing is sent or paid" in html for html in shown)
+    assert any("would be sent; nothing was" in html for html in shown)
+    assert sum("<video controls src='data:video/mp4;base64," in html for html in shown) == 2
+    assert any("<progress value='3' max='3'>" in html for html in shown)
+    assert not any(one["output_type"] in {"error", "stream"} for one in outputs)
+    with Client.from_env() as client:
+        assert [entry.state for entry in client.jobs()] == ["saved"] * 4
+
+
 def test_the_task(tmp_path: Path, environment: dict[str, str]) -> None:
     """Run twice, as Celery may: the same file."""
-    pytest.importorskip("celery", reason="the example needs it")
     printed = [in_example("celery", TASK, tmp_path, environment) for _ in range(2)]
     assert printed[0] == printed[1]
     with Client.from_env() as client:
