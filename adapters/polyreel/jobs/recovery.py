@@ -24,6 +24,7 @@ from ..ledger.records import LedgerEntry
 from ..money.charged import with_charge
 from ..providers.base.answers import is_task_id
 from ..providers.base.calling import own_id_request
+from ..providers.base.results import located
 from .sameness import check_request
 from .submitting import failed, finish, generate, outcome, pay
 
@@ -191,7 +192,8 @@ def _by_own_id(entry: LedgerEntry, own_id: str) -> Flow[Finding | str]:
     what = "a query by an id of ours"
     try:
         asking = own.provider.ask(request, own.base_url, what, unknown=TaskNotFoundError)
-        facts = own.provider.read((yield from asking))
+        read = own.provider.read((yield from asking))
+        facts = located(own.provider, read, own.base_url)
     except TaskNotFoundError:
         return f"{entry.vendor} knows no task under {own_id}"
     except PolyreelError as error:

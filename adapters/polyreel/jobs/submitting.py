@@ -41,6 +41,7 @@ from ..providers.base.answers import can_be_asked_about, is_task_id
 from ..providers.base.facts import Facts
 from ..providers.base.refusals import Refusal
 from ..providers.base.registry import get_provider
+from ..providers.base.results import located
 from .naming import Target
 from .observed import SubmitBegan, SubmitEnded
 from .uploading import forget, upload_all
@@ -221,7 +222,7 @@ def outcome(submission: Submission, reply: Reply) -> Facts:
         _compare(submission, reply)
         facts = _safely(provider.read, reply, None)
         if facts is not None and facts.id is not None and can_be_asked_about(facts.id):
-            return facts
+            return located(provider, facts, submission.base_url)
         what = "without a task id"
         if facts is not None and facts.id is not None:
             # Nobody could ask about it: the path of a query cannot hold it.

@@ -63,7 +63,12 @@ def reply(call: Call, status: int, value: Json, extra: Mapping[str, str] | None 
 def _documented(call: Call, operation: Operation, shown: DocumentedReply) -> Reply:
     """A documented answer, with the headers that are documented for it."""
     headers = _headers(call, operation, shown.status, shown.content_type)
-    return Reply(shown.status, headers, dumps(shown.body))
+    return Reply(shown.status, headers, dumps(here(call, shown.body)))
+
+
+def here(call: Call, sample: Json) -> Any:
+    """A copy of a documented sample whose links lead to whoever answers the call."""
+    return call.request.links.here(sample, call.provider.servers)
 
 
 def _headers(call: Call, operation: Operation, status: int, content_type: str) -> dict[str, str]:

@@ -1,11 +1,27 @@
-"""Links to output files: plain links that always work, or signed links that expire."""
+"""Links in answers: to output files, plain or signed; and those of documented examples.
+
+No link of an answer leads to a real host: a program that follows one would call it.
+"""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from attrs import field, frozen
+
+from ..places import Json
+from ..providers.base.links import IMAGE, VIDEO
+
+_LINK: Final = re.compile(r"https?://[^\s\"\\]+")
+
+
+def _ending(link: str) -> str:
+    """The kind of the file that a link seems to lead to: its suffix, the same for all images."""
+    suffix = link.partition("?")[0].rpartition("/")[2].rpartition(".")[2].lower()
+    return "image" if suffix in IMAGE else "video" if suffix in VIDEO else link
 
 
 @frozen
@@ -25,6 +41,31 @@ class Links:
             return self.public + path
         issued = f"{now:.3f}"
         return f"{self.public}{path}?issued={issued}&signature={self._signature(path, issued)}"
+
+    def here(self, value: Json, servers: Iterable[str], outputs: Sequence[str] = ()) -> Any:
+        """A copy of a documented answer whose links lead here, and nowhere else.
+
+        Those to one of the vendor's `servers` keep their path. Another one becomes the first of
+        `outputs` where it is a file of the same type.
+        """
+        if isinstance(value, dict):
+            return {name: self.here(item, servers, outputs) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.here(item, servers, outputs) for item in value]
+        if not isinstance(value, str):
+            return value
+        if value.lstrip()[:1] in {"{", "["}:  # JSON as text
+            return _LINK.sub(lambda found: self._here(found[0], servers, outputs), value)
+        return self._here(value, servers, outputs) if _LINK.fullmatch(value) else value
+
+    def _here(self, link: str, servers: Iterable[str], outputs: Sequence[str]) -> str:
+        scheme, _, rest = link.partition("://")
+        host, slash, path = rest.partition("/")
+        if f"{scheme}://{host}" in {"/".join(server.split("/", 3)[:3]) for server in servers}:
+            return f"{self.public}{slash}{path}"
+        ending = _ending(path)
+        same = (output for output in outputs if _ending(output) == ending)
+        return next(same, f"{self.public}/links/{host}{slash}{path}")
 
     def refusal(self, path: str, query: Mapping[str, str], now: float) -> int | None:
         """None where a link works; else an HTTP status.

@@ -7,7 +7,7 @@ from typing import Final
 from ..flows import Reply
 from ..places import Json, JsonObject, get
 from ..providers.base.facts import Status
-from ..serving.answers import example, reply, status_of_example, status_query
+from ..serving.answers import example, here, reply, status_of_example, status_query
 from ..serving.calls import Call, query_parameters
 from .task_answers import sample_of_task, task_body
 from .tasks import Task
@@ -31,7 +31,7 @@ def page(call: Call, tasks: list[Task], now: float) -> Reply:
         return reply(call, status, shown)
     facts = {place: shown, "total": len(wanted), "page": number, "page_size": size}
     documented = {name: value for name, value in facts.items() if name in members}
-    return reply(call, status, {**members, **documented})
+    return reply(call, status, {**here(call, members), **documented})
 
 
 def _item(call: Call, task: Task, now: float, samples: list[JsonObject]) -> JsonObject:

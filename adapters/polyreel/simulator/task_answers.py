@@ -31,8 +31,10 @@ def sample_of_task(
     call: Call, task: Task, status: Status, now: float, sample: JsonObject
 ) -> JsonObject:
     """A copy of a documented sample with the facts of a task in the place of its own."""
-    copy = json.loads(json.dumps(sample))
-    return call.provider.impersonate(copy, task.facts(status, now, call.request.links))
+    links = call.request.links
+    facts = task.facts(status, now, links)
+    outputs = facts.urls if status == "succeeded" else ()
+    return call.provider.impersonate(links.here(sample, call.provider.servers, outputs), facts)
 
 
 def task_stream(call: Call, task: Task, pace: Pace) -> Answer:

@@ -65,7 +65,7 @@ class Uploads:
         known = {member: value for member, value in asked.items() if member in documented}
         shown = {member: value for member, value in {**known, **facts}.items() if value is not None}
         status, sample = answers.example(call.provider, call.operation, "uploaded")
-        return answers.reply(call, status, _filled(sample, shown, link))
+        return answers.reply(call, status, _filled(answers.here(call, sample), shown, link))
 
     def check(self, call: Call, route: Route, body: JsonObject) -> None:
         """Refuse a submit with a file that its field does not take: uploaded, or in the form."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
 from ..serving import answers
 from ..serving.calls import Call
+from ..serving.links import Links
 from .engine import Simulator
 from .task_answers import task_body
 from .tasks import Task
@@ -46,11 +46,12 @@ def deliveries(
     task = simulator.tasks.get((vendor, task_id))
     if task is None:
         raise UnknownNameError(f"{vendor} has no task {task_id!r}", vendor=vendor)
+    links = simulator.links(vendor)
     webhooks = [
         delivery
         for post in _posts(provider)
         for status in _reached(task, now)
-        if (delivery := _webhook(provider, task, status, post, secret, now)) is not None
+        if (delivery := _webhook(links, task, status, post, secret, now)) is not None
     ]
     return [*webhooks, *_callbacks(simulator, provider, task, now)]
 
@@ -69,13 +70,15 @@ def _reached(task: Task, now: float) -> list[Status]:
 
 
 def _webhook(
-    provider: Provider, task: Task, status: Status, post: JsonObject, secret: str | None, now: float
+    links: Links, task: Task, status: Status, post: JsonObject, secret: str | None, now: float
 ) -> Delivery | None:
     """The delivery about one state; None where the contract has no example of it."""
+    provider = get_provider(task.vendor)
     sample = _examples(post).get(status)
     if sample is None or provider.webhook is None:
         return None
-    body: JsonObject = json.loads(json.dumps(sample))
+    outputs = task.facts(status, now, links).urls if status == "succeeded" else ()
+    body: JsonObject = links.here(sample, provider.servers, outputs)
     put(body, provider.webhook.reads.id[0], task.id)
     content, headers = answers.dumps(body), {"content-type": "application/json"}
     signs = any(parameter.get("name") == SIGNATURE for parameter in post.get("parameters", ()))

@@ -179,14 +179,15 @@ def filled(path: str, values: Mapping[str, str], *, slashes: bool = False) -> st
 def own_path(servers: Sequence[str], link: Any) -> str | None:
     """A URL that the vendor gave, as a path below its base URL; None for any other URL.
 
-    The key goes along, so links to other hosts are not followed.
+    The key goes along, so links to other hosts are not followed. A link without a host counts from
+    the root of the host, so that it may begin with the path of the base URL.
     """
     if not isinstance(link, str) or not link.isprintable() or len(link) > 2000:
         return None
-    for server in servers:
-        base = server.rstrip("/")
-        path = link[len(base) :] if link.startswith(base + "/") else link
-        below = path is not link or link.startswith("/")
-        if below and not path.startswith("//") and ".." not in urlsplit(path).path:
-            return path
-    return None
+    bases = [server.rstrip("/") for server in servers]
+    starts = [*bases, *filter(None, (urlsplit(base).path for base in bases))]
+    start = next((one for one in starts if link.startswith(f"{one}/")), "")
+    path = link.removeprefix(start)
+    if not path.startswith("/") or path.startswith("//") or ".." in urlsplit(path).path:
+        return None
+    return path

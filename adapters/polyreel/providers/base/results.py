@@ -7,11 +7,13 @@ failed then.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from urllib.parse import urlsplit
 
 from attrs import evolve
 
 from ...errors import BadReplyError, TaskNotFoundError, VendorError
 from ...flows import Flow, Reply, send_patiently
+from ...hosts import SIMULATED_HOST
 from .answers import first
 from .calling import own_path, task_request
 
@@ -65,7 +67,7 @@ def with_result(provider: Asked, facts: Facts, task: str, base_url: str | None) 
         raise TaskNotFoundError(f"{provider.id} knows no task {task}", vendor=provider.id)
     if operation is None or facts.status != "succeeded" or facts.urls:
         return facts
-    path = own_path(provider.servers, first(facts.raw, provider.reads.result))
+    path = own_path(_bases(provider, base_url), first(facts.raw, provider.reads.result))
     if path is None:
         request = task_request(provider.contract, operation, [facts.id or task])
     else:
@@ -81,6 +83,20 @@ def with_result(provider: Asked, facts: Facts, task: str, base_url: str | None) 
         return evolve(facts, status="failed", error_code=code, error_message=message, raw=raw)
     text = f"{provider.id} answered HTTP {reply.status} to a query for the result: {message}"
     raise VendorError(text, vendor=provider.id, status=reply.status, code=code)
+
+
+def located(provider: Asked, facts: Facts, base_url: str) -> Facts:
+    """The facts with the path to ask at, which may also stand below another base URL."""
+    if facts.locator is not None or not provider.reads.locator:
+        return facts
+    link = first(facts.raw, provider.reads.locator)
+    return evolve(facts, locator=own_path(_bases(provider, base_url), link))
+
+
+def _bases(provider: Asked, base_url: str | None) -> tuple[str, ...]:
+    """The base URLs that a vendor's links begin with: a gateway's, its own, the simulator's."""
+    simulated = f"https://{SIMULATED_HOST}/{provider.id}{urlsplit(provider.servers[0]).path}"
+    return (*([base_url] if base_url else []), *provider.servers, simulated)
 
 
 def _object(reply: Reply) -> dict[str, object]:

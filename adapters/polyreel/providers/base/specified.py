@@ -24,7 +24,7 @@ from attrs import field, frozen
 
 from ...depth import json_is_deep
 from ...places import Json, JsonObject, get, is_missing, put
-from .answers import first
+from .answers import LINK_NAMES, first
 from .calling import PLACEHOLDER
 from .contract import Contract, Operation, data_file
 from .facts import Reads, SimulatedTask
@@ -229,7 +229,10 @@ def _links(old: Json, urls: tuple[str, ...]) -> Json:
     """Links in the form that the example has: one, a list of them, or objects that hold them."""
     if isinstance(old, list):
         return [_links(old[0] if old else "", (url,)) for url in urls]
-    return {**old, "url": urls[0]} if isinstance(old, dict) else urls[0]
+    if not isinstance(old, dict):
+        return urls[0]
+    named = (name for name in LINK_NAMES if isinstance(old.get(name), str))
+    return {**old, next(named, "url"): urls[0]}
 
 
 def snake(name: str) -> str:
