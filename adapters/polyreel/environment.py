@@ -145,22 +145,31 @@ def vendor_urls(
 
     Raises RequestError where one cannot be used.
     """
+    return _urls("_BASE_URL", vendors, environment)
+
+
+def _urls(
+    ending: str, vendors: Iterable[str] | None, environment: Mapping[str, str]
+) -> dict[str, str]:
     found = {}
-    for vendor in _mentioned("_BASE_URL", vendors, environment):
-        variable = get_provider(vendor).base_url_variable
+    for vendor in _mentioned(ending, vendors, environment):
+        provider = get_provider(vendor)
+        uploads = ending == "_UPLOAD_URL"
+        variable = provider.upload_url_variable if uploads else provider.base_url_variable
         if url := environment.get(variable, "").strip():
-            found[vendor] = base_url(vendor, url, variable)
+            found[vendor] = base_url(vendor, url, variable, uploads=uploads)
     return found
 
 
-def base_url(vendor: str, url: str, name: str) -> str:
+def base_url(vendor: str, url: str, name: str, *, uploads: bool = False) -> str:
     """A base URL as calls take it. RequestError, with the setting's name, where it cannot be one.
 
-    The value is not shown: it may hold a password.
+    `uploads` says that it is for the vendor's other hosts. The value is not shown: it may hold a
+    password.
     """
     if reason := _url_problem(url):
         raise RequestError([f"{name}: {reason}"])
-    return get_provider(vendor).without_repetition(url)
+    return get_provider(vendor).without_repetition(url, uploads=uploads)
 
 
 def _url_problem(url: str) -> str | None:
@@ -206,7 +215,11 @@ def network(
         vendor: base_url(vendor, url, f"the base URL of {vendor}")
         for vendor, url in settings.base_urls.items()
     }
-    return evolve(settings, base_urls=checked)
+    uploads = {
+        vendor: base_url(vendor, url, f"the upload URL of {vendor}", uploads=True)
+        for vendor, url in settings.upload_urls.items()
+    }
+    return evolve(settings, base_urls=checked, upload_urls=uploads)
 
 
 def over(upper: Network, lower: Network) -> Network:
@@ -226,6 +239,7 @@ def over(upper: Network, lower: Network) -> Network:
         headers=by_vendor,
         user_agent=upper.user_agent or lower.user_agent,
         base_urls={**lower.base_urls, **upper.base_urls},
+        upload_urls={**lower.upload_urls, **upper.upload_urls},
         fast=upper.fast or lower.fast,
         trust_environment=upper.trust_environment and lower.trust_environment,
     )
@@ -241,6 +255,7 @@ def _own_variables(vendors: Iterable[str] | None, environment: Mapping[str, str]
         headers=headers,
         user_agent=environment.get(USER_AGENT_VARIABLE, "").strip() or None,
         base_urls=vendor_urls(vendors, environment),
+        upload_urls=_urls("_UPLOAD_URL", vendors, environment),
     )
 
 

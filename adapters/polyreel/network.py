@@ -24,6 +24,7 @@ EVERY_VENDOR: Final = "*"
 PORTS: Final = {"http": 80, "https": 443}
 SHORTEST_PASSWORD: Final = 6
 """Shorter passwords of proxies are not looked for in texts: hiding them would damage words."""
+SOCKS_BYTES: Final = 255
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS: Final = frozenset(
     {
@@ -114,7 +115,11 @@ class Network:
     user_agent: str | None = None
     """The User-Agent of every call, downloads included."""
     base_urls: Mapping[str, str] = field(factory=dict)
-    """Other base URLs, by vendor id."""
+    """Other base URLs, by vendor id. They also stand for the vendor's other hosts, such as the one
+    that takes uploads.
+    """
+    upload_urls: Mapping[str, str] = field(factory=dict)
+    """Base URLs of these other hosts, by vendor id, where they are not those of `base_urls`."""
     fast: bool = False
     """Whether awaited calls that cost nothing are made with aiohttp: needs `polyreel[fast]`."""
     trust_environment: bool = True
@@ -203,12 +208,15 @@ def proxy_problem(url: str) -> str | None:
     try:
         parts = urlsplit(_with_scheme(url))
         host, _ = parts.hostname, parts.port
+        user = (unquote(parts.username or ""), unquote(parts.password or ""))
     except ValueError:
         return "not a URL; write http://HOST:PORT"
     if parts.scheme not in PROXY_SCHEMES:
         return f"a proxy's URL begins with {', '.join(f'{one}://' for one in PROXY_SCHEMES)}"
     if not host or not url.isprintable() or " " in url:
         return "not a URL; write http://HOST:PORT"
+    if parts.scheme.startswith("socks") and max(len(one.encode()) for one in user) > SOCKS_BYTES:
+        return f"with SOCKS, a name and a password have at most {SOCKS_BYTES} bytes"
     return None
 
 

@@ -80,6 +80,8 @@ def test_every_base_url_and_header_is_a_setting(vendor: str, tmp_path: Path) -> 
         (("--header", f"{VENDORS[0]}:sk-canary-0123456789"), "Name: value"),
         (("--base-url", "https://sk-canary-0123456789"), "VENDOR=URL"),
         (("--base-url", "nobody=https://x.example"), "nobody"),
+        (("--upload-url", "https://sk-canary-0123456789"), "--upload-url: write VENDOR=URL"),
+        (("--upload-url", "nobody=https://x.example"), "nobody"),
         (("--proxy", "ftp://me:sk-canary-0123456789@x"), "proxy"),
         (("--network", "missing.toml"), "missing.toml"),
     ],

@@ -1,14 +1,12 @@
 """The user's network on real sockets: behind a forwarding proxy with a private authority."""
 
-import asyncio
 import logging
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import httpx
 import pytest
-from polyreel import AsyncClient, Client, Job, Network
+from polyreel import Client, Network
 from polyreel.errors import (
     AmbiguousError,
     MissingExtraError,
@@ -20,12 +18,8 @@ from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import Simulator
 from polyreel.simulator.clock import VirtualClock
 from support.faults import CANARIES, VENDORS, every_vendor
-from support.files import png
+from support.live import KINDS, every_way, make
 from support.proxies import PASSWORD, Authority, ForwardingProxy
-
-KINDS: Final = ("blocking", "awaiting", "fast")
-every_way = pytest.mark.parametrize("way", KINDS)
-Make = Callable[..., Job]
 
 
 @pytest.fixture(scope="module")
@@ -39,39 +33,6 @@ def proxy(authority: Authority) -> Any:
     """The only way out."""
     with ForwardingProxy(authority, Simulator(seed=1, clock=VirtualClock(1_800_000_000.0))) as made:
         yield made
-
-
-def make(
-    way: str,
-    vendor: str,
-    proxy: ForwardingProxy,
-    folder: Path,
-    network: Network | None,
-    **more: Any,
-) -> Job:
-    """One live job with a local file, to its end."""
-    image = folder / "first.png"
-    image.write_bytes(png(b"x"))
-    request = {"prompt": "a cat", "first_frame": str(image)}
-    options = {"keys": {vendor: CANARIES[vendor]}, "retries": 0, "network": network, **more}
-    if way == "blocking":
-        with Client(**options) as client:
-            client.wire.clock = proxy.simulator.clock
-            return client.generate(_possible(client, request, vendor), output=folder / "clips")
-
-    async def work() -> Job:
-        async with AsyncClient(**options) as client:
-            client.wire.clock = proxy.simulator.clock
-            plan = _possible(client, request, vendor)
-            return await client.generate(plan, output=folder / "clips")
-
-    return asyncio.run(work())
-
-
-def _possible(client: Client | AsyncClient, request: dict[str, str], vendor: str) -> Any:
-    """The plan with the local file, or without it where a vendor takes none."""
-    plan = client.plan(request, vendor)
-    return client.plan({"prompt": "a cat"}, vendor) if plan.refused else plan
 
 
 def settings(way: str, proxy: ForwardingProxy, **more: Any) -> Network:

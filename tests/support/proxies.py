@@ -1,5 +1,6 @@
 """A forwarding proxy on loopback that looks into TLS with a certificate of its own authority."""
 
+import socket
 import ssl
 import subprocess
 import threading
@@ -7,9 +8,10 @@ from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from attrs import Factory, define
@@ -54,7 +56,9 @@ class Authority:
         openssl("req", "-x509", *curve, "-days", "2", "-subj", "/CN=company",
                 "-addext", "keyUsage=critical,keyCertSign",
                 "-keyout", own / "ca.key", "-out", self.ca)  # fmt: skip
-        names = ",".join(f"DNS:{host}" for host in (FILES, "localhost", *VENDOR_AT))
+        names = ",".join(
+            f"DNS:{host}" for host in (FILES, "*.example.com", "localhost", *VENDOR_AT)
+        )
         (own / "names").write_text(f"subjectAltName={names},IP:127.0.0.1\n", encoding="utf-8")
         openssl("req", *curve, "-subj", "/CN=leaf", "-keyout", own / "leaf.key",
                 "-out", own / "leaf.csr")  # fmt: skip
@@ -78,6 +82,8 @@ class ForwardingProxy:
     """Every CONNECT's target, and every URL that was asked for without one."""
     calls: list[tuple[str, str, str, Mapping[str, str]]] = Factory(list)
     """Host, method, path and headers of what came through."""
+    files: str = f"https://{FILES}"
+    """Where the links to files lead."""
     _server: ThreadingHTTPServer | None = None
 
     @property
@@ -91,12 +97,18 @@ class ForwardingProxy:
         """The proxy's URL, with name and password."""
         return f"http://{NAME}:{PASSWORD}@{self.address}"
 
-    def __enter__(self) -> Self:
+    def tls(self) -> ssl.SSLContext:
+        """The TLS settings of the server's side."""
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(self.authority.leaf)
-        handler = type("Handler", (_Connection,), {"proxy": self, "tls": tls})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        return tls
+
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        """What handles a connection."""
+        return type("Handler", (_Connection,), {"proxy": self, "tls": self.tls()})
+
+    def __enter__(self) -> Self:
+        self._server = _QuietServer(("127.0.0.1", 0), self.handler())
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
@@ -109,6 +121,13 @@ class ForwardingProxy:
         assert self._server is not None
         self._server.shutdown()
         self._server.server_close()
+
+
+class _QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: clients that are refused break off."""
 
 
 class _Connection(BaseHTTPRequestHandler):
@@ -169,9 +188,8 @@ class _Connection(BaseHTTPRequestHandler):
         if vendor is None:
             vendor, _, rest = target.lstrip("/").partition("/")
             target = f"/{rest}"
-        reply = self.proxy.simulator.handle(
-            vendor, self.command, target, headers, content, f"https://{FILES}/{vendor}"
-        )
+        files = f"{self.proxy.files}/{vendor}"
+        reply = self.proxy.simulator.handle(vendor, self.command, target, headers, content, files)
         self.send_response_only(reply.status)
         for name, value in reply.headers.items():
             if name.lower() not in {"content-length", "transfer-encoding"}:
@@ -192,3 +210,156 @@ class _Connection(BaseHTTPRequestHandler):
         return found
 
     do_GET = do_POST = do_DELETE = do_PUT = _answer  # noqa: N815
+
+
+# -- without a proxy, or behind one that only passes bytes on --------------------------------------
+
+
+@define
+class TlsVendors(ForwardingProxy):
+    """The vendors themselves, by the name that is called; they may want a client's certificate."""
+
+    wants_certificate: bool = False
+    versions: tuple[ssl.TLSVersion, ssl.TLSVersion] = (
+        ssl.TLSVersion.TLSv1_2,
+        ssl.TLSVersion.TLSv1_3,
+    )
+
+    def tls(self) -> ssl.SSLContext:
+        """The TLS settings; a certificate has to be the authority's."""
+        made = ForwardingProxy.tls(self)
+        made.minimum_version, made.maximum_version = self.versions
+        if self.wants_certificate:
+            made.verify_mode = ssl.CERT_REQUIRED
+            made.load_verify_locations(self.authority.ca)
+        return made
+
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        """What handles a connection."""
+        return type("Handler", (_DirectConnection,), {"proxy": self, "tls": self.tls()})
+
+    def __enter__(self) -> Self:
+        ForwardingProxy.__enter__(self)
+        if self.wants_certificate:
+            self.files = self.base
+        return self
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        return int(self.address.rpartition(":")[2])
+
+    @property
+    def base(self) -> str:
+        """What the base URL of each vendor begins with."""
+        return f"https://localhost:{self.port}"
+
+
+class _DirectConnection(_Connection):
+    def setup(self) -> None:
+        self.request = self.tls.wrap_socket(self.request, server_side=True)
+        super().setup()
+
+    def _answer(self) -> None:
+        self.host = self.headers["host"].partition(":")[0]
+        super()._answer()
+
+    do_GET = do_POST = do_DELETE = do_PUT = _answer  # noqa: N815
+
+
+@define
+class SocksProxy:
+    """A SOCKS5 proxy (RFC 1928, RFC 1929) that leads every name to one server."""
+
+    server: TlsVendors
+    refusal: int = 0
+    """The reply to every request; 0 where the proxy connects."""
+    silence: Literal["", "greeting", "request"] = ""
+    """The message that is never answered."""
+    garbage: bytes | None = None
+    """What answers the greeting, instead of SOCKS."""
+    password: str = PASSWORD
+    asked: list[str] = Factory(list)
+    """Every host that was asked for."""
+    _listener: socket.socket | None = None
+    _open: list[socket.socket] = Factory(list)
+
+    @property
+    def url(self) -> str:
+        """The proxy's URL, with name and password."""
+        assert self._listener is not None
+        return f"socks5h://{NAME}:{PASSWORD}@127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._listener is not None
+        for one in (self._listener, *self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self._open.append(client)
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with suppress(OSError, EOFError):
+            if self._negotiated(client):
+                server = socket.create_connection(("127.0.0.1", self.server.port))
+                self._open.append(server)
+                threading.Thread(target=_pass_on, args=(server, client), daemon=True).start()
+                _pass_on(client, server)
+                return
+            client.close()
+
+    def _negotiated(self, client: socket.socket) -> bool:
+        """Whether a client is known, and asks for what it gets."""
+        methods = _read(client, _read(client, 2)[1])
+        if self.silence == "greeting":
+            client.recv(1)
+        if self.garbage is not None:
+            client.sendall(self.garbage)
+            return False
+        if 2 not in methods:
+            client.sendall(b"\x05\xff")
+            return False
+        client.sendall(b"\x05\x02")
+        name = _read(client, _read(client, 2)[1])
+        password = _read(client, _read(client, 1)[0])
+        known = (name.decode(), password.decode()) == (NAME, self.password)
+        client.sendall(b"\x01\x00" if known else b"\x01\x01")
+        if not known:
+            return False
+        kind = _read(client, 4)[3]
+        host = _read(client, {1: 4, 4: 16}.get(kind) or _read(client, 1)[0])
+        _read(client, 2)
+        self.asked.append(host.decode() if kind == 3 else str(ip_address(host)))
+        if self.silence == "request":
+            client.recv(1)
+        client.sendall(bytes([5, self.refusal, 0, 1, 127, 0, 0, 1, 0, 0]))
+        return not self.refusal
+
+
+def _read(client: socket.socket, count: int) -> bytes:
+    found = b""
+    while len(found) < count:
+        if not (more := client.recv(count - len(found))):
+            raise EOFError
+        found += more
+    return found
+
+
+def _pass_on(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while content := one.recv(65536):
+            other.sendall(content)
+    with suppress(OSError):
+        other.shutdown(socket.SHUT_WR)

@@ -199,6 +199,31 @@ def test_a_base_url_that_repeats_the_paths_is_understood(vendor: str) -> None:
         assert provider.without_repetition(base) == base
 
 
+def test_an_upload_url_is_said_like_a_base_url(tmp_path: Path) -> None:
+    """The setting comes before the variable, that before the file; repeated paths are cut off."""
+    provider = next(one for one in all_providers().values() if one.servers[1:])
+    file = tmp_path / "network.toml"
+    file.write_text(f'[upload_urls]\n{provider.id} = "https://file.example/"\n', encoding="utf-8")
+    variables = {"POLYREEL_NETWORK": str(file)}
+    path = next(
+        one.path for one in provider.contract.operations.values() if one.server != provider.base_url
+    )
+
+    def found(given: Network | None = None) -> Any:
+        return environment.network(given, environment=variables).upload_urls
+
+    assert found() == {provider.id: "https://file.example"}
+    variables[provider.upload_url_variable] = f"https://variable.example/x{path}"
+    assert found() == {provider.id: "https://variable.example/x"}
+    given = Network(upload_urls={provider.id: "https://given.example"})
+    assert found(given) == {provider.id: "https://given.example"}
+    with pytest.raises(RequestError, match="the upload URL of"):
+        found(Network(upload_urls={provider.id: "https://u:p@given.example"}))
+    variables[provider.upload_url_variable] = "ftp://x"
+    with pytest.raises(RequestError, match=provider.upload_url_variable):
+        found()
+
+
 # -- compressed bodies -----------------------------------------------------------------------------
 
 TEXT = random.Random(1).randbytes(50_000) + bytes(200_000)

@@ -69,6 +69,14 @@ def _options(
             "May be given several times.",
         ),
     ] = None,
+    upload_url: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VENDOR=URL",
+            help="Where a vendor's uploads go, if not to its base URL; else VENDOR_UPLOAD_URL. "
+            "May be given several times.",
+        ),
+    ] = None,
     fast: Annotated[
         bool, typer.Option("--fast", help="Make free calls with aiohttp: polyreel[fast].")
     ] = False,
@@ -76,6 +84,7 @@ def _options(
     """The options; a command gets those of them whose names it does not have itself."""
 
 
+URLS: Final = ("base_url", "upload_url")
 PARAMETERS: Final = inspect.signature(_options, eval_str=True).parameters
 
 
@@ -105,8 +114,9 @@ def _network(values: dict[str, Any]) -> Network:
     from ..environment import over
     from ..network import Network
 
-    file, header, base_url = (values.pop(name, None) for name in ("network", "header", "base_url"))
-    settings = Network(**values, headers=_headers(header or ()), base_urls=_urls(base_url or ()))
+    file, header = (values.pop(name, None) for name in ("network", "header"))
+    base, upload = (_urls(values.pop(name, None) or (), name) for name in URLS)
+    settings = Network(**values, headers=_headers(header or ()), base_urls=base, upload_urls=upload)
     if file is None:
         return settings
     from ..drivers.network_file import read_network
@@ -128,11 +138,11 @@ def _headers(texts: Iterable[str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _urls(texts: Iterable[str]) -> dict[str, str]:
+def _urls(texts: Iterable[str], name: str) -> dict[str, str]:
     found = {}
     for text in texts:
         vendor, sign, url = text.partition("=")
         if not sign:
-            raise RequestError(["--base-url: write VENDOR=URL"])
+            raise RequestError([f"--{name.replace('_', '-')}: write VENDOR=URL"])
         found[vendor.strip()] = url.strip()
     return found

@@ -156,6 +156,7 @@ class ClientSettings:
         hosts = {vendor: self._hosts(vendor) for vendor in all_providers()}
         if self.simulator is None:
             wire = Wire(self._keys, hosts, clock=RealClock(), network=self.network)
+            wire.moves = {vendor: self._moves(vendor) for vendor in self._keys}
             if self.network.ca or self.network.client_certificate:
                 wire.tls()  # their files are read before anything is written down or sent
         else:
@@ -183,8 +184,14 @@ class ClientSettings:
     def _hosts(self, vendor: str) -> frozenset[str]:
         from ..drivers import origin
 
-        servers = get_provider(vendor).servers
-        return frozenset(origin(url) for url in (*servers, self.base_urls.get(vendor, servers[0])))
+        own = (self.base_urls.get(vendor), self.network.upload_urls.get(vendor))
+        return frozenset(map(origin, (*get_provider(vendor).servers, *filter(None, own))))
+
+    def _moves(self, vendor: str) -> dict[str, str]:
+        """What stands for the vendor's base URLs; nothing where they all stay."""
+        base, *others = get_provider(vendor).servers
+        other = self.network.upload_urls.get(vendor) or self.base_urls.get(vendor)
+        return {base: base, **dict.fromkeys(others, other)} if other and others else {}
 
     def plan(
         self,

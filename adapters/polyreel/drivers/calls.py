@@ -116,7 +116,7 @@ class HttpCall:
 
     def begin(self, headers: Mapping[str, str]) -> None:
         """Read the headers of the answer, whose names are found in any case."""
-        self.watch.may_have_left = True  # who answers has heard
+        self.watch.heard()
         try:
             self._decoder = decoder_for(headers.get("content-encoding"), MAX_REPLY_BYTES)
         except ValueError as error:
@@ -165,7 +165,7 @@ class HttpCall:
         self.watch.judge(error)
         if self.watch.late(error):
             return self.error(LATE)
-        return self.error(self.wire.without_secrets(self.step.vendor, trouble(error)))
+        return self.error(self.wire.without_secrets(self.step.vendor, trouble(error, self.watch)))
 
 
 @lru_cache(maxsize=256)

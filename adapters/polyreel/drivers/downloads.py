@@ -432,7 +432,7 @@ class Download:
 
         if self.watch.left <= 0:
             return self.error(LATE)
-        text = self.wire.without_secrets(self.step.vendor, trouble(error))
+        text = self.wire.without_secrets(self.step.vendor, trouble(error, self.watch))
         failure = self.error(LATE if self.watch.late(error) else text)
         if isinstance(error, httpx.UnsupportedProtocol):
             return failure

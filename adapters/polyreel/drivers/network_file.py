@@ -31,6 +31,7 @@ class NetworkSettings(BaseModel):
     headers: dict[str, dict[str, str]] = {}
     user_agent: str | None = None
     base_urls: dict[str, str] = {}
+    upload_urls: dict[str, str] = {}
     fast: bool = False
     trust_environment: bool = True
 
@@ -39,7 +40,7 @@ EXPECTED: Final = {
     **dict.fromkeys(("ca", "client_certificate", "client_key"), "the path of a file"),
     **dict.fromkeys(("client_key_password", "user_agent"), "a text"),
     **dict.fromkeys(("fast", "trust_environment"), "true or false"),
-    "base_urls": "a table of URLs by vendor",
+    **dict.fromkeys(("base_urls", "upload_urls"), "a table of URLs by vendor"),
     "headers": "a table for each vendor, with texts by header",
     "no_proxy": "a list of hosts",
     "proxy": "a URL, or a table of URLs for http, https and all",

@@ -112,6 +112,7 @@ class _Run:
     def begin(self, step: Step) -> Step:
         """Note that a step is about to be performed; the result is the step as it is performed."""
         if isinstance(step, Send):
+            step = self.wire.moved(step)
             self._sent = self._sent or step.paid
             self._paying = step if step.paid else self._paying
             if not step.parts and step.deadline > self.wire.call_seconds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,8 +34,10 @@ def transport_errors() -> tuple[type[Exception], ...]:
     """The exceptions that a call can raise while it is on its way."""
     import httpx  # noqa: PLC0415
 
+    socks = sys.modules.get("socksio")  # its errors come through as they are
+    more = (socks.SOCKSError,) if socks is not None else ()
     # OSError: files, and asyncio's timeout. ValueError: odd host names.
-    return (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError)
+    return (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError, *more)
 
 
 def body_of(response: httpx.Response) -> Iterator[bytes]:

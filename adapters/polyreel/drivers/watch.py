@@ -20,6 +20,14 @@ AFTER_SENDING: Final = frozenset(
 """The exceptions of httpx that come once the request has begun to leave."""
 OWN_CA: Final = "a company's own certificates are named with --ca, Network(ca=...) or SSL_CERT_FILE"
 
+OWN_CERTIFICATE: Final = "one is named with --client-certificate or Network(client_certificate=...)"
+REFUSED_CERTIFICATE: Final = re.compile(
+    r"\[SSL: ((?:SSLV3|TLSV1|TLSV13)_ALERT_(?:ACCESS_DENIED|BAD_CERTIFICATE|CERTIFICATE_EXPIRED"
+    r"|CERTIFICATE_REQUIRED|CERTIFICATE_REVOKED|CERTIFICATE_UNKNOWN|DECRYPT_ERROR"
+    r"|HANDSHAKE_FAILURE|UNKNOWN_CA|UNSUPPORTED_CERTIFICATE))\]"
+)
+"""The alerts by which a server ends a handshake because of this side's certificate."""
+
 Trace = Callable[[str, Mapping[str, Any]], object]
 """What httpcore calls with the name and the facts of each event of a call."""
 
@@ -38,6 +46,9 @@ class Watch:
         """Whether a byte of the request may have left; True where the transport gives no events."""
         self._traced = False
         """Whether any event has come. A replaced transport, such as a mock, gives none."""
+        self.negotiates = False
+        """Whether a SOCKS proxy has been asked to connect, and has not done so."""
+        self._answered = False
         self._connection: Any = None
         self._timer: threading.Timer | None = None
 
@@ -67,16 +78,29 @@ class Watch:
             self._connection = info["return_value"]
         elif event.endswith(".send_request_headers.started"):
             self.stop()
-            self._set_timer()
+            self._set_timer(self.left)
+        elif event.endswith(".setup_socks5_connection.started"):
+            self._set_timer(min(self.left, CONNECT_SECONDS))  # httpcore waits without a timeout
+        elif event.endswith(".setup_socks5_connection.failed"):
+            self.stop()
+            self._connection.close()  # httpcore leaves it open
         self._note(event, info)
 
     async def asee(self, event: str, info: Mapping[str, Any]) -> None:
         """Take note of an event of an awaited call."""
+        if event.endswith(".connect_tcp.complete"):
+            self._connection = info["return_value"]
+        elif event.endswith(".setup_socks5_connection.failed"):
+            await self._connection.aclose()  # httpcore leaves it open
         self._note(event, info)
 
     def _note(self, event: str, info: Mapping[str, Any]) -> None:
         """Note whether the request may leave now: a CONNECT only asks a proxy for a way."""
         self._traced = True
+        if event.endswith(".connect_tcp.started"):
+            self.negotiates = False
+        elif ".setup_socks5_connection." in event:
+            self.negotiates = not event.endswith(".complete")
         if event.endswith(".send_request_headers.started"):
             method = getattr(info.get("request"), "method", b"")
             self.may_have_left = self.may_have_left or method != b"CONNECT"
@@ -85,16 +109,16 @@ class Watch:
         """Set a new deadline for what comes next on the connection of a blocking call."""
         self.stop()
         self.ends = time.monotonic() + seconds
-        self._set_timer()
+        self._set_timer(self.left)
 
     def stop(self) -> None:
         """Do not cut the connection any more."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _set_timer(self) -> None:
+    def _set_timer(self, seconds: float) -> None:
         if self._connection is not None:  # a simulated call has no connection
-            self._timer = threading.Timer(max(0.0, self.left), self._cut)
+            self._timer = threading.Timer(max(0.0, seconds), self._cut)
             self._timer.daemon = True
             self._timer.start()
 
@@ -103,9 +127,19 @@ class Watch:
         with suppress(OSError):
             socket.socket.shutdown(self._connection.get_extra_info("socket"), socket.SHUT_RDWR)
 
+    def heard(self) -> None:
+        """Note that an answer has begun: who answers has heard the request."""
+        self.may_have_left = self._answered = True
+
     def judge(self, error: Exception) -> None:
-        """Note what an exception proves where there were no events: some come after sending."""
-        if not self._traced and type(error).__name__ in AFTER_SENDING:
+        """Note what an exception proves.
+
+        Where there were no events, some come after sending. A server that refuses the certificate
+        of this side has read nothing, although TLS 1.3 lets the request leave before.
+        """
+        if REFUSED_CERTIFICATE.search(str(error)) and not self._answered:
+            self.may_have_left = False
+        elif not self._traced and type(error).__name__ in AFTER_SENDING:
             self.may_have_left = True
 
     def late(self, error: Exception) -> bool:
@@ -113,12 +147,16 @@ class Watch:
         return "Timeout" in type(error).__name__ or self.left <= 0
 
 
-def trouble(error: Exception) -> str:
+def trouble(error: Exception, watch: Watch) -> str:
     """Describe an exception of the transport without quoting headers."""
     # Nothing was sent where connecting failed; the text of other errors can quote headers.
     name = type(error).__name__
     if name == "ProxyError":
         return _refusal_of_proxy(str(error))
+    if watch.negotiates:
+        return f"the proxy did not answer as a SOCKS proxy does ({name})"
+    if refused := REFUSED_CERTIFICATE.search(str(error)):
+        return f"the server refused the certificate of this side ({refused[1]}); {OWN_CERTIFICATE}"
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return f"connection failed ({error}); {OWN_CA}"
     return f"connection failed ({error if name == 'ConnectError' else name})"

@@ -101,6 +101,8 @@ class Wire:
     keys: Mapping[str, Secret] = Factory(dict)
     hosts: Mapping[str, frozenset[str]] = Factory(dict)
     """For each vendor, the only origins that its key is sent to."""
+    moves: Mapping[str, Mapping[str, str]] = Factory(dict)
+    """For each vendor, what stands for its base URLs, other hosts included, where that differs."""
     key_schemes: Mapping[str, KeyScheme] = Factory(dict)
     """How each vendor's key travels, where that is not as a bearer token."""
     transport: Any = None
@@ -221,6 +223,15 @@ class Wire:
         found = {**USUAL, **own} | (scheme.headers(key.reveal()) if key else {})
         return self._with_own_headers(found, step.vendor, origin)
 
+    def moved(self, step: Send) -> Send:
+        """A call to another host of the vendor's at the base URL that the user has for it."""
+        moves = self.moves.get(step.vendor, {})
+        fitting = [server for server in moves if step.url.startswith(f"{server}/")]
+        if not fitting:
+            return step
+        server = max(fitting, key=len)
+        return evolve(step, url=moves[server] + step.url.removeprefix(server))
+
     def _with_own_headers(
         self, headers: dict[str, str], vendor: str, origin: str
     ) -> dict[str, str]:
@@ -229,8 +240,11 @@ class Wire:
             headers["User-Agent"] = self.network.user_agent
         if not self.network.headers:
             return headers
-        base_url = self.network.base_urls.get(vendor)
-        hosts = {origin_of(base_url)} if base_url else self.hosts.get(vendor, ())
+        own = (self.network.base_urls, self.network.upload_urls)
+        documented = self.moves.get(vendor, {})
+        named = [urls[vendor] for urls in own if vendor in urls]
+        hosts = {origin_of(url) for url in named if url not in documented}
+        hosts = hosts if vendor in self.network.base_urls else {*hosts, *self.hosts.get(vendor, ())}
         if origin not in hosts:
             return headers
         added = self.network.headers_for(vendor)
@@ -300,8 +314,28 @@ def _proxy(proxy: Proxy, tls: ssl.SSLContext) -> httpx.Proxy:
         raise MissingExtraError(
             'a SOCKS proxy needs the extra: pip install "polyreel[socks]". Nothing was sent'
         )
-    auth = (proxy.name, proxy.password) if proxy.name or proxy.password else None
+    auth = (_Hidden(proxy.name), _Hidden(proxy.password)) if proxy.name or proxy.password else None
     return httpx.Proxy(proxy.url, auth=auth)
+
+
+class _Hidden(str):
+    """A name or a password for httpcore, which writes them to its log as they are shown."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """The bytes, which are not shown either."""
+        return _HiddenBytes(str.encode(self, encoding, errors))
+
+    def __repr__(self) -> str:
+        return "'****'"
+
+
+class _HiddenBytes(bytes):
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "b'****'"
 
 
 @cache

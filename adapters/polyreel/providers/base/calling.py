@@ -16,7 +16,7 @@ A vendor's file needs no code for any of this:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlsplit
@@ -174,6 +174,21 @@ def filled(path: str, values: Mapping[str, str], *, slashes: bool = False) -> st
     return PLACEHOLDER.sub(
         lambda found: quote(values[found[1]], safe=safe) if found[1] in values else found[0], path
     )
+
+
+def without_repetition(base_url: str, paths: Iterable[str]) -> str:
+    """A base URL without what the paths of calls begin with anyway, and without a slash at its end.
+
+    What comes after the host is looked at from the left: the longest repetition goes.
+    """
+    scheme, _, rest = base_url.rstrip("/").partition("://")
+    host, *given = rest.split("/")
+    known = [path.strip("/").split("/") for path in paths]
+    for cut in range(len(given)):
+        tail = given[cut:]
+        if any(own[: len(tail)] == tail for own in known):
+            return "/".join([f"{scheme}://{host}", *given[:cut]])
+    return base_url.rstrip("/")
 
 
 def own_path(servers: Sequence[str], link: Any) -> str | None:

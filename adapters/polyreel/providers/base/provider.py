@@ -28,7 +28,7 @@ from .answers import (
     urls,
     word_or_number,
 )
-from .calling import own_path, task_request
+from .calling import own_path, task_request, without_repetition
 from .contract import Contract, Operation
 from .facts import (
     Facts,
@@ -123,28 +123,23 @@ class Provider:
         return f"{_variable(self.id)}_BASE_URL"
 
     @property
+    def upload_url_variable(self) -> str:
+        """The environment variable for another base URL of the vendor's other hosts."""
+        return f"{_variable(self.id)}_UPLOAD_URL"
+
+    @property
     def headers_variable(self) -> str:
         """The environment variable for more headers, one in a line: `Name: value`."""
         return f"{_variable(self.id)}_HEADERS"
 
-    def without_repetition(self, base_url: str) -> str:
-        """A base URL without what the paths of the vendor's calls begin with anyway.
+    def without_repetition(self, base_url: str, *, uploads: bool = False) -> str:
+        """A base URL, or one of the vendor's other hosts, without what paths begin with anyway.
 
         Gateways print their URLs with the version at the end: `https://gateway.example.com/v1`.
         """
-        base_url = base_url.rstrip("/")
-        before, _, path = base_url.partition("://")[2].partition("/")
-        given = path.split("/")
         operations = self.contract.operations.values()
-        paths = [
-            one.path.strip("/").split("/") for one in operations if one.server == self.base_url
-        ]
-        for cut in range(len(given)):
-            tail = given[cut:]
-            if any(own[: len(tail)] == tail for own in paths):
-                scheme = base_url.partition("://")[0]
-                return "/".join([f"{scheme}://{before}", *given[:cut]])
-        return base_url
+        paths = [one.path for one in operations if (one.server != self.base_url) is uploads]
+        return without_repetition(base_url, paths)
 
     @cached_property
     def servers(self) -> tuple[str, ...]:
