@@ -214,6 +214,11 @@ def test_agents_learn_how_to_repeat(tmp_path: Path) -> None:
                 assert tool.annotations
                 assert tool.annotations.read_only_hint == (name in looking)
                 assert tool.input_schema["type"] == "object"
+                parts = [tool.input_schema, *tool.input_schema.get("$defs", {}).values()]
+                arguments = [one for part in parts for one in part.get("properties", {}).items()]
+                assert [
+                    argument for argument, said in arguments if not said.get("description")
+                ] == []
             fields = tools["plan"].input_schema["$defs"]["VideoRequest"]["properties"]
             assert {"prompt", "duration", "first_frame"} <= {*fields}
 

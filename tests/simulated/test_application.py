@@ -117,6 +117,24 @@ def test_a_listener_of_an_awaited_call(tmp_path: Path) -> None:
     assert received[-1].status == "succeeded"
 
 
+def test_a_listener_of_a_job_that_is_submitted_anew(
+    tmp_path: Path, kind: type[Client | AsyncClient]
+) -> None:
+    simulator = Simulator(seed=1)
+    simulator.script(VENDORS[0], "lost-reset")
+    heard: list[Job] = []
+    client = kind(simulator=simulator, ledger=tmp_path / "ledger.sqlite3")
+    with pytest.raises(polyreel.AmbiguousError) as caught:
+        run(client, lambda one: one.submit(one.plan(REQUEST, VENDORS[0])))
+    name = caught.value.ledger_id or ""
+    again = {"accept_double_billing": True, "listener": heard.append, "output": tmp_path}
+    done = run(client, lambda one: one.resubmit(name, **again))
+    assert done.status == "succeeded"
+    assert [job.status for job in heard][-1] == "succeeded"
+    if isinstance(client, Client):
+        client.close()
+
+
 # --- events ---------------------------------------------------------------------------------------
 
 

@@ -178,13 +178,15 @@ class Client(JobCalls):
         accept_double_billing: bool = False,
         output: str | Path | None = None,
         timeout: float = TIMEOUT,
+        listener: Callable[[Job], None] | None = None,
     ) -> Job:
         """Submit an ambiguous entry once more, and finish it.
 
         The first submit may have been billed, so this needs `accept_double_billing=True`.
+        `listener` is called with the job at each change.
         """
         flow = self._resubmission(name, accept_double_billing, output, timeout)
-        return self._run(flow)
+        return self._run(with_listener(flow, listener))
 
     def deliver(self, event: Event) -> Delivered:
         """Write a webhook's event (see `polyreel.parse_webhook`) into the ledger, once.
