@@ -8,7 +8,7 @@ import pytest
 pytest_plugins = ["pytester"]
 WATCHED = """
 import logging, sys
-KEY = "sk-" + "CANARY-0123456789"
+KEY = "-".join(["sk", "CANARY-0123456789"])
 def test_stdout(): print(KEY)
 def test_stderr(): sys.stderr.write(KEY)
 def test_log(): logging.getLogger("any").debug("Authorization: Bearer %s", KEY)
