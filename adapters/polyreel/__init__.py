@@ -10,6 +10,7 @@ Without a key everything runs against the embedded simulator, and nothing is pai
 
 TYPE_CHECKING = False  # typing itself takes longer to import than everything here
 if TYPE_CHECKING:
+    from polyreel_generated.contracts.vendors import VendorId
     from polyreel_generated.shared import Element, ImageRequest, Job, Shot, VideoRequest
 
     from .client import AsyncClient, Client
@@ -67,6 +68,7 @@ _HOMES = {
     "Translation": ".plans.translation",
     "UnknownStatusError": ".errors",
     "VendorError": ".errors",
+    "VendorId": "polyreel_generated.contracts.vendors",
     "VideoRequest": "polyreel_generated.shared",
     "WebhookError": ".errors",
     "all_providers": ".providers.base.registry",
@@ -104,6 +106,7 @@ __all__ = [
     "Translation",
     "UnknownStatusError",
     "VendorError",
+    "VendorId",
     "VideoRequest",
     "WebhookError",
     "all_providers",

@@ -23,7 +23,9 @@ from polyreel.testing import laws
 from polyreel.testing.bodies import bodies, malformed
 from polyreel.verification.recordings import read_recording
 from polyreel.verification.reports import verify
+from polyreel_generated.contracts.vendors import VendorId
 from support.laws import read_vendors, vendors
+from support.vendors import vendor_id
 
 READ_ONLY: Final = [
     (provider, route) for provider in read_vendors() for route in provider.read_only_routes
@@ -80,14 +82,14 @@ def test_no_request_is_written_by_it(provider: Provider, route: Route) -> None:
 
 
 @pytest.mark.parametrize("vendor", NOT_SOLD)
-def test_a_vendor_that_sells_nothing_is_named_as_such(vendor: str) -> None:
+def test_a_vendor_that_sells_nothing_is_named_as_such(vendor: VendorId) -> None:
     """It is no vendor to plan for, and the error says what can be done with it."""
     with pytest.raises(UnknownNameError, match=f"nothing is sent to {vendor}.*translates"):
         get_provider(vendor)
     with pytest.raises(UnknownNameError, match=f"nothing is sent to {vendor}"):
         polyreel.plan({"prompt": "a cat"}, vendor)
     with pytest.raises(UnknownNameError, match=f"nothing is sent to {vendor}"):
-        polyreel.translate({"prompt": "a cat"}, next(iter(all_providers())), vendor)
+        polyreel.translate({"prompt": "a cat"}, vendor_id(next(iter(all_providers()))), vendor)
 
 
 @each_example

@@ -15,6 +15,7 @@ import polyreel
 import pytest
 from polyreel import Client, Ledger
 from polyreel.flows import Reply
+from polyreel.providers.base.registry import get_provider
 from polyreel.providers.base.routes import Route
 from pydantic import BaseModel
 
@@ -48,7 +49,7 @@ def errors() -> list[type[BaseException]]:
 
 @cache
 def plan() -> polyreel.Plan:
-    return polyreel.plan({"prompt": "a cat", "duration": 3}, VENDOR)
+    return polyreel.plan({"prompt": "a cat", "duration": 3}, get_provider(VENDOR))
 
 
 @cache
@@ -76,7 +77,7 @@ SAMPLES: dict[str, Any] = {
 def sample(parameter: inspect.Parameter) -> Any:
     """A value for a parameter, by the first word of its annotation."""
     if parameter.annotation == "Sequence[Violation]":
-        return polyreel.plan({"prompt": "a cat", "duration": 3000}, VENDOR).violations
+        return polyreel.plan({"prompt": "a cat", "duration": 3000}, get_provider(VENDOR)).violations
     word = str(parameter.annotation).partition("[")[0].partition(" |")[0]
     if word not in SAMPLES:
         return f"a {word}"
@@ -123,11 +124,13 @@ def values_of_a_life(folder: Path) -> Iterator[Any]:
     yield polyreel.Element(front_image="https://example.com/a.png")
     yield polyreel.Network(proxy="http://127.0.0.1:1")
     yield plan()
-    yield polyreel.plan({"prompt": "a cat", "duration": 3000}, VENDOR)
+    yield polyreel.plan({"prompt": "a cat", "duration": 3000}, get_provider(VENDOR))
     for source in polyreel.all_providers():
         for target in polyreel.all_providers():
-            shared = polyreel.plan({"model": "kling-o3", "prompt": "a cat"}, source)
-            yield polyreel.translate(shared.body, source, target, source_model="kling-o3")
+            shared = polyreel.plan({"model": "kling-o3", "prompt": "a cat"}, get_provider(source))
+            yield polyreel.translate(
+                shared.body, get_provider(source), get_provider(target), source_model="kling-o3"
+            )
     with Ledger(folder / "jobs.sqlite3") as ledger, Client(ledger=ledger) as client:
         sent = client.submit(plan(), reference="one", output=folder)
         yield sent
@@ -181,7 +184,7 @@ def test_every_value_of_a_life_survives(tmp_path: Path) -> None:
 
 def test_a_plan_computes_the_same_afterwards() -> None:
     """What a plan works out later is the same too: its bytes, verdicts, price and vendor."""
-    before = polyreel.plan({"prompt": "a cat"}, VENDOR)
+    before = polyreel.plan({"prompt": "a cat"}, get_provider(VENDOR))
     for way in WAYS:
         after = way(before)
         assert (after.content, after.verdicts, after.cost) == (

@@ -14,6 +14,7 @@ from polyreel.errors import PolyreelError
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import Simulator, server
+from polyreel_generated.contracts.vendors import VendorId
 from support.crash import REFERENCE, REQUEST, SPEED, client, vendors
 from support.faults import Kind, every_kind, every_vendor
 from support.ledgers import database
@@ -66,7 +67,7 @@ on it.
 @every_vendor
 @pytest.mark.parametrize(("kind", "at"), BY_KIND)
 def test_a_process_killed_anywhere_costs_nothing(
-    tmp_path: Path, vendor: str, kind: Kind, at: str
+    tmp_path: Path, vendor: VendorId, kind: Kind, at: str
 ) -> None:
     """Afterwards the same command, reconcile and resume bring the clip home, or say that it is
     ambiguous.

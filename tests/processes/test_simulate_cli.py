@@ -22,6 +22,7 @@ import pytest
 from attrs import frozen
 from polyreel.flows import Answer, Reply
 from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import faultfile, http
 from standardwebhooks import Webhook
 from support.cli import environment
@@ -161,7 +162,7 @@ def test_a_fault_file_is_played_over_a_port(
     """
     urls, vendor = {provider.id: played.base(provider)}, provider.id
     with polyreel.Client(keys={vendor: "the-right-key"}, base_urls=urls) as client:
-        plan = client.plan({"prompt": "a cat", "duration": 5}, vendor).check()
+        plan = client.plan({"prompt": "a cat", "duration": 5}, get_provider(vendor)).check()
         with pytest.raises(polyreel.AmbiguousError):
             client.submit(plan)
         assert played.look("bill")["vendors"][vendor]["count"] == 1

@@ -13,6 +13,7 @@ from polyreel.errors import NeverSentError, PolyreelError, RejectedError
 from polyreel.places import put
 from polyreel.plans.planning import plan
 from polyreel.providers.base.registry import get_provider
+from polyreel_generated.contracts.vendors import VendorId
 from support.faults import (
     CANARIES,
     RESET,
@@ -53,7 +54,7 @@ def test_a_client_is_closed_and_opened_again(server: FaultServer) -> None:
 @every_vendor
 @pytest.mark.parametrize("own_plan", [True, False], ids=["own-plan", "plan-from-elsewhere"])
 def test_another_base_url_serves_the_whole_life(
-    server: FaultServer, vendor: str, kind: Kind, own_plan: bool
+    server: FaultServer, vendor: VendorId, kind: Kind, own_plan: bool
 ) -> None:
     """Submit and queries go to the host that was asked for, below its path, wherever the plan was
     made.
@@ -136,7 +137,7 @@ def answer(trouble: str | int, vendor: str) -> Answer:
 @pytest.mark.parametrize("trouble", [*TROUBLES, *ECHOES])
 def test_no_exception_shows_a_key(
     server: FaultServer,
-    vendor: str,
+    vendor: VendorId,
     kind: Kind,
     trouble: str | int,
     monkeypatch: pytest.MonkeyPatch,
@@ -174,7 +175,7 @@ def test_no_exception_shows_a_key(
 
 @every_kind
 @every_vendor
-def test_no_job_and_no_plan_shows_a_key(server: FaultServer, vendor: str, kind: Kind) -> None:
+def test_no_job_and_no_plan_shows_a_key(server: FaultServer, vendor: VendorId, kind: Kind) -> None:
     """A vendor that repeats the key in its answers does not get it into stored jobs."""
     base_urls = dict.fromkeys(VENDORS, server.url)
     with Clients(keys=CANARIES, base_urls=base_urls) as pair:

@@ -121,7 +121,10 @@ def test_many_jobs_complete_over_real_connections(
 
     async def work(url: str) -> tuple[list[Job], list[Completed]]:
         async with at(url) as client:
-            made = [client.plan({"prompt": "a cat", "duration": 3}, vendor) for vendor in VENDORS]
+            made = [
+                client.plan({"prompt": "a cat", "duration": 3}, get_provider(vendor))
+                for vendor in VENDORS
+            ]
             jobs = [await client.submit(plan) for plan in made for _ in range(10)]
             return jobs, [end async for end in client.as_completed(jobs, timeout=HANGS * SPEED)]
 

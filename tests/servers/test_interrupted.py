@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from polyreel import AsyncClient, Client, Job
+from polyreel.providers.base.registry import get_provider
 from support.faults import CANARIES, SILENCE, VENDORS, FaultServer, accepted, every_vendor, http
 from support.faults import plans as plans_of
 from support.waiting import until
@@ -85,7 +86,9 @@ def test_a_submit_under_way_is_reported(
 
     async def go() -> BaseException:
         async with AsyncClient(keys=CANARIES, base_urls={vendor: server.url}) as client:
-            task = asyncio.create_task(client.submit(client.plan({"prompt": "a cat"}, vendor)))
+            task = asyncio.create_task(
+                client.submit(client.plan({"prompt": "a cat"}, get_provider(vendor)))
+            )
             await asyncio.to_thread(until, lambda: server.posts == 1)
             task.cancel()
             with pytest.raises(asyncio.CancelledError) as cancelled:
@@ -106,6 +109,6 @@ def test_an_interruption_of_blocking_code_has_the_note(caplog: pytest.LogCapture
             raise failure
 
         with pytest.raises(failure) as caught:
-            Client(listener=listener).generate({"prompt": "a cat"}, VENDORS[0])
+            Client(listener=listener).generate({"prompt": "a cat"}, get_provider(VENDORS[0]))
         assert VENDORS[0] in caught.value.__notes__[0]
     assert not [one for one in caplog.records if one.levelno >= logging.WARNING]

@@ -19,8 +19,10 @@ from polyreel.gateway.receiver import LIMITS, WebhookReceiver
 from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import VirtualClock, http
 from polyreel.simulator.webhooks import deliveries
+from polyreel_generated.contracts.vendors import VendorId
 from support.ledgers import database
 from support.peers import PATIENT, closed
+from support.vendors import vendor_id
 from support.waiting import HANGS, until
 from support.webhooks import HOOKED, OTHER_SECRET, SECRET, SIGNED, UNSIGNED, signed
 
@@ -52,7 +54,7 @@ def url(client: Client, received: list[tuple[str, str]]) -> Iterator[str]:
         yield address
 
 
-def jobs(client: Client, vendor: str) -> list[tuple[str, dict[str, str], bytes]]:
+def jobs(client: Client, vendor: VendorId) -> list[tuple[str, dict[str, str], bytes]]:
     """A job's task, and everything that the vendor posts of it."""
     assert client.simulator
     task = client.submit(client.plan(REQUEST, vendor)).id
@@ -71,7 +73,7 @@ def eventually(question: Callable[[], Any], seconds: float = 5.0) -> Any:
 
 @pytest.mark.parametrize("vendor", SIGNED)
 def test_signed_webhooks_are_taken(
-    client: Client, url: str, received: list[tuple[str, str]], vendor: str
+    client: Client, url: str, received: list[tuple[str, str]], vendor: VendorId
 ) -> None:
     """Each once; a repetition is answered like the first, so that the vendor stops."""
     for task, headers, body in jobs(client, vendor):
@@ -83,7 +85,7 @@ def test_signed_webhooks_are_taken(
 
 
 @pytest.mark.parametrize("vendor", UNSIGNED)
-def test_a_hint_makes_the_vendor_be_asked(client: Client, url: str, vendor: str) -> None:
+def test_a_hint_makes_the_vendor_be_asked(client: Client, url: str, vendor: VendorId) -> None:
     """After the answer, in the background; what the hint says is not believed."""
     assert client.simulator
     (_, headers, body) = jobs(client, vendor)[-1]
@@ -111,7 +113,7 @@ BAD: dict[str, tuple[dict[str, Any], int]] = {
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("vendor", SIGNED)
 def test_forgeries_do_nothing(
-    client: Client, url: str, received: list[Any], vendor: str, name: str
+    client: Client, url: str, received: list[Any], vendor: VendorId, name: str
 ) -> None:
     """Refused, and nothing is changed or remembered."""
     request, status = BAD[name]
@@ -132,7 +134,9 @@ def test_there_is_nothing_else_here(client: Client, url: str) -> None:
 
 
 @pytest.mark.parametrize("vendor", SIGNED)
-def test_unknown_jobs_are_answered_like_known_ones(client: Client, url: str, vendor: str) -> None:
+def test_unknown_jobs_are_answered_like_known_ones(
+    client: Client, url: str, vendor: VendorId
+) -> None:
     """A stranger with the secret of one workspace learns nothing about another's jobs."""
     assert client.simulator
     with Client(simulator=client.simulator) as other:
@@ -144,7 +148,7 @@ def test_unknown_jobs_are_answered_like_known_ones(client: Client, url: str, ven
 
 
 @pytest.mark.parametrize("vendor", SIGNED)
-def test_a_ledger_in_trouble_asks_to_come_again(client: Client, url: str, vendor: str) -> None:
+def test_a_ledger_in_trouble_asks_to_come_again(client: Client, url: str, vendor: VendorId) -> None:
     """The vendor repeats what was not answered with a 2xx."""
     assert client.ledger
     (_, headers, body) = jobs(client, vendor)[-1]
@@ -168,7 +172,7 @@ def test_it_stays_responsive_under_attack(client: Client) -> None:
     is over.
     """
     vendor = SIGNED[0]
-    good = [job for _ in range(10) for job in jobs(client, vendor)]
+    good = [job for _ in range(10) for job in jobs(client, vendor_id(vendor))]
     limits = evolve(PATIENT, body=LIMITS.body)
     with (
         WebhookReceiver(client, SECRETS) as receiver,

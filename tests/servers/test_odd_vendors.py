@@ -97,10 +97,12 @@ def test_keys_and_constant_headers_travel_as_the_contract_says() -> None:
 
 def test_the_path_says_the_model_and_the_tier() -> None:
     """One call for all of them; slashes stay slashes."""
-    made = polyreel.plan({"prompt": "a cat", "resolution": "1080p"}, "queue-vendor")
+    made = polyreel.plan({"prompt": "a cat", "resolution": "1080p"}, get_provider("queue-vendor"))
     assert made.url == "https://queue.example/acme/video/pro/text-to-video"
     assert not made.refused
-    assert polyreel.plan({"prompt": "a cat", "resolution": "4k"}, "queue-vendor").refused
+    assert polyreel.plan(
+        {"prompt": "a cat", "resolution": "4k"}, get_provider("queue-vendor")
+    ).refused
     found = QUEUES.match("POST", "/acme/video/pro/text-to-video")
     assert found is not None
     assert found[1] == {"endpoint": "acme/video/pro/text-to-video"}
@@ -228,7 +230,7 @@ def test_typed_items_have_a_verdict_each() -> None:
         "first_frame": LINK,
         "reference_images": [LINK, f"{LINK}?2"],
     }
-    made = polyreel.plan(request, "list-vendor")
+    made = polyreel.plan(request, get_provider("list-vendor"))
     assert made.body["contents"] == [
         {"type": "first_frame", "url": LINK},
         {"type": "refer_image", "id": "image_1", "url": LINK},
@@ -246,7 +248,7 @@ def test_typed_items_have_a_verdict_each() -> None:
 
 def test_what_is_wrong_with_an_item_is_said_of_the_field() -> None:
     """In the caller's words, with the vendor's limit: the contract has a form for each kind."""
-    made = polyreel.plan({"prompt": "x" * 2001, "first_frame": LINK}, "list-vendor")
+    made = polyreel.plan({"prompt": "x" * 2001, "first_frame": LINK}, get_provider("list-vendor"))
     (violation,) = made.violations
     assert (violation.field, violation.source) == ("prompt", "/prompt")
     offered = {one.field: one for one in capabilities(made.provider, made.provider.routes[2])}
@@ -271,7 +273,8 @@ def test_what_is_wrong_with_an_item_is_said_of_the_field() -> None:
 )
 def test_items_that_make_no_sense_are_problems(contents: Any) -> None:
     """Nothing of a list is lost silently."""
-    done = polyreel.translate({"contents": contents}, "list-vendor", "list-vendor")
+    vendor = get_provider("list-vendor")
+    done = polyreel.translate({"contents": contents}, vendor, vendor)
     assert done.refused
 
 

@@ -13,6 +13,7 @@ from polyreel.flows import Reply
 from polyreel.jobs.observed import JobEnded, SubmitBegan, SubmitEnded
 from polyreel.places import put
 from polyreel.providers.base.registry import get_provider
+from polyreel_generated.contracts.vendors import VendorId
 from support.faults import (
     CANARIES,
     Clients,
@@ -70,7 +71,7 @@ def events_of(events: list[HookEvent], kind: Any) -> list[Any]:
 @every_vendor
 def test_nothing_secret_is_seen(
     server: FaultServer,
-    vendor: str,
+    vendor: VendorId,
     kind: Kind,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -115,7 +116,7 @@ def vendor_lists(vendor: str, spot: str) -> bool:
 
 @every_vendor
 def test_a_failed_submit_is_in_the_log(
-    server: FaultServer, vendor: str, caplog: pytest.LogCaptureFixture
+    server: FaultServer, vendor: VendorId, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As refused, or as something that may be billed."""
     caplog.set_level(logging.INFO, "polyreel")

@@ -22,6 +22,7 @@ from polyreel.errors import (
 )
 from polyreel.flows import EVENT_STREAM, MAX_JSON_BYTES, Flow, NextEvent
 from polyreel.plans.planning import Plan
+from polyreel_generated.contracts.vendors import VendorId
 from support.faults import (
     CANARIES,
     CLOSE,
@@ -67,7 +68,7 @@ def clients(loopback: FaultServer) -> Iterator[Clients]:
         yield pair
 
 
-def streaming(clients: Clients, vendor: str) -> Plan:
+def streaming(clients: Clients, vendor: VendorId) -> Plan:
     return clients.by_kind["blocking"].plan(REQUEST, vendor, stream=True)
 
 
@@ -109,7 +110,7 @@ def test_a_stream_that_names_no_task_is_ambiguous(
     clients: Clients,
     loopback: FaultServer,
     monkeypatch: pytest.MonkeyPatch,
-    vendor: str,
+    vendor: VendorId,
     kind: Kind,
     name: str,
 ) -> None:
@@ -130,7 +131,7 @@ def test_a_stream_that_names_no_task_is_ambiguous(
 @every_kind
 @every_streamer
 def test_other_answers_are_what_they_always_are(
-    clients: Clients, loopback: FaultServer, vendor: str, kind: Kind
+    clients: Clients, loopback: FaultServer, vendor: VendorId, kind: Kind
 ) -> None:
     """A refusal is one, an unreachable vendor was sent nothing, and a whole answer with an id is a
     job.
@@ -156,7 +157,7 @@ def test_other_answers_are_what_they_always_are(
 @every_streamer
 @pytest.mark.parametrize("framing", [HEAD, CHUNKED])
 def test_the_first_event_with_an_id_is_the_answer(
-    clients: Clients, loopback: FaultServer, vendor: str, kind: Kind, framing: bytes
+    clients: Clients, loopback: FaultServer, vendor: VendorId, kind: Kind, framing: bytes
 ) -> None:
     """Whatever came before it; and the stream is let go, with nothing else sent."""
     gone = threading.Event()
@@ -181,7 +182,7 @@ def test_the_first_event_with_an_id_is_the_answer(
 @every_kind
 @every_streamer
 def test_no_text_shows_the_key(
-    clients: Clients, loopback: FaultServer, vendor: str, kind: Kind
+    clients: Clients, loopback: FaultServer, vendor: VendorId, kind: Kind
 ) -> None:
     """A vendor that repeats it in an event does not get it into stored jobs, nor into errors."""
     seen = {"authorization": f"Bearer {CANARIES[vendor]}"}
@@ -227,7 +228,7 @@ def listened(
 @every_kind
 @every_streamer
 def test_a_stream_outlives_the_first_deadline(
-    clients: Clients, loopback: FaultServer, vendor: str, kind: Kind
+    clients: Clients, loopback: FaultServer, vendor: VendorId, kind: Kind
 ) -> None:
     """Its later events come when they come; the end of the stream is None, as often as it is asked
     for.
@@ -280,7 +281,7 @@ def test_a_stream_outlives_the_first_deadline(
 def test_a_stream_holds_nobody(
     clients: Clients,
     loopback: FaultServer,
-    vendor: str,
+    vendor: VendorId,
     kind: Kind,
     answer: Answer,
     step: NextEvent,
@@ -301,7 +302,7 @@ def test_a_stream_holds_nobody(
 @every_kind
 @every_streamer
 def test_no_stream_is_no_news(
-    clients: Clients, loopback: FaultServer, vendor: str, kind: Kind
+    clients: Clients, loopback: FaultServer, vendor: VendorId, kind: Kind
 ) -> None:
     """After a refusal there is nothing to hear, and a second call takes the place of the first
     stream.
@@ -327,7 +328,9 @@ def test_no_stream_is_no_news(
 
 
 @every_streamer
-def test_a_task_that_is_cancelled_lets_its_stream_go(loopback: FaultServer, vendor: str) -> None:
+def test_a_task_that_is_cancelled_lets_its_stream_go(
+    loopback: FaultServer, vendor: VendorId
+) -> None:
     """In the middle of listening: the connection is closed."""
     gone, first = threading.Event(), events_of(vendor)[0]
 

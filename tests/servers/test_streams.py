@@ -14,6 +14,7 @@ from polyreel.errors import PolyreelError
 from polyreel.flows import NextEvent
 from polyreel.jobs import waiting
 from polyreel.simulator import RunningClock, VirtualClock, server
+from polyreel_generated.contracts.vendors import VendorId
 from support.faults import CANARIES, KINDS, Kind, every_kind
 from support.streams import REQUEST, SPEED, STREAM_FAULTS, Scene, every_streamer
 from support.waiting import HANGS
@@ -41,7 +42,7 @@ def scene(request: pytest.FixtureRequest) -> Scene:
 
 @every_kind
 @every_streamer
-def test_nobody_is_asked(scene: Scene, vendor: str, kind: Kind, tmp_path: Path) -> None:
+def test_nobody_is_asked(scene: Scene, vendor: VendorId, kind: Kind, tmp_path: Path) -> None:
     """One call from the submit to the end, each state as it comes, at the time at which it
     comes.
     """
@@ -68,7 +69,7 @@ def test_nobody_is_asked(scene: Scene, vendor: str, kind: Kind, tmp_path: Path) 
 @pytest.mark.parametrize("fault", STREAM_FAULTS)
 def test_a_stream_that_breaks_is_made_up_for(
     scene: Scene,
-    vendor: str,
+    vendor: VendorId,
     kind: Kind,
     fault: str,
     tmp_path: Path,
@@ -89,7 +90,7 @@ def test_a_stream_that_breaks_is_made_up_for(
 @every_streamer
 @pytest.mark.parametrize("end", ["failed"])
 def test_an_end_that_is_no_success_is_heard_too(
-    scene: Scene, vendor: str, kind: Kind, end: str, tmp_path: Path
+    scene: Scene, vendor: VendorId, kind: Kind, end: str, tmp_path: Path
 ) -> None:
     """Without a question."""
     scene.simulator.script(vendor, end)
@@ -100,7 +101,7 @@ def test_an_end_that_is_no_success_is_heard_too(
 
 
 @every_streamer
-def test_a_submit_lets_its_stream_go(scene: Scene, vendor: str) -> None:
+def test_a_submit_lets_its_stream_go(scene: Scene, vendor: VendorId) -> None:
     """The job is there after the first event, and is asked about like any other."""
     for kind in KINDS:
         made = scene.clients.by_kind[kind].plan(REQUEST, vendor, stream=True)
@@ -111,7 +112,7 @@ def test_a_submit_lets_its_stream_go(scene: Scene, vendor: str) -> None:
 
 
 @every_streamer
-def test_thirty_streams_do_not_keep_each_other_waiting(vendor: str, tmp_path: Path) -> None:
+def test_thirty_streams_do_not_keep_each_other_waiting(vendor: VendorId, tmp_path: Path) -> None:
     """More than there are connections for other calls."""
     simulator = Simulator(clock=RunningClock(SPEED), seed=1)
 

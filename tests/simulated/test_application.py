@@ -16,9 +16,11 @@ from polyreel.errors import KeyMissingError, LedgerError, RequestError, StillRun
 from polyreel.ledger.events import Claim
 from polyreel.ledger.sqlite import Ledger
 from polyreel.providers.base.facts import FINAL
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import VirtualClock
 from polyreel.simulator.webhooks import deliveries
+from polyreel_generated.contracts.vendors import VendorId
+from support.vendors import vendor_id
 from support.webhooks import HOOKED, SECRET, SIGNED
 
 VENDORS = sorted(all_providers())
@@ -36,7 +38,7 @@ def run(client: Client | AsyncClient, call: Callable[[Any], Any]) -> Any:
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_a_poll_loop_ends(vendor: str) -> None:
+def test_a_poll_loop_ends(vendor: VendorId) -> None:
     """Without any pause, it ends after some queries: the simulator's time goes on."""
     with Client() as client:
         job, queries = client.submit(client.plan(REQUEST, vendor)), 0
@@ -50,7 +52,7 @@ def test_a_poll_loop_ends(vendor: str) -> None:
 def test_an_awaiting_poll_loop_ends() -> None:
     async def poll() -> Job:
         async with AsyncClient() as client:
-            job = await client.submit(client.plan(REQUEST, VENDORS[0]))
+            job = await client.submit(client.plan(REQUEST, get_provider(VENDORS[0])))
             while job.status not in FINAL:
                 job = await client.get(job)
             return job
@@ -60,7 +62,7 @@ def test_an_awaiting_poll_loop_ends() -> None:
 
 def test_a_poll_loop_by_the_name_of_an_entry_ends(tmp_path: Path) -> None:
     with Client(ledger=tmp_path / "ledger.sqlite3") as client:
-        job = client.submit(client.plan(REQUEST, VENDORS[0]))
+        job = client.submit(client.plan(REQUEST, get_provider(VENDORS[0])))
         assert job.ledger_id
         while client.look(job.ledger_id).status not in FINAL:
             pass
@@ -70,7 +72,7 @@ def test_a_poll_loop_by_the_name_of_an_entry_ends(tmp_path: Path) -> None:
 def test_time_goes_on_while_a_caller_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two queries an hour apart: the job ended meanwhile."""
     with Client() as client:
-        job = client.submit(client.plan(REQUEST, VENDORS[0]))
+        job = client.submit(client.plan(REQUEST, get_provider(VENDORS[0])))
         real = time.monotonic
         monkeypatch.setattr(time, "monotonic", lambda: real() + 3600)
         assert client.get(job).status == "succeeded"
@@ -78,7 +80,7 @@ def test_time_goes_on_while_a_caller_sleeps(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_time_of_a_simulator_of_the_caller_is_the_callers() -> None:
     with Client(simulator=Simulator(clock=VirtualClock(1_800_000_000.0))) as client:
-        job = client.submit(client.plan(REQUEST, VENDORS[0]))
+        job = client.submit(client.plan(REQUEST, get_provider(VENDORS[0])))
         assert client.simulator
         before = client.simulator.clock.now()
         client.get(job)
@@ -93,7 +95,7 @@ def test_a_listener_of_a_call_hears_that_call(tmp_path: Path) -> None:
     of_client: list[Job] = []
     of_call: list[Job] = []
     with Client(listener=of_client.append) as client:
-        plan = client.plan(REQUEST, VENDORS[0])
+        plan = client.plan(REQUEST, get_provider(VENDORS[0]))
         client.generate(plan, output=tmp_path, listener=of_call.append)
         assert of_call
         assert of_call == of_client
@@ -106,7 +108,7 @@ def test_a_listener_of_an_awaited_call(tmp_path: Path) -> None:
 
     async def make() -> None:
         async with AsyncClient(ledger=tmp_path / "ledger.sqlite3") as client:
-            job = await client.submit(client.plan(REQUEST, VENDORS[0]))
+            job = await client.submit(client.plan(REQUEST, get_provider(VENDORS[0])))
             with pytest.raises(StillRunningError):
                 await client.wait(job, 0, listener=received.append)
             assert received == []
@@ -139,7 +141,7 @@ def test_a_listener_of_a_job_that_is_submitted_anew(
 
 
 @pytest.mark.parametrize("vendor", HOOKED)
-def test_an_event_is_delivered(tmp_path: Path, vendor: str) -> None:
+def test_an_event_is_delivered(tmp_path: Path, vendor: VendorId) -> None:
     """Signed: the job has ended. Unsigned: a hint, and a look tells."""
     simulator = Simulator(clock=VirtualClock(time.time() - 3600), seed=1)
     with Client(simulator=simulator, ledger=tmp_path / "ledger.sqlite3") as client:
@@ -176,7 +178,7 @@ def kind(request: pytest.FixtureRequest) -> type[Client | AsyncClient]:
     return made
 
 
-def submit(path: Path, simulator: Simulator, vendor: str, folder: Path | None = None) -> Job:
+def submit(path: Path, simulator: Simulator, vendor: VendorId, folder: Path | None = None) -> Job:
     """A job that another process submitted, and left."""
     with Client(simulator=simulator, ledger=path) as client:
         return client.submit(client.plan(REQUEST, vendor), output=folder)
@@ -186,7 +188,7 @@ def test_what_is_open_is_finished(tmp_path: Path, kind: type[Client | AsyncClien
     """Each job is billed once, and its file is saved; then nothing is left to do."""
     simulator, path = Simulator(seed=1), tmp_path / "ledger.sqlite3"
     for vendor in VENDORS:
-        submit(path, simulator, vendor, tmp_path / "clips")
+        submit(path, simulator, vendor_id(vendor), tmp_path / "clips")
     ended: list[Job] = []
     client = kind(simulator=simulator, ledger=path)
     assert run(client, lambda one: one.work(until_done=True, listener=ended.append)) == len(VENDORS)
@@ -203,7 +205,7 @@ def test_what_is_open_is_finished(tmp_path: Path, kind: type[Client | AsyncClien
 def test_a_job_without_a_folder_is_followed(tmp_path: Path, named: bool) -> None:
     """Its file is saved only where the worker was told in which folder."""
     simulator, path = Simulator(seed=1), tmp_path / "ledger.sqlite3"
-    submit(path, simulator, VENDORS[0])
+    submit(path, simulator, vendor_id(VENDORS[0]))
     with Client(simulator=simulator, ledger=path) as client:
         output = tmp_path / "clips" if named else None
         assert client.work(until_done=True, output=output) == 1
@@ -212,7 +214,7 @@ def test_a_job_without_a_folder_is_followed(tmp_path: Path, named: bool) -> None
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_a_failed_job_is_ended_once(tmp_path: Path, vendor: str) -> None:
+def test_a_failed_job_is_ended_once(tmp_path: Path, vendor: VendorId) -> None:
     simulator, path = Simulator(seed=1), tmp_path / "ledger.sqlite3"
     simulator.script(vendor, "failed")
     submit(path, simulator, vendor, tmp_path)
@@ -227,7 +229,7 @@ def test_work_is_stopped(tmp_path: Path, kind: type[Client | AsyncClient]) -> No
     """From a listener, with jobs left; and before it begins."""
     simulator, path = Simulator(seed=1), tmp_path / "ledger.sqlite3"
     for _ in range(3):
-        submit(path, simulator, VENDORS[0], tmp_path)
+        submit(path, simulator, vendor_id(VENDORS[0]), tmp_path)
     stop = threading.Event()
     client = kind(simulator=simulator, ledger=path)
     assert run(client, lambda one: one.work(stop=stop, listener=lambda _: stop.set())) >= 1
@@ -239,14 +241,14 @@ def test_work_is_stopped(tmp_path: Path, kind: type[Client | AsyncClient]) -> No
 def test_a_job_submitted_meanwhile_is_taken_up(tmp_path: Path) -> None:
     """By another client, on the same ledger."""
     simulator, path = Simulator(seed=1), tmp_path / "ledger.sqlite3"
-    submit(path, simulator, VENDORS[0], tmp_path)
+    submit(path, simulator, vendor_id(VENDORS[0]), tmp_path)
     stop = threading.Event()
     ended: list[Job] = []
 
     def received(job: Job) -> None:
         ended.append(job)
         if len(ended) == 1:
-            submit(path, simulator, VENDORS[1], tmp_path)
+            submit(path, simulator, vendor_id(VENDORS[1]), tmp_path)
         else:
             stop.set()
 
@@ -260,7 +262,7 @@ def test_an_entry_of_another_process_is_left_to_it(
 ) -> None:
     """Somebody else has claimed it: it is not finished twice, and work does not break."""
     simulator, path = Simulator(seed=1), tmp_path / "ledger.sqlite3"
-    job = submit(path, simulator, VENDORS[0], tmp_path)
+    job = submit(path, simulator, vendor_id(VENDORS[0]), tmp_path)
     assert job.ledger_id
     monkeypatch.setattr(time, "sleep", lambda _: None)
     with Ledger(path) as ledger, Client(simulator=simulator, ledger=ledger) as client:
@@ -295,7 +297,7 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_without_a_key_it_is_simulated(folder: Path) -> None:
     with Client.from_env() as client:
         assert client.simulated
-        job = client.submit(client.plan(REQUEST, VENDORS[0]))
+        job = client.submit(client.plan(REQUEST, get_provider(VENDORS[0])))
         assert job.ledger_id
     assert (folder / "ledger.sqlite3").exists()
 

@@ -16,6 +16,7 @@ from polyreel.providers.base.registry import all_providers
 from polyreel.providers.base.webhooks import MAX_BODY
 from polyreel.simulator import VirtualClock
 from polyreel.simulator.webhooks import Delivery, deliveries
+from polyreel_generated.contracts.vendors import VendorId
 from support.webhooks import HOOKED, OTHER_SECRET, SECRET, SIGNED, UNSIGNED
 
 REQUEST = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
@@ -36,7 +37,7 @@ def client(
     made.ledger.close()
 
 
-def posted(client: Client | AsyncClient, simulator: Simulator, vendor: str) -> list[Delivery]:
+def posted(client: Client | AsyncClient, simulator: Simulator, vendor: VendorId) -> list[Delivery]:
     """Everything that a vendor posts of a job."""
     with Client(simulator=simulator, ledger=client.ledger) as own:
         job = own.submit(own.plan(REQUEST, vendor))
@@ -52,7 +53,7 @@ def caller(route: Any) -> httpx.AsyncClient:
 
 @pytest.mark.parametrize("vendor", HOOKED)
 def test_the_ledger_has_the_end(
-    client: Client | AsyncClient, simulator: Simulator, vendor: str
+    client: Client | AsyncClient, simulator: Simulator, vendor: VendorId
 ) -> None:
     """By a signed delivery at once, counted once; by an unsigned one as soon as one has asked."""
     effects: list[str] = []
@@ -80,7 +81,7 @@ def test_the_ledger_has_the_end(
 
 @pytest.mark.parametrize("vendor", UNSIGNED)
 def test_many_hints_are_one_query(
-    client: Client | AsyncClient, simulator: Simulator, vendor: str
+    client: Client | AsyncClient, simulator: Simulator, vendor: VendorId
 ) -> None:
     async def deliver() -> None:
         route = asgi.webhooks(client, SECRETS)

@@ -6,7 +6,7 @@ import httpx
 import polyreel
 import pytest
 from polyreel.plans.planning import Plan
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import VirtualClock
 from polyreel.simulator.transport import SimulatedTransport
 from polyreel.testing import (
@@ -16,6 +16,8 @@ from polyreel.testing import (
     assert_no_key_shown,
     assert_nothing_billed,
 )
+from polyreel_generated.contracts.vendors import VendorId
+from support.vendors import vendor_id
 
 VENDORS = list(all_providers())
 KEY = "a-secret/of mine+"
@@ -46,7 +48,7 @@ def submit(simulator: polyreel.Simulator, plan: Plan, **headers: str) -> None:
             pass
 
 
-def planned(vendor: str, prompt: str = "a cat") -> Plan:
+def planned(vendor: VendorId, prompt: str = "a cat") -> Plan:
     """A plan for a vendor."""
     return polyreel.plan({"prompt": prompt, "duration": 5}, vendor)
 
@@ -67,13 +69,13 @@ def simulator() -> WatchedSimulator:
 def test_what_is_as_expected_passes(simulator: WatchedSimulator) -> None:
     """For one vendor or all, for a simulator or whatever has one."""
     assert_nothing_billed(simulator)
-    submit(simulator, planned(KEYED))
+    submit(simulator, planned(vendor_id(KEYED)))
     assert_billed_once(simulator)
     assert_billed_once(simulator, KEYED)
     assert_nothing_billed(simulator, KEYLESS)
     with polyreel.Client(simulator=simulator) as client:
         assert_billed_once(client)
-        client.submit(client.plan({"prompt": "a dog"}, KEYLESS))
+        client.submit(client.plan({"prompt": "a dog"}, get_provider(KEYLESS)))
     assert_billed(simulator, 2)
 
 
@@ -82,9 +84,9 @@ def test_a_job_billed_twice_is_explained(simulator: WatchedSimulator) -> None:
     idempotency keys.
     """
     simulator.inject("lost-reset")
-    submit(simulator, planned(KEYLESS))
+    submit(simulator, planned(vendor_id(KEYLESS)))
     simulator.clock.advance(2)  # type: ignore[attr-defined]
-    submit(simulator, planned(KEYLESS))
+    submit(simulator, planned(vendor_id(KEYLESS)))
     first, second = (charge.task for charge in simulator.bill.charges)
     path = simulator.journal[0][2]
     text = reported(simulator, vendor=KEYLESS)
@@ -114,7 +116,7 @@ def test_the_advice_fits_the_keys_that_were_sent(
     header = header_of(KEYED)
     assert header is not None
     for key in keys or ("", ""):
-        submit(simulator, planned(KEYED), **({header: key} if key else {}))
+        submit(simulator, planned(vendor_id(KEYED)), **({header: key} if key else {}))
     text = reported(simulator)
     assert f"{KEYED} {advice} {header}" in text
     assert "faults that happened" not in text
@@ -122,8 +124,8 @@ def test_the_advice_fits_the_keys_that_were_sent(
 
 def test_different_jobs_are_distinguished(simulator: WatchedSimulator) -> None:
     """Two bodies, two jobs: nothing was repeated."""
-    submit(simulator, planned(KEYED, "a cat"))
-    submit(simulator, planned(KEYED, "a dog"))
+    submit(simulator, planned(vendor_id(KEYED), "a cat"))
+    submit(simulator, planned(vendor_id(KEYED), "a dog"))
     text = reported(simulator)
     assert "No two bodies are the same" in text
     assert "the same body" not in text
@@ -131,7 +133,7 @@ def test_different_jobs_are_distinguished(simulator: WatchedSimulator) -> None:
 
 def test_nothing_expected(simulator: WatchedSimulator) -> None:
     """One job where none was expected."""
-    submit(simulator, planned(KEYED))
+    submit(simulator, planned(vendor_id(KEYED)))
     with pytest.raises(AssertionError, match="billed 1 job, expected none"):
         assert_nothing_billed(simulator)
 
@@ -144,9 +146,9 @@ def test_nothing_came(simulator: WatchedSimulator) -> None:
 def test_refusals_are_reported(simulator: WatchedSimulator) -> None:
     """What every submit was answered, in the vendor's words."""
     simulator.inject("refused")
-    submit(simulator, planned(KEYED))
+    submit(simulator, planned(vendor_id(KEYED)))
     simulator.keys = frozenset({"another"})
-    submit(simulator, planned(KEYED))
+    submit(simulator, planned(vendor_id(KEYED)))
     text = reported(simulator)
     assert "request 1 at 0.0 s: POST" in text
     assert ": the connection was refused (fault refused)\n" in text
@@ -157,7 +159,7 @@ def test_refusals_are_reported(simulator: WatchedSimulator) -> None:
 def test_long_bills_are_cut(simulator: WatchedSimulator) -> None:
     """Twenty lines say enough."""
     for number in range(23):
-        submit(simulator, planned(KEYED, f"cat {number}"))
+        submit(simulator, planned(vendor_id(KEYED), f"cat {number}"))
     text = reported(simulator, 22)
     assert text.count("... and 3 more") == 2
     assert "job 20 at" in text
@@ -168,7 +170,7 @@ def test_a_simulator_that_is_not_watched_tells_what_it_knows() -> None:
     """The journal and the bill, without which made which."""
     plain = polyreel.Simulator(seed=1)
     for _ in range(2):
-        submit(plain, planned(KEYLESS))
+        submit(plain, planned(vendor_id(KEYLESS)))
     text = reported(plain)
     assert "job 2 at" in text
     assert "the same body as job 1" in text
@@ -177,7 +179,7 @@ def test_a_simulator_that_is_not_watched_tells_what_it_knows() -> None:
 
 def test_a_reset_forgets_the_exchanges(simulator: WatchedSimulator) -> None:
     """With everything else."""
-    submit(simulator, planned(KEYED))
+    submit(simulator, planned(vendor_id(KEYED)))
     assert simulator.exchanges[0].headers["content-type"] == "application/json"
     assert "authorization" not in simulator.exchanges[0].headers
     simulator.reset()

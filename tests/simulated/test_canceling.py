@@ -12,7 +12,8 @@ from polyreel.flows import Reply
 from polyreel.jobs.canceling import cancel
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.provider import Provider
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
+from polyreel_generated.contracts.vendors import VendorId
 from support.faults import Clients, Kind, every_kind, every_vendor
 from support.paths import EXAMPLE_VENDOR
 from support.stage import Stage, reply
@@ -46,7 +47,7 @@ def offers() -> list[str]:
 
 @every_kind
 @every_vendor
-def test_a_vendor_without_such_a_call_is_not_asked(vendor: str, kind: Kind) -> None:
+def test_a_vendor_without_such_a_call_is_not_asked(vendor: VendorId, kind: Kind) -> None:
     """The user is told so, and that the job goes on and is billed."""
     if vendor in offers():  # none of polyreel's own today
         return
@@ -65,7 +66,7 @@ def test_a_job_is_stopped(vendor: type[Provider], kind: Kind, tmp_path: Path) ->
     """And the ledger knows it; a job that has ended is not canceled: its vendor is not asked."""
     with Ledger(tmp_path / "jobs.sqlite3") as ledger, Clients(ledger=ledger) as pair:
         client = pair.by_kind[kind]
-        job = pair.do(kind, "submit", client.plan({"prompt": "a cat"}, vendor.id))
+        job = pair.do(kind, "submit", client.plan({"prompt": "a cat"}, get_provider(vendor.id)))
         done = pair.do(kind, "cancel", job.ledger_id)
         assert (done.result, done.job.status) == ("stopped", "canceled")
         assert "seconds that were made before the stop" in done.bill

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 from polyreel import AsyncClient, Client
 from polyreel.errors import KeyMissingError, RequestError
+from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import Simulator
 from support.faults import VENDORS, Clients, every_kind
 
@@ -115,6 +116,6 @@ def test_a_current_folder_that_is_gone_is_reported(
     simulator = Simulator(seed=1)
     with Client(simulator=simulator) as client:
         with pytest.raises(RequestError, match="output: the current folder"):
-            client.generate(REQUEST, VENDORS[0])
+            client.generate(REQUEST, get_provider(VENDORS[0]))
         assert simulator.bill.count() == 0
     monkeypatch.chdir(tmp_path)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from polyreel.client import Client
 from polyreel.drivers import RealClock
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import RunningClock, Simulator
 from polyreel.simulator.transport import SimulatedTransport
 from support.cli import (
@@ -172,7 +172,7 @@ def test_flags_win_over_the_request(cli: Command, tmp_path: Path) -> None:
     """A flag replaces the member of the file, the others stay; - is standard input."""
     request = {"prompt": "a cat", "duration": 5, "audio": False}
     (tmp_path / "r.json").write_text(json.dumps(request), encoding="utf-8")
-    wanted = polyreel.plan({**request, "duration": 7}, FIRST).body
+    wanted = polyreel.plan({**request, "duration": 7}, get_provider(FIRST)).body
     flags = ("--duration", "7", "--vendor", FIRST, "--json")
     assert cli("plan", "--request", "r.json", *flags).document["body"] == wanted
     assert (

@@ -25,6 +25,7 @@ from polyreel.keys import Secret
 from polyreel.plans.planning import Plan, plan
 from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import RunningClock, VirtualClock
+from polyreel_generated.contracts.vendors import VendorId
 from polyreel_generated.shared import Job
 from support.faults import (
     CANARIES,
@@ -119,7 +120,7 @@ def test_both_clients_send_the_same(
 
 @every_vendor
 def test_both_clients_send_the_same_files(
-    vendor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vendor: VendorId, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Law 7 with a local file, where the vendor takes any."""
     request = {"prompt": "it moves", "first_frame": str(save(tmp_path, "image/png"))}
@@ -173,7 +174,7 @@ def test_live_and_simulated_jobs_are_not_mixed_up(kind: Kind, tmp_path: Path) ->
     vendor = VENDORS[0]
     with Clients() as simulated, Clients(keys=CANARIES) as live:
         pretended = simulated.do(
-            kind, "submit", simulated.by_kind[kind].plan({"prompt": "a cat"}, vendor)
+            kind, "submit", simulated.by_kind[kind].plan({"prompt": "a cat"}, get_provider(vendor))
         )
         paid = pretended.model_copy(update={"simulated": False})
         for pair, job in ((live, pretended), (simulated, paid)):

@@ -8,17 +8,19 @@ from typing import Any, Final
 
 import pytest
 from polyreel import plan
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import RunningClock, Simulator
 from polyreel.simulator.transport import SimulatedTransport
+from polyreel_generated.contracts.vendors import VendorId
+from support.vendors import vendor_id
 from support.waiting import HANGS
 
 LIBRARIES: Final = [name for name in ("httpx", "httpx2") if find_spec(name) is not None]
-VENDOR: Final = next(vendor for vendor, one in all_providers().items() if one.webhook)
+VENDOR: Final = vendor_id(next(vendor for vendor, one in all_providers().items() if one.webhook))
 STREAMER: Final = next(
     vendor
     for vendor in all_providers()
-    if not plan({"prompt": "a cat"}, vendor, stream=True).refused
+    if not plan({"prompt": "a cat"}, get_provider(vendor), stream=True).refused
 )
 Ask = Callable[..., Any]
 
@@ -55,7 +57,7 @@ def ask(request: pytest.FixtureRequest, library: Any, simulator: Simulator) -> A
     return lambda *arguments, **more: asyncio.run(awaited(*arguments, **more))
 
 
-def submit(ask: Ask, vendor: str = VENDOR, *, stream: bool = False) -> Any:
+def submit(ask: Ask, vendor: VendorId = VENDOR, *, stream: bool = False) -> Any:
     """Send the paid call of a plan."""
     made = plan({"prompt": "a cat"}, vendor, stream=stream)
     return ask(
@@ -100,7 +102,7 @@ def test_hosts_of_nobody_are_the_library_s_own_exception(ask: Ask, library: Any)
 
 def test_an_event_stream_is_read(ask: Ask, library: Any) -> None:
     """Its pieces come one by one."""
-    answer = submit(ask, STREAMER, stream=True)
+    answer = submit(ask, vendor_id(STREAMER), stream=True)
     assert isinstance(answer, library.Response)
     assert answer.text.startswith("data:")
 

@@ -19,7 +19,9 @@ from polyreel.providers.base import webhooks
 from polyreel.providers.base.facts import FINAL
 from polyreel.simulator import VirtualClock
 from polyreel.simulator.webhooks import Delivery, deliveries
+from polyreel_generated.contracts.vendors import VendorId
 from support.ledgers import database
+from support.vendors import vendor_id
 from support.webhooks import HOOKED, OTHER_SECRET, SECRET, SIGNED, UNSIGNED
 
 REQUEST = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
@@ -35,7 +37,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
         yield made
 
 
-def submit(client: Client, vendor: str, end: str = "succeeded") -> str:
+def submit(client: Client, vendor: VendorId, end: str = "succeeded") -> str:
     """A job that will end so; its task."""
     assert client.simulator
     if end != "succeeded":
@@ -62,7 +64,7 @@ def deliver(client: Client, vendor: str, delivery: Delivery, secret: str = SECRE
 @pytest.mark.parametrize("vendor", SIGNED)
 @pytest.mark.parametrize("end", ENDS)
 def test_signed_webhooks_tell_a_jobs_life(
-    client: Client, vendor: str, end: str, tmp_path: Path
+    client: Client, vendor: VendorId, end: str, tmp_path: Path
 ) -> None:
     """They move the job on, and a poll finishes it: where the files are is not told by every
     webhook.
@@ -84,7 +86,7 @@ def test_signed_webhooks_tell_a_jobs_life(
 
 @pytest.mark.parametrize("vendor", UNSIGNED)
 @pytest.mark.parametrize("end", ENDS)
-def test_unsigned_webhooks_only_hint(client: Client, vendor: str, end: str) -> None:
+def test_unsigned_webhooks_only_hint(client: Client, vendor: VendorId, end: str) -> None:
     """Anybody could have sent them: the job stays as it was until the vendor was asked."""
     task = submit(client, vendor, end)
     before = client.jobs()
@@ -113,7 +115,7 @@ def test_ten_thousand_shuffled_deliveries_have_one_effect_each(client: Client) -
     made = []
     for number in range(JOBS):
         vendor, end = HOOKED[number % len(HOOKED)], chance.choice(ENDS)
-        made.append((vendor, submit(client, vendor, end), end))
+        made.append((vendor, submit(client, vendor_id(vendor), end), end))
     sent = [(vendor, call) for vendor, task, _ in made for call in calls(client, vendor, task)]
     shuffled = [chance.choice(sent) for _ in range(DELIVERIES - len(sent))] + sent
     chance.shuffle(shuffled)
@@ -134,7 +136,7 @@ def test_ten_thousand_shuffled_deliveries_have_one_effect_each(client: Client) -
 def test_an_end_is_never_taken_back(client: Client) -> None:
     """By an older event that comes late, or by a contradicting one."""
     vendor = SIGNED[0]
-    task = submit(client, vendor)
+    task = submit(client, vendor_id(vendor))
     queued, running, done = calls(client, vendor, task)
     assert [deliver(client, vendor, call) for call in (done, queued, running)] == [
         "applied",
@@ -152,7 +154,7 @@ def test_an_end_is_never_taken_back(client: Client) -> None:
 def test_forgeries_change_nothing(client: Client) -> None:
     """Nor are they remembered: the true delivery still counts."""
     vendor = SIGNED[0]
-    task = submit(client, vendor)
+    task = submit(client, vendor_id(vendor))
     done = calls(client, vendor, task)[-1]
     for secret in (OTHER_SECRET, ""):
         with pytest.raises(WebhookError):
@@ -162,7 +164,7 @@ def test_forgeries_change_nothing(client: Client) -> None:
 
 
 @pytest.mark.parametrize("vendor", HOOKED)
-def test_strangers_do_not_fill_the_file(client: Client, vendor: str) -> None:
+def test_strangers_do_not_fill_the_file(client: Client, vendor: VendorId) -> None:
     """Events of jobs that the ledger does not know are not remembered, and events of old are
     forgotten.
     """
@@ -185,7 +187,7 @@ def test_deliveries_are_remembered_across_processes(client: Client) -> None:
     """By the file, not by whoever has it open."""
     assert isinstance(client.ledger, Ledger)
     vendor = HOOKED[0]
-    done = calls(client, vendor, submit(client, vendor))[-1]
+    done = calls(client, vendor, submit(client, vendor_id(vendor)))[-1]
     deliver(client, vendor, done)
     event = webhooks.parse(vendor, done.headers, done.body, SECRET)
     with Ledger(client.ledger.path) as again:

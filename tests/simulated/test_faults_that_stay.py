@@ -6,6 +6,7 @@ import pytest
 from polyreel import AmbiguousError, NeverSentError, RejectedError, Simulator
 from polyreel.errors import SubmitError
 from polyreel.simulator.faults import FAULTS
+from polyreel_generated.contracts.vendors import VendorId
 from support.faults import Clients, Kind, every_kind, every_vendor
 
 SUBMITS = {name: fault for name, fault in FAULTS.items() if fault.call == "submit"}
@@ -20,7 +21,7 @@ CALM = {"refused", *(name for name in SUBMITS if name.startswith("rate-limited")
 @every_kind
 @every_vendor
 def test_a_fault_that_stays_is_reported_by_what_it_proves(
-    vendor: str, kind: Kind, fault: str
+    vendor: VendorId, kind: Kind, fault: str
 ) -> None:
     """However long it lasts, no call is billed more than once, and only what is proved is called
     so.

@@ -22,6 +22,7 @@ from polyreel.mapping.rows import Field
 from polyreel.plans.attachments import Attachments
 from polyreel.plans.planning import Plan, plan
 from polyreel.providers.base.registry import get_provider
+from polyreel_generated.contracts.vendors import VendorId
 from support.faults import (
     FILES,
     KINDS,
@@ -138,7 +139,7 @@ def test_the_examples_have_every_field() -> None:
 @every_input
 @pytest.mark.parametrize("content_type", FILES)
 def test_a_local_file_gets_there_or_is_refused(
-    vendor: str, field: str, request_: Any, content_type: str, tmp_path: Path
+    vendor: VendorId, field: str, request_: Any, content_type: str, tmp_path: Path
 ) -> None:
     """Uploaded, sent along, or refused with the reason, in every media field, of every type."""
     kind = media.FIELDS[field]
@@ -165,7 +166,9 @@ def test_a_local_file_gets_there_or_is_refused(
 
 @every_kind
 @pytest.mark.parametrize("vendor", TAKERS)
-def test_a_file_reaches_the_field_it_was_given_for(vendor: str, kind: Kind, tmp_path: Path) -> None:
+def test_a_file_reaches_the_field_it_was_given_for(
+    vendor: VendorId, kind: Kind, tmp_path: Path
+) -> None:
     """A prompt that reads like the file's name stays a prompt; a file given twice goes twice."""
     path = str(save(tmp_path, "image/png"))
     made = plan({"prompt": path, "first_frame": path, "last_frame": path}, vendor).check()
@@ -210,7 +213,7 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 @pytest.mark.parametrize("vendor", TAKERS)
 def test_the_name_of_a_file_stays_at_home(
-    vendor: str, name: str, kind: Kind, tmp_path: Path
+    vendor: VendorId, name: str, kind: Kind, tmp_path: Path
 ) -> None:
     """Whatever a file is called, nothing of it gets into headers, and the vendor does not
     learn it.
@@ -226,7 +229,7 @@ def test_the_name_of_a_file_stays_at_home(
 @every_kind
 @pytest.mark.parametrize("vendor", TAKERS)
 def test_home_and_relative_paths(
-    vendor: str, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vendor: VendorId, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`~` is the home folder; a plain name is in the current one."""
     path = save(tmp_path, "image/jpeg", "x")
@@ -312,7 +315,7 @@ BAD_INPUTS: dict[str, tuple[str | Callable[[Path], Path], str]] = {
 
 @every_vendor
 @pytest.mark.parametrize("name", BAD_INPUTS)
-def test_a_bad_input_is_one_clear_problem(vendor: str, name: str, tmp_path: Path) -> None:
+def test_a_bad_input_is_one_clear_problem(vendor: VendorId, name: str, tmp_path: Path) -> None:
     """The field, the reason, on one line of bearable length; and nothing is sent."""
     value, reason = BAD_INPUTS[name]
     value = value if isinstance(value, str) else str(value(tmp_path))
@@ -334,7 +337,7 @@ def test_a_bad_input_is_one_clear_problem(vendor: str, name: str, tmp_path: Path
 @every_vendor
 @pytest.mark.parametrize("method", ["open", "exists", "is_file"])
 def test_an_unreadable_input_is_one_clear_problem(
-    vendor: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vendor: VendorId, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file or a folder without permission."""
     path = save(tmp_path, "image/png")
@@ -344,7 +347,7 @@ def test_an_unreadable_input_is_one_clear_problem(
 
 
 @every_vendor
-def test_several_bad_inputs_are_reported_at_once(vendor: str) -> None:
+def test_several_bad_inputs_are_reported_at_once(vendor: VendorId) -> None:
     """In the order of the fields, on every run."""
     request = {"prompt": "x", "first_frame": "one.png", "last_frame": "two.png"}
     assert [violation.field for violation in plan(request, vendor).violations] == [
@@ -413,7 +416,7 @@ def test_types_are_seen_from_the_bytes(head: bytes, found: str | None) -> None:
 @every_kind
 @pytest.mark.parametrize("vendor", TAKERS)
 def test_a_file_that_is_gone_at_the_submit_costs_nothing(
-    vendor: str, kind: Kind, tmp_path: Path
+    vendor: VendorId, kind: Kind, tmp_path: Path
 ) -> None:
     """It was there when the plan was made."""
     path = save(tmp_path, "image/png")
@@ -434,7 +437,7 @@ def test_a_file_that_is_gone_at_the_submit_costs_nothing(
     "vendor", [vendor for vendor in TAKERS if get_provider(vendor).files == "upload"]
 )
 def test_a_failed_upload_costs_nothing(
-    vendor: str, status: int, kind: Kind, tmp_path: Path
+    vendor: VendorId, status: int, kind: Kind, tmp_path: Path
 ) -> None:
     """The job was not submitted, and the error says so in its type."""
     with Clients() as pair:

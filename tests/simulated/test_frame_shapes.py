@@ -11,8 +11,10 @@ from polyreel import plan
 from polyreel.cli.app import run
 from polyreel.mapping.media import look
 from polyreel.mapping.reports import Fate
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
+from polyreel_generated.contracts.vendors import VendorId
 from support.pictures import FORMS, picture
+from support.vendors import vendor_id
 
 SHAPES = {"portrait": (720, 1280), "square": (700, 700), "landscape": (1280, 720)}
 RATIOS = {"portrait": "9:16", "square": "1:1", "landscape": "16:9"}
@@ -24,7 +26,7 @@ TAKERS = {
 }
 
 
-def warned(vendor: str, model: str, size: tuple[int, int], **more: Any) -> Any:
+def warned(vendor: VendorId, model: str, size: tuple[int, int], **more: Any) -> Any:
     """The plan with a frame of some size."""
     return plan(
         {"prompt": "waves", "model": model, "first_frame": picture(size=size), **more}, vendor
@@ -33,7 +35,7 @@ def warned(vendor: str, model: str, size: tuple[int, int], **more: Any) -> Any:
 
 @pytest.mark.parametrize(("vendor", "model"), sorted(TAKERS))
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_frame_of_another_shape_is_a_warning(vendor: str, model: str, shape: str) -> None:
+def test_a_frame_of_another_shape_is_a_warning(vendor: VendorId, model: str, shape: str) -> None:
     """At every vendor that takes files, in both directions."""
     made = warned(vendor, model, SHAPES[shape])
     assert made.violations == ()
@@ -56,7 +58,7 @@ def test_a_frame_of_another_shape_is_a_warning(vendor: str, model: str, shape: s
 
 
 @pytest.mark.parametrize(("vendor", "model"), sorted(TAKERS))
-def test_a_ratio_that_is_asked_for_is_no_warning(vendor: str, model: str) -> None:
+def test_a_ratio_that_is_asked_for_is_no_warning(vendor: VendorId, model: str) -> None:
     """Whatever it is."""
     for ratio in ("16:9", "9:16"):
         assert warned(vendor, model, (720, 1280), aspect_ratio=ratio).warnings == ()
@@ -70,15 +72,15 @@ def test_a_portrait_default_is_reported_to_a_landscape_frame(
     schema = provider.contract.schema("KlingO3TextImageToVideo")["properties"]["aspect_ratio"]
     monkeypatch.setitem(schema, "default", "9:16")
     monkeypatch.setattr(provider, "_defaults", {}, raising=False)
-    (text,) = warned(FORMS, "kling-o3", SHAPES["landscape"]).warnings
+    (text,) = warned(vendor_id(FORMS), "kling-o3", SHAPES["landscape"]).warnings
     assert "makes 9:16 (portrait) where none is asked for" in text
-    assert warned(FORMS, "kling-o3", SHAPES["portrait"]).warnings == ()
+    assert warned(vendor_id(FORMS), "kling-o3", SHAPES["portrait"]).warnings == ()
 
 
 @pytest.mark.parametrize("size", [(1920, 1080), (1280, 960), (1500, 1000), (1920, 1088)])
 def test_nearly_the_default_is_no_warning(size: tuple[int, int]) -> None:
     """The default is the nearest of what is offered."""
-    assert warned(FORMS, "kling-o3", size).warnings == ()
+    assert warned(vendor_id(FORMS), "kling-o3", size).warnings == ()
 
 
 def test_a_photo_of_a_telephone_is_seen_as_it_is_shown() -> None:
@@ -86,13 +88,13 @@ def test_a_photo_of_a_telephone_is_seen_as_it_is_shown() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     held = picture("JPEG", (1280, 720), exif=exif)
-    made = plan({"prompt": "x", "first_frame": held}, FORMS)
+    made = plan({"prompt": "x", "first_frame": held}, get_provider(FORMS))
     assert "first_frame is portrait (720x1280)" in made.warnings[0]
 
 
 def test_a_link_has_no_known_shape() -> None:
     """Nothing is fetched, and nothing is guessed."""
-    made = plan({"prompt": "x", "first_frame": "https://example.com/a.png"}, FORMS)
+    made = plan({"prompt": "x", "first_frame": "https://example.com/a.png"}, get_provider(FORMS))
     assert made.warnings == ()
 
 

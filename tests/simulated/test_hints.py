@@ -13,6 +13,7 @@ from polyreel.gateway.hints import HINT_PAUSE, MAX_HINTS, Hints
 from polyreel.gateway.receiver import WebhookReceiver
 from polyreel.simulator import VirtualClock
 from polyreel.simulator.http import HttpRequest
+from polyreel_generated.contracts.vendors import VendorId
 from support.ledgers import database
 from support.waiting import until
 from support.webhooks import UNSIGNED
@@ -35,7 +36,7 @@ def post(receiver: WebhookReceiver, vendor: str, task: str, number: int) -> int:
 
 
 @pytest.mark.parametrize("vendor", UNSIGNED)
-def test_forged_hints_are_one_query_each_pause(client: Client, vendor: str) -> None:
+def test_forged_hints_are_one_query_each_pause(client: Client, vendor: VendorId) -> None:
     """Each is answered alike; the vendor is asked at once, and once more for all the others."""
     assert client.simulator
     task = client.submit(client.plan(REQUEST, vendor)).id
@@ -54,7 +55,7 @@ def test_forged_hints_are_one_query_each_pause(client: Client, vendor: str) -> N
 
 
 @pytest.mark.parametrize("vendor", UNSIGNED)
-def test_a_job_that_is_over_is_not_asked_about(client: Client, vendor: str) -> None:
+def test_a_job_that_is_over_is_not_asked_about(client: Client, vendor: VendorId) -> None:
     """Nothing about it can change any more."""
     assert client.simulator
     job = client.wait(client.submit(client.plan(REQUEST, vendor)))

@@ -14,6 +14,8 @@ from polyreel import Client, ImageRequest, VideoRequest, plan
 from polyreel.cli.app import run
 from polyreel.errors import RequestError
 from polyreel.plans.planning import Plan
+from polyreel.providers.base.registry import get_provider
+from polyreel_generated.contracts.vendors import VendorId
 from support.pictures import FORMS, SIDES, UPLOADS, URLS_ONLY, picture
 
 
@@ -66,7 +68,9 @@ def files(made: Plan) -> list[Any]:
 @every_holder
 @pytest.mark.parametrize("vendor", [UPLOADS, FORMS])
 @pytest.mark.parametrize("form", ["mapping", "model", "list"])
-def test_an_input_is_taken_as_it_is_held(name: str, vendor: str, form: str, tmp_path: Path) -> None:
+def test_an_input_is_taken_as_it_is_held(
+    name: str, vendor: VendorId, form: str, tmp_path: Path
+) -> None:
     """By every vendor that takes files, in mappings and in models, alone and in lists."""
     path = tmp_path / "input.png"
     path.write_bytes(PNG)
@@ -101,7 +105,7 @@ def test_pictures_for_images() -> None:
     """Image requests take them too."""
     held: Any = [Image.new("RGB", SIDES), PNG]
     request = ImageRequest(prompt="x", reference_images=held)
-    assert len(files(plan(request, FORMS))) == 2
+    assert len(files(plan(request, get_provider(FORMS)))) == 2
 
 
 class Unreadable:
@@ -124,10 +128,10 @@ class Unreadable:
 def test_what_cannot_be_read_is_named(held: Any, reason: str) -> None:
     """The field, and what to do."""
     with pytest.raises(RequestError, match=r"^first_frame: ") as caught:
-        plan({"prompt": "x", "first_frame": held}, UPLOADS)
+        plan({"prompt": "x", "first_frame": held}, get_provider(UPLOADS))
     assert reason in str(caught.value)
     with pytest.raises(RequestError, match=r"^reference_images\.1: "):
-        plan({"prompt": "x", "reference_images": ["a.png", held]}, UPLOADS)
+        plan({"prompt": "x", "reference_images": ["a.png", held]}, get_provider(UPLOADS))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +148,7 @@ def test_a_vendor_without_uploads_says_what_the_value_is(
     """And what to do about it."""
     (tmp_path / "input.png").write_bytes(PNG)
     monkeypatch.chdir(tmp_path)
-    (violation,) = plan({"prompt": "x", "first_frame": value}, URLS_ONLY).violations
+    (violation,) = plan({"prompt": "x", "first_frame": value}, get_provider(URLS_ONLY)).violations
     assert what in violation.message
     assert "put it where everybody can read it" in violation.message
     assert violation.limit == "an http(s) URL"

@@ -15,6 +15,8 @@ from polyreel.errors import TaskNotFoundError
 from polyreel.ledger.events import Intend, Settle
 from polyreel.ledger.records import Submission
 from polyreel.plans.planning import plan
+from polyreel.providers.base.registry import get_provider
+from polyreel_generated.contracts.vendors import VendorId
 from support.cli import VENDORS, Command, stranger
 from support.faults import Clients, Kind, every_kind, every_vendor
 
@@ -30,7 +32,7 @@ def cli(
 
 @every_kind
 @every_vendor
-def test_a_task_that_was_made_elsewhere(vendor: str, kind: Kind, tmp_path: Path) -> None:
+def test_a_task_that_was_made_elsewhere(vendor: VendorId, kind: Kind, tmp_path: Path) -> None:
     """It enters the ledger once, is waited for, saved, resumed and labelled like any other."""
     simulator = Simulator()
     with Clients(simulator=simulator) as others:
@@ -54,7 +56,7 @@ def test_a_task_that_was_made_elsewhere(vendor: str, kind: Kind, tmp_path: Path)
 
 
 @every_vendor
-def test_without_a_ledger_too(vendor: str, tmp_path: Path) -> None:
+def test_without_a_ledger_too(vendor: VendorId, tmp_path: Path) -> None:
     simulator = Simulator()
     theirs = Client(simulator=simulator)
     job = theirs.submit(theirs.plan({"prompt": "a cat"}, vendor))
@@ -123,7 +125,7 @@ def test_jobs_are_chosen(cli: Command) -> None:
 
 def test_money_is_summed_up(tmp_path: Path) -> None:
     """What is charged, and what may be on top; simulated jobs cost nothing."""
-    made = plan({"prompt": "a cat"}, VENDORS[0])
+    made = plan({"prompt": "a cat"}, get_provider(VENDORS[0]))
     facts: dict[str, Any] = {"idempotency_key": "k", "labels": {"team": "ads"}}
     with Ledger(tmp_path / "jobs.sqlite3") as ledger:
         owner = ledger.new_owner()
@@ -158,7 +160,7 @@ def test_labels_come_back_with_the_job(tmp_path: Path) -> None:
     """From every call, also after another process has gone on with it."""
     with Client(ledger=tmp_path / "jobs.sqlite3") as client:
         job = client.generate(
-            {"prompt": "a cat"}, VENDORS[0], output=tmp_path, labels={"team": "ads"}
+            {"prompt": "a cat"}, get_provider(VENDORS[0]), output=tmp_path, labels={"team": "ads"}
         )
         assert job.labels == {"team": "ads"}
         (entry,) = client.jobs(labels={"team": "ads"})

@@ -15,6 +15,7 @@ from polyreel.ledger.sqlite import Ledger
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import VirtualClock
+from polyreel_generated.contracts.vendors import VendorId
 from support.ledgers import NOW, submission
 
 DAY = 86_400.0
@@ -59,7 +60,7 @@ def clock_of() -> TwoClocks:
     return clock
 
 
-def lose(client: Client, vendor: str, fault: str = "lost-reset") -> str:
+def lose(client: Client, vendor: VendorId, fault: str = "lost-reset") -> str:
     """A submit whose answer is lost; its entry."""
     assert client.simulator
     client.simulator.inject(fault, vendor)
@@ -76,7 +77,7 @@ def submits(client: Client) -> int:
 
 
 @pytest.mark.parametrize("vendor", REPLAYING)
-def test_a_refused_resubmit_does_not_make_a_key_young(tmp_path: Path, vendor: str) -> None:
+def test_a_refused_resubmit_does_not_make_a_key_young(tmp_path: Path, vendor: VendorId) -> None:
     """The key is as old as its submit, whatever is written into its entry later."""
     with client_of(tmp_path, clock := clock_of()) as client:
         lost = lose(client, vendor)
@@ -96,7 +97,7 @@ def test_a_refused_resubmit_does_not_make_a_key_young(tmp_path: Path, vendor: st
     [(0.0, 3 * DAY), (-3 * DAY, 0.0), (-3 * DAY, 3 * DAY), (3 * DAY, 0.0), (-600.0, 0.0)],
 )
 def test_clocks_that_differ_make_a_key_too_old(
-    tmp_path: Path, vendor: str, wall: float, asleep: float
+    tmp_path: Path, vendor: VendorId, wall: float, asleep: float
 ) -> None:
     """A suspended laptop, a clock set back, both at once, a clock set on: nothing is repeated."""
     with client_of(tmp_path, clock := clock_of()) as client:
@@ -108,7 +109,7 @@ def test_clocks_that_differ_make_a_key_too_old(
 
 
 @pytest.mark.parametrize("vendor", REPLAYING)
-def test_a_young_key_is_used(tmp_path: Path, vendor: str) -> None:
+def test_a_young_key_is_used(tmp_path: Path, vendor: VendorId) -> None:
     """Also where the clocks differ by what any clock is corrected by."""
     with client_of(tmp_path, clock := clock_of()) as client:
         lost = lose(client, vendor)
@@ -119,7 +120,7 @@ def test_a_young_key_is_used(tmp_path: Path, vendor: str) -> None:
 
 
 @pytest.mark.parametrize("vendor", LISTING)
-def test_a_later_task_is_no_candidate(tmp_path: Path, vendor: str) -> None:
+def test_a_later_task_is_no_candidate(tmp_path: Path, vendor: VendorId) -> None:
     """Days after the submit another program makes a task: it is not offered as the lost one."""
     with client_of(tmp_path, clock := clock_of()) as client:
         assert client.simulator
@@ -135,7 +136,7 @@ def test_a_later_task_is_no_candidate(tmp_path: Path, vendor: str) -> None:
 
 
 @pytest.mark.parametrize("vendor", REPLAYING)
-def test_each_attempt_has_its_own_moment(tmp_path: Path, vendor: str) -> None:
+def test_each_attempt_has_its_own_moment(tmp_path: Path, vendor: VendorId) -> None:
     """A refused attempt made no task, so the key is as old as the attempt that was lost."""
     with client_of(tmp_path, clock := clock_of()) as client:
         assert client.simulator

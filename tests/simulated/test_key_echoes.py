@@ -20,9 +20,10 @@ from polyreel.drivers import RealClock, Wire
 from polyreel.environment import without_keys
 from polyreel.errors import PolyreelError
 from polyreel.plans.planning import PlanRefusedError
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import RunningClock, Simulator
 from polyreel.simulator.transport import SimulatedTransport
+from polyreel_generated.contracts.vendors import VendorId
 from polyreel_generated.shared import Job, Output
 from support.cli import LEDGER, VENDORS, Command, stranger
 from support.echoes import KEY, MODES, WRITTEN, EchoingTransport, holds_key
@@ -171,7 +172,7 @@ def shown(error: BaseException) -> Iterator[str]:
     yield pickle.dumps(error).decode("latin-1")
 
 
-def attempts(client: Client, vendor: str, folder: Path) -> Iterator[Callable[[], Any]]:
+def attempts(client: Client, vendor: VendorId, folder: Path) -> Iterator[Callable[[], Any]]:
     """The calls of a client, one after the other, whatever becomes of them."""
     plan = client.plan(REQUEST, vendor)
     yield partial(client.submit, plan)
@@ -191,7 +192,7 @@ def attempts(client: Client, vendor: str, folder: Path) -> Iterator[Callable[[],
 @every_mode
 @pytest.mark.parametrize("paid", [True, False], ids=["paid", "free"])
 def test_no_error_and_no_job_holds_it(
-    echoing: EchoingTransport, vendor: str, mode: str, paid: bool, tmp_path: Path
+    echoing: EchoingTransport, vendor: VendorId, mode: str, paid: bool, tmp_path: Path
 ) -> None:
     """Not its text, its repr, its pickle; not the job in it."""
     ledger = tmp_path / "ledger.sqlite3"
@@ -223,7 +224,7 @@ def test_every_class_of_error_came(echoing: EchoingTransport, tmp_path: Path) ->
     for vendor in VENDORS:
         with Client(keys={vendor: KEY}, retries=0) as client:
             echoing.mode = "beside"
-            plan = client.plan(REQUEST, vendor)
+            plan = client.plan(REQUEST, get_provider(vendor))
             job = client.submit(plan)
             ended = _ended(job)
             for mode in (*MODES[1:], "unreached", "nonsense"):

@@ -18,8 +18,9 @@ from polyreel.mapping.limits import MeasuredFile, limit_violations
 from polyreel.mapping.measures import Measures
 from polyreel.plans.attachments import Upload
 from polyreel.plans.planning import Plan
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator.rendering import render_video
+from polyreel_generated.contracts.vendors import VendorId
 from support.pictures import FORMS, UPLOADS, picture
 
 
@@ -143,7 +144,7 @@ def first_frames() -> list[tuple[str, str, dict[str, Any]]]:
 
 @pytest.mark.parametrize(("vendor", "model", "facts"), first_frames())
 def test_a_picture_that_is_too_small_is_refused_in_the_plan(
-    vendor: str, model: str, facts: dict[str, Any]
+    vendor: VendorId, model: str, facts: dict[str, Any]
 ) -> None:
     """With its size, and what the vendor takes."""
     small = facts["min_side"] - 1
@@ -161,10 +162,10 @@ def test_a_video_of_the_wrong_length_is_refused_in_the_plan() -> None:
     """And one that fits is not."""
     for seconds, field in ((2, "min"), (11, "max")):
         request = {"prompt": "x", "source_video": video(seconds)}
-        (violation,) = plan(request, FORMS).violations
+        (violation,) = plan(request, get_provider(FORMS)).violations
         assert f"it is {seconds}.0 s long" in violation.message
         assert violation.limit.startswith(f"at {'least' if field == 'min' else 'most'}")
-    assert plan({"prompt": "x", "source_video": video(4)}, FORMS).violations == ()
+    assert plan({"prompt": "x", "source_video": video(4)}, get_provider(FORMS)).violations == ()
 
 
 def unchecked(made: Plan, content: bytes) -> Plan:
@@ -177,7 +178,7 @@ def unchecked(made: Plan, content: bytes) -> Plan:
 def test_the_simulator_refuses_a_form_with_a_wrong_file() -> None:
     """As its vendor would, before it bills anything."""
     with Client(retries=0) as client:
-        made = client.plan({"prompt": "x", "source_video": video(4)}, FORMS)
+        made = client.plan({"prompt": "x", "source_video": video(4)}, get_provider(FORMS))
         with pytest.raises(RejectedError, match=r"it is 2\.0 s long; at least 3 s"):
             client.submit(unchecked(made, video(2)))
         client.submit(made)
@@ -188,7 +189,7 @@ def test_the_simulator_refuses_a_form_with_a_wrong_file() -> None:
 def test_the_simulator_refuses_a_link_to_a_wrong_file() -> None:
     """It knows what it was sent."""
     with Client(retries=0) as client:
-        made = client.plan({"prompt": "x", "first_frame": picture()}, UPLOADS)
+        made = client.plan({"prompt": "x", "first_frame": picture()}, get_provider(UPLOADS))
         with pytest.raises(RejectedError, match="it is 200x200; at least 300 px"):
             client.submit(unchecked(made, picture(size=(200, 200))))
         client.submit(made)
@@ -202,7 +203,7 @@ def test_the_simulator_refuses_an_upload_of_a_wrong_type() -> None:
     if facts.get("kind") != "image":
         return
     with Client(retries=0) as client:
-        made = client.plan({"prompt": "x", "first_frame": picture()}, UPLOADS)
+        made = client.plan({"prompt": "x", "first_frame": picture()}, get_provider(UPLOADS))
         with pytest.raises(NeverSentError, match="upload"):
             client.submit(unchecked(made, video(2)))
 
@@ -234,7 +235,7 @@ HOSTS = [
 
 @pytest.mark.parametrize("vendor", all_providers())
 @pytest.mark.parametrize("url", HOSTS)
-def test_a_link_that_no_vendor_can_reach_is_refused(vendor: str, url: str) -> None:
+def test_a_link_that_no_vendor_can_reach_is_refused(vendor: VendorId, url: str) -> None:
     """As a callback to such a host is, in single fields and in lists."""
     (violation,) = plan({"prompt": "x", "first_frame": url}, vendor).violations
     assert (violation.field, violation.served_by) == ("first_frame", ())
@@ -258,7 +259,7 @@ def test_a_link_that_no_vendor_can_reach_is_refused(vendor: str, url: str) -> No
         "https://simulator.invalid/some/clip.png",
     ],
 )
-def test_a_public_link_is_taken(vendor: str, url: str) -> None:
+def test_a_public_link_is_taken(vendor: VendorId, url: str) -> None:
     """And that of a simulated clip, which can be the input of another one."""
     assert plan({"prompt": "x", "first_frame": url}, vendor).violations == ()
 
@@ -267,8 +268,8 @@ def test_a_gateway_of_ones_own_can_have_files_beside_it() -> None:
     """Where the base URL is private, so may the files be."""
     vendor = next(one for one, each in all_providers().items() if each.base_url_variable)
     request = {"prompt": "x", "first_frame": "http://minio:9000/a.png"}
-    assert plan(request, vendor, base_url="http://gateway.lan:3000").violations == ()
-    assert plan(request, vendor).violations != ()
+    assert plan(request, get_provider(vendor), base_url="http://gateway.lan:3000").violations == ()
+    assert plan(request, get_provider(vendor)).violations != ()
 
 
 def test_a_limit_that_is_inferred_can_be_sent_against(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from polyreel import AsyncClient, Client, Ledger
 from polyreel.batch import Batch, read
 from polyreel.errors import DownloadError, RequestError
 from polyreel.jobs.naming import Target, named, plain, problem_of_path, with_filename
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel_generated.shared import Job
 from support.cli import Command, stranger
 
@@ -126,7 +126,7 @@ def test_a_name_that_cannot_be_is_refused_before_anything_is_paid(
 def test_resume_saves_where_the_submit_said(home: Path) -> None:
     """A file name is kept in the ledger as a folder is."""
     with Client(ledger="jobs.sqlite3") as client:
-        job = client.submit(client.plan(CLIP, VENDOR), output="~/one/clip.mp4")
+        job = client.submit(client.plan(CLIP, get_provider(VENDOR)), output="~/one/clip.mp4")
         done = client.resume(job.ledger_id or "")
     assert paths(done) == [str(home / "one" / "clip.mp4")]
 
@@ -135,7 +135,7 @@ def test_resume_of_several_jobs_needs_a_folder(command: Command) -> None:
     """One file cannot hold them."""
     with Ledger(Path(".polyreel/ledger.sqlite3")) as ledger, Client(ledger=ledger) as client:
         for _ in range(2):
-            client.submit(client.plan(CLIP, VENDOR))
+            client.submit(client.plan(CLIP, get_provider(VENDOR)))
     done = command("resume", "--output", "clip.mp4")
     assert done.code == 2
     assert "clip.mp4 is one file, and there are 2 jobs: name a folder" in done.err
@@ -148,7 +148,7 @@ def test_resume_of_several_jobs_needs_a_folder(command: Command) -> None:
 def test_home_is_the_home_folder_in_python(home: Path) -> None:
     """In outputs, ledgers and rows as in inputs."""
     with Client(ledger="~/jobs.sqlite3") as client:
-        plan = client.plan(CLIP, VENDOR)
+        plan = client.plan(CLIP, get_provider(VENDOR))
         for output in ("~", "~/clips", Path("~/clips")):
             (path,) = paths(client.generate(plan, output=output))
             assert Path(path).is_relative_to(home)
@@ -205,7 +205,9 @@ def test_a_pattern_without_a_suffix_gets_one(command: Command) -> None:
 def test_a_pattern_in_python_is_a_part_of_the_path(home: Path) -> None:
     """For one job, and for a batch."""
     with Client(ledger="jobs.sqlite3") as client:
-        job = client.generate(CLIP, VENDOR, output="~/x/{name}-{n}.{ext}", reference="ad 1")
+        job = client.generate(
+            CLIP, get_provider(VENDOR), output="~/x/{name}-{n}.{ext}", reference="ad 1"
+        )
     assert paths(job) == [str(home / "x" / "ad_1-1.mp4")]
 
 
@@ -299,7 +301,7 @@ def test_what_could_be_saved_is_said_and_kept(number: int, home: Path) -> None:
         whole = client.wire.transport
         client.wire.transport = Lossy(whole, number)
         with pytest.raises(DownloadError, match=r"^1 of 2 saved") as caught:
-            client.generate(request, IMAGES, output="out")
+            client.generate(request, get_provider(IMAGES), output="out")
         assert f"file {number + 1}: the download failed: HTTP 451" in str(caught.value)
         job = caught.value.job
         assert job is not None
@@ -318,4 +320,4 @@ def test_a_single_file_that_is_lost_is_reported_as_before(home: Path) -> None:
     with Client() as client:
         client.wire.transport = Lossy(client.wire.transport, 0)
         with pytest.raises(DownloadError, match=r"^the download failed: HTTP 451"):
-            client.generate(CLIP, VENDOR, output="out")
+            client.generate(CLIP, get_provider(VENDOR), output="out")

@@ -18,6 +18,7 @@ from polyreel import Client
 from polyreel.jobs.timetable import EARLY, LONGEST, SHORTEST, Durations, Timetable, learned
 from polyreel.ledger.events import Past
 from polyreel.providers.base.registry import all_providers
+from polyreel_generated.contracts.vendors import VendorId
 from support.faults import every_vendor
 
 MEDIAN, SPREAD = 90.0, 0.5
@@ -106,7 +107,7 @@ def test_a_job_of_before_is_asked_about_at_once() -> None:
 
 @pytest.mark.slow
 @every_vendor
-def test_the_ledger_teaches(vendor: str, tmp_path: Path) -> None:
+def test_the_ledger_teaches(vendor: VendorId, tmp_path: Path) -> None:
     """It knows how long jobs of a kind took, and nothing of other kinds."""
     with Client(ledger=tmp_path / "ledger.sqlite3", vendors=[vendor]) as client:
         assert client.ledger

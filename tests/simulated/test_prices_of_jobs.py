@@ -19,12 +19,14 @@ from polyreel.ledger.sqlite import Ledger
 from polyreel.money.book import PriceBook, Rate
 from polyreel.plans.planning import Plan
 from polyreel.providers.base import webhooks
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import VirtualClock
 from polyreel.simulator.webhooks import deliveries
+from polyreel_generated.contracts.vendors import VendorId
 from polyreel_generated.shared import Job
 from support.prices import REQUEST, SAYING, SILENT
 from support.requests import EXAMPLES
+from support.vendors import vendor_id
 from support.webhooks import SECRET, SIGNED
 
 
@@ -60,7 +62,7 @@ def of_ledger(client: Client, name: str | None) -> Job:
 @pytest.mark.parametrize("vendor", list(all_providers()))
 @pytest.mark.parametrize("known", [True, False])
 def test_the_estimate_stays_with_the_job(
-    client: Client, vendor: str, known: bool, tmp_path: Path
+    client: Client, vendor: VendorId, known: bool, tmp_path: Path
 ) -> None:
     """From the plan to the saved files, in the ledger, and where it is asked for or gone on with
     later.
@@ -83,7 +85,7 @@ def test_the_estimate_stays_with_the_job(
 
 @pytest.mark.parametrize("vendor", list(all_providers()))
 def test_the_estimate_stays_with_a_job_that_was_lost(
-    client: Client, vendor: str, tmp_path: Path
+    client: Client, vendor: VendorId, tmp_path: Path
 ) -> None:
     """Until it is adopted, found by the vendor's word, or paid for anew."""
     assert client.ledger
@@ -109,7 +111,9 @@ def billed(client: Client) -> str:
 
 
 @pytest.mark.parametrize("vendor", SAYING)
-def test_what_is_charged_is_what_was_published(client: Client, vendor: str, tmp_path: Path) -> None:
+def test_what_is_charged_is_what_was_published(
+    client: Client, vendor: VendorId, tmp_path: Path
+) -> None:
     """Where a price is published, a simulated job costs it: the estimate is the charge."""
     plan = client.plan(REQUEST, vendor)
     job = client.generate(plan, output=tmp_path)
@@ -120,7 +124,7 @@ def test_what_is_charged_is_what_was_published(client: Client, vendor: str, tmp_
 
 @pytest.mark.parametrize("vendor", SAYING)
 def test_a_job_that_has_ended_before_it_was_found_has_its_charge(
-    client: Client, vendor: str
+    client: Client, vendor: VendorId
 ) -> None:
     """It is known at once then."""
     assert client.simulator
@@ -136,7 +140,7 @@ def test_a_job_that_has_ended_before_it_was_found_has_its_charge(
 
 
 @pytest.mark.parametrize("vendor", SIGNED)
-def test_webhooks_leave_the_estimate_where_it_is(client: Client, vendor: str) -> None:
+def test_webhooks_leave_the_estimate_where_it_is(client: Client, vendor: VendorId) -> None:
     """Whatever they tell of the job, and its charge with it."""
     assert client.ledger
     assert client.simulator
@@ -155,7 +159,9 @@ def test_a_routed_job_has_the_estimate_of_who_took_it(client: Client, tmp_path: 
     first, second = list(all_providers())[:2]
     client.prices = PriceBook((Rate(first, Decimal("0.01")), Rate(second, Decimal("0.02"))))
     client.simulator.inject("refused", first, times=None)
-    job = client.generate(client.plans(REQUEST, [first, second]), output=tmp_path)
+    job = client.generate(
+        client.plans(REQUEST, [vendor_id(first), vendor_id(second)]), output=tmp_path
+    )
     assert job.vendor == second
     assert job.estimate
     assert job.estimate["usd"] == "0.100000"
@@ -167,7 +173,7 @@ def test_old_rows_are_read_and_gone_on_with(client: Client, tmp_path: Path) -> N
     """They have no estimate, and nobody makes one up for them; what was charged is told."""
     assert isinstance(client.ledger, Ledger)
     vendor = next(iter(SAYING))
-    job = client.submit(client.plan(REQUEST, vendor))
+    job = client.submit(client.plan(REQUEST, get_provider(vendor)))
     row = client.ledger.entry(job.ledger_id or "").submission
     old = {name: value for name, value in json.loads(row.dump()).items() if name != "estimate"}
     with sqlite3.connect(client.ledger.path) as file:

@@ -16,6 +16,7 @@ from polyreel.providers.base import webhooks
 from polyreel.providers.base.facts import FINAL
 from polyreel.simulator import VirtualClock
 from polyreel.simulator.webhooks import Delivery, deliveries
+from polyreel_generated.contracts.vendors import VendorId
 from polyreel_generated.shared import Job
 from support.webhooks import HOOKED, SECRET, SIGNED, UNSIGNED
 
@@ -34,7 +35,7 @@ class Caller(VirtualClock):
         self.calling = True
         self._taken = 0
 
-    def submit(self, vendor: str, number: int) -> list[Job]:
+    def submit(self, vendor: VendorId, number: int) -> list[Job]:
         plan = self.receiver.plan(REQUEST, vendor)
         self.jobs = [self.receiver.submit(plan) for _ in range(number)]
         return self.jobs
@@ -90,7 +91,7 @@ every_way = pytest.mark.parametrize("wait", [one_by_one, together, awaiting])
 
 @every_way
 @pytest.mark.parametrize("vendor", SIGNED)
-def test_who_calls_back_is_hardly_asked(caller: Caller, vendor: str, wait: Wait) -> None:
+def test_who_calls_back_is_hardly_asked(caller: Caller, vendor: VendorId, wait: Wait) -> None:
     """Once for each job at most, to learn what a call does not tell; and an end is seen when it is
     told.
     """
@@ -108,7 +109,9 @@ def test_who_calls_back_is_hardly_asked(caller: Caller, vendor: str, wait: Wait)
 
 @every_way
 @pytest.mark.parametrize("vendor", UNSIGNED)
-def test_a_stranger_does_not_slow_polling_down(caller: Caller, vendor: str, wait: Wait) -> None:
+def test_a_stranger_does_not_slow_polling_down(
+    caller: Caller, vendor: VendorId, wait: Wait
+) -> None:
     """A call without a signature can be anybody's: the job's end is seen as soon as without it."""
     waited = []
     for forged in (False, True):
@@ -126,7 +129,7 @@ def test_a_stranger_does_not_slow_polling_down(caller: Caller, vendor: str, wait
 
 @every_way
 @pytest.mark.parametrize("vendor", SIGNED)
-def test_a_call_that_is_lost_is_made_up_for(caller: Caller, vendor: str, wait: Wait) -> None:
+def test_a_call_that_is_lost_is_made_up_for(caller: Caller, vendor: VendorId, wait: Wait) -> None:
     """A vendor that calls back is asked all the same, once in a while."""
     jobs = caller.submit(vendor, 2)
     caller.advance(LISTEN_SECONDS)
@@ -139,7 +142,7 @@ def test_a_call_that_is_lost_is_made_up_for(caller: Caller, vendor: str, wait: W
 @every_way
 @pytest.mark.parametrize("vendor", HOOKED)
 def test_an_end_that_another_process_saw_is_not_asked_for(
-    caller: Caller, vendor: str, wait: Wait
+    caller: Caller, vendor: VendorId, wait: Wait
 ) -> None:
     """The ledger has it: no call at all."""
     jobs = caller.submit(vendor, 2)

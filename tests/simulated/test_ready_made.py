@@ -14,12 +14,14 @@ from attrs import evolve
 from PIL import Image
 from polyreel import AsyncClient, Client, ImageRequest, plan
 from polyreel.plans.planning import Plan
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import ReadyMadeWarning, Simulator, rendering
 from polyreel.simulator.ready_made import CLIP, CURE, IMAGE, asked, content, labelled
+from polyreel_generated.contracts.vendors import VendorId
 from support.cli import Command, seller, stranger
 from support.ready_made import NOTICE, README
 from support.requests import EXAMPLES
+from support.vendors import vendor_ids
 
 if TYPE_CHECKING:
     from polyreel import Job
@@ -94,7 +96,7 @@ def test_images_have_the_asked_format(form: ImageFormat, tmp_path: Path) -> None
     """And the asked number."""
     request = ImageRequest(prompt="a cat", output_format=form, count=2, aspect_ratio="16:9")
     with Client() as client:
-        files = saved(client.generate(request, IMAGES, output=tmp_path))
+        files = saved(client.generate(request, get_provider(IMAGES), output=tmp_path))
     assert len(set(files)) == 2
     for file in files:
         decoded(file, evolve(IMAGE, image_format=form))
@@ -117,7 +119,7 @@ def test_what_cannot_be_as_asked_is_reported_before_it_is_submitted(
     Who makes the warning an error pays nothing.
     """
     with Client() as client:
-        plans = client.plans(request_, list(all_providers()))
+        plans = client.plans(request_, vendor_ids(all_providers()))
         text = f"5 s, 720x1280, with sound, not the {shape} asked for"
         with pytest.raises(ReadyMadeWarning, match=text) as reported:
             client.submit(client.plan(request_))
@@ -154,7 +156,7 @@ def test_with_the_renderer_nothing_is_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("vendor", all_providers())
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_what_is_reported_is_what_is_made(vendor: str, name: str) -> None:
+def test_what_is_reported_is_what_is_made(vendor: VendorId, name: str) -> None:
     """The picture that a plan asks for is the one of its job."""
     made: Plan = plan(EXAMPLES[name], vendor)
     if made.refused:

@@ -22,6 +22,7 @@ from polyreel.ledger.sqlite import Ledger
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import VirtualClock
+from polyreel_generated.contracts.vendors import VendorId
 from support.faults import VENDORS, Clients, Kind, every_kind, every_vendor
 
 REQUEST = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
@@ -57,7 +58,7 @@ def client(pair: Clients) -> Client:
     return found
 
 
-def lose(client: Client, vendor: str, fault: str = "lost-reset", **options: Any) -> str:
+def lose(client: Client, vendor: VendorId, fault: str = "lost-reset", **options: Any) -> str:
     """A submit whose answer is lost; its entry."""
     assert client.simulator
     client.simulator.inject(fault, vendor)
@@ -83,7 +84,7 @@ def state(client: Client, name: str) -> str:
     "fault", ["lost-reset", "lost-silence", "lost-html", "lost-empty", "lost-502", "lost-cut"]
 )
 def test_a_lost_job_is_found(
-    pair: Clients, vendor: str, fault: str, kind: Kind, tmp_path: Path
+    pair: Clients, vendor: VendorId, fault: str, kind: Kind, tmp_path: Path
 ) -> None:
     """By the vendor's key or list; it is billed once, and finished like any other."""
     client = pair.by_kind["blocking"]
@@ -101,7 +102,7 @@ def test_a_lost_job_is_found(
 
 
 @pytest.mark.parametrize("vendor", REPLAYING)
-def test_an_unheard_submit_is_made_once_under_its_key(client: Client, vendor: str) -> None:
+def test_an_unheard_submit_is_made_once_under_its_key(client: Client, vendor: VendorId) -> None:
     """Where nothing had arrived, asking again under the same key is the first time the vendor hears
     of it.
     """
@@ -113,7 +114,7 @@ def test_an_unheard_submit_is_made_once_under_its_key(client: Client, vendor: st
 
 
 @pytest.mark.parametrize("vendor", REPLAYING)
-def test_an_old_key_is_not_used_again(client: Client, vendor: str) -> None:
+def test_an_old_key_is_not_used_again(client: Client, vendor: VendorId) -> None:
     """How long a vendor knows a key is not documented: too late, it would be a second job."""
     assert client.simulator
     lost = lose(client, vendor)
@@ -129,7 +130,7 @@ def test_an_old_key_is_not_used_again(client: Client, vendor: str) -> None:
 
 @pytest.mark.parametrize("vendor", REPLAYING)
 @pytest.mark.parametrize("fault", ["500", "lost-reset", "rate-limited-none", "unheard-close"])
-def test_a_refused_repetition_proves_nothing(client: Client, vendor: str, fault: str) -> None:
+def test_a_refused_repetition_proves_nothing(client: Client, vendor: VendorId, fault: str) -> None:
     """It speaks for itself, not for the submit before it."""
     assert client.simulator
     lost = lose(client, vendor)
@@ -141,7 +142,7 @@ def test_a_refused_repetition_proves_nothing(client: Client, vendor: str, fault:
 
 
 @pytest.mark.parametrize("vendor", ECHOING)
-def test_equal_jobs_get_one_task_each(client: Client, vendor: str) -> None:
+def test_equal_jobs_get_one_task_each(client: Client, vendor: VendorId) -> None:
     """Which of two equal clips is whose does not matter; that none is given twice does."""
     assert client.simulator
     known = client.submit(client.plan(REQUEST, vendor))
@@ -158,7 +159,7 @@ def test_equal_jobs_get_one_task_each(client: Client, vendor: str) -> None:
 
 
 @pytest.mark.parametrize("vendor", ECHOING)
-def test_another_request_is_not_taken_for_it(client: Client, vendor: str) -> None:
+def test_another_request_is_not_taken_for_it(client: Client, vendor: VendorId) -> None:
     """Somebody else's job in the same account stays theirs."""
     assert client.simulator
     lost = lose(client, vendor, "unheard-close")
@@ -171,7 +172,7 @@ def test_another_request_is_not_taken_for_it(client: Client, vendor: str) -> Non
 
 
 @pytest.mark.parametrize("vendor", UNFINDABLE)
-def test_a_vendor_with_nothing_to_ask_is_reported(client: Client, vendor: str) -> None:
+def test_a_vendor_with_nothing_to_ask_is_reported(client: Client, vendor: VendorId) -> None:
     """Plainly, with what the user can do."""
     lost = lose(client, vendor)
     (finding,) = client.reconcile(lost)
@@ -183,7 +184,7 @@ def test_a_vendor_with_nothing_to_ask_is_reported(client: Client, vendor: str) -
 
 
 @every_vendor
-def test_what_somebody_looks_after_is_left_alone(client: Client, vendor: str) -> None:
+def test_what_somebody_looks_after_is_left_alone(client: Client, vendor: VendorId) -> None:
     """Reconciling tells so; resuming is refused."""
     assert client.ledger
     lost = lose(client, vendor)
@@ -202,7 +203,7 @@ def test_what_somebody_looks_after_is_left_alone(client: Client, vendor: str) ->
 
 @every_kind
 @every_vendor
-def test_a_task_is_adopted(pair: Clients, vendor: str, kind: Kind, tmp_path: Path) -> None:
+def test_a_task_is_adopted(pair: Clients, vendor: VendorId, kind: Kind, tmp_path: Path) -> None:
     """By the id that the dashboard shows; an id that the vendor does not know is not taken."""
     client = pair.by_kind["blocking"]
     assert isinstance(client, Client)
@@ -221,7 +222,9 @@ def test_a_task_is_adopted(pair: Clients, vendor: str, kind: Kind, tmp_path: Pat
 
 @every_vendor
 @pytest.mark.parametrize("fault", ["poll-empty", "poll-html", "missing-status"])
-def test_an_answer_that_says_nothing_is_no_task(client: Client, vendor: str, fault: str) -> None:
+def test_an_answer_that_says_nothing_is_no_task(
+    client: Client, vendor: VendorId, fault: str
+) -> None:
     """Neither adopting nor reconciling takes it for one."""
     assert client.simulator
     lost = lose(client, vendor)
@@ -235,7 +238,7 @@ def test_an_answer_that_says_nothing_is_no_task(client: Client, vendor: str, fau
 
 
 @every_vendor
-def test_one_task_is_not_adopted_twice(client: Client, vendor: str) -> None:
+def test_one_task_is_not_adopted_twice(client: Client, vendor: VendorId) -> None:
     """Two entries with one task would be one clip for two bills."""
     mine = client.submit(client.plan(REQUEST, vendor))
     lost = lose(client, vendor)
@@ -247,7 +250,7 @@ def test_one_task_is_not_adopted_twice(client: Client, vendor: str) -> None:
 @every_kind
 @every_vendor
 def test_resubmitting_needs_the_users_word(
-    pair: Clients, vendor: str, kind: Kind, tmp_path: Path
+    pair: Clients, vendor: VendorId, kind: Kind, tmp_path: Path
 ) -> None:
     """Then it is a new entry and a new job, under a new key; the old entry says what became
     of it.
@@ -276,7 +279,7 @@ def test_resubmitting_needs_the_users_word(
 
 
 @every_vendor
-def test_a_resubmission_that_fails_takes_nothing_away(client: Client, vendor: str) -> None:
+def test_a_resubmission_that_fails_takes_nothing_away(client: Client, vendor: VendorId) -> None:
     """Refused, it leaves the doubt where it was; lost, there are two to look for."""
     assert client.simulator
     lost = lose(client, vendor)

@@ -21,8 +21,10 @@ from polyreel.errors import ClaimedError, LedgerError, RequestError, UnknownName
 from polyreel.flows import Send
 from polyreel.ledger.sqlite import Ledger
 from polyreel.simulator import VirtualClock
+from polyreel_generated.contracts.vendors import VendorId
 from support.faults import VENDORS, Clients, Kind, every_kind, every_vendor
 from support.ledgers import database
+from support.vendors import vendor_id
 
 REQUEST = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
 
@@ -48,7 +50,7 @@ def client(pair: Clients) -> Client:
     return found
 
 
-def lose(client: Client, vendor: str, fault: str = "lost-reset", **options: Any) -> str:
+def lose(client: Client, vendor: VendorId, fault: str = "lost-reset", **options: Any) -> str:
     """A submit whose answer is lost; its entry."""
     assert client.simulator
     client.simulator.inject(fault, vendor)
@@ -88,7 +90,7 @@ def test_patience_that_runs_out_costs_nothing(
 
 
 @every_vendor
-def test_lost_files_are_fetched_again(client: Client, vendor: str, tmp_path: Path) -> None:
+def test_lost_files_are_fetched_again(client: Client, vendor: VendorId, tmp_path: Path) -> None:
     """What was saved and has gone since is not called saved."""
     job = client.generate(REQUEST, vendor, output=tmp_path)
     output = next(iter(job.outputs or []))
@@ -98,7 +100,7 @@ def test_lost_files_are_fetched_again(client: Client, vendor: str, tmp_path: Pat
 
 
 @every_vendor
-def test_a_failed_job_stays_failed(client: Client, vendor: str, tmp_path: Path) -> None:
+def test_a_failed_job_stays_failed(client: Client, vendor: VendorId, tmp_path: Path) -> None:
     """Resuming it tells why, and asks nobody."""
     assert client.simulator
     client.simulator.script(vendor, "failed")
@@ -110,7 +112,7 @@ def test_a_failed_job_stays_failed(client: Client, vendor: str, tmp_path: Path) 
 
 
 @every_vendor
-def test_what_has_no_job_is_not_resumed(client: Client, vendor: str) -> None:
+def test_what_has_no_job_is_not_resumed(client: Client, vendor: VendorId) -> None:
     """An ambiguous entry names the way out; a refused one has none."""
     assert client.simulator
     lost = lose(client, vendor)
@@ -126,7 +128,7 @@ def test_what_has_no_job_is_not_resumed(client: Client, vendor: str) -> None:
 
 def test_a_job_of_the_other_kind_is_refused(client: Client, tmp_path: Path) -> None:
     """A live client does not look for simulated jobs, nor the other way round."""
-    lost = lose(client, VENDORS[0])
+    lost = lose(client, vendor_id(VENDORS[0]))
     assert client.ledger
     with Client(keys=dict.fromkeys(VENDORS, "k" * 20), ledger=client.ledger) as live:
         assert live.jobs() == []
@@ -156,7 +158,9 @@ def test_a_client_without_a_ledger_says_so() -> None:
 
 
 @every_vendor
-def test_a_link_that_died_is_asked_for_again(client: Client, vendor: str, tmp_path: Path) -> None:
+def test_a_link_that_died_is_asked_for_again(
+    client: Client, vendor: VendorId, tmp_path: Path
+) -> None:
     """Whenever the file is fetched; nothing is lost as long as the vendor signs new links."""
     assert client.simulator
     client.simulator.link_seconds = 60
@@ -170,7 +174,7 @@ def test_a_link_that_died_is_asked_for_again(client: Client, vendor: str, tmp_pa
 @every_vendor
 @pytest.mark.parametrize("fault", ["link-403", "link-404", "link-410"])
 def test_a_link_that_stays_dead_is_reported(
-    client: Client, vendor: str, fault: str, tmp_path: Path
+    client: Client, vendor: VendorId, fault: str, tmp_path: Path
 ) -> None:
     """With the job, which stays where it can be resumed from."""
     assert client.simulator
@@ -192,7 +196,9 @@ def test_a_link_that_stays_dead_is_reported(
 
 @every_kind
 @every_vendor
-def test_a_reference_is_paid_once(pair: Clients, vendor: str, kind: Kind, tmp_path: Path) -> None:
+def test_a_reference_is_paid_once(
+    pair: Clients, vendor: VendorId, kind: Kind, tmp_path: Path
+) -> None:
     """Asked for again, the same job comes back; submitting it again is refused."""
     client = pair.by_kind[kind]
     assert client.simulator
@@ -211,7 +217,7 @@ def test_a_reference_is_paid_once(pair: Clients, vendor: str, kind: Kind, tmp_pa
 
 @every_vendor
 def test_a_reference_is_free_again_where_nothing_was_paid(
-    client: Client, vendor: str, tmp_path: Path
+    client: Client, vendor: VendorId, tmp_path: Path
 ) -> None:
     """After a refusal the same command may try again; after a lost answer it may not."""
     assert client.simulator
@@ -237,7 +243,7 @@ class Stop(BaseException):
 @every_vendor
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_an_interruption_is_written_down(
-    pair: Clients, vendor: str, kind: Kind, moment: str
+    pair: Clients, vendor: VendorId, kind: Kind, moment: str
 ) -> None:
     """Before the paid call it cost nothing; from its first byte on it may have."""
     client = pair.by_kind[kind]
@@ -260,7 +266,7 @@ def test_an_interruption_is_written_down(
 
 
 @every_vendor
-def test_a_ledger_that_fails_stops_the_submit(client: Client, vendor: str) -> None:
+def test_a_ledger_that_fails_stops_the_submit(client: Client, vendor: VendorId) -> None:
     """Nothing is sent that cannot be written down first."""
     assert client.ledger
     assert client.simulator
@@ -273,7 +279,7 @@ def test_a_ledger_that_fails_stops_the_submit(client: Client, vendor: str) -> No
 @every_vendor
 @pytest.mark.parametrize("fault", [None, "lost-reset"])
 def test_a_ledger_that_is_locked_when_the_answer_comes_has_it_later(
-    client: Client, vendor: str, fault: str | None
+    client: Client, vendor: VendorId, fault: str | None
 ) -> None:
     """Whoever looks next, in any process, finds the outcome, and nobody's hands on it."""
     assert client.ledger
@@ -310,7 +316,7 @@ def test_a_ledger_that_is_locked_when_the_answer_comes_has_it_later(
 
 
 @every_vendor
-def test_a_ledger_that_fails_afterwards_loses_no_task(client: Client, vendor: str) -> None:
+def test_a_ledger_that_fails_afterwards_loses_no_task(client: Client, vendor: VendorId) -> None:
     """The error has the task's id, and says that it was accepted."""
     assert client.ledger
     assert client.simulator

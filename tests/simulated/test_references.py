@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from polyreel import Client, Simulator
 from polyreel.errors import PolyreelError, RequestError
+from polyreel.providers.base.registry import get_provider
+from polyreel_generated.contracts.vendors import VendorId
 from support.cli import Command, stranger
 from support.faults import VENDORS, every_vendor
 
@@ -29,7 +31,7 @@ def cli(
 
 
 @every_vendor
-def test_another_request_is_refused(client: Client, vendor: str, tmp_path: Path) -> None:
+def test_another_request_is_refused(client: Client, vendor: VendorId, tmp_path: Path) -> None:
     """Not answered with the clip of the first one; nothing is sent."""
     assert client.simulator
     job = client.generate(REQUEST, vendor, output=tmp_path, reference="order 17")
@@ -46,12 +48,15 @@ def test_another_request_is_refused(client: Client, vendor: str, tmp_path: Path)
 def test_another_model_or_vendor_is_another_request(client: Client, tmp_path: Path) -> None:
     """Also where the bodies are alike."""
     first, second = VENDORS[0], VENDORS[1]
-    client.generate(REQUEST, first, output=tmp_path, reference="order 17")
+    client.generate(REQUEST, get_provider(first), output=tmp_path, reference="order 17")
     with pytest.raises(RequestError, match=f"{first}.*{second}"):
-        client.generate(REQUEST, second, output=tmp_path, reference="order 17")
+        client.generate(REQUEST, get_provider(second), output=tmp_path, reference="order 17")
     with pytest.raises(RequestError, match="order 17"):
         client.generate(
-            {"model": "kling-v3", **REQUEST}, first, output=tmp_path, reference="order 17"
+            {"model": "kling-v3", **REQUEST},
+            get_provider(first),
+            output=tmp_path,
+            reference="order 17",
         )
 
 
@@ -71,9 +76,11 @@ def test_an_ambiguous_job_keeps_its_request(client: Client, tmp_path: Path) -> N
     assert client.simulator
     client.simulator.inject("lost-reset")
     with pytest.raises(PolyreelError):
-        client.generate(REQUEST, VENDORS[0], output=tmp_path, reference="r")
+        client.generate(REQUEST, get_provider(VENDORS[0]), output=tmp_path, reference="r")
     with pytest.raises(RequestError, match="another request"):
-        client.generate({**REQUEST, "duration": 5}, VENDORS[0], output=tmp_path, reference="r")
+        client.generate(
+            {**REQUEST, "duration": 5}, get_provider(VENDORS[0]), output=tmp_path, reference="r"
+        )
     assert client.simulator.bill.count() == 1
 
 

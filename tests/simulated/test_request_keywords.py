@@ -12,7 +12,9 @@ import pytest
 from polyreel.client.fields import OPTIONS, RequestFields
 from polyreel.errors import RequestError
 from polyreel.mapping.media import FIELDS as MEDIA
+from polyreel.providers.base.registry import get_provider
 from support.cli import FIRST
+from support.vendors import vendor_id
 
 MODELS = (polyreel.VideoRequest, polyreel.ImageRequest)
 WIDER = {*MEDIA, "elements", "shots", "extra"}
@@ -50,15 +52,19 @@ def test_a_text_is_a_prompt(tmp_path: Path) -> None:
     """In plan, plans, submit and generate, of both clients, with the same bytes as a request."""
     request = polyreel.VideoRequest(prompt="a cat", duration=5, aspect_ratio="9:16")
     with polyreel.Client() as client:
-        expected = client.plan(request, FIRST).content
-        made = client.plan("a cat", FIRST, duration=5, aspect_ratio="9:16")
+        expected = client.plan(request, get_provider(FIRST)).content
+        made = client.plan("a cat", get_provider(FIRST), duration=5, aspect_ratio="9:16")
         assert made.content == expected
-        (only,) = client.plans("a cat", [FIRST], duration=5, aspect_ratio="9:16")
+        (only,) = client.plans("a cat", [vendor_id(FIRST)], duration=5, aspect_ratio="9:16")
         assert only.content == expected
-        job = client.submit("a cat", FIRST, duration=5, aspect_ratio="9:16")
+        job = client.submit("a cat", get_provider(FIRST), duration=5, aspect_ratio="9:16")
         assert client.wait(job).status == "succeeded"
         done = client.generate(
-            "a cat", FIRST, duration=3, output=tmp_path, preferences={"resolution": "720p"}
+            "a cat",
+            get_provider(FIRST),
+            duration=3,
+            output=tmp_path,
+            preferences={"resolution": "720p"},
         )
         assert done.outputs
         assert client.simulator is not None
@@ -66,9 +72,9 @@ def test_a_text_is_a_prompt(tmp_path: Path) -> None:
 
     async def awaited() -> None:
         async with polyreel.AsyncClient() as client:
-            job = await client.submit("a cat", FIRST, duration=5)
+            job = await client.submit("a cat", get_provider(FIRST), duration=5)
             assert (await client.wait(job)).status == "succeeded"
-            done = await client.generate("a cat", FIRST, duration=3, output=tmp_path)
+            done = await client.generate("a cat", get_provider(FIRST), duration=3, output=tmp_path)
             assert done.outputs
 
     asyncio.run(awaited())
@@ -103,7 +109,7 @@ def test_what_cannot_be_meant(given: Any, fields: dict[str, Any], needle: str) -
 def test_fields_beside_a_plan_are_refused() -> None:
     """The plan has its bytes already: to leave the field out in silence would be a surprise."""
     with polyreel.Client() as client:
-        made = client.plan("a cat", FIRST)
+        made = client.plan("a cat", get_provider(FIRST))
         options: dict[str, Any] = {"duration": 5}
         with pytest.raises(RequestError, match="duration"):
             client.submit(made, **options)

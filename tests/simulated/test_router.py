@@ -35,6 +35,7 @@ from polyreel.providers.base.registry import get_provider
 from polyreel.simulator.faults import FAULTS
 from polyreel.simulator.scripting import scriptable
 from support.faults import VENDORS, Clients, Kind, every_kind, every_vendor
+from support.vendors import vendor_ids
 
 REQUEST = {"prompt": "a cat", "duration": 5, "resolution": "720p", "audio": False}
 PROVED_UNPAID = {"refused", *(name for name in FAULTS if name.startswith("rate-limited"))}
@@ -59,7 +60,7 @@ def order(first: str) -> list[str]:
 
 def routed(pair: Clients, kind: Kind, vendors: list[str], **options: Any) -> Job | PolyreelError:
     """One routed submit, and what came of it."""
-    plans = pair.by_kind[kind].plans(REQUEST, vendors, **options)
+    plans = pair.by_kind[kind].plans(REQUEST, vendor_ids(vendors), **options)
     try:
         job = pair.do(kind, "submit", plans)
     except PolyreelError as error:
@@ -155,7 +156,7 @@ def test_refused_plans_are_reported_not_tried(pair: Clients, vendors: tuple[str,
         "audio": None,
     }
     request = {name: value for name, value in request.items() if value is not None}
-    plans = client.plans(request, vendors)
+    plans = client.plans(request, vendor_ids(vendors))
     job = pair.do("blocking", "submit", plans)
     results = {step.vendor: step.result for step in job.routing}
     for plan in plans[: [each.vendor for each in plans].index(job.vendor)]:
@@ -188,7 +189,7 @@ def plans(prices: Mapping[str, str | None]) -> list[Plan]:
         Rate(vendor, Decimal(price)) for vendor, price in prices.items() if price is not None
     )
     with Clients(prices=PriceBook(rates)) as pair:
-        return pair.by_kind["blocking"].plans(REQUEST, list(prices))
+        return pair.by_kind["blocking"].plans(REQUEST, vendor_ids(prices))
 
 
 @pytest.mark.parametrize("vendors", list(permutations(VENDORS)))

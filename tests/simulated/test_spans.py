@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 from polyreel.errors import AmbiguousError
+from polyreel_generated.contracts.vendors import VendorId
 from support.faults import Clients, Kind, every_kind, every_vendor
 
 
@@ -76,7 +77,7 @@ def test_a_job_that_is_submitted_and_waited_for_apart_has_two_spans(kind: Kind) 
 
 
 @every_vendor
-def test_failures_are_marked(vendor: str, tmp_path: Path) -> None:
+def test_failures_are_marked(vendor: VendorId, tmp_path: Path) -> None:
     spans = Spans()
     client = polyreel.Client(hooks=[spans.hook])
     assert client.simulator is not None

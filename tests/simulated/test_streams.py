@@ -9,6 +9,7 @@ import pytest
 from polyreel import Simulator
 from polyreel.errors import AmbiguousError, SubmitError
 from polyreel.simulator import FAULTS, VirtualClock
+from polyreel_generated.contracts.vendors import VendorId
 from support.faults import Kind, every_kind
 from support.streams import REQUEST, SUBMIT_FAULTS, Scene, every_streamer
 
@@ -23,7 +24,7 @@ def embedded(tmp_path: Path) -> Iterator[Scene]:
 @every_kind
 @every_streamer
 @pytest.mark.parametrize("fault", SUBMIT_FAULTS)
-def test_the_bill_is_one_at_most(embedded: Scene, vendor: str, kind: Kind, fault: str) -> None:
+def test_the_bill_is_one_at_most(embedded: Scene, vendor: VendorId, kind: Kind, fault: str) -> None:
     """Every fault of submits meets streams too: never a second call, and what is billed is told."""
     embedded.simulator.inject(fault)
     made, billed = embedded.clients.by_kind[kind].plan(REQUEST, vendor, stream=True), "yes"
@@ -39,7 +40,7 @@ def test_the_bill_is_one_at_most(embedded: Scene, vendor: str, kind: Kind, fault
 @every_kind
 @every_streamer
 def test_a_lost_one_is_found_or_paid_anew_on_your_word(
-    embedded: Scene, vendor: str, kind: Kind, tmp_path: Path
+    embedded: Scene, vendor: VendorId, kind: Kind, tmp_path: Path
 ) -> None:
     """Reconcile finds it among those that run; resubmit streams again, as an entry of its own."""
     scene = embedded

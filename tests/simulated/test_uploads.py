@@ -18,6 +18,7 @@ from polyreel.mapping import media
 from polyreel.mapping.inputs import data_url
 from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import Simulator, VirtualClock
+from polyreel_generated.contracts.vendors import VendorId
 from support.faults import FILES, VENDORS, save
 from support.pictures import FORMS, UPLOADS
 
@@ -38,7 +39,9 @@ def request(path: object, number: int = 0) -> dict[str, Any]:
 
 @every_uploader
 @pytest.mark.parametrize("ledger", [False, True])
-def test_one_picture_of_many_jobs_goes_up_once(vendor: str, ledger: bool, tmp_path: Path) -> None:
+def test_one_picture_of_many_jobs_goes_up_once(
+    vendor: VendorId, ledger: bool, tmp_path: Path
+) -> None:
     """However it is given, and whatever its file is called."""
     path = save(tmp_path, "image/png")
     other = save(tmp_path, "image/png", "another name")
@@ -53,7 +56,7 @@ def test_one_picture_of_many_jobs_goes_up_once(vendor: str, ledger: bool, tmp_pa
 
 
 @every_uploader
-def test_a_picture_twice_in_one_request_goes_up_once(vendor: str, tmp_path: Path) -> None:
+def test_a_picture_twice_in_one_request_goes_up_once(vendor: VendorId, tmp_path: Path) -> None:
     """Its link is at both places."""
     path = str(save(tmp_path, "image/png"))
     with Client() as client:
@@ -62,7 +65,7 @@ def test_a_picture_twice_in_one_request_goes_up_once(vendor: str, tmp_path: Path
 
 
 @every_uploader
-def test_the_name_at_the_vendor_is_that_of_the_content(vendor: str, tmp_path: Path) -> None:
+def test_the_name_at_the_vendor_is_that_of_the_content(vendor: VendorId, tmp_path: Path) -> None:
     """So the vendor keeps one file of one content, and never learns its name."""
     path = save(tmp_path, "image/png", "private name")
     with Client() as client:
@@ -77,7 +80,9 @@ def test_the_name_at_the_vendor_is_that_of_the_content(vendor: str, tmp_path: Pa
 
 
 @every_uploader
-def test_a_file_that_the_vendor_no_longer_keeps_goes_up_again(vendor: str, tmp_path: Path) -> None:
+def test_a_file_that_the_vendor_no_longer_keeps_goes_up_again(
+    vendor: VendorId, tmp_path: Path
+) -> None:
     """Shortly before its documented end already: the vendor fetches it after the submit."""
     path = save(tmp_path, "image/png")
     seconds = get_provider(vendor).upload_seconds
@@ -93,7 +98,9 @@ def test_a_file_that_the_vendor_no_longer_keeps_goes_up_again(vendor: str, tmp_p
 
 
 @every_uploader
-def test_other_clients_of_the_account_know_it_by_the_ledger(vendor: str, tmp_path: Path) -> None:
+def test_other_clients_of_the_account_know_it_by_the_ledger(
+    vendor: VendorId, tmp_path: Path
+) -> None:
     """One after the other, and with another key it is another account."""
     path = save(tmp_path, "image/png")
     for count in (1, 0):
@@ -113,7 +120,9 @@ def test_other_clients_of_the_account_know_it_by_the_ledger(vendor: str, tmp_pat
 
 @every_uploader
 @pytest.mark.parametrize("ledger", [False, True])
-def test_jobs_at_the_same_time_share_an_upload(vendor: str, ledger: bool, tmp_path: Path) -> None:
+def test_jobs_at_the_same_time_share_an_upload(
+    vendor: VendorId, ledger: bool, tmp_path: Path
+) -> None:
     """Those that come while it is on its way wait for it."""
     path = save(tmp_path, "image/png")
 
@@ -130,7 +139,7 @@ def test_jobs_at_the_same_time_share_an_upload(vendor: str, ledger: bool, tmp_pa
 
 
 @every_uploader
-def test_threads_share_an_upload(vendor: str, tmp_path: Path) -> None:
+def test_threads_share_an_upload(vendor: VendorId, tmp_path: Path) -> None:
     """Each with a client of its own on one ledger."""
     path, simulator = save(tmp_path, "image/png"), Simulator()
 
@@ -147,7 +156,7 @@ def test_threads_share_an_upload(vendor: str, tmp_path: Path) -> None:
     assert simulator.bill.count() == 6
 
 
-def submit_in_a_process(folder: Path, vendor: str, results: Any) -> None:
+def submit_in_a_process(folder: Path, vendor: VendorId, results: Any) -> None:
     """Submit a job, and tell how many uploads that took."""
     with Client(ledger=folder / "jobs.sqlite3") as client:
         client.submit(client.plan(request(folder / "input.png"), vendor))
@@ -172,7 +181,7 @@ def test_processes_share_an_upload(vendor: str, tmp_path: Path) -> None:
 
 @every_uploader
 @pytest.mark.parametrize("ledger", [False, True])
-def test_a_failed_upload_is_not_remembered(vendor: str, ledger: bool, tmp_path: Path) -> None:
+def test_a_failed_upload_is_not_remembered(vendor: VendorId, ledger: bool, tmp_path: Path) -> None:
     """The next job uploads it."""
     path = save(tmp_path, "image/png")
     with Client(ledger=tmp_path / "jobs.sqlite3" if ledger else None, retries=0) as client:
@@ -190,7 +199,7 @@ def test_a_failed_upload_is_not_remembered(vendor: str, ledger: bool, tmp_path: 
 @every_uploader
 @pytest.mark.parametrize("ledger", [False, True])
 def test_a_refused_job_makes_the_next_one_upload_again(
-    vendor: str, ledger: bool, tmp_path: Path
+    vendor: VendorId, ledger: bool, tmp_path: Path
 ) -> None:
     """A file that is gone at the vendor may be the reason."""
     path = save(tmp_path, "image/png")
@@ -224,7 +233,7 @@ def test_an_upload_that_was_interrupted_is_free_again(tmp_path: Path) -> None:
 def test_a_file_in_a_form_survives_the_ledger() -> None:
     """Its bytes are in the entry, so that the job can be submitted again."""
     with Client() as client:
-        plan = client.plan(request(FILES["image/png"]), FORMS)
+        plan = client.plan(request(FILES["image/png"]), get_provider(FORMS))
     (file,) = [part for part in plan.parts if part.is_file]
     assert (file.path, file.content) == (None, FILES["image/png"])
     made = Submission.of(plan, idempotency_key="key", simulated=True)
@@ -243,7 +252,7 @@ def test_a_file_in_a_form_survives_the_ledger() -> None:
     assert (
         read.fingerprint
         != Submission.of(
-            client.plan(request(FILES["image/jpeg"]), FORMS),
+            client.plan(request(FILES["image/jpeg"]), get_provider(FORMS)),
             idempotency_key="key",
             simulated=True,
         ).fingerprint

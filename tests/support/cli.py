@@ -18,7 +18,7 @@ import polyreel
 import pytest
 from attrs import frozen
 from polyreel.cli import app
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
 
 from .waiting import HANGS
 
@@ -200,7 +200,7 @@ def read_terminal(terminal: int) -> bytes:
 
 # --- bad requests: arguments of `generate`, the bytes of r.json, and what the message names
 
-PLAIN = polyreel.plan({"prompt": "a"}, FIRST)
+PLAIN = polyreel.plan({"prompt": "a"}, get_provider(FIRST))
 DEEP = b'{"prompt": "x", "extra": {"x": {"y": ' + b"[" * 500 + b"]" * 500 + b"}}}"
 TAKEN = json.dumps({"prompt": "a", "extra": {FIRST: {next(iter(PLAIN.body)): "b"}}}).encode()
 STRAY = json.dumps({"prompt": "a", "extra": {FIRST: {"no_such_field": 1}}}).encode()

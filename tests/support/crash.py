@@ -18,6 +18,7 @@ from polyreel.flows import Fetch, Record, Send, Step
 from polyreel.ledger.events import Keep, Past, ReadNews
 from polyreel.ledger.states import is_saved
 from polyreel.simulator import RunningClock, Simulator, server
+from polyreel_generated.contracts.vendors import VendorId
 
 from .waiting import HANGS
 
@@ -112,7 +113,7 @@ class Killer:
         return "Fetch" if isinstance(step, Fetch) else "Submit" if step.paid else "Poll"
 
 
-async def generate(made: AsyncClient, vendor: str, folder: Path) -> None:
+async def generate(made: AsyncClient, vendor: VendorId, folder: Path) -> None:
     async with made:
         await made.generate(
             REQUEST, vendor, output=folder, reference=REFERENCE, timeout=HANGS * SPEED

@@ -25,6 +25,7 @@ from polyreel.drivers import RealClock
 from polyreel.mapping.media import SUFFIXES
 from polyreel.plans.planning import Plan, plan
 from polyreel.providers.base.registry import all_providers
+from polyreel_generated.contracts.vendors import VendorId
 
 from . import files
 from .requests import EXAMPLES
@@ -93,7 +94,7 @@ class Hasty(RealClock):
 
 
 @cache
-def plans(vendor: str, base_url: str | None = None) -> dict[str, Plan]:
+def plans(vendor: VendorId, base_url: str | None = None) -> dict[str, Plan]:
     """The plans of a vendor for the example requests it serves."""
     made = {name: plan(request, vendor, base_url=base_url) for name, request in EXAMPLES.items()}
     return {name: each for name, each in made.items() if not each.refused}

@@ -15,6 +15,7 @@ from polyreel.flows import EVENT_STREAM
 from polyreel.ledger.sqlite import Ledger
 from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import FAULTS, server
+from polyreel_generated.contracts.vendors import VendorId
 
 from support.faults import CANARIES, SILENCE, VENDORS, Answer, Clients, Kind
 
@@ -90,7 +91,7 @@ class Scene:
         for client in self.clients.by_kind.values():
             client.wire.clock = simulator.clock
 
-    def generate(self, kind: Kind, vendor: str, folder: Path, **options: Any) -> Job:
+    def generate(self, kind: Kind, vendor: VendorId, folder: Path, **options: Any) -> Job:
         made = self.clients.by_kind[kind].plan(REQUEST, vendor, stream=True)
         job = self.clients.do(
             kind, "generate", made, output=folder, timeout=HANGS * SPEED, **options

@@ -16,6 +16,8 @@ from polyreel.plans.planning import PORTABLE
 from polyreel.plans.verdicts import Verdict, Violation
 from polyreel.providers.base.provider import Provider
 
+ACME = polyreel.get_provider("acme")  # a vendor of another package, or a name that was read
+
 
 def requests() -> None:
     request = VideoRequest(
@@ -47,7 +49,7 @@ def requests() -> None:
 
 
 def plans(request: VideoRequest) -> None:
-    plan = polyreel.plan(request, "acme", allow={"watermark": "drop"}, preferences=PORTABLE)
+    plan = polyreel.plan(request, ACME, allow={"watermark": "drop"}, preferences=PORTABLE)
     assert_type(plan, Plan)
     assert_type(plan.check(), Plan)
     assert_type(plan.content, bytes)
@@ -57,9 +59,11 @@ def plans(request: VideoRequest) -> None:
     assert_type(plan.violations[0].served_by, tuple[str, ...])
     assert_type(polyreel.get_provider("acme"), Provider)
     polyreel.plan({"prompt": "a mapping is a request too"}, polyreel.get_provider("acme"))
-    polyreel.plan("a cat", "acme")  # type: ignore[arg-type]
+    polyreel.plan("a cat", ACME)  # type: ignore[arg-type]
+    polyreel.plan(request, "acme")  # type: ignore[arg-type]
+    polyreel.plan(request, ACME.id)  # type: ignore[arg-type]
     polyreel.plan(request)  # type: ignore[call-arg]
-    polyreel.plan(request, "acme", allow={"watermark": "keep"})  # type: ignore[dict-item]
+    polyreel.plan(request, ACME, allow={"watermark": "keep"})  # type: ignore[dict-item]
 
 
 def blocking(request: VideoRequest, received: list[Job]) -> None:
@@ -68,9 +72,9 @@ def blocking(request: VideoRequest, received: list[Job]) -> None:
     ) as client:
         assert_type(client, Client)
         assert_type(client.plan(request), Plan)
-        assert_type(client.submit(client.plan(request, "acme")), Job)
+        assert_type(client.submit(client.plan(request, ACME)), Job)
         job = client.generate(
-            request, "acme", output=Path("clips"), timeout=60, allow={"watermark": "nearest"}
+            request, ACME, output=Path("clips"), timeout=60, allow={"watermark": "nearest"}
         )
         assert_type(job, Job)
         assert_type(client.generate({"prompt": "a cat"}), Job)
@@ -85,7 +89,7 @@ def blocking(request: VideoRequest, received: list[Job]) -> None:
         assert_type(client.simulator, Simulator | None)
         client.submit(request)  # type: ignore[arg-type]
         client.submit({"prompt": "a cat"})  # type: ignore[arg-type]
-        assert_type(client.generate("a cat", "acme", duration=5, first_frame=Path("a.png")), Job)
+        assert_type(client.generate("a cat", ACME, duration=5, first_frame=Path("a.png")), Job)
         assert_type(client.submit("a cat", duration="auto", resolution="1080p"), Job)
         assert_type(client.plan("a cat", shots=[polyreel.Shot(prompt="it sits")]), Plan)
         assert_type(client.plans("a cat", prefer="cheapest", audio=True), list[Plan])
@@ -98,7 +102,7 @@ def blocking(request: VideoRequest, received: list[Job]) -> None:
         client.plan("a cat", audio="on")  # type: ignore[arg-type]
         client.plan("a cat", first_frame=5)  # type: ignore[arg-type]
         client.generate(request, output=1)  # type: ignore[arg-type]
-        client.generate(request, "acme", "clips")  # type: ignore[call-arg]
+        client.generate(request, ACME, "clips")  # type: ignore[call-arg]
         client.wait("task-1")  # type: ignore[arg-type]
         client.wait(job, timeout="1 min")  # type: ignore[arg-type]
         client.download(job)  # type: ignore[call-arg]

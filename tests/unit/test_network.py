@@ -13,6 +13,7 @@ from polyreel.drivers.decoding import decoder_for
 from polyreel.drivers.network_file import read_network
 from polyreel.errors import RequestError
 from polyreel.providers.base.registry import all_providers
+from polyreel_generated.contracts.vendors import VendorId
 from support.faults import PACKED
 
 VENDORS = list(all_providers())
@@ -177,7 +178,7 @@ def test_a_wrong_file_is_refused_in_our_words(tmp_path: Path, text: str, words: 
 
 
 @every_vendor
-def test_a_base_url_that_repeats_the_paths_is_understood(vendor: str) -> None:
+def test_a_base_url_that_repeats_the_paths_is_understood(vendor: VendorId) -> None:
     """Gateways print theirs with the version, and others copy the address of a call."""
     provider = all_providers()[vendor]
     route = provider.routes[0]

@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 from polyreel.mapping.workflows import WORKFLOWS
 from polyreel.plans.planning import plan
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
+from polyreel_generated.contracts.vendors import VendorId
 from support.paths import TESTS
 from support.requests import EXAMPLES
 
 RECORDS = TESTS / "plans"
 
 
-def summary(request: dict[str, Any], vendor: str) -> dict[str, Any]:
+def summary(request: dict[str, Any], vendor: VendorId) -> dict[str, Any]:
     """What a plan says, as it is recorded."""
     made = plan(request, vendor)
     if made.refused:
@@ -32,7 +33,7 @@ def summary(request: dict[str, Any], vendor: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("vendor", list(all_providers()))
-def test_plans_are_as_recorded(vendor: str, pytestconfig: pytest.Config) -> None:
+def test_plans_are_as_recorded(vendor: VendorId, pytestconfig: pytest.Config) -> None:
     """A change in any plan is seen, and wanted."""
     found = {name: summary(request, vendor) for name, request in EXAMPLES.items()}
     path = RECORDS / f"{vendor}.json"
@@ -52,7 +53,7 @@ def test_examples_cover_every_workflow_at_every_vendor_that_serves_it() -> None:
     shown = set()
     for request in EXAMPLES.values():
         for vendor in all_providers():
-            made = plan(request, vendor)
+            made = plan(request, get_provider(vendor))
             if not made.refused:
                 shown.add((vendor, made.workflow))
     assert shown == served

@@ -17,11 +17,13 @@ from polyreel.money.amounts import UNKNOWN, Cost
 from polyreel.money.book import PriceBook, Rate, read_prices
 from polyreel.plans.planning import Plan
 from polyreel.providers.base.provider import Provider
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.providers.base.routes import Route
+from polyreel_generated.contracts.vendors import VendorId
 from support.paths import TESTS
 from support.prices import PRICED, REQUEST, SELLER, UNPRICED
 from support.requests import EXAMPLES
+from support.vendors import vendor_id
 
 CASES = json.loads((TESTS / "prices.json").read_text())
 """Bodies with what they cost: made with integers of the vendor's smallest unit, by hand and apart
@@ -116,7 +118,7 @@ def test_what_has_no_upper_limit_is_unknown_but_not_free() -> None:
 
 
 @pytest.mark.parametrize("vendor", UNPRICED)
-def test_unpublished_prices_are_unknown(vendor: str) -> None:
+def test_unpublished_prices_are_unknown(vendor: VendorId) -> None:
     """Never zero."""
     for request in EXAMPLES.values():
         made = plan(request, vendor)
@@ -130,7 +132,7 @@ def test_unpublished_prices_are_unknown(vendor: str) -> None:
 def test_every_plan_has_a_cost(name: str) -> None:
     """Also refused ones; as JSON with decimals as text."""
     for vendor in all_providers():
-        made = plan(EXAMPLES[name], vendor)
+        made = plan(EXAMPLES[name], get_provider(vendor))
         document = made.cost.document()
         assert document["confidence"] in {"exact", "bounded", "unknown"}
         assert json.loads(json.dumps(document)) == document
@@ -149,13 +151,13 @@ def test_longer_is_never_cheaper(seconds: list[int]) -> None:
         assert costs[0] < costs[1]
 
 
-def priced(vendor: str, *rates: Rate, **request: Any) -> Plan:
+def priced(vendor: VendorId, *rates: Rate, **request: Any) -> Plan:
     """A plan with a user's prices."""
     return evolve(plan({**REQUEST, **request}, vendor), prices=PriceBook(rates))
 
 
 @pytest.mark.parametrize("vendor", list(all_providers()))
-def test_a_users_price_comes_first(vendor: str) -> None:
+def test_a_users_price_comes_first(vendor: VendorId) -> None:
     """Also before published ones; the first that fits counts."""
     made = priced(
         vendor,
@@ -170,7 +172,9 @@ def test_a_users_price_comes_first(vendor: str) -> None:
 def test_a_minimum_is_charged() -> None:
     """Of seconds."""
     vendor = UNPRICED[0]
-    assert priced(vendor, Rate(vendor, Decimal("0.1"), minimum_seconds=10)).cost.usd == Decimal("1")
+    assert priced(
+        vendor_id(vendor), Rate(vendor, Decimal("0.1"), minimum_seconds=10)
+    ).cost.usd == Decimal("1")
 
 
 def test_a_rate_without_a_duration_says_nothing() -> None:
@@ -180,7 +184,7 @@ def test_a_rate_without_a_duration_says_nothing() -> None:
     )
     request = {"prompt": "a cat"}
     book = PriceBook((Rate(vendor, Decimal("0.1")),))
-    made = plan(request, vendor)
+    made = plan(request, get_provider(vendor))
     assert book.cost(made.provider, made.route, made.request, made.body) == UNKNOWN
 
 
@@ -264,7 +268,7 @@ def test_a_wrong_price_file_is_refused(data: Any, needle: str) -> None:
 def test_an_estimate_is_read_as_it_was_written(name: str) -> None:
     """At every vendor, priced or not."""
     for vendor in all_providers():
-        cost = plan(EXAMPLES[name], vendor).cost
+        cost = plan(EXAMPLES[name], get_provider(vendor)).cost
         assert Cost.read(cost.document()) == cost
         assert Cost.read(json.loads(json.dumps(cost.document()))) == cost
 
@@ -290,11 +294,11 @@ def test_a_price_book_of_other_types_does_no_harm() -> None:
     none is nobody's.
     """
     odd = Rate(SELLER.id, Decimal("0.1"), model=["kling-v3"])  # type: ignore[arg-type]
-    assert priced(SELLER.id, odd).cost.source != "your price file"
+    assert priced(vendor_id(SELLER.id), odd).cost.source != "your price file"
     written: dict[str, Any] = {"usd": "1", "confidence": ["exact"]}
     assert Cost.read(written).confidence == "unknown"
     rate = Rate(SELLER.id, Decimal("0.1"), as_of=date(2026, 11, 1))  # type: ignore[arg-type]
-    assert priced(SELLER.id, rate).cost.document()["as_of"] == "2026-11-01"
+    assert priced(vendor_id(SELLER.id), rate).cost.document()["as_of"] == "2026-11-01"
 
 
 def test_every_problem_of_a_price_file_is_reported() -> None:

@@ -22,6 +22,7 @@ from polyreel.money.book import read_prices
 from polyreel.plans.requests import check_request
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.registry import all_providers
+from polyreel_generated.contracts.vendors import VendorId
 
 SHARED = Contract.load("polyreel")
 LINK = "https://example.com/a"
@@ -52,7 +53,7 @@ def test_model_and_mapping_read_each_word_alike(name: str) -> None:
 
 @pytest.mark.parametrize("vendor", all_providers())
 @pytest.mark.parametrize("name", WORDS)
-def test_no_vendor_loses_a_word(vendor: str, name: str) -> None:
+def test_no_vendor_loses_a_word(vendor: VendorId, name: str) -> None:
     """What a vendor cannot say refuses the plan, with a verdict for each leaf."""
     made = polyreel.plan({"prompt": "a cat", name: WORDS[name]}, vendor)
     judged = {one.field for one in made.verdicts if one.source}

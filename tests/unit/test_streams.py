@@ -20,6 +20,7 @@ from polyreel.ledger.states import started
 from polyreel.plans.planning import PlanRefusedError
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers, get_provider
+from polyreel_generated.contracts.vendors import VendorId
 from support.faults import VENDORS, encoded, save
 from support.streams import (
     NAMELESS,
@@ -99,7 +100,7 @@ def test_events_have_a_size(piece: bytes) -> None:
 
 
 @every_streamer
-def test_a_plan_shows_where_it_goes(vendor: str) -> None:
+def test_a_plan_shows_where_it_goes(vendor: VendorId) -> None:
     """Another URL and another header, the same body; and `choose` finds who can."""
     plain, made = plan(REQUEST, vendor), plan(REQUEST, vendor, stream=True)
     assert (plain.stream, made.stream) == (False, True)
@@ -116,7 +117,7 @@ def test_a_plan_shows_where_it_goes(vendor: str) -> None:
 
 
 @pytest.mark.parametrize("vendor", OTHERS)
-def test_who_has_no_stream_refuses(vendor: str) -> None:
+def test_who_has_no_stream_refuses(vendor: VendorId) -> None:
     """Before anything is sent, in the caller's words, with the vendors that have one."""
     simulator = Simulator()
     with Client(simulator=simulator) as client, pytest.raises(PlanRefusedError) as caught:
@@ -129,7 +130,7 @@ def test_who_has_no_stream_refuses(vendor: str) -> None:
 
 
 @every_streamer
-def test_local_files_do_not_go_with_a_stream(vendor: str, tmp_path: Path) -> None:
+def test_local_files_do_not_go_with_a_stream(vendor: VendorId, tmp_path: Path) -> None:
     """Nobody documents that they do."""
     request = {"prompt": "x", "first_frame": str(save(tmp_path, "image/png"))}
     assert not plan(request, vendor).refused

@@ -27,7 +27,7 @@ from ..places import JsonObject
 from ..plans.planning import PORTABLE, Plan
 from ..plans.requests import CheckedRequest, check_request
 from ..plans.translation import translate
-from ..providers.base.registry import all_providers, get_provider
+from ..providers.base.registry import get_provider, ordered
 from .advice import next_step
 from .limits import AgentBudget, check_files, check_limit
 from .naming import check_name, derived_name
@@ -109,8 +109,7 @@ class AgentService:
     def plans(self, request: JsonObject, vendors: Sequence[str] = ()) -> list[Plan]:
         """The plans of some vendors, or of all, also of those without a key."""
         checked = self._checked(request)
-        names = list(vendors) or list(all_providers())
-        return self.client.plans(checked.fields, names, preferences=PORTABLE)
+        return self.client.plans(checked.fields, ordered(vendors), preferences=PORTABLE)
 
     def translation(
         self,
@@ -286,14 +285,15 @@ class AgentService:
         self, request: CheckedRequest, vendors: Sequence[str], *, cheapest: bool
     ) -> list[Plan]:
         """The plans of a job, in the order to try them, at least one of which can be submitted."""
+        providers = [get_provider(vendor) for vendor in vendors]
         if cheapest or len(vendors) > 1:
             prefer: Any = "cheapest" if cheapest else "order"
             plans = self.client.plans(
-                request.fields, list(vendors), prefer=prefer, preferences=PORTABLE
+                request.fields, providers, prefer=prefer, preferences=PORTABLE
             )
         else:
-            vendor = next(iter(vendors), None)
-            plans = [self.client.plan(request, vendor, preferences=PORTABLE)]
+            provider = next(iter(providers), None)
+            plans = [self.client.plan(request, provider, preferences=PORTABLE)]
         if all(plan.refused for plan in plans):
             plans[0].check()
         return plans

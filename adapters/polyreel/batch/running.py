@@ -24,7 +24,7 @@ from ..ledger.store import LedgerStore
 from ..mapping.media import local_path
 from ..mapping.reports import Allowance
 from ..money.amounts import CostRange
-from ..providers.base.registry import all_providers
+from ..providers.base.registry import all_providers, get_provider
 from .costs import Budget, Summary, most_spent, total
 from .display import LiveDisplay, batch_html
 from .outcomes import Outcomes, result_before
@@ -177,7 +177,7 @@ class Batch:
         return spent, unknown
 
     def _task(self, row: Row, entries: Sequence[LedgerEntry]) -> RowTask:
-        asked = list(row.vendors or self.vendors)
+        asked = [get_provider(vendor) for vendor in row.vendors or self.vendors]
         routed = self.prefer == "cheapest" or len(asked) > 1
         if routed:
             plans = self.client.plans(
@@ -189,7 +189,7 @@ class Batch:
         planned = {plan.vendor for plan in plans}
         paid = dict.fromkeys(entry.vendor for entry in entries if entry.state not in PROVED_UNPAID)
         others = [
-            self.client.plan(row.request, vendor, allow=self.allow)
+            self.client.plan(row.request, get_provider(vendor), allow=self.allow)
             for vendor in paid
             if vendor in all_providers() and vendor not in planned
         ]

@@ -9,7 +9,8 @@ import typer
 from ..places import JsonObject
 from ..plans.documents import plan_document
 from ..plans.planning import PORTABLE
-from ..providers.base.registry import all_providers
+from ..providers.base.provider import Provider
+from ..providers.base.registry import all_providers, get_provider
 from . import show
 from .flags import with_request_flags
 from .options import Allow, AsJson, Stream, VendorDefaults, allowances, client, known_vendors
@@ -45,7 +46,7 @@ def plan(
     )
     with client(asked, live=False) as made:
         preferences = PORTABLE if from_flags and not vendor_defaults else {}
-        chosen: list[str | None] = [*asked] or [None]
+        chosen: list[Provider | None] = [*map(get_provider, asked)] or [None]
         plans = [
             made.plan(request, name, preferences=preferences, stream=stream, allow=allowed)
             for name in chosen

@@ -188,7 +188,7 @@ def _simulated_task(made: Client, provider: Provider) -> str:
     route = next(
         route for route in provider.routes if route.workflow in {"text-to-video", "generate-image"}
     )
-    return made.submit(made.plan({"prompt": "a paper boat", "model": route.model}, provider.id)).id
+    return made.submit(made.plan({"prompt": "a paper boat", "model": route.model}, provider)).id
 
 
 def _check_matched(report: VerificationReport, chosen: Provider | None) -> None:

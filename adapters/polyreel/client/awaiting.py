@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..jobs.recovery import Finding
     from ..ledger.store import Delivered
     from ..plans.planning import Plan
+    from ..providers.base.registry import Vendor
     from ..providers.base.webhooks import Event
     from .settings import Request
     from .working import Stop
@@ -48,7 +49,7 @@ class AsyncClient(JobCalls):
     async def submit(
         self,
         plan: Plan | Sequence[Plan] | str,
-        vendor: str | None = None,
+        vendor: Vendor | None = None,
         *,
         reference: str | None = None,
         output: str | Path | None = None,
@@ -134,7 +135,7 @@ class AsyncClient(JobCalls):
     async def generate(
         self,
         request: Request | Plan | Sequence[Plan] | str,
-        vendor: str | None = None,
+        vendor: Vendor | None = None,
         *,
         output: str | Path = "clips",
         timeout: float = TIMEOUT,

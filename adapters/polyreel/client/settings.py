@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ..ledger.store import LedgerStore
     from ..mapping.reports import Allowance
     from ..network import Network
+    from ..providers.base.registry import Vendor
     from ..simulator import Simulator
 
     Request = VideoRequest | ImageRequest | Mapping[str, Any]
@@ -196,7 +197,7 @@ class ClientSettings:
     def plan(
         self,
         request: Request | CheckedRequest | str,
-        vendor: str | None = None,
+        vendor: Vendor | None = None,
         *,
         allow: Mapping[str, Allowance] | None = None,
         preferences: Mapping[str, Any] | None = None,
@@ -226,7 +227,7 @@ class ClientSettings:
     def plans(
         self,
         request: Request | str,
-        vendors: Sequence[str] | None = None,
+        vendors: Sequence[Vendor] | None = None,
         *,
         prefer: Preference = "order",
         **options: Unpack[GenerateOptions],
@@ -238,10 +239,10 @@ class ClientSettings:
         """
         from ..jobs.routing import ranked
 
-        names = [provider.id for provider in ordered(vendors or self.vendors)]
+        providers = ordered(vendors or self.vendors)
         planning, fields = divided(options)
         checked = check_request(with_fields(request, fields))
-        return ranked([self.plan(checked, name, **planning) for name in names], prefer)
+        return ranked([self.plan(checked, one, **planning) for one in providers], prefer)
 
     def _here(self, plan: Plan) -> Plan:
         """The plan for this client's base URL, where it was made for the vendor's documented one.
@@ -322,7 +323,7 @@ class ClientSettings:
     def _plans(
         self,
         request: Request | Plan | Sequence[Plan] | str,
-        vendor: str | None,
+        vendor: Vendor | None,
         options: GenerateOptions,
     ) -> Plan | Sequence[Plan]:
         """What is already planned as it is; the plan of a request."""
@@ -336,7 +337,7 @@ class ClientSettings:
         return self.plan(cast("Request | str", request), vendor, **options)
 
     def _planned(
-        self, plan: Plan | Sequence[Plan] | str, vendor: str | None, options: GenerateOptions
+        self, plan: Plan | Sequence[Plan] | str, vendor: Vendor | None, options: GenerateOptions
     ) -> Plan | Sequence[Plan]:
         """What is to be submitted: what is planned already, or the plan of a text."""
         if isinstance(plan, str):

@@ -35,6 +35,8 @@ from .writing import Writing
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from ..providers.base.registry import Vendor
+
 PORTABLE: Final[Mapping[str, Any]] = {"resolution": "720p", "audio": True}
 """Preferences with which every vendor makes the same clip, although their own defaults disagree.
 
@@ -236,7 +238,7 @@ def dumps(body: Json) -> bytes:
 
 def plan(
     request: BaseModel | Mapping[str, Any],
-    vendor: str | Provider,
+    vendor: Vendor,
     *,
     allow: Mapping[str, Allowance] | None = None,
     preferences: Mapping[str, Any] | None = None,
@@ -268,7 +270,7 @@ def plan(
     >>> print(polyreel.plan({"prompt": "a cat", "duration": 99}, "evolink").violations[0].message)
     duration: 99 is out of range; evolink takes at most 15 seconds
     """
-    provider = get_provider(vendor) if isinstance(vendor, str) else vendor
+    provider = get_provider(vendor)
     return plan_checked(
         check_request(request),
         provider,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, field, frozen
 
@@ -26,6 +26,9 @@ from .strays import Spelled, settled, spelled_out, without_empty
 from .verdicts import Verdict, Violation
 from .wording import whole
 from .writing import can_express
+
+if TYPE_CHECKING:
+    from ..providers.base.registry import SourceVendor, Vendor
 
 SEVERITY: Final = (
     Fate.EXACT,
@@ -81,8 +84,8 @@ class Translation:
 
 def translate(
     body: object,
-    source: str | Provider,
-    target: str | Provider,
+    source: SourceVendor,
+    target: Vendor,
     *,
     source_model: str | None = None,
     target_model: str | None = None,
@@ -111,8 +114,7 @@ def translate(
     >>> made.plan.body["quality"], made.plan.body["sound"]
     ('1080p', 'on')
     """
-    source = source_provider(source) if isinstance(source, str) else source
-    target = get_provider(target) if isinstance(target, str) else target
+    source, target = source_provider(source), get_provider(target)
     if not isinstance(body, dict):
         return _unreadable(
             source, target, {}, [f"a body is a JSON object, not {type(body).__name__}"]

@@ -12,6 +12,7 @@ from polyreel.drivers import Wire
 from polyreel.errors import PolyreelError
 from polyreel.plans.planning import Plan
 from polyreel.simulator.faults import FAULTS
+from polyreel_generated.contracts.vendors import VendorId
 
 from .machine import MachineClocks, Process, Queue, Thread
 from .plot import Actor, Mishap, Plot
@@ -42,7 +43,7 @@ def _client() -> Client:
 
 
 @cache
-def _plan(vendor: str, prompt: str) -> Plan:
+def _plan(vendor: VendorId, prompt: str) -> Plan:
     return _client().plan(SimulatedWorld.request(prompt), vendor)
 
 

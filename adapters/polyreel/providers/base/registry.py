@@ -23,6 +23,15 @@ from .routes import Route
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from polyreel_generated.contracts.vendors import SourceId, VendorId
+
+    Vendor = VendorId | Provider
+    """How a program names a vendor. Type checkers know the ids of polyreel's own; a name that is
+    read from somewhere, and a vendor of another package, goes through `get_provider`.
+    """
+    SourceVendor = SourceId | Provider
+    """The same, also of the vendors whose stored bodies are read."""
+
 GROUP = "polyreel.providers"
 
 
@@ -147,8 +156,10 @@ def entry_points(*, group: str) -> Iterable[EntryPoint]:
     return installed(group=group)
 
 
-def get_provider(vendor: str) -> Provider:
+def get_provider(vendor: str | Provider) -> Provider:
     """One vendor by its id; raises UnknownNameError."""
+    if isinstance(vendor, Provider):
+        return vendor
     try:
         return all_providers()[vendor]
     except KeyError:
@@ -172,12 +183,12 @@ def unknown_vendor(name: object) -> str:
     return f"no vendor is called {name!r}; there are {known}{near}"
 
 
-def source_provider(vendor: str) -> Provider:
+def source_provider(vendor: str | Provider) -> Provider:
     """A vendor whose bodies can be read, also one to which nothing is sent; UnknownNameError."""
-    found = read_only_providers().get(vendor)
+    found = read_only_providers().get(vendor) if isinstance(vendor, str) else vendor
     return get_provider(vendor) if found is None else found
 
 
-def ordered(names: Sequence[str] | None = None) -> list[Provider]:
+def ordered(names: Sequence[str | Provider] | None = None) -> list[Provider]:
     """The vendors to try, in order: the named ones, or all; UnknownNameError for a wrong name."""
     return [get_provider(name) for name in names] if names else list(all_providers().values())
