@@ -18,8 +18,8 @@ def test_a_clip_is_paid_once(vendor: str, tmp_path: Path) -> None:
             simulator=simulator, vendors=[vendor], ledger=tmp_path / "ledger.sqlite3"
         ) as client:
             job = clip_of(client, "a teapot", str(tmp_path))
-    assert job.outputs
-    assert Path(job.outputs[0].path or "").exists()
+        assert job.outputs
+        assert Path(job.outputs[0].path or "").exists()
     assert simulator.bill.count() == 1
 
 
@@ -37,7 +37,7 @@ def test_a_lost_answer_is_not_paid_twice(vendor: str, tmp_path: Path) -> None:
     assert simulator.bill.count() == 1
 
 
-def test_a_failed_job_is_told(tmp_path: Path) -> None:
+def test_a_failed_job_is_reported(tmp_path: Path) -> None:
     simulator = Simulator(seed=1)
     simulator.script(VENDORS[0], "failed")
     with (
