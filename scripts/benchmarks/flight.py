@@ -19,7 +19,7 @@ from attrs import Factory, define
 from polyreel import AsyncClient, Client, Network
 from polyreel.flows import Send
 from polyreel.providers.base.provider import Provider
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import Simulator
 from polyreel_generated.shared import Job
 
@@ -153,7 +153,7 @@ def client(bases: Mapping[str, str]) -> AsyncClient:
 async def submit(bases: Mapping[str, str], papers: Path) -> None:
     """Submit all jobs and write them to a file, so that only the scheduler holds them in memory."""
     async with client(bases) as one:
-        plans = {vendor: one.plan(LONG, vendor) for vendor in bases}
+        plans = {vendor: one.plan(LONG, get_provider(vendor)) for vendor in bases}
         left = iter([vendor for vendor, _ in zip([*bases] * JOBS, range(JOBS), strict=False)])
         with papers.open("w", encoding="utf-8") as file:
 
@@ -235,9 +235,7 @@ def counted(provider: Provider, *, together: bool) -> int:
     for number in range(1 if together else ALONE):
         with Client(simulator=Simulator(seed=number)) as one:
             one.wire.observer = count.see
-            jobs = [
-                one.submit(one.plan(LONG, provider.id)) for _ in range(ALONE if together else 1)
-            ]
+            jobs = [one.submit(one.plan(LONG, provider)) for _ in range(ALONE if together else 1)]
             if together:
                 assert all(end.error is None for end in one.as_completed(jobs))
             else:

@@ -8,15 +8,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from peers.environments import PROGRAMS, measured
 from peers.measuring import best
 from polyreel.providers.base.registry import all_providers
+from polyreel_generated.contracts.vendors import VendorId
 
 __all__ = ["REQUEST", "VENDOR", "Peers", "Row", "best", "serving", "timed"]
 
-VENDOR: Final = next(iter(all_providers()))
+VENDOR: Final = cast(VendorId, next(iter(all_providers())))
 REQUEST: Final = {
     "prompt": "a cat walking through neon rain",
     "duration": 5,

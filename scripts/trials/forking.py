@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from polyreel import Client
+from polyreel.providers.base.registry import get_provider
 
 from .runner import Mode, Runner, request, vendors
 
@@ -40,7 +41,7 @@ def load() -> None:
     """Load what the command line and clients load when they need it."""
     with Client() as client:
         for vendor in set(vendors()):
-            client.submit(client.plan(request(0), vendor))
+            client.submit(client.plan(request(0), get_provider(vendor)))
 
 
 def nursery(url: str, folder: Path, jobs: int) -> None:

@@ -17,7 +17,7 @@ from polyreel.flows import Record, Send, Step
 from polyreel.ledger import connections
 from polyreel.ledger.events import Settle
 from polyreel.ledger.sqlite import Ledger
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import server
 
 from .clocks import TrialClock, disturb, note_sent
@@ -141,7 +141,8 @@ class Runner:
         """One job: tried again where that is safe, reconciled where its answer was lost."""
         for _ in range(TRIES):
             try:
-                made = client.plan(request(number), self._turns[number % len(self._turns)])
+                vendor = get_provider(self._turns[number % len(self._turns)])
+                made = client.plan(request(number), vendor)
                 await client.generate(
                     made, output=self._folder / "clips", reference=f"row {number}", timeout=2000
                 )

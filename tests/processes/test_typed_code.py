@@ -59,7 +59,7 @@ client.plan(request, allow={"watermark": "keep"})  # wrong: no such allowance
 client.generate(request, timeout="5 min")  # wrong: a text for seconds
 client.jobs(["savd"])  # wrong: a misspelt state
 print(job.statuss)  # wrong: a misspelt attribute
-Client({"evolink": "key"})  # wrong: keys without their name
+Client({"vendor": "key"})  # wrong: keys without their name
 Client(keys="key")  # wrong: a key for a mapping
 print(client.simulator.bill)  # wrong: a live client has no simulator
 

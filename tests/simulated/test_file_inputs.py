@@ -166,9 +166,7 @@ def test_a_local_file_gets_there_or_is_refused(
 
 @every_kind
 @pytest.mark.parametrize("vendor", TAKERS)
-def test_a_file_reaches_the_field_it_was_given_for(
-    vendor: VendorId, kind: Kind, tmp_path: Path
-) -> None:
+def test_a_file_reaches_its_field(vendor: VendorId, kind: Kind, tmp_path: Path) -> None:
     """A prompt that reads like the file's name stays a prompt; a file given twice goes twice."""
     path = str(save(tmp_path, "image/png"))
     made = plan({"prompt": path, "first_frame": path, "last_frame": path}, vendor).check()
@@ -415,9 +413,7 @@ def test_types_are_seen_from_the_bytes(head: bytes, found: str | None) -> None:
 
 @every_kind
 @pytest.mark.parametrize("vendor", TAKERS)
-def test_a_file_that_is_gone_at_the_submit_costs_nothing(
-    vendor: VendorId, kind: Kind, tmp_path: Path
-) -> None:
+def test_a_file_that_is_gone_costs_nothing(vendor: VendorId, kind: Kind, tmp_path: Path) -> None:
     """It was there when the plan was made."""
     path = save(tmp_path, "image/png")
     with Clients() as pair:

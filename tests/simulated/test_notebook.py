@@ -19,7 +19,8 @@ from polyreel.batch.display import LiveDisplay
 from polyreel.jobs import display
 from polyreel.keys import Secret
 from polyreel.money.amounts import Cost
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
+from polyreel_generated.contracts.vendors import VendorId
 from polyreel_generated.shared import JobError, Output
 from support.cli import CANARY
 from support.pictures import picture
@@ -81,14 +82,16 @@ def job(**facts: Any) -> Job:
 def made(tmp_path: Path) -> Job:
     """A finished job, with its clip."""
     with Client() as client:
-        return client.generate("a cat", VENDORS[0], output=tmp_path / "clips", duration=3)
+        return client.generate(
+            "a cat", get_provider(VENDORS[0]), output=tmp_path / "clips", duration=3
+        )
 
 
 # --- plans, costs, clients ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_a_plan(vendor: str) -> None:
+def test_a_plan(vendor: VendorId) -> None:
     """What is sent and what becomes of it, with markup in the prompt shown as text."""
     request = {"prompt": MARKUP, "duration": 5, "callback_url": SIGNED_HOOK}
     plan = polyreel.plan(request, vendor, allow={"callback_url": "drop"})
@@ -104,7 +107,7 @@ SIGNED_HOOK = "https://hooks.example/polyreel?token=s1gn4ture"
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_a_refused_plan(vendor: str) -> None:
+def test_a_refused_plan(vendor: VendorId) -> None:
     """Why, in the caller's words; links in it without their signatures."""
     request = {
         "prompt": MARKUP,
@@ -127,7 +130,7 @@ def test_a_file_in_a_plan_is_named_and_not_shown(tmp_path: Path) -> None:
     for frame in (file, file.read_bytes()):
         request = polyreel.VideoRequest(prompt="a cat", first_frame=frame)
         for vendor in VENDORS:
-            found = read(polyreel.plan(request, vendor))
+            found = read(polyreel.plan(request, get_provider(vendor)))
             assert len(found.text) < 12_000
 
 
@@ -148,7 +151,7 @@ def test_clients(tmp_path: Path) -> None:
         assert "<b>.sqlite3" in found.text
         assert "wire" not in vars(client)
         # A key that stands in what somebody else has written is not shown either.
-        read(polyreel.plan({"prompt": f"a cat, {CANARY}"}, VENDORS[0]))
+        read(polyreel.plan({"prompt": f"a cat, {CANARY}"}, get_provider(VENDORS[0])))
         read(job(error=JobError(code=CANARY, message=f"Bearer {CANARY}: {CANARY!r}")))
     simulated = AsyncClient(vendors=[VENDORS[0]])
     assert "simulated: nothing is sent or paid" in read(simulated).text
