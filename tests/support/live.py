@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 
 import pytest
 from polyreel import AsyncClient, Client, Job, Network
+from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import Simulator
 
 from support.faults import CANARIES
@@ -50,5 +51,5 @@ def make(
 
 def _possible(client: Client | AsyncClient, request: dict[str, str], vendor: str) -> Any:
     """The plan with the local file, or without it where a vendor takes none."""
-    plan = client.plan(request, vendor)
-    return client.plan({"prompt": "a cat"}, vendor) if plan.refused else plan
+    plan = client.plan(request, get_provider(vendor))
+    return client.plan({"prompt": "a cat"}, plan.provider) if plan.refused else plan
