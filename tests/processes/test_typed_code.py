@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import indent
 from typing import Final
 
 import pytest
@@ -25,7 +26,8 @@ EXAMPLES: Final = sorted((ROOT / "examples").rglob("*.py"))
 SOURCES: Final = [ROOT / "adapters", ROOT / "generated", ROOT / "docs" / "example-vendor"]
 UNTYPED: Final = ("celery", "django")
 """Frameworks of examples that have no types of their own."""
-MISTAKES: Final = """
+MISTAKES: Final = """\
+# pyright: reportUnnecessaryComparison=true
 from pathlib import Path
 
 import polyreel
@@ -81,6 +83,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file for each block of code, and one with the mistakes."""
     folder = tmp_path_factory.mktemp("typed")
     (folder / "mistakes.py").write_text(MISTAKES, encoding="utf-8")
+    for notebook in (ROOT / "examples").rglob("*.ipynb"):
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        code = "\n".join("".join(one["source"]) for one in cells if one["cell_type"] == "code")
+        body = f"async def cells() -> None:\n{indent(code, '    ')}\n"  # where `await` is right
+        (folder / f"{notebook.stem}.py").write_text(body, encoding="utf-8")
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for found in BLOCK.finditer(text):
@@ -117,7 +124,8 @@ def mypy(folder: Path) -> Found:
     untyped = "".join(f"[mypy-{name}.*]\nignore_missing_imports = true\n" for name in UNTYPED)
     settings.write_text(f"[mypy]\nstrict = true\nexplicit_package_bases = true\n{untyped}")
     found: dict[str, dict[int, str]] = {}
-    for paths in (EXAMPLES, sorted(folder.glob("*.py"))):  # both have an app.py
+    programs = [sorted(one.rglob("*.py")) for one in (folder, *(ROOT / "examples").iterdir())]
+    for paths in filter(None, programs):  # one after the other: several have an app.py
         printed = ran(
             *("mypy", "--config-file", settings, "--cache-dir", ROOT / ".mypy_cache" / "users"),
             *("--no-error-summary", "--output", "json", *paths),
@@ -137,7 +145,6 @@ def pyright(folder: Path) -> Found:
         "include": [str(folder), str(ROOT / "examples")],
         "extraPaths": [*map(str, paths)],
         "typeCheckingMode": "standard",
-        "reportUnnecessaryComparison": "error",
         "reportUnusedCoroutine": "error",
     }
     project = folder / "pyrightconfig.json"
