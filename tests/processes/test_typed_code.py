@@ -142,7 +142,7 @@ def pyright(folder: Path) -> Found:
     """What pyright, in its standard mode, says of all of it."""
     paths = [*SOURCES, folder, *{path.parent for path in EXAMPLES}]
     settings = {
-        "include": [str(folder), str(ROOT / "examples")],
+        "include": [".", os.path.relpath(ROOT / "examples", folder)],
         "extraPaths": [*map(str, paths)],
         "typeCheckingMode": "standard",
         "reportUnusedCoroutine": "error",
@@ -153,8 +153,11 @@ def pyright(folder: Path) -> Found:
         *("basedpyright", "--project", project, "--outputjson"),
         *("--pythonpath", sys.executable),
     )
+    report = json.loads(printed)
+    programs = [*folder.glob("*.py"), *EXAMPLES]
+    assert report["summary"]["filesAnalyzed"] >= len(programs)
     found: dict[str, dict[int, str]] = {}
-    for one in json.loads(printed)["generalDiagnostics"]:
+    for one in report["generalDiagnostics"]:
         if one["severity"] == "error":
             line = one["range"]["start"]["line"] + 1
             found.setdefault(Path(one["file"]).name, {})[line] = one["message"]
