@@ -158,7 +158,10 @@ def test_what_a_live_job_cost_is_reported_in_words() -> None:
     )
     before = "cost: estimated at most 40.5 credits = $0.5956 (prices of 2026-10-10)"
     assert reported == f"{before}; charged 40.5 credits = $0.5960"
-    assert cost_text(finished(vendor, estimate=estimate)) == f"{before}; charged not told"
+    assert (
+        cost_text(finished(vendor, estimate=estimate))
+        == f"{before}; charged unknown: the vendor does not say"
+    )
     own = {
         "confidence": "exact",
         "credits": None,
@@ -166,7 +169,10 @@ def test_what_a_live_job_cost_is_reported_in_words() -> None:
         "as_of": None,
         "source": "your price file",
     }
-    assert cost_text(finished(vendor, estimate=own)) == "cost: estimated $0.3500; charged not told"
+    assert (
+        cost_text(finished(vendor, estimate=own))
+        == "cost: estimated $0.3500; charged unknown: the vendor does not say"
+    )
     old = cost_text(finished(vendor, {"credits_used": 13.5}))
     assert old == "cost: not estimated; charged 13.5 credits = $0.1985 (prices of 2026-10-10)"
     assert cost_text(finished(vendor)) is None

@@ -75,7 +75,7 @@ Stream = Annotated[
     bool,
     typer.Option(
         "--stream",
-        help="Hear of the job over an event stream instead of asking, where it is offered.",
+        help="Follow the job over an event stream instead of polling, where it is offered.",
     ),
 ]
 Filename = Annotated[

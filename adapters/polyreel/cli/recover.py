@@ -210,7 +210,7 @@ def resubmit(
     """Submit an ambiguous job anew, although the first may have been billed. Costs money with
     --live.
 
-    With --live the price of then is shown, and you are asked.
+    With --live the price that was estimated for the first submit is shown, and you are asked.
     """
     limit = consent.dollars(max_cost)
     with open_ledger(ledger) as opened:

@@ -348,7 +348,7 @@ class Names:
             if values.get(name) not in column
         ]
         limit = "; ".join(
-            f"{name} is {' or '.join(word(known) for known in column)}" for name, column in wrong
+            f"{name} {' or '.join(word(known) for known in column)}" for name, column in wrong
         )
         lower = {name: size_below(values.get(name), column) for name, column in wrong}
         close = tuple(lower.get(name, values.get(name)) for name in self.shared)

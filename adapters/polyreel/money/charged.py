@@ -44,7 +44,7 @@ def charged(job: Job) -> Charge | None:
 def cost_text(job: Job) -> str | None:
     """What a job was to cost, and what its vendor says that it did; None where neither is known.
 
-    A simulator's credits are not set beside a vendor's price: they would look like a contradiction.
+    A simulated job costs the published price, but nothing was charged for it, and that is said.
     """
     charge = charged(job)
     if job.estimate is None and charge is None:
@@ -58,7 +58,7 @@ def cost_text(job: Job) -> str | None:
     after = (
         "nothing, as it was simulated"
         if job.simulated
-        else "not told"
+        else "unknown: the vendor does not say"
         if charge is None
         else str(charge)
     )
