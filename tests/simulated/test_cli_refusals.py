@@ -118,3 +118,14 @@ def test_wrong_usage(
     (tmp_path / "cat.txt").write_text("a file")
     cli.fails(code, arguments, needle)
     assert (tmp_path / "cat.txt").read_text() == "a file"
+
+
+def test_a_prompt_in_the_wrong_place_is_answered_with_the_right_one(cli: Command) -> None:
+    """Without quotes, and without a command."""
+    for words in (("generate", "a", "cat", "in", "rain"), ("plan", "a", "cat")):
+        found = cli(*words)
+        assert (found.code, "stands in quotes" in found.err) == (2, True), found.err
+    assert "quotes" not in cli("models", "a", "cat").err
+    found = cli("a cat in the rain")
+    assert found.code == 2
+    assert 'did you mean polyreel generate "a cat in the rain"?' in found.err

@@ -89,6 +89,9 @@ def _usage(error: Any) -> str:
     choices = getattr(getattr(getattr(error, "param", None), "type", None), "choices", ())
     if refused := re.match(r"'(.*)' is not one of ", error.message, re.DOTALL):
         text += did_you_mean(refused[1], [*map(str, choices)])
+    parameters = getattr(getattr(getattr(error, "ctx", None), "command", None), "params", ())
+    if "unexpected extra argument" in text and any(one.name == "prompt" for one in parameters):
+        text += ": a prompt of several words stands in quotes"
     return f"error: {text}{'' if text.endswith('?') else '.'} See {command} --help"
 
 
