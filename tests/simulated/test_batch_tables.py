@@ -115,3 +115,18 @@ def test_results_come_back_as_the_table_that_was_given(tmp_path: Path) -> None:
     ]
     for one in cells:
         assert Path(one["files"]).is_file()
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_header_without_any_field_has_its_delimiter(tmp_path: Path, delimiter: str) -> None:
+    """Its columns are named by hand, however they are written; without that they are asked for."""
+    lines = [["Text ", "Dauer (s)", "Notiz"], ["a cat", "5", "x"]]
+    (tmp_path / "x.csv").write_text("\n".join(map(delimiter.join, lines)))
+    for columns in (
+        {"Text": "prompt", "Dauer (s)": "duration"},
+        {"text": "prompt", "dauer (S)": "duration"},
+    ):
+        (row,) = batch.read(tmp_path / "x.csv", columns=columns)
+        assert row.request == {"prompt": "a cat", "duration": 5}
+    with pytest.raises(RequestError, match="no field 'Text'; --column 'Text'=prompt"):
+        batch.read(tmp_path / "x.csv")

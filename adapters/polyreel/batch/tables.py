@@ -131,28 +131,52 @@ def _without_separator_line(text: str) -> tuple[str, int, str | None]:
 
 
 def _delimiter(text: str, columns: Columns) -> str:
-    """The delimiter by which the header has the most fields."""
-    return max(DELIMITERS, key=lambda one: len(_names(text, one, columns)))
+    """The delimiter by which the header has the most fields; without any, the most columns."""
+
+    def fit(delimiter: str) -> tuple[int, int]:
+        header = _first_record(text, delimiter)
+        return len(_names(text, delimiter, columns)), len(header)
+
+    return max(DELIMITERS, key=fit)
+
+
+def _first_record(text: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+    except csv.Error:
+        return []
 
 
 def _names(text: str, delimiter: str, columns: Columns) -> set[str]:
     """The fields in a header."""
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        header = next(lines, [])
-    except csv.Error:
-        return set()
+    header = _first_record(text, delimiter)
+    columns = _as_written(columns, header)
     return {field for name in header if (field := _field(name, columns)) in known_columns()}
+
+
+def _plain(name: str) -> str:
+    return "_".join(name.strip().lower().replace("-", " ").split())
+
+
+def _as_written(columns: Columns, header: Sequence[str]) -> Columns:
+    """The columns as the header writes their names, where only capitals or blanks differ."""
+    names = [name.strip() for name in header]
+
+    def written(name: str) -> str:
+        alike = [one for one in names if _plain(one) == _plain(name)]
+        return alike[0] if name not in names and len(alike) == 1 else name
+
+    return {written(name): field for name, field in columns.items()}
 
 
 def _field(name: str, columns: Columns) -> str:
     """A column's name as that of a field: `Aspect Ratio ` is `aspect_ratio`."""
-    plain = "_".join(name.strip().lower().replace("-", " ").split())
-    return columns.get(name.strip(), plain)
+    return columns.get(name.strip(), _plain(name))
 
 
 def _header(table: Table, columns: Columns) -> TableHeader:
     problems = []
+    columns = _as_written(columns, table.header)
     missing = [name for name in columns if name not in map(str.strip, table.header)]
     columns_near = {name: did_you_mean(name, table.header) for name in missing}
     problems += [
@@ -173,7 +197,9 @@ def _header(table: Table, columns: Columns) -> TableHeader:
     ]
     if not used and not problems:
         known = ", ".join(known_columns())
-        problems.append(f"header: no field {table.header[0][:40]!r}; there are {known}")
+        name = table.header[0].strip()[:40]
+        way = f"--column {name!r}=prompt says that it is the prompt"
+        problems.append(f"header: no field {name!r}; {way}. There are {known}")
     return TableHeader(table, tuple(fields), tuple(problems))
 
 
