@@ -262,6 +262,6 @@ def test_what_came_after_an_answer_proves_nothing() -> None:
     assert watch.may_have_left
     watch.judge(refusal)
     assert not watch.may_have_left
-    watch.heard()
+    watch.answer_began()
     watch.judge(refusal)
     assert watch.may_have_left

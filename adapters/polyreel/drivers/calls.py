@@ -116,7 +116,7 @@ class HttpCall:
 
     def begin(self, headers: Mapping[str, str]) -> None:
         """Read the headers of the answer, whose names are found in any case."""
-        self.watch.heard()
+        self.watch.answer_began()
         try:
             self._decoder = decoder_for(headers.get("content-encoding"), MAX_REPLY_BYTES)
         except ValueError as error:

@@ -127,7 +127,7 @@ class Watch:
         with suppress(OSError):
             socket.socket.shutdown(self._connection.get_extra_info("socket"), socket.SHUT_RDWR)
 
-    def heard(self) -> None:
+    def answer_began(self) -> None:
         """Note that an answer has begun: who answers has heard the request."""
         self.may_have_left = self._answered = True
 

@@ -129,15 +129,15 @@ class TypedItems:
                 continue
             many = item.shared in self.several
             target = f"/{item.shared}/{len(shared[item.shared]) - 1}" if many else f"/{item.shared}"
-            told = _note(item, get(native, item.member), shared)
+            warning_text = _note(item, get(native, item.member), shared)
             report.entries.append(
                 MappingEntry(
                     item.shared,
                     place,
                     target,
                     Fate.CONVERTED,
-                    told or self.note,
-                    warning=bool(told),
+                    warning_text or self.note,
+                    warning=bool(warning_text),
                 )
             )
 
@@ -185,7 +185,7 @@ def _note(item: Item, value: Any, shared: Mapping[str, Any]) -> str:
 def _carried(
     item: Item, source: str, target: str, value: Any, native: Any, shared: Mapping[str, Any]
 ) -> MappingEntry:
-    told = _note(item, value, shared)
+    warning_text = _note(item, value, shared)
     same = type(native) is type(value) and native == value
     fate = Fate.EXACT if same else Fate.CONVERTED
-    return MappingEntry(item.shared, source, target, fate, told, warning=bool(told))
+    return MappingEntry(item.shared, source, target, fate, warning_text, warning=bool(warning_text))
