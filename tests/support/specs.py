@@ -50,10 +50,18 @@ def text(name: str) -> str:
         return first
     document = json.loads(json.dumps(parse(first)))
     for part in map(parse, others):
-        document["paths"] |= part.get("paths", {})
-        for kind, members in part.get("components", {}).items():
-            document["components"].setdefault(kind, {}).update(members)
+        _add(document, json.loads(json.dumps(part)))
     return json.dumps(document, ensure_ascii=False, indent=1)
+
+
+def _add(known: JsonObject, more: JsonObject) -> None:
+    for name, value in more.items():
+        if name not in known:
+            known[name] = value
+        elif isinstance(value, dict):
+            _add(known[name], value)
+        else:
+            known[name] += value
 
 
 @cache

@@ -10,6 +10,7 @@ from support.paths import EXAMPLE_VENDOR
 FOLDER = Path(providers.__file__).parent
 VENDOR_FILES = [
     *sorted(set(FOLDER.glob("*.py")) - {FOLDER / "__init__.py"}),
+    *sorted(set(FOLDER.glob("*/*.py")) - set(FOLDER.glob("base/*"))),
     EXAMPLE_VENDOR / "__init__.py",
 ]
 
@@ -36,12 +37,20 @@ def test_the_names_are_exact() -> None:
         getattr(providers, "nonsense")  # noqa: B009 - a type checker knows that it is not there
 
 
-@pytest.mark.parametrize("path", VENDOR_FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", VENDOR_FILES, ids=lambda path: "/".join([*path.parts[-2:-1], path.stem])
+)
 def test_vendor_files_import_from_one_place(path: Path) -> None:
-    """All that they need of polyreel comes from `polyreel.providers`."""
+    """All that they need of polyreel comes from `polyreel.providers`.
+
+    The files of a vendor's own folder import each other, too.
+    """
+    folder = path.parent not in {FOLDER, EXAMPLE_VENDOR}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
-            inside = node.level == 1 and node.module is None
+            level = 2 if folder else 1
+            inside = node.level == level and node.module is None
+            inside |= folder and node.level == 1 and node.module is not None
             module = node.module or ""
             outside = not node.level and (
                 module == "polyreel.providers" or module.split(".")[0] != "polyreel"

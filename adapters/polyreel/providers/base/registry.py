@@ -1,4 +1,5 @@
-"""Finds the vendors: the files in `polyreel.providers`, and packages with an entry point.
+"""Finds the vendors: the files and folders in `polyreel.providers`, and packages with an entry
+point.
 
 The group of the entry points is `polyreel.providers`, too. A vendor is loaded when it is asked for,
 so that a program which uses one vendor does not wait for the others.
@@ -55,8 +56,8 @@ def broken_plugins() -> Mapping[str, str]:
 class _Vendors(Mapping[str, Provider]):
     def __init__(self) -> None:
         found = sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name)
-        # A folder is none: `base` is what all vendors have in common.
-        names = [one.name for one in found if not one.ispkg and one.name not in READ_ONLY]
+        # `base` is what all vendors have in common.
+        names = [one.name for one in found if one.name not in {"base", *READ_ONLY}]
         self._own = {name.replace("_", "-"): name for name in names}
         self._loaded: dict[str, Provider] = {}
 
