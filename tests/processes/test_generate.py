@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from support.endpoints import CLIENTS, ENDPOINTS, PACKAGE, each_client
 from support.paths import ROOT
-from support.specs import SHARED, text
+from support.specs import SHARED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,7 +110,7 @@ def test_check_refuses_changed_specs(copied: Path) -> None:
     """
     for name, more in ((CLIENTS[0], "x-added: true\n"), (SHARED, "# A comment.\n")):
         spec = copied / "specs" / f"{name}.yaml"
-        spec.write_text(text(name) + more, encoding="utf-8")
+        spec.write_text(spec.read_text(encoding="utf-8") + more, encoding="utf-8")
     done = check_generated(copied)
     assert done.returncode == 1
     stale = set(re.findall(r"^--- committed/(\S+)$", done.stdout, re.MULTILINE))

@@ -271,6 +271,42 @@ class Only:
 
 
 @frozen
+class Single:
+    """A list where the vendor takes a single value."""
+
+    def encode(self, value: list[Any], shared: Mapping[str, Any]) -> Any:
+        """The only item."""
+        if len(value) != 1:
+            raise CannotExpressError(f"{len(value)} given", limit="only one")
+        return value[0]
+
+    def decode(self, value: object, shared: Mapping[str, Any]) -> list[Any]:
+        """A list of one."""
+        return [value]
+
+
+@frozen
+class Fixed:
+    """The one value with which a workflow is made, of several that the vendor's field has."""
+
+    value: Any
+    reason: str
+
+    def encode(self, value: object, shared: Mapping[str, Any]) -> Any:
+        """The value itself."""
+        if value != self.value:
+            limit = f"only {word(self.value)}"
+            raise CannotExpressError(self.reason, limit=limit, nearest=self.value)
+        return value
+
+    def decode(self, value: object, shared: Mapping[str, Any]) -> Any:
+        """The value itself."""
+        if value != self.value:
+            raise MeaninglessError(self.reason)
+        return value
+
+
+@frozen
 class Seed:
     """A seed where one number asks the vendor for a random one, as leaving it out does."""
 
@@ -318,50 +354,19 @@ class Items:
         return [str(item[self.member]) for item in value]
 
 
-class GroupCodec(Protocol):
-    """How several shared values become several native ones. Both sides hold only what is set."""
-
-    def encode(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Native values by place; raises CannotExpressError."""
-
-    def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Shared values by name; raises ValueError."""
-
-
 @frozen
-class Names:
-    """Several shared values spelled as one native word, such as `kling-v3-pro-audio`."""
+class Unless:
+    """A value of which one word asks for what leaving it out does, such as a length of 0."""
 
-    place: str
-    shared: tuple[str, ...]
-    table: Mapping[tuple[Any, ...], str]
+    idle: Any
+    reason: str
 
-    def encode(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The word for a combination."""
-        key = tuple(values.get(name) for name in self.shared)
-        if key in self.table:
-            return {self.place: self.table[key]}
-        columns = zip(self.shared, zip(*self.table, strict=True), strict=True)
-        wrong = [
-            (name, sorted(set(column), key=str))
-            for name, column in columns
-            if values.get(name) not in column
-        ]
-        limit = "; ".join(
-            f"{name} {' or '.join(word(known) for known in column)}" for name, column in wrong
-        )
-        lower = {name: size_below(values.get(name), column) for name, column in wrong}
-        close = tuple(lower.get(name, values.get(name)) for name in self.shared)
-        raise CannotExpressError(
-            " and ".join(f"{word(values.get(name))} is not offered" for name, _ in wrong),
-            limit=limit,
-            nearest={self.place: self.table[close]} if close in self.table else None,
-            leaves=tuple("/" + name for name, _ in wrong),
-        )
+    def encode(self, value: object, shared: Mapping[str, Any]) -> Any:
+        """The value itself."""
+        return value
 
-    def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The combination of a word."""
-        for key, name in self.table.items():
-            if name == natives[self.place]:
-                return dict(zip(self.shared, key, strict=True))
-        raise ValueError(f"{natives[self.place]!r} is not one of {', '.join(self.table.values())}")
+    def decode(self, value: object, shared: Mapping[str, Any]) -> Any:
+        """The value itself."""
+        if value == self.idle:
+            raise MeaninglessError(self.reason)
+        return value

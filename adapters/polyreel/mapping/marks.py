@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,16 +20,23 @@ class Marks:
     """One spelling of reference marks.
 
     `pattern` has the groups `kind` and `number`. `template` says how to write one, with the kind in
-    title case where `title` is set.
+    title case where `title` is set. `kinds` has the kinds that are called otherwise here.
     """
 
     pattern: re.Pattern[str]
     template: str
     title: bool = False
+    kinds: Mapping[str, str] = Factory(dict)
 
     def write(self, kind: str, number: int) -> str:
         """One mark in this spelling."""
-        return self.template.format(kind=kind.title() if self.title else kind, number=number)
+        own = next((own for own, shared in self.kinds.items() if shared == kind), kind)
+        return self.template.format(kind=own.title() if self.title else own, number=number)
+
+    def kind(self, match: re.Match[str]) -> str:
+        """What a mark that was found cites: `image`, `element`, `video` or `audio`."""
+        own: str = match["kind"].lower()
+        return self.kinds.get(own, own)
 
 
 AT: Final = Marks(
@@ -47,6 +54,25 @@ ANGLE: Final = Marks(
 
 Source: EvoLink's page of kling-o3-reference-to-video, 2026.
 """
+
+LOWER_AT: Final = Marks(
+    re.compile(r"@(?P<kind>image|video|audio)(?P<number>[1-9][0-9]?)(?![0-9])"), "@{kind}{number}"
+)
+"""`@image1`: Seedance 2.0's spelling at EvoLink (its pages of 2026)."""
+
+NAMED: Final = Marks(
+    re.compile(r"(?<![A-Za-z])(?P<kind>Image|Video|Audio) (?P<number>[1-9][0-9]?)(?![0-9])"),
+    "{kind} {number}",
+    title=True,
+)
+"""`Image 1`: Wan's spelling at EvoLink (its pages of 2026)."""
+
+CHARACTER: Final = Marks(
+    re.compile(r"(?<![A-Za-z])(?P<kind>character)(?P<number>[1-9][0-9]?)(?![0-9])"),
+    "{kind}{number}",
+    kinds={"character": "image"},
+)
+"""`character1`: the first reference image of HappyHorse at EvoLink (its pages of 2026)."""
 
 
 _KINDS: Final = {
@@ -97,7 +123,7 @@ def idle_marks(text: str, counts: Mapping[str, int]) -> Iterator[str]:
 def cited(text: str, marks: Marks, counts: Mapping[str, int]) -> bool:
     """Whether the text holds a mark in this spelling that cites one of the inputs counted."""
     return any(
-        int(match["number"]) <= counts.get(match["kind"].lower(), 0)
+        int(match["number"]) <= counts.get(marks.kind(match), 0)
         for match in marks.pattern.finditer(text)
     )
 
@@ -112,7 +138,7 @@ def rewrite(
     """The text with every citing mark respelled. `shift` is added to the numbers of images."""
 
     def respell(match: re.Match[str]) -> str:
-        kind, number = match["kind"].lower(), int(match["number"])
+        kind, number = source.kind(match), int(match["number"])
         if number > counts.get(kind, 0):
             return match[0]
         number += shift if kind == "image" else 0

@@ -19,11 +19,11 @@ from .codecs import (
     CannotExpressError,
     Codec,
     Default,
-    GroupCodec,
     MeaninglessError,
     Prompt,
     word,
 )
+from .groups import GroupCodec
 from .items import TypedItems
 from .reports import (
     SENT_ALL_THE_SAME,

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from ..mapping.codecs import Choice, Names, Only, word
+from ..mapping.codecs import Choice, Fixed, Only, word
+from ..mapping.groups import Names
 from ..mapping.items import TypedItems
 from ..mapping.rows import Absent, Field, Forced, Group, Row
 from ..mapping.workflows import WORKFLOWS
@@ -144,6 +145,8 @@ def _values(contract: Contract, schema: str, field: str, row: Field | Group) -> 
             f"{word(shared)} = {native}" for shared, native in row.codec.table.items()
         )
         return Extent(choices=tuple(word(value) for value in row.codec.table)), spelling
+    if isinstance(row.codec, Fixed):
+        return Extent(choices=(word(row.codec.value),)), ""
     native = contract.property(schema, row.native) or {}
     return extent_of(native.get("items", {}) if isinstance(row.codec, Only) else native), ""
 

@@ -15,19 +15,21 @@ if TYPE_CHECKING:
         Codec,
         Default,
         Digits,
-        GroupCodec,
+        Fixed,
         Items,
         MeaninglessError,
-        Names,
         Only,
         Pointless,
         Prompt,
         Seed,
+        Single,
+        Unless,
         check_members,
         cited_inputs,
     )
+    from ..mapping.groups import CountedImages, GroupCodec, Names
     from ..mapping.items import Item, TypedItems
-    from ..mapping.marks import ANGLE, AT, Marks
+    from ..mapping.marks import ANGLE, AT, CHARACTER, LOWER_AT, NAMED, Marks
     from ..mapping.rows import Absent, Alias, Constant, Field, Forced, Group, Row
     from ..mapping.shots import MULTI_SHOT, MultiShot
     from ..places import Json, JsonObject, get, is_missing, put
@@ -52,12 +54,13 @@ _NAMES = {
     "..errors": ("BadReplyError", "VendorError"),
     "..flows": ("Flow", "Part", "Reply", "Send", "now", "send_patiently"),
     "..mapping.codecs": (
-        *("CannotExpressError", "Choice", "Codec", "Default", "Digits", "GroupCodec", "Items"),
-        *("MeaninglessError", "Names", "Only", "Pointless", "Prompt", "Seed"),
+        *("CannotExpressError", "Choice", "Codec", "Default", "Digits", "Fixed", "Items"),
+        *("MeaninglessError", "Only", "Pointless", "Prompt", "Seed", "Single", "Unless"),
         *("check_members", "cited_inputs"),
     ),
+    "..mapping.groups": ("CountedImages", "GroupCodec", "Names"),
     "..mapping.items": ("Item", "TypedItems"),
-    "..mapping.marks": ("ANGLE", "AT", "Marks"),
+    "..mapping.marks": ("ANGLE", "AT", "CHARACTER", "LOWER_AT", "NAMED", "Marks"),
     "..mapping.rows": ("Absent", "Alias", "Constant", "Field", "Forced", "Group", "Row"),
     "..mapping.shots": ("MULTI_SHOT", "MultiShot"),
     "..places": ("Json", "JsonObject", "get", "is_missing", "put"),
@@ -76,7 +79,10 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = [
     "ANGLE",
     "AT",
+    "CHARACTER",
+    "LOWER_AT",
     "MULTI_SHOT",
+    "NAMED",
     "Absent",
     "Alias",
     "BadReplyError",
@@ -85,10 +91,12 @@ __all__ = [
     "Codec",
     "Constant",
     "Contract",
+    "CountedImages",
     "Default",
     "Digits",
     "Facts",
     "Field",
+    "Fixed",
     "Flow",
     "Forced",
     "GeneratedClient",
@@ -117,10 +125,12 @@ __all__ = [
     "Seed",
     "Send",
     "SimulatedTask",
+    "Single",
     "SpecifiedProvider",
     "Status",
     "Survey",
     "TypedItems",
+    "Unless",
     "VendorError",
     "Webhook",
     "body",

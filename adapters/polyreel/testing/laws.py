@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
-from ..mapping.codecs import Pointless
+from ..mapping.codecs import MeaninglessError
 from ..mapping.reports import Allowance, ConflictError, Fate, MappingReport
 from ..mapping.rows import Field, Group
 from ..mapping.workflows import INPUT_VIDEOS, WORKFLOWS, kind_of
@@ -116,15 +117,16 @@ def totality(provider: Provider, route: Route) -> None:
 def _check_documented_words(route: Route, place: str, schema: Mapping[str, Any]) -> None:
     """A documented default, and every documented word, has a shared meaning.
 
-    A place that the vendor ignores for this route has none.
+    One that the vendor ignores for this route, or that asks for nothing, has none.
     """
     row = route.by_place.get(place)
-    if isinstance(row, Field) and row.native == place and not isinstance(row.codec, Pointless):
-        default = [schema["default"]] if "default" in schema else []
-        for value in [*schema.get("enum", ()), *default]:
-            body: JsonObject = {}
-            report = MappingReport()
-            row.write({row.shared: row.codec.decode(value, {})}, body, {}, report)
+    if not isinstance(row, Field) or row.native != place:
+        return
+    default = [schema["default"]] if "default" in schema else []
+    for value in [*schema.get("enum", ()), *default]:
+        body: JsonObject = {}
+        with suppress(MeaninglessError):
+            row.write({row.shared: row.codec.decode(value, {})}, body, {}, MappingReport())
             assert get(body, place) == value
 
 

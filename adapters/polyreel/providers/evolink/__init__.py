@@ -1,8 +1,8 @@
 """EvoLink: `POST /v1/videos/generations`, one endpoint whose `model` chooses the body.
 
 Facts from its reference pages (kling-o3-reference-to-video and its siblings: early 2026,
-Mar-Apr 2026, Oct 2026), as marked in specs/evolink.yaml and specs/evolink/. The tables of a maker's
-families are in a file of their own beside this one.
+Mar-Apr 2026, Oct 2026), as marked in specs/evolink.yaml and specs/evolink/. The tables of Kling's
+families and of the others are in files of their own beside this one.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from .. import (
     now,
     send_patiently,
 )
+from .families import FAMILIES
 from .kling import KLING
 
 LIST_LIMIT: Final = 50
@@ -48,7 +49,7 @@ class EvoLink(Provider):
     id = "evolink"
     name = "EvoLink"
     key_variable = "EVOLINK_API_KEY"
-    routes = KLING
+    routes = (*KLING, *FAMILIES)
     # Task page, Mar-Apr 2026. `cancelled` is seen in the vendor's own clients, not on the page.
     statuses: ClassVar[Mapping[str, Status]] = MappingProxyType(
         {

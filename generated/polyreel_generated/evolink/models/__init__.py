@@ -88,6 +88,20 @@ if TYPE_CHECKING:
     from .uploaded_file import UploadedFile
     from .usage_cost import UsageCost
     from .user_credits import UserCredits
+    from .veo_31 import Veo31
+    from .veo_31_aspect_ratio import Veo31AspectRatio
+    from .veo_31_duration import Veo31Duration
+    from .veo_31_fast import Veo31Fast
+    from .veo_31_fast_aspect_ratio import Veo31FastAspectRatio
+    from .veo_31_fast_duration import Veo31FastDuration
+    from .veo_31_fast_generation_type import Veo31FastGenerationType
+    from .veo_31_fast_person_generation import Veo31FastPersonGeneration
+    from .veo_31_fast_quality import Veo31FastQuality
+    from .veo_31_fast_resize_mode import Veo31FastResizeMode
+    from .veo_31_generation_type import Veo31GenerationType
+    from .veo_31_person_generation import Veo31PersonGeneration
+    from .veo_31_quality import Veo31Quality
+    from .veo_31_resize_mode import Veo31ResizeMode
     from .video_submission import VideoSubmission
     from .watermark_info import WatermarkInfo
 
@@ -159,6 +173,20 @@ _MODULES = {
     "UploadedFile": ".uploaded_file",
     "UsageCost": ".usage_cost",
     "UserCredits": ".user_credits",
+    "Veo31": ".veo_31",
+    "Veo31AspectRatio": ".veo_31_aspect_ratio",
+    "Veo31Duration": ".veo_31_duration",
+    "Veo31Fast": ".veo_31_fast",
+    "Veo31FastAspectRatio": ".veo_31_fast_aspect_ratio",
+    "Veo31FastDuration": ".veo_31_fast_duration",
+    "Veo31FastGenerationType": ".veo_31_fast_generation_type",
+    "Veo31FastPersonGeneration": ".veo_31_fast_person_generation",
+    "Veo31FastQuality": ".veo_31_fast_quality",
+    "Veo31FastResizeMode": ".veo_31_fast_resize_mode",
+    "Veo31GenerationType": ".veo_31_generation_type",
+    "Veo31PersonGeneration": ".veo_31_person_generation",
+    "Veo31Quality": ".veo_31_quality",
+    "Veo31ResizeMode": ".veo_31_resize_mode",
     "VideoSubmission": ".video_submission",
     "WatermarkInfo": ".watermark_info",
 }
@@ -231,6 +259,20 @@ __all__ = (
     "UploadUrlRequest",
     "UsageCost",
     "UserCredits",
+    "Veo31",
+    "Veo31AspectRatio",
+    "Veo31Duration",
+    "Veo31Fast",
+    "Veo31FastAspectRatio",
+    "Veo31FastDuration",
+    "Veo31FastGenerationType",
+    "Veo31FastPersonGeneration",
+    "Veo31FastQuality",
+    "Veo31FastResizeMode",
+    "Veo31GenerationType",
+    "Veo31PersonGeneration",
+    "Veo31Quality",
+    "Veo31ResizeMode",
     "VideoSubmission",
     "WatermarkInfo",
 )

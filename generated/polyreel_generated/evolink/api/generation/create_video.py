@@ -21,6 +21,8 @@ from ...models.kling_v3_image_to_video import KlingV3ImageToVideo
 from ...models.kling_v3_motion_control import KlingV3MotionControl
 from ...models.kling_v3_text_to_video import KlingV3TextToVideo
 from ...models.kling_v26_motion_control import KlingV26MotionControl
+from ...models.veo_31 import Veo31
+from ...models.veo_31_fast import Veo31Fast
 from ...models.video_submission import VideoSubmission
 from ...types import UNSET, Unset
 
@@ -37,7 +39,9 @@ def build_request(
     | KlingV26MotionControl
     | KlingV3ImageToVideo
     | KlingV3MotionControl
-    | KlingV3TextToVideo,
+    | KlingV3TextToVideo
+    | Veo31
+    | Veo31Fast,
     idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     """The keyword arguments of `httpx.Client.request` for this call. Pure: nothing is sent."""
@@ -63,6 +67,10 @@ def build_request(
     elif isinstance(body, KlingV3ImageToVideo):
         _kwargs["json"] = body.to_dict()
     elif isinstance(body, KlingV3MotionControl):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, KlingV26MotionControl):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Veo31):
         _kwargs["json"] = body.to_dict()
     else:
         _kwargs["json"] = body.to_dict()
@@ -182,7 +190,9 @@ def sync_detailed(
     | KlingV26MotionControl
     | KlingV3ImageToVideo
     | KlingV3MotionControl
-    | KlingV3TextToVideo,
+    | KlingV3TextToVideo
+    | Veo31
+    | Veo31Fast,
     idempotency_key: str | Unset = UNSET,
 ) -> Response[EvolinkError | VideoSubmission]:
     """Create a video generation task.
@@ -198,7 +208,7 @@ def sync_detailed(
         idempotency_key (str | Unset):
         body (KlingO3ImageToVideo | KlingO3ReferenceToVideo | KlingO3TextToVideo |
             KlingO3VideoEdit | KlingV26MotionControl | KlingV3ImageToVideo | KlingV3MotionControl |
-            KlingV3TextToVideo):
+            KlingV3TextToVideo | Veo31 | Veo31Fast):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -225,7 +235,9 @@ def sync(
     | KlingV26MotionControl
     | KlingV3ImageToVideo
     | KlingV3MotionControl
-    | KlingV3TextToVideo,
+    | KlingV3TextToVideo
+    | Veo31
+    | Veo31Fast,
     idempotency_key: str | Unset = UNSET,
 ) -> EvolinkError | VideoSubmission | None:
     """Create a video generation task.
@@ -241,7 +253,7 @@ def sync(
         idempotency_key (str | Unset):
         body (KlingO3ImageToVideo | KlingO3ReferenceToVideo | KlingO3TextToVideo |
             KlingO3VideoEdit | KlingV26MotionControl | KlingV3ImageToVideo | KlingV3MotionControl |
-            KlingV3TextToVideo):
+            KlingV3TextToVideo | Veo31 | Veo31Fast):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -268,7 +280,9 @@ async def asyncio_detailed(
     | KlingV26MotionControl
     | KlingV3ImageToVideo
     | KlingV3MotionControl
-    | KlingV3TextToVideo,
+    | KlingV3TextToVideo
+    | Veo31
+    | Veo31Fast,
     idempotency_key: str | Unset = UNSET,
 ) -> Response[EvolinkError | VideoSubmission]:
     """Create a video generation task.
@@ -284,7 +298,7 @@ async def asyncio_detailed(
         idempotency_key (str | Unset):
         body (KlingO3ImageToVideo | KlingO3ReferenceToVideo | KlingO3TextToVideo |
             KlingO3VideoEdit | KlingV26MotionControl | KlingV3ImageToVideo | KlingV3MotionControl |
-            KlingV3TextToVideo):
+            KlingV3TextToVideo | Veo31 | Veo31Fast):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -311,7 +325,9 @@ async def asyncio(
     | KlingV26MotionControl
     | KlingV3ImageToVideo
     | KlingV3MotionControl
-    | KlingV3TextToVideo,
+    | KlingV3TextToVideo
+    | Veo31
+    | Veo31Fast,
     idempotency_key: str | Unset = UNSET,
 ) -> EvolinkError | VideoSubmission | None:
     """Create a video generation task.
@@ -327,7 +343,7 @@ async def asyncio(
         idempotency_key (str | Unset):
         body (KlingO3ImageToVideo | KlingO3ReferenceToVideo | KlingO3TextToVideo |
             KlingO3VideoEdit | KlingV26MotionControl | KlingV3ImageToVideo | KlingV3MotionControl |
-            KlingV3TextToVideo):
+            KlingV3TextToVideo | Veo31 | Veo31Fast):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -1,0 +1,104 @@
+"""How several shared values become several native ones. Knows no vendor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from attrs import frozen
+
+from .codecs import CannotExpressError, MeaninglessError, size_below, word
+
+
+class GroupCodec(Protocol):
+    """How several shared values become several native ones. Both sides hold only what is set."""
+
+    def encode(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Native values by place; raises CannotExpressError."""
+
+    def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Shared values by name; raises ValueError."""
+
+
+@frozen
+class CountedImages:
+    """Frames and reference images in one list, whose number says what they are.
+
+    One image is the first frame. With `last`, the second of two is the last frame; with
+    `references`, two or more are reference images.
+    """
+
+    place: str
+    last: bool = False
+    references: bool = False
+
+    def encode(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The list of images."""
+        frames = [name for name in ("first_frame", "last_frame") if name in values]
+        images = values.get("reference_images")
+        if images is not None and frames:
+            raise CannotExpressError(
+                "frames and reference images exclude each other here",
+                without={self.place: images} if len(images) > 1 else None,
+                leaves=tuple(f"/{name}" for name in frames),
+            )
+        if images is not None and len(images) < 2:
+            reason = "a single image is taken for the first frame"
+            raise CannotExpressError(reason, limit="at least 2", leaves=("/reference_images",))
+        if frames == ["last_frame"]:
+            raise CannotExpressError("a last frame needs a first frame", leaves=("/last_frame",))
+        return {self.place: images if images is not None else [values[name] for name in frames]}
+
+    def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The frames, or the reference images."""
+        images = natives[self.place]
+        if images == []:
+            raise MeaninglessError("an empty list says what leaving it out says")
+        if not isinstance(images, list):
+            raise TypeError("not a list")
+        if len(images) == 1:
+            return {"first_frame": images[0]}
+        if self.references:
+            return {"reference_images": images}
+        if self.last and len(images) == 2:
+            return {"first_frame": images[0], "last_frame": images[1]}
+        raise ValueError(f"what {len(images)} images are is not documented")
+
+
+@frozen
+class Names:
+    """Several shared values spelled as one native word, such as `kling-v3-pro-audio`."""
+
+    place: str
+    shared: tuple[str, ...]
+    table: Mapping[tuple[Any, ...], str]
+
+    def encode(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The word for a combination."""
+        key = tuple(values.get(name) for name in self.shared)
+        if key in self.table:
+            return {self.place: self.table[key]}
+        columns = zip(self.shared, zip(*self.table, strict=True), strict=True)
+        wrong = [
+            (name, sorted(set(column), key=str))
+            for name, column in columns
+            if values.get(name) not in column
+        ]
+        limit = "; ".join(
+            f"{name} {' or '.join(word(known) for known in column)}" for name, column in wrong
+        )
+        lower = {name: size_below(values.get(name), column) for name, column in wrong}
+        close = tuple(lower.get(name, values.get(name)) for name in self.shared)
+        raise CannotExpressError(
+            " and ".join(f"{word(values.get(name))} is not offered" for name, _ in wrong),
+            limit=limit,
+            nearest={self.place: self.table[close]} if close in self.table else None,
+            leaves=tuple("/" + name for name, _ in wrong),
+        )
+
+    def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The combination of a word."""
+        for key, name in self.table.items():
+            if name == natives[self.place]:
+                return dict(zip(self.shared, key, strict=True))
+        raise ValueError(f"{natives[self.place]!r} is not one of {', '.join(self.table.values())}")
