@@ -159,10 +159,12 @@ def test_echoes_that_ask_for_nothing_are_read_as_such(
     if name in {place.partition(".")[0] for place in route.by_place}:
         return
     for body in provider.operation(route).request_examples.values():
+        if not all(row.matches(body) for row in route.constants):
+            continue
         target = provider
         plain = translate(body, provider, target, source_model=route.model)
-        done = translate({**body, **echo}, provider, target, source_model=route.model)
         if not plain.refused:
+            done = translate({**body, **echo}, provider, target, source_model=route.model)
             assert not done.refused, why(done)
             assert plain.plan is not None
             assert done.plan is not None
