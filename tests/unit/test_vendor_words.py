@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from polyreel.errors import DownloadError, StillRunningError, UnknownStatusError
-from polyreel.flows import Reply
+from polyreel.flows import Fetch, Reply, Saved
 from polyreel.jobs import submitting, waiting
 from polyreel.providers.base.facts import SYNONYMS, status_of
 from polyreel.providers.base.links import links_by_shape
+from polyreel.providers.base.reasons import reason_by_name
 from polyreel.providers.base.registry import get_provider
 from polyreel.testing import replies
 from support.faults import VENDORS, encoded
@@ -97,6 +98,67 @@ def test_an_unknown_word_beside_an_error_is_reported_soon(vendor: str) -> None:
         wait(Stage(repeat(reply(vendor))), job, 20.0)
     assert still.value.job is not None
     assert (still.value.job.status, still.value.job.error) == ("running", None)
+
+
+@every_vendor
+@pytest.mark.parametrize("word", ["BROKEN", "", None], ids=["odd", "empty", "none"])
+def test_links_and_errors_at_other_places_count_without_a_known_word_too(
+    vendor: str, word: str | None
+) -> None:
+    """Nobody waits for 30 minutes beside a file, or beside the reason of a failure."""
+    body = json.loads(without_outputs(vendor).content)
+    body[get_provider(vendor).reads.status[0]] = word
+    for more, said in (
+        ({"payload": {"film": VIDEO}}, "1 link"),
+        ({"payload": {"failReason": "boom"}}, "error 'boom'"),
+    ):
+        stage = Stage(repeat(Reply(200, {}, encoded({**body, **more}))))
+        with pytest.raises(UnknownStatusError, match=said):
+            wait(stage, submit(vendor))
+        assert len(stage.calls) == waiting.STRANGE_POLLS
+
+
+@every_vendor
+@pytest.mark.parametrize(
+    "reason",
+    [
+        {"error": "boom"},
+        {"error": ["boom"]},
+        {"errors": [{"msg": "boom", "type": "e7"}]},
+        {"fail_reason": "boom"},
+        {"failureReason": "boom"},
+        {"errMsg": "boom"},
+        {"task_status_msg": "boom"},
+        {"message": "boom"},
+        {"data": {"error": {"code": 7, "message": "boom"}}},
+        {"detail": [{"reason": "no"}], "result": {"error_message": "boom"}},
+    ],
+    ids=json.dumps,
+)
+def test_the_reason_of_a_failure_is_found_at_other_places(vendor: str, reason: Any) -> None:
+    """What the vendor says is told, wherever it says it."""
+    provider = get_provider(vendor)
+    body = json.loads(reply(vendor).content)
+    for place in (*provider.reads.error_message, *provider.reads.error_code):
+        body.pop(place.partition(".")[0], None)
+    facts = provider.facts({**body, provider.reads.status[0]: "failed", **reason})
+    assert (facts.status, facts.error_message) == ("failed", "boom")
+    assert facts.error_code in {None, "7", "e7"}
+
+
+def test_what_is_no_reason_is_none() -> None:
+    """Words of an answer that only look like an error, and those of the request."""
+    body: Any = {
+        "error": None,
+        "errors": [],
+        "failed": False,
+        "err_msg": "success",
+        "message": "all is well",
+        "status_message": "step 3 of 9",
+        "input": {"error": "boom", "message": "boom"},
+    }
+    assert reason_by_name(body, failed=False) == (None, None)
+    assert reason_by_name({**body, "message": ""}, failed=True) == (None, "step 3 of 9")
 
 
 @every_vendor
@@ -247,3 +309,43 @@ def test_task_id_counts_where_id_is_missing(vendor: str) -> None:
     assert provider.facts(body).id is None
     for name in ("task_id", "taskId"):
         assert provider.facts({**body, name: identity}).id == identity
+
+
+# --- links that a host refuses --------------------------------------------------------------------
+
+
+@every_vendor
+@pytest.mark.parametrize(
+    ("status", "words", "too_old"),
+    [
+        (403, "error code: 1010", False),
+        (403, "AccessDenied Access Denied", False),
+        (401, "login", False),
+        (406, "no robots", False),
+        (451, "not in your country", False),
+        (403, "AccessDenied Request has expired 2026-01-01", True),
+        (403, "AuthenticationFailed Signature not valid in the specified time frame", True),
+        (400, "ExpiredToken The provided token has expired", True),
+        (401, "URL signature is no longer valid", True),
+    ],
+)
+def test_a_host_that_blocks_and_a_link_that_is_too_old_are_told_apart(
+    vendor: str, status: int, words: str, too_old: bool
+) -> None:
+    """By its words; the vendor is asked once whether it has another link."""
+    stage = Stage([reply(vendor, "succeeded")] * 2)
+    done = wait(stage, submit(vendor))
+    fetches: list[Fetch] = []
+
+    def refused(step: Fetch) -> Saved:
+        fetches.append(step)
+        raise DownloadError(f"HTTP {status}: {words}", vendor=vendor, status=status)
+
+    stage.fetch = refused
+    with pytest.raises(DownloadError) as caught:
+        stage.run(submitting.download(done, Path("clips")))
+    text = str(caught.value)
+    assert f"HTTP {status}: {words}" in text
+    assert ("no longer works" in text) == too_old
+    assert ("User-Agent" in text) != too_old
+    assert len(fetches) == len(done.outputs or ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -56,10 +57,14 @@ UNREADABLE: Final[tuple[str | None, str]] = (None, "an answer that cannot be rea
 T = TypeVar("T")
 LOG: Final = logging.getLogger("polyreel")
 RATE_LIMITED: Final = 429
-DEAD_LINK: Final = frozenset({403, 404, 410})
+GONE: Final = frozenset({404, 410})
+"""Statuses of a download whose link is dead."""
+BLOCKED: Final = frozenset({401, 403, 406, 451})
+"""Statuses that file hosts give for a link that is too old, and to whom they block."""
+DEAD_LINK: Final = GONE | BLOCKED
 """Statuses of a download where a fresh link may help."""
-FORBIDDEN: Final = 403
-"""Of these, the one that file hosts also give to programs and networks that they block."""
+TOO_OLD: Final = re.compile(r"expire|time ?frame|too old|no longer valid", re.IGNORECASE)
+"""What file hosts say of a link that is too old, with any of the above or with 400."""
 FRESH_LINKS: Final = 2
 """How often the vendor is asked for a fresh link."""
 
@@ -348,10 +353,10 @@ def _save(job: Job, index: int, target: Target, base_url: str | None) -> Flow[Jo
         try:
             saved = yield file
         except DownloadError as error:
-            if error.status not in DEAD_LINK or not tries_left:
+            if not (error.status in DEAD_LINK or _says_too_old(error)) or not tries_left:
                 raise about(job, (yield from _refused(job, error))) from None
             job = yield from _with_fresh_links(job, error, base_url)
-            if error.status == FORBIDDEN and [*(job.outputs or ())][index:] == outputs[index:]:
+            if error.status not in GONE and [*(job.outputs or ())][index:] == outputs[index:]:
                 raise about(job, (yield from _refused(job, error))) from None
             continue
         assert isinstance(saved, Saved)
@@ -373,13 +378,17 @@ def _with_fresh_links(job: Job, error: DownloadError, base_url: str | None) -> F
         raise about(job, (yield from _refused(job, error))) from None
 
 
+def _says_too_old(error: DownloadError) -> bool:
+    return error.status in {400, *BLOCKED} and TOO_OLD.search(str(error)) is not None
+
+
 def _refused(job: Job, error: DownloadError) -> Flow[DownloadError]:
     """The error of a file that its host does not give: for a link that is dead, or for who asks."""
-    if error.status not in DEAD_LINK:
+    dead = error.status in GONE or _says_too_old(error)
+    if not dead and error.status not in BLOCKED:
         return error
     seconds = get_provider(job.vendor).output_seconds
     age = (yield from now()) - (job.created_at or 0.0)
-    dead = error.status != FORBIDDEN or "expire" in str(error).lower()
     if not dead and not (seconds and age > seconds):
         text = (
             f"{error}. The file's host refuses who asks, not a link that is too old: it may block "

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -19,6 +20,7 @@ from ..mapping.workflows import WORKFLOWS
 from ..places import MISSING, JsonObject, is_missing, pointer, pointer_text, put
 from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
+from ..providers.base.registry import all_providers, read_only_providers
 from ..providers.base.routes import Route
 from ..providers.base.schemas import SchemaViolation
 from .reading import Reading
@@ -41,7 +43,17 @@ COUNTS: Final = frozenset(
     ]
 )
 """Names under which vendors ask for a number of outputs. One is what is made anyway."""
+ECHOES: Final[Mapping[str, tuple[object, str]]] = {
+    "stream": (False, "an answer at once is what there is anyway"),
+    "response_format": ("url", "a link is what there is anyway"),
+}
+"""Values that other APIs have, and that ask for what every vendor does."""
+LARGEST: Final = 2**53
+"""Below it, every whole number is exact as a JSON number."""
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+TYPES: Final[Mapping[str, type]] = {"string": str, "integer": int, "boolean": bool}
+NO_WORDS: Final = frozenset({"prompt", "extra", "model"})
+"""Shared names that a native field of the same name does not stand for."""
 INPUTS: Final = frozenset(name for names in WORKFLOWS.values() for name in names)
 
 
@@ -69,15 +81,26 @@ def without_empty(body: JsonObject) -> Spelled:
         for name, value in node.items():
             place = at + pointer_text([name])
             if isinstance(value, dict) and value:
-                found[name] = kept(value, place)
+                if inner := kept(value, place):
+                    found[name] = inner
             elif name != "prompt" and (value is None or value in ("", [], {})):
                 empty.append(place)
             else:
-                found[name] = value
+                found[name] = _plain(value)
         return found
 
     made = kept(body, "")
     return Spelled(made, empty=tuple(empty))
+
+
+def _plain(value: Any) -> Any:
+    """A value with its whole numbers as such: 5.0 is the same number as 5 in JSON."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) < LARGEST
+    return int(value) if is_whole else value
 
 
 def spelled_out(given: Spelled, provider: Provider, route: Route) -> Spelled:
@@ -149,9 +172,6 @@ def settled(
     nothing = "empty says what leaving it out says"
     entries += [MappingEntry("extra", at, "", Fate.DROPPED, nothing) for at in spelled.empty]
     request = dict(reading.request)
-    if request.get("shot_mode") == "custom" and "shots" not in request:
-        del request["shot_mode"]
-        entries = [_idle(entry) if entry.field == "shot_mode" else entry for entry in entries]
     extra = request.pop("extra", {}).get(reading.provider.id, {})
     settling = _Settling(reading, target, request, entries, target_model or reading.route.model)
     rest: JsonObject = {}
@@ -160,6 +180,7 @@ def settled(
             put(rest, place, value)
     if rest:
         request["extra"] = {reading.provider.id: rest}
+    settling.leave_out_idle()
     settling.leave_out_defaults()
     return evolve(reading, request=request, entries=tuple(settling.entries))
 
@@ -208,6 +229,8 @@ class _Settling:
             return False
         if place in COUNTS and value in (1, "1") and not isinstance(value, bool):
             return self._drop(place, "one is what is made anyway")
+        if place in ECHOES and value == ECHOES[place][0]:
+            return self._drop(place, ECHOES[place][1])
         if place in self.reading.route.ignored:
             return False  # the vendor documents it here, and it means something else
         found = self._shared_word(place, value)
@@ -220,9 +243,10 @@ class _Settling:
             return self._refuse(place, f"{place} is {name}, which the body sets to another value")
         where = f"{self.reading.route.model} {self.reading.route.workflow}"
         if name in INPUTS:
+            is_named = "" if place == name else f" is {name}"
             return self._refuse(
                 place,
-                f"{place} is {name}, which {self.reading.provider.id} does not take for {where}. "
+                f"{place}{is_named}, which {self.reading.provider.id} does not take for {where}. "
                 "Name the model or the workflow that takes it, or leave it out",
             )
         row = self.goal.by_name.get(name) if self.goal else None
@@ -234,6 +258,14 @@ class _Settling:
         reason = f"{self.reading.provider.id} documents it elsewhere, not for {where}"
         self._enter(MappingEntry(name, pointer(place), f"/{name}", Fate.CONVERTED, reason))
         return True
+
+    def leave_out_idle(self) -> None:
+        """Take a switch as not said that asks for nothing without what it switches."""
+        if self.request.get("shot_mode") == "custom" and "shots" not in self.request:
+            del self.request["shot_mode"]
+            self.entries = [
+                _idle(entry) if entry.field == "shot_mode" else entry for entry in self.entries
+            ]
 
     def leave_out_defaults(self) -> None:
         """Take what the source makes anyway, and the target has no field for, as not said."""
@@ -261,25 +293,61 @@ class _Settling:
         return value is False or (value is not None and value in defaults)
 
     def _shared_word(self, place: str, value: Any) -> tuple[str, Any] | None:
-        """The shared field that a native place stands for at either vendor, and the value there."""
+        """The shared field that a native place stands for, and the value there.
+
+        The source's own words count first, then the target's, then the shared ones, then those of
+        all other vendors, where they agree: people move bodies between vendors by hand.
+        """
         own = self.reading.route
-        kind = "ImageRequest" if self.reading.kind == "image" else "VideoRequest"
-        known = Contract.load("polyreel").schema(kind)["properties"]
         readable = self.reading.provider.readable_routes
         near = [one for one in readable if one.model == own.model]
-        routes = [*near, *readable, *self.target.routes]
-        for route in routes:
-            row = route.by_place.get(place)
-            if isinstance(row, Field) and row.shared in known and row.shared != "prompt":
-                read = _decoded(row, place, value)
-                if not is_missing(read):
-                    return row.shared, read
+        goals = self.target.routes
+        if found := next(self._words(place, value, [*near, *readable, *goals]), None):
+            return found
         name = place.rpartition(".")[2]
-        schema = Contract.load("polyreel").property(kind, name) if name in known else None
-        if schema is None or name in {"prompt", "extra", "model"}:
-            return None
-        types = {"string": str, "integer": int, "boolean": bool}
-        return (name, value) if type(value) is types.get(schema.get("type", "")) else None
+        if name in self._shared and name not in NO_WORDS:
+            return self._typed(name, value, strict=True)
+        last = self._words(name, value, goals, last=True)
+        if found := next(last, None):
+            return found
+        others = [*all_providers().values(), *read_only_providers().values()]
+        routes = [route for other in others for route in other.readable_routes]
+        words = list(self._words(name, value, routes, last=True))
+        return words[0] if len({word for word, _ in words}) == 1 else None
+
+    def _words(
+        self, place: str, value: Any, routes: Iterable[Route], *, last: bool = False
+    ) -> Iterator[tuple[str, Any]]:
+        """The shared words that routes have for a native place; with `last`, for its last name."""
+        for route in routes:
+            places = [one for one in route.by_place if one.rpartition(".")[2] == place]
+            for at in places if last else [place]:
+                row = route.by_place.get(at)
+                if isinstance(row, Field) and row.shared in self._shared.keys() - {"prompt"}:
+                    read = _decoded(row, at, value)
+                    if not is_missing(read) and (found := self._typed(row.shared, read)):
+                        yield found
+
+    @cached_property
+    def _shared(self) -> Mapping[str, Any]:
+        """The schemas of the shared fields of what is asked for."""
+        kind = "ImageRequest" if self.reading.kind == "image" else "VideoRequest"
+        return Contract.load("polyreel").schema(kind)["properties"]
+
+    def _typed(self, name: str, value: Any, *, strict: bool = False) -> tuple[str, Any] | None:
+        """A shared field with its value, numbers and switches as such; None where it has another.
+
+        Only where `strict` is set, a value of another type than the field's is none: elsewhere the
+        request is refused for it.
+        """
+        schema = self._shared[name]
+        kinds = [one["type"] for one in [schema, *schema.get("anyOf", [])] if "type" in one]
+        if any(type(value) is TYPES.get(kind) for kind in kinds if kind != "string"):
+            return name, value
+        respelled = (_as(kind, value) for kind in kinds if kind != "string")
+        found = next((one for one in respelled if one is not None), value)
+        matches = any(isinstance(found, TYPES.get(kind, ())) for kind in kinds)
+        return (name, found) if matches or not strict else None
 
     def _drop(self, place: str, reason: str) -> bool:
         self._enter(MappingEntry("extra", pointer(place), "", Fate.DROPPED, reason))

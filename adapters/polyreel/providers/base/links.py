@@ -46,6 +46,8 @@ MEDIA: Final = _each(
 """Words in the names of members whose links can be outputs."""
 VIDEO: Final = frozenset({"mp4", "mov", "webm", "m4v", "mkv", "avi", "mpeg", "mpg"})
 IMAGE: Final = frozenset({"png", "jpg", "jpeg", "webp", "gif", "avif", "heic"})
+BY_NAME: Final = 1
+"""The rank of a link without the ending of a file."""
 PAGES: Final = frozenset({"htm", "html", "json", "js", "css", "txt", "xml", "pdf", "php"})
 
 
@@ -57,12 +59,12 @@ class FoundLinks:
     place: str
 
 
-def links_by_shape(raw: JsonObject) -> FoundLinks | None:
+def links_by_shape(raw: JsonObject, *, files_only: bool = False) -> FoundLinks | None:
     """The links of an answer that look most like its outputs, in their order; None without any.
 
     A link whose path ends like a video comes before one that only stands under a name like
     `result`, and that one before a link to an image. Only links at places that differ in numbers
-    are taken together.
+    are taken together. With `files_only`, the ending of a path must be a video's or an image's.
     """
     found = list(_links(raw, (), wanted=True))
     echoed = {url for url, _, wanted in found if not wanted}
@@ -71,6 +73,7 @@ def links_by_shape(raw: JsonObject) -> FoundLinks | None:
         for url, place, wanted in found
         if wanted and url not in echoed and (rank := _rank(url, place)) is not None
     ]
+    ranked = [one for one in ranked if one[0][0] != BY_NAME or not files_only]
     if not ranked:
         return None
     best, first, _ = min(ranked, key=lambda one: one[0])
@@ -115,7 +118,7 @@ def _rank(url: str, place: Place) -> tuple[int, int] | None:
     name = 0 if names & OUTPUTS else 1 if names & MEDIA else 2
     if ending in VIDEO or ending in IMAGE:
         return (0 if ending in VIDEO else 2), name
-    return None if name == 2 or ending in PAGES else (1, name)
+    return None if name == 2 or ending in PAGES else (BY_NAME, name)
 
 
 def _words(name: str) -> frozenset[str]:

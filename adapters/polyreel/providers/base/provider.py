@@ -42,6 +42,7 @@ from .facts import (
     status_of,
 )
 from .links import links_by_shape
+from .reasons import reason_by_name
 from .refusals import ERROR_CODES, ERROR_MESSAGES, Refusal, read_refusal, says_error
 from .results import with_result
 from .routes import Route
@@ -331,8 +332,10 @@ class Provider:
         has_result = webhook is None and self.contract.operation("result") is not None
         if has_result and status == "succeeded" and (code or message):
             status = "failed"  # done, with an error in the place of a result
-        if not (links or webhook or has_result) and status in {"succeeded", "unknown"} and word:
-            links = self._links_elsewhere(raw)
+        if not (links or webhook or has_result) and status in {"succeeded", "unknown"}:
+            links = self._links_elsewhere(raw, named=bool(word))
+        if not (code or message or webhook) and status in {"failed", "canceled", "unknown"}:
+            code, message = reason_by_name(raw, failed=status == "failed")
         return Facts(
             id=identity if isinstance(identity, str) and identity else None,
             status=status,
@@ -347,9 +350,12 @@ class Provider:
             locator=own_path(self.servers, first(raw, reads.locator)),
         )
 
-    def _links_elsewhere(self, raw: JsonObject) -> tuple[str, ...]:
-        """The links that look like outputs at a place that is not documented."""
-        found = links_by_shape(raw)
+    def _links_elsewhere(self, raw: JsonObject, *, named: bool) -> tuple[str, ...]:
+        """The links that look like outputs at a place that is not documented.
+
+        Without a word for the status, such as in the answer to a submit, they must end as files do.
+        """
+        found = links_by_shape(raw, files_only=not named)
         if found is None:
             return ()
         # Not the link itself: it may be signed.
