@@ -93,6 +93,7 @@ IDLE = [
     "<<<element_1>>>",
     "@video1",
     "[Video 1]",
+    "<<<voice_1>>>",
     "@\u56fe1",
     "@\u56fe\u72471",
 ]

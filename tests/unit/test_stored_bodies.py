@@ -58,6 +58,31 @@ def test_a_translation_never_changes_the_workflow_that_the_body_names(
             assert done.plan.workflow in named
 
 
+@pytest.mark.parametrize(
+    ("provider", "body", "needs"),
+    [
+        (
+            MODEL_VENDOR,
+            {"model": "kling-v3-motion-control"},
+            "needs motion_video and character_image and character_orientation: set video_urls "
+            "and image_urls and model_params.character_orientation",
+        ),
+        (MODEL_VENDOR, {"model": "kling-v3-image-to-video"}, "needs first_frame: set image_start"),
+        (
+            FEATURE_VENDOR,
+            {"feature": "motion-control"},
+            "needs motion_video and character_image: set video_url and image_url",
+        ),
+    ],
+    ids=str,
+)
+def test_all_inputs_that_are_needed_are_named(
+    provider: Provider, body: dict[str, Any], needs: str
+) -> None:
+    """With "and" where they are all needed."""
+    assert needs in why(translate({"prompt": "a", **body}, provider, FEATURE_VENDOR))
+
+
 def test_what_is_missing_is_named() -> None:
     """With the native place of it."""
     done = translate({"prompt": "a", "model": "kling-o3-video-edit"}, MODEL_VENDOR, FEATURE_VENDOR)
@@ -122,6 +147,16 @@ def test_two_variants_are_asked_about() -> None:
     assert '"video-to-video" or "video-reference-to-video"' in why(done)
 
 
+def test_an_image_is_not_guessed_where_a_video_is_sold_in_that_shape() -> None:
+    """A word for the workflow can be missing; it decides between no two models."""
+    done = translate({"prompt": "a", "image_urls": [IMAGE]}, FEATURE_VENDOR, MODEL_VENDOR)
+    assert "kling-o3-image and kling-o3" in why(done)
+    body = {"prompt": "a", "image_urls": [IMAGE], "duration": 5}
+    done = translate(body, FEATURE_VENDOR, MODEL_VENDOR)
+    assert done.reading is not None
+    assert done.reading.route.model == "kling-o3"
+
+
 def test_an_unknown_model_names_the_near_ones() -> None:
     """And a far one all that there are."""
     done = translate({"prompt": "a", "model": "kling-o3-txt2video"}, MODEL_VENDOR, FEATURE_VENDOR)
@@ -149,7 +184,20 @@ def test_a_missing_choice_names_its_fields() -> None:
 # --- strays and echoes ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("echo", [{"n": 1}, {"seed": None}, {"tags": []}, {"meta": {}}, {"x": ""}])
+@pytest.mark.parametrize(
+    "echo",
+    [
+        {"n": 1},
+        {"seed": None},
+        {"tags": []},
+        {"meta": {}},
+        {"x": ""},
+        {"more": {"tags": [], "deep": {"x": None}}},
+        {"stream": False},
+        {"response_format": "url"},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize(("provider", "route"), ROUTES, ids=IDS)
 def test_echoes_that_ask_for_nothing_are_read_as_such(
     provider: Provider, route: Route, echo: dict[str, Any]
@@ -169,7 +217,8 @@ def test_echoes_that_ask_for_nothing_are_read_as_such(
             assert plain.plan is not None
             assert done.plan is not None
             assert done.plan.body == plain.plan.body
-            assert fates(done)[f"/{name}"] is Fate.DROPPED
+            fate = {fate for at, fate in fates(done).items() if at.split("/")[1] == name}
+            assert fate == {Fate.DROPPED}
 
 
 def test_more_than_one_is_no_echo() -> None:
@@ -194,6 +243,61 @@ def test_a_stray_name_is_looked_up_among_the_shared_words(
     assert done.plan is not None
     assert done.plan.body[native] == value
     assert fates(done)[f"/{native}"] is Fate.CONVERTED
+
+
+@pytest.mark.parametrize(
+    ("stray", "name"),
+    [
+        ({"mode": "pro"}, "resolution"),
+        ({"seconds": "5"}, "duration"),
+        ({"shot_type": "customize"}, None),
+        ({"metadata": {"negative_prompt": "blur"}}, "negative_prompt"),
+    ],
+    ids=str,
+)
+def test_words_of_any_vendor_are_known(stray: dict[str, Any], name: str | None) -> None:
+    """People carry bodies from one vendor to the other by hand; the value is read as its type."""
+    body = {"model": "kling-o3-text-to-video", "prompt": "a", **stray}
+    done = translate(body, MODEL_VENDOR, FEATURE_VENDOR)
+    assert not done.refused, why(done)
+    said = {one.field: one for one in done.verdicts if one.source and one.source != "/prompt"}
+    if name is None:
+        assert "asks for nothing without shots" in {one.reason for one in done.verdicts}
+    else:
+        assert said[name].verdict is Fate.CONVERTED
+
+
+@pytest.mark.parametrize("stray", ["image_tail", "image", "last_image"])
+def test_an_input_by_another_vendors_name_is_named(stray: str) -> None:
+    """It is not said that nobody has a word for it."""
+    body = {"model": "kling-o3-text-to-video", "prompt": "a", stray: IMAGE}
+    done = translate(body, MODEL_VENDOR, FEATURE_VENDOR)
+    assert f"{stray} is {'first' if stray == 'image' else 'last'}_frame, which" in why(done)
+
+
+@pytest.mark.parametrize("value", ["5", 5.0, " 5 "])
+def test_a_number_is_read_as_one_in_a_stray_field_too(value: Any) -> None:
+    """As text, and with a point."""
+    edit = {"feature": "video-to-video", "prompt": "a", "video_url": VIDEO, "duration": value}
+    assert not translate(edit, FEATURE_VENDOR, MODEL_VENDOR).refused
+    clip = {"model": "kling-o3-text-to-video", "prompt": "a", "duration": value}
+    done = translate(clip, MODEL_VENDOR, FEATURE_VENDOR)
+    assert done.plan is not None
+    assert repr(done.plan.body["duration"]) == "5"
+
+
+def test_what_is_wrong_is_said_once_and_whole() -> None:
+    """By the words that are known, not by the first two and a number of others."""
+    seller_of_groups = seller("extra_body.shot_type")
+    done = translate({"model": "kling-v3-std", "prompt": "a"}, seller_of_groups, MODEL_VENDOR)
+    (violation,) = done.violations
+    models = [
+        f"kling-v3-{tier}-{sound}" for tier in ("std", "pro") for sound in ("silent", "audio")
+    ]
+    assert violation.message.endswith(f"is not one of {', '.join(models)}")
+    body = {"model": "kling-o3-text-to-video", "prompt": "a", "sound": True}
+    (violation,) = translate(body, MODEL_VENDOR, FEATURE_VENDOR).violations
+    assert violation.message.endswith("sound: true is not one of on, off")
 
 
 def test_a_stray_input_does_not_change_the_workflow() -> None:

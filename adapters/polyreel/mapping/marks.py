@@ -87,6 +87,7 @@ _KINDS: Final = {
     "video": "video",
     "视频": "video",
     "audio": "audio",
+    "voice": "voice",
 }
 _NAME: Final = rf"(?P<{{0}}>{'|'.join(_KINDS)})s?[ _-]?(?P<{{1}}>[0-9]{{{{1,2}}}})(?![0-9])"
 _NEAR: Final = re.compile(
@@ -100,6 +101,7 @@ _INPUTS: Final = {
     "element": "element",
     "video": "video",
     "audio": "audio file",
+    "voice": "voice",
 }
 
 

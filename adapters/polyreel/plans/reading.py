@@ -68,7 +68,8 @@ def read(
     # Several routes can share one body: which one is meant shows in the inputs.
     same = [other for other in candidates if other.schema == route.schema]
     if all(other.workflow != workflow for other in same):
-        report.problems.append(_missing_input(route, {other.workflow: other for other in same}))
+        workflows = {other.workflow: other for other in same}
+        report.problems.append(_missing_input(route, workflows, provider, body))
     route = next((other for other in same if other.workflow == workflow), route)
     return Reading(
         provider,
@@ -96,9 +97,11 @@ def _check_one_is_meant(
     Several workflows with one body are told apart by its inputs.
     """
     best = provider.strangeness(candidates[0], body)
-    fitting = [one for one in candidates if provider.strangeness(one, body) == best]
+    # A word for the workflow can be missing in a body of any model: that decides between none.
+    alike = [one for one in candidates if provider.strangeness(one, body)[:-1] == best[:-1]]
+    fitting = [one for one in alike if provider.strangeness(one, body) == best]
     names = [f"{one.model} {one.workflow}" for one in fitting]
-    models = dict.fromkeys(one.model for one in fitting)
+    models = dict.fromkeys(one.model for one in alike)
     if len(models) > 1:
         raise UnreadableBodyError(
             f"the body names no model, and fits {' and '.join(models)}; say which: "
@@ -139,7 +142,9 @@ def near_or_all(value: object, known: Collection[str]) -> str:
     return did_you_mean(value, known) or f"; there are {', '.join(sorted(known))}"
 
 
-def _missing_input(route: Route, workflows: Mapping[str, Route]) -> Problem:
+def _missing_input(
+    route: Route, workflows: Mapping[str, Route], provider: Provider, body: Mapping[str, Any]
+) -> Problem:
     """The problem of a body whose model or workflow word asks for an input that it does not have.
 
     `workflows` are those that the word can stand for.
@@ -150,14 +155,22 @@ def _missing_input(route: Route, workflows: Mapping[str, Route]) -> Problem:
         for one in WORKFLOWS[name]
         if (row := workflows[name].by_name.get(one)) is not None and row.places
     }
-    inputs, places = list(rows), [row.places[0] for row in rows.values()]
+    required = set(provider.contract.schema(route.schema).get("required", []))
+    needed = {
+        one: row
+        for one, row in rows.items()
+        if row.places[0].partition(".")[0] in required and is_missing(get(body, row.places[0]))
+    }
+    link = " and " if needed else " or "
+    rows = needed or rows
+    places = [row.places[0] for row in rows.values()]
     constant = next(iter(route.constants), None)
     what = f"{constant.native} {constant.value!r}" if constant else route.model
     reason = (
-        f"{what} is {' or '.join(workflows)}, which needs {' or '.join(inputs)}: "
-        f"set {' or '.join(places)}"
+        f"{what} is {' or '.join(workflows)}, which needs {link.join(rows)}: "
+        f"set {link.join(places)}"
     )
-    return Problem(inputs[0], pointer(constant.native) if constant else "", reason)
+    return Problem(next(iter(rows)), pointer(constant.native) if constant else "", reason)
 
 
 def _keep_rest(

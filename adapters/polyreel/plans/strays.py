@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -51,9 +51,13 @@ ECHOES: Final[Mapping[str, tuple[object, str]]] = {
 LARGEST: Final = 2**53
 """Below it, every whole number is exact as a JSON number."""
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-TYPES: Final[Mapping[str, type]] = {"string": str, "integer": int, "boolean": bool}
-NO_WORDS: Final = frozenset({"prompt", "extra", "model"})
-"""Shared names that a native field of the same name does not stand for."""
+TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+}
+SHARED: Final = partial(Contract.load, "polyreel")
 INPUTS: Final = frozenset(name for names in WORKFLOWS.values() for name in names)
 
 
@@ -243,10 +247,10 @@ class _Settling:
             return self._refuse(place, f"{place} is {name}, which the body sets to another value")
         where = f"{self.reading.route.model} {self.reading.route.workflow}"
         if name in INPUTS:
-            is_named = "" if place == name else f" is {name}"
+            what = f"the body has {place}" if place == name else f"{place} is {name}"
             return self._refuse(
                 place,
-                f"{place}{is_named}, which {self.reading.provider.id} does not take for {where}. "
+                f"{what}, which {self.reading.provider.id} does not take for {where}. "
                 "Name the model or the workflow that takes it, or leave it out",
             )
         row = self.goal.by_name.get(name) if self.goal else None
@@ -255,7 +259,9 @@ class _Settling:
         if isinstance(row, Absent) and self._is_idle(name, own):
             return self._drop(place, f"{word(own)} asks for nothing here: {row.reason}")
         self.request[name] = own
-        reason = f"{self.reading.provider.id} documents it elsewhere, not for {where}"
+        reason = f"{self.reading.provider.id} documents no {place}: read as {name}"
+        if any(place in route.by_place for route in self._own_routes):
+            reason = f"{self.reading.provider.id} documents it elsewhere, not for {where}"
         self._enter(MappingEntry(name, pointer(place), f"/{name}", Fate.CONVERTED, reason))
         return True
 
@@ -295,59 +301,57 @@ class _Settling:
     def _shared_word(self, place: str, value: Any) -> tuple[str, Any] | None:
         """The shared field that a native place stands for, and the value there.
 
-        The source's own words count first, then the target's, then the shared ones, then those of
-        all other vendors, where they agree: people move bodies between vendors by hand.
+        The source's own words count first, then the target's, the shared ones, and those of other
+        vendors, where they agree: people carry bodies from one to the other by hand.
         """
-        own = self.reading.route
-        readable = self.reading.provider.readable_routes
-        near = [one for one in readable if one.model == own.model]
-        goals = self.target.routes
-        if found := next(self._words(place, value, [*near, *readable, *goals]), None):
+        routes = [*self._own_routes, *self.target.routes]
+        if found := next(self._words(place, value, routes), None):
             return found
         name = place.rpartition(".")[2]
-        if name in self._shared and name not in NO_WORDS:
-            return self._typed(name, value, strict=True)
-        last = self._words(name, value, goals, last=True)
-        if found := next(last, None):
+        if found := self._by_own_name(name, value):
+            return found
+        if self.target is self.reading.provider:
+            return None  # what is not known stays as it is
+        if found := next(self._words(name, value, self.target.routes, last=True), None):
             return found
         others = [*all_providers().values(), *read_only_providers().values()]
         routes = [route for other in others for route in other.readable_routes]
         words = list(self._words(name, value, routes, last=True))
         return words[0] if len({word for word, _ in words}) == 1 else None
 
+    @property
+    def _own_routes(self) -> list[Route]:
+        """The source's routes, those of the body's model first."""
+        readable = self.reading.provider.readable_routes
+        return sorted(readable, key=lambda one: one.model != self.reading.route.model)
+
     def _words(
         self, place: str, value: Any, routes: Iterable[Route], *, last: bool = False
     ) -> Iterator[tuple[str, Any]]:
         """The shared words that routes have for a native place; with `last`, for its last name."""
         for route in routes:
-            places = [one for one in route.by_place if one.rpartition(".")[2] == place]
-            for at in places if last else [place]:
+            named = [one for one in route.by_place if one.rpartition(".")[2] == place]
+            for at in named if last else [place]:
                 row = route.by_place.get(at)
                 if isinstance(row, Field) and row.shared in self._shared.keys() - {"prompt"}:
                     read = _decoded(row, at, value)
-                    if not is_missing(read) and (found := self._typed(row.shared, read)):
-                        yield found
+                    if not is_missing(read):
+                        yield row.shared, _typed(self._shared[row.shared], read)
+
+    def _by_own_name(self, name: str, value: Any) -> tuple[str, Any] | None:
+        """The shared field of the same name, where the value is one of its type."""
+        if name not in self._shared or name in {"prompt", "extra", "model"}:
+            return None
+        found = _typed(self._shared[name], value)
+        fits = any(type(found) in TYPES.get(kind, ()) for kind in _kinds(self._shared[name]))
+        return (name, found) if fits else None
 
     @cached_property
-    def _shared(self) -> Mapping[str, Any]:
+    def _shared(self) -> Mapping[str, JsonObject]:
         """The schemas of the shared fields of what is asked for."""
         kind = "ImageRequest" if self.reading.kind == "image" else "VideoRequest"
-        return Contract.load("polyreel").schema(kind)["properties"]
-
-    def _typed(self, name: str, value: Any, *, strict: bool = False) -> tuple[str, Any] | None:
-        """A shared field with its value, numbers and switches as such; None where it has another.
-
-        Only where `strict` is set, a value of another type than the field's is none: elsewhere the
-        request is refused for it.
-        """
-        schema = self._shared[name]
-        kinds = [one["type"] for one in [schema, *schema.get("anyOf", [])] if "type" in one]
-        if any(type(value) is TYPES.get(kind) for kind in kinds if kind != "string"):
-            return name, value
-        respelled = (_as(kind, value) for kind in kinds if kind != "string")
-        found = next((one for one in respelled if one is not None), value)
-        matches = any(isinstance(found, TYPES.get(kind, ())) for kind in kinds)
-        return (name, found) if matches or not strict else None
+        found: Mapping[str, JsonObject] = SHARED().schema(kind)["properties"]
+        return found
 
     def _drop(self, place: str, reason: str) -> bool:
         self._enter(MappingEntry("extra", pointer(place), "", Fate.DROPPED, reason))
@@ -365,6 +369,19 @@ class _Settling:
     def _enter(self, entry: MappingEntry) -> None:
         kept = [one for one in self.entries if not _within(one.source, entry.source)]
         self.entries = [*kept, entry]
+
+
+def _kinds(schema: JsonObject) -> list[str]:
+    """The JSON types of a shared field."""
+    node = SHARED().resolve(schema)
+    nodes = [node, *map(SHARED().resolve, node.get("anyOf", []))]
+    return [one["type"] for one in nodes if "type" in one]
+
+
+def _typed(schema: JsonObject, value: Any) -> Any:
+    """A value for a shared field, with a number or switch that is written as text as such."""
+    kinds = [kind for kind in _kinds(schema) if kind != "string"] if isinstance(value, str) else []
+    return next((one for kind in kinds if (one := _as(kind, value)) is not None), value)
 
 
 def _decoded(row: Field, place: str, value: Any) -> Any:

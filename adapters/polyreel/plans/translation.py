@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 from ..errors import RequestError
 from ..mapping.codecs import word
 from ..mapping.reports import Allowance, ConflictError, Fate, MappingEntry
-from ..places import JsonObject, leaves
+from ..places import JsonObject, leaves, pointer_text
 from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider, source_provider
 from ..providers.base.schemas import SchemaViolation
@@ -129,7 +129,9 @@ def translate(
         return _unreadable(source, target, body, [str(error)])
     found = source.contract.accepts(reading.route.schema, spelled.body)
     if found or reading.problems:
-        problems = [*map(_violation_text, found), *(one.reason for one in reading.problems)]
+        texts = _violation_texts(found)
+        others = (one.reason for one in reading.problems if one.source not in texts)
+        problems = [*(text for several in texts.values() for text in several), *others]
         return _unreadable(source, target, body, problems, reading)
     source_body = SourceBody(body, reading, spelled)
     made = _written(source_body, target, target_model, allow or {})
@@ -187,8 +189,21 @@ def _unreadable(
     return Translation(source, target, body, reading, None, refused, violations)
 
 
+def _violation_texts(found: Sequence[SchemaViolation]) -> dict[str, list[str]]:
+    """What is wrong at each place of a body. What is possible there says its type, too."""
+    listed = {one.path for one in found if one.kind == "enum"}
+    texts: dict[str, list[str]] = {}
+    for one in found:
+        if one.kind != "type" or one.path not in listed:
+            texts.setdefault(pointer_text(one.path), []).append(_violation_text(one))
+    return texts
+
+
 def _violation_text(violation: SchemaViolation) -> str:
     place, text = ".".join(map(str, violation.path))[:100], violation.message
+    if violation.kind == "enum" and isinstance(violation.limit, list):
+        said = text.partition(" is not one of ")[0]
+        text = f"{said} is not one of {', '.join(map(word, violation.limit))}"
     text = whole(violation) or (text if len(text) <= 200 else f"{violation.kind} is not met")
     return f"{place}: {text}" if place else text
 
