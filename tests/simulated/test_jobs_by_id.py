@@ -73,7 +73,7 @@ def test_the_commands(cli: Command, vendor: str, tmp_path: Path) -> None:
     made = cli(*CLIP, "--vendor", vendor, "--label", "team=ads", "--json").document
     task, name = made["id"], made["ledger_id"]
     assert made["labels"] == {"team": "ads"}
-    for way in ((name,), (vendor, task)):
+    for way in ((name,), (vendor, task), (task,)):
         found = cli("get", *way)
         assert found.out.splitlines()[0] == f"{vendor} {task}: succeeded 100%"
         assert cli("get", *way, "--json").document["ledger_id"] == name
@@ -83,6 +83,7 @@ def test_the_commands(cli: Command, vendor: str, tmp_path: Path) -> None:
         assert (late.code, late.out.partition(":")[0]) == (0, "too-late")
     assert cli("get", vendor, "task_nothing").code == 3
     cli.fails(2, ("cancel", "anything"), "no entry 'anything'")
+    cli.fails(2, ("get", vendor), f"after {vendor} its task id is needed")
     cli.fails(2, ("get", "nobody", "task"), "no vendor is called")
     cli.fails(2, (*CLIP, "--label", "team"), "not NAME=VALUE")
 

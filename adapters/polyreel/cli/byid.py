@@ -10,6 +10,7 @@ import typer
 from ..client import TIMEOUT, Client
 from ..jobs.documents import job_document
 from ..providers.base.facts import FINAL
+from ..providers.base.registry import all_providers
 from . import show
 from .files import prepare
 from .labels import Labels, read_labels
@@ -18,9 +19,15 @@ from .options import AsJson, LedgerFile, LiveJobs, Timeout, client, open_ledger
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
+    from ..ledger.store import LedgerStore
+
 NOT_OFFERED = 3
 JobOrVendor = Annotated[
-    str, typer.Argument(metavar="JOB|VENDOR", help="Ledger id, or its beginning; or a vendor id.")
+    str,
+    typer.Argument(
+        metavar="JOB|VENDOR",
+        help="Ledger id, its beginning, or the vendor's task id; or a vendor id.",
+    ),
 ]
 TaskId = Annotated[
     str | None,
@@ -45,7 +52,7 @@ def get(
     A task that was made elsewhere enters the ledger.
     """
     with open_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
-        job = _find(made, name, task, label)
+        job = _find(made, opened, name, task, label)
         entry = opened.entry(job.ledger_id) if job.ledger_id else None
     if as_json:
         show.document(job_document(job))
@@ -84,7 +91,7 @@ def download(
         show.Progress(opened) as progress,
         client(live=live, ledger=opened, listener=progress) as made,
     ):
-        job = _find(made, name, task, label)
+        job = _find(made, opened, name, task, label)
         if job.status not in FINAL or not job.outputs:
             job = made.wait(job, timeout)
         if job.status != "succeeded":
@@ -109,7 +116,7 @@ def cancel(
     Exits 3 where the vendor documents no such call: then nothing was sent.
     """
     with open_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
-        known = name if task is None else made.track(name, task)
+        known = _id_of(opened, name) if task is None else made.track(name, task)
         done = made.cancel(known)
     if as_json:
         facts = {"result": done.result, "text": done.text, "bill": done.bill}
@@ -121,8 +128,24 @@ def cancel(
         raise typer.Exit(NOT_OFFERED)
 
 
-def _find(made: Client, name: str, task: str | None, label: list[str] | None) -> Job:
+def _find(
+    made: Client, opened: LedgerStore, name: str, task: str | None, label: list[str] | None
+) -> Job:
     labels = read_labels(label)
     if task is not None:
         return made.track(name, task, labels=labels)
-    return made.look(name)
+    return made.look(_id_of(opened, name))
+
+
+def _id_of(opened: LedgerStore, name: str) -> str:
+    """The ledger id that is meant: the name itself, or that of the job with this task id."""
+    vendors = all_providers()
+    if name in vendors:
+        raise typer.BadParameter(f"after {name} its task id is needed", param_hint="TASK")
+    found = [
+        entry.id
+        for vendor in vendors
+        for simulated in (False, True)
+        if (entry := opened.of_task(vendor, name, simulated=simulated)) is not None
+    ]
+    return found[0] if len(found) == 1 else name

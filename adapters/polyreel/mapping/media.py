@@ -6,7 +6,6 @@ A file is here at a path, or in the request itself: as a data: URL, or as bare B
 from __future__ import annotations
 
 import base64
-import errno
 import io
 import os
 import re
@@ -67,6 +66,8 @@ _FORMATS: Final[dict[Kind, str]] = {
 SHORTEST_BASE64: Final = 24
 """Characters of the shortest Base64 that is looked at: 16 bytes show the type of a file."""
 LONGEST_PATH: Final = 1024
+LONGEST_NAME: Final = 100
+"""A longer path without a dot is rather Base64."""
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\s-]+={0,2}\s*")
 _STANDARD: Final = str.maketrans("-_", "+/")
 # Brands of HEIC, AVIF and audio files, which begin like MP4.
@@ -155,9 +156,7 @@ def look(value: str, kind: Kind) -> LocalFile | None:
     try:
         found = _file(value, kind)
     except OSError as error:
-        hint = ""
-        if error.errno == errno.ENAMETOOLONG and _BASE64.fullmatch(value):
-            hint = f"; if it is Base64, it is not that of {_FORMATS[kind]}"
+        hint = _if_base64(value, kind)
         raise ValueError(f"{shown(value)} cannot be read: {error.strerror}{hint}") from None
     except ValueError:  # such as a NUL, or half of a character
         raise ValueError(f"not a file name: {shown(value)}") from None
@@ -179,7 +178,7 @@ def _file(value: str, kind: Kind) -> LocalFile | str:
     """The file at a path, or what is wrong with it."""
     path = local_path(value)
     if not path.exists():
-        return f"no such file: {shown(value)}"
+        return f"no such file: {shown(value)}{_if_base64(value, kind)}"
     if not path.is_file():
         return f"not a file: {shown(value)}"
     with path.open("rb") as file:
@@ -188,6 +187,12 @@ def _file(value: str, kind: Kind) -> LocalFile | str:
         return f"{shown(value)} is empty"
     found = content_type(head, kind)
     return LocalFile(found, path) if found else f"{shown(value)} is not {_FORMATS[kind]}"
+
+
+def _if_base64(value: str, kind: Kind) -> str:
+    """What to add where no file is called so, and the text is rather the content of one."""
+    likely = len(value) > LONGEST_NAME and _BASE64.fullmatch(value)
+    return f"; if it is Base64, it is not that of {_FORMATS[kind]}" if likely else ""
 
 
 def _content_of(value: str) -> bytes | None:

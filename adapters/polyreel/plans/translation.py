@@ -130,8 +130,8 @@ def translate(
     found = source.contract.accepts(reading.route.schema, spelled.body)
     if found or reading.problems:
         texts = _violation_texts(found)
-        others = (one.reason for one in reading.problems if one.source not in texts)
-        problems = [*(text for several in texts.values() for text in several), *others]
+        problems = [text for several in texts.values() for text in several]
+        problems += [one.reason for one in reading.problems if one.source not in texts]
         return _unreadable(source, target, body, problems, reading)
     source_body = SourceBody(body, reading, spelled)
     made = _written(source_body, target, target_model, allow or {})
