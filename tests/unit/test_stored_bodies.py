@@ -74,7 +74,7 @@ def test_a_translation_never_changes_the_workflow_that_the_body_names(
             "needs motion_video and character_image: set video_url and image_url",
         ),
     ],
-    ids=str,
+    ids=["three", "one", "two"],
 )
 def test_all_inputs_that_are_needed_are_named(
     provider: Provider, body: dict[str, Any], needs: str
