@@ -283,10 +283,7 @@ BAD_INPUTS: dict[str, tuple[str | Callable[[Path], Path], str]] = {
         base64.b64encode(b"GIF89a" * 1000).decode(),
         "File name too long; if it is Base64, it is not that of a JPEG, PNG or WebP image",
     ),
-    "base64-other-short": (
-        base64.b64encode(b"GIF89a/" * 20).decode(),
-        "; if it is Base64, it is not that of a JPEG, PNG or WebP image",
-    ),
+    "base64-other-short": (base64.b64encode(b"GIF89a/" * 20).decode(), "; if it is Base64, it is"),
     "nobody": ("~nobody-by-this-name/x.png", "no such file"),
     "data": (
         "data:image/png;base64,iVBORw0KGgo=",
