@@ -3,6 +3,7 @@
 Whatever any test does, no key shows up anywhere.
 """
 
+import gc
 import inspect
 import os
 import re
@@ -12,6 +13,7 @@ from collections.abc import Generator, Iterator
 import httpx
 import pytest
 from hypothesis import HealthCheck, settings
+from polyreel.simulator import rendering
 from support import folders, matrix
 from support.waiting import HANGS
 from support.webhooks import OTHER_SECRET, SECRET
@@ -78,6 +80,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = folders.cheapest_first(kept)
 
 
+def pytest_collection_finish() -> None:
+    """What stays until the end is not looked through again each time that garbage is collected."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """A failure in a sample can be repeated."""
     if terminalreporter.stats.get("failed"):
@@ -114,6 +122,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         report.longrepr = SHOWN.sub("****", f"a key was shown during {report.nodeid}{failure}")
         report.sections.clear()
     return report
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation without extras: simulated files are ready-made, and not rendered."""
+    monkeypatch.setattr(rendering, "is_installed", lambda *, video: False)
 
 
 @pytest.fixture(scope="session", autouse=True)

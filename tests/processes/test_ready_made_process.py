@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from polyreel.simulator import rendering
 from polyreel.simulator.ready_made import CURE
 from support.cli import Command, process, stranger, streams
 from support.paths import ROOT
@@ -67,12 +66,6 @@ def test_a_process_without_the_libraries_makes_the_clip(tmp_path: Path) -> None:
     assert (round(seconds), width, height, sounds) == (5, 720, 1280, 1)
     assert NOTICE in done.stderr
     assert NOTICE not in with_them.err
-
-
-@pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installation without extras."""
-    monkeypatch.setattr(rendering, "is_installed", lambda *, video: False)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from PIL import Image
 from polyreel import AsyncClient, Client, ImageRequest, plan
 from polyreel.plans.planning import Plan
 from polyreel.providers.base.registry import all_providers, get_provider
-from polyreel.simulator import ReadyMadeWarning, Simulator, rendering
+from polyreel.simulator import ReadyMadeWarning, Simulator
 from polyreel.simulator.ready_made import CLIP, CURE, IMAGE, asked, content, labelled
 from polyreel_generated.contracts.vendors import VendorId
 from support.cli import Command, seller, stranger
@@ -36,12 +36,6 @@ FORMS: tuple[ImageFormat, ...] = ("jpeg", "png", "webp")
 def saved(job: Job) -> list[bytes]:
     """The files of a job."""
     return [Path(str(item.path)).read_bytes() for item in job.outputs or ()]
-
-
-@pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installation without extras."""
-    monkeypatch.setattr(rendering, "is_installed", lambda *, video: False)
 
 
 def decoded(file: bytes, picture: Picture) -> None:
