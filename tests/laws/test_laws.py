@@ -17,26 +17,26 @@ from polyreel.testing import laws
 from polyreel.testing.bodies import bodies, malformed
 from polyreel.testing.requests import requests_for
 from support.laws import READINGS, anchored, read_vendors, readings, vendors
-from support.requests import every_route
+from support.requests import every_route, every_table
 
 others = st.sampled_from(vendors())
 
 
-@every_route
+@every_table
 @given(data=st.data())
 def test_what_is_written_reads_back(provider: Provider, route: Route, data: st.DataObject) -> None:
     """Law 1."""
     laws.reads_back(data.draw(requests_for(route, provider.contract)), provider, route)
 
 
-@every_route
+@every_table
 @given(data=st.data())
 def test_what_is_read_writes_back(provider: Provider, route: Route, data: st.DataObject) -> None:
     """Law 2."""
     laws.writes_back(data.draw(bodies(provider, route)), provider, route)
 
 
-@every_route
+@every_table
 @given(data=st.data())
 def test_every_leaf_has_exactly_one_verdict(
     provider: Provider, route: Route, data: st.DataObject
@@ -59,14 +59,14 @@ def test_what_is_offered_is_accepted(provider: Provider, route: Route) -> None:
     laws.offered_is_accepted(provider, route)
 
 
-@every_route
+@every_table
 @given(data=st.data())
 def test_plans_are_sound(provider: Provider, route: Route, data: st.DataObject) -> None:
     """Law 5."""
     laws.sound(data.draw(requests_for(route, provider.contract)), provider, route)
 
 
-@every_route
+@every_table
 @given(data=st.data())
 def test_lenience_changes_nothing_that_strictness_accepts(
     provider: Provider, route: Route, data: st.DataObject
@@ -77,7 +77,7 @@ def test_lenience_changes_nothing_that_strictness_accepts(
     laws.lenience_is_idle(request, provider, allow)
 
 
-@every_route
+@every_table
 @given(data=st.data(), middle=others, target=others)
 def test_a_detour_loses_no_less(
     provider: Provider, route: Route, data: st.DataObject, middle: Provider, target: Provider
@@ -86,7 +86,7 @@ def test_a_detour_loses_no_less(
     laws.triangle(data.draw(bodies(provider, route)), provider, route, middle, target)
 
 
-@every_route
+@every_table
 @given(data=st.data(), target=others)
 def test_there_and_back_is_the_same(
     provider: Provider, route: Route, data: st.DataObject, target: Provider
@@ -95,7 +95,7 @@ def test_there_and_back_is_the_same(
     laws.there_and_back(data.draw(bodies(provider, route)), provider, route, target)
 
 
-@every_route
+@every_table
 @given(data=st.data(), target=others)
 def test_every_body_is_accounted_for(
     provider: Provider, route: Route, data: st.DataObject, target: Provider
@@ -119,7 +119,7 @@ def test_examples_mean_what_they_are_on_record_to_mean(
     anchored(provider)
 
 
-@every_route
+@every_table
 @given(data=st.data())
 def test_what_may_be_dropped_is_dropped_and_reported(
     provider: Provider, route: Route, data: st.DataObject
@@ -137,7 +137,7 @@ def test_what_may_be_dropped_is_dropped_and_reported(
         }
 
 
-@every_route
+@every_table
 @given(data=st.data())
 def test_rows_that_planning_leaves_out_have_nothing_to_say(
     route: Route, provider: Provider, data: st.DataObject
@@ -154,7 +154,7 @@ def test_rows_that_planning_leaves_out_have_nothing_to_say(
         assert (body, report) == ({}, MappingReport())
 
 
-@every_route
+@every_table
 @given(data=st.data())
 def test_no_broken_rule_is_left_out(provider: Provider, route: Route, data: st.DataObject) -> None:
     """Checking asks only for the rules whose fields a body has; whatever breaks one is told all the

@@ -18,7 +18,7 @@ from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.routes import Route
 from polyreel.testing.requests import fields_of, requests_for, shared_spec
-from support.requests import ROUTES, every_route
+from support.requests import ROUTES, every_route, every_table
 
 KINDS = ["VideoRequest", "ImageRequest"]
 NEW: dict[str, dict[str, Any]] = {
@@ -71,7 +71,7 @@ def test_a_new_field_of_the_spec_is_drawn_at_once(name: str, workflow: str) -> N
     assert all(name not in shared_spec().schema(kind)["properties"] for kind in KINDS)
 
 
-@every_route
+@every_table
 @given(data=st.data())
 def test_without_stray_only_fields_of_the_route_are_drawn(
     provider: Provider, route: Route, data: st.DataObject

@@ -14,6 +14,7 @@ from attrs import evolve
 from PIL import Image
 from polyreel.errors import UnknownNameError
 from polyreel.flows import Reply
+from polyreel.mapping.workflows import INPUT_VIDEOS
 from polyreel.places import JsonObject
 from polyreel.providers.base.contract import Operation
 from polyreel.providers.base.provider import Provider
@@ -131,7 +132,8 @@ def asked_for(one: Submit) -> JsonObject:
 
 def ratio(asked: JsonObject) -> float:
     """Width by height."""
-    across, down = map(int, asked.get("aspect_ratio", "16:9").split(":"))
+    word = asked.get("aspect_ratio", "auto")
+    across, down = map(int, ("16:9" if word == "auto" else word).split(":"))
     return across / down
 
 
@@ -139,8 +141,8 @@ def has_sound(asked: JsonObject) -> bool:
     """A clip made from a video has that one's sound, or none; others have the sound that is asked
     for.
     """
-    follows = any(name in asked for name in ("source_video", "reference_video", "motion_video"))
-    return bool(asked["keep_source_audio"] if follows else asked.get("audio"))
+    follows = any(name in asked for name in INPUT_VIDEOS)
+    return bool(asked.get("keep_source_audio", True) if follows else asked.get("audio"))
 
 
 def assert_image(file: Reply, asked: JsonObject) -> None:

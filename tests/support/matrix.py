@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+from collections.abc import Iterable
 from functools import cache
 from operator import attrgetter
 from typing import Final
 
 import pytest
+from polyreel.mapping.rows import Row
 
 from .paths import ROOT
 
@@ -49,11 +51,28 @@ def values_of(case: pytest.Function) -> frozenset[Value]:
 
     An axis is a parameter, such as `vendor`; an attribute of one, such as `one.provider.id`; or
     `class`, the class of a test that several classes inherit. `scene+fault` is one axis, whose
-    values are all pairs.
+    values are all pairs. Of `route.rows*`, each row is a value, with its fields and its codec, but
+    without what a route of its own has in it, such as the name of its model.
     """
+    single = (axis for axis in axes_of(case) if not axis.endswith("*"))
+    several = (axis for axis in axes_of(case) if axis.endswith("*"))
     return frozenset(
-        (axis, tuple(_value(case, part) for part in axis.split("+"))) for axis in axes_of(case)
+        [
+            *((axis, tuple(_value(case, part) for part in axis.split("+"))) for axis in single),
+            *((axis, _kind(row)) for axis in several for row in _rows(case, axis)),
+        ]
     )
+
+
+def _rows(case: pytest.Function, axis: str) -> Iterable[Row]:
+    rows: Iterable[Row] = attrgetter(axis.partition(".")[2].removesuffix("*"))(
+        case.callspec.params[axis.partition(".")[0]]
+    )
+    return rows
+
+
+def _kind(row: Row) -> tuple[object, ...]:
+    return type(row), row.names, row.places, repr(getattr(row, "codec", None))
 
 
 def _value(case: pytest.Function, part: str) -> object:

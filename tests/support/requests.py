@@ -25,7 +25,19 @@ def every_route(law: Callable[..., None]) -> Callable[..., None]:
 
     Workflows of one family may share a body and its rows. They are all run by `scripts/matrix`.
     """
+    return _sampled(law, "provider.id+route.schema", "route.workflow")
+
+
+def every_table(law: Callable[..., None]) -> Callable[..., None]:
+    """A test with drawn examples, for every workflow of every vendor and every kind of row.
+
+    A family whose rows are those of others adds nothing that a law has not seen: only what is drawn
+    for it costs time. All are run by `scripts/matrix` and `scripts/laws`.
+    """
+    return _sampled(law, "provider.id+route.workflow", "route.rows*")
+
+
+def _sampled(law: Callable[..., None], *axes: str) -> Callable[..., None]:
     routes = pytest.mark.parametrize(("provider", "route"), ROUTES, ids=ROUTE_IDS)
-    sampled = pytest.mark.matrix("provider.id+route.schema", "route.workflow")
-    every: Callable[..., None] = sampled(routes(law))
-    return every
+    sampled: Callable[..., None] = pytest.mark.matrix(*axes)(routes(law))
+    return sampled

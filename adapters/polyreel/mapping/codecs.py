@@ -286,22 +286,45 @@ class Single:
 
 
 @frozen
-class Fixed:
-    """The one value with which a workflow is made, of several that the vendor's field has."""
+class TwoOrMore:
+    """A list of two or more where the vendor takes a single item for something else."""
 
-    value: Any
+    reason: str
+
+    def encode(self, value: list[Any], shared: Mapping[str, Any]) -> list[Any]:
+        """The list itself."""
+        if len(value) < 2:
+            raise CannotExpressError(self.reason, limit="at least 2")
+        return value
+
+    def decode(self, value: object, shared: Mapping[str, Any]) -> list[Any]:
+        """The list itself."""
+        if not isinstance(value, list) or len(value) < 2:
+            raise ValueError(self.reason)
+        return value
+
+
+@frozen
+class Limited:
+    """The values that a workflow has, of those that the vendor's field has: one, or a few."""
+
+    values: tuple[Any, ...]
     reason: str
 
     def encode(self, value: object, shared: Mapping[str, Any]) -> Any:
         """The value itself."""
-        if value != self.value:
-            limit = f"only {word(self.value)}"
-            raise CannotExpressError(self.reason, limit=limit, nearest=self.value)
+        if value not in self.values:
+            single = self.values[0] if len(self.values) == 1 else None
+            raise CannotExpressError(
+                self.reason,
+                limit="only " + " or ".join(map(word, self.values)),
+                nearest=single or size_below(value, self.values),
+            )
         return value
 
     def decode(self, value: object, shared: Mapping[str, Any]) -> Any:
         """The value itself."""
-        if value != self.value:
+        if value not in self.values:
             raise MeaninglessError(self.reason)
         return value
 

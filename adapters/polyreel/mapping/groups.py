@@ -21,48 +21,26 @@ class GroupCodec(Protocol):
 
 
 @frozen
-class CountedImages:
-    """Frames and reference images in one list, whose number says what they are.
-
-    One image is the first frame. With `last`, the second of two is the last frame; with
-    `references`, two or more are reference images.
-    """
+class FirstAndLast:
+    """The first frame, or the first and the last frame, in one list."""
 
     place: str
-    last: bool = False
-    references: bool = False
 
     def encode(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The list of images."""
-        frames = [name for name in ("first_frame", "last_frame") if name in values]
-        images = values.get("reference_images")
-        if images is not None and frames:
-            raise CannotExpressError(
-                "frames and reference images exclude each other here",
-                without={self.place: images} if len(images) > 1 else None,
-                leaves=tuple(f"/{name}" for name in frames),
-            )
-        if images is not None and len(images) < 2:
-            reason = "a single image is taken for the first frame"
-            raise CannotExpressError(reason, limit="at least 2", leaves=("/reference_images",))
-        if frames == ["last_frame"]:
+        """The list of one or two images."""
+        if "first_frame" not in values:
             raise CannotExpressError("a last frame needs a first frame", leaves=("/last_frame",))
-        return {self.place: images if images is not None else [values[name] for name in frames]}
+        names = [name for name in ("first_frame", "last_frame") if name in values]
+        return {self.place: [values[name] for name in names]}
 
     def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The frames, or the reference images."""
+        """The frames."""
         images = natives[self.place]
         if images == []:
             raise MeaninglessError("an empty list says what leaving it out says")
-        if not isinstance(images, list):
-            raise TypeError("not a list")
-        if len(images) == 1:
-            return {"first_frame": images[0]}
-        if self.references:
-            return {"reference_images": images}
-        if self.last and len(images) == 2:
-            return {"first_frame": images[0], "last_frame": images[1]}
-        raise ValueError(f"what {len(images)} images are is not documented")
+        if not isinstance(images, list) or len(images) > 2:
+            raise ValueError("not a list of one image or two")
+        return dict(zip(("first_frame", "last_frame"), images, strict=False))
 
 
 @frozen

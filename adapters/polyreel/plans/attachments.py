@@ -21,6 +21,7 @@ from ..mapping.reports import (
     Problem,
     unless_allowed,
 )
+from ..mapping.rows import Group
 from ..places import JsonObject, leaves, pointer
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
@@ -115,7 +116,8 @@ class Attachments:
 
         Of two limits for the same fact, the field's counts.
         """
-        contract, place = self.provider.contract, self.route.by_name[name].places[0]
+        contract, row = self.provider.contract, self.route.by_name[name]
+        place = row.homes.get(name, row.places[0]) if isinstance(row, Group) else row.places[0]
         field = contract.property(self.route.schema, place) or {}
         upload = contract.upload_facts if self.provider.files == "upload" else {}
         facts = {**upload, **field.get("x-polyreel-media", {})}

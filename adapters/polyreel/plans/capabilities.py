@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from ..mapping.codecs import Choice, Fixed, Only, word
+from ..mapping.codecs import Choice, Limited, Only, Pointless, word
 from ..mapping.groups import Names
 from ..mapping.items import TypedItems
 from ..mapping.rows import Absent, Field, Forced, Group, Row
@@ -113,6 +113,8 @@ def _capability(
         return Capability(
             field, False, note=row.reason if row is not None else undocumented(provider.id, route)
         )
+    if isinstance(row, Field) and isinstance(row.codec, Pointless):
+        return Capability(field, False, note=row.codec.reason)
     if isinstance(row, Forced):
         only = word(row.value)
         return Capability(
@@ -145,8 +147,8 @@ def _values(contract: Contract, schema: str, field: str, row: Field | Group) -> 
             f"{word(shared)} = {native}" for shared, native in row.codec.table.items()
         )
         return Extent(choices=tuple(word(value) for value in row.codec.table)), spelling
-    if isinstance(row.codec, Fixed):
-        return Extent(choices=(word(row.codec.value),)), ""
+    if isinstance(row.codec, Limited):
+        return Extent(choices=tuple(map(word, row.codec.values))), ""
     native = contract.property(schema, row.native) or {}
     return extent_of(native.get("items", {}) if isinstance(row.codec, Only) else native), ""
 

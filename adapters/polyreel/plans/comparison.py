@@ -213,7 +213,8 @@ def drift(provider: Provider, old: Contract, new: Contract) -> Iterator[VendorDi
     """What a new spec of a vendor breaks or widens, in shared fields and routes.
 
     Both can be documents as the vendor publishes them, whose schemas have other names than those
-    of polyreel: the body of the same call that has most of the same fields is compared then.
+    of polyreel: the body of the same call that has the route's words, and most of the same fields,
+    is compared then.
     """
     for route in provider.routes:
         before = _schema_in(provider, route, old)
@@ -247,8 +248,14 @@ def _schema_in(provider: Provider, route: Route, contract: Contract) -> str | No
     ours = _names(provider.contract, route.schema)
     found = [one for one in call.request_schemas if one in named] if call else []
     alike = {one: _likeness(ours, _names(contract, one)) for one in found}
-    best = max(found, default=None, key=lambda one: alike[one])
+    best = max(found, default=None, key=lambda one: (_says(contract, one, route), alike[one]))
     return best if best and alike[best] else None
+
+
+def _says(contract: Contract, schema: str, route: Route) -> int:
+    """How many of the words that choose a route a schema has, such as that of its model."""
+    nodes = [(row, contract.property(schema, row.native) or {}) for row in route.constants]
+    return sum(row.value in (node.get("const"), *node.get("enum", ())) for row, node in nodes)
 
 
 def _names(contract: Contract, schema: str) -> tuple[set[str], set[str]]:

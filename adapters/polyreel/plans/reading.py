@@ -58,15 +58,10 @@ def read(
         if model is None and _says_something_else(body, provider, candidates[0]):
             raise UnreadableBodyError(_no_route(body, provider, path, model))
         _check_one_is_meant(body, provider, candidates, model)
-    route = candidates[0]
-    report = MappingReport()
-    shared: JsonObject = {}
-    for row in route.rows:
-        row.read(body, shared, report)
-    _keep_rest(body, shared, provider, report)
-    workflow = workflow_of(shared, kind_of(route.workflow))
     # Several routes can share one body: which one is meant shows in the inputs.
-    same = [other for other in candidates if other.schema == route.schema]
+    same = [other for other in candidates if other.schema == candidates[0].schema]
+    route, shared, report = _read_by_the_best(body, provider, same)
+    workflow = workflow_of(shared, kind_of(route.workflow))
     if all(other.workflow != workflow for other in same):
         workflows = {other.workflow: other for other in same}
         report.problems.append(_missing_input(route, workflows, provider, body))
@@ -78,6 +73,27 @@ def read(
         tuple(report.entries),
         tuple(report.problems),
     )
+
+
+def _read_by_the_best(
+    body: Mapping[str, Any], provider: Provider, routes: list[Route]
+) -> tuple[Route, JsonObject, MappingReport]:
+    """What the table that fits a body best says of it: with the fewest problems and extras."""
+    tables = {id(route.rows): route for route in reversed(routes)}
+    found = []
+    for route in reversed(tables.values()):
+        report = MappingReport()
+        shared: JsonObject = {}
+        for row in route.rows:
+            row.read(body, shared, report)
+        _keep_rest(body, shared, provider, report)
+        found.append((route, shared, report))
+    return min(found, key=lambda one: _misfit(one[2]))
+
+
+def _misfit(report: MappingReport) -> tuple[int, int]:
+    extras = sum(entry.field == "extra" for entry in report.entries)
+    return len(report.problems), extras
 
 
 def _says_something_else(body: Mapping[str, Any], provider: Provider, route: Route) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..mapping.codecs import MeaninglessError
 from ..mapping.reports import Allowance, ConflictError, Fate, MappingReport
-from ..mapping.rows import Field, Group
+from ..mapping.rows import Absent, Field, Group
 from ..mapping.workflows import INPUT_VIDEOS, WORKFLOWS, kind_of
 from ..places import Json, JsonObject, get, leaves, pointer_parts, value_at
 from ..plans.capabilities import NOT_FIELDS, Capability, capabilities
@@ -146,7 +146,8 @@ def sound(request: Mapping[str, Any], provider: Provider, route: Route) -> None:
 
 def offered_is_accepted(provider: Provider, route: Route) -> None:
     """What a vendor offers is not refused: all choices and both ends of every range can be sent."""
-    inputs = WORKFLOWS[route.workflow]
+    rows = {name: route.by_name.get(name) for name in WORKFLOWS[route.workflow]}
+    inputs = [name for name, row in rows.items() if row and not isinstance(row, Absent)]
     needed = inputs[: 2 if route.workflow == "motion-control" else 1]
     base = {"model": route.model, **{name: VALUES[name][0] for name in needed}}
     for item in capabilities(provider, route):
@@ -168,7 +169,7 @@ VALUES: Final[Mapping[str, list[Any]]] = {
         for name in ("first_frame", "last_frame", "character_image")
     },
     **{name: ["https://example.com/a.mp4"] for name in INPUT_VIDEOS},
-    "reference_images": [["https://example.com/a.png"]],
+    "reference_images": [["https://example.com/a.png", "https://example.com/b.png"]],
     "reference_videos": [["https://example.com/a.mp4"]],
     "reference_audio": [["https://example.com/a.mp3"]],
     "elements": [["7"]],

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from attrs import field, frozen
 
-from ...mapping.codecs import Fixed, MeaninglessError
+from ...mapping.codecs import Limited, MeaninglessError
 from ...mapping.rows import Absent, Constant, Field, Forced, Row
 from ...places import JsonObject
 from .calling import filled
@@ -74,9 +74,10 @@ class Route:
         for row in self.rows:
             if isinstance(row, Forced):
                 found[row.shared] = row.value
-            elif isinstance(row, Field) and isinstance(row.codec, Fixed):
-                found[row.shared] = row.codec.value
             elif isinstance(row, Field):
+                if isinstance(row.codec, Limited) and len(row.codec.values) == 1:
+                    found[row.shared] = row.codec.values[0]
+                    continue
                 schema = contract.property(self.schema, row.native) or {}
                 if "default" in schema:
                     with suppress(MeaninglessError):

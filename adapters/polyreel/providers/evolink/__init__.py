@@ -34,6 +34,7 @@ from .. import (
     now,
     send_patiently,
 )
+from .alibaba import ALIBABA
 from .families import FAMILIES
 from .kling import KLING
 
@@ -49,7 +50,7 @@ class EvoLink(Provider):
     id = "evolink"
     name = "EvoLink"
     key_variable = "EVOLINK_API_KEY"
-    routes = (*KLING, *FAMILIES)
+    routes = (*KLING, *FAMILIES, *ALIBABA)
     # Task page, Mar-Apr 2026. `cancelled` is seen in the vendor's own clients, not on the page.
     statuses: ClassVar[Mapping[str, Status]] = MappingProxyType(
         {

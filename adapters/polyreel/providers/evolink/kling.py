@@ -1,4 +1,4 @@
-"""EvoLink's Kling: O3, V3 and motion control of V2.6."""
+"""EvoLink's Kling: O1, O3, V3, V3 Turbo and motion control of V2.6."""
 
 from __future__ import annotations
 
@@ -27,7 +27,18 @@ from .. import (
     Row,
     cited_inputs,
 )
-from .calls import CLIENT, CREATE
+from .common import (
+    ASPECT,
+    CLIENT,
+    CREATE,
+    DURATION,
+    KEEP,
+    ONE_IMAGE,
+    REFERENCES,
+    SIZE,
+    START,
+    family,
+)
 
 ON_OFF: Final = Choice({True: "on", False: "off"})
 PROMPT: Final = Field("prompt", "prompt", Prompt(ANGLE, cited_inputs))
@@ -134,9 +145,6 @@ def motion(*own: Row) -> tuple[Row, ...]:
 
 
 FRAMES: Final = (Field("first_frame", "image_start"), Field("last_frame", "image_end"))
-REFERENCES: Final = Field("reference_images", "image_urls")
-ASPECT: Final = Field("aspect_ratio", "aspect_ratio")
-KEEP: Final = Field("keep_source_audio", "keep_original_sound")
 O3_IMAGE: Final = rows(
     "kling-o3-image-to-video", *FRAMES, REFERENCES, ELEMENTS, *made(NO_NEGATIVE), ASPECT
 )
@@ -154,6 +162,14 @@ O3_REFERENCE: Final = rows(
     ASPECT,
 )
 VIDEO_ALIASES: Final = (Alias("video_urls", Only(first=True)), Alias("video", Only(first=True)))
+
+SECOND_IMAGE: Final = Absent(
+    "last_frame", reason="EvoLink takes a second image, and does not say what it is"
+)
+SHOTS_IN_TEXT: Final = (
+    Absent("shots", reason="EvoLink takes the shots of V3 Turbo in the prompt: 镜头 n, m, words;"),
+    Absent("shot_mode", reason="EvoLink takes the shots of V3 Turbo in the prompt"),
+)
 
 KLING: Final = (
     Route(
@@ -253,5 +269,38 @@ KLING: Final = (
         CREATE,
         CLIENT.body("KlingV26MotionControl"),
         rows("kling-v2.6-motion-control", *motion()),
+    ),
+    *family(
+        "kling-o1",
+        "kling-o1-image-to-video",
+        "KlingO1ImageToVideo",
+        *(ONE_IMAGE, SECOND_IMAGE, ASPECT, DURATION),
+        workflows=("image-to-video",),
+    ),
+    *(
+        route
+        for fast in ("", "-fast")
+        for route in family(
+            f"kling-o1{fast}",
+            f"kling-o1-video-edit{fast}",
+            f"KlingO1VideoEdit{fast.strip('-').title()}",
+            *(Field("source_video", "video_urls", Only()), REFERENCES, KEEP),
+            workflows=("edit-video",),
+            prompt=PROMPT,
+        )
+    ),
+    *family(
+        "kling-v3-turbo",
+        "kling-v3-turbo-text-to-video",
+        "KlingV3TurboTextToVideo",
+        *(SIZE, ASPECT, DURATION, *SHOTS_IN_TEXT),
+        workflows=("text-to-video",),
+    ),
+    *family(
+        "kling-v3-turbo",
+        "kling-v3-turbo-image-to-video",
+        "KlingV3TurboImageToVideo",
+        *(START, SIZE, DURATION, *SHOTS_IN_TEXT),
+        workflows=("image-to-video",),
     ),
 )

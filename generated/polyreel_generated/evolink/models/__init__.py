@@ -13,6 +13,54 @@ if TYPE_CHECKING:
     from .file_upload import FileUpload
     from .files_error import FilesError
     from .get_upload_receipt_response_200 import GetUploadReceiptResponse200
+    from .grok_imagine_10_image import GrokImagine10Image
+    from .grok_imagine_10_image_aspect_ratio import GrokImagine10ImageAspectRatio
+    from .grok_imagine_10_image_quality import GrokImagine10ImageQuality
+    from .grok_imagine_10_text import GrokImagine10Text
+    from .grok_imagine_10_text_aspect_ratio import GrokImagine10TextAspectRatio
+    from .grok_imagine_10_text_quality import GrokImagine10TextQuality
+    from .grok_imagine_15 import GrokImagine15
+    from .grok_imagine_15_aspect_ratio import GrokImagine15AspectRatio
+    from .grok_imagine_15_quality import GrokImagine15Quality
+    from .grok_imagine_image import GrokImagineImage
+    from .grok_imagine_image_aspect_ratio import GrokImagineImageAspectRatio
+    from .grok_imagine_image_mode import GrokImagineImageMode
+    from .grok_imagine_image_quality import GrokImagineImageQuality
+    from .grok_imagine_text import GrokImagineText
+    from .grok_imagine_text_aspect_ratio import GrokImagineTextAspectRatio
+    from .grok_imagine_text_mode import GrokImagineTextMode
+    from .grok_imagine_text_quality import GrokImagineTextQuality
+    from .hailuo_23 import Hailuo23
+    from .hailuo_23_duration import Hailuo23Duration
+    from .hailuo_23_fast import Hailuo23Fast
+    from .hailuo_23_fast_duration import Hailuo23FastDuration
+    from .hailuo_23_fast_params import Hailuo23FastParams
+    from .hailuo_23_fast_quality import Hailuo23FastQuality
+    from .hailuo_23_params import Hailuo23Params
+    from .hailuo_23_quality import Hailuo23Quality
+    from .happy_horse_10_edit import HappyHorse10Edit
+    from .happy_horse_10_edit_quality import HappyHorse10EditQuality
+    from .happy_horse_10_image import HappyHorse10Image
+    from .happy_horse_10_image_quality import HappyHorse10ImageQuality
+    from .happy_horse_10_reference import HappyHorse10Reference
+    from .happy_horse_10_reference_aspect_ratio import HappyHorse10ReferenceAspectRatio
+    from .happy_horse_10_reference_quality import HappyHorse10ReferenceQuality
+    from .happy_horse_10_text import HappyHorse10Text
+    from .happy_horse_10_text_aspect_ratio import HappyHorse10TextAspectRatio
+    from .happy_horse_10_text_quality import HappyHorse10TextQuality
+    from .happy_horse_11_image import HappyHorse11Image
+    from .happy_horse_11_image_quality import HappyHorse11ImageQuality
+    from .happy_horse_11_reference import HappyHorse11Reference
+    from .happy_horse_11_reference_aspect_ratio import HappyHorse11ReferenceAspectRatio
+    from .happy_horse_11_reference_quality import HappyHorse11ReferenceQuality
+    from .happy_horse_11_text import HappyHorse11Text
+    from .happy_horse_11_text_aspect_ratio import HappyHorse11TextAspectRatio
+    from .happy_horse_11_text_quality import HappyHorse11TextQuality
+    from .kling_o1_image_to_video import KlingO1ImageToVideo
+    from .kling_o1_image_to_video_aspect_ratio import KlingO1ImageToVideoAspectRatio
+    from .kling_o1_image_to_video_duration import KlingO1ImageToVideoDuration
+    from .kling_o1_video_edit import KlingO1VideoEdit
+    from .kling_o1_video_edit_fast import KlingO1VideoEditFast
     from .kling_o3_image_to_video import KlingO3ImageToVideo
     from .kling_o3_image_to_video_aspect_ratio import KlingO3ImageToVideoAspectRatio
     from .kling_o3_image_to_video_params import KlingO3ImageToVideoParams
@@ -62,6 +110,13 @@ if TYPE_CHECKING:
     )
     from .kling_v3_text_to_video_quality import KlingV3TextToVideoQuality
     from .kling_v3_text_to_video_sound import KlingV3TextToVideoSound
+    from .kling_v3_turbo_image_to_video import KlingV3TurboImageToVideo
+    from .kling_v3_turbo_image_to_video_quality import KlingV3TurboImageToVideoQuality
+    from .kling_v3_turbo_text_to_video import KlingV3TurboTextToVideo
+    from .kling_v3_turbo_text_to_video_aspect_ratio import (
+        KlingV3TurboTextToVideoAspectRatio,
+    )
+    from .kling_v3_turbo_text_to_video_quality import KlingV3TurboTextToVideoQuality
     from .kling_v26_motion_control import KlingV26MotionControl
     from .kling_v26_motion_control_params import KlingV26MotionControlParams
     from .kling_v26_motion_control_params_character_orientation import (
@@ -70,7 +125,39 @@ if TYPE_CHECKING:
     from .kling_v26_motion_control_quality import KlingV26MotionControlQuality
     from .list_tasks_status import ListTasksStatus
     from .list_tasks_type import ListTasksType
+    from .seedance_15 import Seedance15
+    from .seedance_15_aspect_ratio import Seedance15AspectRatio
+    from .seedance_15_quality import Seedance15Quality
+    from .seedance_20_fast_image import Seedance20FastImage
+    from .seedance_20_fast_image_aspect_ratio import Seedance20FastImageAspectRatio
+    from .seedance_20_fast_image_quality import Seedance20FastImageQuality
+    from .seedance_20_fast_reference import Seedance20FastReference
+    from .seedance_20_fast_reference_aspect_ratio import (
+        Seedance20FastReferenceAspectRatio,
+    )
+    from .seedance_20_fast_reference_quality import Seedance20FastReferenceQuality
+    from .seedance_20_fast_text import Seedance20FastText
+    from .seedance_20_fast_text_aspect_ratio import Seedance20FastTextAspectRatio
+    from .seedance_20_fast_text_quality import Seedance20FastTextQuality
+    from .seedance_20_image import Seedance20Image
+    from .seedance_20_image_aspect_ratio import Seedance20ImageAspectRatio
+    from .seedance_20_image_quality import Seedance20ImageQuality
+    from .seedance_20_reference import Seedance20Reference
+    from .seedance_20_reference_aspect_ratio import Seedance20ReferenceAspectRatio
+    from .seedance_20_reference_quality import Seedance20ReferenceQuality
+    from .seedance_20_text import Seedance20Text
+    from .seedance_20_text_aspect_ratio import Seedance20TextAspectRatio
+    from .seedance_20_text_quality import Seedance20TextQuality
+    from .seedance_search import SeedanceSearch
     from .shot import Shot
+    from .sora_2 import Sora2
+    from .sora_2_aspect_ratio_type_0 import Sora2AspectRatioType0
+    from .sora_2_aspect_ratio_type_1 import Sora2AspectRatioType1
+    from .sora_2_duration import Sora2Duration
+    from .sora_2_pro import Sora2Pro
+    from .sora_2_pro_aspect_ratio import Sora2ProAspectRatio
+    from .sora_2_pro_duration import Sora2ProDuration
+    from .sora_2_pro_quality import Sora2ProQuality
     from .task import Task
     from .task_batch import TaskBatch
     from .task_batch_request import TaskBatchRequest
@@ -103,6 +190,31 @@ if TYPE_CHECKING:
     from .veo_31_quality import Veo31Quality
     from .veo_31_resize_mode import Veo31ResizeMode
     from .video_submission import VideoSubmission
+    from .wan_26_image import Wan26Image
+    from .wan_26_image_quality import Wan26ImageQuality
+    from .wan_26_reference import Wan26Reference
+    from .wan_26_reference_aspect_ratio import Wan26ReferenceAspectRatio
+    from .wan_26_reference_quality import Wan26ReferenceQuality
+    from .wan_26_text import Wan26Text
+    from .wan_26_text_aspect_ratio import Wan26TextAspectRatio
+    from .wan_26_text_quality import Wan26TextQuality
+    from .wan_27_edit import Wan27Edit
+    from .wan_27_edit_aspect_ratio import Wan27EditAspectRatio
+    from .wan_27_edit_duration import Wan27EditDuration
+    from .wan_27_edit_quality import Wan27EditQuality
+    from .wan_27_image import Wan27Image
+    from .wan_27_image_generation_mode import Wan27ImageGenerationMode
+    from .wan_27_image_quality import Wan27ImageQuality
+    from .wan_27_reference import Wan27Reference
+    from .wan_27_reference_aspect_ratio import Wan27ReferenceAspectRatio
+    from .wan_27_reference_quality import Wan27ReferenceQuality
+    from .wan_27_text import Wan27Text
+    from .wan_27_text_aspect_ratio import Wan27TextAspectRatio
+    from .wan_27_text_quality import Wan27TextQuality
+    from .wan_shots import WanShots
+    from .wan_shots_shot_type import WanShotsShotType
+    from .wan_voices import WanVoices
+    from .wan_voices_voice_bindings import WanVoicesVoiceBindings
     from .watermark_info import WatermarkInfo
 
 _MODULES = {
@@ -114,6 +226,54 @@ _MODULES = {
     "FileUpload": ".file_upload",
     "FilesError": ".files_error",
     "GetUploadReceiptResponse200": ".get_upload_receipt_response_200",
+    "GrokImagine10Image": ".grok_imagine_10_image",
+    "GrokImagine10ImageAspectRatio": ".grok_imagine_10_image_aspect_ratio",
+    "GrokImagine10ImageQuality": ".grok_imagine_10_image_quality",
+    "GrokImagine10Text": ".grok_imagine_10_text",
+    "GrokImagine10TextAspectRatio": ".grok_imagine_10_text_aspect_ratio",
+    "GrokImagine10TextQuality": ".grok_imagine_10_text_quality",
+    "GrokImagine15": ".grok_imagine_15",
+    "GrokImagine15AspectRatio": ".grok_imagine_15_aspect_ratio",
+    "GrokImagine15Quality": ".grok_imagine_15_quality",
+    "GrokImagineImage": ".grok_imagine_image",
+    "GrokImagineImageAspectRatio": ".grok_imagine_image_aspect_ratio",
+    "GrokImagineImageMode": ".grok_imagine_image_mode",
+    "GrokImagineImageQuality": ".grok_imagine_image_quality",
+    "GrokImagineText": ".grok_imagine_text",
+    "GrokImagineTextAspectRatio": ".grok_imagine_text_aspect_ratio",
+    "GrokImagineTextMode": ".grok_imagine_text_mode",
+    "GrokImagineTextQuality": ".grok_imagine_text_quality",
+    "Hailuo23": ".hailuo_23",
+    "Hailuo23Duration": ".hailuo_23_duration",
+    "Hailuo23Fast": ".hailuo_23_fast",
+    "Hailuo23FastDuration": ".hailuo_23_fast_duration",
+    "Hailuo23FastParams": ".hailuo_23_fast_params",
+    "Hailuo23FastQuality": ".hailuo_23_fast_quality",
+    "Hailuo23Params": ".hailuo_23_params",
+    "Hailuo23Quality": ".hailuo_23_quality",
+    "HappyHorse10Edit": ".happy_horse_10_edit",
+    "HappyHorse10EditQuality": ".happy_horse_10_edit_quality",
+    "HappyHorse10Image": ".happy_horse_10_image",
+    "HappyHorse10ImageQuality": ".happy_horse_10_image_quality",
+    "HappyHorse10Reference": ".happy_horse_10_reference",
+    "HappyHorse10ReferenceAspectRatio": ".happy_horse_10_reference_aspect_ratio",
+    "HappyHorse10ReferenceQuality": ".happy_horse_10_reference_quality",
+    "HappyHorse10Text": ".happy_horse_10_text",
+    "HappyHorse10TextAspectRatio": ".happy_horse_10_text_aspect_ratio",
+    "HappyHorse10TextQuality": ".happy_horse_10_text_quality",
+    "HappyHorse11Image": ".happy_horse_11_image",
+    "HappyHorse11ImageQuality": ".happy_horse_11_image_quality",
+    "HappyHorse11Reference": ".happy_horse_11_reference",
+    "HappyHorse11ReferenceAspectRatio": ".happy_horse_11_reference_aspect_ratio",
+    "HappyHorse11ReferenceQuality": ".happy_horse_11_reference_quality",
+    "HappyHorse11Text": ".happy_horse_11_text",
+    "HappyHorse11TextAspectRatio": ".happy_horse_11_text_aspect_ratio",
+    "HappyHorse11TextQuality": ".happy_horse_11_text_quality",
+    "KlingO1ImageToVideo": ".kling_o1_image_to_video",
+    "KlingO1ImageToVideoAspectRatio": ".kling_o1_image_to_video_aspect_ratio",
+    "KlingO1ImageToVideoDuration": ".kling_o1_image_to_video_duration",
+    "KlingO1VideoEdit": ".kling_o1_video_edit",
+    "KlingO1VideoEditFast": ".kling_o1_video_edit_fast",
     "KlingO3ImageToVideo": ".kling_o3_image_to_video",
     "KlingO3ImageToVideoAspectRatio": ".kling_o3_image_to_video_aspect_ratio",
     "KlingO3ImageToVideoParams": ".kling_o3_image_to_video_params",
@@ -153,9 +313,44 @@ _MODULES = {
     "KlingV3TextToVideoParamsShotType": ".kling_v3_text_to_video_params_shot_type",
     "KlingV3TextToVideoQuality": ".kling_v3_text_to_video_quality",
     "KlingV3TextToVideoSound": ".kling_v3_text_to_video_sound",
+    "KlingV3TurboImageToVideo": ".kling_v3_turbo_image_to_video",
+    "KlingV3TurboImageToVideoQuality": ".kling_v3_turbo_image_to_video_quality",
+    "KlingV3TurboTextToVideo": ".kling_v3_turbo_text_to_video",
+    "KlingV3TurboTextToVideoAspectRatio": ".kling_v3_turbo_text_to_video_aspect_ratio",
+    "KlingV3TurboTextToVideoQuality": ".kling_v3_turbo_text_to_video_quality",
     "ListTasksStatus": ".list_tasks_status",
     "ListTasksType": ".list_tasks_type",
+    "Seedance15": ".seedance_15",
+    "Seedance15AspectRatio": ".seedance_15_aspect_ratio",
+    "Seedance15Quality": ".seedance_15_quality",
+    "Seedance20FastImage": ".seedance_20_fast_image",
+    "Seedance20FastImageAspectRatio": ".seedance_20_fast_image_aspect_ratio",
+    "Seedance20FastImageQuality": ".seedance_20_fast_image_quality",
+    "Seedance20FastReference": ".seedance_20_fast_reference",
+    "Seedance20FastReferenceAspectRatio": ".seedance_20_fast_reference_aspect_ratio",
+    "Seedance20FastReferenceQuality": ".seedance_20_fast_reference_quality",
+    "Seedance20FastText": ".seedance_20_fast_text",
+    "Seedance20FastTextAspectRatio": ".seedance_20_fast_text_aspect_ratio",
+    "Seedance20FastTextQuality": ".seedance_20_fast_text_quality",
+    "Seedance20Image": ".seedance_20_image",
+    "Seedance20ImageAspectRatio": ".seedance_20_image_aspect_ratio",
+    "Seedance20ImageQuality": ".seedance_20_image_quality",
+    "Seedance20Reference": ".seedance_20_reference",
+    "Seedance20ReferenceAspectRatio": ".seedance_20_reference_aspect_ratio",
+    "Seedance20ReferenceQuality": ".seedance_20_reference_quality",
+    "Seedance20Text": ".seedance_20_text",
+    "Seedance20TextAspectRatio": ".seedance_20_text_aspect_ratio",
+    "Seedance20TextQuality": ".seedance_20_text_quality",
+    "SeedanceSearch": ".seedance_search",
     "Shot": ".shot",
+    "Sora2": ".sora_2",
+    "Sora2AspectRatioType0": ".sora_2_aspect_ratio_type_0",
+    "Sora2AspectRatioType1": ".sora_2_aspect_ratio_type_1",
+    "Sora2Duration": ".sora_2_duration",
+    "Sora2Pro": ".sora_2_pro",
+    "Sora2ProAspectRatio": ".sora_2_pro_aspect_ratio",
+    "Sora2ProDuration": ".sora_2_pro_duration",
+    "Sora2ProQuality": ".sora_2_pro_quality",
     "Task": ".task",
     "TaskBatch": ".task_batch",
     "TaskBatchRequest": ".task_batch_request",
@@ -188,6 +383,31 @@ _MODULES = {
     "Veo31Quality": ".veo_31_quality",
     "Veo31ResizeMode": ".veo_31_resize_mode",
     "VideoSubmission": ".video_submission",
+    "Wan26Image": ".wan_26_image",
+    "Wan26ImageQuality": ".wan_26_image_quality",
+    "Wan26Reference": ".wan_26_reference",
+    "Wan26ReferenceAspectRatio": ".wan_26_reference_aspect_ratio",
+    "Wan26ReferenceQuality": ".wan_26_reference_quality",
+    "Wan26Text": ".wan_26_text",
+    "Wan26TextAspectRatio": ".wan_26_text_aspect_ratio",
+    "Wan26TextQuality": ".wan_26_text_quality",
+    "Wan27Edit": ".wan_27_edit",
+    "Wan27EditAspectRatio": ".wan_27_edit_aspect_ratio",
+    "Wan27EditDuration": ".wan_27_edit_duration",
+    "Wan27EditQuality": ".wan_27_edit_quality",
+    "Wan27Image": ".wan_27_image",
+    "Wan27ImageGenerationMode": ".wan_27_image_generation_mode",
+    "Wan27ImageQuality": ".wan_27_image_quality",
+    "Wan27Reference": ".wan_27_reference",
+    "Wan27ReferenceAspectRatio": ".wan_27_reference_aspect_ratio",
+    "Wan27ReferenceQuality": ".wan_27_reference_quality",
+    "Wan27Text": ".wan_27_text",
+    "Wan27TextAspectRatio": ".wan_27_text_aspect_ratio",
+    "Wan27TextQuality": ".wan_27_text_quality",
+    "WanShots": ".wan_shots",
+    "WanShotsShotType": ".wan_shots_shot_type",
+    "WanVoices": ".wan_voices",
+    "WanVoicesVoiceBindings": ".wan_voices_voice_bindings",
     "WatermarkInfo": ".watermark_info",
 }
 
@@ -200,6 +420,54 @@ __all__ = (
     "FilesError",
     "FileUpload",
     "GetUploadReceiptResponse200",
+    "GrokImagine10Image",
+    "GrokImagine10ImageAspectRatio",
+    "GrokImagine10ImageQuality",
+    "GrokImagine10Text",
+    "GrokImagine10TextAspectRatio",
+    "GrokImagine10TextQuality",
+    "GrokImagine15",
+    "GrokImagine15AspectRatio",
+    "GrokImagine15Quality",
+    "GrokImagineImage",
+    "GrokImagineImageAspectRatio",
+    "GrokImagineImageMode",
+    "GrokImagineImageQuality",
+    "GrokImagineText",
+    "GrokImagineTextAspectRatio",
+    "GrokImagineTextMode",
+    "GrokImagineTextQuality",
+    "Hailuo23",
+    "Hailuo23Duration",
+    "Hailuo23Fast",
+    "Hailuo23FastDuration",
+    "Hailuo23FastParams",
+    "Hailuo23FastQuality",
+    "Hailuo23Params",
+    "Hailuo23Quality",
+    "HappyHorse10Edit",
+    "HappyHorse10EditQuality",
+    "HappyHorse10Image",
+    "HappyHorse10ImageQuality",
+    "HappyHorse10Reference",
+    "HappyHorse10ReferenceAspectRatio",
+    "HappyHorse10ReferenceQuality",
+    "HappyHorse10Text",
+    "HappyHorse10TextAspectRatio",
+    "HappyHorse10TextQuality",
+    "HappyHorse11Image",
+    "HappyHorse11ImageQuality",
+    "HappyHorse11Reference",
+    "HappyHorse11ReferenceAspectRatio",
+    "HappyHorse11ReferenceQuality",
+    "HappyHorse11Text",
+    "HappyHorse11TextAspectRatio",
+    "HappyHorse11TextQuality",
+    "KlingO1ImageToVideo",
+    "KlingO1ImageToVideoAspectRatio",
+    "KlingO1ImageToVideoDuration",
+    "KlingO1VideoEdit",
+    "KlingO1VideoEditFast",
     "KlingO3ImageToVideo",
     "KlingO3ImageToVideoAspectRatio",
     "KlingO3ImageToVideoParams",
@@ -239,9 +507,44 @@ __all__ = (
     "KlingV3TextToVideoParamsShotType",
     "KlingV3TextToVideoQuality",
     "KlingV3TextToVideoSound",
+    "KlingV3TurboImageToVideo",
+    "KlingV3TurboImageToVideoQuality",
+    "KlingV3TurboTextToVideo",
+    "KlingV3TurboTextToVideoAspectRatio",
+    "KlingV3TurboTextToVideoQuality",
     "ListTasksStatus",
     "ListTasksType",
+    "Seedance15",
+    "Seedance15AspectRatio",
+    "Seedance15Quality",
+    "Seedance20FastImage",
+    "Seedance20FastImageAspectRatio",
+    "Seedance20FastImageQuality",
+    "Seedance20FastReference",
+    "Seedance20FastReferenceAspectRatio",
+    "Seedance20FastReferenceQuality",
+    "Seedance20FastText",
+    "Seedance20FastTextAspectRatio",
+    "Seedance20FastTextQuality",
+    "Seedance20Image",
+    "Seedance20ImageAspectRatio",
+    "Seedance20ImageQuality",
+    "Seedance20Reference",
+    "Seedance20ReferenceAspectRatio",
+    "Seedance20ReferenceQuality",
+    "Seedance20Text",
+    "Seedance20TextAspectRatio",
+    "Seedance20TextQuality",
+    "SeedanceSearch",
     "Shot",
+    "Sora2",
+    "Sora2AspectRatioType0",
+    "Sora2AspectRatioType1",
+    "Sora2Duration",
+    "Sora2Pro",
+    "Sora2ProAspectRatio",
+    "Sora2ProDuration",
+    "Sora2ProQuality",
     "Task",
     "TaskBatch",
     "TaskBatchRequest",
@@ -274,6 +577,31 @@ __all__ = (
     "Veo31Quality",
     "Veo31ResizeMode",
     "VideoSubmission",
+    "Wan26Image",
+    "Wan26ImageQuality",
+    "Wan26Reference",
+    "Wan26ReferenceAspectRatio",
+    "Wan26ReferenceQuality",
+    "Wan26Text",
+    "Wan26TextAspectRatio",
+    "Wan26TextQuality",
+    "Wan27Edit",
+    "Wan27EditAspectRatio",
+    "Wan27EditDuration",
+    "Wan27EditQuality",
+    "Wan27Image",
+    "Wan27ImageGenerationMode",
+    "Wan27ImageQuality",
+    "Wan27Reference",
+    "Wan27ReferenceAspectRatio",
+    "Wan27ReferenceQuality",
+    "Wan27Text",
+    "Wan27TextAspectRatio",
+    "Wan27TextQuality",
+    "WanShots",
+    "WanShotsShotType",
+    "WanVoices",
+    "WanVoicesVoiceBindings",
     "WatermarkInfo",
 )
 

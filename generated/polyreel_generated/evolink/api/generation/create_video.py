@@ -13,6 +13,23 @@ if TYPE_CHECKING:
 
 
 from ...models.evolink_error import EvolinkError
+from ...models.grok_imagine_10_image import GrokImagine10Image
+from ...models.grok_imagine_10_text import GrokImagine10Text
+from ...models.grok_imagine_15 import GrokImagine15
+from ...models.grok_imagine_image import GrokImagineImage
+from ...models.grok_imagine_text import GrokImagineText
+from ...models.hailuo_23 import Hailuo23
+from ...models.hailuo_23_fast import Hailuo23Fast
+from ...models.happy_horse_10_edit import HappyHorse10Edit
+from ...models.happy_horse_10_image import HappyHorse10Image
+from ...models.happy_horse_10_reference import HappyHorse10Reference
+from ...models.happy_horse_10_text import HappyHorse10Text
+from ...models.happy_horse_11_image import HappyHorse11Image
+from ...models.happy_horse_11_reference import HappyHorse11Reference
+from ...models.happy_horse_11_text import HappyHorse11Text
+from ...models.kling_o1_image_to_video import KlingO1ImageToVideo
+from ...models.kling_o1_video_edit import KlingO1VideoEdit
+from ...models.kling_o1_video_edit_fast import KlingO1VideoEditFast
 from ...models.kling_o3_image_to_video import KlingO3ImageToVideo
 from ...models.kling_o3_reference_to_video import KlingO3ReferenceToVideo
 from ...models.kling_o3_text_to_video import KlingO3TextToVideo
@@ -20,10 +37,28 @@ from ...models.kling_o3_video_edit import KlingO3VideoEdit
 from ...models.kling_v3_image_to_video import KlingV3ImageToVideo
 from ...models.kling_v3_motion_control import KlingV3MotionControl
 from ...models.kling_v3_text_to_video import KlingV3TextToVideo
+from ...models.kling_v3_turbo_image_to_video import KlingV3TurboImageToVideo
+from ...models.kling_v3_turbo_text_to_video import KlingV3TurboTextToVideo
 from ...models.kling_v26_motion_control import KlingV26MotionControl
+from ...models.seedance_15 import Seedance15
+from ...models.seedance_20_fast_image import Seedance20FastImage
+from ...models.seedance_20_fast_reference import Seedance20FastReference
+from ...models.seedance_20_fast_text import Seedance20FastText
+from ...models.seedance_20_image import Seedance20Image
+from ...models.seedance_20_reference import Seedance20Reference
+from ...models.seedance_20_text import Seedance20Text
+from ...models.sora_2 import Sora2
+from ...models.sora_2_pro import Sora2Pro
 from ...models.veo_31 import Veo31
 from ...models.veo_31_fast import Veo31Fast
 from ...models.video_submission import VideoSubmission
+from ...models.wan_26_image import Wan26Image
+from ...models.wan_26_reference import Wan26Reference
+from ...models.wan_26_text import Wan26Text
+from ...models.wan_27_edit import Wan27Edit
+from ...models.wan_27_image import Wan27Image
+from ...models.wan_27_reference import Wan27Reference
+from ...models.wan_27_text import Wan27Text
 from ...types import UNSET, Unset
 
 METHOD: Final = "POST"
@@ -32,7 +67,24 @@ PATH: Final = "/v1/videos/generations"
 
 def build_request(
     *,
-    body: KlingO3ImageToVideo
+    body: GrokImagine10Image
+    | GrokImagine10Text
+    | GrokImagine15
+    | GrokImagineImage
+    | GrokImagineText
+    | Hailuo23
+    | Hailuo23Fast
+    | HappyHorse10Edit
+    | HappyHorse10Image
+    | HappyHorse10Reference
+    | HappyHorse10Text
+    | HappyHorse11Image
+    | HappyHorse11Reference
+    | HappyHorse11Text
+    | KlingO1ImageToVideo
+    | KlingO1VideoEdit
+    | KlingO1VideoEditFast
+    | KlingO3ImageToVideo
     | KlingO3ReferenceToVideo
     | KlingO3TextToVideo
     | KlingO3VideoEdit
@@ -40,8 +92,26 @@ def build_request(
     | KlingV3ImageToVideo
     | KlingV3MotionControl
     | KlingV3TextToVideo
+    | KlingV3TurboImageToVideo
+    | KlingV3TurboTextToVideo
+    | Seedance15
+    | Seedance20FastImage
+    | Seedance20FastReference
+    | Seedance20FastText
+    | Seedance20Image
+    | Seedance20Reference
+    | Seedance20Text
+    | Sora2
+    | Sora2Pro
     | Veo31
-    | Veo31Fast,
+    | Veo31Fast
+    | Wan26Image
+    | Wan26Reference
+    | Wan26Text
+    | Wan27Edit
+    | Wan27Image
+    | Wan27Reference
+    | Wan27Text,
     idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     """The keyword arguments of `httpx.Client.request` for this call. Pure: nothing is sent."""
@@ -54,7 +124,41 @@ def build_request(
         "url": "/v1/videos/generations",
     }
 
-    if isinstance(body, KlingO3TextToVideo):
+    if isinstance(body, GrokImagineText):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, GrokImagineImage):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, GrokImagine10Text):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, GrokImagine10Image):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, GrokImagine15):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Hailuo23):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Hailuo23Fast):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, HappyHorse10Text):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, HappyHorse10Image):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, HappyHorse10Reference):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, HappyHorse10Edit):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, HappyHorse11Text):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, HappyHorse11Image):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, HappyHorse11Reference):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, KlingO1ImageToVideo):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, KlingO1VideoEdit):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, KlingO1VideoEditFast):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, KlingO3TextToVideo):
         _kwargs["json"] = body.to_dict()
     elif isinstance(body, KlingO3ImageToVideo):
         _kwargs["json"] = body.to_dict()
@@ -70,7 +174,43 @@ def build_request(
         _kwargs["json"] = body.to_dict()
     elif isinstance(body, KlingV26MotionControl):
         _kwargs["json"] = body.to_dict()
+    elif isinstance(body, KlingV3TurboTextToVideo):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, KlingV3TurboImageToVideo):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Seedance15):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Seedance20Text):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Seedance20Image):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Seedance20Reference):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Seedance20FastText):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Seedance20FastImage):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Seedance20FastReference):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Sora2):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Sora2Pro):
+        _kwargs["json"] = body.to_dict()
     elif isinstance(body, Veo31):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Veo31Fast):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Wan26Text):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Wan26Image):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Wan26Reference):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Wan27Text):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Wan27Image):
+        _kwargs["json"] = body.to_dict()
+    elif isinstance(body, Wan27Reference):
         _kwargs["json"] = body.to_dict()
     else:
         _kwargs["json"] = body.to_dict()
@@ -183,7 +323,24 @@ def _finish(
 def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
-    body: KlingO3ImageToVideo
+    body: GrokImagine10Image
+    | GrokImagine10Text
+    | GrokImagine15
+    | GrokImagineImage
+    | GrokImagineText
+    | Hailuo23
+    | Hailuo23Fast
+    | HappyHorse10Edit
+    | HappyHorse10Image
+    | HappyHorse10Reference
+    | HappyHorse10Text
+    | HappyHorse11Image
+    | HappyHorse11Reference
+    | HappyHorse11Text
+    | KlingO1ImageToVideo
+    | KlingO1VideoEdit
+    | KlingO1VideoEditFast
+    | KlingO3ImageToVideo
     | KlingO3ReferenceToVideo
     | KlingO3TextToVideo
     | KlingO3VideoEdit
@@ -191,8 +348,26 @@ def sync_detailed(
     | KlingV3ImageToVideo
     | KlingV3MotionControl
     | KlingV3TextToVideo
+    | KlingV3TurboImageToVideo
+    | KlingV3TurboTextToVideo
+    | Seedance15
+    | Seedance20FastImage
+    | Seedance20FastReference
+    | Seedance20FastText
+    | Seedance20Image
+    | Seedance20Reference
+    | Seedance20Text
+    | Sora2
+    | Sora2Pro
     | Veo31
-    | Veo31Fast,
+    | Veo31Fast
+    | Wan26Image
+    | Wan26Reference
+    | Wan26Text
+    | Wan27Edit
+    | Wan27Image
+    | Wan27Reference
+    | Wan27Text,
     idempotency_key: str | Unset = UNSET,
 ) -> Response[EvolinkError | VideoSubmission]:
     """Create a video generation task.
@@ -206,9 +381,16 @@ def sync_detailed(
 
     Args:
         idempotency_key (str | Unset):
-        body (KlingO3ImageToVideo | KlingO3ReferenceToVideo | KlingO3TextToVideo |
-            KlingO3VideoEdit | KlingV26MotionControl | KlingV3ImageToVideo | KlingV3MotionControl |
-            KlingV3TextToVideo | Veo31 | Veo31Fast):
+        body (GrokImagine10Image | GrokImagine10Text | GrokImagine15 | GrokImagineImage |
+            GrokImagineText | Hailuo23 | Hailuo23Fast | HappyHorse10Edit | HappyHorse10Image |
+            HappyHorse10Reference | HappyHorse10Text | HappyHorse11Image | HappyHorse11Reference |
+            HappyHorse11Text | KlingO1ImageToVideo | KlingO1VideoEdit | KlingO1VideoEditFast |
+            KlingO3ImageToVideo | KlingO3ReferenceToVideo | KlingO3TextToVideo | KlingO3VideoEdit |
+            KlingV26MotionControl | KlingV3ImageToVideo | KlingV3MotionControl | KlingV3TextToVideo |
+            KlingV3TurboImageToVideo | KlingV3TurboTextToVideo | Seedance15 | Seedance20FastImage |
+            Seedance20FastReference | Seedance20FastText | Seedance20Image | Seedance20Reference |
+            Seedance20Text | Sora2 | Sora2Pro | Veo31 | Veo31Fast | Wan26Image | Wan26Reference |
+            Wan26Text | Wan27Edit | Wan27Image | Wan27Reference | Wan27Text):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -228,7 +410,24 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient | Client,
-    body: KlingO3ImageToVideo
+    body: GrokImagine10Image
+    | GrokImagine10Text
+    | GrokImagine15
+    | GrokImagineImage
+    | GrokImagineText
+    | Hailuo23
+    | Hailuo23Fast
+    | HappyHorse10Edit
+    | HappyHorse10Image
+    | HappyHorse10Reference
+    | HappyHorse10Text
+    | HappyHorse11Image
+    | HappyHorse11Reference
+    | HappyHorse11Text
+    | KlingO1ImageToVideo
+    | KlingO1VideoEdit
+    | KlingO1VideoEditFast
+    | KlingO3ImageToVideo
     | KlingO3ReferenceToVideo
     | KlingO3TextToVideo
     | KlingO3VideoEdit
@@ -236,8 +435,26 @@ def sync(
     | KlingV3ImageToVideo
     | KlingV3MotionControl
     | KlingV3TextToVideo
+    | KlingV3TurboImageToVideo
+    | KlingV3TurboTextToVideo
+    | Seedance15
+    | Seedance20FastImage
+    | Seedance20FastReference
+    | Seedance20FastText
+    | Seedance20Image
+    | Seedance20Reference
+    | Seedance20Text
+    | Sora2
+    | Sora2Pro
     | Veo31
-    | Veo31Fast,
+    | Veo31Fast
+    | Wan26Image
+    | Wan26Reference
+    | Wan26Text
+    | Wan27Edit
+    | Wan27Image
+    | Wan27Reference
+    | Wan27Text,
     idempotency_key: str | Unset = UNSET,
 ) -> EvolinkError | VideoSubmission | None:
     """Create a video generation task.
@@ -251,9 +468,16 @@ def sync(
 
     Args:
         idempotency_key (str | Unset):
-        body (KlingO3ImageToVideo | KlingO3ReferenceToVideo | KlingO3TextToVideo |
-            KlingO3VideoEdit | KlingV26MotionControl | KlingV3ImageToVideo | KlingV3MotionControl |
-            KlingV3TextToVideo | Veo31 | Veo31Fast):
+        body (GrokImagine10Image | GrokImagine10Text | GrokImagine15 | GrokImagineImage |
+            GrokImagineText | Hailuo23 | Hailuo23Fast | HappyHorse10Edit | HappyHorse10Image |
+            HappyHorse10Reference | HappyHorse10Text | HappyHorse11Image | HappyHorse11Reference |
+            HappyHorse11Text | KlingO1ImageToVideo | KlingO1VideoEdit | KlingO1VideoEditFast |
+            KlingO3ImageToVideo | KlingO3ReferenceToVideo | KlingO3TextToVideo | KlingO3VideoEdit |
+            KlingV26MotionControl | KlingV3ImageToVideo | KlingV3MotionControl | KlingV3TextToVideo |
+            KlingV3TurboImageToVideo | KlingV3TurboTextToVideo | Seedance15 | Seedance20FastImage |
+            Seedance20FastReference | Seedance20FastText | Seedance20Image | Seedance20Reference |
+            Seedance20Text | Sora2 | Sora2Pro | Veo31 | Veo31Fast | Wan26Image | Wan26Reference |
+            Wan26Text | Wan27Edit | Wan27Image | Wan27Reference | Wan27Text):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -273,7 +497,24 @@ def sync(
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
-    body: KlingO3ImageToVideo
+    body: GrokImagine10Image
+    | GrokImagine10Text
+    | GrokImagine15
+    | GrokImagineImage
+    | GrokImagineText
+    | Hailuo23
+    | Hailuo23Fast
+    | HappyHorse10Edit
+    | HappyHorse10Image
+    | HappyHorse10Reference
+    | HappyHorse10Text
+    | HappyHorse11Image
+    | HappyHorse11Reference
+    | HappyHorse11Text
+    | KlingO1ImageToVideo
+    | KlingO1VideoEdit
+    | KlingO1VideoEditFast
+    | KlingO3ImageToVideo
     | KlingO3ReferenceToVideo
     | KlingO3TextToVideo
     | KlingO3VideoEdit
@@ -281,8 +522,26 @@ async def asyncio_detailed(
     | KlingV3ImageToVideo
     | KlingV3MotionControl
     | KlingV3TextToVideo
+    | KlingV3TurboImageToVideo
+    | KlingV3TurboTextToVideo
+    | Seedance15
+    | Seedance20FastImage
+    | Seedance20FastReference
+    | Seedance20FastText
+    | Seedance20Image
+    | Seedance20Reference
+    | Seedance20Text
+    | Sora2
+    | Sora2Pro
     | Veo31
-    | Veo31Fast,
+    | Veo31Fast
+    | Wan26Image
+    | Wan26Reference
+    | Wan26Text
+    | Wan27Edit
+    | Wan27Image
+    | Wan27Reference
+    | Wan27Text,
     idempotency_key: str | Unset = UNSET,
 ) -> Response[EvolinkError | VideoSubmission]:
     """Create a video generation task.
@@ -296,9 +555,16 @@ async def asyncio_detailed(
 
     Args:
         idempotency_key (str | Unset):
-        body (KlingO3ImageToVideo | KlingO3ReferenceToVideo | KlingO3TextToVideo |
-            KlingO3VideoEdit | KlingV26MotionControl | KlingV3ImageToVideo | KlingV3MotionControl |
-            KlingV3TextToVideo | Veo31 | Veo31Fast):
+        body (GrokImagine10Image | GrokImagine10Text | GrokImagine15 | GrokImagineImage |
+            GrokImagineText | Hailuo23 | Hailuo23Fast | HappyHorse10Edit | HappyHorse10Image |
+            HappyHorse10Reference | HappyHorse10Text | HappyHorse11Image | HappyHorse11Reference |
+            HappyHorse11Text | KlingO1ImageToVideo | KlingO1VideoEdit | KlingO1VideoEditFast |
+            KlingO3ImageToVideo | KlingO3ReferenceToVideo | KlingO3TextToVideo | KlingO3VideoEdit |
+            KlingV26MotionControl | KlingV3ImageToVideo | KlingV3MotionControl | KlingV3TextToVideo |
+            KlingV3TurboImageToVideo | KlingV3TurboTextToVideo | Seedance15 | Seedance20FastImage |
+            Seedance20FastReference | Seedance20FastText | Seedance20Image | Seedance20Reference |
+            Seedance20Text | Sora2 | Sora2Pro | Veo31 | Veo31Fast | Wan26Image | Wan26Reference |
+            Wan26Text | Wan27Edit | Wan27Image | Wan27Reference | Wan27Text):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -318,7 +584,24 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient | Client,
-    body: KlingO3ImageToVideo
+    body: GrokImagine10Image
+    | GrokImagine10Text
+    | GrokImagine15
+    | GrokImagineImage
+    | GrokImagineText
+    | Hailuo23
+    | Hailuo23Fast
+    | HappyHorse10Edit
+    | HappyHorse10Image
+    | HappyHorse10Reference
+    | HappyHorse10Text
+    | HappyHorse11Image
+    | HappyHorse11Reference
+    | HappyHorse11Text
+    | KlingO1ImageToVideo
+    | KlingO1VideoEdit
+    | KlingO1VideoEditFast
+    | KlingO3ImageToVideo
     | KlingO3ReferenceToVideo
     | KlingO3TextToVideo
     | KlingO3VideoEdit
@@ -326,8 +609,26 @@ async def asyncio(
     | KlingV3ImageToVideo
     | KlingV3MotionControl
     | KlingV3TextToVideo
+    | KlingV3TurboImageToVideo
+    | KlingV3TurboTextToVideo
+    | Seedance15
+    | Seedance20FastImage
+    | Seedance20FastReference
+    | Seedance20FastText
+    | Seedance20Image
+    | Seedance20Reference
+    | Seedance20Text
+    | Sora2
+    | Sora2Pro
     | Veo31
-    | Veo31Fast,
+    | Veo31Fast
+    | Wan26Image
+    | Wan26Reference
+    | Wan26Text
+    | Wan27Edit
+    | Wan27Image
+    | Wan27Reference
+    | Wan27Text,
     idempotency_key: str | Unset = UNSET,
 ) -> EvolinkError | VideoSubmission | None:
     """Create a video generation task.
@@ -341,9 +642,16 @@ async def asyncio(
 
     Args:
         idempotency_key (str | Unset):
-        body (KlingO3ImageToVideo | KlingO3ReferenceToVideo | KlingO3TextToVideo |
-            KlingO3VideoEdit | KlingV26MotionControl | KlingV3ImageToVideo | KlingV3MotionControl |
-            KlingV3TextToVideo | Veo31 | Veo31Fast):
+        body (GrokImagine10Image | GrokImagine10Text | GrokImagine15 | GrokImagineImage |
+            GrokImagineText | Hailuo23 | Hailuo23Fast | HappyHorse10Edit | HappyHorse10Image |
+            HappyHorse10Reference | HappyHorse10Text | HappyHorse11Image | HappyHorse11Reference |
+            HappyHorse11Text | KlingO1ImageToVideo | KlingO1VideoEdit | KlingO1VideoEditFast |
+            KlingO3ImageToVideo | KlingO3ReferenceToVideo | KlingO3TextToVideo | KlingO3VideoEdit |
+            KlingV26MotionControl | KlingV3ImageToVideo | KlingV3MotionControl | KlingV3TextToVideo |
+            KlingV3TurboImageToVideo | KlingV3TurboTextToVideo | Seedance15 | Seedance20FastImage |
+            Seedance20FastReference | Seedance20FastText | Seedance20Image | Seedance20Reference |
+            Seedance20Text | Sora2 | Sora2Pro | Veo31 | Veo31Fast | Wan26Image | Wan26Reference |
+            Wan26Text | Wan27Edit | Wan27Image | Wan27Reference | Wan27Text):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
