@@ -95,6 +95,14 @@ def without_held_keys(text: str) -> str:
     return text
 
 
+def value_without_held_keys(value: Json) -> Json:
+    """A JSON value without any key that something in this process holds."""
+    for held in _HELD.valuerefs():
+        secret = held()
+        value = value if secret is None else secret.redact_value(value)
+    return value
+
+
 class Secret:
     """A key that does not show itself: not in `repr`, not in `str`, not in a log."""
 

@@ -1,109 +1,27 @@
 """Errors and values survive pickle, copy and deepcopy: found by walking the package."""
 
 import copy
-import inspect
 import pickle
 from collections.abc import Callable, Iterator
-from functools import cache
-from importlib import import_module
 from pathlib import Path
-from pkgutil import walk_packages
 from typing import Any
 
 import attrs
 import polyreel
 import pytest
 from polyreel import Client, Ledger
-from polyreel.flows import Reply
 from polyreel.providers.base.registry import get_provider
 from polyreel.providers.base.routes import Route
 from pydantic import BaseModel
+from support.errors import VENDOR, errors, made, plan
 
 WAYS: tuple[Callable[[Any], Any], ...] = (
     copy.copy,
     copy.deepcopy,
     lambda value: pickle.loads(pickle.dumps(value)),
 )
-VENDOR = next(iter(polyreel.all_providers()))
 NO_VALUES = {"AsyncClient", "Client", "Ledger", "OpenTelemetryHook", "Simulator"}
 """Public classes that hold connections, files or threads."""
-
-
-@cache
-def classes() -> list[type]:
-    """Every class of the package, private ones too."""
-    names = [found.name for found in walk_packages(polyreel.__path__, "polyreel.")]
-    modules = [import_module(name) for name in names if not name.endswith("__main__")]
-    found = {
-        thing
-        for module in modules
-        for thing in vars(module).values()
-        if isinstance(thing, type) and thing.__module__ == module.__name__
-    }
-    return sorted(found, key=lambda kind: (kind.__module__, kind.__qualname__))
-
-
-def errors() -> list[type[BaseException]]:
-    return [kind for kind in classes() if issubclass(kind, BaseException)]
-
-
-@cache
-def plan() -> polyreel.Plan:
-    return polyreel.plan({"prompt": "a cat", "duration": 3}, get_provider(VENDOR))
-
-
-@cache
-def job() -> polyreel.Job:
-    return Client().submit(plan())
-
-
-SAMPLES: dict[str, Any] = {
-    "str": "some text",
-    "int": 7,
-    "float": 1.5,
-    "bool": True,
-    "Plan": plan,
-    "Job": job,
-    "Billed": "maybe",
-    "Sequence": ["one", "two"],
-    "Iterable": ["one", "two"],
-    "tuple": ("one", "two"),
-    "Mapping": {"one": 1},
-    "dict": {"one": 1},
-    "Reply": Reply(500, {"x": "y"}, b"text"),
-}
-
-
-def sample(parameter: inspect.Parameter) -> Any:
-    """A value for a parameter, by the first word of its annotation."""
-    if parameter.annotation == "Sequence[Violation]":
-        return polyreel.plan({"prompt": "a cat", "duration": 3000}, get_provider(VENDOR)).violations
-    word = str(parameter.annotation).partition("[")[0].partition(" |")[0]
-    if word not in SAMPLES:
-        return f"a {word}"
-    return SAMPLES[word]() if callable(SAMPLES[word]) else SAMPLES[word]
-
-
-def made(kind: type[BaseException]) -> BaseException:
-    """An error with a value for each parameter, a note, and a fact that was added later."""
-    if kind.__init__ in {Exception.__init__, BaseException.__init__, ValueError.__init__}:
-        error = kind("some text")
-    else:
-        args, named = [], {}
-        parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
-        for one in parameters:
-            if one.kind is one.KEYWORD_ONLY:
-                named[one.name] = sample(one)
-            elif one.kind is one.POSITIONAL_OR_KEYWORD:
-                args.append(sample(one))
-            elif one.kind is one.VAR_POSITIONAL:
-                args.append("some text")
-        error = kind(*args, **named)
-    for name, value in vars(error).items():
-        if value is None:  # set by nobody yet, such as `job`
-            setattr(error, name, job() if name == "job" else "a fact")
-    error.add_note("a note")
-    return error
 
 
 @pytest.mark.parametrize("kind", errors(), ids=lambda kind: kind.__name__)

@@ -93,7 +93,7 @@ class EchoingTransport:
         kind = response.headers.get("content-type", "")
         content = b"".join(response.iter_bytes()) if hasattr(response, "stream") else b""
         if "json" in kind:
-            content = self._body(_beside(json.loads(content)))
+            content = self.beside(json.loads(content))
         return httpx.Response(
             response.status_code,
             headers={"content-type": kind, **headers},
@@ -104,6 +104,10 @@ class EchoingTransport:
     @property
     def _header(self) -> str:
         return WRITTEN[self.form]()
+
+    def beside(self, value: Any) -> bytes:
+        """A JSON document with the key beside what it says."""
+        return self._body(_beside(value))
 
     def _body(self, value: Any) -> bytes:
         text = json.dumps(value).replace(MARK, WRITTEN[self.form]())
@@ -136,14 +140,22 @@ def _beside(value: Any) -> Any:
     return value
 
 
+CORES: Final = tuple(base64.b64encode(b"\0" * n + KEY.encode()).decode()[4:-8] for n in range(3))
+"""What the Base64 of any text with the key has in it."""
+
+
 def holds_key(content: bytes | str) -> bool:
     """Whether the key, or most of it, can be read out of a text in any of these ways."""
     text = content if isinstance(content, str) else content.decode("latin-1")
     text = text.replace("\0", "")
-    cores = [base64.b64encode(b"\0" * n + KEY.encode()).decode()[4:-8] for n in range(3)]
     for _ in range(6):
-        if HEART in text or any(core in text for core in cores):
+        if HEART in text or any(core in text for core in CORES):
             return True
-        text = re.sub(r"\\+u00([0-9a-fA-F]{2})", lambda found: chr(int(found[1], 16)), text)
-        text = html.unescape(unquote(re.sub(r"\\+/", "/", text)))
+        before = text
+        if "\\" in text:
+            text = re.sub(r"\\+u00([0-9a-fA-F]{2})", lambda found: chr(int(found[1], 16)), text)
+            text = re.sub(r"\\+/", "/", text)
+        text = html.unescape(unquote(text))
+        if text == before:
+            return False
     return HEART in text

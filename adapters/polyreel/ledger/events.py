@@ -11,15 +11,16 @@ from attrs import evolve, frozen
 
 from ..errors import ClaimedError, LedgerError, UnwritableFileError
 from ..flows import Flow, Moment, Record, moment
-from ..keys import Secret
+from ..keys import Secret, value_without_held_keys
 from ..money.charged import with_charge
-from ..places import Json
+from ..places import Json, JsonObject
 from .records import LedgerEntry, State, Submission
 from .uploads import TakeUpload, UploadEvent
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
+    from ..providers.base.facts import Facts
 
 LOG: Final = logging.getLogger("polyreel")
 
@@ -153,6 +154,29 @@ def sealed(event: LedgerEvent, keys: Iterable[Secret]) -> LedgerEvent:
     if isinstance(event, Keep):
         return event if job is None else evolve(event, job=job)
     return evolve(event, job=job, reason=reason)
+
+
+def sealed_facts(facts: Facts) -> Facts:
+    """What a webhook says, without any key that this process holds: it came another way, too."""
+    said: JsonObject = {
+        "raw": facts.raw,
+        "urls": [*facts.urls],
+        "usage": facts.usage,
+        "texts": [facts.word, facts.error_code, facts.error_message],
+    }
+    clean = value_without_held_keys(said)
+    if clean == said or not isinstance(clean, dict):
+        return facts
+    word, code, message = clean["texts"]
+    return evolve(
+        facts,
+        raw=clean["raw"],
+        urls=tuple(clean["urls"]),
+        usage=clean["usage"],
+        word=word,
+        error_code=code,
+        error_message=message,
+    )
 
 
 # -- flows -----------------------------------------------------------------------------------------

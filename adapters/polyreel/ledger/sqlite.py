@@ -32,7 +32,19 @@ from .changes import (
     update_job,
     write_labels,
 )
-from .events import Claim, Find, Intend, Keep, Known, LedgerEvent, Look, Past, ReadNews, Settle
+from .events import (
+    Claim,
+    Find,
+    Intend,
+    Keep,
+    Known,
+    LedgerEvent,
+    Look,
+    Past,
+    ReadNews,
+    Settle,
+    sealed_facts,
+)
 from .file import LedgerFile
 from .owners import Owners
 from .reading import LedgerReader
@@ -424,7 +436,7 @@ class Ledger:
                 return Delivered("hint", entry)
 
             def apply(job: Job) -> Job:
-                return with_charge(advance(job, event.facts, now))
+                return with_charge(advance(job, sealed_facts(event.facts), now))
 
             job = update_job(connection, entry.job, apply, now)
         return Delivered("applied" if job != entry.job else "unchanged", self.entry(entry.id))

@@ -16,7 +16,7 @@ from attrs import frozen
 
 from ...errors import BadReplyError, UnknownNameError, WebhookError
 from ...flows import Reply
-from ...keys import AROUND
+from ...keys import AROUND, value_without_held_keys
 from .answers import is_task_id
 from .facts import Facts, Webhook
 from .provider import Provider
@@ -82,10 +82,12 @@ def _refuse(provider: Provider, reason: str) -> NoReturn:
 
 def _facts(provider: Provider, webhook: Webhook, body: bytes) -> Facts:
     try:
-        return provider.read(Reply(200, {}, body), webhook)
+        raw = value_without_held_keys(Reply(200, {}, body).json())
     except BadReplyError:
-        pass
-    _refuse(provider, "is not a JSON object")
+        raw = None
+    if not isinstance(raw, dict):
+        _refuse(provider, "is not a JSON object")
+    return provider.facts(raw, webhook)
 
 
 def _verified(
