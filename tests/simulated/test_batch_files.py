@@ -23,8 +23,16 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "blank": ("x.jsonl", b"\n \n", "no rows"),
     "not-json": ("x.jsonl", GOOD + b"{prompt}\n", "line 2: not JSON"),
     "cut": ("x.jsonl", GOOD + b'{"prompt": "a', "line 2: not JSON"),
-    "array": ("x.jsonl", b"[1]\n", "line 1: a row is a JSON object, not list"),
-    "null": ("x.jsonl", b"\nnull\n", "line 2: a row is a JSON object, not null"),
+    "array": (
+        "x.jsonl",
+        b"[1]\n",
+        "line 1: a row is a JSON object, on",
+    ),
+    "null": (
+        "x.jsonl",
+        b"\nnull\n",
+        "own, not null",
+    ),
     "text": ("x.jsonl", b'"a cat"\n', "not str"),
     "nothing-asked": ("x.jsonl", b"{}\n", "line 1: prompt"),
     "only-reference": ("x.jsonl", b'{"reference": "a"}\n', "prompt"),
@@ -41,7 +49,7 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "twice": ("x.jsonl", b'{"prompt": "a", "prompt": "b"}\n', "'prompt' is there twice"),
     "surrogate": ("x.jsonl", b'{"prompt": "\\ud800"}\n', "prompt: not valid Unicode"),
     "not-utf-8": ("x.jsonl", GOOD + b'{"prompt": "\xff"}\n', "line 2: not UTF-8"),
-    "utf-16-cut": ("x.jsonl", b"\xff\xfe{\0}", "line 1: not UTF-8"),
+    "utf-16-cut": ("x.jsonl", b"\xff\xfe{\0}", "neither UTF-8 nor whole UTF-16"),
     "deep": ("x.jsonl", b"[" * 200_000 + b"\n", "nested too deeply"),
     "vendor": (
         "x.jsonl",
@@ -118,7 +126,13 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
         "line 2: audio: true or false, not 'maybe'",
     ),
     "csv-range": ("x.csv", b"prompt,duration\na,0\n", "line 2: duration"),
-    "csv-quote": ("x.csv", b'prompt,duration\n"a,5\n', "line 2: not CSV"),
+    "csv-quote": (
+        "x.csv",
+        b'prompt,duration\n"a,5\n',
+        "line 2: not CSV: a cell's quotes are",
+    ),
+    "csv-quote-in-cell": ("x.csv", b'prompt\n"big" cat\n', "line 2: not CSV: text follows"),
+    "csv-comma-in-cell": ("x.csv", b"prompt\na, b\n", "2 cells, where the header has 1; "),
     "csv-not-utf-8": ("x.csv", b"prompt\na\n\x81\n", "line 3: not UTF-8"),
     "csv-lines": ("x.csv", b'prompt,duration\n"a\nb\nc",5\nd,x\n', "line 5: duration"),
 }

@@ -17,6 +17,10 @@ TABLES: dict[str, tuple[str, bytes]] = {
     "german-excel": ("x.csv", EXCEL.encode("cp1252")),
     "excel-utf-8": ("x.csv", EXCEL.encode("utf-8-sig")),
     "excel-unicode-text": ("x.csv", EXCEL.replace(";", "\t").encode("utf-16")),
+    "excel-text-with-tabs": ("x.txt", EXCEL.replace(";", "\t").encode("cp1252")),
+    "excel-unicode-text-as-txt": ("x.txt", EXCEL.replace(";", "\t").encode("utf-16")),
+    "comma-separated-as-txt": ("x.txt", EXCEL.replace(";", ",").encode()),
+    "empty-cells-at-the-end": ("x.csv", (EXCEL.rstrip() + ";;\r\n;;;;;;\r\n").encode()),
     "excel-says-its-separator": ("x.csv", ("sep=;\r\n" + EXCEL).encode()),
     "pandas": ("x.csv", "prompt,duration,audio,n_rows\na caf\u00e9 at night,5.0,True,3\n".encode()),
     "tab-separated": ("x.tsv", "PROMPT\tduration\taudio\na caf\u00e9 at night\t5\tyes\n".encode()),
@@ -65,10 +69,28 @@ def test_columns_have_other_names(tmp_path: Path) -> None:
 INPUTS: dict[str, tuple[bytes, list[dict[str, object]]]] = {
     "prompts": (b"a cat\n\na dog, running\n", [{"prompt": "a cat"}, {"prompt": "a dog, running"}]),
     "prompts-of-windows": ("caf\u00e9\r\n".encode("cp1252"), [{"prompt": "caf\u00e9"}]),
+    "prompts-in-brackets": (b"[wide] a\n{b} c\n", [{"prompt": "[wide] a"}, {"prompt": "{b} c"}]),
     "json-lines": (b'{"prompt": "a", "duration": 5}\n', [{"prompt": "a", "duration": 5}]),
     "table": (b"Prompt;Duration\na;5\n", [{"prompt": "a", "duration": 5}]),
     "table-of-prompts": (b"prompt\na, b\n", []),
 }
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_text_file_holds_rows_of_any_form(name: str, tmp_path: Path) -> None:
+    """Spreadsheets save tables as .txt; no header, and no JSON, becomes a prompt."""
+    content, wanted = INPUTS[name]
+    (tmp_path / "x.txt").write_bytes(content)
+    assert [row.request for row in batch.scan(tmp_path / "x.txt").rows] == wanted
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("file", ["x.txt", "x.csv", "x.jsonl"])
+def test_no_bytes_become_prompts(file: str, encoding: str, tmp_path: Path) -> None:
+    """Text in an encoding that nothing announces is refused as a whole."""
+    (tmp_path / file).write_bytes("prompt\na caf\u00e9\n".encode(encoding))
+    with pytest.raises(RequestError, match="save it as UTF-8"):
+        batch.scan(tmp_path / file)
 
 
 @pytest.mark.parametrize("name", INPUTS)

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
+from polyreel.cli import failures
 from polyreel.providers.base.registry import all_providers
 from support.cli import FIRST, KEYS, REFUSED, Command, stranger
 
@@ -129,3 +131,15 @@ def test_a_prompt_in_the_wrong_place_is_answered_with_the_right_one(cli: Command
     found = cli("a cat in the rain")
     assert found.code == 2
     assert 'did you mean polyreel generate "a cat in the rain"?' in found.err
+
+
+@pytest.mark.parametrize("before", ["", "Value error, "])
+def test_a_choice_is_refused_in_the_words_of_any_typer(
+    before: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whose newer versions tell the choices in the text of the error only."""
+    error = typer.BadParameter(f"{before}'1080P' is not one of '720p', '1080p'.")
+    assert failures.report(error, as_json=False) == 2
+    found = capsys.readouterr().err
+    assert found.startswith("error: Invalid value: '1080P' is not one of")
+    assert "; did you mean 1080p? See" in found

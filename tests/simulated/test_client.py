@@ -203,6 +203,11 @@ def test_a_client_is_live_or_simulated(make: Any) -> None:
     ):
         with pytest.raises(UnknownNameError):
             make(**options)
+    vendor, key = next(iter(CANARIES.items()))
+    for wrong in ({"keys": [key]}, {"keys": key}, {"vendors": vendor}):
+        with pytest.raises(RequestError, match="vendor id") as refused:
+            make(**wrong)
+        assert key not in str(refused.value)
 
 
 def test_a_live_client_chooses_among_its_keys() -> None:

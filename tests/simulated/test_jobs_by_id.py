@@ -82,7 +82,7 @@ def test_the_commands(cli: Command, vendor: str, tmp_path: Path) -> None:
         late = cli("cancel", *way)
         assert (late.code, late.out.partition(":")[0]) == (0, "too-late")
     assert cli("get", vendor, "task_nothing").code == 3
-    cli.fails(2, ("cancel", "anything"), "no entry 'anything'")
+    cli.fails(2, ("cancel", "anything"), "no entry 'anything'; polyreel jobs lists them")
     cli.fails(2, ("get", vendor), f"after {vendor} its task id is needed")
     cli.fails(2, ("get", "nobody", "task"), "no vendor is called")
     cli.fails(2, (*CLIP, "--label", "team"), "not NAME=VALUE")

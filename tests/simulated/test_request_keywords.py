@@ -90,6 +90,21 @@ def test_a_text_is_a_prompt(tmp_path: Path) -> None:
         ("a cat", {"duration": None}, "duration: null is no value"),
         ("a cat", {"resolution": "1080P"}, "did you mean 1080p?"),
         ("", {}, "prompt: "),
+        (
+            "a cat",
+            {"allow": {"durration": "drop"}},
+            "durration: no such field; did you",
+        ),
+        (
+            "a cat",
+            {"allow": {"fps": "nearst"}},
+            "nearest, send; did you mean nearest?",
+        ),
+        (
+            "a cat",
+            {"allow": "fps=drop"},
+            "allow: a mapping, such as",
+        ),
         ({"prompt": "a cat"}, {"duration": 5}, "duration: "),
         (polyreel.VideoRequest(prompt="a cat"), {"duration": 5}, "duration: "),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 import pytest
@@ -66,6 +67,7 @@ def test_the_help_shows_all_in_few_columns(
         assert run([*words, "--help"]) == 0
         assert capsys.readouterr().out == short
         assert max(map(len, short.splitlines())) <= int(columns)
+        assert not re.search(r"-\S+ <(str|int|float|path|list|Path)", short), "a type of Python"
         examples = COMMANDS[words[0]].examples if words else EXAMPLES
         assert all(line in short for example in examples for line in example.splitlines())
         if not words:

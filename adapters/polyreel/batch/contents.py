@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
@@ -14,14 +15,19 @@ from .lines import Line, LineProblems, json_lines, prompt_lines
 from .tables import Columns, TableLine, is_table, table_lines
 
 Form = Literal["json-lines", "table", "prompts"]
-FORMS: Final[dict[str, Form]] = {
+FORMS: Final[dict[str, Form | None]] = {
     ".csv": "table",
     ".tsv": "table",
     ".tab": "table",
-    ".txt": "prompts",
+    ".txt": None,
 }
-"""The forms of files by their suffixes. Others hold JSON Lines."""
+"""The forms of files by their suffixes. Others hold JSON Lines. How a text begins says what it is:
+spreadsheets save tables as .txt too.
+"""
 BINARY: Final = {b"PK\x03\x04": "a spreadsheet (.xlsx, .ods)", b"%PDF": "a PDF"}
+JSON: Final = re.compile(r"\s*(\{\s*[\"}]|\[\s*[\[\]{\"])")
+"""How JSON begins. A prompt may begin with a bracket as well: `[wide shot] a cat`."""
+NO_TEXT: Final = "this is neither UTF-8 nor whole UTF-16 text with a byte order mark"
 ASSUMED: Final = "the file is not UTF-8; it was read as Windows-1252 (Western European) text"
 
 
@@ -61,7 +67,9 @@ def understood(path: Path, content: bytes, columns: Columns) -> Contents:
     text, mark = _unicode(content)
     if text is not None:
         return Contents(text, form or _form(text, columns), mark)
-    if form == "json-lines" or (form is None and content.lstrip().startswith(b"{")):
+    if b"\0" in content:
+        raise RequestError([f"{path}: {NO_TEXT}; save it as UTF-8 and take that"])
+    if form == "json-lines" or (form is None and JSON.match(content.decode("latin-1"))):
         # Each line on its own, so that the one that is wrong can be named.
         return Contents(content.decode("utf-8", "surrogateescape"), "json-lines")
     try:
@@ -81,7 +89,7 @@ def _unicode(content: bytes) -> tuple[str | None, bool]:
 
 
 def _form(text: str, columns: Columns) -> Form:
-    """The form of a text without a name, by how it begins."""
-    if text.lstrip().startswith(("{", "[")):
+    """The form of a text whose name does not say it, by how it begins."""
+    if JSON.match(text):
         return "json-lines"
     return "table" if columns or is_table(text, columns) else "prompts"

@@ -138,7 +138,7 @@ class _RowChecker:
             problems = list(value)
         elif not isinstance(value, dict):
             kind = "null" if value is None else type(value).__name__
-            problems = [f"a row is a JSON object, not {kind}"]
+            problems = [f"a row is a JSON object, on a line of its own, not {kind}"]
         else:
             problems = self._add_row(line, value, record) if self.count <= MAX_ROWS else []
         self.problems += [RowProblem(line, problem) for problem in problems]

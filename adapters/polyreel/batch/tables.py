@@ -97,7 +97,7 @@ def table_lines(
         except StopIteration:
             return
         except csv.Error as error:
-            yield begins + skipped, LineProblems([f"not CSV: {error}"])
+            yield begins + skipped, LineProblems([f"not CSV: {_quoting(error)}"])
             return  # nobody knows which of the following lines are inside quotes
         begins, line = lines.line_num + 1, begins + skipped
         if header is None:
@@ -238,14 +238,29 @@ def _native_names() -> frozenset[str]:
     )
 
 
+def _quoting(error: csv.Error) -> str:
+    """What is wrong with the quotes of a record; the reader finds nothing else wrong."""
+    if "unexpected end" in str(error):
+        return "a cell's quotes are opened, and not closed"
+    if "expected after" in str(error):
+        return "text follows a cell's quotes; inside of quotes each \" is doubled"
+    return str(error)
+
+
 # -- cells -----------------------------------------------------------------------------------------
 
 
 def _row(header: TableHeader, record: Sequence[str]) -> TableRow | LineProblems:
     """The row of a record. Empty cells are not set; others are converted by the shared schema."""
     names = header.table.header
+    if not any(cell.strip() for cell in record[len(names) :]):
+        record = record[: len(names)]  # spreadsheets end rows with empty cells
     if len(record) != len(names):
-        return LineProblems([f"{len(record)} cells, where the header has {len(names)}"])
+        problem = f"{len(record)} cells, where the header has {len(names)}"
+        if len(record) > len(names):
+            mark = {"\t": "a tab"}.get(header.table.delimiter, repr(header.table.delimiter))
+            problem += f"; a cell with {mark} in it stands in quotes"
+        return LineProblems([problem])
     values: JsonObject = {}
     problems = []
     for field, cell in zip(header.fields, record, strict=True):

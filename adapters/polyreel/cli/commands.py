@@ -264,6 +264,8 @@ GROUPS: Final = (
     "This installation",
 )
 """The groups of commands, in the order of the help."""
+VALUES: Final = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}
+"""What the help calls the value of an option. Versions of typer differ in words of their own."""
 CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 """Settings of every command."""
 
@@ -314,4 +316,15 @@ def load(name: str) -> TyperCommand:
     app.command(name, epilog=epilog, context_settings=CONTEXT)(command)
     loaded = typer.main.get_command(app)
     assert isinstance(loaded, TyperCommand)
+    types = signature(command, eval_str=True).parameters
+    for one in loaded.params:
+        name = one.name or ""
+        if one.param_type_name == "option" and name in types and one.metavar is None:
+            one.metavar = _value(types[name].annotation)
     return loaded
+
+
+def _value(annotation: object) -> str | None:
+    """What a value is called; None for switches and for one of several words, which are shown."""
+    own = VALUES.get(annotation) if isinstance(annotation, type) else None
+    return own or next(filter(None, map(_value, get_args(annotation))), None)

@@ -86,9 +86,10 @@ def _usage(error: Any) -> str:
     text = error.format_message().rstrip(".")
     if options := getattr(error, "possibilities", None):
         text = error.message.rstrip(".") + did_you_mean(error.option_name, options)
-    choices = getattr(getattr(getattr(error, "param", None), "type", None), "choices", ())
-    if refused := re.match(r"'(.*)' is not one of ", error.message, re.DOTALL):
-        text += did_you_mean(refused[1], [*map(str, choices)])
+    # Typer 0.29 writes "Value error, " before it, and tells the choices in its text only.
+    text = text.replace("Value error, ", "", 1)
+    if refused := re.match(r"(Value error, )?'(.*)' is not one of (.*)", error.message, re.DOTALL):
+        text += did_you_mean(refused[2], re.findall(r"'([^']+)'", refused[3]))
     parameters = getattr(getattr(getattr(error, "ctx", None), "command", None), "params", ())
     if "unexpected extra argument" in text and any(one.name == "prompt" for one in parameters):
         text += ": a prompt of several words stands in quotes"

@@ -39,6 +39,20 @@ def check_retries(value: object) -> None:
         raise RequestError([f"retries: {value} is less than 0, which means no retry"])
 
 
+def check_by_vendor(keys: object, vendors: object) -> None:
+    """Raise RequestError where keys are not by vendor id, or vendors are one text.
+
+    What stands in the place of keys is not quoted: it may be a key.
+    """
+    if keys is not None and not isinstance(keys, Mapping):
+        wrong = type(keys).__name__
+        raise RequestError(
+            [f"keys: a mapping of API keys by vendor id, not a value of type {wrong}"]
+        )
+    if isinstance(vendors, str):
+        raise RequestError(["vendors: it is a list of vendor ids, not a text"])
+
+
 def check_reference(value: object) -> None:
     """Raise RequestError where a value can be no reference. None is no reference at all."""
     if value is None:

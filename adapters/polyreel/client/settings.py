@@ -25,6 +25,7 @@ from ..plans.planning import Plan, choose
 from ..plans.requests import CheckedRequest, check_request
 from ..providers.base.registry import all_providers, get_provider, ordered
 from .checks import (
+    check_by_vendor,
     check_labels,
     check_number,
     check_reference,
@@ -105,6 +106,7 @@ class ClientSettings:
         """
         check_retries(retries)
         check_seconds("call_timeout", call_timeout, endless=False, zero=False)
+        check_by_vendor(keys, vendors)
         if keys is not None and not keys:
             raise RequestError(
                 ["keys: it is empty, so nothing could be sent. Leave it out for a simulated client"]

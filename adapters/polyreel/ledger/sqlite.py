@@ -154,7 +154,9 @@ class Ledger:
                 rows = self._read.named(name)
         if len(rows) != 1:
             found = "more than one entry" if rows else "no entry"
-            raise UnknownNameError(f"the ledger has {found} {name[:40]!r}")
+            raise UnknownNameError(
+                f"the ledger has {found} {name[:40]!r}; polyreel jobs lists them"
+            )
         return self._entry(rows[0])
 
     def of_task(self, vendor: str, task: str, *, simulated: bool) -> LedgerEntry | None:

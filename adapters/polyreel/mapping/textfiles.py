@@ -26,8 +26,15 @@ def has_mark(content: bytes) -> bool:
 
 
 def text_of(content: bytes) -> str:
-    """The text of some bytes; UnicodeDecodeError where they are none."""
-    return content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
+    """The text of some bytes; UnicodeDecodeError where they are none.
+
+    No text holds NUL. Where UTF-8 has it, it is UTF-16 without a mark, or UTF-32.
+    """
+    encoding = "utf-16" if content.startswith(_UTF_16) else "utf-8-sig"
+    text = content.decode(encoding)
+    if "\0" in text:
+        raise UnicodeDecodeError(encoding, content, 0, len(content), "NUL characters")
+    return text
 
 
 def read_bytes(source: str, where: str) -> bytes:

@@ -27,7 +27,7 @@ from ..providers.base.routes import Route
 from .attachments import Attachments, Upload, replaced
 from .frames import note_shape
 from .marking import idle_marks_of, note_idle_marks
-from .requests import CheckedRequest, check_request
+from .requests import CheckedRequest, check_allowances, check_request
 from .verdicts import Verdict, Violation, verdicts, violations
 from .wording import add_problems
 from .writing import Writing
@@ -274,7 +274,7 @@ def plan(
     return plan_checked(
         check_request(request),
         provider,
-        allow=allow or {},
+        allow=check_allowances(allow),
         preferences=preferences or {},
         base_url=provider.without_repetition(base_url) if base_url else None,
         override=override,
@@ -298,12 +298,12 @@ def choose(
     """
     if not providers:
         raise UnknownNameError("no vendor to choose from")
-    checked = check_request(request)
+    checked, allowed = check_request(request), check_allowances(allow)
     plans = (
         plan_checked(
             checked,
             provider,
-            allow=allow or {},
+            allow=allowed,
             preferences=preferences or {},
             base_url=(base_urls or {}).get(provider.id),
             override=override,

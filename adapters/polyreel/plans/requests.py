@@ -6,12 +6,13 @@ import math
 import re
 from collections.abc import Mapping
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from attrs import evolve, frozen
 
-from ..errors import RequestError
+from ..errors import RequestError, did_you_mean
 from ..mapping.inputs import with_texts
+from ..mapping.reports import Allowance
 from ..mapping.workflows import Kind, workflow_of
 from ..places import JsonObject, leaves
 from ..providers.base.contract import Contract
@@ -58,6 +59,32 @@ class CheckedRequest:
         """The same request for another model family; for any where `family` is None."""
         rest = {name: value for name, value in self.fields.items() if name != "model"}
         return evolve(self, fields=rest if family is None else {**rest, "model": family})
+
+
+def check_allowances(allow: Mapping[str, Allowance] | None) -> Mapping[str, Allowance]:
+    """What may become of which field. RequestError for other fields and words: they would do
+    nothing.
+    """
+    if not allow:
+        return {}
+    if not isinstance(allow, Mapping):
+        example = '{"duration": "nearest"}'
+        raise RequestError([f"allow: a mapping, such as {example}, not {type(allow).__name__}"])
+    contract, words = Contract.load("polyreel"), get_args(Allowance)
+    known = [one for name in SCHEMA_NAMES.values() for one in contract.schema(name)["properties"]]
+    problems = [
+        f"allow: {name}: no such field{did_you_mean(str(name), known)}"
+        for name in allow
+        if name not in known
+    ]
+    problems += [
+        f"allow: {name}: {what!r} is none of {', '.join(words)}{did_you_mean(str(what), words)}"
+        for name, what in allow.items()
+        if what not in words
+    ]
+    if problems:
+        raise RequestError(problems)
+    return allow
 
 
 def check_request(

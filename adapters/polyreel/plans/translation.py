@@ -21,7 +21,7 @@ from ..providers.base.schemas import SchemaViolation
 from .marking import idle_marks_of
 from .planning import Plan, plan_checked
 from .reading import NOT_SHARED, Reading, UnreadableBodyError, read
-from .requests import check_request
+from .requests import check_allowances, check_request
 from .strays import Spelled, settled, spelled_out, without_empty
 from .verdicts import Verdict, Violation
 from .wording import whole
@@ -134,10 +134,11 @@ def translate(
         problems += [one.reason for one in reading.problems if one.source not in texts]
         return _unreadable(source, target, body, problems, reading)
     source_body = SourceBody(body, reading, spelled)
-    made = _written(source_body, target, target_model, allow or {})
+    allowed = check_allowances(allow)
+    made = _written(source_body, target, target_model, allowed)
     if made.plan is None or made.plan.route is not None:
         return made
-    others = _alternatives(source_body, target, made.plan.workflow, allow or {})
+    others = _alternatives(source_body, target, made.plan.workflow, allowed)
     return evolve(made, alternatives=tuple(others))
 
 

@@ -141,7 +141,9 @@ class MemoryLedger:
                 rows = self._named(name)
         if len(rows) != 1:
             found = "more than one entry" if rows else "no entry"
-            raise UnknownNameError(f"the ledger has {found} {name[:40]!r}")
+            raise UnknownNameError(
+                f"the ledger has {found} {name[:40]!r}; polyreel jobs lists them"
+            )
         return self._entry(rows[0])
 
     def _named(self, name: str) -> list[Columns]:
