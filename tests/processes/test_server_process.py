@@ -112,7 +112,7 @@ def test_a_process_serves_until_it_is_interrupted(number: int, last: str) -> Non
         url = f"http://127.0.0.1:{process.stdout.readline().strip()}"
         provider = PROVIDERS[0]
         one, mount = example(provider), url + server.mounts()[provider.id]
-        reply = httpx.post(mount + one.operation.path, json=one.body, headers=KEY, timeout=HANGS)
+        reply = httpx.post(mount + one.path, json=one.body, headers=KEY, timeout=HANGS)
         facts = provider.read(Reply(reply.status_code, {}, reply.content))
         path = path_of(status_query(provider), str(facts.id))
 

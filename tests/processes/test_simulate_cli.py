@@ -73,7 +73,7 @@ class Process:
         """Submit a documented body."""
         one = example(provider)
         return httpx.post(
-            self.base(provider) + one.operation.path, json=one.body, **{"headers": KEY, **options}
+            self.base(provider) + one.path, json=one.body, **{"headers": KEY, **options}
         )
 
     def job(self, provider: Provider) -> str:
@@ -313,7 +313,7 @@ def test_it_stops_at_a_signal(tmp_path: Path, number: signal.Signals) -> None:
         with socket.create_connection(("127.0.0.1", port)) as half, ThreadPoolExecutor(1) as pool:
             half.sendall(b"GET / HT")
             one = example(PROVIDERS[0])
-            url = reported[FIRST] + one.operation.path
+            url = reported[FIRST] + one.path
             late = pool.submit(httpx.post, url, json=one.body, headers=KEY, timeout=9 * HANGS)
             until(lambda: httpx.get(f"{reported['control']}bill").json()["count"] == 1)
             begin = time.monotonic()
@@ -370,7 +370,7 @@ def test_good_clients_are_served_among_bad_ones(tmp_path: Path) -> None:
     one = example(provider)
     with simulating(tmp_path) as running, ExitStack() as stack, ThreadPoolExecutor(3) as pool:
         port = httpx.URL(running.url).port or 0
-        path = httpx.URL(running.base(provider)).path + one.operation.path
+        path = httpx.URL(running.base(provider)).path + one.path
         heads = [b"", b"POS", f"POST {path} HTTP/1.1\r\nHost: loc".encode()]
         heads += [
             f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n{{".encode()

@@ -8,7 +8,7 @@ import sys
 from typing import Final
 
 import pytest
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
 
 PACKAGES: Final = {vendor: vendor.replace("-", "_") for vendor in all_providers()}
 VENDOR, *OTHERS = PACKAGES
@@ -131,6 +131,9 @@ def test_the_simulator_is_imported_when_it_is_needed() -> None:
 def test_a_call_imports_its_own_module(vendor: str) -> None:
     """A status query imports one module of its vendor's generated calls, and none of others."""
     modules = imported(f"import polyreel\npolyreel.get_provider({vendor!r}).get_request('task-1')")
+    if get_provider(vendor).routes[0].path_values:
+        assert generated(modules) == []  # its path needs more than the id, and no generated call
+        return
     clients = {name.split(".")[1] for name in generated(modules)}
     assert clients == {PACKAGES[vendor]}
     calls = within(modules, f"polyreel_generated.{PACKAGES[vendor]}.api")

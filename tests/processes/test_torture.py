@@ -56,7 +56,7 @@ def written(folder: Path, code: str, name: str = "app.py") -> str:
     it.
     """
     one = example(all_providers()[FIRST])
-    (folder / name).write_text(SUBMIT.format(body=one.body, path=one.operation.path) + code)
+    (folder / name).write_text(SUBMIT.format(body=one.body, path=one.path) + code)
     return f"{sys.executable} {folder / name}"
 
 

@@ -58,7 +58,7 @@ def test_links_lead_to_the_name_that_was_called(opened: Running) -> None:
 def test_a_named_page_may_ask_and_read(opened: Running) -> None:
     """The question before a call gets a yes, and the answer can be read by scripts."""
     one = example(PROVIDERS[0])
-    url = opened.base(PROVIDERS[0]) + one.operation.path
+    url = opened.base(PROVIDERS[0]) + one.path
     question = httpx.options(url, headers=ASKED)
     assert question.status_code == 204
     assert question.headers["access-control-allow-origin"] == PAGE
@@ -74,7 +74,7 @@ def test_a_named_page_may_ask_and_read(opened: Running) -> None:
 def test_another_page_is_reported_nothing(opened: Running, origin: str) -> None:
     """Neither with a question nor without one."""
     one = example(PROVIDERS[0])
-    url = opened.base(PROVIDERS[0]) + one.operation.path
+    url = opened.base(PROVIDERS[0]) + one.path
     billed = opened.simulator.bill.count()
     asked = httpx.options(url, headers={**ASKED, "Origin": origin})
     answer = httpx.get(opened.url, headers={"Origin": origin})

@@ -75,10 +75,7 @@ def test_a_job_is_on_the_bill_and_in_the_journal(own: Desk, provider: Provider) 
     assert bill["vendors"][provider.id] == {"count": 1, "total": task["credits"]}
     assert (bill["count"], bill["total"]) == (1, own.simulator.bill.total())
     (request,) = journal["requests"]
-    path = (
-        server.mounts()[provider.id].removeprefix(f"/{provider.id}")
-        + example(provider).operation.path
-    )
+    path = server.mounts()[provider.id].removeprefix(f"/{provider.id}") + example(provider).path
     assert request == {"vendor": provider.id, "method": "POST", "path": path, "at": START}
     shown = json.dumps([own.get(name) for name in ("status", "bill", "journal", "tasks", "faults")])
     assert "any-key" not in shown

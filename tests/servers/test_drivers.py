@@ -23,6 +23,7 @@ from support.faults import (
     FaultServer,
     Kind,
     accepted,
+    authorization,
     drip,
     encoded,
     every_kind,
@@ -316,7 +317,7 @@ def test_the_paid_call_is_the_plan(
         made.url,
         made.content,
     )
-    assert request.headers["authorization"] == f"Bearer {CANARIES[vendor]}"
+    assert request.headers["authorization"] == authorization(vendor)
     assert request.headers["accept-encoding"] == "identity"
     assert str(request.headers).count(CANARIES[vendor]) == 1
 

@@ -25,6 +25,7 @@ from support.faults import (
     VENDORS,
     FaultServer,
     accepted,
+    authorization,
     encoded,
     every_vendor,
     http,
@@ -132,7 +133,7 @@ def test_many_jobs_complete_over_real_connections(
         jobs, ends = asyncio.run(work(url))
     assert ids(ends) == ids(jobs)
     assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
-    assert set(seen) == {(vendor, f"Bearer {CANARIES[vendor]}") for vendor in VENDORS}
+    assert set(seen) == {(vendor, authorization(vendor)) for vendor in VENDORS}
     assert (
         Counter(method for vendor, method, _ in simulator.journal if vendor == BY_ID[0])["POST"]
         > 10
@@ -169,9 +170,7 @@ def test_a_redirect_does_not_take_the_key_along(vendor: str, connections: str) -
             query(own.url, vendor)()
         assert caught.value.status == 302
         assert other.connections == 0
-        assert [one.headers["authorization"] for one in own.requests] == [
-            f"Bearer {CANARIES[vendor]}"
-        ]
+        assert [one.headers["authorization"] for one in own.requests] == [authorization(vendor)]
         assert not {"cookie", "proxy-authorization"} & own.requests[0].headers.keys()
 
 

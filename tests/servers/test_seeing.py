@@ -27,7 +27,7 @@ from support.faults import (
     plans,
 )
 from support.files import mp4
-from support.stage import Stage, reply, submit, wait
+from support.stage import Stage, every_with_links_in_states, reply, submit, wait
 
 SIGNATURES = ("SIGNED-0", "hmac=SIGNED-1", "SIGNED-2" + 40 * "x")
 """What opens a link: in its query, and in parts of its path."""
@@ -68,7 +68,7 @@ def events_of(events: list[HookEvent], kind: Any) -> list[Any]:
 
 
 @every_kind
-@every_vendor
+@every_with_links_in_states
 def test_nothing_secret_is_seen(
     server: FaultServer,
     vendor: VendorId,

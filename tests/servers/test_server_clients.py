@@ -16,7 +16,16 @@ from polyreel.providers.base.provider import Provider
 from polyreel.simulator import server
 from support.peers import PATIENT, closed, never_waits, watched
 from support.running import Running
-from support.server import KEY, PROVIDERS, example, new_simulator, path_of, send, status_query
+from support.server import (
+    KEY,
+    PROVIDERS,
+    example,
+    key_of,
+    new_simulator,
+    path_of,
+    send,
+    status_query,
+)
 from support.waiting import HANGS, until
 
 if TYPE_CHECKING:
@@ -53,9 +62,7 @@ def test_the_index_shows_the_way(fresh: Running) -> None:
     for provider in PROVIDERS:
         one = example(provider)
         assert (
-            httpx.post(
-                fresh.base(provider) + one.operation.path, json=one.body, headers=KEY
-            ).status_code
+            httpx.post(fresh.base(provider) + one.path, json=one.body, headers=KEY).status_code
             == 200
         )
     assert httpx.get(fresh.url).json()["billed"] == len(PROVIDERS)
@@ -83,9 +90,7 @@ def test_a_foreign_host_name_is_refused(fresh: Running, host: str) -> None:
     headers = {**KEY, "Host": host.format(port=fresh.port)}
     assert httpx.get(fresh.url, headers=headers).status_code == 400
     assert (
-        httpx.post(
-            fresh.base(PROVIDERS[0]) + one.operation.path, json=one.body, headers=headers
-        ).status_code
+        httpx.post(fresh.base(PROVIDERS[0]) + one.path, json=one.body, headers=headers).status_code
         == 400
     )
     assert httpx.get(fresh.url, headers={"Host": f"localhost:{fresh.port}"}).status_code == 200
@@ -97,7 +102,7 @@ def test_a_web_page_gets_no_leave(fresh: Running) -> None:
     """A browser's question before a call with a key is not answered with a yes."""
     one = example(PROVIDERS[0])
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-    reply = httpx.options(fresh.base(PROVIDERS[0]) + one.operation.path, headers=headers)
+    reply = httpx.options(fresh.base(PROVIDERS[0]) + one.path, headers=headers)
     assert reply.status_code == 403
     assert httpx.options(fresh.url).status_code == httpx.post(fresh.url).status_code == 405
     assert not [name for name in reply.headers if name.startswith("access-control")]
@@ -123,7 +128,7 @@ def test_a_body_over_the_limit_is_a_413(monkeypatch: pytest.MonkeyPatch) -> None
     one, simulator = example(PROVIDERS[0]), new_simulator()
     with server.running(simulator) as address:
         own = Running(simulator, address)
-        url = own.base(PROVIDERS[0]) + one.operation.path
+        url = own.base(PROVIDERS[0]) + one.path
         with own.connect() as peer:
             line = f"POST {httpx.URL(url).path} HTTP/1.1"
             head = f"{line}\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
@@ -147,7 +152,7 @@ def test_slow_and_silent_clients_do_not_block_others(
     """
     monkeypatch.setattr(server, "Limits", partial(evolve, PATIENT))
     one, simulator = example(PROVIDERS[0]), new_simulator()
-    path = server.mounts()[PROVIDERS[0].id] + one.operation.path
+    path = server.mounts()[PROVIDERS[0].id] + one.path
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer k\r\n"
     body = f"{head}Content-Length: 500\r\n\r\n{{"
     starts = [
@@ -223,7 +228,7 @@ def test_answers_get_lost_over_a_port_too(
 ) -> None:
     """What is injected ends connections for real; the next submit arrives."""
     one = example(PROVIDERS[0])
-    url = fresh.base(PROVIDERS[0]) + one.operation.path
+    url = fresh.base(PROVIDERS[0]) + one.path
     fresh.simulator.inject(fault)
     with httpx.Client(headers=KEY, timeout=HANGS) as client:
         patience = httpx.Timeout(HANGS, read=0.5 if fault == "lost-silence" else HANGS)
@@ -240,11 +245,12 @@ def test_quoted_paths_stay_quoted(fresh: Running, provider: Provider) -> None:
     """A quoted slash or question mark belongs to the task's id, not to the path."""
     query = status_query(provider)
     expected = send(fresh.simulator, provider, query, task="none")
+    key = key_of(provider)["Authorization"]
     for task in ("a%2Fb", "a%3Fb=1", "%2e%2e", "%00", "caf%C3%A9", "%ff"):
         with fresh.connect() as peer:
             line = f"GET /{provider.id}{path_of(query, task)} HTTP/1.1"
             peer.sendall(
-                f"{line}\r\nHost: localhost\r\nAuthorization: Bearer k\r\n"
+                f"{line}\r\nHost: localhost\r\nAuthorization: {key}\r\n"
                 "Connection: close\r\n\r\n".encode()
             )
             answer = b"".join(iter(lambda: peer.recv(65536), b""))

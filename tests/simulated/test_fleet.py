@@ -30,6 +30,7 @@ from support.fleet import (
     outcome,
     refusal,
 )
+from support.stage import every_with_links_in_states
 
 # --- each job comes out once ----------------------------------------------------------------------
 
@@ -139,7 +140,7 @@ def test_a_job_that_is_over_given_twice_comes_out_once(vendor: str, kind: Kind) 
 
 
 @every_kind
-@every_vendor
+@every_with_links_in_states
 def test_a_success_without_a_file_is_asked_again_and_then_reported(vendor: str, kind: Kind) -> None:
     """As in waiting for it alone."""
     with World(kind) as world:
@@ -285,6 +286,10 @@ def test_a_job_that_nobody_knows_comes_out_after_some_tries(vendor: str, kind: K
         lost = [job.model_copy(update={"id": job.id[:-1] + "~"}) for job in jobs[:2]]
         lost = [
             Job.model_validate({**one.model_dump(), "id": one.id.replace("~", "0")}) for one in lost
+        ]
+        lost = [
+            one.model_copy(update={"locator": job.locator and job.locator.replace(job.id, one.id)})
+            for one, job in zip(lost, jobs, strict=False)
         ]
         assert not {job.id for job in lost} & {job.id for job in jobs}
         ends = world.complete([*lost, *jobs])

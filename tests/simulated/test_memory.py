@@ -15,13 +15,12 @@ from polyreel.simulator.memory import SECONDS_KEPT, remember
 from polyreel.simulator.scripting import scriptable
 from support.server import (
     BODIES,
-    KEY,
     PROVIDERS,
     START,
     example,
     finish,
+    key_of,
     new_simulator,
-    path_of,
     poll,
     send,
     submit,
@@ -89,7 +88,7 @@ def test_bad_ends_are_remembered(provider: Provider, path: Path) -> None:
     for _ in range(len(ends) + 2):
         one = example(provider)
         first.handle(
-            provider.id, "POST", path_of(one.operation, ""), KEY, json.dumps(one.body).encode()
+            provider.id, "POST", one.full_path, key_of(provider), json.dumps(one.body).encode()
         )
     second = remembering(path)
     finish(second)

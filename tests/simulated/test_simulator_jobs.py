@@ -25,7 +25,6 @@ from polyreel.simulator.scripting import scriptable
 from polyreel.simulator.tasks import credits_of
 from support.server import (
     BODIES,
-    KEY,
     PROVIDERS,
     START,
     STREAMS,
@@ -37,6 +36,7 @@ from support.server import (
     each_vendor,
     example,
     finish,
+    key_of,
     members,
     named,
     new_simulator,
@@ -264,7 +264,9 @@ def test_an_unfinished_job_has_no_file(provider: Provider) -> None:
         "",
     ):
         assert simulator.handle(provider.id, "GET", place + wrong, {}).status == 404
-    assert simulator.handle(provider.id, "POST", f"{place}/1{suffix}", KEY).status == 404
+    assert (
+        simulator.handle(provider.id, "POST", f"{place}/1{suffix}", key_of(provider)).status == 404
+    )
 
 
 # -- one engine, many uses -------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from polyreel.serving.calls import full_path
 from polyreel.simulator import Simulator, VirtualClock
 from polyreel.simulator.scripting import scriptable
 from support.server import (
-    KEY,
     PROVIDERS,
     calls,
     check,
@@ -22,6 +21,7 @@ from support.server import (
     each_call,
     example,
     finish,
+    key_of,
     named,
     new_simulator,
     poll,
@@ -119,7 +119,9 @@ def send_freely(
     simulator: Simulator, provider: Provider, operation: Operation, query: str
 ) -> Reply:
     """A call with any query; what it answers need not be documented."""
-    return simulator.handle(provider.id, operation.method, f"{full_path(operation)}?{query}", KEY)
+    return simulator.handle(
+        provider.id, operation.method, f"{full_path(operation)}?{query}", key_of(provider)
+    )
 
 
 @pytest.mark.parametrize(("provider", "operation"), calls("list"), ids=named)
@@ -172,7 +174,7 @@ def test_a_batch_holds_the_tasks_that_exist(provider: Provider, operation: Opera
         {"other": 1, name: "x"},
     )
     for bad in wrong:
-        headers = {**KEY, "content-type": "application/json"}
+        headers = {**key_of(provider), "content-type": "application/json"}
         content = json.dumps(bad).encode()
         reply = simulator.handle(
             provider.id, operation.method, full_path(operation), headers, content

@@ -87,7 +87,7 @@ def test_a_wrong_body_is_refused(one: Submit) -> None:
         assert 0 < len(one.provider.read_error(reply)[1]) < 400, what
         assert len(reply.content) < 1000, what
         tried += 1
-    assert tried >= 8
+    assert tried >= 7
     assert simulator.bill.count() == 0
 
 
@@ -243,7 +243,8 @@ def test_what_is_no_json_object_is_refused(
     reply = send(
         simulator, provider, operation, content, headers={"content-type": "application/json"}
     )
-    assert reply.status in ({400, 413} if "letters" in kind else {400})
+    invalid = {400, 422} & {int(one) for one in operation.spec["responses"]}
+    assert reply.status in ({*invalid, 413} if "letters" in kind else invalid)
     assert len(reply.content) < 2000
     assert simulator.bill.count() == 0
 
@@ -266,9 +267,8 @@ def test_another_content_type_is_refused(
     """JSON under another name is not read."""
     simulator = new_simulator()
     content = json.dumps(example(provider, operation).body).encode()
-    assert (
-        send(simulator, provider, operation, content, headers={"content-type": kind}).status == 400
-    )
+    refused = send(simulator, provider, operation, content, headers={"content-type": kind})
+    assert refused.status in {400, 422}
     for good in ("application/json", "application/json; charset=utf-8", "Application/JSON"):
         assert send(simulator, provider, operation, content, headers={"content-type": good}).ok
     assert simulator.bill.count() == 3

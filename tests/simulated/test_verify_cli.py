@@ -10,6 +10,7 @@ from polyreel.cli import exit_code
 from polyreel.errors import VendorError
 from polyreel.flows import Reply
 from polyreel.places import JsonObject
+from polyreel.providers.base.calling import key_scheme_of
 from polyreel.providers.base.provider import Provider
 from polyreel.verification.patches import patched
 from polyreel.verification.probing import ask_all, questions
@@ -233,4 +234,5 @@ def test_live_reports_what_a_vendor_says_now(provider: Provider, cli: Command) -
     assert outcome.code == 5
     assert "/response/body/novel" in {one["traffic"] for one in outcome.document["differences"]}
     assert {request.method for request in sent} == {"GET"}
-    assert all(request.headers["authorization"] == f"Bearer {CANARY}" for request in sent)
+    wanted = key_scheme_of(provider.contract).headers(CANARY)["Authorization"]
+    assert all(request.headers["authorization"] == wanted for request in sent)

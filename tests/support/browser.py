@@ -14,7 +14,7 @@ from polyreel.simulator import Simulator
 from polyreel.simulator.tasks import Task
 from polyreel.simulator.transport import SimulatedTransport
 
-from support.server import BODIES, KEY, Submit, example, finish, path_of, submit
+from support.server import BODIES, Submit, example, finish, key_at, path_of, submit
 
 Kind = Literal["blocking", "awaiting"]
 Seen = int | type[Exception]
@@ -107,7 +107,7 @@ class Browser:
 
     def ask(self, method: str, url: str, **options: Any) -> httpx.Response | Exception:
         """Make one request and read the whole answer; or what the client raised."""
-        options.setdefault("headers", KEY)
+        options.setdefault("headers", key_at(url))
         self.events.clear()
         self.billed.clear()
         try:
@@ -148,7 +148,8 @@ def address(operation: Operation, task: str = "") -> str:
 
 def post(browser: Browser, one: Submit, **options: Any) -> httpx.Response | Exception:
     """Submit a documented body."""
-    return browser.ask("POST", address(one.operation), json=one.body, **options)
+    url = str(httpx.URL(one.operation.server).join(one.full_path))
+    return browser.ask("POST", url, json=one.body, **options)
 
 
 def status_of(seen: httpx.Response | Exception) -> Seen:

@@ -12,7 +12,7 @@ from polyreel.flows import Reply
 from polyreel.providers.base.provider import Provider
 from polyreel.simulator import Simulator, server
 
-from support.server import KEY, PROVIDERS, example, new_simulator, path_of, status_query
+from support.server import PROVIDERS, example, key_of, new_simulator, path_of, status_query
 
 from .waiting import HANGS
 
@@ -64,8 +64,8 @@ class Desk:
     def submit(self, provider: Provider, **options: Any) -> httpx.Response:
         """Submit a documented body."""
         one = example(provider)
-        url = self.url + server.mounts()[provider.id] + one.operation.path
-        return self.client.post(url, json=one.body, headers=KEY, **options)
+        url = self.url + server.mounts()[provider.id] + one.path
+        return self.client.post(url, json=one.body, headers=key_of(provider), **options)
 
     def job(self, provider: Provider) -> str:
         """The id of a new job."""
@@ -76,7 +76,7 @@ class Desk:
     def state(self, provider: Provider, job: str) -> str:
         """The state of a job, as its vendor tells it."""
         path = path_of(status_query(provider), job)
-        reply = self.client.get(f"{self.url}/{provider.id}{path}", headers=KEY)
+        reply = self.client.get(f"{self.url}/{provider.id}{path}", headers=key_of(provider))
         return provider.read(Reply(reply.status_code, {}, reply.content)).status
 
 

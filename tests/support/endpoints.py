@@ -8,6 +8,7 @@ import re
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -81,6 +82,11 @@ class Endpoint(NamedTuple):
     def model(self, schema: str) -> Any:
         """The generated class of a named schema."""
         return getattr(import_module(f"{PACKAGE}.{self.client}.models"), schema)
+
+    def path_of(self, value: str) -> str:
+        """The path with one value for all its parameters, quoted."""
+        path = self.operation.path.replace(f"{{{self.operation.slashed}}}", quote(value))
+        return re.sub(r"\{\w+\}", quote(value, safe=""), path)
 
     def arguments(self) -> dict[str, Any]:
         """Values for what the call needs beside its body."""
@@ -178,5 +184,5 @@ def exchange(client: str, role: str) -> Exchange:
     for _, schema, body in bodies(endpoint):
         arguments["body"], sent = endpoint.model(schema).from_dict(body), body
         break
-    url = endpoint.operation.server + re.sub(r"\{\w+\}", "an%20id%2F1", endpoint.operation.path)
+    url = endpoint.operation.server + endpoint.path_of("an id/1")
     return Exchange(endpoint, arguments, url, sent, *endpoint.reply("queued"))

@@ -17,14 +17,17 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, Self
+from urllib.parse import urlsplit
 
 import pytest
 from attrs import Factory, define, evolve, frozen
 from polyreel import AsyncClient, Client
 from polyreel.drivers import RealClock
+from polyreel.flows import Reply, Send
 from polyreel.mapping.media import SUFFIXES
 from polyreel.plans.planning import Plan, plan
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.calling import key_scheme_of
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel_generated.contracts.vendors import VendorId
 
 from . import files
@@ -40,6 +43,12 @@ CANARIES: Final = {
     vendor: f"sk-CANARY-{number:04}-0123456789abcdef" for number, vendor in enumerate(VENDORS)
 }
 """A key for each vendor, to be found nowhere."""
+
+
+def authorization(vendor: str) -> str:
+    """What a call with the vendor's key says of it."""
+    scheme = key_scheme_of(get_provider(vendor).contract)
+    return f"{scheme.prefix}{CANARIES[vendor]}"
 
 
 # --- both clients ---------------------------------------------------------------------------------
@@ -371,3 +380,16 @@ def stopwatch() -> Iterator[Callable[[], float]]:
     """How many seconds have passed."""
     start = time.monotonic()
     yield lambda: time.monotonic() - start
+
+
+def result_of(step: Send) -> Reply | None:
+    """The documented result, where a call asks for one after the status has said that it is done.
+
+    A test answers the status queries; that a result comes then, too, is the vendor's way.
+    """
+    contract = get_provider(step.vendor).contract
+    found = contract.match(step.method, urlsplit(step.url).path)
+    if found is None or found[0].role != "result":
+        return None
+    body = next(body for *_, name, body in contract.replies(found[0]) if name == "succeeded")
+    return Reply(200, {}, encoded(body))

@@ -18,6 +18,8 @@ from attrs import define, frozen
 from polyreel import AsyncClient, Client, Simulator
 from polyreel.flows import Moment
 from polyreel.jobs.many import Completed
+from polyreel.providers.base.calling import task_place
+from polyreel.providers.base.contract import Operation
 from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import VirtualClock
 from polyreel.simulator.faults import FAULTS
@@ -120,24 +122,32 @@ class Call:
     ended: float = float("inf")
 
     @property
+    def _operation(self) -> Operation | None:
+        found = all_providers()[self.vendor].contract.match(self.method, self.path)
+        return found[0] if found else None
+
+    @property
     def single(self) -> bool:
         """Whether it is a status query about one task."""
-        rest = self.path.removeprefix(_before_task(self.vendor))
-        return self.method == "GET" and rest != self.path and "/" not in rest
+        operation = self._operation
+        return operation is not None and operation.role == "get"
+
+    @property
+    def asks_for_result(self) -> bool:
+        """Whether it fetches what a status query has said to be there."""
+        operation = self._operation
+        return operation is not None and operation.role == "result"
 
     @property
     def tasks(self) -> list[str]:
-        """The tasks that it names."""
-        if self.single:
-            return [self.path.rpartition("/")[2]]
+        """The tasks whose state it asks for."""
+        provider, operation = all_providers()[self.vendor], self._operation
+        if self.single and operation:
+            where = task_place(provider.contract, operation)
+            assert where is not None
+            return [(operation.fit(self.path) or {})[where.name]]
         found = json.loads(self.content or b"{}")
         return [one for value in found.values() if isinstance(value, list) for one in value]
-
-
-def _before_task(vendor: str) -> str:
-    """The path of a status query, without the task."""
-    provider = all_providers()[vendor]
-    return httpx.URL(provider.base_url + provider.get_request("x")["url"]).path.removesuffix("x")
 
 
 class Line(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -294,7 +304,8 @@ class World:
         return [
             call
             for call in self.line.calls
-            if call.vendor == vendor and single in {None, call.single}
+            if call.vendor == vendor
+            and (single is None or (single is call.single and not call.asks_for_result))
         ]
 
     def pauses(self, vendor: str) -> list[float]:

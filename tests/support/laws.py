@@ -19,7 +19,7 @@ def readings(provider: Provider) -> dict[str, Any]:
     for operation in (*contract.operations.values(), *contract.read_only_operations.values()):
         if operation.role == "create" or operation.is_read_only:
             for name, body in operation.request_examples.items():
-                reading = read(body, provider, operation.path)
+                reading = read(body, provider, operation.example_paths[name])
                 said = {**provider.defaults(reading.route), **reading.request}
                 found[f"{operation.id} {name}"] = {
                     "workflow": reading.route.workflow,

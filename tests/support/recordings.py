@@ -14,6 +14,7 @@ from polyreel.errors import PolyreelError
 from polyreel.flows import Reply
 from polyreel.places import JsonObject
 from polyreel.plans.planning import Plan, plan
+from polyreel.providers.base.calling import PLACEHOLDER, filled, key_scheme_of, locator_of
 from polyreel.providers.base.contract import Operation
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
@@ -168,7 +169,7 @@ def recorded(provider: Provider, simulator: Simulator | None = None) -> list[Jso
     simulator = simulator or Simulator(seed=1)
     recorder = Recorder(SimulatedTransport(simulator))
     with httpx.Client(
-        transport=recorder, headers={"Authorization": f"Bearer {KEY}"}, timeout=None
+        transport=recorder, headers=key_scheme_of(provider.contract).headers(KEY), timeout=None
     ) as http:
         for made in plans(provider):
             identity = _submitted(http, provider, made)
@@ -210,9 +211,9 @@ def _url(provider: Provider, path: str) -> str:
 def _reads(http: httpx.Client, provider: Provider, identity: str) -> None:
     """Every call that needs no more than a task id, a stream of each kind, and an unknown task."""
     for operation in provider.contract.operations.values():
-        url = operation.server + operation.path.replace("{id}", identity).replace(
-            "{task_id}", identity
-        )
+        places = dict.fromkeys(PLACEHOLDER.findall(operation.path), identity)
+        values = {**places, **provider.routes[0].path_values}
+        url = operation.server + filled(operation.path, values, slashes=True)
         if operation.method == "GET":
             http.get(url)
         elif operation.role in {"stream", "batch-get", "upload-url", "upload-base64"}:
@@ -228,7 +229,14 @@ def _reads(http: httpx.Client, provider: Provider, identity: str) -> None:
                 if "url" not in name
             }
             http.post(url, files={**shortest_form(provider, operation), **fields})
-    http.get(_url(provider, provider.get_request("nonesuch")["url"]))
+    http.get(_url(provider, status_path(provider, "nonesuch")))
+
+
+def status_path(provider: Provider, identity: str) -> str:
+    """The path of a status query."""
+    values = provider.routes[0].path_values
+    found = locator_of(provider.contract, values, identity)
+    return found or str(provider.get_request(identity)["url"])
 
 
 def _example(provider: Provider, operation: Operation, identity: str) -> Any:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+from attrs import evolve
 from polyreel.flows import Reply
 from polyreel.places import JsonObject
 from polyreel.plans.reading import Reading, read
+from polyreel.providers.base.calling import key_scheme_of
 from polyreel.providers.base.contract import Operation
 from polyreel.providers.base.facts import Facts
 from polyreel.providers.base.provider import Provider
@@ -44,9 +46,21 @@ class Submit(NamedTuple):
         return f"{self.provider.id}-{self.operation.id}-{self.name}"
 
     @property
+    def path(self) -> str:
+        """The path below the server's URL, with the model in it where that says one."""
+        return self.operation.example_paths[self.name]
+
+    @property
+    def full_path(self) -> str:
+        """The path below the host."""
+        return full_path(self.operation).removesuffix(self.operation.path) + self.path
+
+    @property
     def reading(self) -> Reading:
         """What the body asks for."""
-        return read(self.body, self.provider, creating(self.provider, self.operation).path)
+        plain = creating(self.provider, self.operation)
+        path = self.path if plain is self.operation else plain.path
+        return read(self.body, self.provider, path)
 
 
 def calls(*roles: str) -> list[tuple[Provider, Operation]]:
@@ -84,11 +98,32 @@ def example(provider: Provider, operation: Operation | None = None) -> Submit:
 # -- in process ------------------------------------------------------------------------------------
 
 
-def path_of(operation: Operation, task: str) -> str:
-    """The path of a call, about a task where it is about one."""
+def path_of(operation: Operation, task: str, content: Any = None) -> str:
+    """The path of a call, about a task where it is about one, or for one of its example bodies."""
+    if operation.slashed is not None and not task:
+        given = content if isinstance(content, dict) else {}
+
+        def likeness(name: str) -> tuple[bool, int]:
+            body = operation.request_examples[name]
+            return body == content, len(body.keys() & given.keys()) - len(
+                body.keys() ^ given.keys()
+            )
+
+        return operation.example_paths[max(operation.request_examples, key=likeness)]
     return "/".join(
         task if part.startswith("{") else part for part in full_path(operation).split("/")
     )
+
+
+def key_of(provider: Provider) -> dict[str, str]:
+    """The header of a call with any key, as the vendor takes it."""
+    scheme = key_scheme_of(provider.contract)
+    return {scheme.header: f"{scheme.prefix}any-key"}
+
+
+def key_at(url: str) -> dict[str, str]:
+    """The header of a call with any key to a URL, as its vendor takes it."""
+    return next((key_of(one) for one in PROVIDERS if url.startswith(one.servers)), KEY)
 
 
 def send(
@@ -105,11 +140,11 @@ def send(
 
     The answer is one that the contract documents.
     """
-    path = path_of(operation, task)
+    path = path_of(operation, task, content)
     if query:
         path += "?" + "&".join(f"{name}={value}" for name, value in query.items())
     own = {
-        **KEY,
+        **key_of(provider),
         **({} if isinstance(content, bytes) else {"Content-Type": "application/json"}),
         **(headers or {}),
     }
@@ -163,8 +198,12 @@ def status_query(provider: Provider) -> Operation:
 def poll(simulator: Simulator, provider: Provider, task: str | None) -> Facts:
     """Ask for the state of a task."""
     reply = send(simulator, provider, status_query(provider), task=str(task))
-    assert reply.status == 200, reply.content
-    return provider.read(reply)
+    assert reply.ok, reply.content
+    facts = provider.read(reply)
+    result = provider.contract.operation("result")
+    if result is None or facts.status != "succeeded":
+        return facts
+    return evolve(facts, urls=provider.read(send(simulator, provider, result, task=str(task))).urls)
 
 
 def finish(simulator: Simulator) -> None:

@@ -169,4 +169,8 @@ def chosen(reader: Contract, operation: Operation, body: JsonObject) -> list[str
     discriminator = media["schema"].get("discriminator", {})
     if (word := body.get(discriminator.get("propertyName"))) is not None:
         return [discriminator["mapping"][word].removeprefix(SCHEMAS)]
+    if operation.slashed is not None:  # the path says it
+        named = [name for name, one in operation.request_examples.items() if one is body]
+        path = operation.example_paths[named[0]] if named else operation.path
+        return list(reader.schemas_at(operation, path))
     return [name for name in operation.request_schemas if not reader.accepts(name, body)]

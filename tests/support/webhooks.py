@@ -17,7 +17,7 @@ from polyreel.providers.base.registry import all_providers
 
 SECRET: Final = "whsec_" + base64.b64encode(b"CANARY-secret-of-the-first-kind.").decode()
 OTHER_SECRET: Final = "whsec_" + base64.b64encode(b"CANARY-secret-of-another-sort...").decode()
-HOOKED: Final = [vendor for vendor, provider in all_providers().items() if provider.webhook]
+CALLING: Final = [vendor for vendor, provider in all_providers().items() if provider.webhook]
 
 
 def webhook(vendor: str) -> Webhook:
@@ -27,6 +27,9 @@ def webhook(vendor: str) -> Webhook:
     return found
 
 
+PUBLISHED: Final = [vendor for vendor in CALLING if webhook(vendor).published]
+"""Those that sign under keys that they publish; the others sign with a shared secret, or not."""
+HOOKED: Final = [vendor for vendor in CALLING if vendor not in PUBLISHED]
 SIGNED: Final = [vendor for vendor in HOOKED if webhook(vendor).signed]
 UNSIGNED: Final = [vendor for vendor in HOOKED if not webhook(vendor).signed]
 

@@ -32,6 +32,7 @@ from support.stage import (
     Stage,
     error_reply,
     every_vendor,
+    every_with_links_in_states,
     facts,
     generate,
     reply,
@@ -146,7 +147,7 @@ def test_a_link_that_is_signed_anew_replaces_the_old_one(vendor: str) -> None:
     assert [output.url for output in again.outputs or ()] == ["https://example.com/1?sig=b"]
 
 
-@every_vendor
+@every_with_links_in_states
 def test_a_success_without_a_file_is_asked_again_and_then_reported(vendor: str) -> None:
     """Some vendors say they are done a moment before the link is there; some never give one."""
     empty = without_outputs(vendor)

@@ -52,7 +52,8 @@ def test_a_translation_never_changes_the_workflow_that_the_body_names(
     """Without its input, a body is refused, and not made into text-to-video."""
     named = {one.workflow for one in provider.routes if one.schema == route.schema}
     for target in PROVIDERS:
-        done = translate(bare(provider, route), provider, target, source_model=route.model)
+        body, named_so = bare(provider, route), route.source_model
+        done = translate(body, provider, target, source_model=named_so)
         if not done.refused:
             assert done.plan is not None
             assert done.plan.workflow in named

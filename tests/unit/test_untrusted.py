@@ -68,7 +68,7 @@ def test_no_submit_is_taken_for_what_it_is_not(vendor: str) -> None:
     ]
     proofs = set(operation.spec["x-polyreel-not-accepted"])
     pairs = operation.spec.get("x-polyreel-not-accepted-codes", {})
-    codes = [*ALL_CODES, *sorted(proofs), *sorted(proofs)]
+    codes = [*ALL_CODES, *sorted(proofs) * (20 // len(proofs))]
     for _ in range(COUNT):
         reply = answers(random, bodies, codes)
         flow = submitting.submit(made, simulated=False, idempotency_key="key")
@@ -267,7 +267,11 @@ def test_known_words_are_known_in_any_case_everywhere(vendor: str) -> None:
             assert {found for _, found in states(vendor, written)} == {status}, written
     hook = provider.webhook
     for word, status in ((hook and hook.statuses) or {}).items():
-        assert ("webhook", status) in states(vendor, word.upper())
+        if vendor in HOOKED:
+            assert ("webhook", status) in states(vendor, word.upper())
+        else:
+            assert hook
+            assert provider.facts({hook.reads.status[0]: word.upper()}, hook).status == status
 
 
 def test_every_kind_of_delivery_is_tried() -> None:

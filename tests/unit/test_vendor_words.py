@@ -16,7 +16,16 @@ from polyreel.providers.base.reasons import reason_by_name
 from polyreel.providers.base.registry import get_provider
 from polyreel.testing import replies
 from support.faults import VENDORS, encoded
-from support.stage import Stage, every_vendor, reply, submit, wait, without_outputs
+from support.stage import (
+    ONE_STEP,
+    Stage,
+    every_vendor,
+    every_with_links_in_states,
+    reply,
+    submit,
+    wait,
+    without_outputs,
+)
 
 VIDEO = "https://files.example.com/a.mp4"
 
@@ -63,7 +72,7 @@ def test_a_word_that_nobody_knows_ends_nothing(word: str) -> None:
     assert status_of(word, {}) == "unknown"
 
 
-@every_vendor
+@every_with_links_in_states
 def test_an_unknown_word_beside_a_link_is_reported_soon(vendor: str) -> None:
     """The file is at hand: nobody waits for 30 minutes beside it."""
     stage = Stage(repeat(reply(vendor, "succeeded", "ARCHIVED")))
@@ -172,7 +181,7 @@ def test_one_strange_answer_ends_nothing(vendor: str) -> None:
 # --- done, but no link ----------------------------------------------------------------------------
 
 
-@every_vendor
+@every_with_links_in_states
 def test_done_without_a_link_is_reported_as_just_that(vendor: str) -> None:
     """Not as failed, with the answer kept; another look may find the link."""
     empty = without_outputs(vendor)
@@ -194,10 +203,17 @@ def test_done_without_a_link_is_reported_as_just_that(vendor: str) -> None:
 
 # --- links ----------------------------------------------------------------------------------------
 
+
+def results(vendor: str) -> list[tuple[str, Any]]:
+    """The documented results, where a call of their own answers with them."""
+    return [("result", body) for body in replies.results(get_provider(vendor))]
+
+
 SUCCEEDED = [
     (vendor, name, body)
     for vendor in VENDORS
-    for name, body in replies.succeeded(get_provider(vendor))
+    for name, body in (*replies.succeeded(get_provider(vendor)), *results(vendor))
+    if vendor in ONE_STEP or name == "result"
 ]
 
 
@@ -283,7 +299,7 @@ def test_all_files_of_a_list_are_found() -> None:
     assert found.urls == tuple(links)
 
 
-@every_vendor
+@every_with_links_in_states
 def test_a_link_in_an_unknown_place_brings_the_file_home(
     vendor: str, caplog: pytest.LogCaptureFixture
 ) -> None:

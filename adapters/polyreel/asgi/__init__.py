@@ -89,9 +89,11 @@ class WebhookRoute:
         vendor = scope["path"].rstrip("/").rpartition("/")[2]
         headers = _headers(scope["headers"])
         # In a thread, since a ledger waits for others that write, and for the disk.
-        taken = await asyncio.to_thread(
-            self._deliveries.take, scope["method"], vendor, headers, content
-        )
+        delivery = (scope["method"], vendor, headers, content)
+        taken = await asyncio.to_thread(self._deliveries.take, *delivery)
+        if taken.wants_keys:
+            await arun(self._deliveries.fetching_keys(vendor), self._client.wire)
+            taken = await asyncio.to_thread(self._deliveries.take, *delivery)
         if self._deliveries.pause() is not None:
             self._ask_soon()
         if self._listener is not None and taken.event and taken.delivered:

@@ -192,6 +192,14 @@ class AsyncClient(JobCalls):
         flow = self._resubmission(name, accept_double_billing, output, timeout)
         return await self._run(with_listener(flow, listener))
 
+    async def webhook_keys(self, vendor: Vendor) -> str:
+        """The keys under which a vendor signs its webhooks, where it publishes them.
+
+        The text is what `polyreel.parse_webhook` takes as `secret`; keep it for a day at most.
+        UnknownNameError is raised for a vendor that publishes none.
+        """
+        return await self._run(self._webhook_keys(vendor))
+
     async def deliver(self, event: Event) -> Delivered:
         """Write a webhook's event (see `polyreel.parse_webhook`) into the ledger, once.
 

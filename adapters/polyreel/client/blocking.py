@@ -189,6 +189,14 @@ class Client(JobCalls):
         flow = self._resubmission(name, accept_double_billing, output, timeout)
         return self._run(with_listener(flow, listener))
 
+    def webhook_keys(self, vendor: Vendor) -> str:
+        """The keys under which a vendor signs its webhooks, where it publishes them.
+
+        The text is what `polyreel.parse_webhook` takes as `secret`; keep it for a day at most.
+        UnknownNameError is raised for a vendor that publishes none.
+        """
+        return self._run(self._webhook_keys(vendor))
+
     def deliver(self, event: Event) -> Delivered:
         """Write a webhook's event (see `polyreel.parse_webhook`) into the ledger, once.
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..jobs.recovery import Finding
     from ..ledger.records import LedgerEntry, State
     from ..ledger.store import Delivered
+    from ..providers.base.registry import Vendor
     from ..providers.base.webhooks import Event
     from ..simulator import Simulator
     from .fromenv import EnvOptions
@@ -102,6 +103,11 @@ class JobCalls(ClientSettings):
         known = self._known(job)
         self._let_time_pass()
         return waiting.look(known, self.base_urls.get(job.vendor))
+
+    def _webhook_keys(self, vendor: Vendor) -> Flow[str]:
+        from ..providers.base.published import fetch_keys
+
+        return fetch_keys(get_provider(vendor))
 
     def _delivery(self, event: Event) -> Delivered:
         return self._kept().deliver(event, self.wire.clock.now(), simulated=self.simulated)

@@ -10,13 +10,22 @@ from typing import Final
 from attrs import frozen
 
 from ..client import AsyncClient, Client
-from ..errors import LedgerError, UnknownNameError, WebhookError
+from ..errors import (
+    LedgerError,
+    MissingExtraError,
+    PolyreelError,
+    UnknownNameError,
+    WebhookError,
+)
 from ..flows import Flow
 from ..jobs import waiting
 from ..ledger.store import Delivered
 from ..providers.base import webhooks
 from ..providers.base.facts import FINAL
+from ..providers.base.published import fetch_keys
+from ..providers.base.registry import get_provider
 from .hints import Hinted, Hints
+from .keys import FetchedKeys, publishes_keys
 
 LOG: Final = logging.getLogger("polyreel")
 
@@ -33,6 +42,8 @@ class Taken:
     event: webhooks.Event | None = None
     delivered: Delivered | None = None
     """What the delivery changed; None where it was refused, or adds nothing."""
+    wants_keys: bool = False
+    """Whether the vendor's published keys should be fetched, and the delivery taken again."""
 
 
 class WebhookDeliveries:
@@ -54,6 +65,7 @@ class WebhookDeliveries:
         self._ledger = client.ledger
         self._secrets = secrets
         self._hints = Hints()
+        self._keys = FetchedKeys()
         self.changed = threading.Condition()
         """Guards the hints; it is notified when they change."""
 
@@ -62,15 +74,22 @@ class WebhookDeliveries:
         if method != "POST":
             return Taken(405, "webhooks are posted")
         try:
-            event = webhooks.parse(vendor, headers, content, self._secrets.get(vendor))
+            secrets = self._keys.of(vendor, self._now()) or self._secrets.get(vendor)
+            event = webhooks.parse(vendor, headers, content, secrets)
             if self._adds_nothing(event):
                 return Taken(200, "received")
             delivered = self._ledger.deliver(event, self._now(), simulated=self._client.simulated)
         except UnknownNameError:
             return Taken(404, "no webhooks are taken here")
         except WebhookError as error:
+            if self._keys.are_wanted(vendor, self._now()):
+                return Taken(503, "come again", wants_keys=True)
             LOG.warning("%s", error)
-            return Taken(401, "not verified")
+            known = not publishes_keys(vendor) or self._keys.of(vendor, self._now())
+            return Taken(401, "not verified") if known else Taken(503, "come again")
+        except MissingExtraError as error:
+            LOG.error("%s", error)
+            return Taken(503, "come again")
         except LedgerError as error:
             LOG.error("%s", error)
             return Taken(503, "come again")  # the vendor delivers again
@@ -82,6 +101,17 @@ class WebhookDeliveries:
                 name = delivered.entry.id
                 LOG.warning("too many hints at once: %s is left to polling", name)
         return Taken(200, "received", event, delivered)
+
+    def fetching_keys(self, vendor: str) -> Flow[None]:
+        """Fetch the keys that a vendor publishes; what goes wrong is in the log."""
+        provider = get_provider(vendor)
+        self._keys.asked(provider.id, self._now())
+        try:
+            text = yield from fetch_keys(provider)
+        except PolyreelError as error:
+            LOG.warning("%s", error)
+        else:
+            self._keys.keep(provider.id, text, self._now())
 
     def _adds_nothing(self, event: webhooks.Event) -> bool:
         """Whether an unsigned delivery is about a job that is to be asked about anyway.

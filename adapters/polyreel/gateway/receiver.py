@@ -56,7 +56,11 @@ class WebhookReceiver:
     def handle(self, request: HttpRequest) -> Answer:
         """Answer one request."""
         vendor = request.target.partition("?")[0].strip("/")
-        taken = self._deliveries.take(request.method, vendor, request.headers, request.content)
+        delivery = (request.method, vendor, request.headers, request.content)
+        taken = self._deliveries.take(*delivery)
+        if taken.wants_keys:
+            run(self._deliveries.fetching_keys(vendor), self._client.wire)
+            taken = self._deliveries.take(*delivery)
         if self._listener is not None and taken.event and taken.delivered:
             self._listener(taken.event, taken.delivered)
         return plain(taken.status, taken.message)

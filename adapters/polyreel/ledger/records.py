@@ -122,7 +122,8 @@ class Submission:
 
     def locator(self, task: str) -> str | None:
         """The path of the status query of a task, where it follows from the paid call."""
-        routes = (one for one in self.provider.routes if self.base_url + one.path == self.send.url)
+        url = self.send.url.partition("?")[0]
+        routes = (one for one in self.provider.routes if self.base_url + one.path == url)
         route = next(routes, None)
         if route is None:
             return None

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from attrs import field, frozen
 
+from ..hosts import not_public_https
 from ..places import JsonObject, leaves, pointer
 from .marks import AT, Marks, cited, rewrite
 from .workflows import INPUT_VIDEOS
@@ -177,6 +178,23 @@ class Pointless:
     def decode(self, value: Any, shared: Mapping[str, Any]) -> Any:
         """Nothing is read."""
         raise MeaninglessError(self.reason)
+
+
+@frozen
+class PublicUrl:
+    """An https address that everybody can reach, for what the vendor calls itself."""
+
+    def encode(self, value: str, shared: Mapping[str, Any]) -> str:
+        """The address itself."""
+        if reason := not_public_https(value):
+            raise CannotExpressError(reason, limit="a public https address")
+        return value
+
+    def decode(self, value: object, shared: Mapping[str, Any]) -> str:
+        """The address itself."""
+        if not isinstance(value, str):
+            raise ValueError(f"{word(value)} is no address")
+        return value
 
 
 @frozen

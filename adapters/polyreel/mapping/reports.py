@@ -53,6 +53,13 @@ class MappingEntry:
     warning: bool = False
     """Whether it may be something else than was meant, and should be told before anything is paid.
     """
+    renamed: Mapping[str, str] = Factory(dict)
+    """Members below the value that have another name below the target."""
+
+    def target_of(self, at: str) -> str:
+        """The target of a leaf at `at`, which is the source or lies below it."""
+        inner = at[len(self.source) :].split("/")[1:]
+        return "/".join([self.target, *(self.renamed.get(part, part) for part in inner)])
 
 
 @frozen

@@ -36,6 +36,7 @@ from .reports import (
     refuse,
     settle,
 )
+from .subjects import members_of
 
 
 @frozen
@@ -107,7 +108,7 @@ class Field:
 
     @cached_property
     def _converted(self) -> MappingEntry:
-        return evolve(self._exact, fate=Fate.CONVERTED)
+        return evolve(self._exact, fate=Fate.CONVERTED, renamed=members_of(self.codec))
 
     def read(self, body: Mapping[str, Any], shared: JsonObject, report: MappingReport) -> None:
         """Take the native value, under any of its spellings, into the shared request."""
@@ -149,6 +150,7 @@ class Field:
                     Fate.EXACT if same else Fate.CONVERTED,
                     warning_text or note,
                     warning=bool(warning_text),
+                    renamed=members_of(self.codec, native=True),
                 )
             )
 
@@ -378,6 +380,8 @@ class Forced(_Unsent):
     """A shared field whose value the vendor decides. Nothing is sent; other values are refused."""
 
     value: Any = field(kw_only=True)
+    chosen: bool = field(default=False, kw_only=True)
+    """Whether another route has another value, so that a plan says which one it has chosen."""
 
     def write(
         self,
@@ -388,6 +392,9 @@ class Forced(_Unsent):
     ) -> None:
         """Accept the forced value, refuse others."""
         if self.shared not in shared:
+            if self.chosen:
+                reason = f"{word(self.value)}: {self.reason}"
+                report.entries.append(MappingEntry(self.shared, "", "", Fate.DEFAULTED, reason))
             return
         source = "/" + self.shared
         if shared[self.shared] == self.value:
@@ -438,5 +445,6 @@ def has_work(row: Row, names: Iterable[str]) -> bool:
         isinstance(row, Constant)
         or (isinstance(row, Field) and row.default is not None)
         or (isinstance(row, Group) and bool(row.defaults))
+        or (isinstance(row, Forced) and row.chosen)
     )
     return demanded or any(name in row.names for name in names)

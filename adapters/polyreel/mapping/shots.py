@@ -73,3 +73,53 @@ class MultiShot:
         ordered = sorted(items, key=lambda item: int(item["index"]))
         shots = [{"prompt": item["prompt"], "duration": int(item["duration"])} for item in ordered]
         return {"shots": shots, "shot_mode": "custom"}
+
+
+class ShotList:
+    """`shots` and `shot_mode` as a list of prompts, and a word that says who plans the shots.
+
+    An item has its duration as text, or the vendor's own of `seconds`. `automatic` is the word by
+    which the model plans the shots itself; None where there is no such word. `places` are those of
+    the list, and of the word if there is one.
+    """
+
+    def __init__(self, automatic: str | None, seconds: int, places: tuple[str, ...]) -> None:
+        self.automatic, self.seconds = automatic, seconds
+        self.list, self.word = (*places, None)[:2]
+
+    def encode(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The list, and the word where the request says who plans."""
+        shots, mode = values.get("shots"), values.get("shot_mode")
+        if mode == "automatic" and (shots is not None or self.automatic is None):
+            reason = "automatic planning takes no shots of its own" if shots else "is not offered"
+            raise CannotExpressError(reason, limit="only custom", leaves=("/shot_mode",))
+        if mode == "automatic":
+            return {str(self.word): self.automatic}
+        if shots is None:
+            raise CannotExpressError("custom planning needs shots", leaves=("/shot_mode",))
+        items = [
+            {
+                "prompt": shot["prompt"],
+                **({"duration": str(shot["duration"])} if "duration" in shot else {}),
+            }
+            for shot in shots
+        ]
+        word = {self.word: "customize"} if self.word and mode else {}
+        return {str(self.list): items, **word}
+
+    def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The shared fields. The word alone asks for automatic shots, or for none at all."""
+        items, kind = natives.get(str(self.list)), natives.get(str(self.word))
+        if items is None:
+            if kind is not None and kind == self.automatic:
+                return {"shot_mode": "automatic"}
+            raise MeaninglessError("asks for nothing without shots")
+        if kind not in {None, "customize"} or not isinstance(items, list):
+            raise ValueError(f"{self.word} and {self.list} do not go together")
+        for item in items:
+            check_members(item, "prompt", "duration")
+        shots = [
+            {"prompt": item["prompt"], "duration": int(item.get("duration", self.seconds))}
+            for item in items
+        ]
+        return {"shots": shots, "shot_mode": "custom"}

@@ -52,7 +52,7 @@ def _warn(source: str, reason: str, report: MappingReport) -> None:
     warned = evolve(
         entry,
         source=source,
-        target=entry.target and entry.target + source[len(entry.source) :],
+        target=entry.target and entry.target_of(source),
         reason="; ".join(filter(None, [reason, entry.reason])),
         warning=True,
     )

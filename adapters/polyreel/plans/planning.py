@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 from attrs import Factory, evolve, field, frozen
 
@@ -30,7 +31,7 @@ from .marking import idle_marks_of, note_idle_marks
 from .requests import CheckedRequest, check_allowances, check_request
 from .verdicts import Verdict, Violation, verdicts, violations
 from .wording import add_problems
-from .writing import Writing
+from .writing import Writing, by_preferences
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -59,6 +60,8 @@ class Plan:
     model: str | None
     base_url: str = field(repr=False)
     body: JsonObject = Factory(dict)
+    query: Mapping[str, str] = field(factory=dict, repr=False)
+    """The parameters of the paid call's query, such as the address of a webhook."""
     entries: tuple[MappingEntry, ...] = field(factory=tuple, repr=False)
     problems: tuple[Problem, ...] = field(factory=tuple, repr=False)
     uploads: tuple[Upload, ...] = ()
@@ -100,9 +103,12 @@ class Plan:
     @property
     def url(self) -> str:
         """The full URL."""
-        if self.stream and self.route:
-            return f"{self.base_url}{filled(self.operation.path, self.route.path_values)}"
-        return f"{self.base_url}{self.route.path}" if self.route else ""
+        if self.route is None:
+            return ""
+        path = self.route.path
+        if self.stream:
+            path = filled(self.operation.path, self.route.path_values)
+        return f"{self.base_url}{path}" + (f"?{urlencode(self.query)}" if self.query else "")
 
     @property
     def operation(self) -> Operation:
@@ -115,6 +121,11 @@ class Plan:
     def content(self) -> bytes:
         """The exact bytes of the JSON body."""
         return dumps(self.body)
+
+    @property
+    def native(self) -> JsonObject:
+        """All that was written: the body, and the parameters of the query as `?name`."""
+        return {**self.body, **{f"?{name}": value for name, value in self.query.items()}}
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -334,8 +345,13 @@ def plan_checked(
     ]
     blank = Plan(provider, None, request, model, base_url or provider.base_url)
     if fitting:
+        if preferences and len(fitting) > 1:
+            fitting = by_preferences(provider, fitting, request.fields, preferences)
+        # Of several routes, one that needs no allowance comes before one that uses some.
+        ways = [{}, allow] if allow and len(fitting) > 1 else [allow or {}]
         made = _best_of(
-            _plan_route(blank, route, allow or {}, preferences or {}, override=override)
+            _plan_route(blank, route, allowed, preferences or {}, override=override)
+            for allowed in ways
             for route in fitting
         )
     else:
@@ -391,6 +407,7 @@ def _plan_route(
     if request.extra:
         writing.add_extra(request.extra, override=override)
     body, report = writing.body, writing.report
+    query = {name[1:]: str(body.pop(name)) for name in [*body] if name.startswith("?")}
     note_idle_marks(shared, report)
     files = Attachments(provider, route, shared, report, blank.base_url, allow)
     if files.local:
@@ -410,6 +427,7 @@ def _plan_route(
         route.model,
         blank.base_url,
         body,
+        query,
         tuple(report.entries),
         problems,
         uploads=() if problems else files.uploads(body),

@@ -258,7 +258,7 @@ def _unplanned(at: str, entry: MappingEntry | None) -> Verdict:
 
 def _joined(at: str, entry: MappingEntry, planned: Sequence[Verdict]) -> Verdict:
     """The verdict for the whole way of a leaf: the worse one of reading and plan."""
-    place = entry.target + at[len(entry.source) :]
+    place = entry.target_of(at)
     matches = [verdict for verdict in planned if _related(verdict.source, place)]
     matches = matches or [verdict for verdict in planned if verdict.field == entry.field]
     matches += [verdict for verdict in planned if verdict.field in entry.others]

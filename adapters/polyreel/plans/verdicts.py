@@ -62,7 +62,7 @@ def verdicts(
             # Nothing was written: the plan was refused before it came to this field.
             yield Verdict(at, name, "", Fate.REFUSED, "the request was refused")
         else:
-            target = found.target and found.target + at[len(found.source) :]
+            target = found.target and found.target_of(at)
             yield Verdict(at, found.field, target, found.fate, found.reason, found.warning)
 
 

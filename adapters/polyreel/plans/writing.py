@@ -208,6 +208,21 @@ def can_express(provider: Provider, route: Route, name: str, value: Json) -> boo
     return get(body, row.native) in schema.get("enum", [get(body, row.native)])
 
 
+def by_preferences(
+    provider: Provider,
+    routes: list[Route],
+    request: Mapping[str, Any],
+    preferences: Mapping[str, Any],
+) -> list[Route]:
+    """The routes, those first that can do the most of what is preferred and not asked for."""
+    wanted = {name: value for name, value in preferences.items() if name not in request}
+
+    def missed(route: Route) -> int:
+        return sum(not can_express(provider, route, *one) for one in wanted.items())
+
+    return sorted(routes, key=missed)
+
+
 @lru_cache(maxsize=1000)
 def _model_entry(route: Route, vendor: str, *, asked: bool) -> MappingEntry:
     constant = next((row for row in route.constants if row.field == "model"), None)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Only,
         Pointless,
         Prompt,
+        PublicUrl,
         Seed,
         Single,
         TwoOrMore,
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from ..mapping.items import Item, TypedItems
     from ..mapping.marks import ANGLE, AT, CHARACTER, LOWER_AT, NAMED, Marks
     from ..mapping.rows import Absent, Alias, Constant, Field, Forced, Group, Row
-    from ..mapping.shots import MULTI_SHOT, MultiShot
+    from ..mapping.shots import MULTI_SHOT, MultiShot, ShotList
+    from ..mapping.subjects import Subjects
     from ..places import Json, JsonObject, get, is_missing, put
     from .base.answers import first, is_number, is_task_id
     from .base.contract import Contract, Operation
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
         Facts,
         Listed,
         Listing,
+        PublishedKeys,
         Reads,
         SimulatedTask,
         Status,
@@ -50,31 +53,33 @@ if TYPE_CHECKING:
     from .base.generated import GeneratedClient
     from .base.provider import Provider
     from .base.routes import Route
-    from .base.specified import SpecifiedProvider, body, load, operation
+    from .base.specified import SpecifiedProvider, body, filled_in, load, operation
 
 _NAMES = {
     "..errors": ("BadReplyError", "VendorError"),
     "..flows": ("Flow", "Part", "Reply", "Send", "now", "send_patiently"),
     "..mapping.codecs": (
         *("SAME", "CannotExpressError", "Choice", "Codec", "Default", "Digits", "Items"),
-        *("Limited", "MeaninglessError", "Only", "Pointless", "Prompt", "Seed", "Single"),
-        *("TwoOrMore", "Unless", "check_members", "cited_inputs"),
+        *("Limited", "MeaninglessError", "Only", "Pointless", "Prompt", "PublicUrl", "Seed"),
+        *("Single", "TwoOrMore", "Unless", "check_members", "cited_inputs"),
     ),
     "..mapping.groups": ("FirstAndLast", "GroupCodec", "Names"),
     "..mapping.items": ("Item", "TypedItems"),
     "..mapping.marks": ("ANGLE", "AT", "CHARACTER", "LOWER_AT", "NAMED", "Marks"),
     "..mapping.rows": ("Absent", "Alias", "Constant", "Field", "Forced", "Group", "Row"),
-    "..mapping.shots": ("MULTI_SHOT", "MultiShot"),
+    "..mapping.shots": ("MULTI_SHOT", "MultiShot", "ShotList"),
+    "..mapping.subjects": ("Subjects",),
     "..places": ("Json", "JsonObject", "get", "is_missing", "put"),
     ".base.answers": ("first", "is_number", "is_task_id"),
     ".base.contract": ("Contract", "Operation"),
     ".base.facts": (
-        *("Facts", "Listed", "Listing", "Reads", "SimulatedTask", "Status", "Survey", "Webhook"),
+        *("Facts", "Listed", "Listing", "PublishedKeys", "Reads", "SimulatedTask", "Status"),
+        *("Survey", "Webhook"),
     ),
     ".base.generated": ("GeneratedClient",),
     ".base.provider": ("Provider",),
     ".base.routes": ("Route",),
-    ".base.specified": ("SpecifiedProvider", "body", "load", "operation"),
+    ".base.specified": ("SpecifiedProvider", "body", "filled_in", "load", "operation"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -121,16 +126,20 @@ __all__ = [
     "Pointless",
     "Prompt",
     "Provider",
+    "PublicUrl",
+    "PublishedKeys",
     "Reads",
     "Reply",
     "Route",
     "Row",
     "Seed",
     "Send",
+    "ShotList",
     "SimulatedTask",
     "Single",
     "SpecifiedProvider",
     "Status",
+    "Subjects",
     "Survey",
     "TwoOrMore",
     "TypedItems",
@@ -140,6 +149,7 @@ __all__ = [
     "body",
     "check_members",
     "cited_inputs",
+    "filled_in",
     "first",
     "get",
     "is_missing",

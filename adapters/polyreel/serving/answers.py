@@ -28,7 +28,7 @@ USUAL_STATUS: Final = {
 }
 """The HTTP status of errors that a call may document under another name."""
 
-MESSAGE_PLACES: Final = ("error.message", "message", "msg", "detail")
+MESSAGE_PLACES: Final = ("error.message", "message", "msg", "detail.0.msg", "detail")
 """Where the vendors' errors hold their text."""
 
 

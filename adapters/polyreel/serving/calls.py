@@ -233,10 +233,12 @@ def read_submit(call: Call, body: JsonObject) -> Reading:
 
 def _refuse_empty_links(reading: Reading) -> None:
     """Refuse a URL without a character, whatever else a vendor checks of one."""
-    for field in (*media.FIELDS, "callback_url"):
-        value = reading.request.get(field)
-        if "" in (value if isinstance(value, list) else [value]):
-            raise CallRefusedError(*INVALID, message=f"the URL of the {field} is empty")
+    subjects = [one for one in reading.request.get("elements", ()) if isinstance(one, dict)]
+    for field in (*media.FIELDS, "callback_url", *media.ELEMENT):
+        for holder in subjects if field in media.ELEMENT else [reading.request]:
+            value = holder.get(field)
+            if "" in (value if isinstance(value, list) else [value]):
+                raise CallRefusedError(*INVALID, message=f"the URL of the {field} is empty")
 
 
 def check_body(call: Call, schema: str, body: JsonObject) -> None:

@@ -15,12 +15,16 @@ from attrs import evolve, frozen
 
 from ..hosts import address_of
 from ..places import JsonObject
+from ..providers.base.facts import PublishedKeys
+from ..providers.base.registry import get_provider
+from . import signing
 from .engine import HOST, Simulator
 from .webhooks import SIGNATURE, Delivery, deliveries, sign
 
 SECONDS: Final = 10.0
 """How long one call may take, from the connection to the head of the answer."""
 MAX_URL_LENGTH: Final = 2048
+Headers = dict[str, str]
 
 
 @frozen
@@ -78,7 +82,8 @@ def call(
         calls.reverse()
     if target.duplicate:
         calls = [repeated for one in calls for repeated in (one, one)]
-    return [_made(one, target) for one in calls]
+    webhook = get_provider(vendor).webhook
+    return [_made(one, target, webhook.published if webhook else None) for one in calls]
 
 
 def _with_public_links(delivery: Delivery, inner: str, public: str) -> Delivery:
@@ -86,19 +91,21 @@ def _with_public_links(delivery: Delivery, inner: str, public: str) -> Delivery:
     return evolve(delivery, body=delivery.body.replace(inner.encode(), public.encode()))
 
 
-def _signed_headers(delivery: Delivery, secret: str | None) -> dict[str, str]:
+def _signed_headers(delivery: Delivery, secret: str | None, keys: PublishedKeys | None) -> Headers:
     """The headers, signed at the machine's time, by which receivers go: simulated time is ahead."""
     headers = dict(delivery.headers)
+    if keys is not None and keys.id in headers:
+        headers |= signing.sign(keys, headers[keys.id], delivery.body, time.time())
     if SIGNATURE in headers and secret is not None:
         headers |= sign(headers["webhook-id"], delivery.body, secret, time.time())
     return headers
 
 
-def _made(delivery: Delivery, target: CallbackTarget) -> JsonObject:
+def _made(delivery: Delivery, target: CallbackTarget, keys: PublishedKeys | None) -> JsonObject:
     """Make one call; the result says what came of it."""
     time.sleep(target.delay)
-    identity = delivery.headers.get("webhook-id")
-    headers = _signed_headers(delivery, target.secret)
+    identity = delivery.headers.get(keys.id if keys else "webhook-id")
+    headers = _signed_headers(delivery, target.secret, keys)
     try:
         status = _post(urlsplit(target.url), headers, delivery.body)
     except TimeoutError:

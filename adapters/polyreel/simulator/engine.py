@@ -37,6 +37,7 @@ from .faults import CALL_KINDS, CallKind, Fault, When, fault_named
 from .injection import Rule, Rules
 from .outputs import OutputFile
 from .scripting import ENDS, scriptable, scripted
+from .signing import keys_reply
 from .task_answers import task_body, task_stream
 from .tasks import QUEUED_SECONDS, SECONDS_PER_SECOND, Bill, BillLine, End, Task, credits_of
 from .uploads import Uploads
@@ -45,12 +46,9 @@ __all__ = ["HOST", "Simulator", "scriptable"]
 
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 
-Outcome = Reply | OutputFile
-"""An answer, or a file that is still to be rendered."""
-Deferred = Callable[[], Answer]
-"""Slow work, to be done after the lock is released."""
-ALL: Final[weakref.WeakSet[Simulator]] = weakref.WeakSet()
-"""The simulators of this process."""
+Outcome = Reply | OutputFile  # a file is still to be rendered
+Deferred = Callable[[], Answer]  # slow work, to be done after the lock is released
+ALL: Final[weakref.WeakSet[Simulator]] = weakref.WeakSet()  # those of this process
 
 
 @define(eq=False)
@@ -251,7 +249,9 @@ class Simulator:
             message = f"no vendor is simulated at /{request.vendor}"
             return as_answer(answers.plain(404, {"error": message}))
         now, method, path = self.clock.now(), request.method, request.path
-        if path.startswith("/outputs/") and method in {"GET", "HEAD"}:
+        if path.startswith("/outputs/"):
+            if method not in {"GET", "HEAD"}:
+                return as_answer(queries.NO_FILE)
             kind: CallKind | None = "download" if method == "GET" else None
             context = FaultContext(request, kind, connected, now)
             return self._served(context, partial(queries.output, self.tasks, now, request))
@@ -432,6 +432,7 @@ QUERIES: Final[Mapping[str, Callable[[queries.Tasks, float, Call], Outcome]]] = 
     "batch-get": queries.several,
     "content": queries.content,
     "cancel": queries.cancel,
+    "webhook-keys": keys_reply,
 }
 """What answers the calls about tasks that are there, by their roles in the contract."""
 

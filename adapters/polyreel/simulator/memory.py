@@ -50,7 +50,7 @@ def _line(task: Task, key: str | None) -> bytes:
     facts = {
         "vendor": task.vendor,
         "id": task.id,
-        "path": task.route.operation.PATH,
+        "path": task.route.path,
         "body": task.body,
         "created": task.created,
         "seconds": task.seconds,

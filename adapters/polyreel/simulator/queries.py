@@ -18,7 +18,7 @@ from ..serving import answers, calls
 from ..serving.calls import INVALID, Call, CallRefusedError, IncomingRequest
 from . import pages
 from .outputs import OutputFile
-from .task_answers import task_body
+from .task_answers import task_body, task_reply
 from .tasks import Task
 
 Tasks = dict[tuple[str, str], Task]
@@ -37,8 +37,7 @@ def get(tasks: Tasks, now: float, call: Call) -> Reply:
     status = task.status(now)
     if call.operation.role == "result" and status != "succeeded":
         raise CallRefusedError("not_completed", *INVALID)
-    body = task_body(call, task, status, now, call.operation)
-    return answers.reply(call, 200, body)
+    return answers.reply(call, *task_reply(call, task, status, now, call.operation))
 
 
 def _by_own_id(tasks: Tasks, call: Call) -> Iterator[Task]:
@@ -95,8 +94,11 @@ def cancel(tasks: Tasks, now: float, call: Call) -> Reply:
     task = _task(tasks, call)
     if task.status(now) not in {"queued", "running"}:
         raise CallRefusedError("too_late", *INVALID)
-    stopped = evolve(task, seconds=max(0.0, now - task.created), end="canceled")
-    tasks[call.provider.id, task.id] = stopped
+    query = answers.status_query(call.provider)
+    if any(name == "canceled" for *_, name, _ in call.provider.contract.replies(query)):
+        stopped = evolve(task, seconds=max(0.0, now - task.created), end="canceled")
+        tasks[call.provider.id, task.id] = stopped
+    # Where no state of a stopped task is documented, the wish is taken, and the task goes on.
     return answers.first_success(call)
 
 

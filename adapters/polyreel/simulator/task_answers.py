@@ -21,10 +21,17 @@ def task_body(
     call: Call, task: Task, status: Status, now: float, operation: Operation | None = None
 ) -> JsonObject:
     """A task as a call shows it in a state; the call is the status query unless one is given."""
+    return task_reply(call, task, status, now, operation)[1]
+
+
+def task_reply(
+    call: Call, task: Task, status: Status, now: float, operation: Operation | None = None
+) -> tuple[int, JsonObject]:
+    """The same, with the HTTP status that is documented for the state."""
     names = [f"{status}_image", status] if task.picture.seconds == 0 else [status]
     shown_by = operation or status_query(call.provider)
-    _, sample = example(call.provider, shown_by, *names)
-    return sample_of_task(call, task, status, now, sample)
+    code, sample = example(call.provider, shown_by, *names)
+    return code, sample_of_task(call, task, status, now, sample)
 
 
 def sample_of_task(

@@ -91,6 +91,7 @@ class Task:
             body=self.body,
             urls=tuple(links.url(self.id, name, now) for name in names),
             content_type=picture.content_type,
+            path_values=self.route.path_values,
         )
 
 

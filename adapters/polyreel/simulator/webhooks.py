@@ -17,6 +17,7 @@ from ..providers.base.registry import get_provider
 from ..serving import answers
 from ..serving.calls import Call
 from ..serving.links import Links
+from . import signing
 from .engine import Simulator
 from .task_answers import task_body
 from .tasks import Task
@@ -37,10 +38,11 @@ def deliveries(
 ) -> list[Delivery]:
     """What a vendor has sent about a job until now, oldest first.
 
-    `secret` signs the deliveries, where the contract says that they are signed. `now`, in seconds
-    since 1970, is also the time of the signature. The same delivery always has the same
-    `webhook-id`. A contract without webhooks gives an empty list. Raises UnknownNameError for an
-    unknown task, and ValueError where a secret is needed and missing.
+    `secret` signs the deliveries, where the contract says that they are signed; where the vendor
+    publishes its keys, the simulator's own key does. `now`, in seconds since 1970, is also the time
+    of the signature. The same delivery always has the same id in its headers. A contract without
+    webhooks gives an empty list. Raises UnknownNameError for an unknown task, ValueError where a
+    secret is needed and missing, and MissingExtraError where a library is.
     """
     provider = get_provider(vendor)
     task = simulator.tasks.get((vendor, task_id))
@@ -81,9 +83,12 @@ def _webhook(
     body: JsonObject = links.here(sample, provider.servers, outputs)
     put(body, provider.webhook.reads.id[0], task.id)
     content, headers = answers.dumps(body), {"content-type": "application/json"}
+    identity = f"msg_{task.id}_{status}"
+    if (keys := provider.webhook.published) is not None:
+        return Delivery(headers | signing.sign(keys, identity, content, now), content)
     signs = any(parameter.get("name") == SIGNATURE for parameter in post.get("parameters", ()))
     if signs and not (provider.webhook.optional and secret is None):
-        headers |= _signed(provider, f"msg_{task.id}_{status}", content, secret, now)
+        headers |= _signed(provider, identity, content, secret, now)
     return Delivery(headers, content)
 
 

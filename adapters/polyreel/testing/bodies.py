@@ -22,7 +22,7 @@ def bodies(provider: Provider, route: Route) -> st.SearchStrategy[JsonObject]:
     drawn = _object(contract, contract.schema(name))
     examples = [
         body
-        for body in provider.operation(route).request_examples.values()
+        for body in examples_of(provider, route)
         if not contract.accepts(name, body) and all(row.matches(body) for row in route.constants)
     ]
     found = (
@@ -31,6 +31,18 @@ def bodies(provider: Provider, route: Route) -> st.SearchStrategy[JsonObject]:
         else drawn
     )
     return st.one_of(drawn, found).filter(lambda body: not contract.accepts(name, body))
+
+
+def examples_of(provider: Provider, route: Route) -> list[JsonObject]:
+    """The example bodies of a route's call; where the path says the model, those of its body."""
+    operation, contract = provider.operation(route), provider.contract
+    if operation.slashed is None:
+        return [*operation.request_examples.values()]
+    return [
+        body
+        for name, body in operation.request_examples.items()
+        if route.schema in contract.schemas_at(operation, operation.example_paths[name])
+    ]
 
 
 def _object(contract: Contract, schema: JsonObject) -> st.SearchStrategy[JsonObject]:

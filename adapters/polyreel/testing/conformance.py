@@ -43,6 +43,7 @@ from ..providers.base.registry import all_providers
 from ..providers.base.routes import Route
 from ..simulator import Simulator, VirtualClock
 from ..simulator.faults import FAULTS
+from ..simulator.signing import key_set
 from ..simulator.webhooks import deliveries
 from . import laws, replies
 from .bodies import bodies, malformed
@@ -409,7 +410,7 @@ class ProviderConformance:
         if webhook is None:
             pytest.skip("the vendor declares no webhooks")
         job = client.wait(client.submit(made))
-        secret = SECRET if webhook.signed else None
+        secret = key_set() if webhook.published else SECRET if webhook.signed else None
         calls = deliveries(simulator, made.vendor, job.id, secret, simulator.clock.now())
         assert calls, "the contract shows no webhook and no callback with examples of states"
         read = [webhooks.parse(made.vendor, one.headers, one.body, secret) for one in calls]

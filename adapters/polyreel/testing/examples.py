@@ -13,6 +13,7 @@ from ..plans.reading import UnreadableBodyError, read
 from ..plans.requests import check_request
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
+from .bodies import examples_of
 from .laws import VALUES, planned
 
 
@@ -40,7 +41,7 @@ def _candidates(
 ) -> Iterator[JsonObject]:
     for request in requests:
         yield check_request(request).fields
-    for body in provider.operation(route).request_examples.values():
+    for body in examples_of(provider, route):
         try:
             yield read(body, provider, route.path, route.model).request
         except (UnreadableBodyError, RequestError, ValueError):

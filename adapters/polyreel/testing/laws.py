@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from ..mapping.codecs import MeaninglessError
 from ..mapping.reports import Allowance, ConflictError, Fate, MappingReport
@@ -20,7 +21,7 @@ from ..plans.planning import Plan, plan, plan_checked
 from ..plans.reading import UnreadableBodyError, read
 from ..plans.requests import CheckedRequest
 from ..plans.translation import Translation, translate
-from ..providers.base.calling import PLACEHOLDER
+from ..providers.base.calling import PLACEHOLDER, parameters
 from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
@@ -41,7 +42,7 @@ def reads_back(request: Mapping[str, Any], provider: Provider, route: Route) -> 
     made = planned(request, provider, route)
     if made.refused or made.route is None:
         return
-    reading = read(made.body, provider, route.path)
+    reading = read(made.native, provider, route.path)
     assert not reading.problems
     again = {**provider.defaults(route), **reading.request}
     for verdict in made.verdicts:
@@ -97,6 +98,8 @@ def every_leaf_has_a_verdict(request: Mapping[str, Any], provider: Provider, rou
 def totality(provider: Provider, route: Route) -> None:
     """Law 4: every native property is mapped, or listed with a reason; no two rows overlap."""
     native = set(provider.contract.properties(route.schema))
+    query = parameters(provider.contract, provider.operation(route), "query")
+    native |= {f"?{one['name']}" for one in query}
     known = set(route.by_place) | set(route.ignored)
     assert native <= known, f"native fields that nobody speaks of: {native - known}"
     assert known <= native, (
@@ -139,9 +142,11 @@ def sound(request: Mapping[str, Any], provider: Provider, route: Route) -> None:
     assert provider.contract.sends(route.schema, made.body) == []
     assert provider.contract.accepts(route.schema, made.body) == []
     values = [route.path_values[name] for name in PLACEHOLDER.findall(route.operation.PATH)]
-    sent = route.operation.build_request(*values, body=route.body.from_dict(made.body))
+    typed = route.body.from_dict(made.body)
+    sent = route.operation.build_request(*values, body=typed, **made.query)
     assert sent["json"] == json.loads(made.content) == made.body
-    assert (sent["method"].upper(), made.url) == (made.method, provider.base_url + sent["url"])
+    url = f"{provider.base_url}{sent['url']}?{urlencode(sent.get('params', {}))}".rstrip("?")
+    assert (sent["method"].upper(), made.url) == (made.method, url)
 
 
 def offered_is_accepted(provider: Provider, route: Route) -> None:
@@ -156,6 +161,8 @@ def offered_is_accepted(provider: Provider, route: Route) -> None:
                 base | extra | {item.field: value}
                 for extra in ({}, {"prompt": "x"}, {"shots": VALUES["shots"][0]})
             ]
+            if item.field == "elements":  # a vendor takes one form of them or the other
+                variants += [one | {"elements": [DESCRIBED]} for one in variants]
             plans = [planned(request, provider, route) for request in variants]
             reasons = [problem.reason for made in plans for problem in made.problems]
             assert any(not made.refused for made in plans), (
@@ -182,6 +189,11 @@ VALUES: Final[Mapping[str, list[Any]]] = {
     "end_user_id": ["x"],
     "callback_url": ["https://example.com/hook"],
 }
+DESCRIBED: Final = {
+    "front_image": "https://example.com/a.png",
+    "images": ["https://example.com/b.png"],
+}
+"""A subject that the request describes."""
 WORDS: Final = {"on": True, "off": False}
 
 
@@ -222,11 +234,11 @@ def triangle(
     body: Mapping[str, Any], source: Provider, route: Route, middle: Provider, target: Provider
 ) -> None:
     """Law 8: what is lost on the straight way is lost on the way over a third vendor too."""
-    straight = translate(dict(body), source, target, source_model=route.model)
-    first = translate(dict(body), source, middle, source_model=route.model)
+    straight = translate(dict(body), source, target, source_model=route.source_model)
+    first = translate(dict(body), source, middle, source_model=route.source_model)
     if first.refused or first.plan is None or straight.reading is None:
         return
-    second = translate(first.plan.body, middle, target, source_model=first.plan.model)
+    second = _onward(first.plan, target)
     around = losses(first) | losses(second)
     if second.refused:
         return
@@ -242,19 +254,28 @@ def there_and_back(
     body: Mapping[str, Any], source: Provider, route: Route, target: Provider
 ) -> None:
     """A -> B -> A gives an equivalent body, wherever no verdict says otherwise."""
-    there = translate(dict(body), source, target, source_model=route.model)
+    there = translate(dict(body), source, target, source_model=route.source_model)
     if there.refused or there.plan is None or there.losses:
         return
-    back = translate(there.plan.body, target, source, source_model=there.plan.model)
+    back = _onward(there.plan, source)
     if back.refused or back.plan is None or back.losses:
         return
-    one, other = meaning(dict(body), source, route), meaning(back.plan.body, source, route)
+    one, other = (
+        meaning(dict(body), source, route),
+        meaning(back.plan.native, source, back.plan.route),
+    )
     assert {name: other.get(name) for name in one} == one
 
 
-def meaning(body: JsonObject, provider: Provider, route: Route) -> JsonObject:
+def _onward(made: Plan, target: Provider) -> Translation:
+    """What was written for one vendor, written for another."""
+    model = made.route.source_model if made.route else None
+    return translate(made.native, made.provider, target, source_model=model)
+
+
+def meaning(body: JsonObject, provider: Provider, route: Route | None) -> JsonObject:
     """What a body asks for, the vendor's defaults included."""
-    reading = read(body, provider, model=route.model)
+    reading = read(body, provider, model=route.source_model if route else None)
     said = {**provider.defaults(reading.route), **reading.request}
     if "shots" in said:
         said.setdefault("shot_mode", "custom")

@@ -14,6 +14,7 @@ from ..places import (
     follow_references,
     pointer_parts,
 )
+from ..providers.base.calling import filled
 from .addresses import DocumentedCall
 from .bodies import FORM, STREAM, event_texts, form_fields, form_value, is_json, kind_of_body
 from .differences import ABSENT, Difference, Severity, Side
@@ -114,9 +115,12 @@ def _schema_of_workflow(side: Side, body: Json) -> Pointer | None:
 
 
 def _schemas_by_tables(side: Side, body: dict[str, Any]) -> list[str]:
-    provider = side.call.provider
+    provider, operation = side.call.provider, side.call.operation
+    path = None
+    if operation.slashed is not None:  # it says the model
+        path = filled(operation.path, side.call.path_parameters, slashes=True)
     try:
-        return [route.schema for route in provider.routes_of_body(body)]
+        return [route.schema for route in provider.routes_of_body(body, path)]
     except (LookupError, PlaceError):  # another spec, without some of the provider's schemas
         return []
 

@@ -57,8 +57,16 @@ def named_schema(name: str) -> Pointer:
 
 
 def nearest_schema(document: JsonObject, names: Sequence[str], value: Json) -> str:
-    """The named schema of which a value breaks the fewest rules."""
-    return min(names, key=lambda name: len(violations_at(document, named_schema(name), value)))
+    """The named schema of which a value breaks the fewest rules, and then lacks fewest members."""
+    members = value.keys() if isinstance(value, dict) else set()
+
+    def distance(name: str) -> tuple[int, int]:
+        schema = find_value(document, named_schema(name))
+        known = schema.get("properties", {}) if isinstance(schema, dict) else {}
+        broken = violations_at(document, named_schema(name), value)
+        return len(broken), len(members - known.keys())
+
+    return min(names, key=distance)
 
 
 @frozen(eq=False)

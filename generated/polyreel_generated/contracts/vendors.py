@@ -3,7 +3,7 @@
 
 from typing import Literal
 
-VendorId = Literal["evolink", "skills-video", "uniall"]
+VendorId = Literal["evolink", "fal", "skills-video", "uniall"]
 """The ids of polyreel's own vendors, to which jobs are sent."""
 SourceId = Literal[VendorId, "kling"]
 """These, and the vendors whose stored bodies are read."""

@@ -49,14 +49,31 @@ class Operation:
     def request_schemas(self) -> tuple[str, ...]:
         """The names of the schemas of the JSON body, one for each form."""
         schema = self._body("application/json").get("schema", {})
-        options = schema.get("oneOf", [schema])
+        options = schema.get("oneOf") or schema.get("anyOf") or [schema]
         return tuple(option["$ref"].removeprefix(SCHEMAS) for option in options if "$ref" in option)
 
     @cached_property
     def request_examples(self) -> Mapping[str, Any]:
         """The example bodies, by name."""
-        examples = self._body("application/json").get("examples", {})
-        return {name: example["value"] for name, example in examples.items()}
+        return {name: example["value"] for name, example in self._examples.items()}
+
+    @cached_property
+    def example_paths(self) -> Mapping[str, str]:
+        """The path that each example body is for, by the example's name.
+
+        Where the path says the model, an example has its `x-polyreel-endpoint`.
+        """
+        place = f"{{{self.slashed}}}"
+        return {
+            name: self.path.replace(place, example.get("x-polyreel-endpoint", place))
+            for name, example in self._examples.items()
+        }
+
+    @property
+    def _examples(self) -> Mapping[str, Any]:
+        found = self._body("application/json").get("examples", {})
+        assert isinstance(found, Mapping)
+        return found
 
     @cached_property
     def full_path(self) -> str:
@@ -188,6 +205,21 @@ class Contract:
         found = self.document["components"]["schemas"][name]
         assert isinstance(found, dict)
         return found
+
+    def schemas_at(self, operation: Operation, path: str) -> tuple[str, ...]:
+        """The schemas of the bodies that a call takes at a (still quoted) path.
+
+        Where the path says the model, a schema lists its `x-polyreel-endpoints`.
+        """
+        values = operation.fit(path) or {}
+        endpoint = values.get(operation.slashed or "")
+        listed = {
+            name: self.schema(name).get("x-polyreel-endpoints", ())
+            for name in operation.request_schemas
+        }
+        if not any(listed.values()):
+            return operation.request_schemas
+        return tuple(name for name, endpoints in listed.items() if endpoint in endpoints)
 
     def property(self, name: str, place: str) -> JsonObject | None:
         """The schema of a dotted place in a named schema, or None."""

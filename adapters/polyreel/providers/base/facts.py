@@ -57,11 +57,10 @@ def status_of(word: object, statuses: Mapping[str, Status]) -> Status:
 
 
 def _with_task_ids(places: tuple[str, ...]) -> tuple[str, ...]:
-    """Places of an id, and `task_id` beside each, for answers of the vendor's without `id`."""
+    """Places of an id, and `task_id` beside each, for answers of the vendor's without its own."""
     beside = (
-        place.removesuffix("id") + name
+        place[: len(place) - len(place.rpartition(".")[2])] + name
         for place in places
-        if place.rpartition(".")[2] == "id"
         for name in ("task_id", "taskId")
     )
     return tuple(dict.fromkeys((*places, *beside)))
@@ -87,6 +86,23 @@ class Reads:
 
 
 @frozen
+class PublishedKeys:
+    """The headers of deliveries that are signed with Ed25519, in lower case.
+
+    The vendor publishes its keys: the contract has the call with the role `webhook-keys`.
+    """
+
+    id: str
+    """The id of a delivery, the same for a repeated one."""
+    timestamp: str
+    """Seconds since 1970."""
+    signature: str
+    """The signature, in hex."""
+    lines: tuple[str, ...]
+    """The headers whose values are signed, in order, before the SHA-256 of the body."""
+
+
+@frozen
 class Webhook:
     """How a vendor calls back about a job."""
 
@@ -101,6 +117,8 @@ class Webhook:
     environment they are hints to poll."""
     statuses: Mapping[str, Status] | None = None
     """The status words of the body, in lower case, where they are not those of a status query."""
+    published: PublishedKeys | None = None
+    """How deliveries are signed that are not signed with a shared secret."""
 
 
 @frozen
@@ -195,3 +213,5 @@ class SimulatedTask:
     body: JsonObject
     urls: tuple[str, ...]
     content_type: str
+    path_values: Mapping[str, str] = MappingProxyType({})
+    """What paths about the task have in the places of their parameters, beside its id."""

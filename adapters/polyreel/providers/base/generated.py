@@ -12,7 +12,7 @@ body when a body is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Protocol
@@ -113,19 +113,13 @@ class NamedOperation:
     def build_request(self) -> Callable[..., dict[str, Any]]:
         """The generated function that makes the keyword arguments of an httpx request."""
         found: Callable[..., dict[str, Any]] = self._module.build_request
-        return found if self._described.slashed is None else partial(_with_slashes, found)
+        return found
 
     @property
     def parse_response(self) -> Callable[[int, bytes, Mapping[str, str]], Any]:
         """The generated function that reads a reply."""
         found: Callable[[int, bytes, Mapping[str, str]], Any] = self._module.parse_response
         return found
-
-
-def _with_slashes(build: Callable[..., dict[str, Any]], *path: str, **more: Any) -> dict[str, Any]:
-    """A request whose path has the slashes of a parameter as they are."""
-    request = build(*path, **more)
-    return {**request, "url": request["url"].replace("%2F", "/")}
 
 
 class NamedBody:

@@ -28,7 +28,7 @@ from .answers import (
     urls,
     word_or_number,
 )
-from .calling import own_path, task_request, without_repetition
+from .calling import locator_of, own_path, task_request, without_repetition
 from .contract import Contract, Operation
 from .facts import (
     Facts,
@@ -44,7 +44,7 @@ from .facts import (
 from .links import links_by_shape
 from .reasons import reason_by_name
 from .refusals import ERROR_CODES, ERROR_MESSAGES, Refusal, read_refusal, says_error
-from .results import with_result
+from .results import facts_of_job
 from .routes import Route
 
 LOG: Final = logging.getLogger("polyreel")
@@ -193,14 +193,15 @@ class Provider:
     ) -> Iterator[Route]:
         """The routes that a native body can belong to, by their constants, the likeliest first.
 
-        A `path` and a `model` (family), where given, exclude other routes. See `strangeness` for
-        what is likely. A constant that says the workflow may be missing: the fields tell it, too.
+        A `path` and a `model` (family, or what a path says in its place), where given, exclude
+        other routes. See `strangeness` for what is likely. A constant that says the workflow may be
+        missing: the fields tell it, too.
         """
         candidates = [
             route
             for route in self.readable_routes
             if path in {None, route.path}
-            and model in {None, route.model}
+            and model in {None, route.model, route.path.removeprefix("/")}
             and all(row.matches(body) or row.is_left_out(body) for row in route.constants)
         ]
         return iter(sorted(candidates, key=lambda route: self.strangeness(route, body)))
@@ -232,10 +233,12 @@ class Provider:
     # -- calls -----------------------------------------------------------------------------------
 
     def get_request(self, task_id: str) -> Mapping[str, Any]:
-        """The request of a status query, as a `build_request` returns it.
-
-        It is the call with the role `get`, with the task id where the contract says.
+        """The request of a status query, as a `build_request` returns it: the call with the role
+        `get`, and where its path needs more than the id, the first path that a route makes.
         """
+        routes: Sequence[Route] = getattr(self, "routes", ())
+        if routes and (path := locator_of(self.contract, routes[0].path_values, task_id)):
+            return {"method": "get", "url": path}
         return task_request(self.contract, self._status_query, [task_id])
 
     @cached_property
@@ -254,9 +257,7 @@ class Provider:
         """
         if not is_task_id(task_id):
             raise TaskNotFoundError(f"{task_id[:80]!r} is not a task id", vendor=self.id)
-        request = {"method": "get", "url": locator} if locator else self.get_request(task_id)
-        reply = yield from self.ask(request, base_url, "a status query", unknown=TaskNotFoundError)
-        return (yield from with_result(self, self.read(reply), task_id, base_url))
+        return (yield from facts_of_job(self, task_id, base_url, locator))
 
     def ask_about(
         self, task_ids: Sequence[str], base_url: str | None = None
@@ -321,20 +322,19 @@ class Provider:
     def facts(self, raw: JsonObject, webhook: Webhook | None = None) -> Facts:
         """What an object says about a job: a status query's answer, or a webhook's body."""
         reads = webhook.reads if webhook else self.reads
-        identity = first(raw, reads.id)
-        word = first(raw, reads.status)
+        identity, word = first(raw, reads.id), first(raw, reads.status)
         estimate = first(raw, reads.estimate)
         code, message = first(raw, reads.error_code), first(raw, reads.error_message)
-        status = status_of(
-            word, webhook.statuses if webhook and webhook.statuses else self.statuses
-        )
+        words = (webhook and webhook.statuses) or self.statuses
+        status, two_calls = status_of(word, words), self.contract.operation("result") is not None
         links = urls(raw, reads.outputs)
-        has_result = webhook is None and self.contract.operation("result") is not None
-        if has_result and status == "succeeded" and (code or message):
-            status = "failed"  # done, with an error in the place of a result
-        if not (links or webhook or has_result) and status in {"succeeded", "unknown"}:
+        by_result = status == "succeeded" and two_calls and not webhook
+        if by_result and (code or message):  # an error in the place of a result
+            status, by_result = "failed", False
+        if not (links or webhook or by_result) and status in {"succeeded", "unknown"}:
             links = self._links_elsewhere(raw, named=bool(word))
-        if not (code or message or webhook) and status in {"failed", "canceled", "unknown"}:
+        said = word_or_number(code) or (isinstance(message, str) and message)
+        if not (said or webhook) and status in {"failed", "canceled", "unknown"}:
             code, message = reason_by_name(raw, failed=status == "failed")
         return Facts(
             id=identity if isinstance(identity, str) and identity else None,

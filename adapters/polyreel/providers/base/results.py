@@ -6,6 +6,7 @@ failed then.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from ...errors import BadReplyError, TaskNotFoundError, VendorError
 from ...flows import Flow, Reply, send_patiently
 from ...hosts import SIMULATED_HOST
 from .answers import first
-from .calling import own_path, task_request
+from .calling import job_request, locator_of, own_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ...places import JsonObject
     from .contract import Contract
     from .facts import Facts, Reads
+    from .routes import Route
 
 
 class Asked(Protocol):
@@ -31,6 +33,7 @@ class Asked(Protocol):
 
     id: ClassVar[str]
     reads: ClassVar[Reads]
+    routes: ClassVar[tuple[Route, ...]]
 
     @property
     def contract(self) -> Contract:
@@ -43,6 +46,21 @@ class Asked(Protocol):
     def call(self, request: Mapping[str, Any], base_url: str | None = None) -> Send:
         """The step for a call that costs nothing."""
 
+    def get_request(self, task_id: str) -> Mapping[str, Any]:
+        """The request of a status query for a task, where that needs its id only."""
+
+    def ask(
+        self,
+        request: Mapping[str, Any],
+        base_url: str | None,
+        what: str,
+        unknown: type[VendorError],
+    ) -> Flow[Reply]:
+        """Make a call that costs nothing."""
+
+    def read(self, reply: Reply) -> Facts:
+        """What a reply says about a job."""
+
     def facts(self, raw: JsonObject) -> Facts:
         """What an object says about a job."""
 
@@ -54,7 +72,33 @@ FAILED: Final = frozenset({400, 409, 410, 413, 415, 422})
 """HTTP statuses of a result that are about the job, and not about the key or the moment."""
 
 
-def with_result(provider: Asked, facts: Facts, task: str, base_url: str | None) -> Flow[Facts]:
+def facts_of_job(
+    provider: Asked, task: str, base_url: str | None, locator: str | None
+) -> Flow[Facts]:
+    """The answer to a status query, with the result of a job that is done.
+
+    Where the path needs more than the id, and nobody has kept the one that the vendor gave, those
+    that its routes make are asked one after the other: the queries cost nothing.
+    """
+    found = (locator_of(provider.contract, one.path_values, task) for one in provider.routes)
+    paths = dict.fromkeys([locator] if locator is not None else found)
+    *others, last = [*paths] or [None]
+    for path in others:
+        with suppress(TaskNotFoundError):
+            return (yield from _facts_at(provider, path, task, base_url))
+    return (yield from _facts_at(provider, last, task, base_url))
+
+
+def _facts_at(provider: Asked, path: str | None, task: str, base_url: str | None) -> Flow[Facts]:
+    request = {"method": "get", "url": path} if path else provider.get_request(task)
+    what, unknown = "a status query", TaskNotFoundError
+    reply = yield from provider.ask(request, base_url, what, unknown)
+    return (yield from with_result(provider, provider.read(reply), task, base_url, path))
+
+
+def with_result(
+    provider: Asked, facts: Facts, task: str, base_url: str | None, locator: str | None = None
+) -> Flow[Facts]:
     """The facts of a job that is done with those of its result.
 
     The result of a job that failed after all is its error. TaskNotFoundError is raised where the
@@ -69,7 +113,7 @@ def with_result(provider: Asked, facts: Facts, task: str, base_url: str | None) 
         return facts
     path = own_path(_bases(provider, base_url), first(facts.raw, provider.reads.result))
     if path is None:
-        request = task_request(provider.contract, operation, [facts.id or task])
+        request = job_request(provider.contract, operation, facts.id or task, locator)
     else:
         request = {"method": operation.method.lower(), "url": path}
     reply = yield from send_patiently(provider.call(request, base_url))

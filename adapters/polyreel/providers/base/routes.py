@@ -42,6 +42,11 @@ class Route:
         """The path of the paid call, with the route's own values in it."""
         return filled(self.operation.PATH, self.path_values, slashes=True)
 
+    @property
+    def source_model(self) -> str:
+        """What says to `translate` that a body is of this route: where it has a path, that."""
+        return self.path.removeprefix("/") if self.path_values else self.model
+
     @cached_property
     def schema(self) -> str:
         """The name of the body's schema in the contract."""

@@ -17,8 +17,9 @@ from attrs import frozen
 from ...errors import BadReplyError, UnknownNameError, WebhookError
 from ...flows import Reply
 from ...keys import AROUND, value_without_held_keys
+from . import published
 from .answers import is_task_id
-from .facts import Facts, Webhook
+from .facts import Facts, PublishedKeys, Webhook
 from .provider import Provider
 from .registry import get_provider
 
@@ -51,8 +52,10 @@ def parse(
     """Verify and read one delivery.
 
     `body` is the raw bytes as they came. `secret` may be several, so that a vendor's secret can be
-    replaced. Raises WebhookError for a delivery that is forged, unreadable, or more than 300 s old
-    or early, and UnknownNameError for a vendor that is unknown or documents no webhooks.
+    replaced. For a vendor that publishes its keys it is the key set: see `Client.webhook_keys`.
+    Raises WebhookError for a delivery that is forged, unreadable, or more than 300 s old or early,
+    UnknownNameError for a vendor that is unknown or documents no webhooks, and MissingExtraError
+    where a library is missing that the vendor's signatures need.
     """
     provider = get_provider(vendor)
     webhook = provider.webhook
@@ -100,13 +103,34 @@ def _verified(
     """The id of a delivery that one of the secrets signed."""
     secrets = _secrets(secret)
     if not secrets:
-        _refuse(provider, f"cannot be verified without its secret: set {webhook.secret_variable}")
-    signed = {name: _header(provider, headers, name) for name in SIGNATURE_HEADERS}
+        what = f"secret: set {webhook.secret_variable}"
+        what = "vendor's published keys" if webhook.published else what
+        _refuse(provider, f"cannot be verified without its {what}")
+    if webhook.published is not None:
+        return _verified_by_keys(provider, webhook.published, headers, body, secrets)
+    patterns = SIGNATURE_HEADERS
+    signed = {name: _header(provider, headers, name, patterns[name]) for name in patterns}
     # The package's errors become texts before ours is raised: none may carry a secret along.
     reasons = [_objection(text, signed, body) for text in secrets]
     if None not in reasons:
         _refuse(provider, f"is not verified: {reasons[0]}")
     return signed["webhook-id"]
+
+
+def _verified_by_keys(
+    provider: Provider,
+    keys: PublishedKeys,
+    headers: Mapping[str, str],
+    body: bytes,
+    documents: Sequence[str],
+) -> str:
+    """The id of a delivery that one of the published keys signed."""
+    patterns = dict.fromkeys((*keys.lines, keys.id), r"[\x21-\x7e]{1,500}")
+    patterns |= {keys.timestamp: r"[0-9]{1,12}", keys.signature: r"[0-9a-fA-F]{128}"}
+    signed = {name: _header(provider, headers, name, patterns[name]) for name in patterns}
+    if reason := published.objection(keys, signed, body, documents):
+        _refuse(provider, f"is not verified: {reason}")
+    return signed[keys.id]
 
 
 def _secrets(given: str | Sequence[str] | None) -> list[str]:
@@ -115,14 +139,14 @@ def _secrets(given: str | Sequence[str] | None) -> list[str]:
     return [text for text in (each.strip(AROUND) for each in texts) if text]
 
 
-def _header(provider: Provider, headers: Mapping[str, str], name: str) -> str:
+def _header(provider: Provider, headers: Mapping[str, str], name: str, pattern: str) -> str:
     """The one value of a header, in any case."""
     values = [
         value for key, value in headers.items() if isinstance(key, str) and key.lower() == name
     ]
     if len(values) != 1:
         _refuse(provider, f"has {len(values) or 'no'} {name} headers")
-    if not isinstance(values[0], str) or not re.fullmatch(SIGNATURE_HEADERS[name], values[0]):
+    if not isinstance(values[0], str) or not re.fullmatch(pattern, values[0]):
         _refuse(provider, f"has a {name} header that is none")
     return values[0]
 

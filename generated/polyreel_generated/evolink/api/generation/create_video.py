@@ -13,53 +13,106 @@ if TYPE_CHECKING:
 
 
 from ...models.evolink_error import EvolinkError
-from ...models.grok_imagine_10_image import GrokImagine10Image
-from ...models.grok_imagine_10_text import GrokImagine10Text
-from ...models.grok_imagine_15 import GrokImagine15
-from ...models.grok_imagine_image import GrokImagineImage
-from ...models.grok_imagine_text import GrokImagineText
-from ...models.hailuo_23 import Hailuo23
-from ...models.hailuo_23_fast import Hailuo23Fast
-from ...models.happy_horse_10_edit import HappyHorse10Edit
-from ...models.happy_horse_10_image import HappyHorse10Image
-from ...models.happy_horse_10_reference import HappyHorse10Reference
-from ...models.happy_horse_10_text import HappyHorse10Text
-from ...models.happy_horse_11_image import HappyHorse11Image
-from ...models.happy_horse_11_reference import HappyHorse11Reference
-from ...models.happy_horse_11_text import HappyHorse11Text
-from ...models.kling_o1_image_to_video import KlingO1ImageToVideo
-from ...models.kling_o1_video_edit import KlingO1VideoEdit
-from ...models.kling_o1_video_edit_fast import KlingO1VideoEditFast
-from ...models.kling_o3_image_to_video import KlingO3ImageToVideo
-from ...models.kling_o3_reference_to_video import KlingO3ReferenceToVideo
-from ...models.kling_o3_text_to_video import KlingO3TextToVideo
-from ...models.kling_o3_video_edit import KlingO3VideoEdit
-from ...models.kling_v3_image_to_video import KlingV3ImageToVideo
-from ...models.kling_v3_motion_control import KlingV3MotionControl
-from ...models.kling_v3_text_to_video import KlingV3TextToVideo
-from ...models.kling_v3_turbo_image_to_video import KlingV3TurboImageToVideo
-from ...models.kling_v3_turbo_text_to_video import KlingV3TurboTextToVideo
-from ...models.kling_v26_motion_control import KlingV26MotionControl
-from ...models.seedance_15 import Seedance15
-from ...models.seedance_20_fast_image import Seedance20FastImage
-from ...models.seedance_20_fast_reference import Seedance20FastReference
-from ...models.seedance_20_fast_text import Seedance20FastText
-from ...models.seedance_20_image import Seedance20Image
-from ...models.seedance_20_reference import Seedance20Reference
-from ...models.seedance_20_text import Seedance20Text
-from ...models.sora_2 import Sora2
-from ...models.sora_2_pro import Sora2Pro
-from ...models.veo_31 import Veo31
-from ...models.veo_31_fast import Veo31Fast
 from ...models.video_submission import VideoSubmission
-from ...models.wan_26_image import Wan26Image
-from ...models.wan_26_reference import Wan26Reference
-from ...models.wan_26_text import Wan26Text
-from ...models.wan_27_edit import Wan27Edit
-from ...models.wan_27_image import Wan27Image
-from ...models.wan_27_reference import Wan27Reference
-from ...models.wan_27_text import Wan27Text
 from ...types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from ...models.grok_imagine_10_image import GrokImagine10Image
+    from ...models.grok_imagine_10_text import GrokImagine10Text
+    from ...models.grok_imagine_15 import GrokImagine15
+    from ...models.grok_imagine_image import GrokImagineImage
+    from ...models.grok_imagine_text import GrokImagineText
+    from ...models.hailuo_23 import Hailuo23
+    from ...models.hailuo_23_fast import Hailuo23Fast
+    from ...models.happy_horse_10_edit import HappyHorse10Edit
+    from ...models.happy_horse_10_image import HappyHorse10Image
+    from ...models.happy_horse_10_reference import HappyHorse10Reference
+    from ...models.happy_horse_10_text import HappyHorse10Text
+    from ...models.happy_horse_11_image import HappyHorse11Image
+    from ...models.happy_horse_11_reference import HappyHorse11Reference
+    from ...models.happy_horse_11_text import HappyHorse11Text
+    from ...models.kling_o1_image_to_video import KlingO1ImageToVideo
+    from ...models.kling_o1_video_edit import KlingO1VideoEdit
+    from ...models.kling_o1_video_edit_fast import KlingO1VideoEditFast
+    from ...models.kling_o3_image_to_video import KlingO3ImageToVideo
+    from ...models.kling_o3_reference_to_video import KlingO3ReferenceToVideo
+    from ...models.kling_o3_text_to_video import KlingO3TextToVideo
+    from ...models.kling_o3_video_edit import KlingO3VideoEdit
+    from ...models.kling_v3_image_to_video import KlingV3ImageToVideo
+    from ...models.kling_v3_motion_control import KlingV3MotionControl
+    from ...models.kling_v3_text_to_video import KlingV3TextToVideo
+    from ...models.kling_v3_turbo_image_to_video import KlingV3TurboImageToVideo
+    from ...models.kling_v3_turbo_text_to_video import KlingV3TurboTextToVideo
+    from ...models.kling_v26_motion_control import KlingV26MotionControl
+    from ...models.seedance_15 import Seedance15
+    from ...models.seedance_20_fast_image import Seedance20FastImage
+    from ...models.seedance_20_fast_reference import Seedance20FastReference
+    from ...models.seedance_20_fast_text import Seedance20FastText
+    from ...models.seedance_20_image import Seedance20Image
+    from ...models.seedance_20_reference import Seedance20Reference
+    from ...models.seedance_20_text import Seedance20Text
+    from ...models.sora_2 import Sora2
+    from ...models.sora_2_pro import Sora2Pro
+    from ...models.veo_31 import Veo31
+    from ...models.veo_31_fast import Veo31Fast
+    from ...models.wan_26_image import Wan26Image
+    from ...models.wan_26_reference import Wan26Reference
+    from ...models.wan_26_text import Wan26Text
+    from ...models.wan_27_edit import Wan27Edit
+    from ...models.wan_27_image import Wan27Image
+    from ...models.wan_27_reference import Wan27Reference
+    from ...models.wan_27_text import Wan27Text
+
+    Body: TypeAlias = (
+        GrokImagine10Image
+        | GrokImagine10Text
+        | GrokImagine15
+        | GrokImagineImage
+        | GrokImagineText
+        | Hailuo23
+        | Hailuo23Fast
+        | HappyHorse10Edit
+        | HappyHorse10Image
+        | HappyHorse10Reference
+        | HappyHorse10Text
+        | HappyHorse11Image
+        | HappyHorse11Reference
+        | HappyHorse11Text
+        | KlingO1ImageToVideo
+        | KlingO1VideoEdit
+        | KlingO1VideoEditFast
+        | KlingO3ImageToVideo
+        | KlingO3ReferenceToVideo
+        | KlingO3TextToVideo
+        | KlingO3VideoEdit
+        | KlingV26MotionControl
+        | KlingV3ImageToVideo
+        | KlingV3MotionControl
+        | KlingV3TextToVideo
+        | KlingV3TurboImageToVideo
+        | KlingV3TurboTextToVideo
+        | Seedance15
+        | Seedance20FastImage
+        | Seedance20FastReference
+        | Seedance20FastText
+        | Seedance20Image
+        | Seedance20Reference
+        | Seedance20Text
+        | Sora2
+        | Sora2Pro
+        | Veo31
+        | Veo31Fast
+        | Wan26Image
+        | Wan26Reference
+        | Wan26Text
+        | Wan27Edit
+        | Wan27Image
+        | Wan27Reference
+        | Wan27Text
+    )
+
 
 METHOD: Final = "POST"
 PATH: Final = "/v1/videos/generations"
@@ -67,51 +120,7 @@ PATH: Final = "/v1/videos/generations"
 
 def build_request(
     *,
-    body: GrokImagine10Image
-    | GrokImagine10Text
-    | GrokImagine15
-    | GrokImagineImage
-    | GrokImagineText
-    | Hailuo23
-    | Hailuo23Fast
-    | HappyHorse10Edit
-    | HappyHorse10Image
-    | HappyHorse10Reference
-    | HappyHorse10Text
-    | HappyHorse11Image
-    | HappyHorse11Reference
-    | HappyHorse11Text
-    | KlingO1ImageToVideo
-    | KlingO1VideoEdit
-    | KlingO1VideoEditFast
-    | KlingO3ImageToVideo
-    | KlingO3ReferenceToVideo
-    | KlingO3TextToVideo
-    | KlingO3VideoEdit
-    | KlingV26MotionControl
-    | KlingV3ImageToVideo
-    | KlingV3MotionControl
-    | KlingV3TextToVideo
-    | KlingV3TurboImageToVideo
-    | KlingV3TurboTextToVideo
-    | Seedance15
-    | Seedance20FastImage
-    | Seedance20FastReference
-    | Seedance20FastText
-    | Seedance20Image
-    | Seedance20Reference
-    | Seedance20Text
-    | Sora2
-    | Sora2Pro
-    | Veo31
-    | Veo31Fast
-    | Wan26Image
-    | Wan26Reference
-    | Wan26Text
-    | Wan27Edit
-    | Wan27Image
-    | Wan27Reference
-    | Wan27Text,
+    body: Body,
     idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     """The keyword arguments of `httpx.Client.request` for this call. Pure: nothing is sent."""
@@ -124,97 +133,7 @@ def build_request(
         "url": "/v1/videos/generations",
     }
 
-    if isinstance(body, GrokImagineText):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, GrokImagineImage):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, GrokImagine10Text):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, GrokImagine10Image):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, GrokImagine15):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Hailuo23):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Hailuo23Fast):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, HappyHorse10Text):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, HappyHorse10Image):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, HappyHorse10Reference):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, HappyHorse10Edit):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, HappyHorse11Text):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, HappyHorse11Image):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, HappyHorse11Reference):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, KlingO1ImageToVideo):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, KlingO1VideoEdit):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, KlingO1VideoEditFast):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, KlingO3TextToVideo):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, KlingO3ImageToVideo):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, KlingO3ReferenceToVideo):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, KlingO3VideoEdit):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, KlingV3TextToVideo):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, KlingV3ImageToVideo):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, KlingV3MotionControl):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, KlingV26MotionControl):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, KlingV3TurboTextToVideo):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, KlingV3TurboImageToVideo):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Seedance15):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Seedance20Text):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Seedance20Image):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Seedance20Reference):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Seedance20FastText):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Seedance20FastImage):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Seedance20FastReference):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Sora2):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Sora2Pro):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Veo31):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Veo31Fast):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Wan26Text):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Wan26Image):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Wan26Reference):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Wan27Text):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Wan27Image):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, Wan27Reference):
-        _kwargs["json"] = body.to_dict()
-    else:
-        _kwargs["json"] = body.to_dict()
-
+    _kwargs["json"] = body.to_dict()
     headers["Content-Type"] = "application/json"
 
     _kwargs["headers"] = headers
@@ -323,81 +242,17 @@ def _finish(
 def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
-    body: GrokImagine10Image
-    | GrokImagine10Text
-    | GrokImagine15
-    | GrokImagineImage
-    | GrokImagineText
-    | Hailuo23
-    | Hailuo23Fast
-    | HappyHorse10Edit
-    | HappyHorse10Image
-    | HappyHorse10Reference
-    | HappyHorse10Text
-    | HappyHorse11Image
-    | HappyHorse11Reference
-    | HappyHorse11Text
-    | KlingO1ImageToVideo
-    | KlingO1VideoEdit
-    | KlingO1VideoEditFast
-    | KlingO3ImageToVideo
-    | KlingO3ReferenceToVideo
-    | KlingO3TextToVideo
-    | KlingO3VideoEdit
-    | KlingV26MotionControl
-    | KlingV3ImageToVideo
-    | KlingV3MotionControl
-    | KlingV3TextToVideo
-    | KlingV3TurboImageToVideo
-    | KlingV3TurboTextToVideo
-    | Seedance15
-    | Seedance20FastImage
-    | Seedance20FastReference
-    | Seedance20FastText
-    | Seedance20Image
-    | Seedance20Reference
-    | Seedance20Text
-    | Sora2
-    | Sora2Pro
-    | Veo31
-    | Veo31Fast
-    | Wan26Image
-    | Wan26Reference
-    | Wan26Text
-    | Wan27Edit
-    | Wan27Image
-    | Wan27Reference
-    | Wan27Text,
+    body: Body,
     idempotency_key: str | Unset = UNSET,
 ) -> Response[EvolinkError | VideoSubmission]:
     """Create a video generation task.
 
-     Credits are reserved when the task is accepted and settled at its end.
+    Credits are reserved when the task is accepted and settled at its end.
     A repeat with the same `Idempotency-Key` and body returns the original task with
     `Idempotency-Replayed: true`. The header is known from the official client and its tests
     only, not from the docs pages. 409 proves nothing about billing: `paid_outcome_unknown` says
     that the outcome of an earlier request with this key is still open, so a paid task may
     exist; `idempotency_conflict` says that the key already belongs to another body.
-
-    Args:
-        idempotency_key (str | Unset):
-        body (GrokImagine10Image | GrokImagine10Text | GrokImagine15 | GrokImagineImage |
-            GrokImagineText | Hailuo23 | Hailuo23Fast | HappyHorse10Edit | HappyHorse10Image |
-            HappyHorse10Reference | HappyHorse10Text | HappyHorse11Image | HappyHorse11Reference |
-            HappyHorse11Text | KlingO1ImageToVideo | KlingO1VideoEdit | KlingO1VideoEditFast |
-            KlingO3ImageToVideo | KlingO3ReferenceToVideo | KlingO3TextToVideo | KlingO3VideoEdit |
-            KlingV26MotionControl | KlingV3ImageToVideo | KlingV3MotionControl | KlingV3TextToVideo |
-            KlingV3TurboImageToVideo | KlingV3TurboTextToVideo | Seedance15 | Seedance20FastImage |
-            Seedance20FastReference | Seedance20FastText | Seedance20Image | Seedance20Reference |
-            Seedance20Text | Sora2 | Sora2Pro | Veo31 | Veo31Fast | Wan26Image | Wan26Reference |
-            Wan26Text | Wan27Edit | Wan27Image | Wan27Reference | Wan27Text):
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        Response[EvolinkError | VideoSubmission]
     """
 
     kwargs = build_request(
@@ -410,81 +265,17 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient | Client,
-    body: GrokImagine10Image
-    | GrokImagine10Text
-    | GrokImagine15
-    | GrokImagineImage
-    | GrokImagineText
-    | Hailuo23
-    | Hailuo23Fast
-    | HappyHorse10Edit
-    | HappyHorse10Image
-    | HappyHorse10Reference
-    | HappyHorse10Text
-    | HappyHorse11Image
-    | HappyHorse11Reference
-    | HappyHorse11Text
-    | KlingO1ImageToVideo
-    | KlingO1VideoEdit
-    | KlingO1VideoEditFast
-    | KlingO3ImageToVideo
-    | KlingO3ReferenceToVideo
-    | KlingO3TextToVideo
-    | KlingO3VideoEdit
-    | KlingV26MotionControl
-    | KlingV3ImageToVideo
-    | KlingV3MotionControl
-    | KlingV3TextToVideo
-    | KlingV3TurboImageToVideo
-    | KlingV3TurboTextToVideo
-    | Seedance15
-    | Seedance20FastImage
-    | Seedance20FastReference
-    | Seedance20FastText
-    | Seedance20Image
-    | Seedance20Reference
-    | Seedance20Text
-    | Sora2
-    | Sora2Pro
-    | Veo31
-    | Veo31Fast
-    | Wan26Image
-    | Wan26Reference
-    | Wan26Text
-    | Wan27Edit
-    | Wan27Image
-    | Wan27Reference
-    | Wan27Text,
+    body: Body,
     idempotency_key: str | Unset = UNSET,
 ) -> EvolinkError | VideoSubmission | None:
     """Create a video generation task.
 
-     Credits are reserved when the task is accepted and settled at its end.
+    Credits are reserved when the task is accepted and settled at its end.
     A repeat with the same `Idempotency-Key` and body returns the original task with
     `Idempotency-Replayed: true`. The header is known from the official client and its tests
     only, not from the docs pages. 409 proves nothing about billing: `paid_outcome_unknown` says
     that the outcome of an earlier request with this key is still open, so a paid task may
     exist; `idempotency_conflict` says that the key already belongs to another body.
-
-    Args:
-        idempotency_key (str | Unset):
-        body (GrokImagine10Image | GrokImagine10Text | GrokImagine15 | GrokImagineImage |
-            GrokImagineText | Hailuo23 | Hailuo23Fast | HappyHorse10Edit | HappyHorse10Image |
-            HappyHorse10Reference | HappyHorse10Text | HappyHorse11Image | HappyHorse11Reference |
-            HappyHorse11Text | KlingO1ImageToVideo | KlingO1VideoEdit | KlingO1VideoEditFast |
-            KlingO3ImageToVideo | KlingO3ReferenceToVideo | KlingO3TextToVideo | KlingO3VideoEdit |
-            KlingV26MotionControl | KlingV3ImageToVideo | KlingV3MotionControl | KlingV3TextToVideo |
-            KlingV3TurboImageToVideo | KlingV3TurboTextToVideo | Seedance15 | Seedance20FastImage |
-            Seedance20FastReference | Seedance20FastText | Seedance20Image | Seedance20Reference |
-            Seedance20Text | Sora2 | Sora2Pro | Veo31 | Veo31Fast | Wan26Image | Wan26Reference |
-            Wan26Text | Wan27Edit | Wan27Image | Wan27Reference | Wan27Text):
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        EvolinkError | VideoSubmission
     """
 
     return sync_detailed(
@@ -497,81 +288,17 @@ def sync(
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
-    body: GrokImagine10Image
-    | GrokImagine10Text
-    | GrokImagine15
-    | GrokImagineImage
-    | GrokImagineText
-    | Hailuo23
-    | Hailuo23Fast
-    | HappyHorse10Edit
-    | HappyHorse10Image
-    | HappyHorse10Reference
-    | HappyHorse10Text
-    | HappyHorse11Image
-    | HappyHorse11Reference
-    | HappyHorse11Text
-    | KlingO1ImageToVideo
-    | KlingO1VideoEdit
-    | KlingO1VideoEditFast
-    | KlingO3ImageToVideo
-    | KlingO3ReferenceToVideo
-    | KlingO3TextToVideo
-    | KlingO3VideoEdit
-    | KlingV26MotionControl
-    | KlingV3ImageToVideo
-    | KlingV3MotionControl
-    | KlingV3TextToVideo
-    | KlingV3TurboImageToVideo
-    | KlingV3TurboTextToVideo
-    | Seedance15
-    | Seedance20FastImage
-    | Seedance20FastReference
-    | Seedance20FastText
-    | Seedance20Image
-    | Seedance20Reference
-    | Seedance20Text
-    | Sora2
-    | Sora2Pro
-    | Veo31
-    | Veo31Fast
-    | Wan26Image
-    | Wan26Reference
-    | Wan26Text
-    | Wan27Edit
-    | Wan27Image
-    | Wan27Reference
-    | Wan27Text,
+    body: Body,
     idempotency_key: str | Unset = UNSET,
 ) -> Response[EvolinkError | VideoSubmission]:
     """Create a video generation task.
 
-     Credits are reserved when the task is accepted and settled at its end.
+    Credits are reserved when the task is accepted and settled at its end.
     A repeat with the same `Idempotency-Key` and body returns the original task with
     `Idempotency-Replayed: true`. The header is known from the official client and its tests
     only, not from the docs pages. 409 proves nothing about billing: `paid_outcome_unknown` says
     that the outcome of an earlier request with this key is still open, so a paid task may
     exist; `idempotency_conflict` says that the key already belongs to another body.
-
-    Args:
-        idempotency_key (str | Unset):
-        body (GrokImagine10Image | GrokImagine10Text | GrokImagine15 | GrokImagineImage |
-            GrokImagineText | Hailuo23 | Hailuo23Fast | HappyHorse10Edit | HappyHorse10Image |
-            HappyHorse10Reference | HappyHorse10Text | HappyHorse11Image | HappyHorse11Reference |
-            HappyHorse11Text | KlingO1ImageToVideo | KlingO1VideoEdit | KlingO1VideoEditFast |
-            KlingO3ImageToVideo | KlingO3ReferenceToVideo | KlingO3TextToVideo | KlingO3VideoEdit |
-            KlingV26MotionControl | KlingV3ImageToVideo | KlingV3MotionControl | KlingV3TextToVideo |
-            KlingV3TurboImageToVideo | KlingV3TurboTextToVideo | Seedance15 | Seedance20FastImage |
-            Seedance20FastReference | Seedance20FastText | Seedance20Image | Seedance20Reference |
-            Seedance20Text | Sora2 | Sora2Pro | Veo31 | Veo31Fast | Wan26Image | Wan26Reference |
-            Wan26Text | Wan27Edit | Wan27Image | Wan27Reference | Wan27Text):
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        Response[EvolinkError | VideoSubmission]
     """
 
     kwargs = build_request(
@@ -584,81 +311,17 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient | Client,
-    body: GrokImagine10Image
-    | GrokImagine10Text
-    | GrokImagine15
-    | GrokImagineImage
-    | GrokImagineText
-    | Hailuo23
-    | Hailuo23Fast
-    | HappyHorse10Edit
-    | HappyHorse10Image
-    | HappyHorse10Reference
-    | HappyHorse10Text
-    | HappyHorse11Image
-    | HappyHorse11Reference
-    | HappyHorse11Text
-    | KlingO1ImageToVideo
-    | KlingO1VideoEdit
-    | KlingO1VideoEditFast
-    | KlingO3ImageToVideo
-    | KlingO3ReferenceToVideo
-    | KlingO3TextToVideo
-    | KlingO3VideoEdit
-    | KlingV26MotionControl
-    | KlingV3ImageToVideo
-    | KlingV3MotionControl
-    | KlingV3TextToVideo
-    | KlingV3TurboImageToVideo
-    | KlingV3TurboTextToVideo
-    | Seedance15
-    | Seedance20FastImage
-    | Seedance20FastReference
-    | Seedance20FastText
-    | Seedance20Image
-    | Seedance20Reference
-    | Seedance20Text
-    | Sora2
-    | Sora2Pro
-    | Veo31
-    | Veo31Fast
-    | Wan26Image
-    | Wan26Reference
-    | Wan26Text
-    | Wan27Edit
-    | Wan27Image
-    | Wan27Reference
-    | Wan27Text,
+    body: Body,
     idempotency_key: str | Unset = UNSET,
 ) -> EvolinkError | VideoSubmission | None:
     """Create a video generation task.
 
-     Credits are reserved when the task is accepted and settled at its end.
+    Credits are reserved when the task is accepted and settled at its end.
     A repeat with the same `Idempotency-Key` and body returns the original task with
     `Idempotency-Replayed: true`. The header is known from the official client and its tests
     only, not from the docs pages. 409 proves nothing about billing: `paid_outcome_unknown` says
     that the outcome of an earlier request with this key is still open, so a paid task may
     exist; `idempotency_conflict` says that the key already belongs to another body.
-
-    Args:
-        idempotency_key (str | Unset):
-        body (GrokImagine10Image | GrokImagine10Text | GrokImagine15 | GrokImagineImage |
-            GrokImagineText | Hailuo23 | Hailuo23Fast | HappyHorse10Edit | HappyHorse10Image |
-            HappyHorse10Reference | HappyHorse10Text | HappyHorse11Image | HappyHorse11Reference |
-            HappyHorse11Text | KlingO1ImageToVideo | KlingO1VideoEdit | KlingO1VideoEditFast |
-            KlingO3ImageToVideo | KlingO3ReferenceToVideo | KlingO3TextToVideo | KlingO3VideoEdit |
-            KlingV26MotionControl | KlingV3ImageToVideo | KlingV3MotionControl | KlingV3TextToVideo |
-            KlingV3TurboImageToVideo | KlingV3TurboTextToVideo | Seedance15 | Seedance20FastImage |
-            Seedance20FastReference | Seedance20FastText | Seedance20Image | Seedance20Reference |
-            Seedance20Text | Sora2 | Sora2Pro | Veo31 | Veo31Fast | Wan26Image | Wan26Reference |
-            Wan26Text | Wan27Edit | Wan27Image | Wan27Reference | Wan27Text):
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        EvolinkError | VideoSubmission
     """
 
     return (

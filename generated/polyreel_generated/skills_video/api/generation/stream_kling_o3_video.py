@@ -13,12 +13,25 @@ if TYPE_CHECKING:
 
 from typing import cast
 
-from ...models.kling_o3_frame_to_video import KlingO3FrameToVideo
-from ...models.kling_o3_reference_to_video import KlingO3ReferenceToVideo
-from ...models.kling_o3_text_image_to_video import KlingO3TextImageToVideo
-from ...models.kling_o3_video_reference_to_video import KlingO3VideoReferenceToVideo
-from ...models.kling_o3_video_to_video import KlingO3VideoToVideo
 from ...models.skills_error import SkillsError
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from ...models.kling_o3_frame_to_video import KlingO3FrameToVideo
+    from ...models.kling_o3_reference_to_video import KlingO3ReferenceToVideo
+    from ...models.kling_o3_text_image_to_video import KlingO3TextImageToVideo
+    from ...models.kling_o3_video_reference_to_video import KlingO3VideoReferenceToVideo
+    from ...models.kling_o3_video_to_video import KlingO3VideoToVideo
+
+    Body: TypeAlias = (
+        KlingO3FrameToVideo
+        | KlingO3ReferenceToVideo
+        | KlingO3TextImageToVideo
+        | KlingO3VideoReferenceToVideo
+        | KlingO3VideoToVideo
+    )
+
 
 METHOD: Final = "POST"
 PATH: Final = "/generation/sse/kling-ai/o3/video"
@@ -26,11 +39,7 @@ PATH: Final = "/generation/sse/kling-ai/o3/video"
 
 def build_request(
     *,
-    body: KlingO3FrameToVideo
-    | KlingO3ReferenceToVideo
-    | KlingO3TextImageToVideo
-    | KlingO3VideoReferenceToVideo
-    | KlingO3VideoToVideo,
+    body: Body,
 ) -> dict[str, Any]:
     """The keyword arguments of `httpx.Client.request` for this call. Pure: nothing is sent."""
     headers: dict[str, Any] = {}
@@ -40,17 +49,7 @@ def build_request(
         "url": "/generation/sse/kling-ai/o3/video",
     }
 
-    if isinstance(body, KlingO3TextImageToVideo):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, KlingO3FrameToVideo):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, KlingO3ReferenceToVideo):
-        _kwargs["json"] = body.to_dict()
-    elif isinstance(body, KlingO3VideoToVideo):
-        _kwargs["json"] = body.to_dict()
-    else:
-        _kwargs["json"] = body.to_dict()
-
+    _kwargs["json"] = body.to_dict()
     headers["Content-Type"] = "application/json"
 
     _kwargs["headers"] = headers
@@ -157,29 +156,13 @@ def _finish(
 def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
-    body: KlingO3FrameToVideo
-    | KlingO3ReferenceToVideo
-    | KlingO3TextImageToVideo
-    | KlingO3VideoReferenceToVideo
-    | KlingO3VideoToVideo,
+    body: Body,
 ) -> Response[SkillsError | str]:
     """Create a Kling O3 video and stream its states.
 
-     The body of createKlingO3Video, in JSON; whether multipart works here is unknown. `Accept:
+    The body of createKlingO3Video, in JSON; whether multipart works here is unknown. `Accept:
     text/event-stream` is recommended. A broken stream says nothing about the generation: read
     it with getGeneration.
-
-    Args:
-        body (KlingO3FrameToVideo | KlingO3ReferenceToVideo | KlingO3TextImageToVideo |
-            KlingO3VideoReferenceToVideo | KlingO3VideoToVideo): Chosen by `feature`; a body without
-            it is a KlingO3TextImageToVideo.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        Response[SkillsError | str]
     """
 
     kwargs = build_request(
@@ -191,29 +174,13 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient | Client,
-    body: KlingO3FrameToVideo
-    | KlingO3ReferenceToVideo
-    | KlingO3TextImageToVideo
-    | KlingO3VideoReferenceToVideo
-    | KlingO3VideoToVideo,
+    body: Body,
 ) -> SkillsError | str | None:
     """Create a Kling O3 video and stream its states.
 
-     The body of createKlingO3Video, in JSON; whether multipart works here is unknown. `Accept:
+    The body of createKlingO3Video, in JSON; whether multipart works here is unknown. `Accept:
     text/event-stream` is recommended. A broken stream says nothing about the generation: read
     it with getGeneration.
-
-    Args:
-        body (KlingO3FrameToVideo | KlingO3ReferenceToVideo | KlingO3TextImageToVideo |
-            KlingO3VideoReferenceToVideo | KlingO3VideoToVideo): Chosen by `feature`; a body without
-            it is a KlingO3TextImageToVideo.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        SkillsError | str
     """
 
     return sync_detailed(
@@ -225,29 +192,13 @@ def sync(
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
-    body: KlingO3FrameToVideo
-    | KlingO3ReferenceToVideo
-    | KlingO3TextImageToVideo
-    | KlingO3VideoReferenceToVideo
-    | KlingO3VideoToVideo,
+    body: Body,
 ) -> Response[SkillsError | str]:
     """Create a Kling O3 video and stream its states.
 
-     The body of createKlingO3Video, in JSON; whether multipart works here is unknown. `Accept:
+    The body of createKlingO3Video, in JSON; whether multipart works here is unknown. `Accept:
     text/event-stream` is recommended. A broken stream says nothing about the generation: read
     it with getGeneration.
-
-    Args:
-        body (KlingO3FrameToVideo | KlingO3ReferenceToVideo | KlingO3TextImageToVideo |
-            KlingO3VideoReferenceToVideo | KlingO3VideoToVideo): Chosen by `feature`; a body without
-            it is a KlingO3TextImageToVideo.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        Response[SkillsError | str]
     """
 
     kwargs = build_request(
@@ -259,29 +210,13 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient | Client,
-    body: KlingO3FrameToVideo
-    | KlingO3ReferenceToVideo
-    | KlingO3TextImageToVideo
-    | KlingO3VideoReferenceToVideo
-    | KlingO3VideoToVideo,
+    body: Body,
 ) -> SkillsError | str | None:
     """Create a Kling O3 video and stream its states.
 
-     The body of createKlingO3Video, in JSON; whether multipart works here is unknown. `Accept:
+    The body of createKlingO3Video, in JSON; whether multipart works here is unknown. `Accept:
     text/event-stream` is recommended. A broken stream says nothing about the generation: read
     it with getGeneration.
-
-    Args:
-        body (KlingO3FrameToVideo | KlingO3ReferenceToVideo | KlingO3TextImageToVideo |
-            KlingO3VideoReferenceToVideo | KlingO3VideoToVideo): Chosen by `feature`; a body without
-            it is a KlingO3TextImageToVideo.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        SkillsError | str
     """
 
     return (

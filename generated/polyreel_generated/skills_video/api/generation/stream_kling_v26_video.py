@@ -13,9 +13,16 @@ if TYPE_CHECKING:
 
 from typing import cast
 
-from ...models.kling_v26_motion_control import KlingV26MotionControl
-from ...models.kling_v26_text_image_to_video import KlingV26TextImageToVideo
 from ...models.skills_error import SkillsError
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from ...models.kling_v26_motion_control import KlingV26MotionControl
+    from ...models.kling_v26_text_image_to_video import KlingV26TextImageToVideo
+
+    Body: TypeAlias = KlingV26MotionControl | KlingV26TextImageToVideo
+
 
 METHOD: Final = "POST"
 PATH: Final = "/generation/sse/kling-ai/kling-v2.6"
@@ -23,7 +30,7 @@ PATH: Final = "/generation/sse/kling-ai/kling-v2.6"
 
 def build_request(
     *,
-    body: KlingV26MotionControl | KlingV26TextImageToVideo,
+    body: Body,
 ) -> dict[str, Any]:
     """The keyword arguments of `httpx.Client.request` for this call. Pure: nothing is sent."""
     headers: dict[str, Any] = {}
@@ -33,11 +40,7 @@ def build_request(
         "url": "/generation/sse/kling-ai/kling-v2.6",
     }
 
-    if isinstance(body, KlingV26TextImageToVideo):
-        _kwargs["json"] = body.to_dict()
-    else:
-        _kwargs["json"] = body.to_dict()
-
+    _kwargs["json"] = body.to_dict()
     headers["Content-Type"] = "application/json"
 
     _kwargs["headers"] = headers
@@ -144,24 +147,13 @@ def _finish(
 def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
-    body: KlingV26MotionControl | KlingV26TextImageToVideo,
+    body: Body,
 ) -> Response[SkillsError | str]:
     """Create a Kling V2.6 video and stream its states.
 
-     The body of createKlingV26Video, in JSON; whether multipart works here is unknown. `Accept:
+    The body of createKlingV26Video, in JSON; whether multipart works here is unknown. `Accept:
     text/event-stream` is recommended. A broken stream says nothing about the generation: read
     it with getGeneration.
-
-    Args:
-        body (KlingV26MotionControl | KlingV26TextImageToVideo): Chosen by `feature`; a body
-            without it is a KlingV26TextImageToVideo.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        Response[SkillsError | str]
     """
 
     kwargs = build_request(
@@ -173,24 +165,13 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient | Client,
-    body: KlingV26MotionControl | KlingV26TextImageToVideo,
+    body: Body,
 ) -> SkillsError | str | None:
     """Create a Kling V2.6 video and stream its states.
 
-     The body of createKlingV26Video, in JSON; whether multipart works here is unknown. `Accept:
+    The body of createKlingV26Video, in JSON; whether multipart works here is unknown. `Accept:
     text/event-stream` is recommended. A broken stream says nothing about the generation: read
     it with getGeneration.
-
-    Args:
-        body (KlingV26MotionControl | KlingV26TextImageToVideo): Chosen by `feature`; a body
-            without it is a KlingV26TextImageToVideo.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        SkillsError | str
     """
 
     return sync_detailed(
@@ -202,24 +183,13 @@ def sync(
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
-    body: KlingV26MotionControl | KlingV26TextImageToVideo,
+    body: Body,
 ) -> Response[SkillsError | str]:
     """Create a Kling V2.6 video and stream its states.
 
-     The body of createKlingV26Video, in JSON; whether multipart works here is unknown. `Accept:
+    The body of createKlingV26Video, in JSON; whether multipart works here is unknown. `Accept:
     text/event-stream` is recommended. A broken stream says nothing about the generation: read
     it with getGeneration.
-
-    Args:
-        body (KlingV26MotionControl | KlingV26TextImageToVideo): Chosen by `feature`; a body
-            without it is a KlingV26TextImageToVideo.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        Response[SkillsError | str]
     """
 
     kwargs = build_request(
@@ -231,24 +201,13 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient | Client,
-    body: KlingV26MotionControl | KlingV26TextImageToVideo,
+    body: Body,
 ) -> SkillsError | str | None:
     """Create a Kling V2.6 video and stream its states.
 
-     The body of createKlingV26Video, in JSON; whether multipart works here is unknown. `Accept:
+    The body of createKlingV26Video, in JSON; whether multipart works here is unknown. `Accept:
     text/event-stream` is recommended. A broken stream says nothing about the generation: read
     it with getGeneration.
-
-    Args:
-        body (KlingV26MotionControl | KlingV26TextImageToVideo): Chosen by `feature`; a body
-            without it is a KlingV26TextImageToVideo.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        SkillsError | str
     """
 
     return (

@@ -12,10 +12,17 @@ if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
 
 
-from ...models.kling_v3_image_to_video import KlingV3ImageToVideo
-from ...models.kling_v3_text_to_video import KlingV3TextToVideo
 from ...models.uniall_error import UniallError
 from ...models.video_submission import VideoSubmission
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from ...models.kling_v3_image_to_video import KlingV3ImageToVideo
+    from ...models.kling_v3_text_to_video import KlingV3TextToVideo
+
+    Body: TypeAlias = KlingV3ImageToVideo | KlingV3TextToVideo
+
 
 METHOD: Final = "POST"
 PATH: Final = "/v1/video/generations"
@@ -23,7 +30,7 @@ PATH: Final = "/v1/video/generations"
 
 def build_request(
     *,
-    body: KlingV3ImageToVideo | KlingV3TextToVideo,
+    body: Body,
 ) -> dict[str, Any]:
     """The keyword arguments of `httpx.Client.request` for this call. Pure: nothing is sent."""
     headers: dict[str, Any] = {}
@@ -33,11 +40,7 @@ def build_request(
         "url": "/v1/video/generations",
     }
 
-    if isinstance(body, KlingV3TextToVideo):
-        _kwargs["json"] = body.to_dict()
-    else:
-        _kwargs["json"] = body.to_dict()
-
+    _kwargs["json"] = body.to_dict()
     headers["Content-Type"] = "application/json"
 
     _kwargs["headers"] = headers
@@ -128,11 +131,11 @@ def _finish(
 def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
-    body: KlingV3ImageToVideo | KlingV3TextToVideo,
+    body: Body,
 ) -> Response[UniallError | VideoSubmission]:
     """Create a Kling v3 video task.
 
-     One body for every workflow; the presence of `image` decides. Without it the body is a
+    One body for every workflow; the presence of `image` decides. Without it the body is a
     KlingV3TextToVideo, with it a KlingV3ImageToVideo (first frame, first and last frame, or
     multi-shot). There is no discriminator field.
 
@@ -144,17 +147,6 @@ def sync_detailed(
     chosen, so nothing is submitted (new-api 2d8e50bf; inferred for UniAll). Any other 5xx
     proves nothing about acceptance. A 429 with an empty body, which new-api's in-memory
     limiter sends, is not in the form of an error, so it proves nothing either.
-
-    Args:
-        body (KlingV3ImageToVideo | KlingV3TextToVideo): With `image` a KlingV3ImageToVideo,
-            without it a KlingV3TextToVideo.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        Response[UniallError | VideoSubmission]
     """
 
     kwargs = build_request(
@@ -166,11 +158,11 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient | Client,
-    body: KlingV3ImageToVideo | KlingV3TextToVideo,
+    body: Body,
 ) -> UniallError | VideoSubmission | None:
     """Create a Kling v3 video task.
 
-     One body for every workflow; the presence of `image` decides. Without it the body is a
+    One body for every workflow; the presence of `image` decides. Without it the body is a
     KlingV3TextToVideo, with it a KlingV3ImageToVideo (first frame, first and last frame, or
     multi-shot). There is no discriminator field.
 
@@ -182,17 +174,6 @@ def sync(
     chosen, so nothing is submitted (new-api 2d8e50bf; inferred for UniAll). Any other 5xx
     proves nothing about acceptance. A 429 with an empty body, which new-api's in-memory
     limiter sends, is not in the form of an error, so it proves nothing either.
-
-    Args:
-        body (KlingV3ImageToVideo | KlingV3TextToVideo): With `image` a KlingV3ImageToVideo,
-            without it a KlingV3TextToVideo.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        UniallError | VideoSubmission
     """
 
     return sync_detailed(
@@ -204,11 +185,11 @@ def sync(
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
-    body: KlingV3ImageToVideo | KlingV3TextToVideo,
+    body: Body,
 ) -> Response[UniallError | VideoSubmission]:
     """Create a Kling v3 video task.
 
-     One body for every workflow; the presence of `image` decides. Without it the body is a
+    One body for every workflow; the presence of `image` decides. Without it the body is a
     KlingV3TextToVideo, with it a KlingV3ImageToVideo (first frame, first and last frame, or
     multi-shot). There is no discriminator field.
 
@@ -220,17 +201,6 @@ async def asyncio_detailed(
     chosen, so nothing is submitted (new-api 2d8e50bf; inferred for UniAll). Any other 5xx
     proves nothing about acceptance. A 429 with an empty body, which new-api's in-memory
     limiter sends, is not in the form of an error, so it proves nothing either.
-
-    Args:
-        body (KlingV3ImageToVideo | KlingV3TextToVideo): With `image` a KlingV3ImageToVideo,
-            without it a KlingV3TextToVideo.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        Response[UniallError | VideoSubmission]
     """
 
     kwargs = build_request(
@@ -242,11 +212,11 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient | Client,
-    body: KlingV3ImageToVideo | KlingV3TextToVideo,
+    body: Body,
 ) -> UniallError | VideoSubmission | None:
     """Create a Kling v3 video task.
 
-     One body for every workflow; the presence of `image` decides. Without it the body is a
+    One body for every workflow; the presence of `image` decides. Without it the body is a
     KlingV3TextToVideo, with it a KlingV3ImageToVideo (first frame, first and last frame, or
     multi-shot). There is no discriminator field.
 
@@ -258,17 +228,6 @@ async def asyncio(
     chosen, so nothing is submitted (new-api 2d8e50bf; inferred for UniAll). Any other 5xx
     proves nothing about acceptance. A 429 with an empty body, which new-api's in-memory
     limiter sends, is not in the form of an error, so it proves nothing either.
-
-    Args:
-        body (KlingV3ImageToVideo | KlingV3TextToVideo): With `image` a KlingV3ImageToVideo,
-            without it a KlingV3TextToVideo.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        UniallError | VideoSubmission
     """
 
     return (
