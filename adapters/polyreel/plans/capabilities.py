@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from ..mapping.codecs import Choice, Limited, Only, Pointless, word
+from ..mapping.codecs import Choice, Limited, Only, Pointless, Single, word
 from ..mapping.groups import Names
 from ..mapping.items import TypedItems
 from ..mapping.rows import Absent, Field, Forced, Group, Row
@@ -147,6 +147,8 @@ def _values(contract: Contract, schema: str, field: str, row: Field | Group) -> 
             f"{word(shared)} = {native}" for shared, native in row.codec.table.items()
         )
         return Extent(choices=tuple(word(value) for value in row.codec.table)), spelling
+    if isinstance(row.codec, Single):
+        return Extent(most_items=1), ""
     if isinstance(row.codec, Limited):
         return Extent(choices=tuple(map(word, row.codec.values))), ""
     native = contract.property(schema, row.native) or {}

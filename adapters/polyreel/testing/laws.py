@@ -203,6 +203,8 @@ def _values(item: Capability) -> list[Any]:
     if item.field == "shots":
         # A vendor takes one form of shots or the other.
         return [VALUES["shots"][0 if len(item.native) > 1 else 1]]
+    if item.field == "reference_images":
+        return [images[: extent.most_items] for images in VALUES[item.field]]
     if extent.choices is not None:
         words = [WORDS.get(choice, choice) for choice in extent.choices]
         return [

@@ -89,6 +89,19 @@ if TYPE_CHECKING:
     from .seedance_15_video_form import Seedance15VideoForm
     from .seedance_15_video_form_aspect_ratio import Seedance15VideoFormAspectRatio
     from .seedance_15_video_form_resolution import Seedance15VideoFormResolution
+    from .seedance_20_frames import Seedance20Frames
+    from .seedance_20_frames_aspect_ratio import Seedance20FramesAspectRatio
+    from .seedance_20_frames_resolution import Seedance20FramesResolution
+    from .seedance_20_reference import Seedance20Reference
+    from .seedance_20_reference_aspect_ratio import Seedance20ReferenceAspectRatio
+    from .seedance_20_reference_resolution import Seedance20ReferenceResolution
+    from .seedance_20_text import Seedance20Text
+    from .seedance_20_text_aspect_ratio import Seedance20TextAspectRatio
+    from .seedance_20_text_resolution import Seedance20TextResolution
+    from .seedance_20_video_form import Seedance20VideoForm
+    from .seedance_20_video_form_aspect_ratio import Seedance20VideoFormAspectRatio
+    from .seedance_20_video_form_feature import Seedance20VideoFormFeature
+    from .seedance_20_video_form_resolution import Seedance20VideoFormResolution
     from .skills_error import SkillsError
     from .sora_2 import Sora2
     from .sora_2_aspect_ratio import Sora2AspectRatio
@@ -142,6 +155,15 @@ if TYPE_CHECKING:
     from .vidu_q3_video_form import ViduQ3VideoForm
     from .vidu_q3_video_form_aspect_ratio import ViduQ3VideoFormAspectRatio
     from .vidu_q3_video_form_resolution import ViduQ3VideoFormResolution
+    from .wan_27_edit_video import Wan27EditVideo
+    from .wan_27_edit_video_aspect_ratio_type_0 import Wan27EditVideoAspectRatioType0
+    from .wan_27_edit_video_audio_setting import Wan27EditVideoAudioSetting
+    from .wan_27_edit_video_duration import Wan27EditVideoDuration
+    from .wan_27_edit_video_form import Wan27EditVideoForm
+    from .wan_27_edit_video_form_aspect_ratio import Wan27EditVideoFormAspectRatio
+    from .wan_27_edit_video_form_audio_setting import Wan27EditVideoFormAudioSetting
+    from .wan_27_edit_video_form_resolution import Wan27EditVideoFormResolution
+    from .wan_27_edit_video_resolution import Wan27EditVideoResolution
 
 _MODULES = {
     "Credits": ".credits_",
@@ -214,6 +236,19 @@ _MODULES = {
     "Seedance15VideoForm": ".seedance_15_video_form",
     "Seedance15VideoFormAspectRatio": ".seedance_15_video_form_aspect_ratio",
     "Seedance15VideoFormResolution": ".seedance_15_video_form_resolution",
+    "Seedance20Frames": ".seedance_20_frames",
+    "Seedance20FramesAspectRatio": ".seedance_20_frames_aspect_ratio",
+    "Seedance20FramesResolution": ".seedance_20_frames_resolution",
+    "Seedance20Reference": ".seedance_20_reference",
+    "Seedance20ReferenceAspectRatio": ".seedance_20_reference_aspect_ratio",
+    "Seedance20ReferenceResolution": ".seedance_20_reference_resolution",
+    "Seedance20Text": ".seedance_20_text",
+    "Seedance20TextAspectRatio": ".seedance_20_text_aspect_ratio",
+    "Seedance20TextResolution": ".seedance_20_text_resolution",
+    "Seedance20VideoForm": ".seedance_20_video_form",
+    "Seedance20VideoFormAspectRatio": ".seedance_20_video_form_aspect_ratio",
+    "Seedance20VideoFormFeature": ".seedance_20_video_form_feature",
+    "Seedance20VideoFormResolution": ".seedance_20_video_form_resolution",
     "SkillsError": ".skills_error",
     "Sora2": ".sora_2",
     "Sora2AspectRatio": ".sora_2_aspect_ratio",
@@ -267,6 +302,15 @@ _MODULES = {
     "ViduQ3VideoForm": ".vidu_q3_video_form",
     "ViduQ3VideoFormAspectRatio": ".vidu_q3_video_form_aspect_ratio",
     "ViduQ3VideoFormResolution": ".vidu_q3_video_form_resolution",
+    "Wan27EditVideo": ".wan_27_edit_video",
+    "Wan27EditVideoAspectRatioType0": ".wan_27_edit_video_aspect_ratio_type_0",
+    "Wan27EditVideoAudioSetting": ".wan_27_edit_video_audio_setting",
+    "Wan27EditVideoDuration": ".wan_27_edit_video_duration",
+    "Wan27EditVideoForm": ".wan_27_edit_video_form",
+    "Wan27EditVideoFormAspectRatio": ".wan_27_edit_video_form_aspect_ratio",
+    "Wan27EditVideoFormAudioSetting": ".wan_27_edit_video_form_audio_setting",
+    "Wan27EditVideoFormResolution": ".wan_27_edit_video_form_resolution",
+    "Wan27EditVideoResolution": ".wan_27_edit_video_resolution",
 }
 
 __all__ = (
@@ -340,6 +384,19 @@ __all__ = (
     "Seedance15VideoForm",
     "Seedance15VideoFormAspectRatio",
     "Seedance15VideoFormResolution",
+    "Seedance20Frames",
+    "Seedance20FramesAspectRatio",
+    "Seedance20FramesResolution",
+    "Seedance20Reference",
+    "Seedance20ReferenceAspectRatio",
+    "Seedance20ReferenceResolution",
+    "Seedance20Text",
+    "Seedance20TextAspectRatio",
+    "Seedance20TextResolution",
+    "Seedance20VideoForm",
+    "Seedance20VideoFormAspectRatio",
+    "Seedance20VideoFormFeature",
+    "Seedance20VideoFormResolution",
     "SkillsError",
     "Sora2",
     "Sora2AspectRatio",
@@ -393,6 +450,15 @@ __all__ = (
     "ViduQ3VideoForm",
     "ViduQ3VideoFormAspectRatio",
     "ViduQ3VideoFormResolution",
+    "Wan27EditVideo",
+    "Wan27EditVideoAspectRatioType0",
+    "Wan27EditVideoAudioSetting",
+    "Wan27EditVideoDuration",
+    "Wan27EditVideoForm",
+    "Wan27EditVideoFormAspectRatio",
+    "Wan27EditVideoFormAudioSetting",
+    "Wan27EditVideoFormResolution",
+    "Wan27EditVideoResolution",
 )
 
 
