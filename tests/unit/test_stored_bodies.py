@@ -144,7 +144,8 @@ def test_the_variant_is_found_by_fields_that_only_it_has(
 
 def test_two_variants_are_asked_about() -> None:
     """A video can be edited, or followed."""
-    done = translate({"prompt": "a", "video_url": VIDEO}, FEATURE_VENDOR, MODEL_VENDOR)
+    body = {"prompt": "a", "video_url": VIDEO}
+    done = translate(body, FEATURE_VENDOR, MODEL_VENDOR, source_model="kling-o3")
     assert '"video-to-video" or "video-reference-to-video"' in why(done)
 
 
