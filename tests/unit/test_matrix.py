@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import random
 from itertools import product
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polyreel.mapping.codecs import Seed
+from polyreel.mapping.rows import Constant, Field, Row
 from support import folders, matrix
-from support.matrix import Value, covering, shared
+from support.matrix import Value, covering, shared, values_of
 from support.paths import TESTS
 
 
@@ -43,6 +47,22 @@ def test_a_table_with_gaps_is_covered_too(seed: int) -> None:
     cases = draw.sample(table(4, 5, 2), 12)
     chosen = covering(cases, "seed")
     assert frozenset().union(*(cases[index] for index in chosen)) == frozenset().union(*cases)
+
+
+def test_rows_are_told_apart_by_what_they_do() -> None:
+    """A route whose rows do what those of another do has the same values; one more row is one."""
+    fields = Field("prompt", "prompt"), Field("seed", "seed")
+    one, other = (rows_of(Constant("model", model), *fields) for model in ("one", "other"))
+    assert one == other
+    assert len(rows_of(Constant("model", "one"), *fields, Field("seed", "seed", Seed())) - one) == 1
+
+
+def rows_of(*rows: Row) -> frozenset[Value]:
+    """The values on the axis of rows of a test that has these."""
+    mark = SimpleNamespace(args=("route.rows*",))
+    spec = SimpleNamespace(params={"route": SimpleNamespace(rows=rows)})
+    case: Any = SimpleNamespace(callspec=spec, iter_markers=lambda _: [mark])
+    return values_of(case)
 
 
 def test_an_empty_table_has_an_empty_sample() -> None:
