@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..mapping.codecs import Pointless
 from ..mapping.media import LocalFile
 from ..mapping.reports import Fate, MappingEntry, MappingReport
 from ..mapping.rows import Field
 from ..places import JsonObject, get, is_missing, pointer
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
+from .capabilities import extent_of
 
 FRAMES: Final = ("first_frame", "last_frame")
 CLOSE: Final = 0.05
@@ -32,7 +34,7 @@ def note_shape(
     any frame but a landscape one is warned of.
     """
     row = route.by_name.get("aspect_ratio")
-    if "aspect_ratio" in shared or not isinstance(row, Field):
+    if "aspect_ratio" in shared or not isinstance(row, Field) or isinstance(row.codec, Pointless):
         return
     name, file = _frame(shared, files)
     measured = file.measures if file is not None else None
@@ -41,7 +43,7 @@ def note_shape(
     schema = provider.contract.property(route.schema, row.native) or {}
     written = get(body, row.native)
     default = provider.defaults(route).get("aspect_ratio") if is_missing(written) else written
-    offered = schema.get("enum", ())
+    offered = extent_of(schema).choices or ()
     choice = [str(one) for one in (default, *offered) if _number(one)]
     nearest = _nearest(measured.ratio, choice)
     size = f"{measured.width}x{measured.height}"

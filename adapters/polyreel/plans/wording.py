@@ -9,7 +9,7 @@ from ..errors import did_you_mean
 from ..mapping.codecs import word
 from ..mapping.items import TypedItems
 from ..mapping.reports import MappingReport, Problem, unless_allowed
-from ..mapping.rows import Field, Row
+from ..mapping.rows import Field, Group, Row
 from ..mapping.workflows import WORKFLOWS
 from ..places import Json, pointer_text
 from ..providers.base.provider import Provider
@@ -50,7 +50,10 @@ def add_problems(
             violation, route, shared, provider
         )
         # A field that could not be written at all has its problem already. It is not missing, too.
-        if problem.field not in known:
+        row, _ = row_at(route, violation.path)
+        # Nor is a file that is refused a bad link at the place where others of its list are.
+        told = set(row.names) if isinstance(row, Group) and violation.kind == "format" else set()
+        if {problem.field, *told}.isdisjoint(known):
             report.problems.append(problem)
             if violation.kind == "pattern":
                 known.add(problem.field)  # no second problem about the content of a wrong form
