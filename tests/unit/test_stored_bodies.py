@@ -152,8 +152,9 @@ def test_two_variants_are_asked_about() -> None:
 def test_an_image_is_not_guessed_where_a_video_is_sold_in_that_shape() -> None:
     """A word for the workflow can be missing; it decides between no two models."""
     done = translate({"prompt": "a", "image_urls": [IMAGE]}, FEATURE_VENDOR, MODEL_VENDOR)
-    assert "kling-o3-image and kling-o3" in why(done)
-    body = {"prompt": "a", "image_urls": [IMAGE], "duration": 5}
+    assert "fits kling-o3-image and " in why(done)
+    assert "and kling-o3; say which" in why(done)
+    body = {"prompt": "a", "image_urls": [IMAGE], "duration": 5, "quality": "pro"}
     done = translate(body, FEATURE_VENDOR, MODEL_VENDOR)
     assert done.reading is not None
     assert done.reading.route.model == "kling-o3"
