@@ -161,7 +161,7 @@ def test_a_picture_that_is_too_small_is_refused_in_the_plan(
 def test_a_video_of_the_wrong_length_is_refused_in_the_plan() -> None:
     """And one that fits is not."""
     for seconds, field in ((2, "min"), (11, "max")):
-        request = {"prompt": "x", "source_video": video(seconds)}
+        request = {"prompt": "x", "source_video": video(seconds), "model": "kling-o3"}
         (violation,) = plan(request, get_provider(FORMS)).violations
         assert f"it is {seconds}.0 s long" in violation.message
         assert violation.limit.startswith(f"at {'least' if field == 'min' else 'most'}")
