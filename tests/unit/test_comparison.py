@@ -42,6 +42,7 @@ def test_the_matrix_has_every_route_once() -> None:
     assert all(len(cells) == len(sheet.columns) for sheet in matrix() for _, cells in sheet.rows)
 
 
+@pytest.mark.matrix("provider.id+route.schema", "route.workflow")
 @pytest.mark.parametrize(("provider", "route"), ROUTES, ids=ROUTE_IDS)
 def test_cells_tell_the_truth(provider: Provider, route: Any) -> None:
     """A field that a cell calls not offered is refused by the plan, with the cell's note as the

@@ -9,10 +9,12 @@ from polyreel.plans.translation import Translation, translate
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
 from polyreel.providers.base.routes import Route
+from polyreel.testing.bodies import examples_of
 
 PROVIDERS = list(all_providers().values())
 ROUTES = [(provider, route) for provider in PROVIDERS for route in provider.routes]
 IDS = [f"{provider.id}-{route.model}-{route.workflow}-{route.schema}" for provider, route in ROUTES]
+each_body = pytest.mark.matrix("provider.id+route.schema", "route.workflow")
 IMAGE, VIDEO = "https://example.com/a.png", "https://example.com/a.mp4"
 
 
@@ -23,7 +25,7 @@ def seller(place: str, workflow: str = "") -> Provider:
 
 MODEL_VENDOR = seller("image_start")
 """Whose body names the model."""
-FEATURE_VENDOR = seller("first_frame_url")
+FEATURE_VENDOR = seller("feature")
 """Whose body names a feature, and no model."""
 
 
@@ -45,6 +47,7 @@ def bare(provider: Provider, route: Route) -> dict[str, Any]:
     return {row.native: row.value for row in route.constants} | {"prompt": "a cat"}
 
 
+@each_body
 @pytest.mark.parametrize(("provider", "route"), ROUTES, ids=IDS)
 def test_a_translation_never_changes_the_workflow_that_the_body_names(
     provider: Provider, route: Route
@@ -201,6 +204,7 @@ def test_a_missing_choice_names_its_fields() -> None:
     ],
     ids=str,
 )
+@pytest.mark.matrix("provider.id+route.schema", "echo")
 @pytest.mark.parametrize(("provider", "route"), ROUTES, ids=IDS)
 def test_echoes_that_ask_for_nothing_are_read_as_such(
     provider: Provider, route: Route, echo: dict[str, Any]
@@ -209,13 +213,13 @@ def test_echoes_that_ask_for_nothing_are_read_as_such(
     (name,) = echo
     if name in {place.partition(".")[0] for place in route.by_place}:
         return
-    for body in provider.operation(route).request_examples.values():
+    for body in examples_of(provider, route):
         if not all(row.matches(body) for row in route.constants):
             continue
-        target = provider
-        plain = translate(body, provider, target, source_model=route.model)
+        target, named = provider, route.source_model
+        plain = translate(body, provider, target, source_model=named)
         if not plain.refused:
-            done = translate({**body, **echo}, provider, target, source_model=route.model)
+            done = translate({**body, **echo}, provider, target, source_model=named)
             assert not done.refused, why(done)
             assert plain.plan is not None
             assert done.plan is not None
@@ -354,20 +358,22 @@ def test_a_switch_without_its_effect_is_dropped() -> None:
 # --- spellings ------------------------------------------------------------------------------------
 
 
+@each_body
 @pytest.mark.parametrize(("provider", "route"), ROUTES, ids=IDS)
 def test_a_number_as_text_is_read_as_converted(provider: Provider, route: Route) -> None:
     """Vendors' own tables write it so."""
     schema = provider.contract.property(route.schema, "duration")
     if schema is None:
         return
-    for body in provider.operation(route).request_examples.values():
+    for body in examples_of(provider, route):
         if provider.contract.accepts(route.schema, body) or not all(
             row.matches(body) for row in route.constants
         ):
             continue
         one, other = ({**body, "duration": value} for value in (5, "5"))
         plain, done = (
-            translate(given, provider, provider, source_model=route.model) for given in (one, other)
+            translate(given, provider, provider, source_model=route.source_model)
+            for given in (one, other)
         )
         if plain.refused:
             continue

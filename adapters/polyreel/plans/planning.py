@@ -360,19 +360,19 @@ def plan_checked(
 
 
 def _best_of(plans: Iterator[Plan]) -> Plan:
-    """The first plan that is not refused, else one with a route and the fewest problems."""
+    """The first plan not refused, else one with a route, few problems, and most of the fields."""
     best = next(plans)
     if best.refused:
         for other in plans:
-            if _badness(other) < _badness(best):
-                best = other
+            best = min(best, other, key=_badness)
             if not best.refused:
                 break
     return best
 
 
-def _badness(made: Plan) -> tuple[bool, int]:
-    return made.route is None, len(made.problems)
+def _badness(made: Plan) -> tuple[bool, int, int]:
+    unknown = made.checked.fields.keys() - (made.route.by_name.keys() if made.route else ())
+    return made.route is None, len(made.problems), len(unknown)
 
 
 def _unserved(request: CheckedRequest, provider: Provider) -> Iterator[Problem]:

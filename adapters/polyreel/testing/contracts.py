@@ -23,6 +23,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
     "stream": frozenset(),
     "get": frozenset({"queued", "running", "succeeded", "failed"}),
     "result": frozenset({"succeeded"}),
+    "webhook-keys": frozenset({"keys"}),
     "get-fallback": frozenset({"queued", "running", "succeeded", "failed"}),
     "batch-get": frozenset({"page"}),
     "list": frozenset({"page"}),

@@ -163,6 +163,10 @@ def offered_is_accepted(provider: Provider, route: Route) -> None:
             ]
             if item.field == "elements":  # a vendor takes one form of them or the other
                 variants += [one | {"elements": [DESCRIBED]} for one in variants]
+            if isinstance(value, list):  # or one of several
+                variants += [one | {item.field: value[:1]} for one in variants]
+            both = {name: VALUES[name][0] for name in inputs[:2]}  # of two inputs, or each alone
+            variants += [both | one for one in variants]
             plans = [planned(request, provider, route) for request in variants]
             reasons = [problem.reason for made in plans for problem in made.problems]
             assert any(not made.refused for made in plans), (

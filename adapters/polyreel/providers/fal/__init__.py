@@ -24,7 +24,8 @@ from .. import (
     filled_in,
     first,
 )
-from .kling import KLING_O3
+from .kling import KLING_O1, KLING_O3, KLING_V2, KLING_V3
+from .makers import HAILUO, SEEDANCE, VEO_31, VIDU, WAN
 
 SIGNED: Final = "x-fal-webhook"
 """What the names of the headers of a signed delivery begin with."""
@@ -36,7 +37,10 @@ class Fal(Provider):
     id = "fal"
     name = "fal"
     key_variable = "FAL_KEY"
-    routes = KLING_O3
+    routes = (
+        *(*KLING_O3, *KLING_V3, *KLING_V2, *KLING_O1),
+        *(*VEO_31, *SEEDANCE, *HAILUO, *VIDU, *WAN),
+    )
     # COMPLETED means failed, too, where an error stands beside it (py client, Aug 2026).
     statuses: ClassVar[Mapping[str, Status]] = MappingProxyType(
         {"in_queue": "queued", "in_progress": "running", "completed": "succeeded"}

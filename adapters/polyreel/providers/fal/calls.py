@@ -24,6 +24,7 @@ CLIENT: Final = GeneratedClient("fal")
 CREATE: Final = CLIENT.operation("submitJob")
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 CALLBACK: Final = Field("callback_url", "?fal_webhook", PublicUrl())
+ONE: Final = Forced("count", value=1, reason="fal makes one clip for each job")
 PROMPT: Final = Field("prompt", "prompt", Prompt(AT, cited_inputs))
 TEXT: Final = Field("prompt", "prompt")
 NEGATIVE: Final = Field("negative_prompt", "negative_prompt")
@@ -63,7 +64,7 @@ def sold(
     """The routes of one endpoint. Paths about a job have the first two parts of its id."""
     owner, app, *_ = endpoint.split("/")
     path: JsonObject = {"endpoint": endpoint, "owner": owner, "app": app}
-    every: Any = (*rows, CALLBACK)
+    every: Any = (*rows, ONE, CALLBACK)
     names = [workflows] if isinstance(workflows, str) else workflows
     body = CLIENT.body(schema)
     return tuple(Route(model, name, CREATE, body, every, ignored, path) for name in names)

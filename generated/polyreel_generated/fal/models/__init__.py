@@ -8,6 +8,12 @@ if TYPE_CHECKING:
     from .cancellation import Cancellation
     from .error_detail import ErrorDetail
     from .fal_error import FalError
+    from .hailuo_pro_image import HailuoProImage
+    from .hailuo_pro_text import HailuoProText
+    from .hailuo_standard_image import HailuoStandardImage
+    from .hailuo_standard_image_duration import HailuoStandardImageDuration
+    from .hailuo_standard_text import HailuoStandardText
+    from .hailuo_standard_text_duration import HailuoStandardTextDuration
     from .job_ended import JobEnded
     from .job_ended_payload import JobEndedPayload
     from .job_metrics import JobMetrics
@@ -15,7 +21,16 @@ if TYPE_CHECKING:
     from .key_set import KeySet
     from .kling_combo_element import KlingComboElement
     from .kling_element import KlingElement
+    from .kling_o1_edit import KlingO1Edit
     from .kling_o1_element import KlingO1Element
+    from .kling_o1_image import KlingO1Image
+    from .kling_o1_image_duration import KlingO1ImageDuration
+    from .kling_o1_reference import KlingO1Reference
+    from .kling_o1_reference_aspect_ratio import KlingO1ReferenceAspectRatio
+    from .kling_o1_reference_duration import KlingO1ReferenceDuration
+    from .kling_o1_video import KlingO1Video
+    from .kling_o1_video_aspect_ratio import KlingO1VideoAspectRatio
+    from .kling_o1_video_duration import KlingO1VideoDuration
     from .kling_o3_edit import KlingO3Edit
     from .kling_o3_image import KlingO3Image
     from .kling_o3_image_duration import KlingO3ImageDuration
@@ -33,15 +48,167 @@ if TYPE_CHECKING:
     from .kling_o3_video_duration import KlingO3VideoDuration
     from .kling_shot import KlingShot
     from .kling_shot_duration import KlingShotDuration
+    from .kling_v3_image import KlingV3Image
+    from .kling_v3_image_duration import KlingV3ImageDuration
+    from .kling_v3_image_shot_type import KlingV3ImageShotType
+    from .kling_v3_motion import KlingV3Motion
+    from .kling_v3_motion_character_orientation import KlingV3MotionCharacterOrientation
+    from .kling_v3_text import KlingV3Text
+    from .kling_v3_text_aspect_ratio import KlingV3TextAspectRatio
+    from .kling_v3_text_duration import KlingV3TextDuration
+    from .kling_v3_text_shot_type import KlingV3TextShotType
+    from .kling_v3_turbo_image import KlingV3TurboImage
+    from .kling_v3_turbo_image_duration import KlingV3TurboImageDuration
+    from .kling_v3_turbo_text import KlingV3TurboText
+    from .kling_v3_turbo_text_aspect_ratio import KlingV3TurboTextAspectRatio
+    from .kling_v3_turbo_text_duration import KlingV3TurboTextDuration
+    from .kling_v25_frames import KlingV25Frames
+    from .kling_v25_frames_duration import KlingV25FramesDuration
+    from .kling_v25_image import KlingV25Image
+    from .kling_v25_image_duration import KlingV25ImageDuration
+    from .kling_v25_text import KlingV25Text
+    from .kling_v25_text_aspect_ratio import KlingV25TextAspectRatio
+    from .kling_v25_text_duration import KlingV25TextDuration
+    from .kling_v26_image import KlingV26Image
+    from .kling_v26_image_duration import KlingV26ImageDuration
+    from .kling_v26_motion import KlingV26Motion
+    from .kling_v26_motion_character_orientation import (
+        KlingV26MotionCharacterOrientation,
+    )
+    from .kling_v26_text import KlingV26Text
+    from .kling_v26_text_aspect_ratio import KlingV26TextAspectRatio
+    from .kling_v26_text_duration import KlingV26TextDuration
     from .published_key import PublishedKey
     from .queued_job import QueuedJob
+    from .seedance_2_fast_image import Seedance2FastImage
+    from .seedance_2_fast_image_aspect_ratio import Seedance2FastImageAspectRatio
+    from .seedance_2_fast_image_bitrate_mode import Seedance2FastImageBitrateMode
+    from .seedance_2_fast_image_duration import Seedance2FastImageDuration
+    from .seedance_2_fast_image_resolution import Seedance2FastImageResolution
+    from .seedance_2_fast_reference import Seedance2FastReference
+    from .seedance_2_fast_reference_aspect_ratio import (
+        Seedance2FastReferenceAspectRatio,
+    )
+    from .seedance_2_fast_reference_bitrate_mode import (
+        Seedance2FastReferenceBitrateMode,
+    )
+    from .seedance_2_fast_reference_duration import Seedance2FastReferenceDuration
+    from .seedance_2_fast_reference_resolution import Seedance2FastReferenceResolution
+    from .seedance_2_fast_text import Seedance2FastText
+    from .seedance_2_fast_text_aspect_ratio import Seedance2FastTextAspectRatio
+    from .seedance_2_fast_text_bitrate_mode import Seedance2FastTextBitrateMode
+    from .seedance_2_fast_text_duration import Seedance2FastTextDuration
+    from .seedance_2_fast_text_resolution import Seedance2FastTextResolution
+    from .seedance_2_image import Seedance2Image
+    from .seedance_2_image_aspect_ratio import Seedance2ImageAspectRatio
+    from .seedance_2_image_bitrate_mode import Seedance2ImageBitrateMode
+    from .seedance_2_image_duration import Seedance2ImageDuration
+    from .seedance_2_image_resolution import Seedance2ImageResolution
+    from .seedance_2_mini_image import Seedance2MiniImage
+    from .seedance_2_mini_image_aspect_ratio import Seedance2MiniImageAspectRatio
+    from .seedance_2_mini_image_duration import Seedance2MiniImageDuration
+    from .seedance_2_mini_image_resolution import Seedance2MiniImageResolution
+    from .seedance_2_mini_reference import Seedance2MiniReference
+    from .seedance_2_mini_reference_aspect_ratio import (
+        Seedance2MiniReferenceAspectRatio,
+    )
+    from .seedance_2_mini_reference_duration import Seedance2MiniReferenceDuration
+    from .seedance_2_mini_reference_resolution import Seedance2MiniReferenceResolution
+    from .seedance_2_mini_text import Seedance2MiniText
+    from .seedance_2_mini_text_aspect_ratio import Seedance2MiniTextAspectRatio
+    from .seedance_2_mini_text_duration import Seedance2MiniTextDuration
+    from .seedance_2_mini_text_resolution import Seedance2MiniTextResolution
+    from .seedance_2_reference import Seedance2Reference
+    from .seedance_2_reference_aspect_ratio import Seedance2ReferenceAspectRatio
+    from .seedance_2_reference_bitrate_mode import Seedance2ReferenceBitrateMode
+    from .seedance_2_reference_duration import Seedance2ReferenceDuration
+    from .seedance_2_reference_resolution import Seedance2ReferenceResolution
+    from .seedance_2_text import Seedance2Text
+    from .seedance_2_text_aspect_ratio import Seedance2TextAspectRatio
+    from .seedance_2_text_bitrate_mode import Seedance2TextBitrateMode
+    from .seedance_2_text_duration import Seedance2TextDuration
+    from .seedance_2_text_resolution import Seedance2TextResolution
+    from .seedance_15_image import Seedance15Image
+    from .seedance_15_image_aspect_ratio import Seedance15ImageAspectRatio
+    from .seedance_15_image_duration import Seedance15ImageDuration
+    from .seedance_15_image_resolution import Seedance15ImageResolution
+    from .seedance_15_text import Seedance15Text
+    from .seedance_15_text_aspect_ratio import Seedance15TextAspectRatio
+    from .seedance_15_text_duration import Seedance15TextDuration
+    from .seedance_15_text_resolution import Seedance15TextResolution
+    from .veo_31_extend import Veo31Extend
+    from .veo_31_extend_aspect_ratio import Veo31ExtendAspectRatio
+    from .veo_31_extend_safety_tolerance import Veo31ExtendSafetyTolerance
+    from .veo_31_frames import Veo31Frames
+    from .veo_31_frames_aspect_ratio import Veo31FramesAspectRatio
+    from .veo_31_frames_duration import Veo31FramesDuration
+    from .veo_31_frames_resolution import Veo31FramesResolution
+    from .veo_31_frames_safety_tolerance import Veo31FramesSafetyTolerance
+    from .veo_31_image import Veo31Image
+    from .veo_31_image_aspect_ratio import Veo31ImageAspectRatio
+    from .veo_31_image_duration import Veo31ImageDuration
+    from .veo_31_image_resolution import Veo31ImageResolution
+    from .veo_31_image_safety_tolerance import Veo31ImageSafetyTolerance
+    from .veo_31_reference import Veo31Reference
+    from .veo_31_reference_aspect_ratio import Veo31ReferenceAspectRatio
+    from .veo_31_reference_resolution import Veo31ReferenceResolution
+    from .veo_31_reference_safety_tolerance import Veo31ReferenceSafetyTolerance
+    from .veo_31_text import Veo31Text
+    from .veo_31_text_aspect_ratio import Veo31TextAspectRatio
+    from .veo_31_text_duration import Veo31TextDuration
+    from .veo_31_text_resolution import Veo31TextResolution
+    from .veo_31_text_safety_tolerance import Veo31TextSafetyTolerance
     from .video_file import VideoFile
     from .video_result import VideoResult
+    from .vidu_q3_image import ViduQ3Image
+    from .vidu_q3_image_resolution import ViduQ3ImageResolution
+    from .vidu_q3_mix import ViduQ3Mix
+    from .vidu_q3_mix_aspect_ratio import ViduQ3MixAspectRatio
+    from .vidu_q3_mix_resolution import ViduQ3MixResolution
+    from .vidu_q3_text import ViduQ3Text
+    from .vidu_q3_text_aspect_ratio import ViduQ3TextAspectRatio
+    from .vidu_q3_text_resolution import ViduQ3TextResolution
+    from .wan_26_flash_image import Wan26FlashImage
+    from .wan_26_flash_image_duration import Wan26FlashImageDuration
+    from .wan_26_flash_image_resolution import Wan26FlashImageResolution
+    from .wan_26_flash_reference import Wan26FlashReference
+    from .wan_26_flash_reference_aspect_ratio import Wan26FlashReferenceAspectRatio
+    from .wan_26_flash_reference_duration import Wan26FlashReferenceDuration
+    from .wan_26_flash_reference_resolution import Wan26FlashReferenceResolution
+    from .wan_26_image import Wan26Image
+    from .wan_26_image_duration import Wan26ImageDuration
+    from .wan_26_image_resolution import Wan26ImageResolution
+    from .wan_26_reference import Wan26Reference
+    from .wan_26_reference_aspect_ratio import Wan26ReferenceAspectRatio
+    from .wan_26_reference_duration import Wan26ReferenceDuration
+    from .wan_26_reference_resolution import Wan26ReferenceResolution
+    from .wan_27_edit import Wan27Edit
+    from .wan_27_edit_aspect_ratio import Wan27EditAspectRatio
+    from .wan_27_edit_audio_setting import Wan27EditAudioSetting
+    from .wan_27_edit_duration import Wan27EditDuration
+    from .wan_27_edit_resolution import Wan27EditResolution
+    from .wan_27_image import Wan27Image
+    from .wan_27_image_duration import Wan27ImageDuration
+    from .wan_27_image_resolution import Wan27ImageResolution
+    from .wan_27_reference import Wan27Reference
+    from .wan_27_reference_aspect_ratio import Wan27ReferenceAspectRatio
+    from .wan_27_reference_duration import Wan27ReferenceDuration
+    from .wan_27_reference_resolution import Wan27ReferenceResolution
+    from .wan_27_text import Wan27Text
+    from .wan_27_text_aspect_ratio import Wan27TextAspectRatio
+    from .wan_27_text_duration import Wan27TextDuration
+    from .wan_27_text_resolution import Wan27TextResolution
 
 _MODULES = {
     "Cancellation": ".cancellation",
     "ErrorDetail": ".error_detail",
     "FalError": ".fal_error",
+    "HailuoProImage": ".hailuo_pro_image",
+    "HailuoProText": ".hailuo_pro_text",
+    "HailuoStandardImage": ".hailuo_standard_image",
+    "HailuoStandardImageDuration": ".hailuo_standard_image_duration",
+    "HailuoStandardText": ".hailuo_standard_text",
+    "HailuoStandardTextDuration": ".hailuo_standard_text_duration",
     "JobEnded": ".job_ended",
     "JobEndedPayload": ".job_ended_payload",
     "JobMetrics": ".job_metrics",
@@ -49,7 +216,16 @@ _MODULES = {
     "KeySet": ".key_set",
     "KlingComboElement": ".kling_combo_element",
     "KlingElement": ".kling_element",
+    "KlingO1Edit": ".kling_o1_edit",
     "KlingO1Element": ".kling_o1_element",
+    "KlingO1Image": ".kling_o1_image",
+    "KlingO1ImageDuration": ".kling_o1_image_duration",
+    "KlingO1Reference": ".kling_o1_reference",
+    "KlingO1ReferenceAspectRatio": ".kling_o1_reference_aspect_ratio",
+    "KlingO1ReferenceDuration": ".kling_o1_reference_duration",
+    "KlingO1Video": ".kling_o1_video",
+    "KlingO1VideoAspectRatio": ".kling_o1_video_aspect_ratio",
+    "KlingO1VideoDuration": ".kling_o1_video_duration",
     "KlingO3Edit": ".kling_o3_edit",
     "KlingO3Image": ".kling_o3_image",
     "KlingO3ImageDuration": ".kling_o3_image_duration",
@@ -67,16 +243,160 @@ _MODULES = {
     "KlingO3VideoDuration": ".kling_o3_video_duration",
     "KlingShot": ".kling_shot",
     "KlingShotDuration": ".kling_shot_duration",
+    "KlingV25Frames": ".kling_v25_frames",
+    "KlingV25FramesDuration": ".kling_v25_frames_duration",
+    "KlingV25Image": ".kling_v25_image",
+    "KlingV25ImageDuration": ".kling_v25_image_duration",
+    "KlingV25Text": ".kling_v25_text",
+    "KlingV25TextAspectRatio": ".kling_v25_text_aspect_ratio",
+    "KlingV25TextDuration": ".kling_v25_text_duration",
+    "KlingV26Image": ".kling_v26_image",
+    "KlingV26ImageDuration": ".kling_v26_image_duration",
+    "KlingV26Motion": ".kling_v26_motion",
+    "KlingV26MotionCharacterOrientation": ".kling_v26_motion_character_orientation",
+    "KlingV26Text": ".kling_v26_text",
+    "KlingV26TextAspectRatio": ".kling_v26_text_aspect_ratio",
+    "KlingV26TextDuration": ".kling_v26_text_duration",
+    "KlingV3Image": ".kling_v3_image",
+    "KlingV3ImageDuration": ".kling_v3_image_duration",
+    "KlingV3ImageShotType": ".kling_v3_image_shot_type",
+    "KlingV3Motion": ".kling_v3_motion",
+    "KlingV3MotionCharacterOrientation": ".kling_v3_motion_character_orientation",
+    "KlingV3Text": ".kling_v3_text",
+    "KlingV3TextAspectRatio": ".kling_v3_text_aspect_ratio",
+    "KlingV3TextDuration": ".kling_v3_text_duration",
+    "KlingV3TextShotType": ".kling_v3_text_shot_type",
+    "KlingV3TurboImage": ".kling_v3_turbo_image",
+    "KlingV3TurboImageDuration": ".kling_v3_turbo_image_duration",
+    "KlingV3TurboText": ".kling_v3_turbo_text",
+    "KlingV3TurboTextAspectRatio": ".kling_v3_turbo_text_aspect_ratio",
+    "KlingV3TurboTextDuration": ".kling_v3_turbo_text_duration",
     "PublishedKey": ".published_key",
     "QueuedJob": ".queued_job",
+    "Seedance15Image": ".seedance_15_image",
+    "Seedance15ImageAspectRatio": ".seedance_15_image_aspect_ratio",
+    "Seedance15ImageDuration": ".seedance_15_image_duration",
+    "Seedance15ImageResolution": ".seedance_15_image_resolution",
+    "Seedance15Text": ".seedance_15_text",
+    "Seedance15TextAspectRatio": ".seedance_15_text_aspect_ratio",
+    "Seedance15TextDuration": ".seedance_15_text_duration",
+    "Seedance15TextResolution": ".seedance_15_text_resolution",
+    "Seedance2FastImage": ".seedance_2_fast_image",
+    "Seedance2FastImageAspectRatio": ".seedance_2_fast_image_aspect_ratio",
+    "Seedance2FastImageBitrateMode": ".seedance_2_fast_image_bitrate_mode",
+    "Seedance2FastImageDuration": ".seedance_2_fast_image_duration",
+    "Seedance2FastImageResolution": ".seedance_2_fast_image_resolution",
+    "Seedance2FastReference": ".seedance_2_fast_reference",
+    "Seedance2FastReferenceAspectRatio": ".seedance_2_fast_reference_aspect_ratio",
+    "Seedance2FastReferenceBitrateMode": ".seedance_2_fast_reference_bitrate_mode",
+    "Seedance2FastReferenceDuration": ".seedance_2_fast_reference_duration",
+    "Seedance2FastReferenceResolution": ".seedance_2_fast_reference_resolution",
+    "Seedance2FastText": ".seedance_2_fast_text",
+    "Seedance2FastTextAspectRatio": ".seedance_2_fast_text_aspect_ratio",
+    "Seedance2FastTextBitrateMode": ".seedance_2_fast_text_bitrate_mode",
+    "Seedance2FastTextDuration": ".seedance_2_fast_text_duration",
+    "Seedance2FastTextResolution": ".seedance_2_fast_text_resolution",
+    "Seedance2Image": ".seedance_2_image",
+    "Seedance2ImageAspectRatio": ".seedance_2_image_aspect_ratio",
+    "Seedance2ImageBitrateMode": ".seedance_2_image_bitrate_mode",
+    "Seedance2ImageDuration": ".seedance_2_image_duration",
+    "Seedance2ImageResolution": ".seedance_2_image_resolution",
+    "Seedance2MiniImage": ".seedance_2_mini_image",
+    "Seedance2MiniImageAspectRatio": ".seedance_2_mini_image_aspect_ratio",
+    "Seedance2MiniImageDuration": ".seedance_2_mini_image_duration",
+    "Seedance2MiniImageResolution": ".seedance_2_mini_image_resolution",
+    "Seedance2MiniReference": ".seedance_2_mini_reference",
+    "Seedance2MiniReferenceAspectRatio": ".seedance_2_mini_reference_aspect_ratio",
+    "Seedance2MiniReferenceDuration": ".seedance_2_mini_reference_duration",
+    "Seedance2MiniReferenceResolution": ".seedance_2_mini_reference_resolution",
+    "Seedance2MiniText": ".seedance_2_mini_text",
+    "Seedance2MiniTextAspectRatio": ".seedance_2_mini_text_aspect_ratio",
+    "Seedance2MiniTextDuration": ".seedance_2_mini_text_duration",
+    "Seedance2MiniTextResolution": ".seedance_2_mini_text_resolution",
+    "Seedance2Reference": ".seedance_2_reference",
+    "Seedance2ReferenceAspectRatio": ".seedance_2_reference_aspect_ratio",
+    "Seedance2ReferenceBitrateMode": ".seedance_2_reference_bitrate_mode",
+    "Seedance2ReferenceDuration": ".seedance_2_reference_duration",
+    "Seedance2ReferenceResolution": ".seedance_2_reference_resolution",
+    "Seedance2Text": ".seedance_2_text",
+    "Seedance2TextAspectRatio": ".seedance_2_text_aspect_ratio",
+    "Seedance2TextBitrateMode": ".seedance_2_text_bitrate_mode",
+    "Seedance2TextDuration": ".seedance_2_text_duration",
+    "Seedance2TextResolution": ".seedance_2_text_resolution",
+    "Veo31Extend": ".veo_31_extend",
+    "Veo31ExtendAspectRatio": ".veo_31_extend_aspect_ratio",
+    "Veo31ExtendSafetyTolerance": ".veo_31_extend_safety_tolerance",
+    "Veo31Frames": ".veo_31_frames",
+    "Veo31FramesAspectRatio": ".veo_31_frames_aspect_ratio",
+    "Veo31FramesDuration": ".veo_31_frames_duration",
+    "Veo31FramesResolution": ".veo_31_frames_resolution",
+    "Veo31FramesSafetyTolerance": ".veo_31_frames_safety_tolerance",
+    "Veo31Image": ".veo_31_image",
+    "Veo31ImageAspectRatio": ".veo_31_image_aspect_ratio",
+    "Veo31ImageDuration": ".veo_31_image_duration",
+    "Veo31ImageResolution": ".veo_31_image_resolution",
+    "Veo31ImageSafetyTolerance": ".veo_31_image_safety_tolerance",
+    "Veo31Reference": ".veo_31_reference",
+    "Veo31ReferenceAspectRatio": ".veo_31_reference_aspect_ratio",
+    "Veo31ReferenceResolution": ".veo_31_reference_resolution",
+    "Veo31ReferenceSafetyTolerance": ".veo_31_reference_safety_tolerance",
+    "Veo31Text": ".veo_31_text",
+    "Veo31TextAspectRatio": ".veo_31_text_aspect_ratio",
+    "Veo31TextDuration": ".veo_31_text_duration",
+    "Veo31TextResolution": ".veo_31_text_resolution",
+    "Veo31TextSafetyTolerance": ".veo_31_text_safety_tolerance",
     "VideoFile": ".video_file",
     "VideoResult": ".video_result",
+    "ViduQ3Image": ".vidu_q3_image",
+    "ViduQ3ImageResolution": ".vidu_q3_image_resolution",
+    "ViduQ3Mix": ".vidu_q3_mix",
+    "ViduQ3MixAspectRatio": ".vidu_q3_mix_aspect_ratio",
+    "ViduQ3MixResolution": ".vidu_q3_mix_resolution",
+    "ViduQ3Text": ".vidu_q3_text",
+    "ViduQ3TextAspectRatio": ".vidu_q3_text_aspect_ratio",
+    "ViduQ3TextResolution": ".vidu_q3_text_resolution",
+    "Wan26FlashImage": ".wan_26_flash_image",
+    "Wan26FlashImageDuration": ".wan_26_flash_image_duration",
+    "Wan26FlashImageResolution": ".wan_26_flash_image_resolution",
+    "Wan26FlashReference": ".wan_26_flash_reference",
+    "Wan26FlashReferenceAspectRatio": ".wan_26_flash_reference_aspect_ratio",
+    "Wan26FlashReferenceDuration": ".wan_26_flash_reference_duration",
+    "Wan26FlashReferenceResolution": ".wan_26_flash_reference_resolution",
+    "Wan26Image": ".wan_26_image",
+    "Wan26ImageDuration": ".wan_26_image_duration",
+    "Wan26ImageResolution": ".wan_26_image_resolution",
+    "Wan26Reference": ".wan_26_reference",
+    "Wan26ReferenceAspectRatio": ".wan_26_reference_aspect_ratio",
+    "Wan26ReferenceDuration": ".wan_26_reference_duration",
+    "Wan26ReferenceResolution": ".wan_26_reference_resolution",
+    "Wan27Edit": ".wan_27_edit",
+    "Wan27EditAspectRatio": ".wan_27_edit_aspect_ratio",
+    "Wan27EditAudioSetting": ".wan_27_edit_audio_setting",
+    "Wan27EditDuration": ".wan_27_edit_duration",
+    "Wan27EditResolution": ".wan_27_edit_resolution",
+    "Wan27Image": ".wan_27_image",
+    "Wan27ImageDuration": ".wan_27_image_duration",
+    "Wan27ImageResolution": ".wan_27_image_resolution",
+    "Wan27Reference": ".wan_27_reference",
+    "Wan27ReferenceAspectRatio": ".wan_27_reference_aspect_ratio",
+    "Wan27ReferenceDuration": ".wan_27_reference_duration",
+    "Wan27ReferenceResolution": ".wan_27_reference_resolution",
+    "Wan27Text": ".wan_27_text",
+    "Wan27TextAspectRatio": ".wan_27_text_aspect_ratio",
+    "Wan27TextDuration": ".wan_27_text_duration",
+    "Wan27TextResolution": ".wan_27_text_resolution",
 }
 
 __all__ = (
     "Cancellation",
     "ErrorDetail",
     "FalError",
+    "HailuoProImage",
+    "HailuoProText",
+    "HailuoStandardImage",
+    "HailuoStandardImageDuration",
+    "HailuoStandardText",
+    "HailuoStandardTextDuration",
     "JobEnded",
     "JobEndedPayload",
     "JobMetrics",
@@ -84,7 +404,16 @@ __all__ = (
     "KeySet",
     "KlingComboElement",
     "KlingElement",
+    "KlingO1Edit",
     "KlingO1Element",
+    "KlingO1Image",
+    "KlingO1ImageDuration",
+    "KlingO1Reference",
+    "KlingO1ReferenceAspectRatio",
+    "KlingO1ReferenceDuration",
+    "KlingO1Video",
+    "KlingO1VideoAspectRatio",
+    "KlingO1VideoDuration",
     "KlingO3Edit",
     "KlingO3Image",
     "KlingO3ImageDuration",
@@ -102,10 +431,148 @@ __all__ = (
     "KlingO3VideoDuration",
     "KlingShot",
     "KlingShotDuration",
+    "KlingV25Frames",
+    "KlingV25FramesDuration",
+    "KlingV25Image",
+    "KlingV25ImageDuration",
+    "KlingV25Text",
+    "KlingV25TextAspectRatio",
+    "KlingV25TextDuration",
+    "KlingV26Image",
+    "KlingV26ImageDuration",
+    "KlingV26Motion",
+    "KlingV26MotionCharacterOrientation",
+    "KlingV26Text",
+    "KlingV26TextAspectRatio",
+    "KlingV26TextDuration",
+    "KlingV3Image",
+    "KlingV3ImageDuration",
+    "KlingV3ImageShotType",
+    "KlingV3Motion",
+    "KlingV3MotionCharacterOrientation",
+    "KlingV3Text",
+    "KlingV3TextAspectRatio",
+    "KlingV3TextDuration",
+    "KlingV3TextShotType",
+    "KlingV3TurboImage",
+    "KlingV3TurboImageDuration",
+    "KlingV3TurboText",
+    "KlingV3TurboTextAspectRatio",
+    "KlingV3TurboTextDuration",
     "PublishedKey",
     "QueuedJob",
+    "Seedance15Image",
+    "Seedance15ImageAspectRatio",
+    "Seedance15ImageDuration",
+    "Seedance15ImageResolution",
+    "Seedance15Text",
+    "Seedance15TextAspectRatio",
+    "Seedance15TextDuration",
+    "Seedance15TextResolution",
+    "Seedance2FastImage",
+    "Seedance2FastImageAspectRatio",
+    "Seedance2FastImageBitrateMode",
+    "Seedance2FastImageDuration",
+    "Seedance2FastImageResolution",
+    "Seedance2FastReference",
+    "Seedance2FastReferenceAspectRatio",
+    "Seedance2FastReferenceBitrateMode",
+    "Seedance2FastReferenceDuration",
+    "Seedance2FastReferenceResolution",
+    "Seedance2FastText",
+    "Seedance2FastTextAspectRatio",
+    "Seedance2FastTextBitrateMode",
+    "Seedance2FastTextDuration",
+    "Seedance2FastTextResolution",
+    "Seedance2Image",
+    "Seedance2ImageAspectRatio",
+    "Seedance2ImageBitrateMode",
+    "Seedance2ImageDuration",
+    "Seedance2ImageResolution",
+    "Seedance2MiniImage",
+    "Seedance2MiniImageAspectRatio",
+    "Seedance2MiniImageDuration",
+    "Seedance2MiniImageResolution",
+    "Seedance2MiniReference",
+    "Seedance2MiniReferenceAspectRatio",
+    "Seedance2MiniReferenceDuration",
+    "Seedance2MiniReferenceResolution",
+    "Seedance2MiniText",
+    "Seedance2MiniTextAspectRatio",
+    "Seedance2MiniTextDuration",
+    "Seedance2MiniTextResolution",
+    "Seedance2Reference",
+    "Seedance2ReferenceAspectRatio",
+    "Seedance2ReferenceBitrateMode",
+    "Seedance2ReferenceDuration",
+    "Seedance2ReferenceResolution",
+    "Seedance2Text",
+    "Seedance2TextAspectRatio",
+    "Seedance2TextBitrateMode",
+    "Seedance2TextDuration",
+    "Seedance2TextResolution",
+    "Veo31Extend",
+    "Veo31ExtendAspectRatio",
+    "Veo31ExtendSafetyTolerance",
+    "Veo31Frames",
+    "Veo31FramesAspectRatio",
+    "Veo31FramesDuration",
+    "Veo31FramesResolution",
+    "Veo31FramesSafetyTolerance",
+    "Veo31Image",
+    "Veo31ImageAspectRatio",
+    "Veo31ImageDuration",
+    "Veo31ImageResolution",
+    "Veo31ImageSafetyTolerance",
+    "Veo31Reference",
+    "Veo31ReferenceAspectRatio",
+    "Veo31ReferenceResolution",
+    "Veo31ReferenceSafetyTolerance",
+    "Veo31Text",
+    "Veo31TextAspectRatio",
+    "Veo31TextDuration",
+    "Veo31TextResolution",
+    "Veo31TextSafetyTolerance",
     "VideoFile",
     "VideoResult",
+    "ViduQ3Image",
+    "ViduQ3ImageResolution",
+    "ViduQ3Mix",
+    "ViduQ3MixAspectRatio",
+    "ViduQ3MixResolution",
+    "ViduQ3Text",
+    "ViduQ3TextAspectRatio",
+    "ViduQ3TextResolution",
+    "Wan26FlashImage",
+    "Wan26FlashImageDuration",
+    "Wan26FlashImageResolution",
+    "Wan26FlashReference",
+    "Wan26FlashReferenceAspectRatio",
+    "Wan26FlashReferenceDuration",
+    "Wan26FlashReferenceResolution",
+    "Wan26Image",
+    "Wan26ImageDuration",
+    "Wan26ImageResolution",
+    "Wan26Reference",
+    "Wan26ReferenceAspectRatio",
+    "Wan26ReferenceDuration",
+    "Wan26ReferenceResolution",
+    "Wan27Edit",
+    "Wan27EditAspectRatio",
+    "Wan27EditAudioSetting",
+    "Wan27EditDuration",
+    "Wan27EditResolution",
+    "Wan27Image",
+    "Wan27ImageDuration",
+    "Wan27ImageResolution",
+    "Wan27Reference",
+    "Wan27ReferenceAspectRatio",
+    "Wan27ReferenceDuration",
+    "Wan27ReferenceResolution",
+    "Wan27Text",
+    "Wan27TextAspectRatio",
+    "Wan27TextDuration",
+    "Wan27TextResolution",
 )
 
 

@@ -20,13 +20,111 @@ from ...types import UNSET, Unset
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from ...models.hailuo_pro_image import HailuoProImage
+    from ...models.hailuo_pro_text import HailuoProText
+    from ...models.hailuo_standard_image import HailuoStandardImage
+    from ...models.hailuo_standard_text import HailuoStandardText
+    from ...models.kling_o1_edit import KlingO1Edit
+    from ...models.kling_o1_image import KlingO1Image
+    from ...models.kling_o1_reference import KlingO1Reference
+    from ...models.kling_o1_video import KlingO1Video
     from ...models.kling_o3_edit import KlingO3Edit
     from ...models.kling_o3_image import KlingO3Image
     from ...models.kling_o3_reference import KlingO3Reference
     from ...models.kling_o3_text import KlingO3Text
     from ...models.kling_o3_video import KlingO3Video
+    from ...models.kling_v3_image import KlingV3Image
+    from ...models.kling_v3_motion import KlingV3Motion
+    from ...models.kling_v3_text import KlingV3Text
+    from ...models.kling_v3_turbo_image import KlingV3TurboImage
+    from ...models.kling_v3_turbo_text import KlingV3TurboText
+    from ...models.kling_v25_frames import KlingV25Frames
+    from ...models.kling_v25_image import KlingV25Image
+    from ...models.kling_v25_text import KlingV25Text
+    from ...models.kling_v26_image import KlingV26Image
+    from ...models.kling_v26_motion import KlingV26Motion
+    from ...models.kling_v26_text import KlingV26Text
+    from ...models.seedance_2_fast_image import Seedance2FastImage
+    from ...models.seedance_2_fast_reference import Seedance2FastReference
+    from ...models.seedance_2_fast_text import Seedance2FastText
+    from ...models.seedance_2_image import Seedance2Image
+    from ...models.seedance_2_mini_image import Seedance2MiniImage
+    from ...models.seedance_2_mini_reference import Seedance2MiniReference
+    from ...models.seedance_2_mini_text import Seedance2MiniText
+    from ...models.seedance_2_reference import Seedance2Reference
+    from ...models.seedance_2_text import Seedance2Text
+    from ...models.seedance_15_image import Seedance15Image
+    from ...models.seedance_15_text import Seedance15Text
+    from ...models.veo_31_extend import Veo31Extend
+    from ...models.veo_31_frames import Veo31Frames
+    from ...models.veo_31_image import Veo31Image
+    from ...models.veo_31_reference import Veo31Reference
+    from ...models.veo_31_text import Veo31Text
+    from ...models.vidu_q3_image import ViduQ3Image
+    from ...models.vidu_q3_mix import ViduQ3Mix
+    from ...models.vidu_q3_text import ViduQ3Text
+    from ...models.wan_26_flash_image import Wan26FlashImage
+    from ...models.wan_26_flash_reference import Wan26FlashReference
+    from ...models.wan_26_image import Wan26Image
+    from ...models.wan_26_reference import Wan26Reference
+    from ...models.wan_27_edit import Wan27Edit
+    from ...models.wan_27_image import Wan27Image
+    from ...models.wan_27_reference import Wan27Reference
+    from ...models.wan_27_text import Wan27Text
 
-    Body: TypeAlias = KlingO3Edit | KlingO3Image | KlingO3Reference | KlingO3Text | KlingO3Video
+    Body: TypeAlias = (
+        HailuoProImage
+        | HailuoProText
+        | HailuoStandardImage
+        | HailuoStandardText
+        | KlingO1Edit
+        | KlingO1Image
+        | KlingO1Reference
+        | KlingO1Video
+        | KlingO3Edit
+        | KlingO3Image
+        | KlingO3Reference
+        | KlingO3Text
+        | KlingO3Video
+        | KlingV25Frames
+        | KlingV25Image
+        | KlingV25Text
+        | KlingV26Image
+        | KlingV26Motion
+        | KlingV26Text
+        | KlingV3Image
+        | KlingV3Motion
+        | KlingV3Text
+        | KlingV3TurboImage
+        | KlingV3TurboText
+        | Seedance15Image
+        | Seedance15Text
+        | Seedance2FastImage
+        | Seedance2FastReference
+        | Seedance2FastText
+        | Seedance2Image
+        | Seedance2MiniImage
+        | Seedance2MiniReference
+        | Seedance2MiniText
+        | Seedance2Reference
+        | Seedance2Text
+        | Veo31Extend
+        | Veo31Frames
+        | Veo31Image
+        | Veo31Reference
+        | Veo31Text
+        | ViduQ3Image
+        | ViduQ3Mix
+        | ViduQ3Text
+        | Wan26FlashImage
+        | Wan26FlashReference
+        | Wan26Image
+        | Wan26Reference
+        | Wan27Edit
+        | Wan27Image
+        | Wan27Reference
+        | Wan27Text
+    )
 
 
 METHOD: Final = "POST"
