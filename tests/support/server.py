@@ -135,12 +135,13 @@ def send(
     headers: Mapping[str, str] | None = None,
     task: str = "",
     query: Mapping[str, str] | None = None,
+    path: str = "",
 ) -> Reply:
     """Make one call; content that is not bytes is sent as JSON.
 
     The answer is one that the contract documents.
     """
-    path = path_of(operation, task, content)
+    path = path or path_of(operation, task, content)
     if query:
         path += "?" + "&".join(f"{name}={value}" for name, value in query.items())
     own = {
@@ -180,7 +181,9 @@ def check(
 
 def submit(simulator: Simulator, one: Submit, **headers: str) -> Facts:
     """Submit a documented body, which is accepted."""
-    reply = send(simulator, one.provider, one.operation, one.body, headers=headers)
+    reply = send(
+        simulator, one.provider, one.operation, one.body, headers=headers, path=one.full_path
+    )
     assert reply.ok, reply.content
     facts = one.provider.read(reply)
     assert facts.id is not None
