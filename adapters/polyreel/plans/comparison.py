@@ -248,7 +248,16 @@ def _schema_in(provider: Provider, route: Route, contract: Contract) -> str | No
     ours = _names(provider.contract, route.schema)
     found = [one for one in call.request_schemas if one in named] if call else []
     alike = {one: _likeness(ours, _names(contract, one)) for one in found}
-    best = max(found, default=None, key=lambda one: (_says(contract, one, route), alike[one]))
+    words = _words(provider.contract, route.schema)
+    best = max(
+        found,
+        default=None,
+        key=lambda one: (
+            _says(contract, one, route),
+            alike[one],
+            len(words & _words(contract, one)),
+        ),
+    )
     return best if best and alike[best] else None
 
 
@@ -256,6 +265,12 @@ def _says(contract: Contract, schema: str, route: Route) -> int:
     """How many of the words that choose a route a schema has, such as that of its model."""
     nodes = [(row, contract.property(schema, row.native) or {}) for row in route.constants]
     return sum(row.value in (node.get("const"), *node.get("enum", ())) for row, node in nodes)
+
+
+def _words(contract: Contract, schema: str) -> set[tuple[str, str]]:
+    """The words that each place of a schema takes, all together."""
+    nodes = {place: contract.property(schema, place) or {} for place in contract.properties(schema)}
+    return {(place, str(node.get("enum"))) for place, node in nodes.items()}
 
 
 def _names(contract: Contract, schema: str) -> tuple[set[str], set[str]]:
