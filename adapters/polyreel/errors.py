@@ -33,7 +33,7 @@ its plan and stands beside `Plan`, in `polyreel.plans.planning`.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -112,6 +112,10 @@ class MissingExtraError(PolyreelError, ImportError):
     """An optional part of polyreel is not installed."""
 
 
+RATE_LIMITED: Final = 429
+"""The HTTP status of what is asked too often, or too much at once."""
+
+
 class SubmitError(PolyreelError):
     """A paid submit that did not end in an accepted job. `billed` says what it may have cost."""
 
@@ -125,6 +129,13 @@ class RejectedError(SubmitError):
 
     retry_after: float | None = None
     """Seconds after which the vendor asks to be tried again, where it says."""
+    unpayable: bool = False
+    """Whether it says that the account has no money: another vendor's account may have some."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the vendor takes no more just now: the same request may be taken later."""
+        return self.status == RATE_LIMITED and not self.unpayable
 
 
 class AmbiguousError(SubmitError):

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polyreel.mapping.reports import Fate, MappingReport
-from polyreel.mapping.rows import has_work
 from polyreel.plans.planning import plan
+from polyreel.plans.writing import has_work
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.routes import Route
 from polyreel.testing import laws
 from polyreel.testing.bodies import bodies, malformed
 from polyreel.testing.requests import requests_for
-from support.laws import READINGS, anchored, read_vendors, readings, vendors
+from support.laws import READINGS, anchored, readings, vendors
 from support.requests import every_route, every_table
 
 others = st.sampled_from(vendors())
@@ -107,7 +107,7 @@ def test_every_body_is_accounted_for(
     laws.accounted(data.draw(bodies(provider, route)), provider, target)
 
 
-@pytest.mark.parametrize("provider", read_vendors(), ids=lambda provider: provider.id)
+@pytest.mark.parametrize("provider", vendors(), ids=lambda provider: provider.id)
 def test_examples_mean_what_they_are_on_record_to_mean(
     provider: Provider, pytestconfig: pytest.Config
 ) -> None:

@@ -29,7 +29,7 @@ def cli(
 
 def write(count: int, *vendors: str) -> None:
     """jobs.jsonl in the folder of the test."""
-    rows = [{**CLIP, "negative_prompt": f"row {number}"} for number in range(count)]
+    rows = [{**CLIP, "prompt": f"row {number}"} for number in range(count)]
     if vendors:
         rows = [
             {**one, "vendor": vendors[number % len(vendors)]} for number, one in enumerate(rows)

@@ -7,7 +7,7 @@ import sys
 
 from polyreel.simulator.rendering import render_video
 
-CAPTION = ("kling", "kling-v3", "A paper boat sails down a gutter after the rain.")
+CAPTION = ("vendor", "kling-v3", "A paper boat sails down a gutter after the rain.")
 
 
 def test_equal_arguments_give_equal_bytes_in_another_process_on_one_core() -> None:

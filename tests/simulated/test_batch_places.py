@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from polyreel import AsyncClient, Job, Simulator, batch
 from polyreel.batch import Result
-from polyreel.errors import RejectedError
-from polyreel.jobs.submitting import RATE_LIMITED
+from polyreel.errors import RATE_LIMITED, RejectedError
 from support.batches import FIRST, client, reported, row, rows_of, run
 from support.fleet import JumpingLoop, LoopClock
 from support.waiting import HANGS

@@ -96,7 +96,7 @@ LISTS = [
     (provider, operation)
     for provider in all_providers().values()
     for operation in provider.contract.operations.values()
-    if operation.role == "list"
+    if operation.role == "list" and operation.method == "GET"
 ]
 
 

@@ -19,6 +19,8 @@ from polyreel.errors import (
 from polyreel.jobs.recovery import REPLAY_SECONDS
 from polyreel.ledger.events import Claim
 from polyreel.ledger.sqlite import Ledger
+from polyreel.places import get
+from polyreel.providers.base.calling import own_id_place
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import VirtualClock
@@ -31,6 +33,12 @@ REPLAYING = [
     for vendor, provider in all_providers().items()
     if provider.operation(provider.routes[0]).spec.get("x-polyreel-idempotency", {}).get("mode")
     == "replay"
+]
+MANY = 20
+OWN_IDS = [
+    vendor
+    for vendor in VENDORS
+    if own_id_place(get_provider(vendor).operation(get_provider(vendor).routes[0]))
 ]
 LISTING = [vendor for vendor in VENDORS if type(get_provider(vendor)).recent is not Provider.recent]
 UNFINDABLE = [vendor for vendor in VENDORS if vendor not in {*REPLAYING, *LISTING}]
@@ -168,7 +176,7 @@ def test_another_request_is_not_taken_for_it(client: Client, vendor: VendorId) -
         other.submit(other.plan({**REQUEST, "duration": 4}, vendor))
     (finding,) = client.reconcile(lost)
     assert (finding.result, finding.candidates) == ("unsolved", ())
-    assert "not among the unfinished tasks" in finding.text
+    assert "it is not among the " in finding.text
 
 
 @pytest.mark.parametrize("vendor", UNFINDABLE)
@@ -235,6 +243,27 @@ def test_an_answer_that_says_nothing_is_no_task(
     (finding,) = client.reconcile(lost)
     assert finding.result == ("found" if vendor in REPLAYING else "unsolved")
     assert state(client, lost) == ("accepted" if vendor in REPLAYING else "ambiguous")
+
+
+@pytest.mark.parametrize("vendor", OWN_IDS)
+def test_equal_jobs_are_told_apart_by_ids_of_ours(client: Client, vendor: VendorId) -> None:
+    """Each lost submit is found as itself, with one bill for each; what never arrived is no job."""
+    assert client.simulator
+    lost = [lose(client, vendor) for _ in range(MANY)]
+    unheard = lose(client, vendor, "unheard-close")
+    findings = client.reconcile()
+    assert [finding.result for finding in findings] == ["found"] * MANY + ["unsolved"]
+    assert [finding.entry for finding in findings] == [*lost, unheard]
+    assert "knows no task under" in findings[-1].text
+    assert findings[-1].candidates == ()
+    place = own_id_place(get_provider(vendor).operation(get_provider(vendor).routes[0]))
+    assert place
+    assert client.ledger
+    for finding in findings[:-1]:
+        assert finding.job
+        body = client.simulator.tasks[vendor, finding.job.id].body
+        assert get(body, place) == client.ledger.entry(finding.entry).submission.own_id
+    assert client.simulator.bill.count() == MANY
 
 
 @every_vendor

@@ -12,7 +12,7 @@ from polyreel.providers.base.provider import Provider
 from polyreel.verification.patches import patched
 from polyreel.verification.recordings import read_recording
 from polyreel.verification.reports import verify
-from support.deviations import PROVIDERS, TRAFFIC, case_of, each_vendor
+from support.deviations import PROVIDERS, TRAFFIC, case_of, each_flat
 from support.recordings import KEY, as_cassette, as_har, as_json_lines, har, tape
 
 # -- recordings ----------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_a_broken_recording_gives_one_clear_message(name: str) -> None:
     assert "secret" not in text
 
 
-@each_vendor
+@each_flat
 def test_changed_recordings_end_in_a_report_or_one_error(provider: Provider) -> None:
     """Cut anywhere, or with a byte changed, no recording ends in anything else."""
     for write in (as_json_lines, as_har, as_cassette):

@@ -20,6 +20,7 @@ from support.deviations import (
     TRAFFIC,
     case_of,
     checked,
+    each_flat,
     each_vendor,
     extra_header_sent,
     unknown_member,
@@ -91,7 +92,7 @@ def submit(provider: Provider) -> Any:
 @pytest.mark.slow
 @pytest.mark.matrix("provider", "name")
 @pytest.mark.parametrize("name", PLANTS)
-@each_vendor
+@each_flat
 def test_a_planted_deviation_is_found_and_healed(provider: Provider, name: str) -> None:
     """It is found exactly, with its place in the traffic and in the spec, and its patch makes the
     traffic fit.
@@ -125,7 +126,7 @@ def assert_healed(
 
 
 @pytest.mark.slow
-@each_vendor
+@each_flat
 def test_all_deviations_at_once_are_healed_by_one_patch(provider: Provider) -> None:
     """Where one hides or contradicts another, the patch still makes all of the traffic fit."""
     lines: list[JsonObject] = []
@@ -143,7 +144,7 @@ def test_all_deviations_at_once_are_healed_by_one_patch(provider: Provider) -> N
     ("body", "kind"),
     [("", "empty"), ('{"id": "x', "unreadable"), ("[" * 2000, "unreadable"), ("NaN", "unreadable")],
 )
-@each_vendor
+@each_flat
 def test_what_no_spec_can_say_has_no_patch(provider: Provider, body: str, kind: str) -> None:
     """A broken answer is told, and stays where all patches are applied."""
     case = case_of(provider)
@@ -156,7 +157,7 @@ def test_what_no_spec_can_say_has_no_patch(provider: Provider, body: str, kind: 
     assert report.unhealed == report.differences
 
 
-@each_vendor
+@each_flat
 def test_equal_differences_are_counted_together(provider: Provider) -> None:
     """One row, with the number of times and the first entries."""
     case = case_of(provider)
@@ -166,7 +167,7 @@ def test_equal_differences_are_counted_together(provider: Provider) -> None:
     assert report.differences[0].entries == (2, 4, 6, 8, 10)
 
 
-@each_vendor
+@each_flat
 def test_notes_are_no_differences(provider: Provider) -> None:
     """A header nobody reads does not fail a recording."""
     case = case_of(provider)
@@ -177,7 +178,7 @@ def test_notes_are_no_differences(provider: Provider) -> None:
 # -- whose traffic -------------------------------------------------------------------------------
 
 
-@each_vendor
+@each_flat
 def test_another_host_needs_the_vendors_name(provider: Provider) -> None:
     """A proxy's host is nobody's, any host by `any_host`, or one with a base URL."""
     lines = copy.deepcopy(case_of(provider).lines)
@@ -189,7 +190,7 @@ def test_another_host_needs_the_vendors_name(provider: Provider) -> None:
     assert (named.matched, named.differences) == (2, ())
 
 
-@each_vendor
+@each_flat
 def test_a_mount_is_found_by_its_end(provider: Provider) -> None:
     """With `any_host`, what a proxy puts in front of the path does not matter."""
     lines = copy.deepcopy(case_of(provider).lines)
@@ -235,7 +236,7 @@ CANARIES = {
 }
 
 
-@each_vendor
+@each_flat
 def test_no_secret_is_shown(provider: Provider) -> None:
     """Not in values, places, patches, or unmatched URLs: by name, by shape, and where a known one
     is repeated.

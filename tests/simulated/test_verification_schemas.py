@@ -9,7 +9,7 @@ from polyreel.providers.base.provider import Provider
 from polyreel.verification.patches import patched
 from polyreel.verification.recordings import read_recording
 from polyreel.verification.reports import VerificationReport, verify, with_document
-from support.deviations import JSON, PROVIDERS, case_of, checked, each_vendor
+from support.deviations import JSON, PROVIDERS, case_of, checked, each_flat
 from support.recordings import har
 
 OPEN: JsonObject = {"type": "object", "properties": {"a": {}, "b": {}}}
@@ -127,7 +127,7 @@ def test_halves_of_characters_are_no_accident() -> None:
     ]
 
 
-@each_vendor
+@each_flat
 def test_requests_that_cannot_be_read_are_reported(provider: Provider) -> None:
     """Cut off JSON, and forms without a boundary or a name."""
     case = case_of(provider)

@@ -45,7 +45,8 @@ def test_a_failing_world_is_made_smaller() -> None:
         small = shrunk(failure)
         reported = [*story(small.plot)]
     assert failure.ending.violations[0] in small.ending.violations
-    assert (len(small.plot.actors), len(small.plot.mishaps)) == (1, 1)
+    assert len(small.plot.actors) == 1
+    assert len(small.plot.mishaps) <= 1
     assert any(failure.ending.violations[0] in line for line in reported)
     assert happen(small.plot).violations == ()
 

@@ -60,7 +60,7 @@ FINAL = {"saved", "failed", "canceled", "ambiguous", "rejected", "unsent"}
 
 def row(number: int, **more: Any) -> dict[str, Any]:
     """One line of a batch file; its negative prompt tells the oracle which."""
-    return {**CLIP, "negative_prompt": f"row {number}", **more}
+    return {**CLIP, "prompt": f"row {number}", **more}
 
 
 def write(folder: Path, rows: Sequence[dict[str, Any]], name: str = "jobs.jsonl") -> Path:

@@ -21,6 +21,13 @@ STREAMING = [
     for provider in PROVIDERS
     if any(o.role == "stream" for o in provider.contract.operations.values())
 ]
+FLAT = [
+    provider
+    for provider in PROVIDERS
+    if any("duration" in route.by_place and "id" in provider.reads.id for route in provider.routes)
+]
+"""Vendors whose bodies and answers have their values at the top, where deviations are planted."""
+each_flat = pytest.mark.parametrize("provider", FLAT, ids=lambda provider: provider.id)
 each_vendor = pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.id)
 
 

@@ -8,13 +8,13 @@ import asyncio
 import json
 import random
 import selectors
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 import httpx
 import pytest
-from attrs import define, frozen
+from attrs import Factory, define, frozen
 from polyreel import AsyncClient, Client, Simulator
 from polyreel.flows import Moment
 from polyreel.jobs.many import Completed
@@ -120,6 +120,7 @@ class Call:
     content: bytes
     began: float
     ended: float = float("inf")
+    query: Mapping[str, str] = Factory(dict)
 
     @property
     def _operation(self) -> Operation | None:
@@ -129,6 +130,8 @@ class Call:
     @property
     def single(self) -> bool:
         """Whether it is a status query about one task."""
+        if self.asked is not None:
+            return len(self.asked) == 1
         operation = self._operation
         return operation is not None and operation.role == "get"
 
@@ -139,8 +142,20 @@ class Call:
         return operation is not None and operation.role == "result"
 
     @property
+    def asked(self) -> list[str] | None:
+        """The tasks in the query of a call of which several can be asked about."""
+        contract = all_providers()[self.vendor].contract
+        operation = contract.operation("get")
+        where = task_place(contract, operation) if operation else None
+        if where is None or where.place != "query" or where.name not in self.query:
+            return None
+        return self.query[where.name].split(where.separator)
+
+    @property
     def tasks(self) -> list[str]:
         """The tasks whose state it asks for."""
+        if self.asked is not None:
+            return self.asked
         provider, operation = all_providers()[self.vendor], self._operation
         if self.single and operation:
             where = task_place(provider.contract, operation)
@@ -192,7 +207,10 @@ class Line(httpx.BaseTransport, httpx.AsyncBaseTransport):
             for v, p in all_providers().items()
             if host in {httpx.URL(url).host for url in p.servers}
         )
-        call = Call(vendor, request.method, request.url.path, content, self.clock.now())
+        query = dict(request.url.params)
+        call = Call(
+            vendor, request.method, request.url.path, content, self.clock.now(), query=query
+        )
         self.calls.append(call)
         return call
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from polyreel.plans.reading import read
 from polyreel.providers.base.provider import Provider
-from polyreel.providers.base.registry import all_providers, read_only_providers
+from polyreel.providers.base.registry import all_providers
 
 from .paths import TESTS
 
@@ -32,11 +32,6 @@ def anchored(provider: Provider) -> None:
     """Law 0: the spec's own examples mean what they are on record to mean."""
     record = json.loads((READINGS / f"{provider.id}.json").read_text(encoding="utf-8"))
     assert json.loads(json.dumps(readings(provider))) == record
-
-
-def read_vendors() -> list[Provider]:
-    """Every vendor whose bodies are read."""
-    return [*all_providers().values(), *read_only_providers().values()]
 
 
 def vendors() -> list[Provider]:

@@ -230,6 +230,8 @@ def whole(value: Any) -> Any:
 def there(value: Any, place: str) -> Any:
     """The value at a dotted place, or None."""
     for name in place.split("."):
+        if isinstance(value, list):
+            value = dict(zip(map(str, range(len(value))), value, strict=True))
         value = value.get(name) if isinstance(value, dict) else None
     return value
 
@@ -325,6 +327,8 @@ def documented_list(provider: Provider) -> Any:
 
 
 def items_of(raw: Any) -> list[Any] | None:
-    """The items of a list, bare or in `data`."""
+    """The items of a list: bare, in `data`, or in a list further inside."""
     items = raw.get("data") if isinstance(raw, dict) else raw
+    if isinstance(items, dict):
+        items = items.get("result")
     return items if isinstance(items, list) else None

@@ -110,9 +110,11 @@ def path_of(operation: Operation, task: str, content: Any = None) -> str:
             )
 
         return operation.example_paths[max(operation.request_examples, key=likeness)]
-    return "/".join(
+    path = "/".join(
         task if part.startswith("{") else part for part in full_path(operation).split("/")
     )
+    named = [one for one in operation.spec.get("parameters", ()) if "x-polyreel-task-id" in one]
+    return f"{path}?{named[0]['name']}={task}" if task and named else path
 
 
 def key_of(provider: Provider) -> dict[str, str]:
@@ -143,7 +145,9 @@ def send(
     """
     path = path or path_of(operation, task, content)
     if query:
-        path += "?" + "&".join(f"{name}={value}" for name, value in query.items())
+        path += ("&" if "?" in path else "?") + "&".join(
+            f"{name}={value}" for name, value in query.items()
+        )
     own = {
         **key_of(provider),
         **({} if isinstance(content, bytes) else {"Content-Type": "application/json"}),

@@ -36,6 +36,7 @@ RULED: Final = (
             "{at_most: 1, of: [/a], mark: perhaps, source: s}",
             "{at_most: 1, of: /a, source: s}",
             "{at_most: 1, of: [/b], source: s}",
+            "{at_most: 1, of: ['/a/*[s=x]'], source: s}",
             "{at_most: 1, of: [/a], when: [/b], source: s}",
             "{total: /a/s, equals: /n, source: s}",
             "{total: /a/*/t, equals: /n, source: s}",
@@ -81,10 +82,19 @@ def _declared(reader: Contract, schema: JsonObject, pointer: str) -> bool:
     node: Any = schema
     for part in parts:
         node = reader.resolve(node)
-        node = node.get("items") if part == "*" else node.get("properties", {}).get(part)
+        if part.startswith("*["):
+            name, _, value = part[2:-1].partition("=")
+            forms = map(reader.resolve, reader.resolve(node.get("items", {})).get("oneOf", ()))
+            node = next((one for one in forms if _constant(one, name) == value), None)
+        else:
+            node = node.get("items") if part == "*" else node.get("properties", {}).get(part)
         if node is None:
             return False
     return start == "" and bool(parts)
+
+
+def _constant(schema: JsonObject, name: str) -> Any:
+    return schema.get("properties", {}).get(name, {}).get("const")
 
 
 @law(
@@ -172,6 +182,8 @@ PAID: Final = (
     "{x-polyreel-role: create}",
     f"{{{PAID.replace('none', 'maybe')}}}",
     f"{{{PAID.replace('none', 'replay')}}}",
+    f"{{{PAID.replace('none', 'own-id')}}}",
+    f"{{{PAID.replace('none', 'none, place: a')}}}",
     f"{{{PAID.replace('source: s', 'note: s')}}}",
     f"{{{PAID.replace('[400]', '[]')}}}",
     f"{{{PAID.replace('[400]', '[400, 500]')}}}",
@@ -189,9 +201,12 @@ def billing_left_open(_: Contract, operation: JsonObject) -> Complaints:
     if operation.get("x-polyreel-role") not in {"create", "stream"}:
         return
     idempotency = operation.get("x-polyreel-idempotency", {})
-    if idempotency.get("mode") not in {"none", "replay", "reject"} or not idempotency.get("source"):
+    mode = idempotency.get("mode")
+    if mode not in {"none", "replay", "reject", "own-id"} or not idempotency.get("source"):
         yield f"idempotency {idempotency}"
-    if (idempotency.get("mode") == "none") == ("header" in idempotency):
+    if (mode == "own-id") != ("place" in idempotency):
+        yield "an id of the caller's has a place, and nothing else has"
+    if (mode in {"none", "own-id"}) == ("header" in idempotency):
         yield "a key has a header, no key has none"
     proof = operation.get("x-polyreel-not-accepted", [])
     if not proof or not set(proof) <= PROOF:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from polyreel.places import JsonObject
 from polyreel.providers.base.contract import Contract, Operation
 from polyreel.providers.base.schemas import SCHEMAS
-from polyreel_generated.contracts import READ_ONLY
 from ruamel.yaml import YAML
 
 from .paths import SPECS
@@ -22,10 +21,8 @@ SHARED: Final = "polyreel"
 """The spec of the shared model; every other one is a vendor's."""
 
 NAMES: Final = sorted(path.stem for path in SPECS.glob("*.yaml"))
-READ: Final = [name for name in NAMES if name != SHARED]
+VENDORS: Final = [name for name in NAMES if name != SHARED]
 """The specs of vendors."""
-VENDORS: Final = [name for name in READ if name not in READ_ONLY]
-"""The specs of vendors that polyreel sends requests to."""
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 

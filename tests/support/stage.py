@@ -11,8 +11,9 @@ from polyreel.errors import PolyreelError, TransportError
 from polyreel.flows import Fetch, Flow, Notify, Now, Reply, Saved, Send, Sleep, Step
 from polyreel.jobs import submitting as lifecycle
 from polyreel.jobs import waiting
-from polyreel.places import put
+from polyreel.places import JsonObject, get, is_missing, put
 from polyreel.providers.base.facts import Facts
+from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import get_provider
 from polyreel_generated.shared import Job
 
@@ -95,8 +96,13 @@ def reply(vendor: str, status: str = "running", word: Any = None, code: int = 20
         words = (word for word, meaning in provider.statuses.items() if meaning == "canceled")
         word = next(words, "canceled")
     if word is not None:
-        put(body, provider.reads.status[0], word)
+        put(body, status_place(provider, body), word)
     return Reply(number if code == 200 else code, {}, encoded(body))
+
+
+def status_place(provider: Provider, body: JsonObject) -> str:
+    """Where a documented answer has the status word."""
+    return next(place for place in provider.reads.status if not is_missing(get(body, place)))
 
 
 def error_reply(vendor: str, name: str) -> Reply:
@@ -154,9 +160,8 @@ def without_outputs(vendor: str) -> Reply:
     provider = get_provider(vendor)
     body = json.loads(reply(vendor, "succeeded").content)
     for place in provider.reads.outputs:
-        top = place.partition(".")[0]
-        if top in body:
-            body[top] = None
+        if not is_missing(get(body, place)):
+            put(body, place, None)
     assert provider.read(Reply(200, {}, encoded(body))).status == "succeeded"
     return Reply(200, {}, encoded(body))
 

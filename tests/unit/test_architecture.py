@@ -174,8 +174,9 @@ def test_a_vendor_lives_in_one_file(vendor: str) -> None:
     """
     provider = all_providers()[vendor]
     names = {vendor, vendor.replace("-", "_"), provider.name}
+    # An id can be the first word of a model family, and of a brand that others sell.
     pattern = re.compile(
-        "|".join(rf"(?<![A-Za-z]){re.escape(name)}(?![A-Za-z])" for name in names), re.IGNORECASE
+        "|".join(rf"(?<![A-Za-z_.-]){re.escape(name)}(?![A-Za-z_-])" for name in names)
     )
     file = PACKAGE / "providers" / f"{vendor.replace('-', '_')}.py"
     home = {file} if file.exists() else {*file.with_suffix("").glob("*.py")}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from polyreel.mapping.rows import Field
+from polyreel.places import JsonObject
 from polyreel.plans.capabilities import capabilities
 from polyreel.plans.comparison import advise, cell, difference, drift, matrix
 from polyreel.plans.planning import plan
@@ -25,12 +26,23 @@ def changed(provider: Provider, schema: str, change: Any) -> Contract:
     """The vendor's contract with one schema changed."""
     document = json.loads(json.dumps(provider.contract.document))
     named = document["components"]["schemas"][schema]
-    named["properties"] = {
-        name: provider.contract.resolve(child) for name, child in named["properties"].items()
-    }
-    named["properties"] = json.loads(json.dumps(named["properties"]))
+    inline(named, provider.contract)
     change(named)
     return Contract(document)
+
+
+def inline(schema: JsonObject, contract: Contract) -> None:
+    """Put copies of the schemas of an object's members in the place of references, however deep."""
+    for name, child in schema.get("properties", {}).items():
+        found = json.loads(json.dumps(contract.resolve(child)))
+        schema["properties"][name] = found
+        inline(found, contract)
+
+
+def holder(schema: JsonObject, name: str) -> JsonObject:
+    """The object in a schema that has a member of this name; the schema itself where none has."""
+    inside = [schema, *schema["properties"].values()]
+    return next((one for one in inside if name in one.get("properties", {})), schema)
 
 
 def test_the_matrix_has_every_route_once() -> None:
@@ -113,46 +125,51 @@ def test_advice_agrees_with_plans(name: str) -> None:
 CHANGES: list[tuple[str, Any, str, str]] = [
     (
         "narrower",
-        lambda s: s["properties"]["duration"].update(maximum=4),
+        lambda s: holder(s, "duration")["properties"]["duration"].update(maximum=4),
         "duration",
         "range narrowed",
     ),
     (
         "wider",
-        lambda s: s["properties"]["duration"].update(maximum=99),
+        lambda s: holder(s, "duration")["properties"]["duration"].update(maximum=99),
         "duration",
         "range widened",
     ),
-    ("gone", lambda s: s["properties"].pop("aspect_ratio"), "aspect_ratio", "field lost"),
+    (
+        "gone",
+        lambda s: holder(s, "aspect_ratio")["properties"].pop("aspect_ratio"),
+        "aspect_ratio",
+        "field lost",
+    ),
     ("new", lambda s: s["properties"].update(seed={"type": "integer"}), "", "field gained"),
     (
         "default",
-        lambda s: s["properties"]["duration"].update(default=9),
+        lambda s: holder(s, "duration")["properties"]["duration"].update(default=9),
         "duration",
         "default changed",
     ),
     (
         "required",
-        lambda s: s.setdefault("required", []).append("duration"),
+        lambda s: holder(s, "duration").setdefault("required", []).append("duration"),
         "duration",
         "now required",
     ),
     ("optional", lambda s: s.update(required=[]), "prompt", "no longer required"),
     (
         "retyped",
-        lambda s: s["properties"]["duration"].update(type="string"),
+        lambda s: holder(s, "duration")["properties"]["duration"].update(type="string"),
         "duration",
         "range narrowed",
     ),
     (
         "word gone",
-        lambda s: s["properties"]["aspect_ratio"]["enum"].pop(),
+        lambda s: holder(s, "aspect_ratio")["properties"]["aspect_ratio"]["enum"].pop(),
         "aspect_ratio",
         "range narrowed",
     ),
     (
         "word added",
-        lambda s: s["properties"]["aspect_ratio"]["enum"].append("4:3"),
+        lambda s: holder(s, "aspect_ratio")["properties"]["aspect_ratio"]["enum"].append("4:3"),
         "aspect_ratio",
         "range widened",
     ),
@@ -171,7 +188,8 @@ def test_drift_names_the_shared_field(
     schema = provider.contract.schema(route.schema)
     if name == "optional" and "prompt" not in schema.get("required", ()):
         return
-    if name in {"wider", "retyped"} and "maximum" not in schema["properties"]["duration"]:
+    length = provider.contract.property(route.schema, route.by_name["duration"].places[0])
+    if name in {"wider", "retyped"} and "maximum" not in (length or {}):
         return
     found = list(drift(provider, provider.contract, changed(provider, route.schema, change)))
     touched = {r.workflow for r in provider.routes if r.schema == route.schema}
@@ -201,6 +219,8 @@ def test_a_published_document_is_compared_as_it_is(provider: Provider) -> None:
     row = route.by_name["duration"]
     schema = plain["components"]["schemas"][f"{route.schema}Published"]
     assert isinstance(row, Field)
-    del schema["properties"][row.places[0]]
+    inline(schema, Contract(plain))
+    name = row.native.rpartition(".")[2]
+    del holder(schema, name)["properties"][name]
     found = list(drift(provider, provider.contract, Contract(published(plain))))
     assert ("duration", "field lost") in {(item.field, item.kind) for item in found}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from polyreel.flows import Reply
+from polyreel.places import put
 from polyreel.providers.base.contract import Contract, Operation
 from polyreel.providers.base.facts import Reads
 from polyreel.providers.base.provider import Provider
@@ -88,8 +89,9 @@ def with_task(body: dict[str, Any], provider: Provider) -> Iterator[dict[str, An
     yield {**body, "data": [{"id": "task-1"}]}
     yield {**body, "data": json.dumps({"task": {"id": "task-1"}})}
     for place in provider.reads.id:
-        root, _, rest = place.partition(".")
-        yield {**body, root: {rest: "task-1"} if rest else "task-1"}
+        named = {name: value for name, value in body.items() if name != place.partition(".")[0]}
+        put(named, place, "task-1")
+        yield named
 
 
 @every_paid_call

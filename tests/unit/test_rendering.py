@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-CAPTION = ("kling", "kling-v3", "A paper boat sails down a gutter after the rain.")
+CAPTION = ("vendor", "kling-v3", "A paper boat sails down a gutter after the rain.")
 FORMATS: tuple[ImageFormat, ...] = ("jpeg", "png", "webp")
 NASTY_CAPTIONS: dict[str, Sequence[str]] = {
     "nothing": [],
@@ -112,7 +112,7 @@ def test_the_background_depends_on_the_caption() -> None:
 
 def test_the_caption_is_visible() -> None:
     assert len(still(["\x00"]).getcolors() or []) == 1
-    assert len(still(["kling"]).getcolors() or []) > 2
+    assert len(still(["vendor"]).getcolors() or []) > 2
 
 
 def test_a_video_can_start_before_it_is_downloaded() -> None:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from polyreel.providers.base.calling import PLACEHOLDER
+from polyreel.providers.base.calling import PLACEHOLDER, task_place
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.facts import Reads, SimulatedTask
 from polyreel.providers.base.registry import all_providers
@@ -95,8 +95,12 @@ def test_it_builds_what_the_generated_client_builds(provider: Any, route: Any) -
     ours = operation(provider.contract, described.id)
     assert (ours.METHOD, ours.PATH) == (route.operation.METHOD, route.operation.PATH)
     query = operation(provider.contract, provider.contract.operation("get").id)
-    values = {**provider.routes[0].path_values, PLACEHOLDER.findall(query.PATH)[-1]: "task:1"}
-    built = query.build_request(*(values[name] for name in PLACEHOLDER.findall(query.PATH)))
+    where = task_place(provider.contract, query.described)
+    assert where
+    values = {**provider.routes[0].path_values, where.name: "task:1"}
+    path = PLACEHOLDER.findall(query.PATH)
+    asked: dict[str, Any] = {where.name: "task:1"} if where.place == "query" else {}
+    built = query.build_request(*(values[name] for name in path), **asked)
     assert built == provider.get_request("task:1")
     assert body(provider.contract, route.schema).__name__ == route.schema
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from polyreel.mapping.reports import Fate
+from polyreel.mapping.reports import Fate, MappingReport
 from polyreel.plans.reading import UnreadableBodyError, read
 from polyreel.plans.translation import Translation, translate
 from polyreel.providers.base.provider import Provider
@@ -44,7 +44,12 @@ def why(done: Translation) -> str:
 
 def bare(provider: Provider, route: Route) -> dict[str, Any]:
     """A body that names its route and has nothing but a prompt."""
-    return {row.native: row.value for row in route.constants} | {"prompt": "a cat"}
+    names = {row.native: row.value for row in route.constants}
+    if "prompt" in route.by_place or "prompt" not in route.by_name:
+        return names | {"prompt": "a cat"}
+    body, report = dict[str, Any](names), MappingReport()
+    route.by_name["prompt"].write({"prompt": "a cat"}, body, {}, report)
+    return body
 
 
 @each_body

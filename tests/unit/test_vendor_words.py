@@ -10,6 +10,7 @@ import pytest
 from polyreel.errors import DownloadError, StillRunningError, UnknownStatusError
 from polyreel.flows import Fetch, Reply, Saved
 from polyreel.jobs import submitting, waiting
+from polyreel.places import get, is_missing, put
 from polyreel.providers.base.facts import SYNONYMS, status_of
 from polyreel.providers.base.links import links_by_shape
 from polyreel.providers.base.reasons import reason_by_name
@@ -95,8 +96,7 @@ def test_an_unknown_word_beside_a_link_is_reported_soon(vendor: str) -> None:
 def test_an_unknown_word_beside_an_error_is_reported_soon(vendor: str) -> None:
     """With the vendor's text; a later answer takes nothing of it along."""
     body = json.loads(reply(vendor, word="BROKEN").content)
-    name, _, member = get_provider(vendor).reads.error_message[0].partition(".")
-    body[name] = {member: "boom"} if member else "boom"
+    put(body, get_provider(vendor).reads.error_message[0], "boom")
     stage = Stage(repeat(Reply(200, {}, encoded(body))))
     with pytest.raises(UnknownStatusError, match=r"'BROKEN'.*error 'boom'") as caught:
         wait(stage, submit(vendor))
@@ -116,7 +116,7 @@ def test_links_and_errors_at_other_places_count_without_a_known_word_too(
 ) -> None:
     """Nobody waits for 30 minutes beside a file, or beside the reason of a failure."""
     body = json.loads(without_outputs(vendor).content)
-    body[get_provider(vendor).reads.status[0]] = word
+    put(body, get_provider(vendor).reads.status[0], word)
     for more, said in (
         ({"payload": {"film": VIDEO}}, "1 link"),
         ({"payload": {"failReason": "boom"}}, "error 'boom'"),
@@ -149,8 +149,13 @@ def test_the_reason_of_a_failure_is_found_at_other_places(vendor: str, reason: A
     provider = get_provider(vendor)
     body = json.loads(reply(vendor).content)
     for place in (*provider.reads.error_message, *provider.reads.error_code):
-        body.pop(place.partition(".")[0], None)
-    facts = provider.facts({**body, provider.reads.status[0]: "failed", **reason})
+        if not is_missing(get(body, place)):
+            put(body, place, None)
+    body |= {name: one for name, one in reason.items() if not isinstance(body.get(name), list)}
+    if not body.items() >= reason.items():
+        body["inside"] = reason
+    put(body, provider.reads.status[0], "failed")
+    facts = provider.facts(body)
     assert (facts.status, facts.error_message) == ("failed", "boom")
     assert facts.error_code in {None, "7", "e7"}
 
@@ -319,12 +324,16 @@ def test_task_id_counts_where_id_is_missing(vendor: str) -> None:
     provider = get_provider(vendor)
     body = json.loads(reply(vendor).content)
     place = provider.reads.id[0]
-    identity = body.pop(place)
+    identity = get(body, place)
     for name in [*provider.reads.id, "task_id", "taskId"]:
-        body.pop(name, None)
+        if not is_missing(get(body, name)):
+            put(body, name, None)
     assert provider.facts(body).id is None
     for name in ("task_id", "taskId"):
-        assert provider.facts({**body, name: identity}).id == identity
+        other = json.loads(json.dumps(body))
+        above, dot, _ = place.rpartition(".")
+        put(other, f"{above}{dot}{name}", identity)
+        assert provider.facts(other).id == identity
 
 
 # --- links that a host refuses --------------------------------------------------------------------

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, field
 
 from ..errors import NeverSentError, RejectedError
-from ..jobs.submitting import RATE_LIMITED
 
 if TYPE_CHECKING:
     from ..drivers import Clock
@@ -25,11 +24,11 @@ def is_refused_for_now(error: Exception) -> bool:
     """Whether a row was refused only because its vendor has too many just now, or rests.
 
     That costs nothing, and the same row may be taken later. An account without money is told so by
-    another status.
+    another status, or another code.
     """
     if isinstance(error, NeverSentError):
         return error.vendor is None  # nobody was asked
-    return isinstance(error, RejectedError) and error.status == RATE_LIMITED
+    return isinstance(error, RejectedError) and error.is_busy
 
 
 @define(eq=False)

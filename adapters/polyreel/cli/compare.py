@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,7 +26,7 @@ from ..plans.documents import sheet_document, translation_document
 from ..plans.translation import Alternative, Translation, translate
 from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
-from ..providers.base.registry import all_providers, get_provider, source_provider
+from ..providers.base.registry import all_providers, get_provider
 from . import show
 from .files import load, parse
 from .options import Allow, allowances, known_vendors
@@ -59,8 +58,8 @@ def translate_command(
     """Write one vendor's body for another, with a verdict for every value. Sends nothing; exits 2
     where refused.
     """
-    (before, before_model) = _vendor(source, source_provider)
-    (after, after_model) = _vendor(target, get_provider)
+    (before, before_model) = _vendor(source, is_source=True)
+    (after, after_model) = _vendor(target)
     allowed = allowances(allow)
     refused = False
     bodies, several = _bodies(file)
@@ -93,16 +92,14 @@ def _would(other: Alternative) -> str:
     return f"would serve it with that model, losing {losses or 'nothing else'}"
 
 
-def _vendor(text: str, find: Callable[[str], Provider]) -> tuple[Provider, str | None]:
+def _vendor(text: str, *, is_source: bool = False) -> tuple[Provider, str | None]:
     name, _, model = text.partition("/")
-    provider = find(name)
-    is_source = find is source_provider
+    provider = get_provider(name)
     routes = provider.readable_routes if is_source else provider.routes
     families = sorted({route.model for route in routes})
     if model and model not in families:
-        verb = "has" if is_source and not provider.routes else "sells"
-        known = f"it {verb} {', '.join(families)}{did_you_mean(model, families)}"
-        raise typer.BadParameter(f"{name} {verb} no {model}; {known}")
+        known = f"it sells {', '.join(families)}{did_you_mean(model, families)}"
+        raise typer.BadParameter(f"{name} sells no {model}; {known}")
     return provider, model or None
 
 

@@ -16,12 +16,7 @@ from ..drivers import run
 from ..errors import PolyreelError, RequestError
 from ..places import JsonObject
 from ..providers.base.provider import Provider
-from ..providers.base.registry import (
-    all_providers,
-    get_provider,
-    read_only_providers,
-    source_provider,
-)
+from ..providers.base.registry import all_providers, get_provider
 from ..verification.differences import Difference
 from ..verification.documents import MAX_BYTES
 from ..verification.exchanges import RecordedExchange
@@ -82,7 +77,7 @@ def verify_command(
     """
     _check_usage(files, vendor, base_url, live, task, simulated=simulated)
     name = vendor or live
-    chosen = (get_provider(name) if live else source_provider(name)) if name else None
+    chosen = get_provider(name) if name else None
     providers = [_with_spec(one, spec) for one in ([chosen] if chosen else _all(spec))]
     bases: Mapping[str, str] = {name: base_url} if name and base_url else {}
     if live:
@@ -130,9 +125,9 @@ def _check_usage(
 def _all(spec: Path | None) -> list[Provider]:
     """Every vendor; with a spec, the one that it names."""
     if spec is None:
-        return [*all_providers().values(), *read_only_providers().values()]
+        return [*all_providers().values()]
     named = contract_of(spec).document.get("x-polyreel-vendor")
-    known = {**all_providers(), **read_only_providers()}
+    known = all_providers()
     if not isinstance(named, str) or named not in known:
         raise typer.BadParameter(
             f"{spec} names no vendor (x-polyreel-vendor): name it with --vendor"

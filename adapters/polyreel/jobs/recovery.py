@@ -252,7 +252,10 @@ def _search(entry: LedgerEntry, listing: Listing | str | None, reason: str) -> F
 
 
 def _could_be(entry: LedgerEntry, task: Listed) -> bool:
-    """Whether a task has the right model and time, as far as the list says."""
+    """Whether a task has the right model, time and id of ours, as far as the list says."""
+    own_id = entry.submission.own_id
+    if own_id is not None and task.own_id not in {None, own_id}:
+        return False
     model = entry.submission.body.get("model")
     if task.model is not None and model is not None and task.model != model:
         return False

@@ -15,7 +15,7 @@ from ..errors import AmbiguousError, NeverSentError, RejectedError, RequestError
 from ..flows import Flow, now
 from ..ledger.events import keep
 from ..plans.planning import PlanRefusedError
-from .submitting import RATE_LIMITED, submit
+from .submitting import submit
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job, RoutingStep
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 Preference = Literal["order", "cheapest"]
 Result = Literal["taken", "refused", "resting", "unpaid"]
-UNPAYABLE: Final = 402
-"""The status that says that the account has no credits: another vendor's account may have some."""
 FAILURES_IN_A_ROW: Final = 3
 """After this many failures a vendor rests: it is not tried for some time."""
 FIRST_REST: Final = 30.0
@@ -95,7 +93,7 @@ def goes_elsewhere(plan: Plan, error: SubmitError) -> bool:
         return True
     if not isinstance(error, RejectedError):
         return False
-    if error.status in {RATE_LIMITED, UNPAYABLE}:
+    if error.is_busy or error.unpayable:
         return True
     return error.code in plan.provider.unknown_model_codes
 
@@ -163,7 +161,8 @@ def _obstacle(plan: Plan, health: Health) -> Flow[RoutingStep | None]:
 def _note(plan: Plan, error: SubmitError, health: Health, retries: int) -> Flow[None]:
     """Note a failure of the vendor. A refusal of this particular request is none."""
     seconds = yield from now()
-    if isinstance(error, NeverSentError | AmbiguousError) or error.status == RATE_LIMITED:
+    is_busy = isinstance(error, RejectedError) and error.is_busy
+    if is_busy or isinstance(error, NeverSentError | AmbiguousError):
         used = 0 if isinstance(error, AmbiguousError) else retries
         health.failed(plan.vendor, seconds, retries=used)
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..errors import RequestError
-from ..places import Json, leaves
+from ..places import Json, get, is_missing, leaves, pointer
+from ..providers.base.calling import own_id_place
 
 if TYPE_CHECKING:
     from ..flows import Part
@@ -42,11 +43,18 @@ def differences(plan: Plan, submission: Submission) -> list[str]:
 
 def _of_bodies(plan: Plan, submission: Submission) -> Iterator[str]:
     uploaded = tuple(upload.target for upload in plan.uploads)
+    # The id that polyreel has put into the body is another one for each submit.
+    own = own_id_place(submission.contract)
+    added = pointer(own) if own is not None and is_missing(get(plan.body, own)) else None
     # As it is sent: what JSON makes of the values, not what they are in Python.
     now = dict(leaves(_sent(plan)))
     then = dict(leaves(_with_files(submission)))
     for place in dict.fromkeys([*then, *now]):
-        if place.startswith(uploaded) or (place in then and then.get(place) == now.get(place)):
+        if (
+            place == added
+            or place.startswith(uploaded)
+            or (place in then and then.get(place) == now.get(place))
+        ):
             continue
         before, after = (_shown(one[place]) if place in one else NOTHING for one in (then, now))
         yield f"{place.removeprefix('/')}: {before} then, {after} now"

@@ -56,7 +56,6 @@ if TYPE_CHECKING:
 UNREADABLE: Final[tuple[str | None, str]] = (None, "an answer that cannot be read")
 T = TypeVar("T")
 LOG: Final = logging.getLogger("polyreel")
-RATE_LIMITED: Final = 429
 GONE: Final = frozenset({404, 410})
 """Statuses of a download whose link is dead."""
 BLOCKED: Final = frozenset({401, 403, 406, 451})
@@ -102,7 +101,7 @@ def submit(
     try:
         return (yield from pay(submission, retries))
     except RejectedError as error:
-        if error.status != RATE_LIMITED:
+        if not error.is_busy:
             yield from forget(uploaded)  # a file that is gone may be the reason
         raise
 
@@ -129,7 +128,7 @@ def pay(submission: Submission, retries: int = 0, *, follows: str | None = None)
 def _pause(error: SubmitError, attempt: int) -> float | None:
     """Seconds until the next try; None where another try makes no sense."""
     if isinstance(error, RejectedError):
-        if error.status != RATE_LIMITED:
+        if not error.is_busy:
             return None
         if error.retry_after is not None:
             return error.retry_after
@@ -251,6 +250,7 @@ def outcome(submission: Submission, reply: Reply) -> Facts:
                 request_id=request_id,
             )
             error.retry_after = retry_after(reply)
+            error.unpayable = provider.says_no_money(reply.status, code)
             raise error
         text, task = f"{text}{refusal.reason}", refusal.task
     named = f", and adopt {task} if it is there" if task and is_task_id(task) else ""

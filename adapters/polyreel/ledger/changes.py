@@ -112,12 +112,16 @@ def move_followed(connection: sqlite3.Connection, identity: str, state: State, t
 
 
 def note_caller(connection: sqlite3.Connection, vendor: str, now: float) -> None:
-    """Note that a vendor has called back, and forget some deliveries that are too old to count."""
+    """Note that a vendor has called back."""
     connection.execute(
         "INSERT INTO callers (vendor, received_at) VALUES (?, ?)"
         " ON CONFLICT (vendor) DO UPDATE SET received_at = excluded.received_at",
         (vendor, now),
     )
+
+
+def forget_deliveries(connection: sqlite3.Connection, now: float) -> None:
+    """Forget some deliveries that are too old to count."""
     connection.execute(
         "DELETE FROM deliveries WHERE (vendor, id) IN"
         " (SELECT vendor, id FROM deliveries WHERE received_at < ? ORDER BY received_at LIMIT ?)",

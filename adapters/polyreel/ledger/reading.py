@@ -195,7 +195,8 @@ def _page(
 def _signs(vendor: str) -> bool:
     """Whether a vendor signs its webhooks: only such a delivery proves that the vendor calls.
 
-    Unsigned ones can be anybody's, and must not make polyreel ask less often.
+    Unsigned ones can be anybody's, and must not make polyreel ask less often. They are noted in
+    older files only.
     """
     webhook = all_providers()[vendor].webhook if vendor in all_providers() else None
-    return webhook is not None and webhook.signed and not webhook.optional
+    return webhook is not None and webhook.signed

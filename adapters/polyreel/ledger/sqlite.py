@@ -25,6 +25,7 @@ from . import uploads
 from .changes import (
     assignments,
     change_entry,
+    forget_deliveries,
     mark_dead,
     move_followed,
     note_caller,
@@ -433,9 +434,10 @@ class Ledger:
             insert = "INSERT OR IGNORE INTO deliveries (vendor, id, received_at) VALUES (?, ?, ?)"
             if connection.execute(insert, (event.vendor, event.id, now)).rowcount == 0:
                 return Delivered("duplicate", entry)
-            note_caller(connection, event.vendor, now)
+            forget_deliveries(connection, now)
             if not event.verified:
                 return Delivered("hint", entry)
+            note_caller(connection, event.vendor, now)
 
             def apply(job: Job) -> Job:
                 return with_charge(advance(job, sealed_facts(event.facts), now))

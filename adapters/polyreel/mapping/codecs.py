@@ -41,6 +41,9 @@ class CannotExpressError(Exception):
         self.leaves = leaves
 
 
+ONLY_IDS: Final = "the vendor takes its own ids only, and nothing that the request describes"
+
+
 class MeaninglessError(ValueError):
     """A native value that the vendor itself ignores: leaving it out changes nothing."""
 
@@ -382,7 +385,7 @@ class Items:
         plain = [{self.member: item} for item in value if not isinstance(item, dict)]
         if len(plain) < len(value):
             raise CannotExpressError(
-                "the vendor takes its own ids only, and nothing that the request describes",
+                ONLY_IDS,
                 without=plain or None,
                 leaves=tuple(f"/{at}" for at, item in enumerate(value) if isinstance(item, dict)),
             )
@@ -393,6 +396,23 @@ class Items:
         for item in value:
             check_members(item, self.member)
         return [str(item[self.member]) for item in value]
+
+
+@frozen
+class OwnId:
+    """The vendor's own id of something. What the request itself describes is no id."""
+
+    def encode(self, value: object, shared: Mapping[str, Any]) -> str:
+        """The id."""
+        if isinstance(value, dict):
+            raise CannotExpressError(ONLY_IDS)
+        return str(value)
+
+    def decode(self, value: object, shared: Mapping[str, Any]) -> str:
+        """The id; a number becomes text."""
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise ValueError(f"{word(value)} is no id")
+        return str(value)
 
 
 @frozen

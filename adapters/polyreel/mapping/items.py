@@ -14,7 +14,7 @@ The row says which shared field stands in items of which kind. Each item has a v
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -73,6 +73,22 @@ class TypedItems:
     def places(self) -> tuple[str, ...]:
         """The native place of this row."""
         return (self.native,)
+
+    def item_with(self, marks: object) -> Item | None:
+        """The items with these marks; None without any."""
+        return next((item for item in self.items if item.marks == marks), None)
+
+    def lacks(self, body: Mapping[str, Any], inputs: Iterable[str]) -> bool:
+        """Whether a native body has none of the items of the inputs that a workflow is about."""
+        wanted = [item for item in self.items if item.shared in inputs]
+        found = get(body, self.native)
+        listed = found if isinstance(found, list) else []
+        return bool(wanted) and not any(item.matches(one) for item in wanted for one in listed)
+
+    def strange(self, body: Mapping[str, Any]) -> int:
+        """How many items of a native body are of no known kind."""
+        found = get(body, self.native)
+        return sum(self._kind(one) is None for one in found) if isinstance(found, list) else 0
 
     def place_of(self, name: str) -> str:
         """Where a shared field stands, in words: `contents[type=first_frame].url`."""

@@ -74,6 +74,15 @@ CHARACTER: Final = Marks(
 )
 """`character1`: the first reference image of HappyHorse at EvoLink (its pages of 2026)."""
 
+BY_ID: Final = Marks(
+    re.compile(r"@(?P<kind>image|element|video)_(?P<number>[1-9][0-9]?)(?![0-9])"),
+    "@{kind}_{number}",
+)
+"""`@image_1`: inputs cited by ids that the request gives them, as in Kling's newer calls.
+
+Source: Kling's page of Omni video, 2026.
+"""
+
 
 _KINDS: Final = {
     "image": "image",

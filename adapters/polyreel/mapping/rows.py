@@ -7,7 +7,7 @@ report what became of each value. Nothing is lost without a report.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -335,6 +335,15 @@ class Constant:
         found = [value for place in self.places if (value := get(body, place)) is not MISSING]
         return all(value == self.value for value in found) if found else self.optional
 
+    def names_route(self, body: Mapping[str, Any]) -> bool:
+        """Whether a native body says that it belongs to this route, or means it by its silence.
+
+        A model that is left out is not meant.
+        """
+        if self.field != "workflow" and all(get(body, one) is MISSING for one in self.places):
+            return False
+        return self.matches(body) and not self.is_left_out(body)
+
     def is_left_out(self, body: Mapping[str, Any]) -> bool:
         """Whether a native body leaves the workflow to be told from its other fields."""
         return self.field == "workflow" and get(body, self.native) is MISSING
@@ -437,14 +446,3 @@ class Absent(_Unsent):
 
 
 Row = Field | Group | TypedItems | Constant | Forced | Absent
-
-
-def has_work(row: Row, names: Iterable[str]) -> bool:
-    """Whether a row may write or report anything for a request that sets just these fields."""
-    demanded = (
-        isinstance(row, Constant)
-        or (isinstance(row, Field) and row.default is not None)
-        or (isinstance(row, Group) and bool(row.defaults))
-        or (isinstance(row, Forced) and row.chosen)
-    )
-    return demanded or any(name in row.names for name in names)

@@ -77,13 +77,33 @@ def _at_credit_price(amount: Decimal, document: JsonObject, created: float | Non
     money = credit_price(document.get("x-polyreel-money", ()), _day(created))
     if money is None:
         return Charge(amount)
-    return Charge(amount, in_dollars(amount, Decimal(money["credits_per_usd"])), money["as_of"])
+    return Charge(amount, in_dollars(amount, money), money["as_of"])
 
 
-def _number_at(usage: JsonObject, places: Iterable[str]) -> Decimal | None:
+def _number_at(usage: JsonObject, places: Iterable[str | JsonObject]) -> Decimal | None:
     """The first sensible number at one of these places."""
-    numbers = (_number(get(usage, place)) for place in places)
+    numbers = (
+        _number(get(usage, place)) if isinstance(place, str) else _sum(usage, place)
+        for place in places
+    )
     return next((number for number in numbers if number is not None), None)
+
+
+def _sum(usage: JsonObject, place: JsonObject) -> Decimal | None:
+    """The sum of the `amount` of `each` item of a list with the members in `where`.
+
+    Amounts can be texts here. None without such an item, and where one has no sensible amount.
+    """
+    items = get(usage, place["each"])
+    wanted = [
+        item.get(place["amount"])
+        for item in (items if isinstance(items, list) else [])
+        if isinstance(item, dict)
+        and all(item.get(name) == value for name, value in place["where"].items())
+    ]
+    amounts = [sensible_number(one) if isinstance(one, str) else _number(one) for one in wanted]
+    known = [one for one in amounts if one is not None]
+    return sum(known, Decimal(0)).normalize() if known and len(known) == len(wanted) else None
 
 
 def _number(value: object) -> Decimal | None:

@@ -28,14 +28,13 @@ def published_cost(
         return UNKNOWN
     low = _credits(rule, least, factor)
     high = None if most is None else _credits(rule, most, factor)
-    ratio = Decimal(money["credits_per_usd"])
     date, source = money["as_of"], rule["source"]
-    low_usd = in_dollars(low, ratio)
+    low_usd = in_dollars(low, money)
     if high == low:
         return Cost("exact", low, low_usd, as_of=date, source=source)
     if high is None:
         return Cost("unknown", None, None, low, low_usd, date, source)
-    return Cost("bounded", high, in_dollars(high, ratio), low, low_usd, date, source)
+    return Cost("bounded", high, in_dollars(high, money), low, low_usd, date, source)
 
 
 def published_credits(
@@ -53,9 +52,11 @@ def published_credits(
     return None if factor is None else _credits(rule, billed, factor)
 
 
-def in_dollars(amount: Decimal, ratio: Decimal) -> Decimal:
-    """Credits as dollars, at a number of credits per dollar."""
-    return (amount / ratio).quantize(DOLLAR_STEP, ROUND_HALF_UP)
+def in_dollars(amount: Decimal, money: JsonObject) -> Decimal:
+    """Credits as dollars, at a price of `x-polyreel-money`: `usd_per_credit`, or the other way."""
+    if "usd_per_credit" in money:
+        return (amount * Decimal(money["usd_per_credit"])).quantize(DOLLAR_STEP, ROUND_HALF_UP)
+    return (amount / Decimal(money["credits_per_usd"])).quantize(DOLLAR_STEP, ROUND_HALF_UP)
 
 
 def credit_price(dated: Iterable[JsonObject], as_of: str | None) -> JsonObject | None:

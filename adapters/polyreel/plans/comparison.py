@@ -302,12 +302,12 @@ def _schema_drift(
             if "x-polyreel-vendor" not in new[0].document:  # the vendor's own, without our facts
                 nodes[0] = {key: nodes[0][key] for key in nodes[0] if key != "x-polyreel-media"}
             yield from _place_drift(change, *nodes)
-    olds, news = (set(contract.schema(name).get("required", ())) for contract, name in (old, new))
+    olds, news = ({*contract.required(name)} for contract, name in (old, new))
     for name in sorted(news - olds):
         yield _PlaceDifferences(route, _field_at(route, name), name)(
             "now required", "optional", name
         )
-    for name in sorted(olds - news):
+    for name in sorted(one for one in olds - news if "." not in one):
         yield _PlaceDifferences(route, _field_at(route, name), name)(
             "no longer required", name, "optional"
         )

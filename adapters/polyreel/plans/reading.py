@@ -112,10 +112,12 @@ def _check_one_is_meant(
 
     Several workflows with one body are told apart by its inputs.
     """
-    best = provider.strangeness(candidates[0], body)
+    best = candidates[0].strangeness(body, provider.contract)
     # A word for the workflow can be missing in a body of any model: that decides between none.
-    alike = [one for one in candidates if provider.strangeness(one, body)[:-1] == best[:-1]]
-    fitting = [one for one in alike if provider.strangeness(one, body) == best]
+    alike = [
+        one for one in candidates if one.strangeness(body, provider.contract)[:-1] == best[:-1]
+    ]
+    fitting = [one for one in alike if one.strangeness(body, provider.contract) == best]
     names = [f"{one.model} {one.workflow}" for one in fitting]
     models = dict.fromkeys(one.model for one in alike)
     if len(models) > 1:

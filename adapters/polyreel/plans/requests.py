@@ -16,7 +16,7 @@ from ..mapping.reports import Allowance
 from ..mapping.workflows import Kind, workflow_of
 from ..places import JsonObject, leaves
 from ..providers.base.contract import Contract
-from ..providers.base.registry import all_providers, read_only_providers, unknown_vendor
+from ..providers.base.registry import all_providers, unknown_vendor
 from . import mistakes
 from .quick import SCHEMA_NAMES, read_quickly
 
@@ -188,8 +188,7 @@ def _nulls(request: JsonObject) -> list[str]:
 def _with_known_extra(plain: JsonObject) -> JsonObject:
     """The request itself. Raises RequestError where its `extra` names no vendor."""
     if "extra" in plain:
-        known = {*all_providers(), *read_only_providers()}
-        unknown = [name for name in plain["extra"] if name not in known]
+        unknown = [name for name in plain["extra"] if name not in all_providers()]
         if unknown:
             raise RequestError([f"extra.{name}: {unknown_vendor(name)}" for name in unknown])
     return plain

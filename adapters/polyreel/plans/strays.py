@@ -20,7 +20,7 @@ from ..mapping.workflows import WORKFLOWS
 from ..places import MISSING, JsonObject, is_missing, pointer, pointer_text, put
 from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
-from ..providers.base.registry import all_providers, read_only_providers
+from ..providers.base.registry import all_providers
 from ..providers.base.routes import Route
 from ..providers.base.schemas import SchemaViolation
 from .reading import Reading
@@ -314,8 +314,7 @@ class _Settling:
             return None  # what is not known stays as it is
         if found := next(self._words(name, value, self.target.routes, last=True), None):
             return found
-        others = [*all_providers().values(), *read_only_providers().values()]
-        routes = [route for other in others for route in other.readable_routes]
+        routes = [route for other in all_providers().values() for route in other.readable_routes]
         words = list(self._words(name, value, routes, last=True))
         return words[0] if len({word for word, _ in words}) == 1 else None
 

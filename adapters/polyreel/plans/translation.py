@@ -16,7 +16,7 @@ from ..mapping.codecs import word
 from ..mapping.reports import Allowance, ConflictError, Fate, MappingEntry
 from ..places import JsonObject, leaves, pointer_text
 from ..providers.base.provider import Provider
-from ..providers.base.registry import get_provider, source_provider
+from ..providers.base.registry import get_provider
 from ..providers.base.schemas import SchemaViolation
 from .marking import idle_marks_of
 from .planning import Plan, plan_checked
@@ -28,7 +28,7 @@ from .wording import whole
 from .writing import can_express
 
 if TYPE_CHECKING:
-    from ..providers.base.registry import SourceVendor, Vendor
+    from ..providers.base.registry import Vendor
 
 SEVERITY: Final = (
     Fate.EXACT,
@@ -84,7 +84,7 @@ class Translation:
 
 def translate(
     body: object,
-    source: SourceVendor,
+    source: Vendor,
     target: Vendor,
     *,
     source_model: str | None = None,
@@ -95,7 +95,7 @@ def translate(
 
     Args:
         body: the JSON body as the source vendor takes it.
-        source: the id of the vendor that the body is for; also one whose bodies are only read.
+        source: the id of the vendor that the body is for.
         target: the id of the vendor to write it for.
         source_model: the model family of the body, where the body does not say it.
         target_model: another model family than the source's.
@@ -114,7 +114,7 @@ def translate(
     >>> made.plan.body["quality"], made.plan.body["sound"]
     ('1080p', 'on')
     """
-    source, target = source_provider(source), get_provider(target)
+    source, target = get_provider(source), get_provider(target)
     if not isinstance(body, dict):
         return _unreadable(
             source, target, {}, [f"a body is a JSON object, not {type(body).__name__}"]

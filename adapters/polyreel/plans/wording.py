@@ -64,6 +64,12 @@ def _of_item(violation: SchemaViolation, route: Route, report: MappingReport) ->
     row, _ = row_at(route, violation.path)
     if not isinstance(row, TypedItems) or violation.kind == "required":
         return None
+    if (item := row.item_with(violation.marks)) is not None:
+        reason, limit = describe(violation, None, None, "")
+        if violation.kind == "contains":
+            reason, limit = f"needed for {route.model} {route.workflow}", ""
+        advice = unless_allowed(item.shared) if violation.inferred else ""
+        return Problem(item.shared, f"/{item.shared}", reason + advice, limit)
     at = pointer_text(violation.path)
     for entry in report.entries:
         if entry.target.startswith(at + "/") or at == entry.target:

@@ -20,7 +20,7 @@ from ..mapping.reports import (
     Problem,
     refuse,
 )
-from ..mapping.rows import Field, Row, has_work
+from ..mapping.rows import Constant, Field, Forced, Group, Row
 from ..places import Json, JsonObject, get, leaves, merge, pointer, put
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route, undocumented
@@ -182,6 +182,17 @@ def write_body(
         row.write(shared, body, allow, report)
     for name in unknown:
         refuse(name, undocumented(vendor, route), allow, report)
+
+
+def has_work(row: Row, names: Iterable[str]) -> bool:
+    """Whether a row may write or report anything for a request that sets just these fields."""
+    demanded = (
+        isinstance(row, Constant)
+        or (isinstance(row, Field) and row.default is not None)
+        or (isinstance(row, Group) and bool(row.defaults))
+        or (isinstance(row, Forced) and row.chosen)
+    )
+    return demanded or any(name in row.names for name in names)
 
 
 @lru_cache(maxsize=1000)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Limited,
         MeaninglessError,
         Only,
+        OwnId,
         Pointless,
         Prompt,
         PublicUrl,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     )
     from ..mapping.groups import FirstAndLast, GroupCodec, Names
     from ..mapping.items import Item, TypedItems
-    from ..mapping.marks import ANGLE, AT, CHARACTER, LOWER_AT, NAMED, Marks
+    from ..mapping.marks import ANGLE, AT, BY_ID, CHARACTER, LOWER_AT, NAMED, Marks
     from ..mapping.rows import Absent, Alias, Constant, Field, Forced, Group, Row
     from ..mapping.shots import MULTI_SHOT, MultiShot, ShotList
     from ..mapping.subjects import Subjects
@@ -60,12 +61,13 @@ _NAMES = {
     "..flows": ("Flow", "Part", "Reply", "Send", "now", "send_patiently"),
     "..mapping.codecs": (
         *("SAME", "CannotExpressError", "Choice", "Codec", "Default", "Digits", "Items"),
-        *("Limited", "MeaninglessError", "Only", "Pointless", "Prompt", "PublicUrl", "Seed"),
+        *("Limited", "MeaninglessError", "Only", "OwnId", "Pointless", "Prompt", "PublicUrl"),
+        *("Seed",),
         *("Single", "TwoOrMore", "Unless", "check_members", "cited_inputs"),
     ),
     "..mapping.groups": ("FirstAndLast", "GroupCodec", "Names"),
     "..mapping.items": ("Item", "TypedItems"),
-    "..mapping.marks": ("ANGLE", "AT", "CHARACTER", "LOWER_AT", "NAMED", "Marks"),
+    "..mapping.marks": ("ANGLE", "AT", "BY_ID", "CHARACTER", "LOWER_AT", "NAMED", "Marks"),
     "..mapping.rows": ("Absent", "Alias", "Constant", "Field", "Forced", "Group", "Row"),
     "..mapping.shots": ("MULTI_SHOT", "MultiShot", "ShotList"),
     "..mapping.subjects": ("Subjects",),
@@ -86,6 +88,7 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = [
     "ANGLE",
     "AT",
+    "BY_ID",
     "CHARACTER",
     "LOWER_AT",
     "MULTI_SHOT",
@@ -122,6 +125,7 @@ __all__ = [
     "Names",
     "Only",
     "Operation",
+    "OwnId",
     "Part",
     "Pointless",
     "Prompt",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from ..flows import Reply
-from ..places import Json, JsonObject, get
+from ..places import Json, JsonObject, get, put
 from ..providers.base.facts import Status
 from ..serving.answers import example, here, reply, status_of_example, status_query
-from ..serving.calls import Call, query_parameters
+from ..serving.calls import Call, body, check_body, query_parameters
 from .task_answers import sample_of_task, task_body
 from .tasks import Task
 
@@ -18,6 +18,8 @@ MAX_PAGE_SIZE: Final = 100
 
 def page(call: Call, tasks: list[Task], now: float) -> Reply:
     """The documented page with those of the tasks that the query asks for."""
+    if place := call.operation.spec.get("x-polyreel-tasks"):
+        return _selection(call, tasks, now, place)
     asked = query_parameters(call)
     status, sample = example(call.provider, call.operation, "page")
     members = sample if isinstance(sample, dict) else {}
@@ -32,6 +34,45 @@ def page(call: Call, tasks: list[Task], now: float) -> Reply:
     facts = {place: shown, "total": len(wanted), "page": number, "page_size": size}
     documented = {name: value for name, value in facts.items() if name in members}
     return reply(call, status, {**here(call, members), **documented})
+
+
+def _selection(call: Call, tasks: list[Task], now: float, place: str) -> Reply:
+    """The documented page, whose tasks at `place` are those of the status query.
+
+    A body can ask for a number of them, for what comes after a cursor (the number of tasks before
+    it), and for those whose members have one of some values.
+    """
+    asked = body(call)
+    check_body(call, call.operation.request_schemas[0], asked)
+    status, sample = example(call.provider, call.operation, "page")
+    shown: JsonObject = here(call, sample)
+    first, size = _number(asked.get("cursor")), asked.get("limit", PAGE_SIZE)
+    conditions = [(one["key"], one["values"]) for one in asked.get("filters", ())]
+    items = [_alone(call, task, now) for task in tasks]
+    wanted = [
+        item
+        for item in items
+        if all(item[key] in values for key, values in conditions if key in item)
+    ]
+    found = wanted[first : first + size]
+    last = first + len(found)
+    facts: JsonObject = {"count": len(found), "has_more": last < len(wanted)}
+    facts["next_cursor"] = str(last) if facts["has_more"] else ""
+    put(shown, place, found)
+    around = get(shown, place.rpartition(".")[0])
+    around |= {name: fact for name, fact in facts.items() if name in around}
+    return reply(call, status, shown)
+
+
+def _number(cursor: Json) -> int:
+    return int(cursor) if isinstance(cursor, str) and cursor.isdecimal() else 0
+
+
+def _alone(call: Call, task: Task, now: float) -> JsonObject:
+    """A task as the status query shows it, without the list around it."""
+    shown, query = task_body(call, task, task.status(now), now), status_query(call.provider)
+    found: JsonObject = get(shown, f"{query.spec['x-polyreel-tasks']}.0")
+    return found
 
 
 def _item(call: Call, task: Task, now: float, samples: list[JsonObject]) -> JsonObject:

@@ -46,8 +46,10 @@ def _by_own_id(tasks: Tasks, call: Call) -> Iterator[Task]:
         own_id = call.request.query.get(one["name"])
         if one.get("x-polyreel-own-id") and own_id:
             for (vendor, _), task in tasks.items():
+                if vendor != call.provider.id:
+                    continue
                 place = own_id_place(call.provider.operation(task.route))
-                if vendor == call.provider.id and place and get_value(task.body, place) == own_id:
+                if place and get_value(task.body, place) == own_id:
                     yield task
 
 

@@ -129,8 +129,9 @@ def schemas_of_place(
     schemas = describing_schemas(document, pointer, value)
     here: Any = value
     for part in place:
-        here = here[part]
-        step = ("items",) if isinstance(part, int) else ("properties", part)
+        is_list = isinstance(here, list)
+        here = here[int(part)] if is_list else here[part]
+        step = ("items",) if is_list else ("properties", part)
         below = [
             (*one, *step) for one in schemas if find_value(document, (*one, *step)) is not None
         ]

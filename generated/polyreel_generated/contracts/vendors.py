@@ -3,7 +3,5 @@
 
 from typing import Literal
 
-VendorId = Literal["evolink", "fal", "skills-video", "uniall"]
-"""The ids of polyreel's own vendors, to which jobs are sent."""
-SourceId = Literal[VendorId, "kling"]
-"""These, and the vendors whose stored bodies are read."""
+VendorId = Literal["evolink", "fal", "kling", "skills-video", "uniall"]
+"""The ids of polyreel's own vendors."""

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from attrs import Factory, define
-from polyreel.errors import AmbiguousError, RejectedError
+from polyreel.errors import RATE_LIMITED, AmbiguousError, RejectedError
 from polyreel.flows import Send
-from polyreel.jobs.submitting import RATE_LIMITED
 from polyreel.ledger.events import Claim, Intend
 from polyreel.ledger.records import LedgerEntry
 from polyreel.ledger.rows import Columns

@@ -65,8 +65,10 @@ def is_number(value: object) -> TypeGuard[int | float]:
 
 
 def moment(value: object) -> float | None:
-    """Seconds since 1970, up to the year 5138; None for anything else."""
-    return float(value) if is_number(value) and 0 < value < 1e11 else None
+    """Seconds since 1970, up to the year 5138, also from milliseconds; None for anything else."""
+    if not is_number(value) or not 0 < value < 1e14:
+        return None
+    return float(value) if value < 1e11 else value / 1000
 
 
 def word_or_number(value: object) -> str | None:

@@ -243,6 +243,15 @@ class Contract:
             else:
                 yield prefix + part
 
+    def required(self, name: str) -> Iterator[str]:
+        """Every dotted place of a named schema that its object demands."""
+        yield from self._required(self.schema(name), "")
+
+    def _required(self, node: JsonObject, prefix: str) -> Iterator[str]:
+        yield from (prefix + part for part in node.get("required", ()))
+        for part, child in node.get("properties", {}).items():
+            yield from self._required(self.resolve(child), f"{prefix}{part}.")
+
     def replies(self, operation: Operation) -> Iterator[tuple[int, str, str, Any]]:
         """Every example reply: HTTP status, content type, example name, body."""
         for status, reply in operation.spec["responses"].items():

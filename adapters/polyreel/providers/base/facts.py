@@ -164,6 +164,8 @@ class Listed:
     """The vendor's own name of the model."""
     body: JsonObject | None = None
     """The request, where the list repeats it."""
+    own_id: str | None = None
+    """The id that the caller put into the request, where the list has it."""
 
 
 @frozen

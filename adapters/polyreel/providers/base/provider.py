@@ -48,8 +48,15 @@ from .results import facts_of_job
 from .routes import Route
 
 LOG: Final = logging.getLogger("polyreel")
+UNPAYABLE: Final = 402
 UNKNOWN_MODEL: Final = frozenset({"model_not_found", "unsupported_model"})
 """The names that contracts give to examples of errors for a model that is not sold."""
+
+
+def _alone(answer: JsonObject, place: str, item: Json) -> JsonObject:
+    """An answer about several tasks as one about a single task of its list."""
+    name, _, rest = place.partition(".")
+    return {**answer, name: _alone(answer[name], rest, item) if rest else [item]}
 
 
 def _variable(vendor: str) -> str:
@@ -194,8 +201,8 @@ class Provider:
         """The routes that a native body can belong to, by their constants, the likeliest first.
 
         A `path` and a `model` (family, or what a path says in its place), where given, exclude
-        other routes. See `strangeness` for what is likely. A constant that says the workflow may be
-        missing: the fields tell it, too.
+        other routes. `Route.strangeness` says what is likely. A constant that says the workflow
+        may be missing: the fields tell it, too.
         """
         candidates = [
             route
@@ -204,21 +211,7 @@ class Provider:
             and model in {None, route.model, route.path.removeprefix("/")}
             and all(row.matches(body) or row.is_left_out(body) for row in route.constants)
         ]
-        return iter(sorted(candidates, key=lambda route: self.strangeness(route, body)))
-
-    def strangeness(self, route: Route, body: Mapping[str, Any]) -> tuple[int, int, int, int]:
-        """How badly a body fits a route whose constants it does not contradict; 0 is best.
-
-        First counts that it names the route, then how many required fields it misses, then how
-        many of its fields the route does not know, then whether it leaves out what it should name.
-        """
-        constants = {row.native for row in route.constants}
-        required = set(self.contract.schema(route.schema).get("required", [])) - constants
-        known = {place.partition(".")[0] for place in (*route.by_place, *route.ignored)}
-        named = sum(row.matches(body) and not row.is_left_out(body) for row in route.constants)
-        silent = sum(row.is_left_out(body) and not row.optional for row in route.constants)
-        missing = sum(name not in body for name in required)
-        return -named, missing, len(body.keys() - known), silent
+        return iter(sorted(candidates, key=lambda route: route.strangeness(body, self.contract)))
 
     def defaults(self, route: Route) -> Mapping[str, Any]:
         """The shared values that the vendor documents for fields that a body leaves out."""
@@ -271,6 +264,8 @@ class Provider:
         body = (yield from self.ask(request, base_url, "a query for several tasks")).json()
         place = self._status_query.spec.get("x-polyreel-tasks", "")
         items = first(body, (place,)) if isinstance(body, dict) else None
+        if isinstance(items, list):
+            items = [_alone(body, place, one) for one in items]
         return self.facts_of_several(items, task_ids)
 
     def recent(self, base_url: str | None = None) -> Flow[Listing | None]:
@@ -375,22 +370,24 @@ class Provider:
         created: tuple[str, ...] = (),
         model: tuple[str, ...] = (),
         body: tuple[str, ...] = (),
+        own_id: tuple[str, ...] = (),
     ) -> tuple[Listed, ...]:
         """The tasks of a list, without items that make no sense; BadReplyError where it is no list.
 
-        `created`, `model` and `body` are the dotted places of these facts in an item.
+        `created`, `model`, `body` and `own_id` are the dotted places of these facts in an item.
         """
         found: dict[str, Listed] = {}
         for item in self._objects(items):
             identity = first(item, self.reads.id)
             if isinstance(identity, str) and is_task_id(identity):
-                name, request = first(item, model), first(item, body)
+                name, request, own = (first(item, one) for one in (model, body, own_id))
                 found[identity] = Listed(
                     identity,
                     status_of(first(item, self.reads.status), self.statuses),
                     moment(first(item, created)),
                     name if isinstance(name, str) and name else None,
                     request if isinstance(request, dict) else None,
+                    own if isinstance(own, str) and own else None,
                 )
         return tuple(found.values())
 
@@ -421,6 +418,10 @@ class Provider:
         code, _ = self.read_error(reply)
         ids = self.reads.id + (self.webhook.reads.id if self.webhook else ())
         return read_refusal(self.contract, operation, reply, code, ids)
+
+    def says_no_money(self, status: int, code: str | None) -> bool:
+        """Whether a refusal says that the account cannot pay, by its status or code."""
+        return status == UNPAYABLE or code in self.contract.document.get("x-polyreel-no-money", ())
 
     def is_error(self, reply: Reply) -> bool:
         """Whether a reply is an error: by its HTTP status, or as the contract says of 2xx ones."""

@@ -24,7 +24,9 @@ TEXTS: Final = ("message", "msg", "detail", "details", "reason", "description", 
 """Members that hold the words of an error, below a name of one."""
 CODES: Final = ("code", "type", "status", "error_code", "errorCode")
 """Members that hold its code, there."""
-NOTHING: Final = frozenset({"", "0", "none", "null", "no", "false", "ok", "success", "succeeded"})
+NOTHING: Final = frozenset(
+    {"", "0", "none", "null", "no", "false", "ok", "success", "succeed", "succeeded"}
+)
 """What an answer without an error can say at the place of one."""
 DEEPEST: Final = 4
 """How many members deep an error is looked for: it is no part of a result or an echo."""

@@ -45,13 +45,13 @@ def read_refusal(
     form that the contract gives to errors, and where it names no task. A gateway's page does not:
     the vendor behind the gateway may have accepted the job before.
     """
-    if not is_refusal(operation, reply.status, code):
-        return Refusal(False)
     try:
         body = reply.json() if reply.content.strip() else None
     except BadReplyError:
         body = reply.content.decode("utf-8", "replace")
     task = next(_tasks(body, _task_names(ids)), None)
+    if not is_refusal(operation, reply.status, code):
+        return Refusal(False, task=task)
     if task is not None:
         return Refusal(False, f", and names the task {printable(task[:80])}", task)
     if not _has_own_form(contract, operation, reply.status, body):

@@ -14,8 +14,6 @@ from functools import cache, cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from polyreel_generated.contracts import READ_ONLY
-
 from ... import providers as folder
 from ...errors import UnknownNameError, did_you_mean
 from .provider import Provider
@@ -24,14 +22,12 @@ from .routes import Route
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from polyreel_generated.contracts.vendors import SourceId, VendorId
+    from polyreel_generated.contracts.vendors import VendorId
 
     Vendor = VendorId | Provider
     """How a program names a vendor. Type checkers know the ids of polyreel's own; a name that is
     read from somewhere, and a vendor of another package, goes through `get_provider`.
     """
-    SourceVendor = SourceId | Provider
-    """The same, also of the vendors whose stored bodies are read."""
 
 GROUP = "polyreel.providers"
 
@@ -40,7 +36,6 @@ GROUP = "polyreel.providers"
 def all_providers() -> Mapping[str, Provider]:
     """Every installed vendor by its id: polyreel's own, then others, each in alphabetical order.
 
-    A vendor that is only read, and sells nothing, is none of them: see `source_provider`.
     Packages that cannot be loaded are left out: see `broken_plugins`.
     """
     return _Vendors()
@@ -57,7 +52,7 @@ class _Vendors(Mapping[str, Provider]):
     def __init__(self) -> None:
         found = sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name)
         # `base` is what all vendors have in common.
-        names = [one.name for one in found if one.name not in {"base", *READ_ONLY}]
+        names = [one.name for one in found if one.name != "base"]
         self._own = {name.replace("_", "-"): name for name in names}
         self._loaded: dict[str, Provider] = {}
 
@@ -113,23 +108,17 @@ def _load(name: str) -> Provider:
     return provider
 
 
-@cache
-def read_only_providers() -> Mapping[str, Provider]:
-    """Polyreel's own vendors whose stored bodies are read, and to which nothing is sent."""
-    return {one.id: one for one in map(_load, READ_ONLY)}
-
-
 def _pickle_by_id(provider: Provider) -> None:
     """Have a vendor pickled and copied as its id, and its routes as numbers: they are code.
 
     So each process has one object of each.
     """
-    copyreg.pickle(type(provider), lambda one: (source_provider, (one.id,)))
+    copyreg.pickle(type(provider), lambda one: (get_provider, (one.id,)))
     copyreg.pickle(Route, _route_as_number)
 
 
 def _route_as_number(route: Route) -> tuple[Callable[[str, int], Route], tuple[str, int]]:
-    vendors = [*all_providers().values(), *read_only_providers().values()]
+    vendors = all_providers().values()
     provider = next((one for one in vendors if route in one.readable_routes), None)
     if provider is None:
         raise TypeError(f"no installed vendor has the route {route.model} {route.workflow}")
@@ -137,7 +126,7 @@ def _route_as_number(route: Route) -> tuple[Callable[[str, int], Route], tuple[s
 
 
 def _route(vendor: str, number: int) -> Route:
-    return source_provider(vendor).readable_routes[number]
+    return get_provider(vendor).readable_routes[number]
 
 
 def _touch(provider: Provider) -> None:
@@ -174,20 +163,9 @@ def get_provider(vendor: str | Provider) -> Provider:
 
 def unknown_vendor(name: object) -> str:
     """The message that refuses the id of a vendor: those that there are, and the near ones."""
-    if isinstance(name, str) and name in read_only_providers():
-        return (
-            f"nothing is sent to {name}: polyreel reads its stored bodies, and translates them for "
-            f"other vendors; there are {', '.join(all_providers())}"
-        )
     known = ", ".join(all_providers())
     near = did_you_mean(name, all_providers())
     return f"no vendor is called {name!r}; there are {known}{near}"
-
-
-def source_provider(vendor: str | Provider) -> Provider:
-    """A vendor whose bodies can be read, also one to which nothing is sent; UnknownNameError."""
-    found = read_only_providers().get(vendor) if isinstance(vendor, str) else vendor
-    return get_provider(vendor) if found is None else found
 
 
 def ordered(names: Sequence[str | Provider] | None = None) -> list[Provider]:

@@ -107,7 +107,7 @@ def with_result(
     """
     query, operation = provider.contract.operation("get"), provider.contract.operation("result")
     place = query.spec.get("x-polyreel-tasks") if query else None
-    if place and not first(facts.raw, (place,)):
+    if place and first(facts.raw, (place,)) == []:
         raise TaskNotFoundError(f"{provider.id} knows no task {task}", vendor=provider.id)
     if operation is None or facts.status != "succeeded" or facts.urls:
         return facts

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
+from typing import Any
 
 from attrs import field, frozen
 
 from ...mapping.codecs import Limited, MeaninglessError
+from ...mapping.items import TypedItems
 from ...mapping.rows import Absent, Constant, Field, Forced, Row
+from ...mapping.workflows import WORKFLOWS
 from ...places import JsonObject
 from .calling import filled
 from .contract import Contract
@@ -72,6 +75,24 @@ class Route:
     def constants(self) -> tuple[Constant, ...]:
         """The rows that tell this route from others."""
         return tuple(row for row in self.rows if isinstance(row, Constant))
+
+    def strangeness(self, body: Mapping[str, Any], contract: Contract) -> tuple[int, int, int, int]:
+        """How badly a body fits a route whose constants it does not contradict; 0 is best.
+
+        First counts that it names the route, then how many required fields it misses, then how
+        many of its fields the route does not know, then whether it leaves out what it should name.
+        An item of a typed list counts as a field.
+        """
+        constants = {row.native for row in self.constants}
+        required = set(contract.schema(self.schema).get("required", [])) - constants
+        known = {place.partition(".")[0] for place in (*self.by_place, *self.ignored)}
+        lists = [row for row in self.rows if isinstance(row, TypedItems)]
+        named = sum(row.names_route(body) for row in self.constants)
+        silent = sum(row.is_left_out(body) and not row.optional for row in self.constants)
+        missing = sum(name not in body for name in required)
+        missing += sum(row.lacks(body, WORKFLOWS[self.workflow]) for row in lists)
+        unknown = len(body.keys() - known) + sum(row.strange(body) for row in lists)
+        return -named, missing, unknown, silent
 
     def defaults_in(self, contract: Contract) -> JsonObject:
         """The shared values that a contract documents for fields that a body leaves out."""

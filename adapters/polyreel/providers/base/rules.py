@@ -1,6 +1,7 @@
 """Rules over several fields, which JSON Schema cannot express: `x-polyreel-rules`.
 
-A rule has one of three forms. Its places are JSON pointers in which `*` stands for every item.
+A rule has one of three forms. Its places are JSON pointers in which `*` stands for every item, and
+`*[type=element]` for every item with that member.
 
 - `at_most` and `of`: the number of items at all places of `of` together.
 - `total`, `equals` and `default`: the numbers at `total` must add up to the one at `equals`.
@@ -54,10 +55,11 @@ def _too_many(rule: Mapping[str, Any], body: Json) -> Iterator[SchemaViolation]:
     counted = [(place, _count(body, place)) for place in rule["of"]]
     total = sum(count for _, count in counted)
     if total > rule["at_most"]:
-        names = " + ".join(place.rpartition("/")[2] for place, _ in counted)
+        names = " + ".join(_name(place) for place, _ in counted)
         first = next(place for place, count in counted if count)
         message = f"{names} come to {total}, at most {rule['at_most']} together"
-        yield SchemaViolation(_path(first), "at_most", message, rule["at_most"])
+        marks = _marks(first.rpartition("/")[2])
+        yield SchemaViolation(_path(first), "at_most", message, rule["at_most"], marks=marks)
 
 
 def _wrong_total(rule: Mapping[str, Any], body: Json) -> Iterator[SchemaViolation]:
@@ -82,8 +84,28 @@ def _count(body: Json, place: str) -> int:
     return sum(len(value) if isinstance(value, list) else 1 for value in _find(body, place))
 
 
+def _name(place: str) -> str:
+    """What a place counts, in words: the field, or the word that tells its items from others."""
+    last = place.rpartition("/")[2]
+    return next(iter((_marks(last) or {}).values()), last)
+
+
+def _marks(part: str) -> Mapping[str, str] | None:
+    """The member in `*[name=value]`, with its value; None for any other part of a place."""
+    if not part.startswith("*["):
+        return None
+    name, _, value = part.removeprefix("*[").removesuffix("]").partition("=")
+    return {name: value}
+
+
 def _path(place: str) -> tuple[str | int, ...]:
-    return tuple(place.strip("/").split("/"))
+    return tuple(part for part in place.strip("/").split("/") if not part.startswith("*"))
+
+
+def _is_wanted(item: Json, part: str) -> bool:
+    """Whether an item of a list is one that `*`, or `*[name=value]`, stands for."""
+    marks = _marks(part) or {}
+    return all(isinstance(item, dict) and item.get(name) == one for name, one in marks.items())
 
 
 def _find(body: Json, place: str) -> list[Json]:
@@ -92,8 +114,8 @@ def _find(body: Json, place: str) -> list[Json]:
     for part in place.strip("/").split("/"):
         found: list[Json] = []
         for value in values:
-            if part == "*" and isinstance(value, list):
-                found += value
+            if part.startswith("*") and isinstance(value, list):
+                found += [item for item in value if _is_wanted(item, part)]
             elif isinstance(value, dict) and part in value:
                 found.append(value[part])
         values = found

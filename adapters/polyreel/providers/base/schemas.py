@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
@@ -27,6 +27,8 @@ class SchemaViolation:
     limit: Any = None
     inferred: bool = False
     """Whether the contract marks what is broken as inferred (`x-polyreel-mark`)."""
+    marks: Mapping[str, str] | None = None
+    """The members that tell the items of a typed list that it is about from others."""
 
 
 class NamedSchemas:
@@ -103,7 +105,20 @@ def violation_of(
         error.message,
         limit,
         _is_inferred(document, error.schema_path),
+        _marks(document, error.schema_path) if error.kind.name == "contains" else None,
     )
+
+
+def _marks(document: JsonObject | None, path: Sequence[str | int]) -> Mapping[str, str]:
+    """The members, with their values, of the items that a list must contain."""
+    node: Any = document
+    for part in path:
+        try:
+            node = node[part]
+        except (LookupError, TypeError):
+            return {}
+    members = node.get("properties", {}) if isinstance(node, dict) else {}
+    return {name: one["const"] for name, one in members.items() if "const" in one}
 
 
 NAMED_DEPTH: Final = len(("components", "schemas", "name"))

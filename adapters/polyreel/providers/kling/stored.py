@@ -1,18 +1,17 @@
-"""Kling's own API. Stored bodies of its older generation are read here, and nothing is sent.
+"""Bodies of the older generation of Kling's API (`model_name`), which are read and never sent.
 
-Facts from a typed client (vercel/ai packages/klingai, Aug 2026) and from the vendor's pages as
-captured in March 2026, as marked in specs/kling.yaml.
+Facts from a typed client (Aug 2026) and from the vendor's pages as captured in March 2026, as
+marked in specs/kling/stored.yaml.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from . import (
+from .. import (
     ANGLE,
     CannotExpressError,
     Choice,
@@ -26,11 +25,8 @@ from . import (
     MultiShot,
     Pointless,
     Prompt,
-    Provider,
-    Reads,
     Route,
     Row,
-    Status,
     check_members,
     cited_inputs,
 )
@@ -201,87 +197,62 @@ OMNI: Final = (
 )
 
 
-class Kling(Provider):
-    """Kling's own API (api-singapore.klingai.com)."""
-
-    id = "kling"
-    name = "Kling's own API"
-    key_variable = "KLINGAI_API_KEY"
-    routes = ()
-    # Words and places of the older generation's answers (typed client, 2026): for recordings.
-    statuses: ClassVar[Mapping[str, Status]] = MappingProxyType(
-        {
-            "submitted": "queued",
-            "processing": "running",
-            "succeed": "succeeded",
-            "failed": "failed",
-        }
-    )
-    reads = Reads(
-        id=("data.task_id",),
-        status=("data.task_status",),
-        outputs=("data.task_result.videos",),
-        error_code=("code",),
-        error_message=("data.task_status_msg", "message"),
-    )
-    read_only_routes = (
-        *(
-            Route(
-                family,
-                "text-to-video",
-                CLIENT.operation("storedTextToVideo"),
-                CLIENT.body("StoredTextToVideo"),
-                rows(name, *FROM_TEXT),
-                ignored={**CAMERA, **VOICES, **OWN_ID},
-            )
-            for family, name in TEXT_MODELS.items()
-        ),
-        *(
-            Route(
-                family,
-                "image-to-video",
-                CLIENT.operation("storedImageToVideo"),
-                CLIENT.body("StoredImageToVideo"),
-                rows(name, *FROM_IMAGE),
-                ignored={**CAMERA, **VOICES, **OWN_ID, **BRUSH},
-            )
-            for family, name in IMAGE_MODELS.items()
-        ),
-        *(
-            Route(
-                family,
-                "reference-to-video",
-                CLIENT.operation("storedMultiImageToVideo"),
-                CLIENT.body("StoredMultiImageToVideo"),
-                rows(name, *FROM_IMAGES),
-                ignored=OWN_ID,
-            )
-            for family, name in IMAGE_MODELS.items()
-        ),
-        *(
-            Route(
-                family,
-                workflow,
-                CLIENT.operation("storedOmniVideo"),
-                CLIENT.body("StoredOmniVideo"),
-                rows(name, *OMNI),
-                ignored=OWN_ID,
-            )
-            for family, name in OMNI_MODELS.items()
-            for workflow in OMNI_WORKFLOWS
-        ),
-        *(
-            Route(
-                family,
-                "motion-control",
-                CLIENT.operation("storedMotionControl"),
-                CLIENT.body("StoredMotionControl"),
-                rows(IMAGE_MODELS[family], *MOTION),
-                ignored=OWN_ID,
-            )
-            for family in MOTION_MODELS
-        ),
-    )
-
-
-PROVIDER: Final = Kling
+STORED: Final = (
+    *(
+        Route(
+            family,
+            "text-to-video",
+            CLIENT.operation("storedTextToVideo"),
+            CLIENT.body("StoredTextToVideo"),
+            rows(name, *FROM_TEXT),
+            ignored={**CAMERA, **VOICES, **OWN_ID},
+        )
+        for family, name in TEXT_MODELS.items()
+    ),
+    *(
+        Route(
+            family,
+            "image-to-video",
+            CLIENT.operation("storedImageToVideo"),
+            CLIENT.body("StoredImageToVideo"),
+            rows(name, *FROM_IMAGE),
+            ignored={**CAMERA, **VOICES, **OWN_ID, **BRUSH},
+        )
+        for family, name in IMAGE_MODELS.items()
+    ),
+    *(
+        Route(
+            family,
+            "reference-to-video",
+            CLIENT.operation("storedMultiImageToVideo"),
+            CLIENT.body("StoredMultiImageToVideo"),
+            rows(name, *FROM_IMAGES),
+            ignored=OWN_ID,
+        )
+        for family, name in IMAGE_MODELS.items()
+    ),
+    *(
+        Route(
+            family,
+            workflow,
+            CLIENT.operation("storedOmniVideo"),
+            CLIENT.body("StoredOmniVideo"),
+            rows(name, *OMNI),
+            ignored=OWN_ID,
+        )
+        for family, name in OMNI_MODELS.items()
+        for workflow in OMNI_WORKFLOWS
+    ),
+    *(
+        Route(
+            family,
+            "motion-control",
+            CLIENT.operation("storedMotionControl"),
+            CLIENT.body("StoredMotionControl"),
+            rows(IMAGE_MODELS[family], *MOTION),
+            ignored=OWN_ID,
+        )
+        for family in MOTION_MODELS
+    ),
+)
+"""The routes that such bodies are read by."""
