@@ -11,7 +11,7 @@ from attrs import Factory, define
 from polyreel.errors import RATE_LIMITED, AmbiguousError, RejectedError
 from polyreel.flows import Send
 from polyreel.ledger.events import Claim, Intend
-from polyreel.ledger.records import LedgerEntry
+from polyreel.ledger.records import LedgerEntry, Submission
 from polyreel.ledger.rows import Columns
 from polyreel_generated.shared import Job
 
@@ -46,6 +46,8 @@ class Oracle:
     shown: set[str] = Factory(set)
     """Tasks and purposes that users were told of by a result or an error."""
     _entries: dict[str, str] = Factory(dict)
+    _submissions: dict[str, Submission] = Factory(dict)
+    """What was written down for each entry, also where its row cannot be read any more."""
     _keys: dict[str, tuple[str, str | None]] = Factory(dict)
 
     def fail(self, text: str) -> None:
@@ -74,6 +76,7 @@ class Oracle:
             key = event.submission.idempotency_key
             thread.entry = thread.sending = entry
             self._entries[entry] = thread.purpose
+            self._submissions[entry] = event.submission
             self._keys[key] = thread.purpose, entry
             if event.follows is not None:
                 self.gave_word(event.follows, thread.actor.word)
@@ -170,11 +173,16 @@ class Oracle:
             if not bill.kept or (bill.vendor, bill.task) in tasks or bill.task in self.shown:
                 continue
             own = next((one for one in flagged if one.id == bill.entry), None)
-            other = own or next((one for one in flagged if _is_for(one, bill)), None)
+            other = own or next((one for one in flagged if self._is_for(one, bill)), None)
             if other is None:
                 self.fail("a bill is neither in the ledger nor flagged")
             else:
                 flagged.remove(other)
+
+    def _is_for(self, entry: LedgerEntry, bill: Bill) -> bool:
+        """Whether an entry can be that of a bill, as far as can be told from outside."""
+        written = self._submissions.get(entry.id)
+        return written is not None and (written.vendor, written.body) == (bill.vendor, bill.body)
 
     def _check_files(self, entry: LedgerEntry) -> None:
         if entry.state != "saved" or entry.job is None:
@@ -183,10 +191,3 @@ class Oracle:
             own = (entry.vendor, entry.job.id)
             if self.world.vendors.files.get(Path(output.path or "")) != own:
                 self.fail("a file is another job's, or is missing")
-
-
-def _is_for(entry: LedgerEntry, bill: Bill) -> bool:
-    """Whether an entry can be that of a bill, as far as can be told from outside."""
-    if entry.trouble is not None:
-        return False
-    return entry.vendor == bill.vendor and entry.submission.body == bill.body

@@ -126,13 +126,14 @@ def _chosen(thread: Thread, entries: list[LedgerEntry]) -> LedgerEntry | None:
 
 
 def _adopt(world: SimulatedWorld, thread: Thread, client: JobCalls) -> Script:
-    """The user has found the task on the vendor's dashboard."""
+    """The user has found the task on the vendor's dashboard, by its prompt."""
     entry = _chosen(thread, client.jobs(["ambiguous"]))
     if entry is None:
         return
     purpose = world.oracle.purpose(entry.id)
     for bill in world.oracle.bills:
-        if (bill.vendor, bill.purpose) == (entry.vendor, purpose):
+        mine = (bill.vendor, bill.purpose) == (entry.vendor, purpose)
+        if mine and (entry.trouble is not None or bill.body == entry.submission.body):
             yield client._adoption(entry.id, bill.task)
             return
 
