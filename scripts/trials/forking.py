@@ -40,8 +40,8 @@ def fork(work: Callable[[], object]) -> int:
 def load() -> None:
     """Load what the command line and clients load when they need it."""
     with Client() as client:
-        for vendor in set(vendors()):
-            client.submit(client.plan(request(0), get_provider(vendor)))
+        for vendor in map(get_provider, set(vendors())):
+            client.submit(client.plan(request(0, vendor), vendor))
 
 
 def nursery(url: str, folder: Path, jobs: int) -> None:
