@@ -75,4 +75,5 @@ def test_a_missing_secret_is_reported(tmp_path: Path) -> None:
     for vendor in SIGNED:
         webhook = all_providers()[vendor].webhook
         assert webhook
-        assert any(webhook.secret_variable in line for line in lines if webhook.secret_variable)
+        variable = webhook.secret_variable  # none where the vendor publishes its keys
+        assert variable is None or any(variable in line for line in lines)

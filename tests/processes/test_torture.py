@@ -38,7 +38,9 @@ CALM = ["--jobs=4", "--timeout=200"]
 
 SCRIPTS = DOCS / "torture"
 FEW = ["lost-reset", "unheard-close", "rate-limited-zero"]
-FIRST, SECOND = VENDORS[:2]
+FIRST, SECOND, *_ = (
+    vendor for vendor in VENDORS if f'"{vendor}"' in (SCRIPTS / "httpx_retries.py").read_text()
+)
 PAIR = [f"--vendor={FIRST}", f"--vendor={SECOND}"]
 """Each vendor and each fault is another start of the program."""
 

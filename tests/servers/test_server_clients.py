@@ -62,7 +62,9 @@ def test_the_index_shows_the_way(fresh: Running) -> None:
     for provider in PROVIDERS:
         one = example(provider)
         assert (
-            httpx.post(fresh.base(provider) + one.path, json=one.body, headers=KEY).status_code
+            httpx.post(
+                fresh.base(provider) + one.path, json=one.body, headers=key_of(provider)
+            ).status_code
             == 200
         )
     assert httpx.get(fresh.url).json()["billed"] == len(PROVIDERS)

@@ -17,8 +17,16 @@ VENDOR, ROUTE = next(
     if route.workflow == "image-to-video"
     and any(isinstance(row, Absent) and row.inferred for row in route.rows)
 )
-EDIT = {"prompt": "a cat", "source_video": "https://example.com/a.mp4", "duration": 5}
-FLAGS = ("a cat", "--source-video", EDIT["source_video"], "--duration", "5", "--vendor", VENDOR)
+EDIT = {
+    "prompt": "a cat",
+    "model": ROUTE.model,
+    "source_video": "https://example.com/a.mp4",
+    "duration": 5,
+}
+FLAGS = (
+    *("a cat", "--source-video", EDIT["source_video"], "--duration", "5"),
+    *("--vendor", VENDOR, "--model", ROUTE.model),
+)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from polyreel.testing import (
     assert_nothing_billed,
 )
 from polyreel_generated.contracts.vendors import VendorId
+from support.server import key_of
 from support.vendors import vendor_id
 
 VENDORS = list(all_providers())
@@ -36,14 +37,11 @@ KEYLESS = next(vendor for vendor in VENDORS if not header_of(vendor))
 
 def submit(simulator: polyreel.Simulator, plan: Plan, **headers: str) -> None:
     """Send a plan's bytes as any httpx client would, and overlook everything."""
-    with httpx.Client(
-        transport=SimulatedTransport(simulator), headers={"Authorization": "Bearer any"}
-    ) as client:
+    keyed = {**key_of(get_provider(plan.vendor)), **headers}
+    with httpx.Client(transport=SimulatedTransport(simulator)) as client:
         try:
-            assert plan.route is not None
-            client.post(
-                f"{plan.base_url}{plan.route.operation.PATH}", json=plan.body, headers=headers
-            )
+            assert plan.url is not None
+            client.post(plan.url, json=plan.body, headers=keyed)
         except httpx.TransportError:
             pass
 

@@ -15,7 +15,12 @@ from polyreel.simulator import faultfile
 from support.cli import VENDORS, Command, stranger
 
 every_encoding = pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
-SOURCE = next(name for name, one in all_providers().items() if "feature" in one.routes[0].by_place)
+SOURCE, MODEL = next(
+    (name, f"{name}/{one.routes[0].model}")
+    for name, one in all_providers().items()
+    if "feature" in one.routes[0].by_place
+)
+"""A vendor whose bodies do not name the model, and how it is named beside them."""
 BODY = {
     "prompt": "日本",
     "first_frame_url": "https://example.com/a.png",
@@ -63,9 +68,9 @@ def command_lines(write: Callable[[str, str], str]) -> dict[str, tuple[str, ...]
         "request": ("plan", "--request", write("r.json", ROW)),
         "batch": ("batch", write("rows.jsonl", f"{ROW}\n{ROW}\n"), "--dry-run"),
         "prompts": ("batch", write("rows.txt", "日本\n猫\n"), "--dry-run"),
-        "body": ("translate", write("b.json", body), "--from", SOURCE, "--to", target),
+        "body": ("translate", write("b.json", body), "--from", MODEL, "--to", target),
         "bodies": (
-            *("translate", write("b.jsonl", f"{body}\n{body}\n"), "--from", SOURCE),
+            *("translate", write("b.jsonl", f"{body}\n{body}\n"), "--from", MODEL),
             *("--to", target, "--json"),
         ),
         "prices": ("price", "a cat", "--prices-file", write("p.toml", price)),
