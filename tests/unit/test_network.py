@@ -198,6 +198,8 @@ def test_a_base_url_that_repeats_the_paths_is_understood(vendor: VendorId) -> No
         "http://[::1]:9",
     ):
         assert provider.without_repetition(base) == base
+    own_host = "/".join(provider.base_url.split("/")[:3])  # it needs the vendor's own path
+    assert provider.without_repetition(f"{own_host}/") == provider.base_url
 
 
 def test_an_upload_url_is_said_like_a_base_url(tmp_path: Path) -> None:

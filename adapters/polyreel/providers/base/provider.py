@@ -143,11 +143,13 @@ class Provider:
     def without_repetition(self, base_url: str, *, uploads: bool = False) -> str:
         """A base URL, or one of the vendor's other hosts, without what paths begin with anyway.
 
-        Gateways print their URLs with the version at the end: `https://gateway.example.com/v1`.
+        Gateways print theirs with the version: `https://gateway.example.com/v1`.
         """
         operations = self.contract.operations.values()
         paths = [one.path for one in operations if (one.server != self.base_url) is uploads]
-        return without_repetition(base_url, paths)
+        found = without_repetition(base_url, paths)
+        # The vendor's own host needs the vendor's own path.
+        return self.base_url if self.base_url.startswith(f"{found}/") and not uploads else found
 
     @cached_property
     def servers(self) -> tuple[str, ...]:
