@@ -141,14 +141,13 @@ class Provider:
         return f"{_variable(self.id)}_HEADERS"
 
     def without_repetition(self, base_url: str, *, uploads: bool = False) -> str:
-        """A base URL, or one of the vendor's other hosts, without what paths begin with anyway.
+        """A base URL without what paths begin with anyway: gateways print theirs with `/v1`.
 
-        Gateways print theirs with the version: `https://gateway.example.com/v1`.
+        With `uploads`, one of the vendor's other hosts.
         """
         operations = self.contract.operations.values()
         paths = [one.path for one in operations if (one.server != self.base_url) is uploads]
-        found = without_repetition(base_url, paths)
-        # The vendor's own host needs the vendor's own path.
+        found = without_repetition(base_url, paths)  # the own host needs the own path
         return self.base_url if self.base_url.startswith(f"{found}/") and not uploads else found
 
     @cached_property
