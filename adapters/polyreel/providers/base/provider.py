@@ -325,11 +325,11 @@ class Provider:
         status, two_calls = status_of(word, words), self.contract.operation("result") is not None
         links = urls(raw, reads.outputs)
         by_result = status == "succeeded" and two_calls and not webhook
-        if by_result and (code or message):  # an error in the place of a result
+        said = word_or_number(code) or (isinstance(message, str) and message)
+        if by_result and said:  # an error in the place of a result
             status, by_result = "failed", False
         if not (links or webhook or by_result) and status in {"succeeded", "unknown"}:
             links = self._links_elsewhere(raw, named=bool(word))
-        said = word_or_number(code) or (isinstance(message, str) and message)
         if not (said or webhook) and status in {"failed", "canceled", "unknown"}:
             code, message = reason_by_name(raw, failed=status == "failed")
         return Facts(
