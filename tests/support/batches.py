@@ -59,7 +59,7 @@ FINAL = {"saved", "failed", "canceled", "ambiguous", "rejected", "unsent"}
 
 
 def row(number: int, **more: Any) -> dict[str, Any]:
-    """One line of a batch file; its negative prompt tells the oracle which."""
+    """One line of a batch file; its prompt tells the oracle which."""
     return {**CLIP, "prompt": f"row {number}", **more}
 
 
@@ -85,7 +85,7 @@ def row_of(task: Task) -> str:
 def price_of(task: Task, book: PriceBook) -> Decimal:
     """What a task costs, from what the vendor was sent and nothing else."""
     provider = all_providers()[task.vendor]
-    reading = read_body(task.body, provider, task.route.operation.PATH)
+    reading = read_body(task.body, provider, task.route.path)
     usd = book.cost(provider, task.route, reading.request, task.body).usd
     assert usd is not None
     return usd

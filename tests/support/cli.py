@@ -243,7 +243,10 @@ FLAGS: Mapping[str, tuple[tuple[str, ...], str]] = {
         "source_video",
     ),
     "clips-not-sold": (
-        ("a", "--count", "2", "--source-video", "https://example.com/a.mp4"),
+        (
+            *("a", "--count", "2", "--model", "kling-o3"),
+            *("--source-video", "https://example.com/a.mp4"),
+        ),
         "count",
     ),
     "duration-word": (("a", "--duration", "soon"), "--duration"),
