@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
-from polyreel import AsyncClient, ClaimedError, Client, RequestError, asgi
+from polyreel import AsyncClient, ClaimedError, Client, PlanRefusedError, RequestError, asgi
 
 settings.configure(
     ALLOWED_HOSTS=os.environ.get("ALLOWED_HOSTS", "localhost").split(","),
@@ -29,14 +29,14 @@ async def clip(request: HttpRequest, name: str) -> HttpResponse:
             )
         except ClaimedError:  # submitted before
             return state(name)
-        except RequestError as error:
+        except (RequestError, PlanRefusedError) as error:  # also where the name has another prompt
             return JsonResponse({"error": str(error)}, status=400)
     return state(name)
 
 
 def state(name: str) -> HttpResponse:
     """How a clip is doing, from the ledger: no vendor is asked."""
-    for entry in client.jobs(name=name):
+    for entry in client.jobs(reference=name, last=1):
         return JsonResponse({"name": name, "state": entry.state})
     return JsonResponse({}, status=404)
 

@@ -109,7 +109,10 @@ async def main():
             assert answer.status_code == 200, answer.text
         while (await web.get("/clips/cat")).json()["state"] != "saved":
             await asyncio.sleep(0.01)
-        for path in ("/clips/nonesuch", "/webhooks/nonesuch"):
+        for prompt in ("", "a dog", "a" * 9_999):
+            answer = await web.post("/clips/cat", params={"prompt": prompt})
+            assert answer.status_code == 400, answer.text
+        for path in ("/clips/nonesuch", "/clips/c*", "/webhooks/nonesuch"):
             call = web.post if "webhooks" in path else web.get
             assert (await call(path)).status_code == 404
 
@@ -155,7 +158,11 @@ async def main():
             assert answer.status_code == 200, answer.text
         app.work(until_done=True)
         assert (await web.get("/clips/cat")).json() == {"name": "cat", "state": "saved"}
-        assert (await web.get("/clips/nonesuch")).status_code == 404
+        for prompt in ("", "a dog", "a" * 9_999):
+            answer = await web.post("/clips/cat", params={"prompt": prompt})
+            assert answer.status_code == 400, answer.text
+        for path in ("/clips/nonesuch", "/clips/c*"):
+            assert (await web.get(path)).status_code == 404
         assert (await web.post("/webhooks/nonesuch")).status_code == 404
         assert (await web.post("/clips/dog")).status_code == 400
     await app.client.close()

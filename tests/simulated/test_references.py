@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from polyreel import Client, Simulator
-from polyreel.errors import PolyreelError, RequestError
+from polyreel.errors import ClaimedError, NeverSentError, PolyreelError, RequestError
 from polyreel.providers.base.registry import get_provider
 from polyreel_generated.contracts.vendors import VendorId
 from support.cli import Command, stranger
@@ -28,6 +28,41 @@ def cli(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Command:
     return stranger(capsys, monkeypatch, tmp_path)
+
+
+def test_another_request_is_refused_by_submit(client: Client) -> None:
+    """The same one is claimed: a program can tell the two apart. Nothing is sent."""
+    client.submit("a cat", reference="order 17")
+    with pytest.raises(ClaimedError):
+        client.submit("a cat", reference="order 17")
+    for other in (client.plan("a dog"), client.plans("a dog")):
+        with pytest.raises(RequestError, match='"a cat" then, "a dog" now'):
+            client.submit(other, reference="order 17")
+    assert client.simulator
+    assert client.simulator.bill.count() == 1
+
+
+def test_a_job_is_found_by_its_reference(client: Client) -> None:
+    """In which every character stands for itself; in a name only `*` does not."""
+    for reference in ("a", "ab", "a*", "a?", "[a]"):
+        client.submit("a cat", reference=reference)
+        (entry,) = client.jobs(reference=reference)
+        assert entry.submission.reference == reference
+    assert client.jobs(reference="b") == client.jobs(reference="a", vendor="b") == []
+    assert len(client.jobs(name="a*")) == 4
+    for name in ("a?", "[a]"):
+        assert [one.submission.reference for one in client.jobs(name=name)] == [name]
+
+
+def test_the_newest_entry_of_a_reference_tells_how_it_is(client: Client) -> None:
+    """Those before it were proved unpaid."""
+    assert client.simulator
+    client.simulator.inject("refused", times=3)
+    with pytest.raises(NeverSentError):
+        client.submit("a cat", reference="r")
+    client.submit("a cat", reference="r")
+    assert [one.state for one in client.jobs(reference="r")] == ["unsent", "accepted"]
+    assert [one.state for one in client.jobs(reference="r", last=1)] == ["accepted"]
 
 
 @every_vendor

@@ -62,8 +62,9 @@ class AsyncClient(JobCalls):
         are never paid. With a ledger, a `reference` of yours is submitted once. `output` is the
         folder in which `resume` saves the files; `labels` are yours, and come back with the job.
 
-        Raises PlanRefusedError before anything is sent, ClaimedError where the reference has a job
-        already, and a SubmitError that says what the submit may have cost.
+        Raises PlanRefusedError before anything is sent, ClaimedError where the reference has the
+        job of this request already, RequestError where it has that of another one, and a
+        SubmitError that says what the submit may have cost.
         """
         plans = self._planned(plan, vendor, options)
         return await self._run(self._submission(plans, reference, output, labels))

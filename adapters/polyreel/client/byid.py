@@ -191,17 +191,19 @@ class JobCalls(ClientSettings):
         vendor: str | None = None,
         labels: Mapping[str, str] | None = None,
         name: str | None = None,
+        reference: str | None = None,
         since: float | None = None,
         until: float | None = None,
         last: int | None = None,
     ) -> list[LedgerEntry]:
         """The ledger's entries of this client's kind (live or simulated), oldest first.
 
-        Each argument selects some of them: states, a vendor, labels that an entry has all of, a
-        job's name or the beginning of names before a `*`, and when they were made, in seconds
-        since 1970, from `since` and before `until`. `last` is how many at most, the newest;
-        `ledger.each_entry` gives any number one by one. Raises LedgerError where the client keeps
-        no ledger.
+        Each argument selects some of them: states, a vendor, labels that an entry has all of, the
+        `reference` it was submitted under, a `name` in which `*` is any text, and when they were
+        made, in seconds since 1970, from `since` and before `until`. `last` is how many at most,
+        the newest; `ledger.each_entry` gives any number one by one. A reference has several entries
+        where the first were proved unpaid: the newest tells how it is. Raises LedgerError where the
+        client keeps no ledger.
         """
         from ..ledger.selection import Selection
 
@@ -210,6 +212,7 @@ class JobCalls(ClientSettings):
             vendor=vendor,
             labels=labels or {},
             name=name,
+            reference=reference,
             since=since,
             until=until,
             simulated=self.simulated,

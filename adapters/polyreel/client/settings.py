@@ -264,7 +264,7 @@ class ClientSettings:
         output: str | Path | None,
         labels: Mapping[str, str] | None = None,
     ) -> Flow[Job]:
-        from ..jobs import routing, submitting
+        from ..jobs import recovery, routing, submitting
         from ..jobs.naming import named
 
         check_reference(reference)
@@ -277,7 +277,7 @@ class ClientSettings:
         if self.simulated:
             _warn_of_ready_made_files(chosen)
         if isinstance(plans, Plan):
-            return submitting.submit(
+            flow = submitting.submit(
                 self._here(plans),
                 simulated=self.simulated,
                 idempotency_key=str(uuid.uuid4()),
@@ -286,16 +286,18 @@ class ClientSettings:
                 labels=labels,
                 retries=self.retries,
             )
-        return routing.submit_somewhere(
-            [self._here(plan) for plan in plans],
-            self.health,
-            simulated=self.simulated,
-            idempotency_key=str(uuid.uuid4()),
-            reference=reference,
-            folder=folder,
-            labels=labels,
-            retries=self.retries,
-        )
+        else:
+            flow = routing.submit_somewhere(
+                [self._here(plan) for plan in plans],
+                self.health,
+                simulated=self.simulated,
+                idempotency_key=str(uuid.uuid4()),
+                reference=reference,
+                folder=folder,
+                labels=labels,
+                retries=self.retries,
+            )
+        return recovery.submit_once(flow, chosen, reference, simulated=self.simulated)
 
     def _generation(
         self,

@@ -88,6 +88,22 @@ def _still_ambiguous(entry: LedgerEntry) -> AmbiguousError:
     )
 
 
+def submit_once(
+    submitting: Flow[Job], plans: Sequence[Plan], reference: str | None, *, simulated: bool
+) -> Flow[Job]:
+    """Submit, unless the ledger has a job under this reference: then ClaimedError is raised.
+
+    RequestError is raised where that is the job of another request than that of `plans`.
+    """
+    try:
+        return (yield from submitting)
+    except ClaimedError:
+        entry = (yield from find(reference, simulated=simulated)) if reference else None
+        if entry is not None:
+            check_request(plans, entry, reference or "")
+        raise
+
+
 def generate_once(
     submitting: Flow[Job],
     plans: Sequence[Plan],
