@@ -137,6 +137,7 @@ def test_results_come_back_as_the_table_that_was_given(tmp_path: Path) -> None:
     ]
     for one in cells:
         assert Path(one["files"]).is_file()
+        assert (one["billed"], one["simulated"]) == ("yes", "yes")
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

@@ -166,6 +166,14 @@ def test_matrix_and_diff_print_every_form(form: str, capsys: pytest.CaptureFixtu
         )
 
 
+def test_the_matrix_of_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """The vendors that sell it, and no other model."""
+    model = PROVIDERS[0].routes[0].model
+    sheets = json.loads(typed(capsys, "matrix", "--model", model, "--json")[1])
+    named = {(one["vendor"], one["model"]) for sheet in sheets for one in sheet["vendors"]}
+    assert named == {(p.id, model) for p in PROVIDERS if any(r.model == model for r in p.routes)}
+
+
 def test_advise_ranks_all_vendors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every vendor is in the advice; the first one serves the request."""
     file = saved(tmp_path, EXAMPLES["text_to_video_guided"])

@@ -104,6 +104,18 @@ def test_commands_in_few_columns(
             assert len(shown) <= int(columns) or is_code or len(shown.split()) <= 2, (line, shown)
 
 
+def test_the_models_are_a_table_in_few_columns(
+    cli: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path, which nobody types, stands below."""
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = cli("models", "--json").document
+    lines = cli("models").out.splitlines()
+    assert len(lines) <= 2 * len(rows) + 4
+    for row in rows:
+        assert any(row["vendor"] in one and row["workflow"] in one for one in lines)
+
+
 def test_a_mark_that_cites_nothing_is_reported(cli: Command) -> None:
     """Before anything is paid: `@Image1` without an image."""
     found = cli("plan", "a @Image1 cat", "--vendor", FIRST)

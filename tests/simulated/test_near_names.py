@@ -34,6 +34,7 @@ LINES: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
         MODEL,
     ),
     "workflow": (("matrix", "--workflow", "text2video"), "text-to-video"),
+    "model-of-matrix": (("matrix", "--model", MODEL.title()), MODEL),
     "state": (("jobs", "--state", "ambigous"), "ambiguous"),
     "fault": (("generate", "a", "--fault", "lost-rest"), "lost-reset"),
     "pattern": (("generate", "a", "--filename", "{nam}.{ext}"), "name"),

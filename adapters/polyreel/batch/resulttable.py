@@ -10,7 +10,7 @@ from typing import Final
 from .results import Result
 from .tables import SEPARATOR, Table
 
-NAMES: Final = ("state", "vendor", "job", "files", "usd", "billed", "error")
+NAMES: Final = ("state", "vendor", "job", "files", "usd", "billed", "error", "simulated")
 """The columns that are added. One that the table has already is called `result_...`."""
 
 
@@ -45,5 +45,6 @@ def _cells(result: Result) -> list[str]:
         "files": SEPARATOR.join(said["files"]),
         "usd": (said["charge"] or {}).get("usd") or said["cost"]["usd"],
         "error": said["error"] and said["error"]["message"],
+        "simulated": {True: "yes", False: "no"}.get(said["simulated"]),
     }
     return [cells[name] or "" for name in NAMES]

@@ -23,7 +23,8 @@ def models(as_json: AsJson = False) -> None:
     if as_json:
         show.document(unique)
     else:
-        show.table(["vendor", "model", "workflow", "path"], [list(row.values()) for row in unique])
+        cells = [list(row.values()) for row in unique]
+        show.table(["vendor", "model", "workflow", "path"], cells, beneath=("path",))
 
 
 def doctor(as_json: AsJson = False) -> None:

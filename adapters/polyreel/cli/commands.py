@@ -107,6 +107,7 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
         group="Vendors",
         examples=(
             "polyreel matrix --workflow text-to-video",
+            "polyreel matrix --model kling-o3",
             "polyreel matrix --vendor VENDOR --format markdown",
         ),
     ),

@@ -29,7 +29,7 @@ from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers, get_provider
 from . import show
 from .files import load, parse
-from .options import Allow, allowances, known_vendors
+from .options import Allow, allowances, families, known_vendors
 
 Format = Annotated[
     Literal["text", "markdown", "json"], typer.Option("--format", help="How to print it.")
@@ -143,7 +143,19 @@ def matrix_command(
     ] = None,
     vendor: Annotated[
         list[str] | None,
-        typer.Option(help="Only these vendors.", autocompletion=known_vendors, show_default=False),
+        typer.Option(
+            help="Only these vendors, several times.",
+            autocompletion=known_vendors,
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only these model families, several times.",
+            autocompletion=families,
+            show_default=False,
+        ),
     ] = None,
     form: Format = "text",
     as_json: AsJson = False,
@@ -153,7 +165,10 @@ def matrix_command(
         known = f"there are {', '.join(WORKFLOWS)}{did_you_mean(workflow, WORKFLOWS)}"
         raise typer.BadParameter(f"no workflow {workflow}; {known}")
     vendors = [get_provider(name) for name in vendor] if vendor else None
-    sheets = list(matrix(workflow, vendors))
+    for name in model or ():
+        if name not in (sold := families("")):
+            raise typer.BadParameter(f"nobody sells {name}{did_you_mean(name, sold)}")
+    sheets = list(matrix(workflow, vendors, model or None))
     offered = {sheet.workflow for sheet in sheets}
     others = [name for name in WORKFLOWS if name not in offered and workflow in {None, name}]
     if as_json or form == "json":
@@ -168,8 +183,9 @@ def matrix_command(
             [[field, *map(cell, cells)] for field, cells in sheet.rows],
             markdown=form == "markdown",
         )
+    whom = "these" if vendors or model else "the vendors"
     for name in others:
-        show.line(f"{name}: none of the vendors offers it")
+        show.line(f"{name}: none of {whom} offers it")
 
 
 def diff_command(

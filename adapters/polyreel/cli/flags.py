@@ -12,8 +12,8 @@ from ..mapping.media import FIELDS as MEDIA
 from ..mapping.textfiles import STANDARD_INPUT
 from ..places import JsonObject
 from ..providers.base.contract import Contract
-from ..providers.base.registry import all_providers
 from .files import checked, load, typed_prompt
+from .options import families
 
 ROWS_ONLY: Final = frozenset({"shots", "extra"})
 """Fields that only a request file can hold."""
@@ -50,12 +50,6 @@ def _whole_or_auto(text: str) -> int | str:
         raise typer.BadParameter(f"{text!r} is not a valid integer") from None
 
 
-def _families(incomplete: str) -> list[str]:
-    """The model families that begin so, for the completion of the shell."""
-    routes = [route for one in all_providers().values() for route in one.routes]
-    return sorted({one.model for one in routes if one.model.startswith(incomplete)})
-
-
 def _parameter(name: str, schema: JsonObject) -> inspect.Parameter:
     flag = "--" + SINGULAR.get(name, name.replace("_", "-"))
     text = schema.get("description", "")
@@ -77,7 +71,7 @@ def _parameter(name: str, schema: JsonObject) -> inspect.Parameter:
         annotation = Annotated[str | None, typer.Option(flag, parser=_whole_or_auto, **shown)]
     else:
         kind: Any = Literal[tuple(schema["enum"])] if "enum" in schema else TYPES[schema["type"]]
-        complete = _families if name == "model" else None
+        complete = families if name == "model" else None
         annotation = Annotated[kind | None, typer.Option(flag, autocompletion=complete, **shown)]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation

@@ -127,7 +127,9 @@ def sum_text(entries: Sequence[LedgerEntry]) -> str | None:
         else:
             unknown += 1
     count = f"{len(live)} live job" + ("s" if len(live) > 1 else "")
-    parts = [f"charged ${paid:.4f}", f"at most ${estimated:.4f} more where no charge is known"]
+    parts = [f"charged ${paid:.4f}"]
+    if estimated:
+        parts.append(f"at most ${estimated:.4f} more where no charge is known")
     if unknown:
         parts.append(f"{unknown} of unknown cost")
     return f"{count}: {', '.join(parts)}"

@@ -6,7 +6,7 @@ for a request, `drift` a vendor's spec with a newer one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
@@ -53,7 +53,9 @@ def cell(item: Capability) -> str:
 
 
 def matrix(
-    workflow: str | None = None, vendors: Sequence[Provider] | None = None
+    workflow: str | None = None,
+    vendors: Sequence[Provider] | None = None,
+    models: Collection[str] | None = None,
 ) -> Iterator[Sheet]:
     """What each vendor makes of each field, a sheet per workflow, without fields nobody offers."""
     for name in reversed(list(WORKFLOWS)):
@@ -63,7 +65,7 @@ def matrix(
             (provider, route)
             for provider in (vendors if vendors is not None else all_providers().values())
             for route in _first_routes(provider)
-            if route.workflow == name
+            if route.workflow == name and (models is None or route.model in models)
         ]
         if columns:
             yield _sheet(name, columns)
