@@ -21,6 +21,7 @@ from ..plans.comparison import (
     difference,
     drift,
     matrix,
+    without_body,
 )
 from ..plans.documents import sheet_document, translation_document
 from ..plans.translation import Alternative, Translation, translate
@@ -271,7 +272,15 @@ def drift_command(
     if not isinstance(vendor, str) or vendor not in all_providers():
         reason = f"x-polyreel-vendor names no vendor ({vendor}); name it with --vendor"
         raise typer.BadParameter(f"{old}: {reason}")
-    found = list(drift(all_providers()[vendor], before, after))
+    provider = all_providers()[vendor]
+    lacking = without_body(provider, before)
+    if len(lacking) == len(provider.routes):
+        problem = f"it has none of the bodies that {vendor} takes, so there is nothing to compare"
+        raise RequestError([f"{old}: {problem}"])
+    if lacking:
+        models = ", ".join(dict.fromkeys(one.model for one in lacking))
+        show.note(f"not compared, as {old} has not all of their bodies: {models}")
+    found = list(drift(provider, before, after))
     _differences(found, "json" if as_json else form)
     if any(item.breaking for item in found):
         raise typer.Exit(2)

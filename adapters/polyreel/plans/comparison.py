@@ -232,6 +232,11 @@ def drift(provider: Provider, old: Contract, new: Contract) -> Iterator[VendorDi
             yield _route_lost(route, called, "the call is gone")
 
 
+def without_body(provider: Provider, old: Contract) -> list[Route]:
+    """The routes that `drift` passes over, since the old spec has no body of theirs."""
+    return [one for one in provider.routes if _schema_in(provider, one, old) is None]
+
+
 def _call_in(provider: Provider, route: Route, contract: Contract) -> Operation | None:
     """The call of a route in another document of the vendor's, which can have another base URL."""
     method, path = route.operation.METHOD, route.operation.PATH
