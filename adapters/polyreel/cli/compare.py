@@ -30,7 +30,8 @@ from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers, get_provider
 from . import show
 from .files import load, parse
-from .options import Allow, allowances, families, known_vendors
+from .flags import families
+from .options import Allow, allowances, known_vendors
 
 Format = Annotated[
     Literal["text", "markdown", "json"], typer.Option("--format", help="How to print it.")

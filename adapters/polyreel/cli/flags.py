@@ -12,8 +12,8 @@ from ..mapping.media import FIELDS as MEDIA
 from ..mapping.textfiles import STANDARD_INPUT
 from ..places import JsonObject
 from ..providers.base.contract import Contract
+from ..providers.base.registry import all_providers
 from .files import checked, load, typed_prompt
-from .options import families
 
 ROWS_ONLY: Final = frozenset({"shots", "extra"})
 """Fields that only a request file can hold."""
@@ -48,6 +48,12 @@ def _whole_or_auto(text: str) -> int | str:
         return int(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a valid integer") from None
+
+
+def families(incomplete: str) -> list[str]:
+    """The model families that begin so, for the completion of the shell."""
+    routes = [route for one in all_providers().values() for route in one.routes]
+    return sorted({one.model for one in routes if one.model.startswith(incomplete)})
 
 
 def _parameter(name: str, schema: JsonObject) -> inspect.Parameter:

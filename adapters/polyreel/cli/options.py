@@ -108,14 +108,6 @@ def known_vendors(incomplete: str) -> list[str]:
     return [vendor for vendor in all_providers() if vendor.startswith(incomplete)]
 
 
-def families(incomplete: str) -> list[str]:
-    """The model families that begin so, for the completion of the shell."""
-    from ..providers.base.registry import all_providers
-
-    routes = [route for one in all_providers().values() for route in one.routes]
-    return sorted({one.model for one in routes if one.model.startswith(incomplete)})
-
-
 def allowances(texts: Sequence[str] | None) -> dict[str, Allowance]:
     """What --allow says, by field."""
     from ..mapping.reports import Allowance
