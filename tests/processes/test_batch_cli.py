@@ -17,6 +17,7 @@ import pytest
 from support.cli import LEDGER, VENDORS, Command, environment, read_terminal, stranger
 from support.waiting import HANGS, until
 
+ROWS = 24
 CLIP: dict[str, Any] = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
 
 
@@ -55,7 +56,7 @@ def test_killed_and_interrupted(cli: Command, tmp_path: Path) -> None:
     """Ctrl-C exits 130, SIGTERM 143, and the same command goes on, also after SIGKILL: nothing is
     billed twice.
     """
-    write(60, *VENDORS)
+    write(ROWS, *VENDORS)
     ledger = (
         Path(environment()["POLYREEL_LEDGER"])
         if "POLYREEL_LEDGER" in environment()
@@ -76,8 +77,8 @@ def test_killed_and_interrupted(cli: Command, tmp_path: Path) -> None:
     tasks = [json.loads(line) for line in memory.read_text().splitlines() if line]
     billed = Counter(json.dumps(task["body"], sort_keys=True) for task in tasks)
     assert set(billed.values()) == {1}
-    assert len(results()) == 60
-    assert sum(line["state"] == "saved" for line in results()) >= 46
+    assert len(results()) == ROWS
+    assert sum(line["state"] == "saved" for line in results()) >= ROWS * 0.75
     assert process.returncode in {0, 6}, json.dumps(
         [line for line in results() if line["state"] != "saved"]
     )

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from polyreel import Simulator
 from polyreel.simulator import RunningClock, server
 from support.batches import (
@@ -68,6 +69,8 @@ def kill_twice(simulator: Simulator, url: str, folder: Path) -> int:
     return killed
 
 
+@pytest.mark.usefixtures("bare")
+@pytest.mark.filterwarnings("ignore::polyreel.simulator.ready_made.ReadyMadeWarning")
 def test_a_batch_that_is_killed_twice_pays_nothing_twice(tmp_path: Path) -> None:
     """200 rows over all vendors, with faults in every kind of call: each row ends in one final
     state, and what the rows cost is what the vendors' bills come to.

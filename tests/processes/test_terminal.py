@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from polyreel.providers.base.registry import all_providers
 from support.cli import environment, read_terminal
 
 pty, fcntl, termios = map(pytest.importorskip, ("pty", "fcntl", "termios"))
-PLAN = ("plan", "a @Image1 cat", "--duration", "99")
+VENDOR = next(iter(all_providers()))
+PLAN = ("plan", "a @Image1 cat", "--duration", "99", "--vendor", VENDOR)
+"""What a vendor that tells its range of lengths refuses."""
 
 
 def shown(folder: Path, variables: Mapping[str, str], *arguments: str) -> str:

@@ -11,7 +11,7 @@ from polyreel import Client, Job
 from polyreel.drivers.hooks import CallEnded, FlowEnded, HookEvent
 from polyreel.flows import Reply
 from polyreel.jobs.observed import JobEnded, SubmitBegan, SubmitEnded
-from polyreel.places import put
+from polyreel.places import get, put
 from polyreel.providers.base.registry import get_provider
 from polyreel_generated.contracts.vendors import VendorId
 from support.faults import (
@@ -85,7 +85,7 @@ def test_nothing_secret_is_seen(
     done = json.loads(reply(vendor, "succeeded").content)
     spot = get_provider(vendor).reads.outputs[0]
     link = f"http://{place}?sig={SIGNATURES[0]}"
-    put(done, spot, [link] if vendor_lists(vendor, spot) else link)
+    put(done, spot, linked(get(done, spot), link))
     named = {"x-request-id": f"id-{CANARIES[vendor]}"}
     server.play(
         http(200, accepted(vendor, made), named),
@@ -106,12 +106,11 @@ def test_nothing_secret_is_seen(
         assert "SIGNED" not in text
 
 
-def vendor_lists(vendor: str, spot: str) -> bool:
-    """Whether a vendor's place of links holds a list."""
-    found: Any = json.loads(reply(vendor, "succeeded").content)
-    for part in spot.split("."):
-        found = found[part]
-    return isinstance(found, list)
+def linked(found: Any, link: str) -> Any:
+    """What a vendor's place of links holds, with another link: a list of them, objects, or one."""
+    if isinstance(found, list):
+        return [linked(found[0], link)]
+    return {**found, "url": link} if isinstance(found, dict) else link
 
 
 @every_vendor

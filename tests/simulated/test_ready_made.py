@@ -214,4 +214,5 @@ def test_with_the_renderer_no_command_says_it(cli: Command) -> None:
 def test_a_plan_and_a_refused_request_do_not_say_it(cli: Command) -> None:
     """Nothing is made there."""
     assert NOTICE not in cli("plan", "a cat").err
-    assert NOTICE not in cli("generate", "a cat", "--duration", "5000").err
+    found = cli("generate", "a cat", "--duration", "5000")
+    assert (found.code, NOTICE in found.err) == (2, False)

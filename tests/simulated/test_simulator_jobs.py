@@ -292,6 +292,7 @@ def story(simulator: Simulator) -> list[Reply]:
     return reported
 
 
+@pytest.mark.usefixtures("bare")  # that a clip is rendered to the same bytes is a test of rendering
 def test_the_same_seed_and_clock_give_the_same_bytes() -> None:
     """A story is told twice in the same words; without a seed the ids differ."""
     first, second = new_simulator(), new_simulator()

@@ -68,7 +68,7 @@ class FastConnections:
         call.watch.may_have_left = True  # aiohttp does not say
         url = yarl.URL(step.url, encoded=True)
         if step.params:
-            url = url.update_query(step.params)
+            url = yarl.URL(str(httpx.URL(step.url, params=step.params)), encoded=True)
         headers = call.headers(beginning(step.url))
         proxy = self._network.proxy_for(step.url)
         if proxy is not None and url.scheme == "http":  # the proxy reads the request itself

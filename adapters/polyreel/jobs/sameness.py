@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import RequestError
 from ..places import Json, get, is_missing, leaves, pointer
-from ..providers.base.calling import own_id_place
 
 if TYPE_CHECKING:
     from ..flows import Part
@@ -44,7 +43,7 @@ def differences(plan: Plan, submission: Submission) -> list[str]:
 def _of_bodies(plan: Plan, submission: Submission) -> Iterator[str]:
     uploaded = tuple(upload.target for upload in plan.uploads)
     # The id that polyreel has put into the body is another one for each submit.
-    own = own_id_place(submission.contract)
+    own = submission.own_id_place
     added = pointer(own) if own is not None and is_missing(get(plan.body, own)) else None
     # As it is sent: what JSON makes of the values, not what they are in Python.
     now = dict(leaves(_sent(plan)))

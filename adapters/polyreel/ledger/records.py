@@ -143,11 +143,19 @@ class Submission:
         return bool(self.contract.spec.get("x-polyreel-idempotency", {}).get("mode") == "replay")
 
     @property
+    def own_id_place(self) -> str | None:
+        """The dotted place in the body that takes an id of ours, where the vendor has one.
+
+        It has none for a call that its spec does not know: that of another version, or of a row
+        that cannot be read.
+        """
+        operation = self.provider.contract.operations.get(self.operation)
+        return own_id_place(operation) if operation is not None else None
+
+    @property
     def own_id(self) -> str | None:
         """The id of ours that is in the body, by which the vendor can be asked for the task."""
-        if self.operation not in self.provider.contract.operations:
-            return None  # of a version of the spec that had another name for the call
-        place = own_id_place(self.contract)
+        place = self.own_id_place
         found = get(self.body, place) if place else None
         return found if isinstance(found, str) else None
 
@@ -169,7 +177,7 @@ class Submission:
             for part in send.parts
         ]
         content = send.content if send.content is not None else json.dumps(parts).encode()
-        if self.own_id is not None and (place := own_id_place(self.contract)):
+        if self.own_id is not None and (place := self.own_id_place):
             content = json.dumps(_with_own_id(self.body, place, "")).encode()
         return hashlib.sha256(f"{send.method} {send.url}\n".encode() + content).hexdigest()
 
@@ -190,7 +198,7 @@ class Submission:
         """Make the same call as a new job, under a key of its own."""
         headers = {**self.send.headers, **_recognised_by(self.contract, idempotency_key)}
         content = self.send.content
-        if (place := own_id_place(self.contract)) and content is not None:
+        if (place := self.own_id_place) and content is not None:
             content = json.dumps(_with_own_id(self.body, place, idempotency_key)).encode()
         send = evolve(self.send, headers=headers, content=content)
         return evolve(self, idempotency_key=idempotency_key, send=send)

@@ -35,6 +35,8 @@ REFERENCES: Final[Mapping[str, str]] = {
 }
 """What plain words mean in a list of references."""
 MOST_KINDS: Final = 12
+MOST_LETTERS: Final = 180
+"""Longer rows are written on several lines."""
 
 
 @frozen
@@ -89,7 +91,15 @@ def typed_items(
     arguments = [_text(place), f"({', '.join(items)},)"]
     if unknown:
         arguments.append(f"note={_text(f'TODO: what are items of the kinds {unknown}?')}")
-    return ItemsSource(f"TypedItems({', '.join(arguments)})", tuple(found))
+    return ItemsSource(f"TypedItems({_laid_out(arguments)})", tuple(found))
+
+
+def _laid_out(arguments: list[str]) -> str:
+    """Arguments on one line; on a line each, below a row of a table, where that is too long."""
+    line = ", ".join(arguments)
+    if len(line) <= MOST_LETTERS:
+        return line
+    return "".join(f"\n        {one}," for one in arguments) + "\n    "
 
 
 def _text(value: str) -> str:

@@ -158,14 +158,25 @@ def locator_of(contract: Contract, values: Mapping[str, str], task: str) -> str 
 
     `values` are the route's own values for parameters of paths.
     """
+    return locators_of(contract, [values], task)[0]
+
+
+def locators_of(
+    contract: Contract, routes: Iterable[Mapping[str, str]], task: str
+) -> list[str | None]:
+    """What `locator_of` finds for the values of several routes, each path once."""
     operation = contract.operation("get")
     where = None if operation is None else task_place(contract, operation)
     if operation is None or where is None or where.place != "path":
-        return None
-    names = set(PLACEHOLDER.findall(operation.path)) - {where.name}
-    if not names or not names <= values.keys():
-        return None
-    return filled(operation.path, {**values, where.name: task})
+        return [None]
+    path, place = operation.path, where.name
+    names = [name for name in PLACEHOLDER.findall(path) if name != place]
+    distinct = {tuple(map(values.get, names)): values for values in routes}
+    paths = (
+        filled(path, {**values, place: task}) if names and None not in key else None
+        for key, values in distinct.items()
+    )
+    return list(dict.fromkeys(paths))
 
 
 def filled(path: str, values: Mapping[str, str], *, slashes: bool = False) -> str:

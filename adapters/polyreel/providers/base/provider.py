@@ -30,17 +30,7 @@ from .answers import (
 )
 from .calling import locator_of, own_path, task_request, without_repetition
 from .contract import Contract, Operation
-from .facts import (
-    Facts,
-    Listed,
-    Listing,
-    Reads,
-    SimulatedTask,
-    Status,
-    Survey,
-    Webhook,
-    status_of,
-)
+from .facts import Facts, Listed, Listing, Reads, SimulatedTask, Status, Survey, Webhook, status_of
 from .links import links_by_shape
 from .reasons import reason_by_name
 from .refusals import ERROR_CODES, ERROR_MESSAGES, Refusal, read_refusal, says_error

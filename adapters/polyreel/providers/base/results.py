@@ -16,7 +16,7 @@ from ...errors import BadReplyError, TaskNotFoundError, VendorError
 from ...flows import Flow, Reply, send_patiently
 from ...hosts import SIMULATED_HOST
 from .answers import first
-from .calling import job_request, locator_of, own_path
+from .calling import job_request, locators_of, own_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,9 +80,9 @@ def facts_of_job(
     Where the path needs more than the id, and nobody has kept the one that the vendor gave, those
     that its routes make are asked one after the other: the queries cost nothing.
     """
-    found = (locator_of(provider.contract, one.path_values, task) for one in provider.routes)
-    paths = dict.fromkeys([locator] if locator is not None else found)
-    *others, last = [*paths] or [None]
+    values = (route.path_values for route in provider.routes)
+    found = [locator] if locator is not None else locators_of(provider.contract, values, task)
+    *others, last = found or [None]
     for path in others:
         with suppress(TaskNotFoundError):
             return (yield from _facts_at(provider, path, task, base_url))

@@ -27,7 +27,7 @@ class ViduQ3Image:
     end_image_url: str | Unset = UNSET
     """ The last frame. """
     duration: int | Unset = 5
-    """ Seconds. Their range is open: the types do not tell it. """
+    """ Seconds. The types do not tell their range: this is the family's at skills.video. """
     resolution: ViduQ3ImageResolution | Unset = "720p"
     """ Shorter side. """
     audio: bool | Unset = True

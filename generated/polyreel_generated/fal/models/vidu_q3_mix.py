@@ -29,7 +29,7 @@ class ViduQ3Mix:
     reference_image_urls: list[str]
     """ Reference images. """
     duration: int | Unset = 5
-    """ Seconds. Their range is open: the types do not tell it. """
+    """ Seconds. The types do not tell their range: this is the family's at skills.video. """
     aspect_ratio: ViduQ3MixAspectRatio | Unset = "16:9"
     """ Width to height. """
     resolution: ViduQ3MixResolution | Unset = "720p"

@@ -27,7 +27,7 @@ class ViduQ3Text:
     prompt: str
     """ What to show. """
     duration: int | Unset = 5
-    """ Seconds. Their range is open: the types do not tell it. """
+    """ Seconds. The types do not tell their range: this is the family's at skills.video. """
     aspect_ratio: ViduQ3TextAspectRatio | Unset = "16:9"
     """ Width to height. """
     resolution: ViduQ3TextResolution | Unset = "720p"
