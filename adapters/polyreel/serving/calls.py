@@ -227,12 +227,20 @@ def read_submit(call: Call, body: JsonObject) -> Reading:
         reading = read(body, provider, path)
     except ValueError as error:  # two spellings that disagree, numbers beyond all limits
         raise CallRefusedError(*INVALID, message=str(error)) from None
-    _refuse_empty_links(reading)
+    _refuse_empty_links(reading, body)
     return reading
 
 
-def _refuse_empty_links(reading: Reading) -> None:
-    """Refuse a URL without a character, whatever else a vendor checks of one."""
+def _refuse_empty_links(reading: Reading, body: JsonObject) -> None:
+    """Refuse a URL without a character, whatever else a vendor checks of one.
+
+    Also one that is documented beside the one that is read, such as by an alias.
+    """
+    for name, found in body.items():
+        schema = reading.provider.contract.property(reading.route.schema, name) or {}
+        formats = {schema.get("format"), schema.get("items", {}).get("format")}
+        if "uri" in formats and "" in (found if isinstance(found, list) else [found]):
+            raise CallRefusedError(*INVALID, message=f"the URL of the {name} is empty")
     subjects = [one for one in reading.request.get("elements", ()) if isinstance(one, dict)]
     for field in (*media.FIELDS, "callback_url", *media.ELEMENT):
         for holder in subjects if field in media.ELEMENT else [reading.request]:

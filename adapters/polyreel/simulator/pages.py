@@ -46,7 +46,8 @@ def _selection(call: Call, tasks: list[Task], now: float, place: str) -> Reply:
     check_body(call, call.operation.request_schemas[0], asked)
     status, sample = example(call.provider, call.operation, "page")
     shown: JsonObject = here(call, sample)
-    first, size = _number(asked.get("cursor")), asked.get("limit", PAGE_SIZE)
+    # As JSON Schema has it, 10.0 is an integer too.
+    first, size = _number(asked.get("cursor")), int(asked.get("limit", PAGE_SIZE))
     conditions = [(one["key"], one["values"]) for one in asked.get("filters", ())]
     items = [_alone(call, task, now) for task in tasks]
     wanted = [
