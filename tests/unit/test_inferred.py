@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from polyreel.mapping.reports import Fate
@@ -14,6 +15,7 @@ from polyreel.plans.translation import translate
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import Simulator
+from support.server import key_of
 
 PROVIDERS = list(all_providers().values())
 
@@ -43,9 +45,13 @@ MARKED = [
 )
 def test_a_refusal_by_an_inferred_fact_says_so(provider: Any, route: Any, place: str) -> None:
     """And the value is sent on the caller's word, with a warning; the simulator takes it."""
-    request = {"prompt": "a", "duration": 7, "model": route.model}
+    schema = provider.contract.property(route.schema, place)
+    beyond = schema.get("maximum", 6) + 1  # 7 is in no list of lengths
+    request = {"prompt": "a", "duration": beyond, "model": route.model}
     if route.workflow == "image-to-video":
         request["first_frame"] = "https://example.com/a.png"
+    if route.workflow == "reference-to-video":
+        request["reference_images"] = ["https://example.com/a.png"]
     strict = plan(request, provider)
     assert strict.refused
     (violation,) = strict.violations
@@ -53,10 +59,10 @@ def test_a_refusal_by_an_inferred_fact_says_so(provider: Any, route: Any, place:
     assert "duration=send" in violation.message
     sent = plan(request, provider, allow={"duration": "send"})
     assert not sent.refused
-    assert sent.body[place] == 7
+    assert sent.body[place] == beyond
     assert any("only inferred" in warning for warning in sent.warnings)
-    headers = {"authorization": "Bearer x", "content-type": "application/json"}
-    path = sent.operation.full_path
+    headers = {**key_of(provider), "Content-Type": "application/json"}
+    path = urlsplit(sent.url).path
     answer = Simulator().handle(provider.id, sent.method, path, headers, sent.content)
     assert answer.status < 300, answer.content
 
@@ -120,8 +126,8 @@ def test_a_field_that_is_inferred_to_be_missing_can_be_sent(
     dropped = plan_checked(checked, provider, routes=[route], allow={row.shared: "drop"})
     assert row.inferred.native not in dropped.body
     assert all("Allow" not in one.reason for one in dropped.verdicts)
-    headers = {"authorization": "Bearer x", "content-type": "application/json"}
-    path = sent.operation.full_path
+    headers = {**key_of(provider), "Content-Type": "application/json"}
+    path = urlsplit(sent.url).path
     answer = Simulator().handle(provider.id, sent.method, path, headers, sent.content)
     assert answer.status < 300, answer.content
 
