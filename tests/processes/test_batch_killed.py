@@ -70,7 +70,6 @@ def kill_twice(simulator: Simulator, url: str, folder: Path) -> int:
 
 
 @pytest.mark.usefixtures("bare")
-@pytest.mark.filterwarnings("ignore::polyreel.simulator.ready_made.ReadyMadeWarning")
 def test_a_batch_that_is_killed_twice_pays_nothing_twice(tmp_path: Path) -> None:
     """200 rows over all vendors, with faults in every kind of call: each row ends in one final
     state, and what the rows cost is what the vendors' bills come to.
