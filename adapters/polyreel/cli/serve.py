@@ -299,7 +299,6 @@ def listen(
         open_ledger(ledger) as opened,
         client(live=live, ledger=opened) as made,
     ):
-        _announce(url, {vendor: f"{url}/{vendor}" for vendor in takers}, as_json=as_json)
         for vendor, secrets in environment.webhook_secrets().items():
             webhook = all_providers()[vendor].webhook
             if not secrets and webhook and webhook.signed:
@@ -307,6 +306,7 @@ def listen(
                 show.note(
                     f"{vendor} signs its webhooks: without {webhook.secret_variable} {believed}"
                 )
+        _announce(url, {vendor: f"{url}/{vendor}" for vendor in takers}, as_json=as_json)
         with WebhookReceiver(made, environment.webhook_secrets(), print_delivery) as receiver:
             http.serve(bound, receiver.handle, LIMITS)
     show.note("stopped")
