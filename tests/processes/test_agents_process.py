@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any, Final
 
 import httpx
@@ -17,6 +17,7 @@ from polyreel import Simulator
 from polyreel.ledger.sqlite import Ledger
 from polyreel.simulator.memory import remember
 from support.cli import CANARY, LEDGER, Command, environment, process, stranger
+from support.forked import Program
 from support.waiting import HANGS
 
 CLIP: Final = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
@@ -60,10 +61,8 @@ def test_a_server_over_streams_is_started_anew_and_bills_once(tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_server_over_http_serves_loopback_only(tmp_path: Path, name: str) -> None:
     """It says where it is, takes calls, refuses other hosts and pages, and ends when it is told."""
-    command = [sys.executable, "-m", "polyreel", "mcp", "--http", "--port", "0"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
-    ) as running:
+    command = ("-m", "polyreel", "mcp", "--http", "--port", "0")
+    with Program(*command, cwd=tmp_path, env=environment(), stderr=PIPE) as running:
         assert running.stderr is not None
         found = re.search(r"http://127\.0\.0\.1:\d+/mcp", running.stderr.readline())
         assert found is not None

@@ -6,15 +6,15 @@ import json
 import os
 import pty
 import signal
-import subprocess
-import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Any
 
 import pytest
 from support.cli import LEDGER, VENDORS, Command, environment, read_terminal, stranger
+from support.forked import Fresh, Program
 from support.waiting import HANGS, until
 
 ROWS = 24
@@ -42,12 +42,12 @@ def results(folder: str = "clips") -> list[dict[str, Any]]:
     return [json.loads(line) for line in (Path(folder) / "results.jsonl").read_text().splitlines()]
 
 
-def start(folder: Path, **streams: Any) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "polyreel", "batch", "jobs.jsonl", "--concurrency", "2"]
-    return subprocess.Popen(command, cwd=folder, env=environment(), **streams)
+def start(folder: Path, kind: type[Program | Fresh] = Program, **streams: int) -> Program | Fresh:
+    command = ("-m", "polyreel", "batch", "jobs.jsonl", "--concurrency", "2")
+    return kind(*command, cwd=folder, env=environment(), **streams)
 
 
-def remembered(process: subprocess.Popen[bytes], memory: Path, before: int) -> bool:
+def remembered(process: Program | Fresh, memory: Path, before: int) -> bool:
     """Whether a job more is billed, or the process has ended."""
     return process.poll() is not None or (memory.exists() and memory.stat().st_size > before)
 
@@ -65,15 +65,16 @@ def test_killed_and_interrupted(cli: Command, tmp_path: Path) -> None:
     memory = tmp_path / f"{ledger}.simulated"
     for number, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)):
         before = memory.stat().st_size if memory.exists() else 0
-        process = start(tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        until(partial(remembered, process, memory, before))
-        process.send_signal(number)
-        _, err = process.communicate(timeout=HANGS)
+        kind = Fresh if number == signal.SIGTERM else Program
+        with start(tmp_path, kind, stdout=PIPE, stderr=PIPE) as process:
+            until(partial(remembered, process, memory, before))
+            process.send_signal(number)
+            _, err = process.communicate(timeout=HANGS)
         assert process.returncode == code, err
-        assert b"Traceback" not in err
-        assert (b"the same command again goes on" in err) == (code > 0)
-    process = start(tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.communicate(timeout=2 * HANGS)
+        assert "Traceback" not in err
+        assert ("the same command again goes on" in err) == (code > 0)
+    with start(tmp_path, stdout=PIPE, stderr=PIPE) as process:
+        process.communicate(timeout=2 * HANGS)
     tasks = [json.loads(line) for line in memory.read_text().splitlines() if line]
     billed = Counter(json.dumps(task["body"], sort_keys=True) for task in tasks)
     assert set(billed.values()) == {1}
@@ -88,12 +89,12 @@ def test_a_bar_on_a_terminal(cli: Command, tmp_path: Path) -> None:
     """It counts rows, and states."""
     write(4)
     parent, child = pty.openpty()
-    process = start(tmp_path, stdout=subprocess.DEVNULL, stderr=child)
-    os.close(child)
-    shown = b""
-    while piece := read_terminal(parent):
-        shown += piece
-    os.close(parent)
-    assert process.wait(HANGS) == 0
+    with start(tmp_path, stdout=DEVNULL, stderr=child) as process:
+        os.close(child)
+        shown = b""
+        while piece := read_terminal(parent):
+            shown += piece
+        os.close(parent)
+        assert process.wait(HANGS) == 0
     assert b"4/4" in shown
     assert b"saved 4" in shown

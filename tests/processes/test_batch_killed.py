@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -23,23 +21,22 @@ from support.batches import (
     row_of,
     write,
 )
+from support.forked import Fresh, Program
 from support.paths import TESTS
 from support.waiting import HANGS
 
 
-def worker(url: str, folder: Path) -> subprocess.Popen[bytes]:
+def worker(url: str, folder: Path, kind: type[Program | Fresh] = Program) -> Program | Fresh:
     """A process that does it."""
     code = (
         "import sys, pathlib; from support.batches import work; "
         "work(sys.argv[1], pathlib.Path(sys.argv[2]))"
     )
     with (folder / "stderr.txt").open("ab") as errors:
-        return subprocess.Popen(
-            [sys.executable, "-c", code, url, str(folder)], stderr=errors, cwd=TESTS
-        )
+        return kind("-c", code, url, folder, stderr=errors, cwd=TESTS)
 
 
-def kill_at(goal: int, process: subprocess.Popen[bytes], simulator: Simulator) -> None:
+def kill_at(goal: int, process: Program | Fresh, simulator: Simulator) -> None:
     """Kill a process when so many rows are billed: the vendor has accepted one, and has not
     answered yet.
     """
@@ -57,8 +54,8 @@ def kill_twice(simulator: Simulator, url: str, folder: Path) -> int:
     Others follow as long as a download fails by chance.
     """
     killed = 0
-    for goal in (ROWS // 4, ROWS // 2):
-        process = worker(url, folder)
+    for goal, kind in ((ROWS // 4, Program), (ROWS // 2, Fresh)):
+        process = worker(url, folder, kind)
         kill_at(goal, process, simulator)
         killed += process.wait(2 * HANGS) == -signal.SIGKILL
     simulator.on_accept = None

@@ -22,6 +22,7 @@ from support.cli import (
     read_terminal,
     stranger,
 )
+from support.forked import Program
 from support.waiting import HANGS
 
 CLIP = ("generate", "a cat walking through neon rain", "--duration", "5", "--aspect-ratio", "9:16")
@@ -72,6 +73,7 @@ def test_poor_consoles(arguments: tuple[str, ...], encoding: str, tmp_path: Path
         *arguments,
         cwd=tmp_path,
         env={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "FORCE_COLOR": "1"},
+        fresh=True,
     )
     assert found.code == 0, found.err
     assert "UnicodeEncodeError" not in found.err
@@ -102,10 +104,8 @@ def test_a_terminal_sees_progress_and_a_program_sees_json(tmp_path: Path) -> Non
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
     env = environment(TERM="xterm", COLUMNS="200")
-    command = [sys.executable, "-m", "polyreel", *CLIP, "--json"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=theirs
-    ) as running:
+    command = ("-m", "polyreel", *CLIP, "--json")
+    with Program(*command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=theirs) as running:
         os.close(theirs)
         screen = b""
         while chunk := read_terminal(ours):

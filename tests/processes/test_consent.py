@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import DEVNULL
 
 import pytest
 from attrs import frozen
 from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import RunningClock, Simulator, server
 from support.cli import FIRST, LEDGER, Outcome, environment, process, read_terminal
+from support.forked import Program
 from support.waiting import HANGS
 
 pty = pytest.importorskip("pty")
@@ -46,13 +46,12 @@ class Place:
     def on_terminal(self, answer: str, *arguments: str) -> tuple[int, str]:
         """A command line on a terminal, with what is typed; its exit code, and the screen."""
         ours, theirs = pty.openpty()
-        command = [sys.executable, "-m", "polyreel", *arguments]
-        with subprocess.Popen(
-            command,
+        with Program(
+            *("-m", "polyreel", *arguments),
             cwd=self.folder,
             env=environment(TERM="xterm", COLUMNS="200", **self.variables),
             stdin=theirs,
-            stdout=subprocess.DEVNULL,
+            stdout=DEVNULL,
             stderr=theirs,
         ) as running:
             os.close(theirs)

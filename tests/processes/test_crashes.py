@@ -5,9 +5,8 @@ nothing is lost.
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from polyreel.errors import PolyreelError
@@ -15,6 +14,7 @@ from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import Simulator, server
 from polyreel_generated.contracts.vendors import VendorId
+from support import forked
 from support.crash import REFERENCE, REQUEST, SPEED, client, vendors
 from support.faults import Kind, every_kind, every_vendor
 from support.ledgers import database
@@ -25,14 +25,10 @@ STEPS = ("Find", "Intend", "Submit", "Settle", "Poll", "Keep", "Fetch", "KeepFil
 POINTS = [f"{moment} {step}" for step in STEPS for moment in ("before", "after")]
 
 
-def crash(
-    url: str, vendor: str, kind: Kind, folder: Path, at: str
-) -> subprocess.CompletedProcess[str]:
+def crash(url: str, vendor: str, kind: Kind, folder: Path, at: str) -> CompletedProcess[str]:
     """Generate a clip in a process that dies at a point."""
-    command = [sys.executable, "-m", "support.crash", url, vendor, kind, str(folder), at]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=2 * HANGS, cwd=TESTS, check=False
-    )
+    command = ("-m", "support.crash", url, vendor, kind, folder, at)
+    return forked.run(*command, fresh=at == "after Submit", timeout=2 * HANGS, cwd=TESTS)
 
 
 def picture(simulator: Simulator, vendor: str) -> bytes:

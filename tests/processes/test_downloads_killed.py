@@ -1,15 +1,15 @@
 """A download in a process that is killed."""
 
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
 from typing import Final
 
 import pytest
 from polyreel.drivers import downloads
+from support.forked import Program
 from support.hosts import FILM, HALF, LAST, Host, Server, Way, arrived, handler_for, part, whole
 from support.waiting import HANGS, until
 
@@ -42,6 +42,7 @@ def host(running: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
 SCRIPT: Final = """
 import sys
 from pathlib import Path
+from subprocess import PIPE
 from polyreel import drivers
 from polyreel.flows import Fetch
 
@@ -52,9 +53,8 @@ print(drivers.run(step(), drivers.Wire(private_downloads=True)).size)
 """
 
 
-def start(host: Host, folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SCRIPT, host.url, str(folder)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(host: Host, folder: Path) -> Program:
+    return Program("-c", SCRIPT, host.url, folder, stdout=PIPE, stderr=PIPE)
 
 
 @pytest.mark.parametrize("position", [20_000, HALF, LAST])

@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
 from polyreel import Client
 from polyreel.providers.base.registry import all_providers
+from support import forked
 from support.paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -31,10 +30,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
 
 def ran(program: str, *arguments: str, folder: Path, environment: dict[str, str]) -> str:
     """What a program prints; it ends well."""
-    command = [sys.executable, str(EXAMPLES / program), *arguments]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    done = forked.run(EXAMPLES / program, *arguments, cwd=folder, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -67,11 +63,9 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 def test_the_rows(tmp_path: Path, environment: dict[str, str]) -> None:
     """All 300, twice: each is one job, with a file of its own; the scenes come back."""
     program = str(EXAMPLES / "rows" / "rows.py")
-    command = [sys.executable, "-W", "ignore", "-c", UNRENDERED, program]
+    command = ("-W", "ignore", "-c", UNRENDERED, program)
     for _ in range(2):
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
+        done = forked.run(*command, fresh=True, cwd=tmp_path, env=environment)
         assert (done.returncode, done.stdout) == (0, "saved 300\n"), done.stderr
     with (tmp_path / "clips" / "results.csv").open(newline="") as file:
         found = [*csv.DictReader(file)]
@@ -85,11 +79,9 @@ def test_the_rows(tmp_path: Path, environment: dict[str, str]) -> None:
 
 
 def test_the_contract_test(tmp_path: Path, environment: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:polyreel"]
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:polyreel"]
     command += ["-c", os.devnull, f"--rootdir={tmp_path}", str(EXAMPLES / "contract_test")]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    done = forked.run(*command, fresh=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout
 
@@ -125,14 +117,7 @@ TASK: Final = "import tasks; print(tasks.make_clip.apply(('cat', 'a cat')).get()
 def in_example(example: str, program: str, folder: Path, environment: dict[str, str]) -> str:
     """What a program prints that imports an example; it ends well."""
     paths = os.pathsep.join([str(EXAMPLES / example), environment.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=folder,
-        env={**environment, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = forked.run("-c", program, cwd=folder, env={**environment, "PYTHONPATH": paths})
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -193,14 +178,8 @@ def test_the_notebook(tmp_path: Path, environment: dict[str, str]) -> None:
     path = EXAMPLES / "notebook" / "clips.ipynb"
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     assert not any(cell.get("outputs") for cell in cells), "outputs are not committed"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", EXECUTED, str(path)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ("-W", "ignore", "-c", EXECUTED, path)
+    done = forked.run(*command, fresh=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     cells = json.loads((tmp_path / "executed.ipynb").read_text(encoding="utf-8"))["cells"]
     outputs = [one for cell in cells for one in cell.get("outputs", ())]

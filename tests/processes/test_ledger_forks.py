@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import forked
 
 PARENT = """
 import os, sys, threading, time
@@ -81,8 +82,9 @@ with Ledger(sys.argv[1]) as ledger:
 
 def look(path: Path) -> list[str]:
     """What another process finds in the ledger, which comes and goes."""
-    command = [sys.executable, "-c", LOOK, str(path)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    done = forked.run("-c", LOOK, path)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,19 @@ stays in the file that the others see.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from polyreel import Client, Simulator
 from polyreel.errors import LedgerError
 from polyreel.ledger.events import Intend, Settle
 from polyreel.ledger.sqlite import Ledger
+from support import forked
 from support.ledgers import NOW, job, submission
 from support.waiting import HANGS
 
@@ -48,8 +48,9 @@ def path(tmp_path: Path) -> Path:
 
 def look(path: Path) -> list[str]:
     """What another process, which comes and goes, finds in the ledger."""
-    command = [sys.executable, "-c", LOOK, str(path)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    done = forked.run("-c", LOOK, path)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 @pytest.mark.parametrize("closed", ["closed", "forgotten", "open"])
@@ -102,10 +103,7 @@ def test_a_ledger_whose_log_was_taken_away_sends_nothing(path: Path) -> None:
 @contextmanager
 def coming_and_going(path: Path) -> Iterator[None]:
     """Another process that opens and closes the ledger again and again."""
-    command = [sys.executable, "-c", COME_AND_GO, str(path)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
+    with forked.Program("-c", COME_AND_GO, path, stdin=PIPE, stdout=PIPE) as other:
         assert other.stdin is not None
         assert other.stdout is not None
         other.stdout.readline()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any, Final
+from subprocess import PIPE
+from typing import Final
 
 import httpx
 import pytest
@@ -15,6 +14,7 @@ from polyreel.flows import Reply
 from polyreel.ledger.sqlite import Ledger
 from polyreel.providers.base.registry import all_providers, get_provider
 from support.cli import LEDGER, environment, process
+from support.forked import Fresh, Program
 from support.waiting import HANGS
 from support.webhooks import HOOKED, OTHER_SECRET, SECRET, SIGNED, signed
 
@@ -22,9 +22,9 @@ FAILED: Final = {"prediction": {"id": "task", "state": "failed", "status": "FAIL
 """What one of the vendors calls back with."""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, Fresh), (signal.SIGTERM, Program)])
 def test_the_command_takes_webhooks_until_it_is_stopped(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, number: signal.Signals, kind: type[Program | Fresh]
 ) -> None:
     """In a process of its own: addresses as a document, the ledger of the command line, and a
     polite end.
@@ -43,13 +43,8 @@ def test_the_command_takes_webhooks_until_it_is_stopped(
         told = {"prediction": {**FAILED["prediction"], "id": job.id}}
         body = json.dumps(told).encode()
         env = environment(**{webhook.secret_variable or "": f"{OTHER_SECRET} {SECRET}"})
-        command = [sys.executable, "-m", "polyreel", "listen", "--port", "0", "--json"]
-        streams: dict[str, Any] = {
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.PIPE,
-            "text": True,
-        }
-        with subprocess.Popen(command, cwd=tmp_path, env=env, **streams) as listening:
+        command = ("-m", "polyreel", "listen", "--port", "0", "--json")
+        with kind(*command, cwd=tmp_path, env=env, stdout=PIPE, stderr=PIPE) as listening:
             assert listening.stdout
             assert listening.stderr
             text = ""
@@ -70,10 +65,8 @@ def test_the_command_takes_webhooks_until_it_is_stopped(
 
 def test_a_missing_secret_is_reported(tmp_path: Path) -> None:
     """Before the first webhook is turned away."""
-    command = [sys.executable, "-m", "polyreel", "listen", "--port", "0"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
-    ) as listening:
+    command = ("-m", "polyreel", "listen", "--port", "0")
+    with Program(*command, cwd=tmp_path, env=environment(), stderr=PIPE) as listening:
         assert listening.stderr
         lines = [listening.stderr.readline()]
         while lines[-1] and not lines[-1].startswith(f"{HOOKED[-1]}: http"):  # it listens

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any, Final
 
 import pytest
 from polyreel.simulator import Simulator, VirtualClock
 from polyreel.simulator.memory import remember
+from support.forked import Program
 from support.server import START
 
 
@@ -31,6 +30,7 @@ def remembering(path: Path, start: float = START, **options: Any) -> Simulator:
 
 WORKER: Final = """
 import sys
+from support.forked import Program
 from support.server import PROVIDERS, example, submit
 from polyreel.simulator import Simulator
 from polyreel.simulator.memory import remember
@@ -46,13 +46,9 @@ for _ in range(50):
 
 def test_processes_share_a_file(path: Path) -> None:
     """Lines of several processes, written at the same time, never mix."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command, pipe = [sys.executable, "-c", WORKER, str(path)], subprocess.PIPE
     with ExitStack() as stack:
         workers = [
-            stack.enter_context(
-                subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True)
-            )
+            stack.enter_context(Program("-c", WORKER, path, stdin=PIPE, stdout=PIPE))
             for _ in range(3)
         ]
         for worker in workers:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import forked
 
 PARENT = """
 import os, sys
@@ -40,9 +41,8 @@ def is_alive(owner: str, folder: Path) -> bool:
     """What another process finds out."""
     code = "import sys; from pathlib import Path; from polyreel.ledger.owners import Owners"
     code += "; print(Owners(Path(sys.argv[1])).is_alive(sys.argv[2]))"
-    done = subprocess.run(
-        [sys.executable, "-c", code, folder, owner], capture_output=True, text=True, check=True
-    )
+    done = forked.run("-c", code, folder, owner)
+    assert done.returncode == 0, done.stderr
     return done.stdout.strip() == "True"
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from polyreel.ledger.sqlite import Ledger
@@ -16,6 +15,7 @@ from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import RunningClock, Simulator, server
 from support.cli import CANARY, FIRST, LEDGER, VENDORS, Outcome, environment, process
+from support.forked import Fresh
 from support.waiting import HANGS
 
 CLIP = ("generate", "a cat", "--duration", "3", "--resolution", "720p", "--no-audio")
@@ -131,16 +131,13 @@ def test_an_interrupted_command_loses_nothing(tmp_path: Path, number: signal.Sig
         env = environment(
             **{all_providers()[MOVABLE].base_url_variable: url + server.mounts()[MOVABLE]}
         )
-        command = [sys.executable, "-m", "polyreel", *CLIP, "--live", "--yes", "--vendor", MOVABLE]
-        running = subprocess.Popen(
-            command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True
-        )
-        assert running.stderr
-        assert "queued" in running.stderr.readline()
-        running.send_signal(number)
-        rest = running.stderr.read()
-        assert running.wait(HANGS) == 128 + number, rest
-        running.stderr.close()
+        command = ("-m", "polyreel", *CLIP, "--live", "--yes", "--vendor", MOVABLE)
+        with Fresh(*command, cwd=tmp_path, env=env, stderr=PIPE) as running:
+            assert running.stderr
+            assert "queued" in running.stderr.readline()
+            running.send_signal(number)
+            rest = running.stderr.read()
+            assert running.wait(HANGS) == 128 + number, rest
     assert "Traceback" not in rest
     with Ledger(tmp_path / LEDGER) as ledger:
         (entry,) = ledger.entries()

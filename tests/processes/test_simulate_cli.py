@@ -8,12 +8,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import httpx
@@ -26,6 +26,7 @@ from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import faultfile, http
 from standardwebhooks import Webhook
 from support.cli import environment
+from support.forked import Fresh, Program
 from support.paths import DOCS
 from support.peers import closed
 from support.server import KEY, PROVIDERS, example, path_of, status_query
@@ -42,7 +43,7 @@ each_vendor = pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider
 class Process:
     """A running `polyreel simulate`, and what it printed at its start."""
 
-    process: subprocess.Popen[str]
+    process: Program
     document: dict[str, Any]
 
     @property
@@ -93,22 +94,8 @@ def simulating(folder: Path, *options: str) -> Iterator[Process]:
     """The command, until it is told to stop; then it has said so, and nothing else has gone
     wrong.
     """
-    command = [
-        sys.executable,
-        "-W",
-        "error",
-        "-m",
-        "polyreel",
-        "simulate",
-        "--port",
-        "0",
-        "--json",
-        *options,
-    ]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, cwd=folder, env=environment(), stdout=pipe, stderr=pipe, text=True
-    ) as process:
+    command = ("-W", "error", "-m", "polyreel", "simulate", "--port", "0", "--json", *options)
+    with Program(*command, cwd=folder, env=environment(), stdout=PIPE, stderr=PIPE) as process:
         assert process.stdout is not None
         printed = "".join(iter(process.stdout.readline, "}\n"))
         try:
@@ -224,13 +211,10 @@ def test_vendor_latency_and_seed(tmp_path: Path) -> None:
 
 def test_others_are_let_in_loudly(tmp_path: Path) -> None:
     """Other machines, host names and pages are named at the start, and shown; so is a key."""
-    command = [*(sys.executable, "-m", "polyreel", "simulate", "--port", "0", "--json")]
+    command = ["-m", "polyreel", "simulate", "--port", "0", "--json"]
     command += ["--host", "0.0.0.0", "--allow-host", "simulator", "--key", "the-right-key"]
     command += ["--allow-origin", "http://localhost:3000"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment(), stdout=pipe, stderr=pipe, text=True
-    ) as process:
+    with Program(*command, cwd=tmp_path, env=environment(), stdout=PIPE, stderr=PIPE) as process:
         assert process.stdout is not None
         shown = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
         vendor = PROVIDERS[0]
@@ -293,13 +277,13 @@ def test_signed_webhooks_reach_a_receiver(played: Process, vendor: str) -> None:
         Webhook(SECRET).verify(one.content, dict(one.headers))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_stops_at_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, Fresh), (signal.SIGTERM, Program)])
+def test_it_stops_at_a_signal(
+    tmp_path: Path, number: signal.Signals, kind: type[Program | Fresh]
+) -> None:
     """At once, with clients connected and a late answer under way; the exit code is 0."""
-    command = [sys.executable, "-m", "polyreel", "simulate", "--port", "0", "--latency", "600"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
-    ) as process:
+    command = ("-m", "polyreel", "simulate", "--port", "0", "--latency", "600")
+    with kind(*command, cwd=tmp_path, env=environment(), stderr=PIPE) as process:
         assert process.stderr is not None
         lines = list(
             iter(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,8 @@ from pathlib import Path
 import pytest
 from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import RunningClock, Simulator, server
+from support import forked
 from support.cli import CANARY, KEYS, environment, process, read_terminal
-from support.waiting import HANGS
 
 pty = pytest.importorskip("pty")
 MOVABLE = next(vendor for vendor, one in all_providers().items() if one.base_url_variable)
@@ -57,17 +56,9 @@ def test_a_key_that_is_typed_is_paid_with(tmp_path: Path) -> None:
     with server.running(simulator) as url:
         base = {all_providers()[MOVABLE].base_url_variable or "": url + server.mounts()[MOVABLE]}
         known = {name: value for name, value in environment(**base).items() if name not in KEYS}
-        command = [sys.executable, "-m", "polyreel", *CLIP, "--live", "--vendor", MOVABLE, "--yes"]
+        command = ("-m", "polyreel", *CLIP, "--live", "--vendor", MOVABLE, "--yes")
         for keys, code in ((str(path), 8), (str(tmp_path / "none.json"), 4)):
-            done = subprocess.run(
-                command,
-                cwd=tmp_path,
-                env={**known, "POLYREEL_KEYS": keys},
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=4 * HANGS,
-            )
+            done = forked.run(*command, cwd=tmp_path, env={**known, "POLYREEL_KEYS": keys})
             assert done.returncode == code, done.stderr
             assert CANARY not in done.stdout + done.stderr
     assert simulator.bill.count() == 1

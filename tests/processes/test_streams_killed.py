@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
 from polyreel import Client
+from support import forked
 from support.paths import TESTS
 from support.streams import every_streamer
 
@@ -50,8 +49,8 @@ def test_a_process_that_dies_has_written_the_id_down(
     vendor: str, kind: str, at: str, state: str, tmp_path: Path
 ) -> None:
     """Right after the first event: another process goes on with the job, and pays for nothing."""
-    command = [sys.executable, "-c", PROGRAM, vendor, kind, str(tmp_path), at]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=TESTS, check=False)
+    fresh = (kind, at) == ("awaiting", "after Settle")
+    done = forked.run("-c", PROGRAM, vendor, kind, tmp_path, at, fresh=fresh, cwd=TESTS)
     assert done.returncode == -signal.SIGKILL, done.stderr
     with Client(ledger=tmp_path / "ledger") as client:
         (entry,) = client.jobs()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import struct
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from polyreel.providers.base.registry import all_providers
 from support.cli import environment, read_terminal
+from support.forked import Program
 
 pty, fcntl, termios = map(pytest.importorskip, ("pty", "fcntl", "termios"))
 VENDOR = next(iter(all_providers()))
@@ -25,8 +24,8 @@ def shown(folder: Path, variables: Mapping[str, str], *arguments: str) -> str:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
     env = environment(TERM="xterm-256color", **variables)
     env.pop("COLUMNS", None)
-    command = [sys.executable, "-m", "polyreel", *arguments]
-    with subprocess.Popen(command, cwd=folder, env=env, stdout=theirs, stderr=theirs):
+    command = ("-m", "polyreel", *arguments)
+    with Program(*command, cwd=folder, env=env, stdout=theirs, stderr=theirs):
         os.close(theirs)
         screen = b""
         while chunk := read_terminal(ours):

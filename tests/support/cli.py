@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ from attrs import frozen
 from polyreel.cli import app
 from polyreel.providers.base.registry import all_providers, get_provider
 
-from .waiting import HANGS
+from . import forked
 
 CANARY = "sk-canary-0123456789abcdef"
 """The value of every key in the environment; it is shown nowhere."""
@@ -153,23 +152,17 @@ def process(
     *arguments: str,
     cwd: Path,
     env: Mapping[str, str] | None = None,
-    stdin: bytes = b"",
+    fresh: bool = False,
     **options: Any,
 ) -> Outcome:
-    """Run a command line as a process of its own."""
-    command = [sys.executable, "-m", "polyreel", *arguments]
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env=environment(**(env or {})),
-        input=stdin,
-        timeout=4 * HANGS,
-        check=False,
-        **streams,
-    )
-    out, err = ((text or b"").decode("utf-8", "replace") for text in (done.stdout, done.stderr))
-    return Outcome(done.returncode, out, err).check()
+    """Run a command line as a process of its own.
+
+    It is a fresh interpreter where that is asked for, and where there are options of `subprocess`.
+    """
+    variables, fresh = environment(**(env or {})), fresh or bool(options)
+    command = ("-m", "polyreel", *arguments)
+    done = forked.run(*command, cwd=cwd, env=variables, fresh=fresh, **options)
+    return Outcome(done.returncode, done.stdout, done.stderr).check()
 
 
 def streams(path: str) -> tuple[float, int, int, int]:
