@@ -18,7 +18,7 @@ from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.routes import Route
 from polyreel.testing.requests import fields_of, requests_for, shared_spec
-from support.requests import ROUTES, every_route, every_table
+from support.requests import ROUTES, every_kind, every_table
 
 KINDS = ["VideoRequest", "ImageRequest"]
 NEW: dict[str, dict[str, Any]] = {
@@ -96,7 +96,7 @@ def taken(route: Route) -> set[str]:
     return {name for row in route.rows if not isinstance(row, Absent) for name in row.names}
 
 
-@every_route
+@every_kind
 def test_requests_can_be_planned(provider: Provider, route: Route) -> None:
     """So that the laws see whole plans, with more in them than what a workflow needs.
 

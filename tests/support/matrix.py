@@ -91,11 +91,17 @@ def covering(cases: list[frozenset[Value]], drawn_from: str) -> list[int]:
     values.
     """
     order = random.Random(drawn_from).sample(range(len(cases)), len(cases))
-    missing = set[Value]().union(*cases)
+    having: dict[Value, list[int]] = {}
+    for index in order:
+        for value in cases[index]:
+            having.setdefault(value, []).append(index)
+    missing = [len(case) for case in cases]  # how many values of each case are in no chosen one
     chosen: list[int] = []
-    while missing:
-        best = max(order, key=lambda index: len(cases[index] & missing))
-        missing -= cases[best]
+    while having:
+        best = max(order, key=missing.__getitem__)
+        for value in cases[best]:
+            for index in having.pop(value, ()):
+                missing[index] -= 1
         chosen.append(best)
     return chosen
 

@@ -15,10 +15,19 @@ from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import get_provider
 
 from support.faults import VENDORS, encoded, result_of
+from support.matrix import seed, shared
 
-COUNT: Final = 10_000
-"""Mutations for each parser of each vendor."""
-WORDS: Final = 1_000
+COUNT: Final = shared(10_000, len(VENDORS))
+"""Mutations for each parser of each vendor: 10,000 in the whole matrix."""
+WORDS: Final = shared(1_000, len(VENDORS))
+"""Words in no table, for each vendor: 1,000 in the whole matrix."""
+
+
+def drawing(test: int) -> Random:
+    """What a test draws its mutations from: other ones with each commit."""
+    return Random(f"{seed()} {test}")
+
+
 TASK_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,200}")
 
 

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from polyreel.providers.base.registry import all_providers
 
+from .matrix import whole
 from .paths import TESTS
 
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -14,6 +16,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     for path in sorted((TESTS / "requests").glob("*.json"))
 }
 ROUTES = [(provider, route) for provider in all_providers().values() for route in provider.routes]
+LEAST_EXAMPLES = 4
+"""How many examples a sampled route of a law has at least."""
 ROUTE_IDS = [
     f"{provider.id}-{route.model}-{route.body.__name__}-{route.workflow}"
     for provider, route in ROUTES
@@ -34,7 +38,23 @@ def every_table(law: Callable[..., None]) -> Callable[..., None]:
     A family whose rows are those of others adds nothing that a law has not seen: only what is drawn
     for it costs time. All are run by `scripts/matrix` and `scripts/laws`.
     """
-    return _sampled(law, "provider.id+route.workflow", "route.rows*")
+    return every_kind(shortened(law))
+
+
+def every_kind(test: Callable[..., None]) -> Callable[..., None]:
+    """A test for the same routes, with no drawn examples or with its own."""
+    return _sampled(test, "provider.id+route.workflow", "route.rows*")
+
+
+def shortened(law: Callable[..., None]) -> Callable[..., None]:
+    """A law with fewer examples, the more vendors there are; with all in the whole matrix.
+
+    The routes of a vendor are alike: what one of them is not tried with, another one is.
+    """
+    examples = settings().max_examples
+    share = max(LEAST_EXAMPLES, -(-2 * examples // len(all_providers())))
+    fewer: Callable[..., None] = settings(max_examples=min(examples, share))(law)
+    return law if whole() else fewer
 
 
 def _sampled(law: Callable[..., None], *axes: str) -> Callable[..., None]:

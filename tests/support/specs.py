@@ -64,7 +64,10 @@ def _add(known: JsonObject, more: JsonObject) -> None:
 @cache
 def parse(source: str) -> JsonObject:
     """A YAML 1.2 text as plain data; callers must not change it."""
-    document = YAML(typ="safe", pure=True).load(source)
+    try:
+        document = json.loads(source)  # a bundled spec, which a parser of YAML takes seconds for
+    except json.JSONDecodeError:
+        document = YAML(typ="safe", pure=True).load(source)
     assert isinstance(document, dict)
     return document
 

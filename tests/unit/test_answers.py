@@ -25,7 +25,8 @@ from polyreel.places import put
 from polyreel.providers.base.facts import FINAL, SYNONYMS
 from polyreel.providers.base.registry import get_provider
 from polyreel_generated.shared import Job
-from support.faults import accepted, encoded, plans
+from support.faults import VENDORS, accepted, encoded, plans
+from support.matrix import shared
 from support.stage import (
     JOBS,
     START,
@@ -81,9 +82,12 @@ def is_common(word: str) -> bool:
     return any(letters.removeprefix(start) in SYNONYMS for start in starts)
 
 
+@pytest.mark.matrix
 @every_vendor
 @given(word=WORDS)
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=shared(400, len(VENDORS)), deadline=None, suppress_health_check=list(HealthCheck)
+)
 def test_odd_words_are_never_final(vendor: str, word: Any) -> None:
     """Only documented and common words end a job, in any case; no other word, and none, does."""
     provider = get_provider(vendor)

@@ -9,6 +9,7 @@ from pathlib import Path
 import polyreel
 import pytest
 from polyreel.providers.base.registry import all_providers
+from support.loops import in_one_test
 from support.paths import ROOT
 
 PACKAGE = ROOT / "adapters" / "polyreel"
@@ -79,16 +80,24 @@ def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports(path: Path) -> Iterator[str]:
+def nodes(path: Path) -> list[ast.AST]:
+    """All nodes of a file's tree."""
+    return [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+
+
+@cache
+def imports(path: Path) -> list[str]:
     """What a file imports, by absolute names: also for types only, and within functions."""
     package = ["polyreel", *path.relative_to(PACKAGE).parts[:-1]]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    found: list[str] = []
+    for node in nodes(path):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             name = ".".join([*base, *([node.module] if node.module else [])])
-            yield from (f"{name}.{alias.name}" for alias in node.names)
+            found += [f"{name}.{alias.name}" for alias in node.names]
+    return found
 
 
 def module_name(path: Path) -> str:
@@ -111,13 +120,18 @@ def imported_modules() -> dict[str, set[str]]:
     }
 
 
+every_module = in_one_test(
+    lambda: ((path.relative_to(PACKAGE).as_posix(), (path,)) for path in modules())
+)
+
+
 def test_every_file_has_a_room() -> None:
     """A new file or folder of the package is placed on purpose."""
     assert {room(path) for path in modules()} == set(ORDER)
     assert len(list(PACKAGE.glob("*.py"))) <= MOST_FILES
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+@every_module
 def test_rooms_import_in_one_direction(path: Path) -> None:
     """A file imports from its own room or from rooms before it, also for types only."""
     own = room(path)
@@ -137,7 +151,7 @@ def test_there_are_no_import_circles() -> None:
     assert {name: sorted(needs & waiting.keys()) for name, needs in waiting.items()} == {}
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+@every_module
 def test_only_the_drivers_touch_the_network_and_the_clock(path: Path) -> None:
     """HTTP in the drivers and one transport; clocks and the environment from the ledger on."""
     names = runtime_imports(path)
@@ -150,13 +164,13 @@ def test_only_the_drivers_touch_the_network_and_the_clock(path: Path) -> None:
 
 def runtime_imports(path: Path) -> set[str]:
     """The top-level packages that a file imports when it runs."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = nodes(path)
     typing_only: set[ast.AST] = set()
-    for node in ast.walk(tree):
+    for node in tree:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             typing_only |= {child for part in node.body for child in ast.walk(part)}
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in tree:
         if node in typing_only:
             continue
         if isinstance(node, ast.Import):
@@ -166,7 +180,7 @@ def runtime_imports(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("vendor", list(all_providers()))
+@in_one_test(lambda: ((vendor, (vendor,)) for vendor in all_providers()))
 def test_a_vendor_lives_in_one_file(vendor: str) -> None:
     """Adding or removing a vendor touches its spec and its provider file, nothing else in code.
 
@@ -218,7 +232,7 @@ def _is_text(node: ast.stmt) -> bool:
     )
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+@every_module
 def test_a_generated_client_is_imported_by_its_provider_only(path: Path) -> None:
     """The rest of polyreel sees vendors through the Provider."""
     foreign = {
@@ -274,7 +288,7 @@ def test_no_two_classes_share_a_name() -> None:
     """One word for one thing, in the whole package."""
     homes: dict[str, list[str]] = {}
     for path in modules():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.ClassDef):
                 homes.setdefault(node.name, []).append(module_name(path))
     assert {name: places for name, places in homes.items() if len(places) > 1} == {}
@@ -285,7 +299,7 @@ def test_parameters_have_types() -> None:
     found = [
         f"{module_name(path)}.{node.name}({argument.arg})"
         for path in modules()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes(path)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         for argument in ast.walk(node.args)
         if isinstance(argument, ast.arg)

@@ -226,9 +226,12 @@ def test_reading_a_reply_never_goes_wrong(vendor: str, content: bytes, code: int
 
 
 @pytest.mark.slow
+@pytest.mark.matrix
 @every_vendor
 @given(content=REPLIES)
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=shared(300, len(VENDORS)), deadline=None, suppress_health_check=list(HealthCheck)
+)
 def test_a_submit_has_a_job_or_a_doubt(vendor: str, content: bytes) -> None:
     """Whatever a 200 holds: a job with the id that is in it, or AmbiguousError."""
     try:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from random import Random
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from support.mutations import (
     answers,
     bodies_of,
     documented_list,
+    drawing,
     drive,
     items_of,
     leading,
@@ -32,12 +32,13 @@ from support.mutations import (
 
 
 @pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("vendor", LISTING)
 def test_no_list_is_taken_for_what_it_is_not(vendor: str) -> None:
     """Tasks that are listed, each as it stands there, or a VendorError; odd items are left out and
     told.
     """
-    random, provider, good, short = Random(3), get_provider(vendor), 0, 0
+    random, provider, good, short = drawing(3), get_provider(vendor), 0, 0
     bodies = [*[documented_list(provider)] * 6, *bodies_of(provider, "list", "list-running")]
     for _ in range(COUNT):
         reply = answers(random, bodies, ALL_CODES)

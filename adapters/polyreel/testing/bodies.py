@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -13,13 +14,14 @@ from ..providers.base.routes import Route
 from .requests import TEXT, URLS
 
 
+@lru_cache(maxsize=256)  # laws ask for it again with each example
 def bodies(provider: Provider, route: Route) -> st.SearchStrategy[JsonObject]:
     """Bodies that the vendor accepts for a route.
 
     They are drawn from its schema, or are its examples with drawn changes.
     """
     contract, name = provider.contract, route.schema
-    drawn = _object(contract, contract.schema(name))
+    drawn = _drawn(contract, name)
     examples = [
         body
         for body in examples_of(provider, route)
@@ -43,6 +45,11 @@ def examples_of(provider: Provider, route: Route) -> list[JsonObject]:
         for name, body in operation.request_examples.items()
         if route.schema in contract.schemas_at(operation, operation.example_paths[name])
     ]
+
+
+@lru_cache(maxsize=256)
+def _drawn(contract: Contract, name: str) -> st.SearchStrategy[JsonObject]:
+    return _object(contract, contract.schema(name))
 
 
 def _object(contract: Contract, schema: JsonObject) -> st.SearchStrategy[JsonObject]:
@@ -116,7 +123,7 @@ def malformed(draw: st.DrawFn, provider: Provider, route: Route) -> Any:
     """Bodies that may be wrong: good ones with other values or more members, or any JSON value."""
     if draw(st.integers(0, 9)) == 0:
         return draw(JSON)
-    body = draw(_object(provider.contract, provider.contract.schema(route.schema)))
+    body = draw(_drawn(provider.contract, route.schema))
     known = st.sampled_from([*provider.contract.schema(route.schema)["properties"]])
     wrong = {name: draw(JSON) for name in draw(st.lists(known, max_size=3))}
     if not draw(st.booleans()):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -202,6 +202,7 @@ def requests_for(
     return _requests(route, contract, fields_of(spec, schema) if spec else _shipped(schema), stray)
 
 
+@lru_cache(maxsize=4096)  # asked for again with each request that is drawn
 def _offered(route: Route, contract: Contract | None, name: str) -> list[Any]:
     """The shared values of the vendor's own list for a field; none where it has no list."""
     row = route.by_name.get(name)
