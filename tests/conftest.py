@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from polyreel.simulator import rendering
 from support import folders, matrix
+from support.authorities import trust_nobody
 from support.waiting import HANGS
 from support.webhooks import OTHER_SECRET, SECRET
 
@@ -46,6 +47,8 @@ os.environ["POLYREEL_KEYS"] = os.path.join(os.devnull, "keys")
 # httpx gives up after 5 seconds of silence, which on a slow machine says nothing of the server.
 for wait in ("connect", "read", "write", "pool"):
     setattr(inspect.signature(httpx.get).parameters["timeout"].default, wait, HANGS)
+
+trust_nobody()
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and a process inherits
 # that: the commands that tests interrupt would run for ever.

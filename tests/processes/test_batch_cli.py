@@ -42,8 +42,17 @@ def results(folder: str = "clips") -> list[dict[str, Any]]:
     return [json.loads(line) for line in (Path(folder) / "results.jsonl").read_text().splitlines()]
 
 
+UNRENDERED = """
+from polyreel.cli import main
+from polyreel.simulator import rendering
+rendering.is_installed = lambda *, video: False
+main()
+"""
+"""The command line, whose simulated files are ready-made."""
+
+
 def start(folder: Path, kind: type[Program | Fresh] = Program, **streams: int) -> Program | Fresh:
-    command = ("-m", "polyreel", "batch", "jobs.jsonl", "--concurrency", "2")
+    command = ("-c", UNRENDERED, "batch", "jobs.jsonl", "--concurrency", "2")
     return kind(*command, cwd=folder, env=environment(), **streams)
 
 

@@ -55,6 +55,7 @@ def test_simulate_prints_addresses_once(cli: Command, monkeypatch: pytest.Monkey
 # --- as a process ---------------------------------------------------------------------------------
 
 
+@pytest.mark.matrix("arguments", "encoding")
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 @pytest.mark.parametrize(
     "arguments",

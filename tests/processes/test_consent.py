@@ -17,6 +17,7 @@ from support.cli import FIRST, LEDGER, Outcome, environment, process, read_termi
 from support.forked import Program
 from support.waiting import HANGS
 
+pytestmark = pytest.mark.usefixtures("bare")
 pty = pytest.importorskip("pty")
 CLIP = ("generate", "a cat", "--duration", "3", "--resolution", "720p", "--no-audio")
 MOVABLE = next(

@@ -37,6 +37,7 @@ def picture(simulator: Simulator, vendor: str) -> bytes:
     return simulator.handle(vendor, "GET", f"/outputs/{task}/1.mp4", {}).content
 
 
+@pytest.mark.usefixtures("bare")
 @pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
@@ -59,6 +60,7 @@ on it.
 """
 
 
+@pytest.mark.usefixtures("bare")
 @pytest.mark.matrix("vendor", "at", "kind")
 @every_vendor
 @pytest.mark.parametrize(("kind", "at"), BY_KIND)

@@ -28,9 +28,21 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
     return {**os.environ}
 
 
-def ran(program: str, *arguments: str, folder: Path, environment: dict[str, str]) -> str:
+UNRENDERED: Final = """
+import runpy, sys
+from polyreel.simulator import rendering
+rendering.is_installed = lambda *, video: False
+del sys.argv[0]
+runpy.{run}(sys.argv[0], run_name="__main__")
+"""
+"""A program whose simulated files are ready-made: rendering 300 clips takes a minute."""
+SCRIPT: Final = ("-W", "ignore", "-c", UNRENDERED.format(run="run_path"))
+MODULE: Final = ("-W", "ignore", "-c", UNRENDERED.format(run="run_module"))
+
+
+def ran(*program: str | Path, folder: Path, environment: dict[str, str]) -> str:
     """What a program prints; it ends well."""
-    done = forked.run(EXAMPLES / program, *arguments, cwd=folder, env=environment)
+    done = forked.run(*program, cwd=folder, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -43,30 +55,23 @@ def test_each_has_a_readme_and_is_listed() -> None:
 
 
 def test_the_script(tmp_path: Path, environment: dict[str, str]) -> None:
-    printed = ran("script/clip.py", "a cat", folder=tmp_path, environment=environment)
+    command = (EXAMPLES / "script" / "clip.py", "a cat")
+    printed = ran(*command, folder=tmp_path, environment=environment)
     assert (tmp_path / printed.strip()).stat().st_size
 
 
 def test_another_vendor(tmp_path: Path, environment: dict[str, str]) -> None:
     for vendor in (*all_providers(),):
-        printed = ran("swap_vendor/swap.py", vendor, folder=tmp_path, environment=environment)
+        command = (*SCRIPT, EXAMPLES / "swap_vendor" / "swap.py", vendor)
+        printed = ran(*command, folder=tmp_path, environment=environment)
         assert printed.splitlines()[-1] == f"{vendor} succeeded"
-
-
-UNRENDERED: Final = """
-import runpy, sys
-sys.modules.update(av=None, PIL=None)  # ready-made files: rendering 300 clips takes a minute
-runpy.run_path(sys.argv[1], run_name="__main__")
-"""
 
 
 def test_the_rows(tmp_path: Path, environment: dict[str, str]) -> None:
     """All 300, twice: each is one job, with a file of its own; the scenes come back."""
-    program = str(EXAMPLES / "rows" / "rows.py")
-    command = ("-W", "ignore", "-c", UNRENDERED, program)
+    command = (*SCRIPT, EXAMPLES / "rows" / "rows.py")
     for _ in range(2):
-        done = forked.run(*command, fresh=True, cwd=tmp_path, env=environment)
-        assert (done.returncode, done.stdout) == (0, "saved 300\n"), done.stderr
+        assert ran(*command, folder=tmp_path, environment=environment) == "saved 300\n"
     with (tmp_path / "clips" / "results.csv").open(newline="") as file:
         found = [*csv.DictReader(file)]
     assert [(row["reference"], row["scene"], row["state"]) for row in found] == [
@@ -79,7 +84,7 @@ def test_the_rows(tmp_path: Path, environment: dict[str, str]) -> None:
 
 
 def test_the_contract_test(tmp_path: Path, environment: dict[str, str]) -> None:
-    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:polyreel"]
+    command = [*MODULE, "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:polyreel"]
     command += ["-c", os.devnull, f"--rootdir={tmp_path}", str(EXAMPLES / "contract_test")]
     done = forked.run(*command, fresh=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout

@@ -141,7 +141,6 @@ def test_forked_simulators_make_different_tasks(seed: int | None) -> None:
     """Also where a seed makes the ids of each run the same; and no child waits for a lock that a
     thread of its parent held.
     """
-    program = SIMULATORS.format(seed=seed)
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = forked.run("-c", SIMULATORS.format(seed=seed))
+    assert done.returncode == 0, done.stderr
     assert len(set(done.stdout.split())) == 4

@@ -70,15 +70,23 @@ async def datagram():
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_test_that_leaves_loopback_fails(run: Run, way: str) -> None:
+def test_a_test_that_leaves_loopback_fails(run: Run) -> None:
     """By whatever call; the message names the address and says how to allow it."""
-    found = run(f"def test_it(polyreel_simulator):\n    {WAYS[way]}", failed=1)
-    address = "example.com port *" if "example" in WAYS[way] else "192.0.2.1 port 9"
-    reported = f"E *NetworkBlockedError: this test tried to reach {address} (socket.*)"
-    found.stdout.fnmatch_lines(
-        [reported, "*the test uses polyreel_simulator.", "*network=True*--polyreel-allow-network*"]
+    tests = (
+        f"def test_{name.replace('-', '_')}(polyreel_simulator):\n    {code}\n"
+        for name, code in WAYS.items()
     )
+    found = run("".join(tests), failed=len(WAYS))
+    for name, code in WAYS.items():
+        address = "example.com port *" if "example" in code else "192.0.2.1 port 9"
+        found.stdout.fnmatch_lines(
+            [
+                f"*_ test_{name.replace('-', '_')} _*",
+                f"E *NetworkBlockedError: this test tried to reach {address} (socket.*)",
+                "*the test uses polyreel_simulator.",
+                "*network=True*--polyreel-allow-network*",
+            ]
+        )
     assert "Captured network" not in found.stdout.str()
 
 

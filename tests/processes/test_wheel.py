@@ -93,6 +93,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "install",
         "--no-index",
         "--no-deps",
+        "--no-compile",
         str(wheel),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

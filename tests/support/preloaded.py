@@ -15,8 +15,11 @@ import polyreel.simulator.server
 from PIL import Image
 from polyreel.providers.base.registry import all_providers
 
+from .authorities import trust_nobody
+
 __all__ = ["Image", "av"]
 
+trust_nobody()
 for _module in pkgutil.iter_modules(polyreel.cli.__path__, "polyreel.cli."):
     import_module(_module.name)
 with polyreel.Client(simulator=polyreel.Simulator()) as _client:
