@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from polyreel.simulator import rendering
 from support import folders, matrix
 from support.authorities import trust_nobody
+from support.rendered import RenderedOnce
 from support.waiting import HANGS
 from support.webhooks import OTHER_SECRET, SECRET
 
@@ -131,6 +132,17 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """An installation without extras: simulated files are ready-made, and not rendered."""
     monkeypatch.setattr(rendering, "is_installed", lambda *, video: False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clips_are_rendered_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Encoding takes longer than most tests. Those of the renderer import it, and get itself."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "rendered"
+    folder.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rendering, "render_video", RenderedOnce(rendering.render_video, folder))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -173,6 +173,7 @@ def test_no_exception_shows_a_key(
         assert "bad key ****" in str(caught.value)
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_no_job_and_no_plan_shows_a_key(server: FaultServer, vendor: VendorId, kind: Kind) -> None:

@@ -103,6 +103,7 @@ def test_an_answer_that_is_no_file_ends_what_was_begun(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.matrix("size", "kind")
 @every_kind
 @pytest.mark.parametrize("size", [1, 15, 16, 17, HALF, LAST, len(FILM)])
 def test_a_later_process_goes_on(host: Host, size: int, kind: Kind, tmp_path: Path) -> None:
@@ -114,6 +115,7 @@ def test_a_later_process_goes_on(host: Host, size: int, kind: Kind, tmp_path: Pa
     assert host.asked == ([None] if size in {1, len(FILM)} else [None, f"bytes={size}-"])
 
 
+@pytest.mark.matrix("rest", "kind")
 @every_kind
 @pytest.mark.parametrize("rest", RESTS)
 def test_a_later_process_appends_no_wrong_rest(

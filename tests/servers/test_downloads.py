@@ -64,6 +64,7 @@ POSITIONS: Final = {"no-answer": -1, "0": 0, "1-byte": 1, "half": HALF, "last-by
 every_end = pytest.mark.parametrize("end", ENDS)
 
 
+@pytest.mark.matrix("position+end", "kind")
 @every_kind
 @every_end
 @pytest.mark.parametrize("position", POSITIONS)
@@ -97,6 +98,7 @@ def test_a_download_that_breaks_off_often_goes_on(host: Host, kind: Kind, tmp_pa
     assert (len(host.asked), host.sent) == (len(stops) + 1, len(FILM))
 
 
+@pytest.mark.matrix("validator", "position+end", "kind")
 @every_kind
 @every_end
 @pytest.mark.parametrize("position", [1, HALF, LAST])
@@ -137,6 +139,7 @@ RESTS: Final[dict[str, Way]] = {
 }
 
 
+@pytest.mark.matrix("rest", "kind")
 @every_kind
 @pytest.mark.parametrize("rest", RESTS)
 def test_a_wrong_rest_is_not_appended(host: Host, rest: str, kind: Kind, tmp_path: Path) -> None:
@@ -147,6 +150,7 @@ def test_a_wrong_rest_is_not_appended(host: Host, rest: str, kind: Kind, tmp_pat
     assert host.asked == [None, f"bytes={HALF}-", None][: 2 if rest == "range-ignored" else 3]
 
 
+@pytest.mark.matrix("rest", "kind")
 @every_kind
 @pytest.mark.parametrize("rest", [rest for rest in RESTS if rest != "range-ignored"])
 def test_wrong_rests_end(host: Host, rest: str, kind: Kind, tmp_path: Path) -> None:
@@ -159,6 +163,7 @@ def test_wrong_rests_end(host: Host, rest: str, kind: Kind, tmp_path: Path) -> N
     assert host.asked == [None, f"bytes={HALF}-", None, f"bytes={HALF}-", None, None]
 
 
+@pytest.mark.matrix("position+checks", "kind")
 @every_kind
 @pytest.mark.parametrize("checks", [True, False], ids=["if-range", "no-if-range"])
 @pytest.mark.parametrize("position", [1, HALF, LAST])
@@ -189,6 +194,7 @@ def test_a_date_is_a_validator_where_it_is_old(
     assert host.asked == [None, f"bytes={HALF}-" if aged else None]
 
 
+@pytest.mark.matrix("status+begun", "kind")
 @every_kind
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 @pytest.mark.parametrize("begun", [False, True])
@@ -214,6 +220,7 @@ def test_what_passes_by_itself_is_waited_for(
 # --- giving up ------------------------------------------------------------------------------------
 
 
+@pytest.mark.matrix("status", "begun+kind")
 @every_kind
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451])
 @pytest.mark.parametrize("begun", [False, True])
@@ -250,6 +257,7 @@ NO_FILMS: Final = {
 }
 
 
+@pytest.mark.matrix("name", "kind")
 @every_kind
 @pytest.mark.parametrize("name", NO_FILMS)
 def test_what_is_no_film_is_not_kept(
@@ -293,6 +301,7 @@ PAGES: Final = {
 }
 
 
+@pytest.mark.matrix("words", "kind")
 @every_kind
 @pytest.mark.parametrize("words", PAGES)
 def test_a_refusal_is_reported_with_its_words(
@@ -322,6 +331,7 @@ def test_a_refusal_that_breaks_off_is_still_one(host: Host, kind: Kind, tmp_path
 CUTS: Final = (5, 15, 16, 24, 31, HALF, LAST)
 
 
+@pytest.mark.matrix("position+length", "kind")
 @every_kind
 @pytest.mark.parametrize("length", ["", str(len(FILM))], ids=["no-length", "length"])
 @pytest.mark.parametrize("position", CUTS)
@@ -335,6 +345,7 @@ def test_a_film_that_was_cut_is_not_saved_as_whole(
     assert len(host.asked) == 2
 
 
+@pytest.mark.matrix("position", "headers+kind")
 @every_kind
 @pytest.mark.parametrize("position", CUTS[2:])
 @pytest.mark.parametrize("headers", [{}, {"Content-Length": ""}], ids=["length", "no-length"])
@@ -351,6 +362,7 @@ def test_a_film_that_lies_cut_on_the_server_is_given_up(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.matrix("position", "end+kind")
 @every_kind
 @every_end
 @pytest.mark.parametrize("position", POSITIONS.values(), ids=POSITIONS)

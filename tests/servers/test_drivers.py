@@ -194,6 +194,7 @@ def test_what_proves_nothing_is_ambiguous(
     assert len(server.requests) == server.posts
 
 
+@pytest.mark.matrix("vendor", "answer+kind")
 @every_kind
 @every_vendor
 @pytest.mark.parametrize(
@@ -218,6 +219,7 @@ def refusal_body(made: Plan) -> bytes:
     return encoded(next(body for code, _, _, body in replies if code == 401))
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_only_listed_statuses_are_refusals(
@@ -273,6 +275,7 @@ def test_the_deadline_holds(
     until(lambda: server.posts == 1)
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_an_accepted_job_has_its_id(
@@ -334,6 +337,7 @@ def test_the_paid_call_is_the_plan(
     assert str(request.headers).count(CANARIES[vendor]) == 1
 
 
+@pytest.mark.matrix("vendor", "encoding+kind")
 @every_kind
 @every_vendor
 @pytest.mark.parametrize("encoding", PACKED)

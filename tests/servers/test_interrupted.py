@@ -20,6 +20,7 @@ def server() -> Iterator[FaultServer]:
         yield running
 
 
+@pytest.mark.matrix("vendor", "how+ledger")
 @every_vendor
 @pytest.mark.parametrize("how", ["cancel", "timeout"])
 @pytest.mark.parametrize("ledger", [False, True], ids=["no-ledger", "ledger"])

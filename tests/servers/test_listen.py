@@ -110,6 +110,7 @@ BAD: dict[str, tuple[dict[str, Any], int]] = {
 }
 
 
+@pytest.mark.matrix("name", "vendor")
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("vendor", SIGNED)
 def test_forgeries_do_nothing(

@@ -40,6 +40,7 @@ def settings(way: str, proxy: ForwardingProxy, **more: Any) -> Network:
     return Network(proxy=proxy.url, fast=way == "fast", **more)
 
 
+@pytest.mark.matrix("vendor", "way")
 @every_way
 @every_vendor
 def test_all_of_a_job_goes_through_the_proxy(
@@ -95,6 +96,7 @@ def test_an_authority_that_is_not_trusted_proves_never_sent(
     assert (proxy.simulator.bill.count(), caught.value.billed) == (0, "no")
 
 
+@pytest.mark.matrix("status", "way")
 @every_way
 @pytest.mark.parametrize("status", [403, 407, 502])
 def test_a_proxy_that_refuses_proves_never_sent(
@@ -189,6 +191,7 @@ def test_a_socks_proxy_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     assert issubclass(MissingExtraError, PolyreelError)
 
 
+@pytest.mark.matrix("kind", "failure", "way")
 @pytest.mark.parametrize(
     ("failure", "kind"),
     [

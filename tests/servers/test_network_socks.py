@@ -67,6 +67,7 @@ def through(way: str, socks: SocksProxy, **more: Any) -> Network:
 # -- SOCKS -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.matrix("vendor", "way")
 @every_way
 @every_vendor
 def test_all_of_a_job_goes_through_a_socks_proxy(
@@ -85,6 +86,7 @@ def test_all_of_a_job_goes_through_a_socks_proxy(
         assert NAME not in text
 
 
+@pytest.mark.matrix("refusal", "way")
 @every_way
 @pytest.mark.parametrize("refusal", [1, 2, 4, 5, 255])
 def test_a_refused_connection_proves_never_sent(
@@ -107,6 +109,7 @@ def test_a_wrong_password_proves_never_sent(way: str, socks: SocksProxy, tmp_pat
     assert PASSWORD not in str(caught.value)
 
 
+@pytest.mark.matrix("garbage", "way")
 @every_way
 @pytest.mark.parametrize(
     "garbage", [b"", b"\x05", b"HTTP/1.1 400 Bad\r\n\r\n", b"\x05\x07", b"\x05\xff"]
@@ -154,6 +157,7 @@ def direct(way: str, vendors: TlsVendors, **more: Any) -> tuple[Network, dict[st
     }
 
 
+@pytest.mark.matrix("vendor", "way+version")
 @every_version
 @every_way
 @every_vendor

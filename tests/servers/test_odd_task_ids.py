@@ -34,6 +34,7 @@ def server() -> Iterator[FaultServer]:
         yield running
 
 
+@pytest.mark.matrix("vendor+kind", "odd")
 @every_kind
 @pytest.mark.parametrize("vendor", VENDORS)
 @pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))

@@ -191,6 +191,7 @@ def test_tls_is_for_the_name_and_not_for_the_address(
 # --- redirects ------------------------------------------------------------------------------------
 
 
+@pytest.mark.matrix("target", "status+kind")
 @every_kind
 @pytest.mark.usefixtures("loopback_is_public")
 @pytest.mark.parametrize("target", TARGETS, ids=range(len(TARGETS)))
@@ -214,6 +215,7 @@ def test_a_redirect_into_the_network_at_home_is_not_followed(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.matrix("location", "kind")
 @every_kind
 @pytest.mark.usefixtures("loopback_is_public")
 @pytest.mark.parametrize(

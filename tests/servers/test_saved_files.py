@@ -96,6 +96,7 @@ TRIES = {
 }
 
 
+@pytest.mark.matrix("name", "kind")
 @every_kind
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_bad_download_leaves_nothing(
@@ -287,6 +288,7 @@ IDS = [
 ]
 
 
+@pytest.mark.matrix("identity", "kind")
 @every_kind
 @pytest.mark.parametrize("identity", IDS, ids=range(len(IDS)))
 def test_no_job_id_leaves_the_folder(
@@ -339,6 +341,7 @@ def test_two_jobs_have_two_files(
     assert sorted(tmp_path.iterdir()) == sorted(paths)
 
 
+@pytest.mark.matrix("links+kind", "taken")
 @every_kind
 @pytest.mark.parametrize("links", [True, False], ids=["links", "no-links"])
 @pytest.mark.parametrize("taken", ["file", "empty", "link", "dangling"])

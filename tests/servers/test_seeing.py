@@ -39,6 +39,7 @@ def server() -> Iterator[FaultServer]:
         yield running
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_a_whole_generate_is_in_the_log(
@@ -67,6 +68,7 @@ def events_of(events: list[HookEvent], kind: Any) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_with_links_in_states
 def test_nothing_secret_is_seen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pkgutil import walk_packages
 from types import ModuleType
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from polyreel.flows import Reply
+from polyreel.places import JsonObject
 from polyreel.providers.base.calling import PLACEHOLDER, key_scheme_of, task_place
 from polyreel.providers.base.contract import Operation
 from polyreel.providers.base.provider import Provider
@@ -30,6 +32,7 @@ from support.server import (
     check,
     example,
     key_of,
+    named,
     new_simulator,
     path_of,
     seeds,
@@ -259,16 +262,22 @@ def test_streams_arrive_as_streams(
 # -- many at once ----------------------------------------------------------------------------------
 
 
-@each_vendor
-def test_eight_threads_are_counted_exactly(fresh: Running, provider: Provider) -> None:
+def policy_of(provider: Provider) -> JsonObject:
+    """What the vendor does with a key for a call."""
+    found: JsonObject = example(provider).operation.spec["x-polyreel-idempotency"]
+    return {**found, "mode": sys.intern(found["mode"])}
+
+
+@pytest.mark.matrix("mode")
+@pytest.mark.parametrize(
+    ("provider", "mode"), [(one, policy_of(one)["mode"]) for one in PROVIDERS], ids=named
+)
+def test_eight_threads_are_counted_exactly(fresh: Running, provider: Provider, mode: str) -> None:
     """400 submits at once: 400 tasks with ids of their own, 400 charges, and one Idempotency-Key
     makes one job.
     """
-    one = example(provider)
-    url, policy = (
-        fresh.base(provider) + one.path,
-        one.operation.spec["x-polyreel-idempotency"],
-    )
+    one, policy = example(provider), policy_of(provider)
+    url = fresh.base(provider) + one.path
 
     def client(number: int) -> list[str]:
         with httpx.Client(headers=key_of(provider)) as own:
@@ -280,7 +289,7 @@ def test_eight_threads_are_counted_exactly(fresh: Running, provider: Provider) -
         ids = [task for part in pool.map(client, range(8)) for task in part]
     assert len(set(ids)) == len(ids) == fresh.simulator.bill.count(provider.id) == 400
     assert {task for _, task in fresh.simulator.tasks} == set(ids)
-    if policy["mode"] == "replay":
+    if mode == "replay":
         key = {**key_of(provider), policy["header"]: "0123456789abcdef"}
         with ThreadPoolExecutor(8) as pool:
             replies = list(

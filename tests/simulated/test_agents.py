@@ -39,8 +39,6 @@ from support.server import new_simulator
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("bare")
-@pytest.mark.filterwarnings("ignore::polyreel.simulator.ready_made.ReadyMadeWarning")
 def test_a_client_that_loses_and_repeats_every_call_is_billed_once_each(tmp_path: Path) -> None:
     """50 jobs, each call made three times, its first answer lost: 50 bills, with names and without.
 

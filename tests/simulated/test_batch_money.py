@@ -23,6 +23,7 @@ from polyreel.money.amounts import Cost
 from polyreel.money.book import PriceBook, Rate
 from polyreel.money.charged import charged
 from polyreel.simulator.faults import FAULTS
+from support import matrix
 from support.batches import (
     BOOK,
     PRICED,
@@ -121,20 +122,22 @@ def _without_files(made: AsyncClient) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.matrix
 def test_a_budget_is_never_exceeded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """200 random batches, each run twice: what was billed, ambiguous or not, is never more than the
+    """Random batches, each run twice: what was billed, ambiguous or not, is never more than the
     limit.
     """
     caplog.set_level("WARNING")  # the log of every call takes longer than the calls
     refused = billed = 0
-    for seed in range(200):
+    seeds = matrix.drawn(range(200), 50)
+    for seed in seeds:
         folder = tmp_path / f"batch{seed}"
         folder.mkdir()
         limit, spent, stopped = random_batch(seed, folder)
         assert spent <= limit, seed
         refused, billed = refused + stopped, billed + (spent > 0)
-    assert refused > 100, "the budget was never tight"
-    assert billed > 90, "hardly anything was paid"
+    assert refused > len(seeds) / 2, "the budget was never tight"
+    assert billed > (90 if matrix.whole() else len(seeds) / 5), "hardly anything was paid"
 
 
 def test_what_could_cost_too_much_is_refused_up_front(tmp_path: Path) -> None:

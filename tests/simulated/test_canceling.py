@@ -45,6 +45,7 @@ def offers() -> list[str]:
     return [one.id for one in all_providers().values() if one.contract.operation("cancel")]
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_a_vendor_without_such_a_call_is_not_asked(vendor: VendorId, kind: Kind) -> None:

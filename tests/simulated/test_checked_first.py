@@ -60,6 +60,7 @@ WRONG: Final[dict[str, Any]] = {
 }
 
 
+@pytest.mark.matrix("name", "kind")
 @every_kind
 @pytest.mark.parametrize("name", WRONG)
 def test_nothing_is_paid_for_what_is_wrong(name: str, kind: Any, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ def cli(
 
 
 @pytest.mark.slow
+@pytest.mark.matrix("case", "live")
 @pytest.mark.parametrize("live", [(), ("--live",)], ids=["simulated", "live"])
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_bad_request_is_refused_before_anything_is_sent(

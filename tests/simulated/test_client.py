@@ -150,6 +150,7 @@ def test_both_clients_send_the_same_files(
 # --- jobs and clients -----------------------------------------------------------------------------
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_a_job_can_be_stored_and_waited_for_elsewhere(
@@ -171,6 +172,7 @@ def test_a_job_can_be_stored_and_waited_for_elsewhere(
     assert simulator.bill.count() == 1
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_a_failed_job_says_so(vendor: str, kind: Kind, tmp_path: Path) -> None:
@@ -258,6 +260,7 @@ BASE_URLS = [
 ]
 
 
+@pytest.mark.matrix("vendor", "url")
 @every_vendor
 @pytest.mark.parametrize("url", BASE_URLS)
 def test_a_base_url_is_one(vendor: str, url: str) -> None:
@@ -303,6 +306,7 @@ def test_a_pasted_key_is_cleaned(name: str) -> None:
     assert Secret.check(GOOD_KEYS[name], "the key").reveal() == "sk-0123456789"
 
 
+@pytest.mark.matrix("vendor", "name")
 @every_vendor
 @pytest.mark.parametrize("name", BAD_KEYS)
 def test_a_broken_key_is_reported_and_not_shown(vendor: str, name: str) -> None:

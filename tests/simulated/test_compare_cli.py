@@ -30,6 +30,7 @@ def saved(folder: Path, *bodies: Any) -> str:
     return str(path)
 
 
+@pytest.mark.matrix("source", "target")
 @pytest.mark.parametrize("target", PROVIDERS, ids=lambda provider: provider.id)
 @pytest.mark.parametrize("source", PROVIDERS, ids=lambda provider: provider.id)
 def test_translate_prints_one_document(

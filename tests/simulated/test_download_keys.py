@@ -58,6 +58,7 @@ def journey(
             return asked, error
 
 
+@pytest.mark.matrix("start", "kind")
 @every_kind
 @pytest.mark.parametrize(
     ("start", "keyed"),

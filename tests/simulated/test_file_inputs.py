@@ -136,6 +136,7 @@ def test_the_examples_have_every_field() -> None:
     assert {field for _, _, field, _ in CASES} == media.FIELDS.keys() & sold
 
 
+@pytest.mark.matrix("vendor+content_type", "field+content_type")
 @every_input
 @pytest.mark.parametrize("content_type", FILES)
 def test_a_local_file_gets_there_or_is_refused(
@@ -207,6 +208,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.matrix("vendor+kind", "name")
 @every_kind
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 @pytest.mark.parametrize("vendor", TAKERS)
@@ -312,6 +314,7 @@ BAD_INPUTS: dict[str, tuple[str | Callable[[Path], Path], str]] = {
 }
 
 
+@pytest.mark.matrix("vendor", "name")
 @every_vendor
 @pytest.mark.parametrize("name", BAD_INPUTS)
 def test_a_bad_input_is_one_clear_problem(vendor: VendorId, name: str, tmp_path: Path) -> None:
@@ -333,6 +336,7 @@ def test_a_bad_input_is_one_clear_problem(vendor: VendorId, name: str, tmp_path:
             assert simulator.journal == []
 
 
+@pytest.mark.matrix("vendor", "method")
 @every_vendor
 @pytest.mark.parametrize("method", ["open", "exists", "is_file"])
 def test_an_unreadable_input_is_one_clear_problem(

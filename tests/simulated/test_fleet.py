@@ -71,6 +71,7 @@ def test_each_job_comes_out_once_whatever_happens(
 
 
 @pytest.mark.slow
+@pytest.mark.matrix("seed", "kind")
 @every_kind
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_trouble_upon_trouble_loses_nothing(kind: Kind, seed: int) -> None:
@@ -91,6 +92,7 @@ def test_trouble_upon_trouble_loses_nothing(kind: Kind, seed: int) -> None:
         assert len({fault for _, fault in world.simulator.fired}) >= 12
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_the_end_is_that_of_waiting_alone(vendor: str, kind: Kind) -> None:
@@ -109,6 +111,7 @@ def test_the_end_is_that_of_waiting_alone(vendor: str, kind: Kind) -> None:
             assert outcome(alone) == outcome(end.job)
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_a_job_that_is_over_comes_out_at_once(vendor: str, kind: Kind) -> None:
@@ -127,6 +130,7 @@ def test_a_job_that_is_over_comes_out_at_once(vendor: str, kind: Kind) -> None:
         assert world.complete([]) == []
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_a_job_given_twice_comes_out_once(vendor: str, kind: Kind) -> None:
@@ -139,6 +143,7 @@ def test_a_job_given_twice_comes_out_once(vendor: str, kind: Kind) -> None:
         assert len(world.calls(vendor, single=True)) <= 8
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_a_job_that_is_over_given_twice_comes_out_once(vendor: str, kind: Kind) -> None:
@@ -150,6 +155,7 @@ def test_a_job_that_is_over_given_twice_comes_out_once(vendor: str, kind: Kind) 
         assert ids(world.complete([*jobs, *over])) == ids(jobs)
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_with_links_in_states
 def test_a_success_without_a_file_is_asked_again_and_then_reported(vendor: str, kind: Kind) -> None:
@@ -205,6 +211,7 @@ def _assert_received(end: Completed, received: list[Job]) -> None:
 # --- when time is up ------------------------------------------------------------------------------
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_a_job_that_goes_on_comes_out_when_its_time_is_up(vendor: str, kind: Kind) -> None:
@@ -270,6 +277,7 @@ def test_the_deadline_holds_while_nothing_answers(vendor: str, kind: Kind, troub
         assert max(world.moments.values()) <= 310.0
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_a_vendor_that_is_down_for_a_while_is_asked_again(vendor: str, kind: Kind) -> None:
@@ -289,6 +297,7 @@ def test_a_vendor_that_is_down_for_a_while_is_asked_again(vendor: str, kind: Kin
 # --- what ends the waiting for a job --------------------------------------------------------------
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_a_job_that_nobody_knows_comes_out_after_some_tries(vendor: str, kind: Kind) -> None:
@@ -317,6 +326,7 @@ def test_a_job_that_nobody_knows_comes_out_after_some_tries(vendor: str, kind: K
             assert len(asked) == EMPTY_POLLS + 1
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_a_job_is_lost_only_where_it_is_unknown_again_and_again(vendor: str, kind: Kind) -> None:
@@ -335,6 +345,7 @@ def test_a_job_is_lost_only_where_it_is_unknown_again_and_again(vendor: str, kin
         assert (end.job.status, end.error) == ("succeeded", None)
 
 
+@pytest.mark.matrix("vendor", "status+kind")
 @every_kind
 @every_vendor
 @pytest.mark.parametrize("status", [401, 403])

@@ -46,6 +46,7 @@ def one_by_one(vendor: str, number: int) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @by_id
 def test_a_vendor_that_answers_for_several_is_asked_a_twentieth(vendor: str, kind: Kind) -> None:
@@ -74,6 +75,7 @@ def test_a_vendor_that_lists_what_runs_is_asked_less(vendor: str, kind: Kind, nu
         assert max(world.moments.values()) < USUALLY
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @by_list
 def test_a_list_that_cannot_hold_all_is_not_asked_for(vendor: str, kind: Kind) -> None:
@@ -115,6 +117,7 @@ def test_one_job_alone_is_asked_about_alone(vendor: str, kind: Kind) -> None:
         assert [call for call in world.calls(vendor, single=False) if call.began > first] == []
 
 
+@pytest.mark.matrix("vendor", "kind+fault")
 @every_kind
 @by_survey
 @pytest.mark.parametrize("fault", ["list-500", "list-empty"])
@@ -178,6 +181,7 @@ def test_no_vendor_is_asked_too_much_at_once(kind: Kind) -> None:
             assert set(most.values()) == {1}
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_no_task_is_asked_about_faster_than_the_vendor_likes(vendor: str, kind: Kind) -> None:
@@ -198,6 +202,7 @@ def test_no_task_is_asked_about_faster_than_the_vendor_likes(vendor: str, kind: 
             assert min(world.pauses(vendor)) >= get_provider(vendor).poll_floor - 1e-6
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @by_survey
 def test_no_survey_comes_faster_than_the_vendor_likes(vendor: str, kind: Kind) -> None:
@@ -209,6 +214,7 @@ def test_no_survey_comes_faster_than_the_vendor_likes(vendor: str, kind: Kind) -
         assert min(after - before for before, after in pairwise(times)) >= 3.0
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_a_vendor_that_asks_for_patience_is_left_alone_so_long(vendor: str, kind: Kind) -> None:

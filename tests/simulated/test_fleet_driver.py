@@ -189,6 +189,7 @@ def test_a_driver_that_rests_wakes_up_for_a_job() -> None:
         assert outcome(world.run(work(world, job)).job)[2] == "succeeded"
 
 
+@pytest.mark.matrix("vendor", "kind+number")
 @every_kind
 @by_survey
 @pytest.mark.parametrize("number", [1, 3], ids=["ask", "ask_about"])

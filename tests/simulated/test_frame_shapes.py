@@ -36,6 +36,7 @@ def warned(vendor: VendorId, model: str, size: tuple[int, int], **more: Any) -> 
     )
 
 
+@pytest.mark.matrix("vendor", "model", "shape")
 @pytest.mark.parametrize(("vendor", "model"), sorted(TAKERS))
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_frame_of_another_shape_is_a_warning(vendor: VendorId, model: str, shape: str) -> None:

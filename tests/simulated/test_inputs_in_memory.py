@@ -65,6 +65,7 @@ def files(made: Plan) -> list[Any]:
     return [*(upload.file for upload in made.uploads), *(one for one in made.parts if one.is_file)]
 
 
+@pytest.mark.matrix("name+vendor", "form")
 @every_holder
 @pytest.mark.parametrize("vendor", [UPLOADS, FORMS])
 @pytest.mark.parametrize("form", ["mapping", "model", "list"])

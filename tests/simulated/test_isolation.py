@@ -99,6 +99,7 @@ def corrupt(folder: Path, column: str, value: str, **where: str) -> None:
     connection.close()
 
 
+@pytest.mark.matrix("column", "value")
 @pytest.mark.parametrize("column", ["submission", "job"])
 @pytest.mark.parametrize("value", ["", "{", "[]", '{"x": 1}', "null"])
 def test_an_unreadable_row_stops_no_other(

@@ -30,6 +30,7 @@ def cli(
     return stranger(capsys, monkeypatch, tmp_path)
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_a_task_that_was_made_elsewhere(vendor: VendorId, kind: Kind, tmp_path: Path) -> None:

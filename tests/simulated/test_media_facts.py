@@ -43,6 +43,7 @@ def remuxed(content: bytes, form: str) -> bytes:
     return target.getvalue()
 
 
+@pytest.mark.matrix("seconds", "form")
 @pytest.mark.parametrize(
     ("seconds", "width", "height", "audio"),
     [(3, 1280, 720, True), (5, 720, 1280, False), (1, 98, 64, True)],
@@ -233,6 +234,7 @@ HOSTS = [
 ]
 
 
+@pytest.mark.matrix("vendor", "url")
 @pytest.mark.parametrize("vendor", all_providers())
 @pytest.mark.parametrize("url", HOSTS)
 def test_a_link_that_no_vendor_can_reach_is_refused(vendor: VendorId, url: str) -> None:
@@ -247,6 +249,7 @@ def test_a_link_that_no_vendor_can_reach_is_refused(vendor: VendorId, url: str) 
     assert violation.source == "/reference_images/1"
 
 
+@pytest.mark.matrix("vendor", "url")
 @pytest.mark.parametrize("vendor", all_providers())
 @pytest.mark.parametrize(
     "url",

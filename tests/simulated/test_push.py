@@ -89,6 +89,7 @@ def awaiting(caller: Caller, jobs: list[Job]) -> list[Job]:
 every_way = pytest.mark.parametrize("wait", [one_by_one, together, awaiting])
 
 
+@pytest.mark.matrix("vendor", "wait")
 @every_way
 @pytest.mark.parametrize("vendor", SIGNED)
 def test_who_calls_back_is_hardly_asked(caller: Caller, vendor: VendorId, wait: Wait) -> None:

@@ -148,6 +148,7 @@ def test_with_the_renderer_nothing_is_reported(tmp_path: Path) -> None:
         client.generate({**README, "duration": 3, "resolution": "720p"}, output=tmp_path)
 
 
+@pytest.mark.matrix("vendor", "name")
 @pytest.mark.parametrize("vendor", all_providers())
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_what_is_reported_is_what_is_made(vendor: VendorId, name: str) -> None:

@@ -209,6 +209,7 @@ def test_what_somebody_looks_after_is_left_alone(client: Client, vendor: VendorI
 # -- on the user's word ----------------------------------------------------------------------------
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_a_task_is_adopted(pair: Clients, vendor: VendorId, kind: Kind, tmp_path: Path) -> None:
@@ -228,6 +229,7 @@ def test_a_task_is_adopted(pair: Clients, vendor: VendorId, kind: Kind, tmp_path
         pair.do(kind, "adopt", lost, task)
 
 
+@pytest.mark.matrix("vendor", "fault")
 @every_vendor
 @pytest.mark.parametrize("fault", ["poll-empty", "poll-html", "missing-status"])
 def test_an_answer_that_says_nothing_is_no_task(
@@ -276,6 +278,7 @@ def test_one_task_is_not_adopted_twice(client: Client, vendor: VendorId) -> None
     assert state(client, lost) == "ambiguous"
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_resubmitting_needs_the_users_word(

@@ -12,8 +12,8 @@ from polyreel.providers.base.provider import Provider
 from polyreel.verification.patches import patched
 from polyreel.verification.recordings import read_recording
 from polyreel.verification.reports import verify
-from support.deviations import PROVIDERS, TRAFFIC, case_of, each_flat
-from support.recordings import KEY, as_cassette, as_har, as_json_lines, har, tape
+from support.deviations import PROVIDERS, case_of, each_flat
+from support.recordings import KEY, as_cassette, as_har, as_json_lines, har, recorded, tape
 
 # -- recordings ----------------------------------------------------------------------------------
 
@@ -259,5 +259,7 @@ def test_pointers_come_back() -> None:
 def test_the_key_of_the_tests_is_a_key() -> None:
     """So that the recordings hold one to hide."""
     assert all(
-        KEY in json.dumps(one["request"]["headers"]) for lines in TRAFFIC.values() for one in lines
+        KEY in json.dumps(one["request"]["headers"])
+        for provider in PROVIDERS
+        for one in recorded(provider)
     )

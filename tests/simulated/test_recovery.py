@@ -69,6 +69,7 @@ def state(client: Client, name: str) -> str:
 # -- resume ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_patience_that_runs_out_costs_nothing(
@@ -171,6 +172,7 @@ def test_a_link_that_died_is_asked_for_again(
     assert state(client, job.ledger_id or "") == "saved"
 
 
+@pytest.mark.matrix("vendor", "fault")
 @every_vendor
 @pytest.mark.parametrize("fault", ["link-403", "link-404", "link-410"])
 def test_a_link_that_stays_dead_is_reported(
@@ -194,6 +196,7 @@ def test_a_link_that_stays_dead_is_reported(
 # -- references ------------------------------------------------------------------------------------
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_a_reference_is_paid_once(
@@ -239,6 +242,7 @@ class Stop(BaseException):
     """Ctrl-C, as it comes."""
 
 
+@pytest.mark.matrix("vendor", "moment+kind")
 @every_kind
 @every_vendor
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -276,6 +280,7 @@ def test_a_ledger_that_fails_stops_the_submit(client: Client, vendor: VendorId) 
     assert (caught.value.billed, client.simulator.journal) == ("no", [])
 
 
+@pytest.mark.matrix("vendor", "fault")
 @every_vendor
 @pytest.mark.parametrize("fault", [None, "lost-reset"])
 def test_a_ledger_that_is_locked_when_the_answer_comes_has_it_later(

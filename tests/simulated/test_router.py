@@ -94,6 +94,7 @@ def test_no_fault_is_paid_twice(
         assert {name for name, *_ in simulator.journal} <= {vendor}
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_documented_errors_go_elsewhere_as_the_table_says(vendor: str, kind: Kind) -> None:

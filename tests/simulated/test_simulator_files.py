@@ -69,6 +69,7 @@ def as_parts(one: Submit, file: bytes) -> list[tuple[str, Any]]:
 FORMS: Final = [one for one in BODIES if one.operation.takes_files]
 
 
+@pytest.mark.matrix("file", "one.provider.id+one.reading.route.workflow", "one.reading.route.model")
 @pytest.mark.parametrize("one", FORMS, ids=named)
 @pytest.mark.parametrize("file", NASTY_FILES, ids=range(len(NASTY_FILES)))
 def test_local_files_travel_in_a_form(one: Submit, file: bytes) -> None:

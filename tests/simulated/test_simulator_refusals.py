@@ -71,7 +71,6 @@ def wrong_bodies(
         yield f"no {name}", {member: value for member, value in body.items() if member != name}
 
 
-@pytest.mark.matrix("one.provider.id", "one.operation.id", "one.reading.route.workflow")
 @each_body
 def test_a_wrong_body_is_refused(one: Submit) -> None:
     """Wrong types, values out of range, unknown words, too much and too little: the vendor's own

@@ -55,6 +55,7 @@ def test_the_transport_serves_the_documented_addresses(one: Submit) -> None:
     assert simulator.bill.count() == 2
 
 
+@pytest.mark.matrix("provider", "base")
 @each_vendor
 @pytest.mark.parametrize(
     "base", ["https://gateway.example", "https://gateway.example:8443/some/path"]

@@ -27,6 +27,7 @@ class Spans:
         return [span for span in found if span.name.startswith("generate_content")]
 
 
+@pytest.mark.matrix("vendor", "kind")
 @every_kind
 @every_vendor
 def test_a_generate_is_one_span_with_its_calls(vendor: str, kind: Kind, tmp_path: Path) -> None:

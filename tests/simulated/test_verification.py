@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from polyreel.places import JsonObject, find_value, pointer_parts
 from polyreel.providers.base.provider import Provider
-from polyreel.simulator import Simulator
 from polyreel.verification.patches import patched
 from polyreel.verification.recordings import read_recording
 from polyreel.verification.redaction import Redactor, redactor_of
@@ -17,7 +16,6 @@ from support.deviations import (
     JSON,
     PLANTS,
     PROVIDERS,
-    TRAFFIC,
     case_of,
     checked,
     each_flat,
@@ -31,11 +29,12 @@ from support.recordings import FORMS, recorded
 
 
 @pytest.mark.slow
+@pytest.mark.matrix("provider", "form")
 @pytest.mark.parametrize("form", FORMS)
 @each_vendor
 def test_traffic_from_the_simulator_fits(provider: Provider, form: str) -> None:
     """In every form of recording, each call is matched, and nothing differs."""
-    exchanges = read_recording(FORMS[form](TRAFFIC[provider.id]), form)
+    exchanges = read_recording(FORMS[form](recorded(provider)), form)
     report = verify(exchanges, PROVIDERS)
     assert report.differences == ()
     assert report.unmatched == ()
@@ -47,9 +46,7 @@ def test_traffic_from_the_simulator_fits(provider: Provider, form: str) -> None:
 def test_every_form_reads_the_same(provider: Provider) -> None:
     """Method, URL, bodies and status do not depend on the recorder."""
     lines = [
-        one
-        for one in TRAFFIC[provider.id]
-        if "encoding" not in {**one["request"], **one["response"]}
+        one for one in recorded(provider) if "encoding" not in {**one["request"], **one["response"]}
     ]
     facts = []
     for form, write in FORMS.items():
@@ -65,8 +62,7 @@ def test_documented_errors_are_agreement(provider: Provider) -> None:
     """A body that the spec forbids and the vendor refuses is no difference; one that it accepts is
     a note.
     """
-    simulator = Simulator(seed=1)
-    lines = recorded(provider, simulator)[:1]
+    lines = recorded(provider)[:1]
     refused = copy.deepcopy(lines[0])
     name, (status, example) = next(
         (name, (status, body))
@@ -122,7 +118,7 @@ def assert_healed(
     again = checked(lines, with_document(provider, document))
     assert again.differences == ()
     # A patch only widens: what fitted before still does.
-    assert checked(TRAFFIC[provider.id], with_document(provider, document)).differences == ()
+    assert checked(recorded(provider), with_document(provider, document)).differences == ()
 
 
 @pytest.mark.slow

@@ -40,6 +40,7 @@ def broken(lines: Sequence[JsonObject]) -> list[JsonObject]:
     return found
 
 
+@pytest.mark.matrix("provider", "form")
 @pytest.mark.parametrize("form", FORMS)
 @each_vendor
 def test_what_fits_exits_0(provider: Provider, form: str, cli: Command, tmp_path: Path) -> None:

@@ -13,6 +13,22 @@ OTHERS = 1_000_000
 """The first seed of other worlds than those that `scripts/worlds` begins with."""
 ENOUGH = 20_000
 RULE = "refusal: the status alone is proof"
+FINDERS = {
+    "age: a key is used again however old it is": 72,
+    "age: only the wall clock counts": 198,
+    "age: only the clock since the start counts": 286,
+    "owner: nobody is alive": 6,
+    "owner: nobody ever dies": 1,
+    "fingerprint: a reference stands for any request": 12,
+    RULE: 0,
+    "free retry: none at all": 134,
+    "free retry: also of what may be paid": 32,
+    "budget: earlier runs are not counted": 337,
+    "absorption: the newest report counts": 18,
+    "reference: it can have several jobs": 1,
+    "interruption: a submit on its way was not sent": 55,
+}
+"""For each rule, the first world that goes wrong without it. A new rule has 0."""
 
 
 def test_nothing_is_paid_twice_or_lost_in_any_world() -> None:
@@ -32,8 +48,11 @@ def test_a_world_always_happens_in_the_same_way() -> None:
 
 @pytest.mark.parametrize("rule", SWITCHES)
 def test_worlds_find_each_safety_rule_that_is_switched_off(rule: str) -> None:
-    """The worlds have the power to find what they are made for."""
-    assert found_after(rule, ENOUGH) is not None
+    """The worlds have the power to find what they are made for.
+
+    Others are looked through only where the one that found it before does not any more.
+    """
+    assert found_after(rule, 1, FINDERS.get(rule, 0)) or found_after(rule, ENOUGH)
 
 
 def test_a_failing_world_is_made_smaller() -> None:

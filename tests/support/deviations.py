@@ -15,7 +15,6 @@ from polyreel.verification.reports import VerificationReport, verify
 from support.recordings import as_json_lines, recorded, vendors
 
 PROVIDERS = vendors()
-TRAFFIC = {provider.id: recorded(provider) for provider in PROVIDERS}
 STREAMING = [
     provider
     for provider in PROVIDERS
@@ -66,7 +65,7 @@ class Case:
 
 
 def case_of(provider: Provider) -> Case:
-    lines = copy.deepcopy(TRAFFIC[provider.id])
+    lines = recorded(provider)
     query = provider.contract.operation("get")
     assert query is not None
     head = query.path.partition("{")[0]
@@ -376,7 +375,7 @@ def in_stream(
 ) -> list[Expected] | None:
     if case.provider not in STREAMING:
         return None
-    line = copy.deepcopy(next(one for one in TRAFFIC[case.provider.id] if "/sse/" in one["url"]))
+    line = copy.deepcopy(next(one for one in recorded(case.provider) if "/sse/" in one["url"]))
     events = [
         json.loads(text.removeprefix("data: "))
         for text in line["response"]["body"].split("\n\n")

@@ -48,7 +48,7 @@ CANARIES: Final = {
 def authorization(vendor: str) -> str:
     """What a call with the vendor's key says of it."""
     scheme = key_scheme_of(get_provider(vendor).contract)
-    return f"{scheme.prefix}{CANARIES[vendor]}"
+    return scheme.headers(CANARIES[vendor])[scheme.header]
 
 
 # --- both clients ---------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from operator import attrgetter
-from typing import Final
+from typing import Final, TypeVar
 
 import pytest
 from polyreel.mapping.rows import Row
@@ -24,6 +24,7 @@ WHOLE: Final = "POLYREEL_MATRIX"
 """The variable that asks for every combination where it is `whole`; scripts/matrix sets it."""
 SEED: Final = "POLYREEL_SEED"
 """The variable that repeats the sample of another commit."""
+T = TypeVar("T")
 Value = tuple[str, object]
 """An axis, and one of its values."""
 
@@ -112,6 +113,17 @@ def shared(examples: int, vendors: int) -> int:
     So the sample costs the same however many vendors there are.
     """
     return examples if whole() else -(-examples // vendors)
+
+
+def drawn(cases: Sequence[T], number: int) -> list[T]:
+    """Which cases a test goes through in one loop: all in the whole matrix, else some, in order.
+
+    The test has the marker `matrix`, without any axis.
+    """
+    if whole() or number >= len(cases):
+        return [*cases]
+    positions = random.Random(seed()).sample(range(len(cases)), number)
+    return [cases[position] for position in sorted(positions)]
 
 
 def whole() -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -162,11 +164,16 @@ FORMS: Mapping[str, Callable[[Sequence[JsonObject]], bytes]] = {
 # -- traffic -------------------------------------------------------------------------------------
 
 
-def recorded(provider: Provider, simulator: Simulator | None = None) -> list[JsonObject]:
+def recorded(provider: Provider) -> list[JsonObject]:
     """Everything that a vendor's simulator can be asked: every example request, queried to its end,
-    and all reads.
+    and all reads. The lines may be changed.
     """
-    simulator = simulator or Simulator(seed=1)
+    return copy.deepcopy(_recorded_once(provider))
+
+
+@cache
+def _recorded_once(provider: Provider) -> list[JsonObject]:
+    simulator = Simulator(seed=1)
     recorder = Recorder(SimulatedTransport(simulator))
     with httpx.Client(
         transport=recorder, headers=key_scheme_of(provider.contract).headers(KEY), timeout=None

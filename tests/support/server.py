@@ -26,7 +26,7 @@ from polyreel.simulator import Simulator, VirtualClock
 from .paths import TESTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 SEEDS: Final = TESTS / "seeds"
 START: Final = 1_790_000_000.0
@@ -119,8 +119,7 @@ def path_of(operation: Operation, task: str, content: Any = None) -> str:
 
 def key_of(provider: Provider) -> dict[str, str]:
     """The header of a call with any key, as the vendor takes it."""
-    scheme = key_scheme_of(provider.contract)
-    return {scheme.header: f"{scheme.prefix}any-key"}
+    return key_scheme_of(provider.contract).headers("any-key")
 
 
 def key_at(url: str) -> dict[str, str]:
@@ -294,7 +293,18 @@ def named(value: object) -> str:
 
 
 each_vendor = pytest.mark.parametrize("provider", PROVIDERS, ids=named)
-each_body = pytest.mark.parametrize("one", BODIES, ids=named)
+
+
+def each_body(test: Callable[..., None]) -> Callable[..., None]:
+    """A test of every documented body: in a sample, of each call, workflow and kind of row."""
+    axes = "one.operation.id", "one.provider.id+one.reading.route.workflow"
+    bodies = pytest.mark.parametrize("one", BODIES, ids=named)
+    sampled: Callable[..., None] = pytest.mark.matrix(*axes, "one.reading.route.rows*")(
+        bodies(test)
+    )
+    return sampled
+
+
 each_create = pytest.mark.parametrize(("provider", "operation"), CREATES, ids=named)
 each_call = pytest.mark.parametrize(
     ("provider", "operation"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,8 @@ CERTIFICATES: Final = frozenset({".cer", ".crt", ".pem"})
 
 def tls_settings(network: Network) -> ssl.SSLContext:
     """The TLS settings that network settings ask for; RequestError where a file is unusable."""
+    if network.ca is None and network.client_certificate is None:
+        return _usual()
     context = _trusting(network.ca)
     if network.client_certificate is not None:
         try:
@@ -27,6 +30,12 @@ def tls_settings(network: Network) -> ssl.SSLContext:
                 [f"{files}: no certificate with its key: {_reason(error)}"]
             ) from None
     return context
+
+
+@cache
+def _usual() -> ssl.SSLContext:
+    """What most clients want, for all of them: reading the public authorities takes a while."""
+    return _trusting(None)
 
 
 def _trusting(ca: Path | None) -> ssl.SSLContext:

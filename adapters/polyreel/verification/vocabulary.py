@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import Any, Final
 
 from attrs import frozen
@@ -58,7 +60,8 @@ def unknown_words(side: Side, value: Json, pointer: Pointer, place: Place) -> It
             yield from _if_unknown(side, word, codes, (value, pointer, place))
 
 
-def known_error_codes(provider: Provider) -> set[str]:
+@lru_cache(maxsize=16)
+def known_error_codes(provider: Provider) -> frozenset[str]:
     """Every error code in the examples of a contract, in lower case."""
     found: set[str] = set()
     for status, body in _examples_of_answers(provider.contract.document):
@@ -67,7 +70,7 @@ def known_error_codes(provider: Provider) -> set[str]:
         code = _first(body, places) if isinstance(body, dict) else None
         if code and (text := word_or_number(code[1])):
             found.add(text.lower())
-    return found
+    return frozenset(found)
 
 
 def _examples_of_answers(document: JsonObject) -> Iterator[tuple[str, Any]]:
@@ -84,7 +87,7 @@ def _examples_of_answers(document: JsonObject) -> Iterator[tuple[str, Any]]:
 
 
 def _if_unknown(
-    side: Side, word: _Word, known: set[str], answer: tuple[Json, Pointer, Place]
+    side: Side, word: _Word, known: AbstractSet[str], answer: tuple[Json, Pointer, Place]
 ) -> Iterator[Difference]:
     value, pointer, place = answer
     schemas = schemas_of_place(side.document, pointer, value, word.place)

@@ -302,8 +302,14 @@ class Contract:
 
     def fits(self, schema: JsonObject, value: Json) -> list[SchemaViolation]:
         """What is wrong with a value under any schema of this document, such as a reply's."""
-        errors = compiled_schema(self.document, schema).iter_errors(value)
-        return [violation_of(error) for error in errors]
+        text = json.dumps(schema, sort_keys=True)
+        if text not in self._compiled:
+            self._compiled[text] = compiled_schema(self.document, schema)
+        return [violation_of(error) for error in self._compiled[text].iter_errors(value)]
+
+    @cached_property
+    def _compiled(self) -> dict[str, jsonschema_rs.Validator]:
+        return {}
 
     def _check(
         self, validator: jsonschema_rs.Validator, schema: str, body: Json
