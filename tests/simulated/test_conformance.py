@@ -34,7 +34,9 @@ for _provider in map(type, all_providers().values()):
 
 for _law in (name for name in vars(ProviderConformance) if name.startswith("test_law_")):
     pytest.mark.matrix("class", "route.workflow")(getattr(ProviderConformance, _law))
-pytest.mark.matrix("class+route.schema")(ProviderConformance.test_a_job_runs_to_its_end)
+pytest.mark.matrix("class+route.workflow", "route.model")(
+    ProviderConformance.test_a_job_runs_to_its_end
+)
 pytest.mark.matrix("class", "fault")(ProviderConformance.test_one_call_is_billed_at_most_once)
 pytest.mark.matrix("class", "poll_fault")(ProviderConformance.test_a_bad_poll_harms_nothing)
 
