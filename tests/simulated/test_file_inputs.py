@@ -183,28 +183,24 @@ def test_a_file_reaches_its_field(vendor: VendorId, kind: Kind, tmp_path: Path) 
 
 
 NAMES = [
-    *(
-        "ünï cödé",
-        "名前 🌧",
-        "  blanks  ",
-        "-rf",
-        "100%25",
-        "a;b=c&d",
-        "a'b`c$d",
-        "#hash",
-        "?query",
-        "back\\slash",
-        "x" * 200,
-    ),
-    *(
-        'quo"te',
-        'quo"; filename="evil',
-        "new\nline",
-        "a\r\nX-Evil: 1\r\n\r\nbody",
-        "tab\there",
-        "\x1b[31mred",
-        "--boundary",
-    ),
+    "ünï cödé",
+    "名前 🌧",
+    "  blanks  ",
+    "-rf",
+    "100%25",
+    "a;b=c&d",
+    "a'b`c$d",
+    "#hash",
+    "?query",
+    "back\\slash",
+    "x" * 200,
+    'quo"te',
+    'quo"; filename="evil',
+    "new\nline",
+    "a\r\nX-Evil: 1\r\n\r\nbody",
+    "tab\there",
+    "\x1b[31mred",
+    "--boundary",
 ]
 
 
