@@ -342,9 +342,13 @@ STATES = [
 ]
 
 
-@pytest.mark.parametrize("states", list(permutations(STATES, 3)))
-def test_final_states_absorb(ledger: Ledger, states: tuple[dict[str, Any], ...]) -> None:
+@pytest.mark.matrix("first+second", "second+third")
+@pytest.mark.parametrize(("first", "second", "third"), list(permutations(STATES, 3)))
+def test_final_states_absorb(
+    ledger: Ledger, first: dict[str, Any], second: dict[str, Any], third: dict[str, Any]
+) -> None:
     """Whatever comes in whatever order, the first final state stays, and its time with it."""
+    states = (first, second, third)
     entry = accepted(ledger)
     finals = [
         state["status"]

@@ -288,10 +288,12 @@ def test_deliveries_do_not_make_waiters_dearer(path: Path) -> None:
 
         ledger.deliver(event("0", vendor=vendor), NOW, simulated=True)
         before = steps()
+        connection.execute("BEGIN")  # or each would be a transaction of its own
         connection.executemany(
             "INSERT INTO deliveries VALUES (?, ?, ?)",
             [(vendor, f"d{number}", NOW - number * 0.09) for number in range(40_000)],
         )
+        connection.execute("COMMIT")
         assert steps() == before
         later = NOW + CALLER_SECONDS + 1
         found = ledger.write(ReadNews(later, simulated=True), owner, later)

@@ -33,7 +33,9 @@ from polyreel.ledger.unwritten import Released
 from polyreel.ledger.uploads import ForgetUpload, KeepUpload, TakeUpload, UploadKey
 from polyreel.providers.base.facts import Facts
 from polyreel.providers.base.webhooks import Event
+from support import matrix
 from support.ledgers import NOW, VENDOR, database, job, submission
+from support.loops import hold_for_all
 from support.webhooks import HOOKED, webhook
 from support.worlds.ledger import MemoryLedger
 from support.worlds.table import MemoryFile, Outage
@@ -310,18 +312,21 @@ class Pair:
         self.both(self._number(), lambda ledger, _: ledger.last_simulated())
 
 
-@pytest.mark.parametrize("seed", range(SEQUENCES))
-def test_the_model_does_what_the_file_does(
-    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.matrix
+def test_the_model_does_what_the_file_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Any sequence of operations has the same results and errors, and leaves the same entries."""
-    pair = Pair(tmp_path / "ledger.sqlite3", seed)
-    monkeypatch.setattr("time.time", lambda: pair.now)
-    for _ in range(LENGTH):
-        pair.step()
-    pair.fail(None)
-    pair.look()
-    pair.both(0, lambda ledger, _: ledger.entries())
-    for file, memory in pair.processes:
-        file.close()
-        memory.close()
+
+    def check(seed: int) -> None:
+        pair = Pair(tmp_path / f"{seed}.sqlite3", seed)
+        monkeypatch.setattr("time.time", lambda: pair.now)
+        for _ in range(LENGTH):
+            pair.step()
+        pair.fail(None)
+        pair.look()
+        pair.both(0, lambda ledger, _: ledger.entries())
+        for file, memory in pair.processes:
+            file.close()
+            memory.close()
+
+    seeds = matrix.drawn(range(SEQUENCES), 20)
+    hold_for_all(check, [(f"the seed {seed}", (seed,)) for seed in seeds])
