@@ -55,8 +55,9 @@ def values_of(case: pytest.Function) -> frozenset[Value]:
     values are all pairs. Of `route.rows*`, each row is a value, with its fields and its codec, but
     without what a route of its own has in it, such as the name of its model.
     """
-    single = (axis for axis in axes_of(case) if not axis.endswith("*"))
-    several = (axis for axis in axes_of(case) if axis.endswith("*"))
+    axes = axes_of(case)
+    single = (axis for axis in axes if not axis.endswith("*"))
+    several = (axis for axis in axes if axis.endswith("*"))
     return frozenset(
         [
             *((axis, tuple(_value(case, part) for part in axis.split("+"))) for axis in single),

@@ -231,6 +231,7 @@ def ruamel(content: bytes) -> Iterator[Any]:
     return YAML(typ="safe", pure=True).parse(content)  # type: ignore[no-any-return]
 
 
+@pytest.mark.matrix("events+make", "depth")
 @pytest.mark.parametrize("events", [pyyaml, plain_pyyaml, ruamel])
 @pytest.mark.parametrize("make", [*FLOW, *BLOCK])
 @pytest.mark.parametrize("depth", [1, 99, 100, 300])
@@ -243,6 +244,7 @@ def test_the_depth_of_yaml(
 
 
 @pytest.mark.slow
+@pytest.mark.matrix("events", "before")
 @pytest.mark.parametrize("events", [pyyaml, plain_pyyaml, ruamel])
 @pytest.mark.parametrize("before", [b"", b"- ", b"- " * 60, b'"[[[[": ', b"x: y[[[[\nz: "])
 def test_no_limit_of_a_library_shows(
@@ -377,6 +379,7 @@ def reported(name: str, content: bytes, folder: Path) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.matrix("name", "make")
 @pytest.mark.parametrize(
     ("name", "make"), CASES, ids=lambda one: one if isinstance(one, str) else one.__name__
 )

@@ -40,6 +40,7 @@ def test_other_defaults_are_asked_for_explicitly() -> None:
     }
 
 
+@pytest.mark.matrix("source", "target")
 @pytest.mark.parametrize(("source", "target"), PAIRS, ids=PAIR_IDS)
 def test_every_example_translates_or_is_refused_for_a_reason(
     source: Provider, target: Provider
@@ -58,6 +59,7 @@ def test_every_example_translates_or_is_refused_for_a_reason(
                 assert done.refused or (done.plan is not None and done.plan.body), name
 
 
+@pytest.mark.matrix("source", "target")
 @pytest.mark.parametrize(("source", "target"), PAIRS, ids=PAIR_IDS)
 def test_another_model_family_is_never_chosen_silently(source: Provider, target: Provider) -> None:
     """Where the target lacks the family, the translation is refused and tells which would serve."""
