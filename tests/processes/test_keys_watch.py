@@ -26,7 +26,11 @@ def test_a_shown_key_fails_the_test(
     pytester.makeconftest(conftest)
     pytester.makepyfile(WATCHED)
     found = pytester.runpytest_subprocess(
-        "-p", "no:cacheprovider", "-o", "log_level=DEBUG", "-rA", "--tb=short"
+        *("-p", "no:cacheprovider", "-p", "no:schemathesis"),
+        "-o",
+        "log_level=DEBUG",
+        "-rA",
+        "--tb=short",
     )
     # What a stream or a log has shown is shown again when the test is torn down; the file is found
     # at the very end.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from polyreel.ledger.events import Claim, Intend, Settle
 from polyreel.ledger.sqlite import Ledger
+from support import forked
 from support.ledgers import NOW, ROUNDS, WORKERS, compete, hold, job, submission
 from support.waiting import HANGS
 
@@ -41,7 +41,7 @@ def accepted(ledger: Ledger, task: str = "task-1", **changes: Any) -> str:
 def test_a_killed_process_owns_nothing(ledger: Ledger, path: Path, sending: bool) -> None:
     """Its lock is the system's to free; its half-sent submit is ambiguous from then on."""
     entry = accepted(ledger)
-    context = multiprocessing.get_context("spawn")
+    context = forked.context()
     ready = context.Event()
     process = context.Process(target=hold, args=(path, None if sending else entry, ready))
     process.start()
@@ -60,7 +60,7 @@ def test_a_killed_process_owns_nothing(ledger: Ledger, path: Path, sending: bool
 def test_many_workers_one_owner(ledger: Ledger, path: Path) -> None:
     """Threads of several processes want the same entries: never two at once."""
     entries = [accepted(ledger, f"t{number}") for number in range(3)]
-    context = multiprocessing.get_context("spawn")
+    context = forked.context()
     results = context.Queue()
     processes = [
         context.Process(target=compete, args=(path, entries, results)) for _ in range(WORKERS)

@@ -11,7 +11,7 @@ from polyreel.testing import simulated
 from polyreel.testing.network import Guard, NetworkBlockedError, is_here
 
 pytest_plugins = ["pytester"]
-LOADED = ("-p", "no:polyreel", "-p", "polyreel.testing.plugin")
+LOADED = ("-p", "no:polyreel", "-p", "polyreel.testing.plugin", "-p", "no:schemathesis")
 """The plugin by its module, in the place of an entry point that may not be installed."""
 STRICT = ("-p", "no:cacheprovider", "-W", "error", "--strict-markers", "--strict-config")
 

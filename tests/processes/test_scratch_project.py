@@ -5,13 +5,12 @@ fails readably.
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
+from support import forked
 from support.paths import DOCS
-from support.waiting import HANGS
 
 PAGE = (DOCS / "testing.md").read_text(encoding="utf-8")
 BLOCKS = {
@@ -22,15 +21,13 @@ BLOCKS = {
     if title.startswith(("app.py", "test_app.py"))
 }
 PRINTED = re.findall(r"^```text\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-LOADED = ("-p", "no:polyreel", "-p", "polyreel.testing.plugin")
+LOADED = ("-p", "no:polyreel", "-p", "polyreel.testing.plugin", "-p", "no:schemathesis")
 
 
-def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *options: str, fresh: bool = False) -> CompletedProcess[str]:
     """pytest in a folder, as a user calls it."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *LOADED, *options]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=2 * HANGS
-    )
+    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", *LOADED, *options)
+    return forked.run(*command, fresh=fresh, cwd=folder)
 
 
 def reported(output: str) -> list[str]:
@@ -50,7 +47,7 @@ def project(tmp_path: Path) -> Path:
 def test_the_app_of_four_lines_passes(project: Path) -> None:
     """Under the strictest settings, with warnings as errors."""
     assert len(BLOCKS["app.py"].partition("def ")[2].splitlines()) == 4
-    done = run(project, "-W", "error", "--strict-markers", "--strict-config")
+    done = run(project, "-W", "error", "--strict-markers", "--strict-config", fresh=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
 

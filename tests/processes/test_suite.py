@@ -47,7 +47,7 @@ def suite(
     monkeypatch.setenv("PYTHONPATH", str(tests), prepend=":")
     monkeypatch.delenv("POLYREEL_MATRIX", raising=False)
     pytester.makeconftest((tests / "conftest.py").read_text(encoding="utf-8"))
-    pytester.makeini("[pytest]\nmarkers = matrix")
+    pytester.makeini("[pytest]\nmarkers = matrix\naddopts = -p no:schemathesis")
     return pytester
 
 

@@ -23,14 +23,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from multiprocessing import forkserver, reduction
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, CompletedProcess, Popen, TimeoutExpired
-from typing import IO, Any, Final, Self
+from typing import IO, Any, Self
 
 from .waiting import HANGS
-
-CONTEXT: Final = multiprocessing.get_context("forkserver")
-"""The standard library's server of forks: one for each process that runs tests."""
 
 
 class Program:
@@ -48,14 +46,13 @@ class Program:
         stdout: int | IO[Any] | None = None,
         stderr: int | IO[Any] | None = None,
     ) -> None:
-        _start_server()
         self.args = [*map(str, arguments)]
         self.stdin, theirs_in = _stream(stdin, 0)
         self.stdout, theirs_out = _stream(stdout, 1)
         self.stderr, theirs_err = _stream(stderr, 2)
         streams = (theirs_in, theirs_out, theirs_err)
         place, variables = str(cwd or Path.cwd()), dict(os.environ if env is None else env)
-        self._process = CONTEXT.Process(
+        self._process = context().Process(
             target=_run, args=(self.args, place, variables, [*map(_Passed, streams)])
         )
         self._process.start()
@@ -170,8 +167,10 @@ def _arrived(passed: Any) -> int:
 
 
 @cache
-def _start_server() -> None:
-    CONTEXT.set_forkserver_preload(["support.preloaded", "support.forked"])
+def context() -> ForkServerContext:
+    """The standard library's server of forks: one for each process that runs tests."""
+    made = multiprocessing.get_context("forkserver")
+    made.set_forkserver_preload(["support.preloaded", "support.forked"])
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     try:
@@ -180,8 +179,9 @@ def _start_server() -> None:
         del os.environ["PYTHONPATH"]
         if before is not None:
             os.environ["PYTHONPATH"] = before
-    # It ends by itself when this process does; then its CPU time is nobody's.
+    # It would end by itself, but a little later than this process.
     atexit.register(forkserver._forkserver._stop)  # type: ignore[attr-defined]
+    return made
 
 
 def _run(arguments: list[str], folder: str, variables: dict[str, str], streams: list[int]) -> None:
