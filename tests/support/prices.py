@@ -14,7 +14,9 @@ PRICED = [
     if "x-polyreel-price" in provider.contract.schema(route.schema)
 ]
 SELLER = PRICED[0][0]
-UNPRICED = [vendor for vendor, provider in all_providers().items() if provider is not SELLER]
+PRICING = {provider.id for provider, _ in PRICED}
+"""The vendors that publish prices."""
+UNPRICED = [vendor for vendor in all_providers() if vendor not in PRICING]
 REQUEST = {"prompt": "a cat", "duration": 5, "resolution": "1080p", "audio": True}
 
 SAYING = {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from .codecs import CannotExpressError, MeaninglessError, check_members
+from attrs import Factory, frozen
+
+from .codecs import CannotExpressError, Choice, MeaninglessError, check_members
 
 MULTI_SHOT: Final = (
     "model_params.multi_shot",
@@ -123,3 +125,27 @@ class ShotList:
             for item in items
         ]
         return {"shots": shots, "shot_mode": "custom"}
+
+
+@frozen
+class ShotSwitch(Choice):
+    """`shot_mode` as a switch for several shots, which is on where a body leaves it out.
+
+    Without a word from the caller a clip is one shot, as at other vendors: polyreel turns it off.
+    """
+
+    ONE: ClassVar[str] = "one shot"
+    table: Mapping[Any, Any] = Factory(lambda: {"automatic": True})
+
+    def encode(self, value: object, shared: Mapping[str, Any]) -> bool:
+        """Whether there can be several shots."""
+        if value == self.ONE:
+            return False
+        found: bool = super().encode(value, shared)
+        return found
+
+    def decode(self, value: object, shared: Mapping[str, Any]) -> Any:
+        """The mode; a single shot is what no mode at all means."""
+        if value is False:
+            raise MeaninglessError("one shot is what polyreel asks for without a mode")
+        return super().decode(value, shared)

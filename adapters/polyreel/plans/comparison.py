@@ -281,8 +281,14 @@ def _words(contract: Contract, schema: str) -> set[tuple[str, str]]:
 
 
 def _names(contract: Contract, schema: str) -> tuple[set[str], set[str]]:
-    """The places of a schema, and the members that it demands."""
-    return {*contract.properties(schema)}, {*contract.schema(schema).get("required", ())}
+    """The places of a schema with the kinds of their items, and the members that it demands."""
+    places = {*contract.properties(schema)}
+    for place in [*places]:
+        items = contract.resolve((contract.property(schema, place) or {}).get("items", {}))
+        for form in map(contract.resolve, items.get("oneOf", ())):
+            kinds = (one.get("const") for one in form.get("properties", {}).values())
+            places |= {f"{place} {kind}" for kind in kinds if kind is not None}
+    return places, {*contract.schema(schema).get("required", ())}
 
 
 def _likeness(one: tuple[set[str], set[str]], other: tuple[set[str], set[str]]) -> float:

@@ -61,9 +61,16 @@ class Writing:
             name: value
             for name, value in preferences.items()
             if name not in self.shared
-            and defaults.get(name) != value
+            and (defaults.get(name) != value or self._demands(name))
             and can_express(self.provider, self.route, name, value)
         }
+
+    def _demands(self, name: str) -> bool:
+        """Whether polyreel sends a value of its own where the field is unset."""
+        row = self.route.by_name.get(name)
+        return (
+            isinstance(row, Field) and row.default is not None and row.default.applies(self.shared)
+        )
 
     def note_model(self, *, asked: bool) -> None:
         """Report the model family of the route, first of all entries."""

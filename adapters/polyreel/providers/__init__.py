@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..mapping.items import Item, TypedItems
     from ..mapping.marks import ANGLE, AT, BY_ID, CHARACTER, LOWER_AT, NAMED, Marks
     from ..mapping.rows import Absent, Alias, Constant, Field, Forced, Group, Row
-    from ..mapping.shots import MULTI_SHOT, MultiShot, ShotList
+    from ..mapping.shots import MULTI_SHOT, MultiShot, ShotList, ShotSwitch
     from ..mapping.subjects import Subjects
     from ..places import Json, JsonObject, get, is_missing, put
     from .base.answers import first, is_number, is_task_id
@@ -69,7 +69,7 @@ _NAMES = {
     "..mapping.items": ("Item", "TypedItems"),
     "..mapping.marks": ("ANGLE", "AT", "BY_ID", "CHARACTER", "LOWER_AT", "NAMED", "Marks"),
     "..mapping.rows": ("Absent", "Alias", "Constant", "Field", "Forced", "Group", "Row"),
-    "..mapping.shots": ("MULTI_SHOT", "MultiShot", "ShotList"),
+    "..mapping.shots": ("MULTI_SHOT", "MultiShot", "ShotList", "ShotSwitch"),
     "..mapping.subjects": ("Subjects",),
     "..places": ("Json", "JsonObject", "get", "is_missing", "put"),
     ".base.answers": ("first", "is_number", "is_task_id"),
@@ -139,6 +139,7 @@ __all__ = [
     "Seed",
     "Send",
     "ShotList",
+    "ShotSwitch",
     "SimulatedTask",
     "Single",
     "SpecifiedProvider",

@@ -159,7 +159,7 @@ def offered_is_accepted(provider: Provider, route: Route) -> None:
         for value in _values(item) if item.offered else ():
             variants = [
                 base | extra | {item.field: value}
-                for extra in ({}, {"prompt": "x"}, {"shots": VALUES["shots"][0]})
+                for extra in ({}, *BESIDE)
             ]
             if item.field == "elements":  # a vendor takes one form of them or the other
                 variants += [one | {"elements": [DESCRIBED]} for one in variants]
@@ -174,6 +174,15 @@ def offered_is_accepted(provider: Provider, route: Route) -> None:
             )
 
 
+BESIDE: Final[tuple[JsonObject, ...]] = (
+    {"prompt": "x"},
+    {"shots": [{"prompt": "x", "duration": 5}]},
+    {"first_frame": "https://example.com/a.png"},
+    {"resolution": "1080p"},
+    {"prompt": "x", "resolution": "1080p"},
+    {"character_orientation": "video"},
+)
+"""What a vendor may need beside a value that it offers."""
 VALUES: Final[Mapping[str, list[Any]]] = {
     **{
         name: ["https://example.com/a.png"]

@@ -13,85 +13,26 @@ from typing import ClassVar, Final
 from polyreel_generated.kling import api, models
 
 from .. import (
-    BY_ID,
-    Absent,
     BadReplyError,
-    Choice,
-    Field,
     Flow,
-    GeneratedClient,
-    Item,
     JsonObject,
     Listed,
     Listing,
-    OwnId,
-    Prompt,
     Provider,
     Reads,
     Reply,
-    Route,
-    Row,
     SimulatedTask,
     Status,
     Survey,
-    TypedItems,
     Webhook,
-    cited_inputs,
     filled_in,
     first,
 )
+from .families import SOLD
 from .stored import STORED
 
-CLIENT: Final = GeneratedClient("kling")
 LIST_PAGES: Final = 4
 LIST_LIMIT: Final = 500
-
-TEXT_ITEM: Final = Item("prompt", {"type": "prompt"}, "text", Prompt(BY_ID, cited_inputs))
-FIRST_ITEM: Final = Item("first_frame", {"type": "first_frame"}, "url")
-LAST_ITEM: Final = Item("last_frame", {"type": "last_frame"}, "url")
-ELEMENT_ITEM: Final = Item(
-    "elements", {"type": "element"}, "element_id", OwnId(), name="element_{}"
-)
-SOUND: Final = Field("audio", "settings.audio", Choice({True: "native", False: "off"}))
-SECONDS: Final = Field("duration", "settings.duration")
-LINES: Final = Field("resolution", "settings.resolution")
-RATIO: Final = Field("aspect_ratio", "settings.aspect_ratio")
-EVERYWHERE: Final = (
-    LINES,
-    Field("watermark", "options.watermark_info.enabled"),
-    Field("callback_url", "options.callback_url"),
-    Absent("negative_prompt", reason="Kling's newer calls have none: say it in the prompt"),
-)
-OWN_PLACES: Final = {
-    "options.external_task_id": "polyreel's own id of the job",
-    "settings.multi_shot": "shots are not written yet",
-}
-NO_RATIO: Final = Absent("aspect_ratio", reason="the clip has the ratio of its first frame")
-
-
-def contents(*items: Item) -> TypedItems:
-    """The row of the inputs, the text first."""
-    return TypedItems("contents", (TEXT_ITEM, *items))
-
-
-def route(family: str, workflow: str, operation: str, body: str, *rows: Row) -> Route:
-    """What is sold with one call."""
-    every = (*rows, *EVERYWHERE)
-    return Route(
-        family, workflow, CLIENT.operation(operation), CLIENT.body(body), every, OWN_PLACES
-    )
-
-
-SOLD: Final = (
-    route(
-        *("kling-v3", "text-to-video", "createTextToVideoV3", "KlingV3Text"),
-        *(Field("prompt", "prompt"), SOUND, SECONDS, RATIO),
-    ),
-    route(
-        *("kling-v3", "image-to-video", "createImageToVideoV3", "KlingV3Frames"),
-        *(contents(FIRST_ITEM, LAST_ITEM, ELEMENT_ITEM), SOUND, SECONDS, NO_RATIO),
-    ),
-)
 
 
 class Kling(Provider):

@@ -5,30 +5,73 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .generation import create_image_to_video_v3, create_text_to_video_v3
+    from .generation import (
+        create_image_to_video_v3,
+        create_image_to_video_v3_turbo,
+        create_image_to_video_v25_turbo,
+        create_image_to_video_v26,
+        create_motion_control_v3,
+        create_motion_control_v26,
+        create_omni_video_o1,
+        create_omni_video_v3,
+        create_text_to_video_v3,
+        create_text_to_video_v3_turbo,
+        create_text_to_video_v25_turbo,
+        create_text_to_video_v26,
+    )
     from .tasks import get_tasks, list_tasks
 
 OPERATIONS = {
     ("GET", "/tasks"): "get_tasks",
     ("POST", "/tasks"): "list_tasks",
+    ("POST", "/text-to-video/kling-2.6"): "create_text_to_video_v26",
+    ("POST", "/image-to-video/kling-2.6"): "create_image_to_video_v26",
+    ("POST", "/text-to-video/kling-2.5-turbo"): "create_text_to_video_v25_turbo",
+    ("POST", "/image-to-video/kling-2.5-turbo"): "create_image_to_video_v25_turbo",
     ("POST", "/text-to-video/kling-3.0"): "create_text_to_video_v3",
     ("POST", "/image-to-video/kling-3.0"): "create_image_to_video_v3",
+    ("POST", "/text-to-video/kling-3.0-turbo"): "create_text_to_video_v3_turbo",
+    ("POST", "/image-to-video/kling-3.0-turbo"): "create_image_to_video_v3_turbo",
+    ("POST", "/motion-control/kling-3.0"): "create_motion_control_v3",
+    ("POST", "/motion-control/kling-2.6"): "create_motion_control_v26",
+    ("POST", "/omni-video/kling-3.0-omni"): "create_omni_video_v3",
+    ("POST", "/omni-video/kling-o1"): "create_omni_video_o1",
 }
 """The module of each call, by its method and path."""
 
 _MODULES = {
     "get_tasks": ".tasks.get_tasks",
     "list_tasks": ".tasks.list_tasks",
+    "create_text_to_video_v26": ".generation.create_text_to_video_v26",
+    "create_image_to_video_v26": ".generation.create_image_to_video_v26",
+    "create_text_to_video_v25_turbo": ".generation.create_text_to_video_v25_turbo",
+    "create_image_to_video_v25_turbo": ".generation.create_image_to_video_v25_turbo",
     "create_text_to_video_v3": ".generation.create_text_to_video_v3",
     "create_image_to_video_v3": ".generation.create_image_to_video_v3",
+    "create_text_to_video_v3_turbo": ".generation.create_text_to_video_v3_turbo",
+    "create_image_to_video_v3_turbo": ".generation.create_image_to_video_v3_turbo",
+    "create_motion_control_v3": ".generation.create_motion_control_v3",
+    "create_motion_control_v26": ".generation.create_motion_control_v26",
+    "create_omni_video_v3": ".generation.create_omni_video_v3",
+    "create_omni_video_o1": ".generation.create_omni_video_o1",
 }
 
 __all__ = (
     "OPERATIONS",
     "get_tasks",
     "list_tasks",
+    "create_text_to_video_v26",
+    "create_image_to_video_v26",
+    "create_text_to_video_v25_turbo",
+    "create_image_to_video_v25_turbo",
     "create_text_to_video_v3",
     "create_image_to_video_v3",
+    "create_text_to_video_v3_turbo",
+    "create_image_to_video_v3_turbo",
+    "create_motion_control_v3",
+    "create_motion_control_v26",
+    "create_omni_video_v3",
+    "create_omni_video_o1",
 )
 
 

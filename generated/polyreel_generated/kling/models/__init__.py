@@ -5,9 +5,54 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .base_video_item import BaseVideoItem
+    from .character_item import CharacterItem
     from .element_item import ElementItem
+    from .feature_video_item import FeatureVideoItem
     from .first_frame_item import FirstFrameItem
     from .kling_charge import KlingCharge
+    from .kling_motion_settings import KlingMotionSettings
+    from .kling_motion_settings_audio import KlingMotionSettingsAudio
+    from .kling_motion_settings_character_orientation import (
+        KlingMotionSettingsCharacterOrientation,
+    )
+    from .kling_motion_settings_resolution import KlingMotionSettingsResolution
+    from .kling_o1_edit import KlingO1Edit
+    from .kling_o1_edit_settings import KlingO1EditSettings
+    from .kling_o1_edit_settings_aspect_ratio import KlingO1EditSettingsAspectRatio
+    from .kling_o1_edit_settings_audio import KlingO1EditSettingsAudio
+    from .kling_o1_edit_settings_resolution import KlingO1EditSettingsResolution
+    from .kling_o1_follow import KlingO1Follow
+    from .kling_o1_follow_settings import KlingO1FollowSettings
+    from .kling_o1_follow_settings_aspect_ratio import KlingO1FollowSettingsAspectRatio
+    from .kling_o1_follow_settings_audio import KlingO1FollowSettingsAudio
+    from .kling_o1_follow_settings_resolution import KlingO1FollowSettingsResolution
+    from .kling_o1_frames import KlingO1Frames
+    from .kling_o1_references import KlingO1References
+    from .kling_o1_text import KlingO1Text
+    from .kling_o1_text_settings import KlingO1TextSettings
+    from .kling_o1_text_settings_aspect_ratio import KlingO1TextSettingsAspectRatio
+    from .kling_o1_text_settings_audio import KlingO1TextSettingsAudio
+    from .kling_o1_text_settings_resolution import KlingO1TextSettingsResolution
+    from .kling_omni_edit import KlingOmniEdit
+    from .kling_omni_edit_settings import KlingOmniEditSettings
+    from .kling_omni_edit_settings_aspect_ratio import KlingOmniEditSettingsAspectRatio
+    from .kling_omni_edit_settings_audio import KlingOmniEditSettingsAudio
+    from .kling_omni_edit_settings_resolution import KlingOmniEditSettingsResolution
+    from .kling_omni_follow import KlingOmniFollow
+    from .kling_omni_follow_settings import KlingOmniFollowSettings
+    from .kling_omni_follow_settings_aspect_ratio import (
+        KlingOmniFollowSettingsAspectRatio,
+    )
+    from .kling_omni_follow_settings_audio import KlingOmniFollowSettingsAudio
+    from .kling_omni_follow_settings_resolution import KlingOmniFollowSettingsResolution
+    from .kling_omni_frames import KlingOmniFrames
+    from .kling_omni_references import KlingOmniReferences
+    from .kling_omni_text import KlingOmniText
+    from .kling_omni_text_settings import KlingOmniTextSettings
+    from .kling_omni_text_settings_aspect_ratio import KlingOmniTextSettingsAspectRatio
+    from .kling_omni_text_settings_audio import KlingOmniTextSettingsAudio
+    from .kling_omni_text_settings_resolution import KlingOmniTextSettingsResolution
     from .kling_options import KlingOptions
     from .kling_output import KlingOutput
     from .kling_task import KlingTask
@@ -15,15 +60,65 @@ if TYPE_CHECKING:
     from .kling_v3_frames_settings import KlingV3FramesSettings
     from .kling_v3_frames_settings_audio import KlingV3FramesSettingsAudio
     from .kling_v3_frames_settings_resolution import KlingV3FramesSettingsResolution
+    from .kling_v3_motion import KlingV3Motion
     from .kling_v3_text import KlingV3Text
     from .kling_v3_text_settings import KlingV3TextSettings
     from .kling_v3_text_settings_aspect_ratio import KlingV3TextSettingsAspectRatio
     from .kling_v3_text_settings_audio import KlingV3TextSettingsAudio
     from .kling_v3_text_settings_resolution import KlingV3TextSettingsResolution
+    from .kling_v3_turbo_frames import KlingV3TurboFrames
+    from .kling_v3_turbo_frames_settings import KlingV3TurboFramesSettings
+    from .kling_v3_turbo_frames_settings_resolution import (
+        KlingV3TurboFramesSettingsResolution,
+    )
+    from .kling_v3_turbo_text import KlingV3TurboText
+    from .kling_v3_turbo_text_settings import KlingV3TurboTextSettings
+    from .kling_v3_turbo_text_settings_aspect_ratio import (
+        KlingV3TurboTextSettingsAspectRatio,
+    )
+    from .kling_v3_turbo_text_settings_resolution import (
+        KlingV3TurboTextSettingsResolution,
+    )
+    from .kling_v25_turbo_frames import KlingV25TurboFrames
+    from .kling_v25_turbo_frames_settings import KlingV25TurboFramesSettings
+    from .kling_v25_turbo_frames_settings_duration import (
+        KlingV25TurboFramesSettingsDuration,
+    )
+    from .kling_v25_turbo_frames_settings_resolution import (
+        KlingV25TurboFramesSettingsResolution,
+    )
+    from .kling_v25_turbo_text import KlingV25TurboText
+    from .kling_v25_turbo_text_settings import KlingV25TurboTextSettings
+    from .kling_v25_turbo_text_settings_aspect_ratio import (
+        KlingV25TurboTextSettingsAspectRatio,
+    )
+    from .kling_v25_turbo_text_settings_duration import (
+        KlingV25TurboTextSettingsDuration,
+    )
+    from .kling_v25_turbo_text_settings_resolution import (
+        KlingV25TurboTextSettingsResolution,
+    )
+    from .kling_v26_frames import KlingV26Frames
+    from .kling_v26_frames_settings import KlingV26FramesSettings
+    from .kling_v26_frames_settings_audio import KlingV26FramesSettingsAudio
+    from .kling_v26_frames_settings_duration import KlingV26FramesSettingsDuration
+    from .kling_v26_frames_settings_resolution import KlingV26FramesSettingsResolution
+    from .kling_v26_motion import KlingV26Motion
+    from .kling_v26_text import KlingV26Text
+    from .kling_v26_text_settings import KlingV26TextSettings
+    from .kling_v26_text_settings_aspect_ratio import KlingV26TextSettingsAspectRatio
+    from .kling_v26_text_settings_audio import KlingV26TextSettingsAudio
+    from .kling_v26_text_settings_duration import KlingV26TextSettingsDuration
+    from .kling_v26_text_settings_resolution import KlingV26TextSettingsResolution
     from .kling_watermark import KlingWatermark
     from .last_frame_item import LastFrameItem
+    from .motion_item import MotionItem
     from .prompt_item import PromptItem
+    from .reference_item import ReferenceItem
     from .refusal import Refusal
+    from .short_base_video_item import ShortBaseVideoItem
+    from .short_feature_video_item import ShortFeatureVideoItem
+    from .short_prompt_item import ShortPromptItem
     from .task_answer import TaskAnswer
     from .task_created import TaskCreated
     from .task_filter import TaskFilter
@@ -31,27 +126,103 @@ if TYPE_CHECKING:
     from .task_page import TaskPage
     from .task_page_data import TaskPageData
     from .task_selection import TaskSelection
+    from .voice_item import VoiceItem
 
 _MODULES = {
+    "BaseVideoItem": ".base_video_item",
+    "CharacterItem": ".character_item",
     "ElementItem": ".element_item",
+    "FeatureVideoItem": ".feature_video_item",
     "FirstFrameItem": ".first_frame_item",
     "KlingCharge": ".kling_charge",
+    "KlingMotionSettings": ".kling_motion_settings",
+    "KlingMotionSettingsAudio": ".kling_motion_settings_audio",
+    "KlingMotionSettingsCharacterOrientation": ".kling_motion_settings_character_orientation",
+    "KlingMotionSettingsResolution": ".kling_motion_settings_resolution",
+    "KlingO1Edit": ".kling_o1_edit",
+    "KlingO1EditSettings": ".kling_o1_edit_settings",
+    "KlingO1EditSettingsAspectRatio": ".kling_o1_edit_settings_aspect_ratio",
+    "KlingO1EditSettingsAudio": ".kling_o1_edit_settings_audio",
+    "KlingO1EditSettingsResolution": ".kling_o1_edit_settings_resolution",
+    "KlingO1Follow": ".kling_o1_follow",
+    "KlingO1FollowSettings": ".kling_o1_follow_settings",
+    "KlingO1FollowSettingsAspectRatio": ".kling_o1_follow_settings_aspect_ratio",
+    "KlingO1FollowSettingsAudio": ".kling_o1_follow_settings_audio",
+    "KlingO1FollowSettingsResolution": ".kling_o1_follow_settings_resolution",
+    "KlingO1Frames": ".kling_o1_frames",
+    "KlingO1References": ".kling_o1_references",
+    "KlingO1Text": ".kling_o1_text",
+    "KlingO1TextSettings": ".kling_o1_text_settings",
+    "KlingO1TextSettingsAspectRatio": ".kling_o1_text_settings_aspect_ratio",
+    "KlingO1TextSettingsAudio": ".kling_o1_text_settings_audio",
+    "KlingO1TextSettingsResolution": ".kling_o1_text_settings_resolution",
+    "KlingOmniEdit": ".kling_omni_edit",
+    "KlingOmniEditSettings": ".kling_omni_edit_settings",
+    "KlingOmniEditSettingsAspectRatio": ".kling_omni_edit_settings_aspect_ratio",
+    "KlingOmniEditSettingsAudio": ".kling_omni_edit_settings_audio",
+    "KlingOmniEditSettingsResolution": ".kling_omni_edit_settings_resolution",
+    "KlingOmniFollow": ".kling_omni_follow",
+    "KlingOmniFollowSettings": ".kling_omni_follow_settings",
+    "KlingOmniFollowSettingsAspectRatio": ".kling_omni_follow_settings_aspect_ratio",
+    "KlingOmniFollowSettingsAudio": ".kling_omni_follow_settings_audio",
+    "KlingOmniFollowSettingsResolution": ".kling_omni_follow_settings_resolution",
+    "KlingOmniFrames": ".kling_omni_frames",
+    "KlingOmniReferences": ".kling_omni_references",
+    "KlingOmniText": ".kling_omni_text",
+    "KlingOmniTextSettings": ".kling_omni_text_settings",
+    "KlingOmniTextSettingsAspectRatio": ".kling_omni_text_settings_aspect_ratio",
+    "KlingOmniTextSettingsAudio": ".kling_omni_text_settings_audio",
+    "KlingOmniTextSettingsResolution": ".kling_omni_text_settings_resolution",
     "KlingOptions": ".kling_options",
     "KlingOutput": ".kling_output",
     "KlingTask": ".kling_task",
+    "KlingV25TurboFrames": ".kling_v25_turbo_frames",
+    "KlingV25TurboFramesSettings": ".kling_v25_turbo_frames_settings",
+    "KlingV25TurboFramesSettingsDuration": ".kling_v25_turbo_frames_settings_duration",
+    "KlingV25TurboFramesSettingsResolution": ".kling_v25_turbo_frames_settings_resolution",
+    "KlingV25TurboText": ".kling_v25_turbo_text",
+    "KlingV25TurboTextSettings": ".kling_v25_turbo_text_settings",
+    "KlingV25TurboTextSettingsAspectRatio": ".kling_v25_turbo_text_settings_aspect_ratio",
+    "KlingV25TurboTextSettingsDuration": ".kling_v25_turbo_text_settings_duration",
+    "KlingV25TurboTextSettingsResolution": ".kling_v25_turbo_text_settings_resolution",
+    "KlingV26Frames": ".kling_v26_frames",
+    "KlingV26FramesSettings": ".kling_v26_frames_settings",
+    "KlingV26FramesSettingsAudio": ".kling_v26_frames_settings_audio",
+    "KlingV26FramesSettingsDuration": ".kling_v26_frames_settings_duration",
+    "KlingV26FramesSettingsResolution": ".kling_v26_frames_settings_resolution",
+    "KlingV26Motion": ".kling_v26_motion",
+    "KlingV26Text": ".kling_v26_text",
+    "KlingV26TextSettings": ".kling_v26_text_settings",
+    "KlingV26TextSettingsAspectRatio": ".kling_v26_text_settings_aspect_ratio",
+    "KlingV26TextSettingsAudio": ".kling_v26_text_settings_audio",
+    "KlingV26TextSettingsDuration": ".kling_v26_text_settings_duration",
+    "KlingV26TextSettingsResolution": ".kling_v26_text_settings_resolution",
     "KlingV3Frames": ".kling_v3_frames",
     "KlingV3FramesSettings": ".kling_v3_frames_settings",
     "KlingV3FramesSettingsAudio": ".kling_v3_frames_settings_audio",
     "KlingV3FramesSettingsResolution": ".kling_v3_frames_settings_resolution",
+    "KlingV3Motion": ".kling_v3_motion",
     "KlingV3Text": ".kling_v3_text",
     "KlingV3TextSettings": ".kling_v3_text_settings",
     "KlingV3TextSettingsAspectRatio": ".kling_v3_text_settings_aspect_ratio",
     "KlingV3TextSettingsAudio": ".kling_v3_text_settings_audio",
     "KlingV3TextSettingsResolution": ".kling_v3_text_settings_resolution",
+    "KlingV3TurboFrames": ".kling_v3_turbo_frames",
+    "KlingV3TurboFramesSettings": ".kling_v3_turbo_frames_settings",
+    "KlingV3TurboFramesSettingsResolution": ".kling_v3_turbo_frames_settings_resolution",
+    "KlingV3TurboText": ".kling_v3_turbo_text",
+    "KlingV3TurboTextSettings": ".kling_v3_turbo_text_settings",
+    "KlingV3TurboTextSettingsAspectRatio": ".kling_v3_turbo_text_settings_aspect_ratio",
+    "KlingV3TurboTextSettingsResolution": ".kling_v3_turbo_text_settings_resolution",
     "KlingWatermark": ".kling_watermark",
     "LastFrameItem": ".last_frame_item",
+    "MotionItem": ".motion_item",
     "PromptItem": ".prompt_item",
+    "ReferenceItem": ".reference_item",
     "Refusal": ".refusal",
+    "ShortBaseVideoItem": ".short_base_video_item",
+    "ShortFeatureVideoItem": ".short_feature_video_item",
+    "ShortPromptItem": ".short_prompt_item",
     "TaskAnswer": ".task_answer",
     "TaskCreated": ".task_created",
     "TaskFilter": ".task_filter",
@@ -59,28 +230,104 @@ _MODULES = {
     "TaskPage": ".task_page",
     "TaskPageData": ".task_page_data",
     "TaskSelection": ".task_selection",
+    "VoiceItem": ".voice_item",
 }
 
 __all__ = (
+    "BaseVideoItem",
+    "CharacterItem",
     "ElementItem",
+    "FeatureVideoItem",
     "FirstFrameItem",
     "KlingCharge",
+    "KlingMotionSettings",
+    "KlingMotionSettingsAudio",
+    "KlingMotionSettingsCharacterOrientation",
+    "KlingMotionSettingsResolution",
+    "KlingO1Edit",
+    "KlingO1EditSettings",
+    "KlingO1EditSettingsAspectRatio",
+    "KlingO1EditSettingsAudio",
+    "KlingO1EditSettingsResolution",
+    "KlingO1Follow",
+    "KlingO1FollowSettings",
+    "KlingO1FollowSettingsAspectRatio",
+    "KlingO1FollowSettingsAudio",
+    "KlingO1FollowSettingsResolution",
+    "KlingO1Frames",
+    "KlingO1References",
+    "KlingO1Text",
+    "KlingO1TextSettings",
+    "KlingO1TextSettingsAspectRatio",
+    "KlingO1TextSettingsAudio",
+    "KlingO1TextSettingsResolution",
+    "KlingOmniEdit",
+    "KlingOmniEditSettings",
+    "KlingOmniEditSettingsAspectRatio",
+    "KlingOmniEditSettingsAudio",
+    "KlingOmniEditSettingsResolution",
+    "KlingOmniFollow",
+    "KlingOmniFollowSettings",
+    "KlingOmniFollowSettingsAspectRatio",
+    "KlingOmniFollowSettingsAudio",
+    "KlingOmniFollowSettingsResolution",
+    "KlingOmniFrames",
+    "KlingOmniReferences",
+    "KlingOmniText",
+    "KlingOmniTextSettings",
+    "KlingOmniTextSettingsAspectRatio",
+    "KlingOmniTextSettingsAudio",
+    "KlingOmniTextSettingsResolution",
     "KlingOptions",
     "KlingOutput",
     "KlingTask",
+    "KlingV25TurboFrames",
+    "KlingV25TurboFramesSettings",
+    "KlingV25TurboFramesSettingsDuration",
+    "KlingV25TurboFramesSettingsResolution",
+    "KlingV25TurboText",
+    "KlingV25TurboTextSettings",
+    "KlingV25TurboTextSettingsAspectRatio",
+    "KlingV25TurboTextSettingsDuration",
+    "KlingV25TurboTextSettingsResolution",
+    "KlingV26Frames",
+    "KlingV26FramesSettings",
+    "KlingV26FramesSettingsAudio",
+    "KlingV26FramesSettingsDuration",
+    "KlingV26FramesSettingsResolution",
+    "KlingV26Motion",
+    "KlingV26Text",
+    "KlingV26TextSettings",
+    "KlingV26TextSettingsAspectRatio",
+    "KlingV26TextSettingsAudio",
+    "KlingV26TextSettingsDuration",
+    "KlingV26TextSettingsResolution",
     "KlingV3Frames",
     "KlingV3FramesSettings",
     "KlingV3FramesSettingsAudio",
     "KlingV3FramesSettingsResolution",
+    "KlingV3Motion",
     "KlingV3Text",
     "KlingV3TextSettings",
     "KlingV3TextSettingsAspectRatio",
     "KlingV3TextSettingsAudio",
     "KlingV3TextSettingsResolution",
+    "KlingV3TurboFrames",
+    "KlingV3TurboFramesSettings",
+    "KlingV3TurboFramesSettingsResolution",
+    "KlingV3TurboText",
+    "KlingV3TurboTextSettings",
+    "KlingV3TurboTextSettingsAspectRatio",
+    "KlingV3TurboTextSettingsResolution",
     "KlingWatermark",
     "LastFrameItem",
+    "MotionItem",
     "PromptItem",
+    "ReferenceItem",
     "Refusal",
+    "ShortBaseVideoItem",
+    "ShortFeatureVideoItem",
+    "ShortPromptItem",
     "TaskAnswer",
     "TaskCreated",
     "TaskFilter",
@@ -88,6 +335,7 @@ __all__ = (
     "TaskPage",
     "TaskPageData",
     "TaskSelection",
+    "VoiceItem",
 )
 
 

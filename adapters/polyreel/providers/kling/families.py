@@ -1,0 +1,186 @@
+"""What Kling's own API sells: families, the calls of each, and the forms of their bodies.
+
+Facts as marked in specs/kling/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from .. import (
+    BY_ID,
+    Absent,
+    Choice,
+    Default,
+    Field,
+    Forced,
+    GeneratedClient,
+    Item,
+    OwnId,
+    Prompt,
+    Route,
+    Row,
+    ShotSwitch,
+    TypedItems,
+    cited_inputs,
+)
+
+CLIENT: Final = GeneratedClient("kling")
+TEXT_ITEM: Final = Item("prompt", {"type": "prompt"}, "text", Prompt(BY_ID, cited_inputs))
+FIRST_ITEM: Final = Item("first_frame", {"type": "first_frame"}, "url")
+LAST_ITEM: Final = Item("last_frame", {"type": "last_frame"}, "url")
+FRAMES: Final = (FIRST_ITEM, LAST_ITEM)
+IMAGE_ITEM: Final = Item("reference_images", {"type": "refer_image"}, "url", name="image_{}")
+ELEMENT_ITEM: Final = Item(
+    "elements", {"type": "element"}, "element_id", OwnId(), name="element_{}"
+)
+FOLLOW_ITEM: Final = Item("reference_video", {"type": "feature_video"}, "url", name="video_{}")
+EDIT_ITEM: Final = Item("source_video", {"type": "base_video"}, "url", name="video_{}")
+CHARACTER_ITEM: Final = Item("character_image", {"type": "image"}, "url")
+MOTION_ITEM: Final = Item("motion_video", {"type": "video"}, "url")
+
+PROMPT: Final = Field("prompt", "prompt")
+SOUND: Final = Field("audio", "settings.audio", Choice({True: "native", False: "off"}))
+SILENT: Final = Field("audio", "settings.audio", Choice({False: "off"}))
+KEEP: Final = Field("keep_source_audio", "settings.audio", Choice({True: "original", False: "off"}))
+DURATION: Final = Field("duration", "settings.duration")
+SIZE: Final = Field("resolution", "settings.resolution")
+RATIO: Final = Field("aspect_ratio", "settings.aspect_ratio")
+FRAME_RATIO: Final = Absent("aspect_ratio", reason="the clip has the ratio of its first frame")
+ONE_SHOT: Final = Default(
+    ShotSwitch.ONE, "Kling would make shots of its own, or of what the text spells like shots"
+)
+SHOTS: Final = Field("shot_mode", "settings.multi_shot", ShotSwitch(), default=ONE_SHOT)
+NO_SHOTS: Final = Field(
+    "shot_mode",
+    "settings.multi_shot",
+    ShotSwitch(table={}),
+    default=ONE_SHOT,
+    note="an edited video has no shots",
+)
+NO_SWITCH: Final = Absent("shot_mode", reason="the model has no shots that can be switched on")
+MUTE: Final = Forced("audio", value=False, reason="no sound is documented for the model: inferred")
+LOUD: Final = Forced("audio", value=True, reason="the model always makes sound: inferred")
+VIDEOS_SOUND: Final = Forced(
+    "audio", value=False, reason="the clip has the sound of its video, or none"
+)
+NO_KEEPING: Final = Forced(
+    "keep_source_audio", value=False, reason="beside a video to follow, sound is off"
+)
+FULL_SIZE: Final = Field(
+    "resolution",
+    "settings.resolution",
+    default=Default("1080p", "a last frame is taken at 1080p only", when="last_frame"),
+)
+EVERYWHERE: Final = (
+    Field("watermark", "options.watermark_info.enabled"),
+    Field("callback_url", "options.callback_url"),
+    Absent("negative_prompt", reason="Kling's newer calls have none: say it in the prompt"),
+)
+OWN_ID: Final = {"options.external_task_id": "polyreel's own id of the job"}
+
+
+def contents(*items: Item) -> TypedItems:
+    """The row of the inputs, the text first."""
+    return TypedItems("contents", (TEXT_ITEM, *items))
+
+
+def route(
+    family: str,
+    workflow: str,
+    operation: str,
+    body: str,
+    *rows: Row,
+    ignored: Mapping[str, str] = MappingProxyType({}),
+) -> Route:
+    """What is sold with one call."""
+    call, form, every = CLIENT.operation(operation), CLIENT.body(body), (*rows, *EVERYWHERE)
+    return Route(family, workflow, call, form, every, {**OWN_ID, **ignored})
+
+
+def omni(family: str, operation: str, form: str, sound: Field, *shots: Field) -> tuple[Route, ...]:
+    """The five workflows of an omni model, each with a form of its own."""
+    switch, single = shots or (NO_SWITCH, NO_SWITCH)
+    last = (LAST_ITEM,) if shots else ()
+    each: tuple[tuple[str, str, tuple[Row, ...]], ...] = (
+        ("text-to-video", "Text", (contents(ELEMENT_ITEM), sound, switch)),
+        (
+            "image-to-video",
+            "Frames",
+            (contents(*FRAMES, ELEMENT_ITEM), sound, switch),
+        ),
+        (
+            "reference-to-video",
+            "References",
+            (contents(FIRST_ITEM, *last, IMAGE_ITEM, ELEMENT_ITEM), sound, switch),
+        ),
+        (
+            "reference-video",
+            "Follow",
+            (
+                contents(FOLLOW_ITEM, FIRST_ITEM, *last, IMAGE_ITEM, ELEMENT_ITEM),
+                *(SILENT, NO_KEEPING, switch),
+            ),
+        ),
+        (
+            "edit-video",
+            "Edit",
+            (contents(EDIT_ITEM, IMAGE_ITEM, ELEMENT_ITEM), KEEP, VIDEOS_SOUND, single),
+        ),
+    )
+    return tuple(
+        route(family, workflow, operation, f"{form}{name}", *rows, DURATION, RATIO, SIZE)
+        for workflow, name, rows in each
+    )
+
+
+SOLD: Final = (
+    *omni("kling-o3", "createOmniVideoV3", "KlingOmni", SOUND, SHOTS, NO_SHOTS),
+    route(
+        *("kling-v3", "text-to-video", "createTextToVideoV3", "KlingV3Text"),
+        *(PROMPT, SOUND, SHOTS, DURATION, RATIO, SIZE),
+    ),
+    route(
+        *("kling-v3", "image-to-video", "createImageToVideoV3", "KlingV3Frames"),
+        *(contents(*FRAMES, ELEMENT_ITEM), SOUND, SHOTS, DURATION, FRAME_RATIO, SIZE),
+    ),
+    route(
+        *("kling-v3", "motion-control", "createMotionControlV3", "KlingV3Motion"),
+        *(contents(CHARACTER_ITEM, MOTION_ITEM, ELEMENT_ITEM), KEEP, VIDEOS_SOUND, SIZE),
+        Field("character_orientation", "settings.character_orientation"),
+    ),
+    route(
+        *("kling-v3-turbo", "text-to-video", "createTextToVideoV3Turbo", "KlingV3TurboText"),
+        *(PROMPT, LOUD, NO_SWITCH, DURATION, RATIO, SIZE),
+    ),
+    route(
+        *("kling-v3-turbo", "image-to-video", "createImageToVideoV3Turbo", "KlingV3TurboFrames"),
+        *(contents(FIRST_ITEM), LOUD, NO_SWITCH, DURATION, FRAME_RATIO, SIZE),
+    ),
+    *omni("kling-o1", "createOmniVideoO1", "KlingO1", SILENT),
+    route(
+        *("kling-v2.6", "text-to-video", "createTextToVideoV26", "KlingV26Text"),
+        *(PROMPT, SOUND, NO_SWITCH, DURATION, RATIO, SIZE),
+    ),
+    route(
+        *("kling-v2.6", "image-to-video", "createImageToVideoV26", "KlingV26Frames"),
+        *(contents(*FRAMES), SOUND, NO_SWITCH, DURATION, FRAME_RATIO, FULL_SIZE),
+    ),
+    route(
+        *("kling-v2.6", "motion-control", "createMotionControlV26", "KlingV26Motion"),
+        *(contents(CHARACTER_ITEM, MOTION_ITEM), KEEP, VIDEOS_SOUND, SIZE),
+        Field("character_orientation", "settings.character_orientation"),
+    ),
+    route(
+        *("kling-v2.5-turbo", "text-to-video", "createTextToVideoV25Turbo", "KlingV25TurboText"),
+        *(PROMPT, MUTE, NO_SWITCH, DURATION, RATIO, SIZE),
+    ),
+    route(
+        *("kling-v2.5-turbo", "image-to-video", "createImageToVideoV25Turbo"),
+        *("KlingV25TurboFrames", contents(*FRAMES)),
+        *(MUTE, NO_SWITCH, DURATION, FRAME_RATIO, FULL_SIZE),
+    ),
+)
+"""What is sold: model families, the ones that do most first."""
