@@ -157,10 +157,7 @@ def offered_is_accepted(provider: Provider, route: Route) -> None:
     base = {"model": route.model, **{name: VALUES[name][0] for name in needed}}
     for item in capabilities(provider, route):
         for value in _values(item) if item.offered else ():
-            variants = [
-                base | extra | {item.field: value}
-                for extra in ({}, *BESIDE)
-            ]
+            variants = [base | extra | {item.field: value} for extra in ({}, *BESIDE)]
             if item.field == "elements":  # a vendor takes one form of them or the other
                 variants += [one | {"elements": [DESCRIBED]} for one in variants]
             if isinstance(value, list):  # or one of several
