@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -309,14 +310,9 @@ def _proxy_variable(scheme: str, environment: Mapping[str, str]) -> str:
 def without_keys(text: str, environment: Mapping[str, str] = os.environ) -> str:
     """A text without any key or secret of the environment: the last check before output."""
     own = (environment.get(one.key_variable, "").strip() for one in all_providers().values())
-    for key in (*own, *_FROM_STORE):
+    for key in (*own, *_FROM_STORE, *chain.from_iterable(webhook_secrets(environment).values())):
         if len(key) >= SHORTEST_KEY:
             text = text.replace(key, "****")
             if is_written_in(key, text):
                 text = Secret(key).redact_text(text)
-    for secret in (
-        secret for secrets in webhook_secrets(environment).values() for secret in secrets
-    ):
-        if len(secret) >= SHORTEST_KEY:
-            text = text.replace(secret, "****")
     return text
