@@ -23,7 +23,6 @@ from support.batches import (
     ENDLESS,
     FINAL,
     FIRST,
-    UNPRICED,
     VENDORS,
     client,
     reported,
@@ -33,6 +32,7 @@ from support.batches import (
     run,
 )
 from support.fleet import JumpingLoop, LoopClock
+from support.prices import UNPRICED
 
 
 def test_running_again_does_nothing(tmp_path: Path) -> None:

@@ -9,16 +9,9 @@ from typing import Any
 import pytest
 from polyreel.providers.base.registry import all_providers
 from support.cli import LEDGER, VENDORS, Command, stranger
+from support.prices import PRICED, UNPRICED
 
 CLIP: dict[str, Any] = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
-PRICED = [
-    vendor
-    for vendor, provider in all_providers().items()
-    if any(
-        "x-polyreel-price" in provider.contract.schema(route.schema) for route in provider.routes
-    )
-]
-UNPRICED = [vendor for vendor in VENDORS if vendor not in PRICED]
 
 
 @pytest.fixture

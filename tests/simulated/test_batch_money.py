@@ -26,8 +26,6 @@ from polyreel.simulator.faults import FAULTS
 from support import matrix
 from support.batches import (
     BOOK,
-    PRICED,
-    UNPRICED,
     VENDORS,
     client,
     price_of,
@@ -37,6 +35,7 @@ from support.batches import (
     rows_of,
     run,
 )
+from support.prices import PRICED, UNPRICED
 
 # --- the budget -----------------------------------------------------------------------------------
 

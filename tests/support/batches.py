@@ -23,24 +23,13 @@ from polyreel.simulator.tasks import Task
 
 from .crash import settings
 from .fleet import JumpingLoop
+from .prices import UNPRICED
 from .waiting import HANGS
 
 VENDORS = list(all_providers())
 
 
 FIRST = VENDORS[0]
-
-
-PRICED = [
-    vendor
-    for vendor, provider in all_providers().items()
-    if any(
-        "x-polyreel-price" in provider.contract.schema(route.schema) for route in provider.routes
-    )
-]
-
-
-UNPRICED = [vendor for vendor in VENDORS if vendor not in PRICED]
 
 
 SPEED = 100.0

@@ -7,16 +7,16 @@ from typing import Any
 from polyreel.providers.base.registry import all_providers
 from polyreel_generated.shared import Job
 
-PRICED = [
+PRICED_ROUTES = [
     (provider, route)
     for provider in all_providers().values()
     for route in provider.routes
     if "x-polyreel-price" in provider.contract.schema(route.schema)
 ]
-SELLER = PRICED[0][0]
-PRICING = {provider.id for provider, _ in PRICED}
+SELLER = PRICED_ROUTES[0][0]
+PRICED = list(dict.fromkeys(provider.id for provider, _ in PRICED_ROUTES))
 """The vendors that publish prices."""
-UNPRICED = [vendor for vendor in all_providers() if vendor not in PRICING]
+UNPRICED = [vendor for vendor in all_providers() if vendor not in PRICED]
 REQUEST = {"prompt": "a cat", "duration": 5, "resolution": "1080p", "audio": True}
 
 SAYING = {

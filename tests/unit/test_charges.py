@@ -15,7 +15,7 @@ from polyreel.places import get, put
 from polyreel.providers.base.facts import FINAL
 from polyreel.providers.base.registry import all_providers
 from polyreel_generated.shared import Job
-from support.prices import NOVEMBER, PRICING, SAYING, SELLER, SILENT, job
+from support.prices import NOVEMBER, PRICED, SAYING, SELLER, SILENT, job
 
 MARCH = NOVEMBER - 250 * 86_400
 
@@ -121,7 +121,7 @@ def test_credits_are_dollars_only_at_a_published_price() -> None:
     other = at(SELLER.id, "credits", 13.5, 1)
     assert charged(job(SELLER.id, other)) == charged(job(SELLER.id, at(SELLER.id, "credits", 13.5)))
     for vendor in SAYING:
-        if vendor not in PRICING:
+        if vendor not in PRICED:
             assert charged(job(vendor, at(vendor, "credits", 20))) == Charge(Decimal(20))
 
 

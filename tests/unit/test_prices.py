@@ -21,7 +21,7 @@ from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.providers.base.routes import Route
 from polyreel_generated.contracts.vendors import VendorId
 from support.paths import TESTS
-from support.prices import PRICED, REQUEST, SELLER, UNPRICED
+from support.prices import PRICED_ROUTES, REQUEST, SELLER, UNPRICED
 from support.requests import EXAMPLES
 from support.vendors import vendor_id
 
@@ -88,7 +88,7 @@ def test_a_date_before_all_prices_is_unknown() -> None:
 @pytest.mark.parametrize(("orientation", "most"), [("image", 10), ("video", 30)])
 def test_what_depends_on_a_file_is_bounded(orientation: str, most: int) -> None:
     """As long as the video that is put in, within the documented limits."""
-    for _, route in PRICED:
+    for _, route in PRICED_ROUTES:
         if route.workflow != "motion-control":
             continue
         body = {
@@ -105,7 +105,7 @@ def test_what_depends_on_a_file_is_bounded(orientation: str, most: int) -> None:
 
 def test_what_has_no_upper_limit_is_unknown_but_not_free() -> None:
     """The least is told."""
-    route = next(route for _, route in PRICED if route.workflow == "edit-video")
+    route = next(route for _, route in PRICED_ROUTES if route.workflow == "edit-video")
     found = PriceBook().cost(
         SELLER, route, {}, {"model": route.constants[0].value, "quality": "720p"}
     )
