@@ -36,4 +36,5 @@ class RenderedOnce:
             part.write_bytes(file)
             part.replace(path)
         label = sha256("\n".join(caption).encode("utf-8", "surrogatepass")).hexdigest()
-        return labelled(path.read_bytes(), label.encode("ascii"))
+        padding = "-" * int(label[:4], 16)  # rendered ones differ in length, too
+        return labelled(path.read_bytes(), f"{label}{padding}".encode("ascii"))
