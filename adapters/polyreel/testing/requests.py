@@ -232,7 +232,7 @@ def _requests(
     likely = [name for name in fields if name not in taboo and _taken(route, name)]
     chosen = set(draw(st.lists(st.sampled_from(likely), unique=True)))
     if inputs and not chosen & set(inputs):
-        chosen.add(inputs[0])
+        chosen.add(next((name for name in inputs if name in likely), inputs[0]))
     if draw(st.booleans()):
         chosen |= {"prompt", *[name for name in inputs if name in likely]}
     if stray and draw(st.integers(0, 3)) == 0:
