@@ -37,7 +37,11 @@ class Server:
         peer = socket.create_connection(
             ("127.0.0.1", httpx.URL(self.url).port or 0), timeout=timeout
         )
-        peer.sendall(sent)
+        try:
+            peer.sendall(sent)
+        except OSError:
+            peer.close()
+            raise
         return peer
 
     def talk(self, sent: bytes, timeout: float = HANGS) -> bytes:

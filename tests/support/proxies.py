@@ -5,7 +5,7 @@ import ssl
 import subprocess
 import threading
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from attrs import Factory, define
 from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import Simulator
+
+from .waiting import HANGS
 
 NAME, PASSWORD = "someone", "sk-canary-of-the-proxy"
 FILES: Final = "files.example.com"
@@ -283,6 +285,7 @@ class SocksProxy:
     """Every host that was asked for."""
     _listener: socket.socket | None = None
     _open: list[socket.socket] = Factory(list)
+    _threads: list[threading.Thread] = Factory(list)
 
     @property
     def url(self) -> str:
@@ -292,33 +295,37 @@ class SocksProxy:
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._start(self._accept, self._listener)
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._listener is not None
-        for one in (self._listener, *self._open):
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+        while self._threads:  # each may have started others before it ends
+            for one in self._open:
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+            self._threads.pop(0).join(HANGS)
 
-    def _accept(self) -> None:
-        assert self._listener is not None
-        with suppress(OSError):
+    def _start(
+        self, work: Callable[..., None], own: socket.socket, *more: socket.socket
+    ) -> threading.Thread:
+        self._open.append(own)
+        thread = threading.Thread(target=work, args=(own, *more), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError), listener:
             while True:
-                client, _ = self._listener.accept()
-                self._open.append(client)
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+                self._start(self._serve, listener.accept()[0])
 
     def _serve(self, client: socket.socket) -> None:
-        with suppress(OSError, EOFError):
+        with suppress(OSError, EOFError), client:
             if self._negotiated(client):
-                server = socket.create_connection(("127.0.0.1", self.server.port))
-                self._open.append(server)
-                threading.Thread(target=_pass_on, args=(server, client), daemon=True).start()
-                _pass_on(client, server)
-                return
-            client.close()
+                with socket.create_connection(("127.0.0.1", self.server.port)) as server:
+                    back = self._start(_pass_on, server, client)
+                    _pass_on(client, server)
+                    back.join()
 
     def _negotiated(self, client: socket.socket) -> bool:
         """Whether a client is known, and asks for what it gets."""

@@ -88,18 +88,20 @@ def typed_items(
         f"Item({_text(field)}, {json.dumps(dict(kind.marks))}, {_text(member)})"
         for field, (kind, member) in found.items()
     ]
-    arguments = [_text(place), f"({', '.join(items)},)"]
+    several = _laid_out(items, 12) if len(items) > 1 else f"{items[0]},"
+    arguments = [_text(place), f"({several})"]
     if unknown:
         arguments.append(f"note={_text(f'TODO: what are items of the kinds {unknown}?')}")
     return ItemsSource(f"TypedItems({_laid_out(arguments)})", tuple(found))
 
 
-def _laid_out(arguments: list[str]) -> str:
+def _laid_out(arguments: list[str], indent: int = 8) -> str:
     """Arguments on one line; on a line each, below a row of a table, where that is too long."""
     line = ", ".join(arguments)
     if len(line) <= MOST_LETTERS:
         return line
-    return "".join(f"\n        {one}," for one in arguments) + "\n    "
+    blanks = "\n" + " " * indent
+    return "".join(f"{blanks}{one}," for one in arguments) + blanks[:-4]
 
 
 def _text(value: str) -> str:
