@@ -1,11 +1,12 @@
 """Every example request at every vendor: the exact plan, compared with the one on record."""
 
 import json
+from itertools import product
 from typing import Any
 
 import pytest
 from polyreel.mapping.workflows import WORKFLOWS
-from polyreel.plans.planning import plan
+from polyreel.plans.planning import PORTABLE, plan
 from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel_generated.contracts.vendors import VendorId
 from support.paths import TESTS
@@ -70,3 +71,25 @@ def test_every_video_workflow_has_two_vendors() -> None:
         }
         fewest = {"generate-image": 1, "extend-video": 0}
         assert len(vendors) >= fewest.get(workflow, 2)
+
+
+@pytest.mark.parametrize("vendor", list(all_providers()))
+def test_what_nobody_asked_for_refuses_no_plan(vendor: VendorId) -> None:
+    """A model without one of the preferences, or without both together, is asked for less."""
+    routes = {(route.model, route.workflow) for route in all_providers()[vendor].routes}
+    for request, (model, workflow) in product(EXAMPLES.values(), sorted(routes)):
+        if request.keys() <= {"prompt", *WORKFLOWS[workflow]}:
+            named = {**request, "model": model}
+            made = plan(named, vendor, preferences=PORTABLE)
+            assert made.refused <= plan(named, vendor).refused, (model, request)
+
+
+@pytest.mark.parametrize("model", ["kling-v3", "kling-v2.6"])
+@pytest.mark.parametrize("vendor", list(all_providers()))
+def test_motion_control_needs_no_more_than_its_inputs(vendor: VendorId, model: str) -> None:
+    """Where an orientation is demanded it is that of the motion clip, and the plan says so."""
+    made = plan({**EXAMPLES["motion_control_bare"], "model": model}, vendor)
+    if made.route is not None:
+        assert not made.refused
+        found = [v.verdict for v in made.verdicts if v.field == "character_orientation"]
+        assert found in ([], ["defaulted"])

@@ -265,8 +265,8 @@ def plan(
         allow: the fields that may be left out (`"drop"`) or brought to the nearest value that the
             vendor takes (`"nearest"`), or that may be sent although only an inferred fact speaks
             against it (`"send"`). By default nothing may.
-        preferences: values for fields that the caller left unset, where the vendor has words for
-            them.
+        preferences: values for unset fields, left out where the vendor has no words for them, or
+            would refuse the plan for them.
         base_url: another address of the vendor's API.
         override: whether `extra` replaces what the other fields say.
         stream: whether the paid call is the one that answers with an event stream.
@@ -282,12 +282,12 @@ def plan(
     duration: 99 is out of range; evolink takes at most 15 seconds
     """
     provider = get_provider(vendor)
-    return plan_checked(
-        check_request(request),
-        provider,
-        allow=check_allowances(allow),
-        preferences=preferences or {},
-        base_url=provider.without_repetition(base_url) if base_url else None,
+    return choose(
+        request,
+        [provider],
+        allow=allow,
+        preferences=preferences,
+        base_urls={provider.id: provider.without_repetition(base_url)} if base_url else None,
         override=override,
         stream=stream,
     )
@@ -310,19 +310,19 @@ def choose(
     if not providers:
         raise UnknownNameError("no vendor to choose from")
     checked, allowed = check_request(request), check_allowances(allow)
-    plans = (
+    return _best_of(
         plan_checked(
             checked,
             provider,
             allow=allowed,
-            preferences=preferences or {},
+            preferences=preferred,
             base_url=(base_urls or {}).get(provider.id),
             override=override,
             stream=stream,
         )
         for provider in providers
+        for preferred in ([preferences, {}] if preferences else [{}])
     )
-    return _best_of(plans)
 
 
 def plan_checked(

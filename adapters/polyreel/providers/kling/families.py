@@ -74,6 +74,14 @@ FULL_SIZE: Final = Field(
     "settings.resolution",
     default=Default("1080p", "a last frame is taken at 1080p only", when="last_frame"),
 )
+ORIENTATION: Final = Field(
+    "character_orientation",
+    "settings.character_orientation",
+    default=Default(
+        "video",
+        "the field is demanded; video takes motion clips of up to 30 s, image of up to 10 s",
+    ),
+)
 EVERYWHERE: Final = (
     Field("watermark", "options.watermark_info.enabled"),
     Field("callback_url", "options.callback_url"),
@@ -149,7 +157,7 @@ SOLD: Final = (
     route(
         *("kling-v3", "motion-control", "createMotionControlV3", "KlingV3Motion"),
         *(contents(CHARACTER_ITEM, MOTION_ITEM, ELEMENT_ITEM), KEEP, VIDEOS_SOUND, SIZE),
-        Field("character_orientation", "settings.character_orientation"),
+        ORIENTATION,
     ),
     route(
         *("kling-v3-turbo", "text-to-video", "createTextToVideoV3Turbo", "KlingV3TurboText"),
@@ -171,7 +179,7 @@ SOLD: Final = (
     route(
         *("kling-v2.6", "motion-control", "createMotionControlV26", "KlingV26Motion"),
         *(contents(CHARACTER_ITEM, MOTION_ITEM), KEEP, VIDEOS_SOUND, SIZE),
-        Field("character_orientation", "settings.character_orientation"),
+        ORIENTATION,
     ),
     route(
         *("kling-v2.5-turbo", "text-to-video", "createTextToVideoV25Turbo", "KlingV25TurboText"),
