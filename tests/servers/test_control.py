@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from polyreel.simulator import http as loopback
 from support.control import BY_ID, TOKEN, VENDORS, Desk, desk, each_vendor
 from support.server import PROVIDERS, START, example
 from support.waiting import HANGS
-from support.webhooks import HOOKED, SECRET, SIGNED, webhook
+from support.webhooks import HOOKED, PUBLISHED, SECRET, SIGNED, webhook
 
 
 @pytest.fixture
@@ -276,6 +277,17 @@ def test_webhooks_can_make_trouble(own: Desk, receiver: Receiver, vendor: str) -
         one for one in reversed(plain) for _ in range(2)
     ]
     assert time.monotonic() - begin > 0.05 * len(receiver.got)
+
+
+@pytest.mark.parametrize("vendor", PUBLISHED)
+def test_without_the_library_of_signatures_the_extra_is_named(
+    own: Desk, receiver: Receiver, vendor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a vendor that publishes its keys; the server goes on, and nothing is sent."""
+    asked = ended(own, vendor, receiver)
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric", None)
+    assert "polyreel[webhooks]" in own.refused(501, "POST", "webhook", asked)
+    assert receiver.got == []
 
 
 @pytest.mark.parametrize("vendor", SIGNED)

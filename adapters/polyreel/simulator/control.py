@@ -16,7 +16,7 @@ from typing import Final
 from attrs import field, frozen
 
 from ..depth import json_is_deep
-from ..errors import Portable, UnknownNameError, did_you_mean
+from ..errors import MissingExtraError, Portable, UnknownNameError, did_you_mean
 from ..flows import Answer
 from ..places import JsonObject
 from .calling import CallbackTarget, call
@@ -67,6 +67,8 @@ class Control:
             return plain(error.status, str(error), error.headers)
         except UnknownNameError as error:
             return plain(404, str(error))
+        except MissingExtraError as error:
+            return plain(501, str(error))
         except ValueError as error:
             return plain(400, str(error))
 
