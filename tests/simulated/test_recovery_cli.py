@@ -47,6 +47,19 @@ def test_adopting_and_abandoning(cli: Command, tmp_path: Path) -> None:
     assert cli("resume", name).code == 0  # a change of mind costs nothing
 
 
+def test_what_is_abandoned_gives_its_name_away(cli: Command) -> None:
+    """Whoever then runs the same command, or the same batch, pays anew: that is said before."""
+    lost = cli(
+        *CLIP, "--vendor", UNFINDABLE, "--fault", "lost-close", "--job-name", "one", "--json"
+    )
+    name, warning = entry_of(lost), "submitting 'one' again pays anew"
+    assert warning in cli("reconcile").err
+    assert warning in cli("abandon", name).err
+    assert cli(*CLIP, "--vendor", UNFINDABLE, "--job-name", "one").code == 0
+    unnamed = entry_of(cli(*CLIP, "--vendor", UNFINDABLE, "--fault", "lost-close", "--json"))
+    assert "anew" not in cli("abandon", unnamed).err
+
+
 def test_jobs_are_listed(cli: Command) -> None:
     """For people and programs; states and numbers choose."""
     assert cli("jobs", "--json").document == []

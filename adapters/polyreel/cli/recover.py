@@ -167,7 +167,13 @@ def _steps(entry: LedgerEntry, finding: Finding) -> Iterator[str]:
     yield f"{entry.id} is still ambiguous. Once you know more, one of:"
     yield f"  polyreel adopt {entry.id} {task}{live}  (it is that task)"
     yield f"  polyreel resubmit {entry.id} --accept-double-billing{live}  (pay for it anew)"
-    yield f"  polyreel abandon {entry.id}  (leave it at that)"
+    yield f"  polyreel abandon {entry.id}  (leave it at that{_name_given_away(entry)})"
+
+
+def _name_given_away(entry: LedgerEntry) -> str:
+    """What abandoning does to the name of a job, which a batch gives to each of its rows."""
+    name = entry.submission.reference
+    return f"; submitting {name!r} again pays anew" if name else ""
 
 
 # -- on the user's word ----------------------------------------------------------------------------
@@ -240,10 +246,10 @@ def abandon(
     ledger: LedgerFile = None,
 ) -> None:
     """Stop caring about jobs: they are neither resumed nor reconciled any more. The vendor is not
-    told.
+    told. A name (--job-name, a batch's row) is free again: submitting it pays anew.
     """
     with open_ledger(ledger) as opened:
         for name in names:
             entry = opened.abandon(name)
             paid = "; it may have been billed" if entry.job or entry.reason else ""
-            show.note(f"{entry.id} is abandoned{paid}")
+            show.note(f"{entry.id} is abandoned{paid}{_name_given_away(entry)}")
