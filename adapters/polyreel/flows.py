@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, TypeVar
 
 from attrs import Factory, evolve, field, frozen
 
@@ -125,6 +125,25 @@ class Fetch:
     suffix: str = ""
     """The suffix that is asked for; another where the bytes are of another type."""
     deadline: float = 1800.0
+    method: ClassVar = "GET"
+
+
+@frozen
+class Put:
+    """Send a file to a link that the vendor gave for it. The result is a Reply without a body.
+
+    A TransportError is thrown in. Where the link leads is checked as for a download.
+    """
+
+    vendor: str
+    url: str
+    file: Part
+    deadline: float = 300.0
+    method: ClassVar = "PUT"
+
+
+Transfer = Fetch | Put
+"""A step that moves a file."""
 
 
 @frozen
@@ -180,7 +199,7 @@ class ReadClocks:
     """Read both clocks, to write down when something was sent. The result is a Moment."""
 
 
-Step = Send | NextEvent | Sleep | Now | ReadClocks | Fetch | Notify | Observe | Record
+Step = Send | NextEvent | Sleep | Now | ReadClocks | Transfer | Notify | Observe | Record
 
 
 @frozen

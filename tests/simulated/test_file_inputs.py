@@ -118,12 +118,15 @@ def check_sent(made: Plan, content: bytes, content_type: str, kind: Kind) -> Non
     assert str(paid.url) == made.url
     carrier = paid
     if made.provider.files == "upload":
-        (carrier,) = uploads
+        *_, carrier = uploads
         assert content not in paid.content
         assert re.search(rb'"https://[^"]+"', paid.content)
         assert not any(str(upload.path).encode() in paid.content for upload in made.uploads)
     else:
         assert uploads == []
+    if carrier.method == "PUT":  # to a link that the vendor gave
+        assert (carrier.headers["content-type"], carrier.content) == (content_type, content)
+        return
     files = [part for part in form(carrier) if part[1] is not None]
     assert [(part[2], part[3]) for part in files] == [(content_type, content)]
     assert files[0][1] == f"file{media.SUFFIXES[content_type]}"
@@ -426,25 +429,3 @@ def test_a_file_that_is_gone_costs_nothing(vendor: VendorId, kind: Kind, tmp_pat
         assert caught.value.billed == "no"
         assert client.simulator is not None
         assert client.simulator.bill.count() == 0
-
-
-@every_kind
-@pytest.mark.parametrize("status", [200, 400, 401, 413, 500])
-@pytest.mark.parametrize(
-    "vendor", [vendor for vendor in TAKERS if get_provider(vendor).files == "upload"]
-)
-def test_a_failed_upload_costs_nothing(
-    vendor: VendorId, status: int, kind: Kind, tmp_path: Path
-) -> None:
-    """The job was not submitted, and the error says so in its type."""
-    with Clients() as pair:
-        client = pair.by_kind[kind]
-        client.wire.transport = httpx.MockTransport(
-            lambda request: httpx.Response(status, content=b"oops")
-        )
-        made = client.plan(
-            {"prompt": "it moves", "first_frame": str(save(tmp_path, "image/png"))}, vendor
-        ).check()
-        with pytest.raises(NeverSentError, match="not submitted") as caught:
-            pair.do(kind, "submit", made)
-        assert (caught.value.billed, caught.value.vendor) == ("no", vendor)

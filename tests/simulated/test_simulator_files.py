@@ -135,7 +135,11 @@ def test_a_broken_form_is_refused(provider: Provider, operation: Operation) -> N
     assert simulator.bill.count() == 1
 
 
-UPLOADS: Final = calls("upload", "upload-base64", "upload-url")
+UPLOADS: Final = [
+    case
+    for case in calls("upload", "upload-base64", "upload-url")
+    if "x-polyreel-upload" not in case[1].spec  # there the file comes later: see below
+]
 
 
 def uploading(provider: Provider, operation: Operation) -> tuple[Any, dict[str, str]]:
@@ -206,3 +210,31 @@ def test_an_upload_tells_what_arrived(provider: Provider, operation: Operation) 
     wrong += [(b'{"base64_data": "%%%"}', json_headers), (b'{"file_url": "ftp://x"}', json_headers)]
     for bad, kind in wrong:
         assert send(simulator, provider, operation, bad, headers=kind).status == 400
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [one for one, call in calls("upload") if "x-polyreel-upload" in call.spec],
+    ids=lambda one: str(one.id),
+)
+def test_a_file_is_taken_at_the_link_that_an_upload_gives(provider: Provider) -> None:
+    """Each upload has a link of its own, by which a submit names the file."""
+    simulator, operation = new_simulator(), provider.contract.operation("upload")
+    assert operation
+    facts, asked = operation.spec["x-polyreel-upload"], uploading(provider, operation)[0]
+    query = "&".join(
+        f"{one['name']}={one['schema']['const']}" for one in operation.spec["parameters"]
+    )
+    begin = f"{operation.path}?{query}"
+    told = [json.loads(send(simulator, provider, operation, asked, path=begin).content)] * 2
+    told[1] = json.loads(send(simulator, provider, operation, asked, path=begin).content)
+    assert told[0][facts["to"]] != told[1][facts["to"]]
+    for link in (one[facts["to"]] for one in told):
+        target = link.partition(provider.id)[2]
+        assert simulator.handle(provider.id, "PUT", target, {}, b"\x89PNG\r\n").status == 200
+        assert not simulator.handle(provider.id, "GET", target, {}).ok  # it is not kept
+    wrong_bodies: list[Any] = [{}, {**asked, facts["name"]: 5}, []]
+    for wrong in wrong_bodies:
+        assert send(simulator, provider, operation, wrong, path=begin).status >= 400
+    assert send(simulator, provider, operation, asked).status >= 400  # where it is to be kept
+    assert simulator.bill.count() == 0

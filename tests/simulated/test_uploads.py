@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from polyreel import AsyncClient, Client, Ledger
 from polyreel.errors import NeverSentError, RejectedError
@@ -19,17 +20,21 @@ from polyreel.mapping.inputs import data_url
 from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import Simulator, VirtualClock
 from polyreel_generated.contracts.vendors import VendorId
-from support.faults import FILES, VENDORS, save
+from support.faults import FILES, VENDORS, Clients, Kind, every_kind, save
 from support.pictures import FORMS, UPLOADS
 
 UPLOADERS = [vendor for vendor in VENDORS if get_provider(vendor).files == "upload"]
 every_uploader = pytest.mark.parametrize("vendor", UPLOADERS)
+every_keeper = pytest.mark.parametrize(
+    "vendor", [vendor for vendor in UPLOADERS if get_provider(vendor).upload_seconds is not None]
+)
+"""Vendors that say how long they keep a file."""
 
 
 def uploads(simulator: Simulator | None) -> int:
     """How many files the simulated vendors were sent."""
     assert simulator is not None
-    return sum("upload" in call[2] for call in simulator.journal)
+    return sum(method == "POST" and "upload" in path for _, method, path in simulator.journal)
 
 
 def request(path: object, number: int = 0) -> dict[str, Any]:
@@ -37,7 +42,7 @@ def request(path: object, number: int = 0) -> dict[str, Any]:
     return {"prompt": f"scene {number}", "first_frame": path}
 
 
-@every_uploader
+@every_keeper
 @pytest.mark.parametrize("ledger", [False, True])
 def test_one_picture_of_many_jobs_goes_up_once(
     vendor: VendorId, ledger: bool, tmp_path: Path
@@ -65,6 +70,18 @@ def test_a_picture_twice_in_one_request_goes_up_once(vendor: VendorId, tmp_path:
 
 
 @every_uploader
+def test_who_does_not_say_how_long_it_keeps_a_file_is_sent_it_for_each_job(
+    vendor: VendorId, tmp_path: Path
+) -> None:
+    """One of an earlier job may be gone; an upload costs nothing."""
+    path, kept = save(tmp_path, "image/png"), get_provider(vendor).upload_seconds
+    with Client() as client:
+        for number in range(3):
+            client.submit(client.plan(request(path, number), vendor))
+        assert uploads(client.simulator) == (3 if kept is None else 1)
+
+
+@every_uploader
 def test_the_name_at_the_vendor_is_that_of_the_content(vendor: VendorId, tmp_path: Path) -> None:
     """So the vendor keeps one file of one content, and never learns its name."""
     path = save(tmp_path, "image/png", "private name")
@@ -79,7 +96,7 @@ def test_the_name_at_the_vendor_is_that_of_the_content(vendor: VendorId, tmp_pat
         assert "private" not in body
 
 
-@every_uploader
+@every_keeper
 def test_a_file_that_the_vendor_no_longer_keeps_goes_up_again(
     vendor: VendorId, tmp_path: Path
 ) -> None:
@@ -97,7 +114,7 @@ def test_a_file_that_the_vendor_no_longer_keeps_goes_up_again(
             assert uploads(client.simulator) == count
 
 
-@every_uploader
+@every_keeper
 def test_other_clients_of_the_account_know_it_by_the_ledger(
     vendor: VendorId, tmp_path: Path
 ) -> None:
@@ -118,7 +135,7 @@ def test_other_clients_of_the_account_know_it_by_the_ledger(
             assert b"sk-canary" not in file.read_bytes()
 
 
-@every_uploader
+@every_keeper
 @pytest.mark.parametrize("ledger", [False, True])
 def test_jobs_at_the_same_time_share_an_upload(
     vendor: VendorId, ledger: bool, tmp_path: Path
@@ -138,7 +155,7 @@ def test_jobs_at_the_same_time_share_an_upload(
     assert asyncio.run(submit_all()) == 1
 
 
-@every_uploader
+@every_keeper
 def test_threads_share_an_upload(vendor: VendorId, tmp_path: Path) -> None:
     """Each with a client of its own on one ledger."""
     path, simulator = save(tmp_path, "image/png"), Simulator()
@@ -163,7 +180,7 @@ def submit_in_a_process(folder: Path, vendor: VendorId, results: Any) -> None:
         results.put(uploads(client.simulator))
 
 
-@every_uploader
+@every_keeper
 def test_processes_share_an_upload(vendor: str, tmp_path: Path) -> None:
     """They meet in the ledger."""
     save(tmp_path, "image/png").rename(tmp_path / "input.png")
@@ -211,6 +228,26 @@ def test_a_refused_job_makes_the_next_one_upload_again(
         client.simulator.balance = float("inf")
         client.submit(client.plan(request(path), vendor))
         assert uploads(client.simulator) == 2
+
+
+@every_kind
+@pytest.mark.parametrize("status", [200, 400, 401, 413, 500])
+@every_uploader
+def test_a_failed_upload_costs_nothing(
+    vendor: VendorId, status: int, kind: Kind, tmp_path: Path
+) -> None:
+    """The job was not submitted, and the error says so in its type."""
+    with Clients() as pair:
+        client = pair.by_kind[kind]
+        client.wire.transport = httpx.MockTransport(
+            lambda request: httpx.Response(status, content=b"oops")
+        )
+        made = client.plan(
+            {"prompt": "it moves", "first_frame": str(save(tmp_path, "image/png"))}, vendor
+        ).check()
+        with pytest.raises(NeverSentError, match="not submitted") as caught:
+            pair.do(kind, "submit", made)
+        assert (caught.value.billed, caught.value.vendor) == ("no", vendor)
 
 
 def test_an_upload_that_was_interrupted_is_free_again(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ ORDER = [name for line in ROOMS.split("\n") for name in line.split()]
 HTTP_FILES = {
     *(
         f"drivers/{name}.py"
-        for name in (*("calls", "certificates", "downloads", "fast", "urls", "wire"),)
+        for name in ("calls", "certificates", "downloads", "fast", "links", "puts", "urls", "wire")
     ),
     "simulator/transport.py",
 }

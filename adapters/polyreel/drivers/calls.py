@@ -9,10 +9,10 @@ from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from ..errors import PolyreelError, TransportError
-from ..flows import Fetch, Part, Reply, Saved, Send
+from ..flows import Part, Reply, Saved, Send, Transfer
 from ..mapping import media
 from .decoding import Decoder, decoder_for
-from .fetching import afetch, fetch
+from .fetching import atransfer, transfer
 from .urls import abody_of, body_of, origin, transport_errors
 from .watch import LATE, Trace, Watch, trouble
 from .wire import Wire
@@ -26,14 +26,14 @@ Stack = ExitStack | AsyncExitStack
 MAX_REPLY_BYTES: Final = 8_000_000
 
 
-def exchange(step: Send | Fetch, wire: Wire) -> Reply | Saved:
-    """Make one call, or one download, blocking."""
-    return fetch(step, wire) if isinstance(step, Fetch) else _send(step, wire)
+def exchange(step: Send | Transfer, wire: Wire) -> Reply | Saved:
+    """Make one call, or move one file, blocking."""
+    return _send(step, wire) if isinstance(step, Send) else transfer(step, wire)
 
 
-async def aexchange(step: Send | Fetch, wire: Wire) -> Reply | Saved:
-    """Make one call, or one download, awaiting."""
-    return await (afetch(step, wire) if isinstance(step, Fetch) else _asend(step, wire))
+async def aexchange(step: Send | Transfer, wire: Wire) -> Reply | Saved:
+    """The same, awaiting."""
+    return await (_asend(step, wire) if isinstance(step, Send) else atransfer(step, wire))
 
 
 def _send(step: Send, wire: Wire) -> Reply:

@@ -17,8 +17,9 @@ from attrs import frozen
 from ..errors import DownloadError, Portable
 from ..flows import Fetch, Reply, Saved, Sleep, retry_after
 from ..mapping import media
-from .addresses import Refused, check_addresses, check_form, check_name, check_port
+from .addresses import Refused
 from .decoding import Decoder, decoder_for
+from .links import Resolve, checked_addresses, request_at
 from .parts import HEAD_BYTES, Partial, length_of, validator_of
 from .urls import origin, transport_errors
 from .watch import LATE, Watch, trouble
@@ -49,14 +50,6 @@ class Pause:
     """Wait."""
 
     seconds: float
-
-
-@frozen
-class Resolve:
-    """Look up a host. The result is its addresses."""
-
-    host: str
-    port: int
 
 
 @frozen
@@ -226,20 +219,9 @@ class Download:
 
     def _addresses(self, url: httpx.URL) -> Generator[Action, Any, Sequence[str | None]]:
         """The addresses to connect to, checked; None stands for any address of the host."""
-        if self.wire.transport is not None:
-            return (None,)
         host = url.raw_host.decode("ascii")
         try:
-            check_form(url.scheme, host, url.userinfo)
-            own_hosts = self.wire.hosts.get(self.step.vendor, ())
-            if self.wire.private_downloads or origin(url) in own_hosts:
-                return (None,)
-            port = url.port if url.port is not None else {"http": 80, "https": 443}[url.scheme]
-            check_port(port)
-            if self.wire.network.proxy_for(str(url)) is not None:
-                check_name(host)  # the proxy looks it up
-                return (None,)
-            return check_addresses((yield Resolve(host, port)))
+            return (yield from checked_addresses(url, self.step.vendor, self.wire))
         except Refused as refused:
             raise self.error(f"{refused} ({media.shown(host)})") from None
         except (OSError, ValueError) as error:
@@ -253,22 +235,12 @@ class Download:
         return Broken(failure) if passing else failure
 
     def _get(self, url: httpx.URL, address: str | None) -> Get:
-        """Request what is missing from a checked address.
-
-        The host name, the key and TLS follow from the link.
-        """
-        import httpx  # noqa: PLC0415
-
-        route = str(url)
+        """Request what is missing from a checked address; whether a key goes is up to the link."""
         headers = self.wire.headers(self.step, origin(url)) | self._range()
-        extensions: dict[str, Any] = {"timeout": self.watch.timeout(STALLED_SECONDS)}
-        if address is not None:
-            headers["Host"] = url.netloc.decode("ascii")
-            extensions["sni_hostname"] = url.raw_host.decode("ascii").rstrip(".")
-            url = url.copy_with(host=address)
         self._receiving, self._refusal, self._decoder = False, None, None
-        request = httpx.Request("GET", url, headers=headers, extensions=extensions)
-        return Get(request, route, self._begin, self._write)
+        timeout = self.watch.timeout(STALLED_SECONDS)
+        request = request_at(address, "GET", url, headers, timeout)
+        return Get(request, str(url), self._begin, self._write)
 
     def _range(self) -> dict[str, str]:
         """The headers that request the missing bytes of the same version of the file."""

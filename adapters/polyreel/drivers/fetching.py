@@ -1,4 +1,4 @@
-"""Performing a download, blocking or awaiting: both pumps do the same actions."""
+"""Moving a file, blocking or awaiting: both pumps do the same actions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PolyreelError
-from ..flows import Fetch, Saved
+from ..flows import Fetch, Reply, Saved, Transfer
 from .addresses import aresolve, resolve
-from .downloads import Action, Download, Get, Pause, Resolve
+from .downloads import Action, Download, Get, Pause
+from .links import Resolve
+from .puts import FilePut
 from .urls import abody_of, body_of, transport_errors
 from .watch import Trace
 from .wire import Wire
@@ -21,51 +23,55 @@ if TYPE_CHECKING:
     Outcome = httpx.Response | Sequence[str] | Exception | None
 
 
-def fetch(step: Fetch, wire: Wire) -> Saved:
-    """Download one file, blocking."""
-    download = Download(step, wire)
+def transfer(step: Transfer, wire: Wire) -> Saved | Reply:
+    """Download one file, or send one to a link, blocking."""
+    moving = _begun(step, wire)
     outcome: Outcome = None
     errors = transport_errors()
-    with closing(download.actions()) as actions:
+    with closing(moving.actions()) as actions:
         while True:
             try:
                 action = _next(actions, outcome)
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
             try:
-                outcome = _do(action, download)
+                outcome = _do(action, moving)
             except PolyreelError:
                 raise
             except errors as error:
                 outcome = error
 
 
-async def afetch(step: Fetch, wire: Wire) -> Saved:
-    """Download one file, awaiting."""
-    download = Download(step, wire)
+async def atransfer(step: Transfer, wire: Wire) -> Saved | Reply:
+    """The same, awaiting."""
+    moving = _begun(step, wire)
     outcome: Outcome = None
     errors = transport_errors()
-    with closing(download.actions()) as actions:
+    with closing(moving.actions()) as actions:
         while True:
             try:
                 action = _next(actions, outcome)
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
             try:
-                async with asyncio.timeout(download.watch.left):
-                    outcome = await _ado(action, download)
+                async with asyncio.timeout(moving.watch.left):
+                    outcome = await _ado(action, moving)
             except PolyreelError:
                 raise
             except errors as error:
                 outcome = error
 
 
-def _next(actions: Generator[Action, Any, Saved], outcome: Outcome) -> Action:
+def _begun(step: Transfer, wire: Wire) -> Download | FilePut:
+    return Download(step, wire) if isinstance(step, Fetch) else FilePut(step, wire)
+
+
+def _next(actions: Generator[Action, Any, Saved | Reply], outcome: Outcome) -> Action:
     return actions.throw(outcome) if isinstance(outcome, Exception) else actions.send(outcome)
 
 
-def _do(action: Action, download: Download) -> Outcome:
-    wire, watch = download.wire, download.watch
+def _do(action: Action, moving: Download | FilePut) -> Outcome:
+    wire, watch = moving.wire, moving.watch
     if isinstance(action, Pause):
         wire.clock.sleep(action.seconds)
         return None
@@ -83,8 +89,8 @@ def _do(action: Action, download: Download) -> Outcome:
         watch.stop()
 
 
-async def _ado(action: Action, download: Download) -> Outcome:
-    wire, watch = download.wire, download.watch
+async def _ado(action: Action, moving: Download | FilePut) -> Outcome:
+    wire, watch = moving.wire, moving.watch
     if isinstance(action, Pause):
         await wire.clock.asleep(action.seconds)
         return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from ..errors import AmbiguousError, NeverSentError
-from ..flows import Fetch, Reply, Send
+from ..flows import Reply, Send, Transfer
 from ..hosts import bare_url
 from ..jobs.observed import JobEnded, SubmitBegan, SubmitEnded
 from ..keys import Secret
@@ -70,7 +70,7 @@ def notify(hooks: Iterable[Hook], event: HookEvent) -> None:
 
 
 def call_ended(
-    step: Send | Fetch, outcome: object, seconds: float, keys: Iterable[Secret]
+    step: Send | Transfer, outcome: object, seconds: float, keys: Iterable[Secret]
 ) -> CallEnded:
     """The event of a call or a download, without keys and signatures."""
 
@@ -86,8 +86,8 @@ def call_ended(
     status = outcome.status if isinstance(outcome, Reply) else getattr(failed, "status", None)
     return CallEnded(
         vendor=step.vendor,
-        method=step.method if isinstance(step, Send) else "GET",
-        url=shown(bare_url(step.url, file=isinstance(step, Fetch))),
+        method=step.method,
+        url=shown(bare_url(step.url, file=not isinstance(step, Send))),
         seconds=seconds,
         status=status,
         request_id=shown(request_id) if request_id else None,

@@ -10,7 +10,6 @@ from attrs import evolve
 
 from ..errors import LedgerError, PolyreelError
 from ..flows import (
-    Fetch,
     Flow,
     NextEvent,
     Notify,
@@ -22,6 +21,7 @@ from ..flows import (
     Send,
     Sleep,
     Step,
+    Transfer,
 )
 from ..jobs.observed import JobEnded, SubmitBegan, SubmitEnded
 from ..ledger.events import OWNING, sealed
@@ -102,7 +102,7 @@ class _Run:
         self._owner: str | None = None
         self._sent = False
         self._watched = bool(wire.hooks) or LOG.isEnabledFor(logging.DEBUG)
-        self._call: tuple[Send | Fetch, float] | None = None
+        self._call: tuple[Send | Transfer, float] | None = None
         """The call under way and when it began, where calls are watched."""
         self._paying: Send | None = None
         """The paid call under way."""
@@ -117,7 +117,7 @@ class _Run:
             self._paying = step if step.paid else self._paying
             if not step.parts and step.deadline > self.wire.call_seconds:
                 step = evolve(step, deadline=self.wire.call_seconds)
-        if self._watched and isinstance(step, Send | Fetch):
+        if self._watched and isinstance(step, Send | Transfer):
             self._call = step, self.wire.clock.now()
         if self.wire.observer is not None:
             self.wire.observer("before", step)
@@ -253,7 +253,7 @@ def _perform(step: Step, this: _Run) -> object:
         return this.next_event(step)
     if isinstance(step, Send) and step.stream:
         return this.start_stream(step)
-    if isinstance(step, Send | Fetch):
+    if isinstance(step, Send | Transfer):
         return exchange(step, this.wire)
     return _perform_at_once(step, this)
 
@@ -266,7 +266,7 @@ async def _aperform(step: Step, this: _Run) -> object:
         return await this.anext_event(step)
     if isinstance(step, Send) and step.stream:
         return await this.astart_stream(step)
-    if isinstance(step, Send | Fetch):
+    if isinstance(step, Send | Transfer):
         return await aexchange(step, this.wire)
     return _perform_at_once(step, this)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from attrs import Factory, define, evolve, field
 
 from ..errors import KeyMissingError, MissingExtraError
-from ..flows import Fetch, Moment, Send, Sleep, Step
+from ..flows import Moment, Send, Sleep, Step, Transfer
 from ..keys import Secret
 from ..ledger.uploads import RememberedUploads
 from ..network import Network, Proxy
@@ -210,7 +210,7 @@ class Wire:
         if loop is not self._loop:  # connections belong to the loop that made them
             self._async_transports, self._fast, self._loop = {}, None, loop
 
-    def headers(self, step: Send | Fetch, origin: str) -> dict[str, str]:
+    def headers(self, step: Send | Transfer, origin: str) -> dict[str, str]:
         """The headers of a call to an origin. The key goes only to the vendor's own origins.
 
         KeyMissingError is raised where a Send would go without a key.

@@ -56,7 +56,13 @@ def content_name(file: Part, content: str) -> str:
 
 
 def _link(provider: Provider, file: Part, key: UploadKey) -> Flow[str]:
-    """The link of a content at its vendor, which is uploaded where the vendor does not have it."""
+    """The link of a content at its vendor, which is uploaded where the vendor does not have it.
+
+    How long a vendor keeps a file may be unknown: then each job uploads its own.
+    """
+    name = content_name(file, key.content)
+    if (seconds := provider.upload_seconds) is None:
+        return (yield from provider.upload(file, name))
     for _ in range(PATIENCE):
         taken: str | bool | None = yield Record(TakeUpload(key))
         if isinstance(taken, str):
@@ -65,12 +71,11 @@ def _link(provider: Provider, file: Part, key: UploadKey) -> Flow[str]:
             break
         yield Sleep(PAUSE)
     try:
-        link = yield from provider.upload(file, content_name(file, key.content))
+        link = yield from provider.upload(file, name)
     except VendorError:
         yield Record(ForgetUpload(key))
         raise
-    seconds = provider.upload_seconds
-    yield Record(ForgetUpload(key) if seconds is None else KeepUpload(key, link, seconds))
+    yield Record(KeepUpload(key, link, seconds))
     return link
 
 

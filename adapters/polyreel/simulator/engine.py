@@ -249,6 +249,8 @@ class Simulator:
             message = f"no vendor is simulated at /{request.vendor}"
             return as_answer(answers.plain(404, {"error": message}))
         now, method, path = self.clock.now(), request.method, request.path
+        if path.startswith("/uploads/") and method == "PUT":
+            return as_answer(self._uploads.put(request))
         if path.startswith("/outputs/"):
             if method not in {"GET", "HEAD"}:
                 return as_answer(queries.NO_FILE)
@@ -329,11 +331,10 @@ class Simulator:
             return self._create(call)
         if role == "stream":
             return task_stream(call, self._accept(call)[0], self.clock)
-        if role in QUERIES:
-            return QUERIES[role](self.tasks, now, call)
-        return (
-            self._uploads.upload(call) if role.startswith("upload") else answers.first_success(call)
-        )
+        if role.startswith("upload"):
+            return self._uploads.upload(call)
+        query = QUERIES.get(role)
+        return query(self.tasks, now, call) if query else answers.first_success(call)
 
     def _create(self, call: Call) -> Reply:
         task, is_replay = self._accept(call)
@@ -366,10 +367,9 @@ class Simulator:
         event = events.pop(0) if events else "succeeded"
         if isinstance(event, Fault):
             return "succeeded"
-        for end in ("succeeded", *ENDS):
-            if event == end:
-                return end
-        raise CallRefusedError(event)
+        if (end := next((one for one in ("succeeded", *ENDS) if one == event), None)) is None:
+            raise CallRefusedError(event)
+        return end
 
     def _bill(self, call: Call, route: Route, body: JsonObject, picture: Picture, end: End) -> Task:
         now, key = self.clock.now(), calls.idempotency_key(call)

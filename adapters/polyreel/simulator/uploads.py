@@ -17,7 +17,7 @@ from ..mapping.limits import LimitViolation, MeasuredFile, limit_violations
 from ..places import Json, JsonObject, leaves
 from ..providers.base.routes import Route
 from ..serving import answers, calls, forms
-from ..serving.calls import INVALID, Call, CallRefusedError
+from ..serving.calls import INVALID, Call, CallRefusedError, IncomingRequest
 
 
 @frozen
@@ -43,6 +43,8 @@ class Uploads:
 
         A file that the vendor does not take, by its documents, is refused.
         """
+        if "x-polyreel-upload" in call.operation.spec:
+            return self._begun(call)
         parts = calls.form(call)
         asked, file = _json_upload(call) if parts is None else _form_upload(call, parts)
         measured = _measured(file.content)
@@ -51,8 +53,7 @@ class Uploads:
                 if not violation.inferred:
                     raise _refused(violation)
         name = str(asked.get("file_name") or file.name)
-        quoted = re.sub(r"[^A-Za-z0-9._-]", "_", name)
-        link = f"{call.request.links.public}/uploads/{call.request.number}/{quoted}"
+        link = _new_link(call, name)
         if measured is not None:
             self._known[link] = measured
         facts = {
@@ -66,6 +67,22 @@ class Uploads:
         shown = {member: value for member, value in {**known, **facts}.items() if value is not None}
         status, sample = answers.example(call.provider, call.operation, "uploaded")
         return answers.reply(call, status, _filled(answers.here(call, sample), shown, link))
+
+    def _begun(self, call: Call) -> Reply:
+        """The answer to an upload whose file comes later: the link that takes it."""
+        calls.query_parameters(call)
+        asked = calls.body(call)
+        calls.check_body(call, call.operation.request_schemas[0], asked)
+        link = _new_link(call, str(asked[call.operation.spec["x-polyreel-upload"]["name"]]))
+        status, sample = answers.example(call.provider, call.operation, "uploaded")
+        return answers.reply(call, status, _filled(answers.here(call, sample), {}, link))
+
+    def put(self, request: IncomingRequest) -> Reply:
+        """Take a file at a link that an upload has given."""
+        measured = _measured(request.content)
+        if measured is not None:
+            self._known[request.links.public + request.path] = measured
+        return Reply(200, {}, b"")
 
     def check(self, call: Call, route: Route, body: JsonObject) -> None:
         """Refuse a submit with a file that its field does not take: uploaded, or in the form."""
@@ -94,6 +111,11 @@ def _measured(content: bytes | None) -> MeasuredFile | None:
     head = (content or b"")[:16]
     kind = media.content_type(head, "image") or media.content_type(head, "video")
     return media.LocalFile(kind, content=content).measured if kind else None
+
+
+def _new_link(call: Call, name: str) -> str:
+    quoted = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    return f"{call.request.links.public}/uploads/{call.request.number}/{quoted}"
 
 
 def _refused(violation: LimitViolation, place: str = "") -> CallRefusedError:

@@ -17,6 +17,7 @@ from polyreel.flows import (
     Moment,
     NextEvent,
     Now,
+    Put,
     ReadClocks,
     Record,
     Send,
@@ -306,7 +307,7 @@ class Thread:
             outcome = self._record(step)
             self._soon(lambda: self._resume(outcome))
         else:
-            assert not isinstance(step, NextEvent)
+            assert not isinstance(step, NextEvent | Put)  # no world has a stream or a file
             found = _perform_at_once(step, self._run)
             if isinstance(step, ReadClocks | Now):
                 self._resume(found)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 from .. import (
+    Flow,
     JsonObject,
+    Part,
     Provider,
     PublishedKeys,
     Reads,
@@ -23,6 +25,7 @@ from .. import (
     Webhook,
     filled_in,
     first,
+    upload_by_link,
 )
 from .kling import KLING_O1, KLING_O3, KLING_V2, KLING_V3
 from .makers import HAILUO, SEEDANCE, VEO_31, VIDU, WAN
@@ -72,7 +75,11 @@ class Fal(Provider):
             lines=(f"{SIGNED}-request-id", f"{SIGNED}-user-id", f"{SIGNED}-timestamp"),
         ),
     )
-    file_note = "fal takes URLs"
+    files: ClassVar[Literal["multipart", "upload", "none"]] = "upload"
+
+    def upload(self, file: Part, name: str) -> Flow[str]:
+        """`POST /storage/upload/initiate` on the files host, and a PUT to the link it gives."""
+        return upload_by_link(self, file, name)
 
     def read_error(self, reply: Reply) -> tuple[str | None, str]:
         """The first of the errors in `detail`, where that is a list."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .account import get_webhook_keys
+    from .files import initiate_upload
     from .generation import submit_job
     from .tasks import cancel_job, get_job_result, get_job_status
 
@@ -14,6 +15,7 @@ OPERATIONS = {
     ("GET", "/{owner}/{app}/requests/{request_id}/status"): "get_job_status",
     ("GET", "/{owner}/{app}/requests/{request_id}"): "get_job_result",
     ("PUT", "/{owner}/{app}/requests/{request_id}/cancel"): "cancel_job",
+    ("POST", "/storage/upload/initiate"): "initiate_upload",
     ("GET", "/.well-known/jwks.json"): "get_webhook_keys",
 }
 """The module of each call, by its method and path."""
@@ -23,6 +25,7 @@ _MODULES = {
     "get_job_status": ".tasks.get_job_status",
     "get_job_result": ".tasks.get_job_result",
     "cancel_job": ".tasks.cancel_job",
+    "initiate_upload": ".files.initiate_upload",
     "get_webhook_keys": ".account.get_webhook_keys",
 }
 
@@ -32,6 +35,7 @@ __all__ = (
     "get_job_status",
     "get_job_result",
     "cancel_job",
+    "initiate_upload",
     "get_webhook_keys",
 )
 

@@ -136,6 +136,8 @@ if TYPE_CHECKING:
     from .seedance_15_text_aspect_ratio import Seedance15TextAspectRatio
     from .seedance_15_text_duration import Seedance15TextDuration
     from .seedance_15_text_resolution import Seedance15TextResolution
+    from .upload_links import UploadLinks
+    from .upload_request import UploadRequest
     from .veo_31_extend import Veo31Extend
     from .veo_31_extend_aspect_ratio import Veo31ExtendAspectRatio
     from .veo_31_extend_safety_tolerance import Veo31ExtendSafetyTolerance
@@ -323,6 +325,8 @@ _MODULES = {
     "Seedance2TextBitrateMode": ".seedance_2_text_bitrate_mode",
     "Seedance2TextDuration": ".seedance_2_text_duration",
     "Seedance2TextResolution": ".seedance_2_text_resolution",
+    "UploadLinks": ".upload_links",
+    "UploadRequest": ".upload_request",
     "Veo31Extend": ".veo_31_extend",
     "Veo31ExtendAspectRatio": ".veo_31_extend_aspect_ratio",
     "Veo31ExtendSafetyTolerance": ".veo_31_extend_safety_tolerance",
@@ -511,6 +515,8 @@ __all__ = (
     "Seedance2TextBitrateMode",
     "Seedance2TextDuration",
     "Seedance2TextResolution",
+    "UploadLinks",
+    "UploadRequest",
     "Veo31Extend",
     "Veo31ExtendAspectRatio",
     "Veo31ExtendSafetyTolerance",
