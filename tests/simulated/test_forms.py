@@ -66,7 +66,7 @@ UPLOADS = [
     (provider, operation)
     for provider in all_providers().values()
     for operation in provider.contract.operations.values()
-    if operation.role == "upload"
+    if operation.role == "upload" and operation.takes_files
 ]
 
 

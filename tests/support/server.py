@@ -113,8 +113,14 @@ def path_of(operation: Operation, task: str, content: Any = None) -> str:
     path = "/".join(
         task if part.startswith("{") else part for part in full_path(operation).split("/")
     )
-    named = [one for one in operation.spec.get("parameters", ()) if "x-polyreel-task-id" in one]
-    return f"{path}?{named[0]['name']}={task}" if task and named else path
+    query = {
+        one["name"]: task if "x-polyreel-task-id" in one else one["schema"]["const"]
+        for one in operation.spec.get("parameters", ())
+        if (task and "x-polyreel-task-id" in one)
+        or (one.get("in") == "query" and one.get("required") and "const" in one["schema"])
+    }
+    pairs = "&".join(f"{name}={value}" for name, value in query.items())
+    return f"{path}?{pairs}" if pairs else path
 
 
 def key_of(provider: Provider) -> dict[str, str]:

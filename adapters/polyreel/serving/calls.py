@@ -141,6 +141,8 @@ def _parameters(call: Call, place: str, given: Mapping[str, str]) -> JsonObject:
                 raise CallRefusedError(*INVALID, message=f"{name}: {violations[0].message}")
         elif "default" in schema:
             found[name] = schema["default"]
+        elif parameter.get("required"):
+            raise CallRefusedError(*INVALID, message=f"{name} is missing in the {place}")
     return found
 
 
