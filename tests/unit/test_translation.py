@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from polyreel.mapping.reports import Fate
+from polyreel.places import get
 from polyreel.plans.planning import plan
+from polyreel.plans.reading import read
 from polyreel.plans.translation import translate
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
@@ -38,6 +40,24 @@ def test_other_defaults_are_asked_for_explicitly() -> None:
         "audio": Fate.DEFAULTED,
         "resolution": Fate.DEFAULTED,
     }
+
+
+@pytest.mark.parametrize("target", PROVIDERS, ids=[provider.id for provider in PROVIDERS])
+@pytest.mark.parametrize("model", ["kling-v3", "kling-o3"])
+def test_what_a_body_says_is_not_overruled_by_its_vendors_default(
+    target: Provider, model: str
+) -> None:
+    """Kling's own default are several shots. A body that turns them off asks nobody for them."""
+    source = vendor_with(model, "text-to-video", shot_mode="automatic")
+    body = plan({"prompt": "a cat", "model": model}, source).body
+    assert get(body, "settings.multi_shot") is False
+    done = translate(body, source, target, source_model=model)
+    if done.plan is not None and not done.refused:
+        again = read(done.plan.body, target, model=model)
+        assert "shot_mode" not in again.request
+    if target is not source:
+        found = [verdict.source for verdict in done.verdicts if verdict.field == "shot_mode"]
+        assert found == ["/settings/multi_shot"]
 
 
 @pytest.mark.matrix("source", "target")

@@ -163,8 +163,10 @@ def _written(
         checked = check_request(request, reading.kind)
     except RequestError as error:
         return _unreadable(reading.provider, target, body, error.problems, reading)
+    said = {entry.field for entry in given.reading.entries}
     defaults = reading.provider.defaults(reading.route)
-    made = plan_checked(checked, target, allow=allow, preferences=defaults)
+    relied_on = {name: value for name, value in defaults.items() if name not in said}
+    made = plan_checked(checked, target, allow=allow, preferences=relied_on)
     violations = [*made.violations, *_foreign_extras(reading, target, allow)]
     verdicts = [
         *_composed(body, reading, made, allow),
@@ -287,7 +289,7 @@ def _changed_defaults(before: Reading, after: Reading, made: Plan) -> Iterator[V
 
     What the body says itself has its verdict already, whether it is handed on or not.
     """
-    said = before.request.keys() | after.request.keys()
+    said = before.request.keys() | after.request.keys() | {one.field for one in before.entries}
     added = (verdict for verdict in made.verdicts if not verdict.source)
     yield from (verdict for verdict in added if verdict.field != "model")
     if made.route is None:
