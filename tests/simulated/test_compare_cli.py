@@ -51,6 +51,20 @@ def test_translate_prints_one_document(
     assert bool(err.strip()) == bool(document["violations"])
 
 
+@pytest.mark.parametrize("source", PROVIDERS, ids=lambda provider: provider.id)
+def test_translate_takes_a_path_in_the_place_of_a_family(
+    source: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it stands in the documents of the vendor that the body is for."""
+    made = plan(EXAMPLES["text_to_video_bare"], source)
+    assert made.route
+    where = f"{source.id}/{made.route.path.removeprefix('/')}"
+    file = saved(tmp_path, made.body)
+    code, out, err = typed(capsys, "translate", file, "--from", where, "--to", source.id, "--json")
+    assert code == 0, err
+    assert json.loads(out)["model"] == made.model
+
+
 def test_translate_reads_lines_and_names_the_bad_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

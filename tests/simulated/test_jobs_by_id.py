@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from polyreel import Client, Job, Ledger, RequestError, Simulator
 from polyreel.cli import ledgered
-from polyreel.errors import TaskNotFoundError
+from polyreel.errors import TaskNotFoundError, UnknownNameError
 from polyreel.ledger.events import Intend, Settle
 from polyreel.ledger.records import Submission
 from polyreel.plans.planning import plan
@@ -171,3 +171,18 @@ def test_labels_come_back_with_the_job(tmp_path: Path) -> None:
         (entry,) = client.jobs(labels={"team": "ads"})
         assert client.resume(entry.id).labels == {"team": "ads"}
         assert client.jobs(labels={"team": "sea"}) == []
+
+
+@every_kind
+@pytest.mark.parametrize("method", ["get", "wait", "download"])
+def test_an_id_is_no_job(method: str, kind: Kind, tmp_path: Path) -> None:
+    """It is refused with the ways from an id to its job."""
+    more = (tmp_path,) if method == "download" else ()
+    with Clients() as pair, pytest.raises(RequestError, match=r"client\.track.*client\.look"):
+        pair.do(kind, method, "task-1", *more)
+
+
+def test_several_vendors_are_no_vendor() -> None:
+    """They are named, and so are those that there are."""
+    with Client() as client, pytest.raises(UnknownNameError, match=f"no vendor .*{VENDORS[0]}'"):
+        client.generate("a cat", VENDORS[:2])  # type: ignore[arg-type]

@@ -99,7 +99,8 @@ def _vendor(text: str, *, is_source: bool = False) -> tuple[Provider, str | None
     provider = get_provider(name)
     routes = provider.readable_routes if is_source else provider.routes
     families = sorted({route.model for route in routes})
-    if model and model not in families:
+    paths = {route.path.removeprefix("/") for route in routes if is_source}
+    if model and model not in {*families, *paths}:
         known = f"it sells {', '.join(families)}{did_you_mean(model, families)}"
         raise typer.BadParameter(f"{name} sells no {model}; {known}")
     return provider, model or None

@@ -359,14 +359,15 @@ class ClientSettings:
         from ..jobs import waiting
 
         check_seconds("timeout", timeout)
-        base_url = self.base_urls.get(job.vendor)
-        return waiting.wait(self._known(job), timeout=timeout, base_url=base_url)
+        known = self._known(job)
+        base_url = self.base_urls.get(known.vendor)
+        return waiting.wait(known, timeout=timeout, base_url=base_url)
 
     def _download(self, job: Job, output: str | Path) -> Flow[Job]:
         from ..jobs import submitting
 
-        path, base_url = local_path(output), self.base_urls.get(job.vendor)
-        return submitting.download(self._known(job), path, base_url)
+        known, path = self._known(job), local_path(output)
+        return submitting.download(known, path, self.base_urls.get(known.vendor))
 
     def _many(self, timeout: float) -> ManyJobs:
         from ..jobs.many import ManyJobs
@@ -388,6 +389,13 @@ class ClientSettings:
 
     def _known(self, job: Job) -> Job:
         """The job itself. A live client refuses simulated jobs, a simulated one live jobs."""
+        if not hasattr(job, "simulated"):
+            raise RequestError(
+                [
+                    f"job: {job!r} is no Job, as submit returns it; client.track(vendor, task_id) "
+                    "finds the job of a task's id, client.look(name) that of a ledger entry"
+                ]
+            )
         if job.simulated != self.simulated:
             raise UnknownNameError(_other_kind(job.id, job.simulated), vendor=job.vendor, job=job)
         return job

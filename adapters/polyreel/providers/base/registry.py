@@ -152,6 +152,8 @@ def get_provider(vendor: str | Provider) -> Provider:
         return vendor
     try:
         return all_providers()[vendor]
+    except TypeError:  # several vendors, where one is wanted
+        raise UnknownNameError(unknown_vendor(vendor)) from None
     except KeyError:
         if reason := broken_plugins().get(vendor):
             raise UnknownNameError(
