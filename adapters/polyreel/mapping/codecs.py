@@ -212,13 +212,22 @@ class Prompt:
     """How many frames come before the reference images in the vendor's numbering."""
     numbering: str = ""
     """Why they do, for the verdict."""
+    nameless: str = ""
+    """Why marks of the inputs that `counts` leaves out stay text, for the verdict."""
 
     def note(self, value: str, shared: Mapping[str, Any]) -> str:
-        """Why a text, native or shared, has other numbers here; empty where it has not."""
+        """Why a text has other numbers here, or marks that cite nothing; empty where neither."""
+        if self.nameless and cited(value, AT, self._nameless(shared)):
+            return self.nameless
         if self.frames is None or not self.frames(shared):
             return ""
         cites = any(cited(value, marks, self._native(shared)) for marks in (AT, self.marks))
         return self.numbering if cites else ""
+
+    def _nameless(self, shared: Mapping[str, Any]) -> Mapping[str, int]:
+        """How many inputs of the kinds that texts cannot cite here."""
+        named = self.counts(shared)
+        return {kind: n for kind, n in cited_inputs(shared).items() if kind not in named}
 
     def _native(self, shared: Mapping[str, Any]) -> Mapping[str, int]:
         """How many inputs of each kind the vendor's own marks can cite."""

@@ -38,6 +38,17 @@ ELEMENT_ITEM: Final = Item(
 )
 FOLLOW_ITEM: Final = Item("reference_video", {"type": "feature_video"}, "url", name="video_{}")
 EDIT_ITEM: Final = Item("source_video", {"type": "base_video"}, "url", name="video_{}")
+# The items of a motion clip and its character take no id, so a text cannot cite them.
+MOTION_TEXT: Final = Item(
+    "prompt",
+    {"type": "prompt"},
+    "text",
+    Prompt(
+        BY_ID,
+        lambda shared: {"element": len(shared.get("elements", ()))},
+        nameless="Kling gives a motion clip no name, so that its mark stays text",
+    ),
+)
 CHARACTER_ITEM: Final = Item("character_image", {"type": "image"}, "url")
 MOTION_ITEM: Final = Item("motion_video", {"type": "video"}, "url")
 
@@ -53,6 +64,16 @@ ONE_SHOT: Final = Default(
     ShotSwitch.ONE, "Kling would make shots of its own, or of what the text spells like shots"
 )
 SHOTS: Final = Field("shot_mode", "settings.multi_shot", ShotSwitch(), default=ONE_SHOT)
+FOLLOWED_SHOTS: Final = Field(
+    "shot_mode",
+    "settings.multi_shot",
+    ShotSwitch(),
+    default=Default(
+        ShotSwitch.ONE,
+        f"{ONE_SHOT.reason}; the examples with a video to follow have several shots, and whether "
+        "it takes one is not told",
+    ),
+)
 NO_SHOTS: Final = Field(
     "shot_mode",
     "settings.multi_shot",
@@ -90,9 +111,15 @@ EVERYWHERE: Final = (
 OWN_ID: Final = {"options.external_task_id": "polyreel's own id of the job"}
 
 
-def contents(*items: Item) -> TypedItems:
+def contents(*items: Item, text: Item = TEXT_ITEM) -> TypedItems:
     """The row of the inputs, the text first."""
-    return TypedItems("contents", (TEXT_ITEM, *items))
+    return TypedItems("contents", (text, *items))
+
+
+def motion(*items: Item) -> tuple[Row, ...]:
+    """The rows of motion control."""
+    inputs = contents(CHARACTER_ITEM, MOTION_ITEM, *items, text=MOTION_TEXT)
+    return (inputs, KEEP, VIDEOS_SOUND, SIZE, ORIENTATION)
 
 
 def route(
@@ -110,8 +137,10 @@ def route(
 
 def omni(family: str, operation: str, form: str, sound: Field, *shots: Field) -> tuple[Route, ...]:
     """The five workflows of an omni model, each with a form of its own."""
-    switch, single = shots or (NO_SWITCH, NO_SWITCH)
+    switch, followed, single = shots or (NO_SWITCH, NO_SWITCH, NO_SWITCH)
     last = (LAST_ITEM,) if shots else ()
+    # Omni's page has sound off beside a video to follow; that of O1 says nothing of the kind.
+    followed_sound = (SILENT, NO_KEEPING) if shots else (KEEP, VIDEOS_SOUND)
     each: tuple[tuple[str, str, tuple[Row, ...]], ...] = (
         ("text-to-video", "Text", (contents(ELEMENT_ITEM), sound, switch)),
         (
@@ -129,7 +158,7 @@ def omni(family: str, operation: str, form: str, sound: Field, *shots: Field) ->
             "Follow",
             (
                 contents(FOLLOW_ITEM, FIRST_ITEM, *last, IMAGE_ITEM, ELEMENT_ITEM),
-                *(SILENT, NO_KEEPING, switch),
+                *(*followed_sound, followed),
             ),
         ),
         (
@@ -145,7 +174,7 @@ def omni(family: str, operation: str, form: str, sound: Field, *shots: Field) ->
 
 
 SOLD: Final = (
-    *omni("kling-o3", "createOmniVideoV3", "KlingOmni", SOUND, SHOTS, NO_SHOTS),
+    *omni("kling-o3", "createOmniVideoV3", "KlingOmni", SOUND, SHOTS, FOLLOWED_SHOTS, NO_SHOTS),
     route(
         *("kling-v3", "text-to-video", "createTextToVideoV3", "KlingV3Text"),
         *(PROMPT, SOUND, SHOTS, DURATION, RATIO, SIZE),
@@ -156,8 +185,7 @@ SOLD: Final = (
     ),
     route(
         *("kling-v3", "motion-control", "createMotionControlV3", "KlingV3Motion"),
-        *(contents(CHARACTER_ITEM, MOTION_ITEM, ELEMENT_ITEM), KEEP, VIDEOS_SOUND, SIZE),
-        ORIENTATION,
+        *motion(ELEMENT_ITEM),
     ),
     route(
         *("kling-v3-turbo", "text-to-video", "createTextToVideoV3Turbo", "KlingV3TurboText"),
@@ -178,8 +206,7 @@ SOLD: Final = (
     ),
     route(
         *("kling-v2.6", "motion-control", "createMotionControlV26", "KlingV26Motion"),
-        *(contents(CHARACTER_ITEM, MOTION_ITEM), KEEP, VIDEOS_SOUND, SIZE),
-        ORIENTATION,
+        *motion(),
     ),
     route(
         *("kling-v2.5-turbo", "text-to-video", "createTextToVideoV25Turbo", "KlingV25TurboText"),

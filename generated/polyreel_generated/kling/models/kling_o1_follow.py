@@ -30,7 +30,8 @@ class KlingO1Follow:
         ElementItem | FirstFrameItem | ReferenceItem | ShortFeatureVideoItem | ShortPromptItem
     ]
     settings: KlingO1FollowSettings | Unset = UNSET
-    """ What the clip is like; beside a video to follow, sound is off. """
+    """ What the clip is like. It has the sound of the video, or none; that sound has to be off beside a video to
+    follow is said of 3.0 Omni alone. """
     options: KlingOptions | Unset = UNSET
     """ What is about the task, and not about the clip. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

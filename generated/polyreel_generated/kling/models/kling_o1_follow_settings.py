@@ -26,7 +26,10 @@ T = TypeVar("T", bound="KlingO1FollowSettings")
 
 @_attrs_define
 class KlingO1FollowSettings:
-    """What the clip is like; beside a video to follow, sound is off."""
+    """What the clip is like. It has the sound of the video, or none; that sound has to be off beside a video to follow is
+    said of 3.0 Omni alone.
+
+    """
 
     audio: KlingO1FollowSettingsAudio | Unset = "off"
     resolution: KlingO1FollowSettingsResolution | Unset = "720p"

@@ -21,7 +21,7 @@ T = TypeVar("T", bound="KlingO1Text")
 
 @_attrs_define
 class KlingO1Text:
-    """Kling O1 from text, with or without subjects."""
+    """Kling O1 from text, with or without subjects. O1 takes subjects of images, and none of a video."""
 
     contents: list[ElementItem | ShortPromptItem]
     settings: KlingO1TextSettings | Unset = UNSET

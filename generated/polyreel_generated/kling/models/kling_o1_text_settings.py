@@ -31,6 +31,7 @@ class KlingO1TextSettings:
     audio: KlingO1TextSettingsAudio | Unset = "off"
     resolution: KlingO1TextSettingsResolution | Unset = "720p"
     aspect_ratio: KlingO1TextSettingsAspectRatio | Unset = "16:9"
+    """ Also called required where there is neither a first frame nor a video. """
     duration: int | Unset = 5
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

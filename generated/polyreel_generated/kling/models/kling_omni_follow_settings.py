@@ -29,7 +29,8 @@ class KlingOmniFollowSettings:
     """What the clip is like; beside a video to follow, sound is off."""
 
     multi_shot: bool | Unset = True
-    """ See KlingV3TextSettings. """
+    """ See KlingV3TextSettings. Several shots need true (page), and both examples have it; whether false is taken
+    is open. """
     audio: KlingOmniFollowSettingsAudio | Unset = "off"
     resolution: KlingOmniFollowSettingsResolution | Unset = "720p"
     aspect_ratio: KlingOmniFollowSettingsAspectRatio | Unset = "16:9"

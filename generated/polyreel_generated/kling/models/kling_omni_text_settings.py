@@ -33,6 +33,8 @@ class KlingOmniTextSettings:
     audio: KlingOmniTextSettingsAudio | Unset = "off"
     resolution: KlingOmniTextSettingsResolution | Unset = "720p"
     aspect_ratio: KlingOmniTextSettingsAspectRatio | Unset = "16:9"
+    """ Also called required where there is neither a first frame nor a video; the page's own example of a text
+    alone has none. """
     duration: int | Unset = 5
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
