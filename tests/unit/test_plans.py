@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from polyreel.mapping.workflows import WORKFLOWS
+from polyreel.places import JsonObject
 from polyreel.plans.planning import PORTABLE, plan
 from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel_generated.contracts.vendors import VendorId
@@ -95,15 +96,19 @@ def test_motion_control_needs_no_more_than_its_inputs(vendor: VendorId, model: s
         assert found in ([], ["defaulted"])
 
 
+OWN: Any = next(
+    vendor
+    for vendor, provider in all_providers().items()
+    if any(route.schema == "KlingO1Follow" for route in provider.routes)
+)
+"""The vendor that makes these models."""
 FIRST, LAST = (f"https://example.com/{name}.png" for name in ("first", "last"))
 
 
 @pytest.mark.parametrize("model", ["kling-v3", "kling-v2.6"])
 def test_an_item_without_a_name_is_not_cited(model: str) -> None:
     """Kling's motion clip has no id: its mark stays text, with a warning."""
-    made = plan(
-        {**EXAMPLES["motion_control_bare"], "model": model, "prompt": "as @Video1"}, "kling"
-    )
+    made = plan({**EXAMPLES["motion_control_bare"], "model": model, "prompt": "as @Video1"}, OWN)
     assert made.body["contents"][0] == {"type": "prompt", "text": "as @Video1"}
     assert any("no name" in one for one in made.warnings)
 
@@ -115,8 +120,8 @@ def test_an_item_without_a_name_is_not_cited(model: str) -> None:
 def test_a_first_frame_alone_has_two_lengths_at_kling_o1(more: Any, refused: bool) -> None:
     """5 and 10 seconds; beside another image it is any of 3 to 10."""
     request = {"model": "kling-o1", "prompt": "a", "first_frame": FIRST, **more}
-    assert plan({**request, "duration": 7}, "kling").refused is refused
-    assert not plan({**request, "duration": 10}, "kling").refused
+    assert plan({**request, "duration": 7}, OWN).refused is refused
+    assert not plan({**request, "duration": 10}, OWN).refused
 
 
 @pytest.mark.parametrize(("model", "refused"), [("kling-o3", True), ("kling-o1", False)])
@@ -124,18 +129,18 @@ def test_only_kling_o3_silences_a_video_to_follow(model: str, refused: bool) -> 
     """O1's table has the sound of the video, and no such sentence."""
     video = "https://example.com/a.mp4"
     request = {"model": model, "prompt": "a", "reference_video": video, "keep_source_audio": True}
-    assert plan(request, "kling").refused is refused
+    assert plan(request, OWN).refused is refused
 
 
 @pytest.mark.parametrize("settings", [None, {"resolution": "1080p"}, {"audio": "off"}])
 def test_a_voice_needs_sound(settings: Any) -> None:
     """Kling 2.6 takes voices with native sound alone."""
-    contract = get_provider("kling").contract
+    contract = get_provider(OWN).contract
     named = [
         {"type": "first_frame", "url": FIRST},
         {"type": "voice", "voice_id": "1", "id": "ann"},
     ]
-    body = {"contents": named, "settings": settings} if settings else {"contents": named}
-    assert contract.accepts("KlingV26Frames", body)
+    body: JsonObject = {"contents": named, "settings": settings}
+    assert contract.accepts("KlingV26Frames", body if settings else {"contents": named})
     body["settings"] = {"audio": "native", "resolution": "1080p"}
     assert not contract.accepts("KlingV26Frames", body)
