@@ -132,6 +132,18 @@ def test_only_kling_o3_silences_a_video_to_follow(model: str, refused: bool) -> 
     assert plan(request, OWN).refused is refused
 
 
+def test_frames_leave_room_for_three_subjects_beside_a_video_too() -> None:
+    """Inferred at Kling O3: so the caller can have a fourth sent."""
+    request = {"model": "kling-o3", "prompt": "a", "reference_video": "https://example.com/a.mp4"}
+    many = {**request, "elements": ["1", "2", "3", "4"]}
+    assert not plan(many, OWN).refused
+    framed = {**many, "first_frame": FIRST}
+    assert plan(framed, OWN).refused
+    sent = plan(framed, OWN, allow={"elements": "send"})
+    assert not sent.refused
+    assert any("only inferred" in warning for warning in sent.warnings)
+
+
 @pytest.mark.parametrize("settings", [None, {"resolution": "1080p"}, {"audio": "off"}])
 def test_a_voice_needs_sound(settings: Any) -> None:
     """Kling 2.6 takes voices with native sound alone."""

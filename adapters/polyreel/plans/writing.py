@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from ..mapping.items import TypedItems
 from ..mapping.reports import (
     SENT_ALL_THE_SAME,
     Allowance,
@@ -126,6 +127,8 @@ class Writing:
         left = []
         for violation in self._looked_up(violations):
             row, name = row_at(self.route, violation.path)
+            if isinstance(row, TypedItems) and (item := row.item_with(violation.marks)):
+                row, name = None, item.shared
             if not violation.inferred or self.allow.get(name) != "send":
                 left.append(violation)
                 continue
