@@ -156,3 +156,28 @@ def test_a_voice_needs_sound(settings: Any) -> None:
     assert contract.accepts("KlingV26Frames", body if settings else {"contents": named})
     body["settings"] = {"audio": "native", "resolution": "1080p"}
     assert not contract.accepts("KlingV26Frames", body)
+
+
+def test_what_brings_a_limit_about_is_told() -> None:
+    """Where a field is needed, or limited, only beside another one: with both their names."""
+    frames = {name: f"https://example.com/{name}.png" for name in ("first_frame", "last_frame")}
+    told = [
+        str(violation.message)
+        for provider in all_providers().values()
+        for model in {one.model for one in provider.routes if one.workflow != "generate-image"}
+        for request in (
+            {"model": model, "prompt": "x", "audio": True},
+            {"model": model, "prompt": "x", "audio": True, "resolution": "720p"},
+            {"model": model, **frames, "resolution": "720p"},
+        )
+        for violation in plan(request, provider).violations
+        if violation.field == "resolution"
+    ]
+    needed, limited = (
+        [one for one in told if one.startswith(start) and " with audio" in one]
+        for start in ("resolution: needed for ", 'resolution: "1080p" was expected')
+    )
+    assert needed
+    assert limited
+    assert [one for one in told if " with last_frame." in one or " with last_frame;" in one]
+    assert not [one for one in told if "https://" in one]

@@ -8,6 +8,7 @@ from typing import Any, Final
 from ..errors import did_you_mean
 from ..mapping.codecs import word
 from ..mapping.items import TypedItems
+from ..mapping.media import FIELDS
 from ..mapping.reports import MappingReport, Problem, unless_allowed
 from ..mapping.rows import Field, Group, Row
 from ..mapping.workflows import WORKFLOWS
@@ -82,7 +83,8 @@ def in_callers_words(
     violation: SchemaViolation, route: Route, shared: Mapping[str, Any], provider: Provider
 ) -> Problem:
     """One violation of the contract as a problem of a shared field."""
-    where = f"{route.model} {route.workflow}"
+    condition = _condition(violation, route, shared)
+    where = f"{route.model} {route.workflow}{condition}"
     if violation.kind == "required":
         row, name = row_at(route, [*violation.path, str(violation.limit)])
         name = name or str(violation.limit)
@@ -115,7 +117,26 @@ def in_callers_words(
     offered = violation.limit if violation.kind == "enum" and isinstance(value, str) else ()
     near = did_you_mean(value, [_decoded(row, one) for one in offered])
     advice = unless_allowed(name) if violation.inferred else ""
-    return Problem(name, source, reason + advice, limit, near)
+    return Problem(name, source, reason + condition + advice, limit, near)
+
+
+def _field_at(route: Route, place: str, marks: Mapping[str, str]) -> str:
+    row, name = row_at(route, place.split("."))
+    item = row.item_with(marks) if isinstance(row, TypedItems) else None
+    return item.shared if item else name
+
+
+def _condition(violation: SchemaViolation, route: Route, shared: Mapping[str, Any]) -> str:
+    """What of the request brings a violation about, as ` with audio and resolution 4k`."""
+    fields = dict.fromkeys(_field_at(route, place, marks) for place, marks in violation.given)
+    told = [
+        name
+        if value is True or name in FIELDS or isinstance(value, list)
+        else f"{name} {word(value)}"
+        for name, value in ((name, shared.get(name)) for name in fields)
+        if value is not None
+    ]
+    return f" with {' and '.join(told)}" if told else ""
 
 
 def _near_natives(violation: SchemaViolation, route: Route, provider: Provider) -> str:

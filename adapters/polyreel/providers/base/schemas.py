@@ -29,6 +29,11 @@ class SchemaViolation:
     """Whether the contract marks what is broken as inferred (`x-polyreel-mark`)."""
     marks: Mapping[str, str] | None = None
     """The members that tell the items of a typed list that it is about from others."""
+    given: tuple[tuple[str, Mapping[str, str]], ...] = ()
+    """The places of the body without which it would be none: the condition of its schema.
+
+    Each with the marks of an item, where it is a list that has to contain one.
+    """
 
 
 class NamedSchemas:
@@ -106,7 +111,43 @@ def violation_of(
         limit,
         _is_inferred(document, error.schema_path),
         _marks(document, error.schema_path) if error.kind.name == "contains" else None,
+        _condition(document, error.schema_path),
     )
+
+
+def _condition(
+    document: JsonObject | None, path: Sequence[str | int]
+) -> tuple[tuple[str, Mapping[str, str]], ...]:
+    """The places that the `if` names of whose `then` a path goes through; none within a member."""
+    node: Any = document
+    for part in path:
+        if part == "then":
+            return tuple(_demanded(node.get("if", {})))
+        if part in {"properties", "items", "contains"}:
+            break
+        try:
+            node = node[part]
+        except (LookupError, TypeError):
+            break
+    return ()
+
+
+def _demanded(schema: JsonObject) -> Iterator[tuple[str, Mapping[str, str]]]:
+    members = schema.get("properties", {})
+    for name, one in members.items():
+        if "contains" in one:
+            yield name, _constants(one["contains"])
+    for name in schema.get("required", ()):
+        inner = [*_demanded(members.get(name, {}))]
+        yield from (
+            ((f"{name}.{place}", marks) for place, marks in inner) if inner else ((name, {}),)
+        )
+
+
+def _constants(schema: JsonObject) -> Mapping[str, str]:
+    """The members of an object that can have one value only, with these."""
+    members = schema.get("properties", {})
+    return {name: one["const"] for name, one in members.items() if "const" in one}
 
 
 def _marks(document: JsonObject | None, path: Sequence[str | int]) -> Mapping[str, str]:
@@ -117,8 +158,7 @@ def _marks(document: JsonObject | None, path: Sequence[str | int]) -> Mapping[st
             node = node[part]
         except (LookupError, TypeError):
             return {}
-    members = node.get("properties", {}) if isinstance(node, dict) else {}
-    return {name: one["const"] for name, one in members.items() if "const" in one}
+    return _constants(node) if isinstance(node, dict) else {}
 
 
 NAMED_DEPTH: Final = len(("components", "schemas", "name"))
