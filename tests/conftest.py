@@ -3,6 +3,8 @@
 Whatever any test does, no key shows up anywhere.
 """
 
+from __future__ import annotations
+
 import gc
 import inspect
 import os
