@@ -184,3 +184,21 @@ def test_what_is_no_body_is_refused_clearly(body: Any) -> None:
         done = translate(body, one, other)
         assert done.refused
         assert done.violations[0].message
+
+
+def test_a_tier_of_the_path_that_the_target_lacks_is_lost() -> None:
+    """The body relies on it: what the target makes instead is no mere default."""
+    request = {"model": "kling-v3", "prompt": "a cat", "resolution": "4k"}
+    made = [plan(request, provider) for provider in all_providers().values()]
+    tiers = [one for one in made if not one.refused and one.route and one.route.path_values]
+    lacking = [one.provider for one in made if one.refused]
+    done = [
+        translate(one.native, one.provider, target, source_model=one.route.source_model)
+        for one in tiers
+        for target in lacking
+        if one.route
+    ]
+    kept = [one for one in done if not one.refused]
+    assert kept
+    for one in kept:
+        assert "resolution" in {verdict.field for verdict in one.losses}

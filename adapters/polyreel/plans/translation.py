@@ -290,18 +290,23 @@ def _changed_defaults(before: Reading, after: Reading, made: Plan) -> Iterator[V
     What the body says itself has its verdict already, whether it is handed on or not.
     """
     said = before.request.keys() | after.request.keys() | {one.field for one in before.entries}
-    added = (verdict for verdict in made.verdicts if not verdict.source)
-    yield from (verdict for verdict in added if verdict.field != "model")
-    if made.route is None:
-        return
-    theirs = made.provider.defaults(made.route)
+    lost: dict[str, str] = {}
+    if made.route is not None:
+        theirs = made.provider.defaults(made.route)
+        for name, value in before.provider.defaults(before.route).items():
+            if name in said or theirs.get(name) == value:
+                continue
+            if not can_express(made.provider, made.route, name, value):
+                default = f"{word(value)} is {before.provider.id}'s default"
+                lost[name] = f"{default}; {made.vendor} cannot be asked for it"
+    for verdict in made.verdicts:
+        if not verdict.source and verdict.field != "model":
+            reason = lost.pop(verdict.field, None)
+            made_so = f"{reason}: {verdict.reason}"
+            yield evolve(verdict, verdict=Fate.DROPPED, reason=made_so) if reason else verdict
     spelled = {verdict.field for verdict in made.verdicts}
-    for name, value in before.provider.defaults(before.route).items():
-        if name in said or name in spelled or theirs.get(name) == value:
-            continue
-        if not can_express(made.provider, made.route, name, value):
-            default = f"{word(value)} is {before.provider.id}'s default"
-            reason = f"{default}; {made.vendor} cannot be asked for it"
+    for name, reason in lost.items():
+        if name not in spelled:
             yield Verdict("", name, "", Fate.DROPPED, reason)
 
 

@@ -6,7 +6,7 @@ Each raises AssertionError, or PlaceError, where its law is broken.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -255,7 +255,14 @@ def triangle(
     if second.refused:
         return
     lost = {name for name in losses(straight) if name in straight.reading.request}
-    assert lost <= around | _defaulted(first) | _defaulted(second)
+    known = around | _defaulted(first) | _defaulted(second)
+    assert not [name for name in lost if not known & {name, *_together(target, name)}]
+
+
+def _together(target: Provider, name: str) -> Iterator[str]:
+    """The fields that a vendor takes as one value with another, and refuses together."""
+    rows = (route.by_name.get(name) for route in target.routes)
+    yield from (one for row in rows if isinstance(row, Group) for one in row.names)
 
 
 def _defaulted(done: Translation) -> set[str]:
