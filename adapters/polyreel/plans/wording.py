@@ -25,14 +25,18 @@ WHOLE: Final = {
 """Texts for what is wrong with a body as a whole: the validator's own would repeat the body."""
 
 
-def row_at(route: Route, path: Sequence[str | int]) -> tuple[Row | None, str]:
-    """The row that a native path belongs to, and the shared field it is about."""
+def row_at(route: Route, path: Sequence[str | int], marks: object = None) -> tuple[Row | None, str]:
+    """The row that a native path belongs to, and the shared field it is about.
+
+    `marks` tell which items are meant, where it is a list of typed items.
+    """
     names = [str(part) for part in path if not isinstance(part, int)]
     while names:
         place = ".".join(names)
         row = route.by_place.get(place) or route.inferred.get(place)
         if row is not None:
-            return row, row.names[0] if row.names else ""
+            item = row.item_with(marks) if isinstance(row, TypedItems) else None
+            return row, item.shared if item else next(iter(row.names), "")
         names.pop()
     return None, ""
 
@@ -120,15 +124,10 @@ def in_callers_words(
     return Problem(name, source, reason + condition + advice, limit, near)
 
 
-def _field_at(route: Route, place: str, marks: Mapping[str, str]) -> str:
-    row, name = row_at(route, place.split("."))
-    item = row.item_with(marks) if isinstance(row, TypedItems) else None
-    return item.shared if item else name
-
-
 def _condition(violation: SchemaViolation, route: Route, shared: Mapping[str, Any]) -> str:
     """What of the request brings a violation about, as ` with audio and resolution 4k`."""
-    fields = dict.fromkeys(_field_at(route, place, marks) for place, marks in violation.given)
+    named = (row_at(route, place.split("."), marks) for place, marks in violation.given)
+    fields = dict.fromkeys(name for _, name in named)
     told = [
         name
         if value is True or name in FIELDS or isinstance(value, list)

@@ -11,7 +11,6 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from ..mapping.items import TypedItems
 from ..mapping.reports import (
     SENT_ALL_THE_SAME,
     Allowance,
@@ -126,9 +125,7 @@ class Writing:
         """
         left = []
         for violation in self._looked_up(violations):
-            row, name = row_at(self.route, violation.path)
-            if isinstance(row, TypedItems) and (item := row.item_with(violation.marks)):
-                row, name = None, item.shared
+            row, name = row_at(self.route, violation.path, violation.marks)
             if not violation.inferred or self.allow.get(name) != "send":
                 left.append(violation)
                 continue

@@ -65,17 +65,15 @@ class Uploads:
         documented = _documented_members(call)
         known = {member: value for member, value in asked.items() if member in documented}
         shown = {member: value for member, value in {**known, **facts}.items() if value is not None}
-        status, sample = answers.example(call.provider, call.operation, "uploaded")
-        return answers.reply(call, status, _filled(answers.here(call, sample), shown, link))
+        return _uploaded(call, shown, link)
 
     def _begun(self, call: Call) -> Reply:
         """The answer to an upload whose file comes later: the link that takes it."""
         calls.query_parameters(call)
         asked = calls.body(call)
         calls.check_body(call, call.operation.request_schemas[0], asked)
-        link = _new_link(call, str(asked[call.operation.spec["x-polyreel-upload"]["name"]]))
-        status, sample = answers.example(call.provider, call.operation, "uploaded")
-        return answers.reply(call, status, _filled(answers.here(call, sample), {}, link))
+        name = str(asked[call.operation.spec["x-polyreel-upload"]["name"]])
+        return _uploaded(call, {}, _new_link(call, name))
 
     def put(self, request: IncomingRequest) -> Reply:
         """Take a file at a link that an upload has given."""
@@ -111,6 +109,11 @@ def _measured(content: bytes | None) -> MeasuredFile | None:
     head = (content or b"")[:16]
     kind = media.content_type(head, "image") or media.content_type(head, "video")
     return media.LocalFile(kind, content=content).measured if kind else None
+
+
+def _uploaded(call: Call, facts: JsonObject, link: str) -> Reply:
+    status, sample = answers.example(call.provider, call.operation, "uploaded")
+    return answers.reply(call, status, _filled(answers.here(call, sample), facts, link))
 
 
 def _new_link(call: Call, name: str) -> str:

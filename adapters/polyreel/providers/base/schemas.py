@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from ...places import Json, JsonObject
+from ...places import Json, JsonObject, find_value
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -119,17 +119,12 @@ def _condition(
     document: JsonObject | None, path: Sequence[str | int]
 ) -> tuple[tuple[str, Mapping[str, str]], ...]:
     """The places that the `if` names of whose `then` a path goes through; none within a member."""
-    node: Any = document
-    for part in path:
-        if part == "then":
-            return tuple(_demanded(node.get("if", {})))
-        if part in {"properties", "items", "contains"}:
-            break
-        try:
-            node = node[part]
-        except (LookupError, TypeError):
-            break
-    return ()
+    turns = {"then", "properties", "items", "contains"}
+    at = next((at for at, part in enumerate(path) if part in turns), None)
+    if at is None or path[at] != "then":
+        return ()
+    node = find_value(document, path[:at])
+    return tuple(_demanded(node.get("if", {}))) if isinstance(node, dict) else ()
 
 
 def _demanded(schema: JsonObject) -> Iterator[tuple[str, Mapping[str, str]]]:
@@ -152,12 +147,7 @@ def _constants(schema: JsonObject) -> Mapping[str, str]:
 
 def _marks(document: JsonObject | None, path: Sequence[str | int]) -> Mapping[str, str]:
     """The members, with their values, of the items that a list must contain."""
-    node: Any = document
-    for part in path:
-        try:
-            node = node[part]
-        except (LookupError, TypeError):
-            return {}
+    node = find_value(document, path)
     return _constants(node) if isinstance(node, dict) else {}
 
 
@@ -167,16 +157,5 @@ NAMED_DEPTH: Final = len(("components", "schemas", "name"))
 
 def _is_inferred(document: JsonObject | None, path: Sequence[str | int]) -> bool:
     """Whether a schema, or one around it below its named one, is marked as inferred."""
-    node: Any = document
-    for depth, part in enumerate(path, 1):
-        fits = isinstance(node, list) if isinstance(part, int) else isinstance(node, dict)
-        if not fits:
-            return False
-        try:
-            node = node[part]
-        except LookupError:
-            return False
-        marked = isinstance(node, dict) and node.get("x-polyreel-mark") == "inferred"
-        if marked and depth > NAMED_DEPTH:
-            return True
-    return False
+    around = (find_value(document, path[:depth]) for depth in range(NAMED_DEPTH + 1, len(path) + 1))
+    return any(isinstance(one, dict) and one.get("x-polyreel-mark") == "inferred" for one in around)
