@@ -55,7 +55,7 @@ def signed_now(simulator: Simulator, vendor: str, task: str) -> Delivery:
     last = deliveries(simulator, vendor, task, None, made.ended + 1)[-1]
     keys = webhook(vendor).published
     assert keys is not None
-    headers = signing.sign(keys, last.headers[keys.id], last.body, time.time())
+    headers = signing.signed_by_key(keys, last.headers[keys.id], last.body, time.time())
     return Delivery({**last.headers, **headers}, last.body)
 
 
@@ -151,7 +151,8 @@ def test_an_old_or_early_signature_is_refused(
     """More than 300 seconds off proves nothing."""
     delivery, keys = ended(client, vendor), webhook(vendor).published
     assert keys is not None
-    headers = signing.sign(keys, delivery.headers[keys.id], delivery.body, time.time() + shift)
+    moment = time.time() + shift
+    headers = signing.signed_by_key(keys, delivery.headers[keys.id], delivery.body, moment)
     if good:
         event = parse(vendor, headers, delivery.body, signing.key_set())
         assert (event.verified, event.id) == (True, delivery.headers[keys.id])

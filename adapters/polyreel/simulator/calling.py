@@ -15,16 +15,15 @@ from attrs import evolve, frozen
 
 from ..hosts import address_of
 from ..places import JsonObject
-from ..providers.base.facts import PublishedKeys
+from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
 from . import signing
 from .engine import HOST, Simulator
-from .webhooks import SIGNATURE, Delivery, deliveries, sign
+from .webhooks import Delivery, deliveries
 
 SECONDS: Final = 10.0
 """How long one call may take, from the connection to the head of the answer."""
 MAX_URL_LENGTH: Final = 2048
-Headers = dict[str, str]
 
 
 @frozen
@@ -82,8 +81,7 @@ def call(
         calls.reverse()
     if target.duplicate:
         calls = [repeated for one in calls for repeated in (one, one)]
-    webhook = get_provider(vendor).webhook
-    return [_made(one, target, webhook.published if webhook else None) for one in calls]
+    return [_made(one, target, get_provider(vendor)) for one in calls]
 
 
 def _with_public_links(delivery: Delivery, inner: str, public: str) -> Delivery:
@@ -91,21 +89,16 @@ def _with_public_links(delivery: Delivery, inner: str, public: str) -> Delivery:
     return evolve(delivery, body=delivery.body.replace(inner.encode(), public.encode()))
 
 
-def _signed_headers(delivery: Delivery, secret: str | None, keys: PublishedKeys | None) -> Headers:
-    """The headers, signed at the machine's time, by which receivers go: simulated time is ahead."""
-    headers = dict(delivery.headers)
-    if keys is not None and keys.id in headers:
-        headers |= signing.sign(keys, headers[keys.id], delivery.body, time.time())
-    if SIGNATURE in headers and secret is not None:
-        headers |= sign(headers["webhook-id"], delivery.body, secret, time.time())
-    return headers
+def _made(delivery: Delivery, target: CallbackTarget, provider: Provider) -> JsonObject:
+    """Make one call; the result says what came of it.
 
-
-def _made(delivery: Delivery, target: CallbackTarget, keys: PublishedKeys | None) -> JsonObject:
-    """Make one call; the result says what came of it."""
+    It is signed at the machine's time, by which receivers go: simulated time is ahead.
+    """
     time.sleep(target.delay)
-    identity = delivery.headers.get(keys.id if keys else "webhook-id")
-    headers = _signed_headers(delivery, target.secret, keys)
+    identity = delivery.headers.get(signing.identity_header(provider))
+    headers = dict(delivery.headers)
+    if identity is not None:
+        headers |= signing.sign(provider, identity, delivery.body, target.secret, time.time())
     try:
         status = _post(urlsplit(target.url), headers, delivery.body)
     except TimeoutError:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from typing import Final
 
 from attrs import frozen
 
@@ -21,8 +18,6 @@ from . import signing
 from .engine import Simulator
 from .task_answers import task_body
 from .tasks import Task
-
-SIGNATURE: Final = "webhook-signature"
 
 
 @frozen
@@ -84,33 +79,15 @@ def _webhook(
     put(body, provider.webhook.reads.id[0], task.id)
     content, headers = answers.dumps(body), {"content-type": "application/json"}
     identity = f"msg_{task.id}_{status}"
-    if (keys := provider.webhook.published) is not None:
-        return Delivery(headers | signing.sign(keys, identity, content, now), content)
-    signs = any(parameter.get("name") == SIGNATURE for parameter in post.get("parameters", ()))
-    if signs and not (provider.webhook.optional and secret is None):
-        headers |= _signed(provider, identity, content, secret, now)
+    needed = secret is not None or not provider.webhook.optional
+    if needed and signing.signs(provider, post):
+        headers |= signing.sign(provider, identity, content, secret, now)
     return Delivery(headers, content)
 
 
 def _examples(post: JsonObject) -> dict[str, Json]:
     media = post["requestBody"]["content"].get("application/json", {})
     return {name: example["value"] for name, example in media.get("examples", {}).items()}
-
-
-def _signed(
-    provider: Provider, identity: str, content: bytes, secret: str | None, now: float
-) -> dict[str, str]:
-    if secret is None:
-        raise ValueError(f"{provider.id} signs its webhooks: a secret is needed")
-    return sign(identity, content, secret, now)
-
-
-def sign(identity: str, content: bytes, secret: str, now: float) -> dict[str, str]:
-    """The headers of Standard Webhooks, for a call made at `now` (seconds since 1970)."""
-    from standardwebhooks import Webhook  # noqa: PLC0415
-
-    signature = Webhook(secret).sign(identity, datetime.fromtimestamp(now, UTC), content.decode())
-    return {"webhook-id": identity, "webhook-timestamp": str(math.floor(now)), SIGNATURE: signature}
 
 
 def _callbacks(

@@ -109,7 +109,11 @@ class Webhook:
     reads: Reads
     """Where the body holds each fact."""
     signed: bool
-    """Whether deliveries carry Standard Webhooks signatures. An unsigned one is a hint to poll."""
+    """Whether deliveries are signed. An unsigned one is a hint to poll.
+
+    The signatures are those of Standard Webhooks, unless `published` or the contract's
+    `x-polyreel-signature` says another kind.
+    """
     secret_variable: str | None
     """The environment variable that holds the secret of the signatures."""
     optional: bool = False

@@ -17,9 +17,10 @@ from attrs import frozen
 from ...errors import BadReplyError, UnknownNameError, WebhookError
 from ...flows import Reply
 from ...keys import AROUND, value_without_held_keys
-from . import published
+from . import header_signatures, published
 from .answers import is_task_id
 from .facts import Facts, PublishedKeys, Webhook
+from .header_signatures import HeaderSignature
 from .provider import Provider
 from .registry import get_provider
 
@@ -30,7 +31,7 @@ SIGNATURE_HEADERS: Final[Mapping[str, str]] = {
     "webhook-timestamp": r"[0-9]{1,12}",
     "webhook-signature": r"[\x20-\x7e]{1,2000}",
 }
-"""The headers of a signed delivery, each with the pattern of its values."""
+"""The headers of Standard Webhooks, each with the pattern of its values."""
 
 
 @frozen
@@ -108,6 +109,8 @@ def _verified(
         _refuse(provider, f"cannot be verified without its {what}")
     if webhook.published is not None:
         return _verified_by_keys(provider, webhook.published, headers, body, secrets)
+    if (kind := header_signatures.header_signature(provider.contract)) is not None:
+        return _verified_in_header(provider, kind, headers, body, secrets)
     patterns = SIGNATURE_HEADERS
     signed = {name: _header(provider, headers, name, patterns[name]) for name in patterns}
     # The package's errors become texts before ours is raised: none may carry a secret along.
@@ -131,6 +134,21 @@ def _verified_by_keys(
     if reason := published.objection(keys, signed, body, documents):
         _refuse(provider, f"is not verified: {reason}")
     return signed[keys.id]
+
+
+def _verified_in_header(
+    provider: Provider,
+    kind: HeaderSignature,
+    headers: Mapping[str, str],
+    body: bytes,
+    secrets: Sequence[str],
+) -> str:
+    """The id of a delivery whose one header has a signature that one of the secrets made."""
+    value = _header(provider, headers, kind.header, r"[\x20-\x7e]{1,2000}")
+    identity = _header(provider, headers, kind.id, r"[\x21-\x7e]{1,200}")
+    if reason := header_signatures.objection(kind, value, body, secrets):
+        _refuse(provider, f"is not verified: {reason}")
+    return identity
 
 
 def _secrets(given: str | Sequence[str] | None) -> list[str]:
