@@ -181,6 +181,8 @@ def commands(vendor: str, entry: str, folder: Path) -> Iterator[tuple[str, ...]]
     yield ("resubmit", entry, *live, *again)
     yield ("verify", *live, vendor, "--task", "task-1")
     yield ("doctor",)
+    for more in ((), ("--json",)):
+        yield ("doctor", *live, "--vendor", vendor, *more)
     yield ("abandon", entry)
 
 

@@ -45,6 +45,8 @@ def refused(code: int, message: str) -> dict[str, Any]:
     return {"code": code, "message": message, "data": None}
 
 
+SEVERAL: Final = {"x-polyreel-task-id": {"separator": ","}}
+OWN: Final = {"x-polyreel-own-id": True}
 URI: Final = {"type": "string", "format": "uri"}
 LIST_DOCUMENT: Final = {
     "openapi": "3.1.0",
@@ -97,8 +99,8 @@ LIST_DOCUMENT: Final = {
                 "x-polyreel-role": "get",
                 "x-polyreel-tasks": "data",
                 "parameters": [
-                    parameter("task_ids", "query", **{"x-polyreel-task-id": {"separator": ","}}),
-                    parameter("own_ids", "query", **{"x-polyreel-own-id": True}),
+                    parameter("task_ids", "query", required=False, **SEVERAL),
+                    parameter("own_ids", "query", required=False, **OWN),
                 ],
                 "responses": {
                     "200": answer(

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Final
+
+import typer
+
 from ..providers.base.registry import all_providers
 from . import checkup, show
-from .options import AsJson, files_in_general
+from .options import AsJson, files_in_general, known_vendors
+
+LIVE_HELP: Final = (
+    "Ask each vendor whose key is set or stored whether it can be used: free calls, never a paid "
+    "one."
+)
 
 
 def models(as_json: AsJson = False) -> None:
@@ -27,8 +36,32 @@ def models(as_json: AsJson = False) -> None:
         show.table(["vendor", "model", "workflow", "path"], cells, beneath=("path",))
 
 
-def doctor(as_json: AsJson = False) -> None:
-    """Check this installation: versions, extras, keys (never shown), vendor order."""
+def doctor(
+    live: Annotated[bool, typer.Option("--live", help=LIVE_HELP)] = False,
+    vendor: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --live: only this vendor. May be given several times.",
+            autocompletion=known_vendors,
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check this installation, and with --live whether each vendor can be used.
+
+    It shows versions, extras, where keys come from (never a key), and the order of vendors. With
+    --live, each vendor whose key is there is asked, and its answers are compared with its spec.
+    Then it exits 0 where all is well, 4 where a key is not accepted, 3 where a vendor is not
+    reached or answers with an error, 5 where an answer differs: the first that is true of any.
+    """
+    if live:
+        from .readiness import check_vendors
+
+        check_vendors(vendor, as_json=as_json)
+        return
+    if vendor:
+        raise typer.BadParameter("only with --live", param_hint="--vendor")
     facts = checkup.facts()
     if as_json:
         show.document(facts)

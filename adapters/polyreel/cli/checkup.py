@@ -12,6 +12,7 @@ from .. import environment
 from ..errors import PolyreelError
 from ..places import JsonObject
 from ..providers.base.registry import all_providers, broken_plugins
+from .network import given
 
 PARTS = ("polyreel", "httpx", "attrs", "pydantic", "jsonschema-rs", "typer")
 EXTRA = ("av", "PIL")
@@ -35,7 +36,7 @@ def facts() -> JsonObject:
             name: f"cannot be loaded ({reason})" for name, reason in broken_plugins().items()
         },
         "vendor_order": _answer_or_error(environment.vendor_order),
-        "base_urls": _answer_or_error(lambda: dict(environment.network().base_urls)),
+        "base_urls": _answer_or_error(lambda: dict(environment.network(given()).base_urls)),
     }
 
 

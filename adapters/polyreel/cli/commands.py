@@ -66,9 +66,14 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
     ),
     "doctor": ListedCommand(
         "catalog:doctor",
-        "Check this installation: versions, extras, keys (never shown), vendor order.",
+        "Check this installation, and with --live whether each vendor can be used.",
         group="This installation",
-        examples=("polyreel doctor",),
+        examples=(
+            "polyreel doctor",
+            "polyreel doctor --live",
+            "polyreel doctor --live --vendor VENDOR --json",
+        ),
+        calls=True,
     ),
     "keys": ListedCommand(
         "keys:keys",

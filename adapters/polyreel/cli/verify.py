@@ -28,6 +28,7 @@ from .compare import contract_of
 from .options import AsJson, client
 
 DIFFERENT: Final = 5
+DIFFERENCE_HEADERS: Final = ("", "what", "where", "spec", "expected", "actual")
 VENDOR_HELP: Final = (
     "The vendor whose traffic it is, whatever its host. Left out: by the hosts of the specs."
 )
@@ -218,8 +219,8 @@ def _print(report: VerificationReport, *, as_json: bool) -> None:
         return
     if report.differences:
         show.table(
-            ["", "what", "where", "spec", "expected", "actual"],
-            [_row(one) for one in report.differences],
+            list(DIFFERENCE_HEADERS),
+            [difference_row(one) for one in report.differences],
         )
     for vendor, steps in report.patches.items():
         show.line(f"{vendor}: a JSON Patch of its spec")
@@ -228,7 +229,8 @@ def _print(report: VerificationReport, *, as_json: bool) -> None:
         show.note(text)
 
 
-def _row(one: Difference) -> list[str]:
+def difference_row(one: Difference) -> list[str]:
+    """A difference as a row of a table with DIFFERENCE_HEADERS."""
     entry = f"{one.recording} entry {one.entry}" + (f", {one.count} times" if one.count > 1 else "")
     where = f"{entry}\n{one.vendor} {one.method} {one.path}\n{one.traffic}"
     return [one.severity, one.kind, where, one.spec, one.expected, one.actual]
@@ -251,12 +253,13 @@ def _document(report: VerificationReport) -> JsonObject:
         "status": "fits" if report.fits else "differs",
         "exchanges": report.exchanges,
         "matched": report.matched,
-        "differences": [_facts(one) for one in report.differences],
+        "differences": [difference_facts(one) for one in report.differences],
         "unmatched": [asdict(one) for one in report.unmatched],
         "patches": {vendor: list(steps) for vendor, steps in report.patches.items()},
-        "unhealed": [_facts(one) for one in report.unhealed],
+        "unhealed": [difference_facts(one) for one in report.unhealed],
     }
 
 
-def _facts(one: Difference) -> JsonObject:
+def difference_facts(one: Difference) -> JsonObject:
+    """A difference as data."""
     return {**asdict(one), "patch": list(one.patch), "entries": list(one.entries)}

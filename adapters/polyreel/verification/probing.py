@@ -4,18 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
+from urllib.parse import urlencode
 
 from ..errors import RequestError, VendorError
 from ..flows import Flow, Reply, Send, send
 from ..providers.base.answers import is_task_id
+from ..providers.base.calling import parameters, task_place
+from ..providers.base.contract import Contract, Operation
 from ..providers.base.provider import Provider
 from .exchanges import RecordedExchange
 
-ROLES: Final = ("credits", "list-running", "list")
-"""The calls that need no task and change nothing, cheapest first."""
+NEVER: Final = ("create", "stream", "cancel", "upload")
+"""What the roles begin with of calls that pay or change something, whatever their method is."""
 KEY_STATUSES: Final = frozenset({401, 403})
 RECORDING: Final = "live"
 """The name of the recording that the exchanges belong to."""
+
+
+def reading_operations(contract: Contract) -> list[Operation]:
+    """The calls of a contract that only read, and need neither a task nor anything else: credits,
+    lists, and whatever else it has of this kind.
+    """
+    return [one for one in contract.operations.values() if _only_reads(contract, one)]
+
+
+def _only_reads(contract: Contract, operation: Operation) -> bool:
+    if operation.method != "GET" or not operation.role or operation.role.startswith(NEVER):
+        return False
+    needed = (one for one in parameters(contract, operation, "query") if one.get("required"))
+    return task_place(contract, operation) is None and not any(needed)
 
 
 def questions(provider: Provider, task: str | None, base_url: str | None = None) -> list[Send]:
@@ -24,14 +41,10 @@ def questions(provider: Provider, task: str | None, base_url: str | None = None)
     With `task`, a task's id, its status query is among them. RequestError where the vendor
     documents no call that needs no task, and no task is given.
     """
-    roles = [provider.contract.operation(role) for role in ROLES]
     steps = [
         provider.call({"method": one.method, "url": one.path}, base_url)
-        for one in roles
-        if one is not None
-        and one.method == "GET"
-        and "{" not in one.path
-        and one.server == provider.base_url
+        for one in reading_operations(provider.contract)
+        if one.server == provider.base_url
     ]
     if task is not None:
         if not is_task_id(task):
@@ -52,15 +65,16 @@ def ask_all(provider: Provider, steps: Sequence[Send]) -> Flow[list[RecordedExch
         if reply.status in KEY_STATUSES:
             text = f"{provider.id} did not accept the key: HTTP {reply.status}"
             raise VendorError(text, vendor=provider.id, status=reply.status)
-        found.append(_recorded(number, step, reply))
+        found.append(recorded(number, step, reply))
     return found
 
 
-def _recorded(number: int, step: Send, reply: Reply) -> RecordedExchange:
+def recorded(number: int, step: Send, reply: Reply) -> RecordedExchange:
+    """A call that was made now, as one of a recording."""
     return RecordedExchange(
         number=number,
         method=step.method,
-        url=step.url,
+        url=_url(step),
         request_headers={},
         request_body=b"",
         status=reply.status,
@@ -68,3 +82,7 @@ def _recorded(number: int, step: Send, reply: Reply) -> RecordedExchange:
         response_body=reply.content,
         recording=RECORDING,
     )
+
+
+def _url(step: Send) -> str:
+    return f"{step.url}?{urlencode(step.params)}" if step.params else step.url

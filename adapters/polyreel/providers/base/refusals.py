@@ -54,7 +54,7 @@ def read_refusal(
         return Refusal(False, task=task)
     if task is not None:
         return Refusal(False, f", and names the task {printable(task[:80])}", task)
-    if not _has_own_form(contract, operation, reply.status, body):
+    if not has_own_form(contract, operation, reply.status, body):
         return Refusal(False, ", which is not in the form of the vendor's own errors")
     return Refusal(True)
 
@@ -81,7 +81,7 @@ def is_refusal(operation: Operation, status: int, code: str | None) -> bool:
     return code is not None and code.casefold() in codes
 
 
-def _has_own_form(contract: Contract, operation: Operation, status: int, body: Json) -> bool:
+def has_own_form(contract: Contract, operation: Operation, status: int, body: Json) -> bool:
     """Whether a body has the form that the contract gives to errors of a status.
 
     Where the contract describes none of this status, any of the call's other errors will do.
