@@ -146,3 +146,24 @@ def test_a_task_that_is_gone_was_stopped(
     gone = TaskNotFoundError("gone", vendor=vendor.id)
     done = Stage([*answers(job, "running", after=Reply(204, {}, b"")), gone]).run(cancel(job))
     assert (done.result, done.job.status) == ("stopped", "canceled")
+
+
+@every_kind
+def test_a_call_that_deletes_leaves_nothing_to_ask_about(
+    vendor: type[Provider], kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is canceled, and nobody asks again; one that has ended keeps its file."""
+    altered(vendor, monkeypatch, statuses={"202": "asked"}, deletes=True)
+    with Ledger(tmp_path / "jobs.sqlite3") as ledger, Clients(ledger=ledger) as pair:
+        client = pair.by_kind[kind]
+        plan = client.plan({"prompt": "a cat"}, get_provider(vendor.id))
+        job = pair.do(kind, "submit", plan)
+        done = pair.do(kind, "cancel", job)
+        assert (done.result, done.job.status) == ("stopped", "canceled")
+        assert "has deleted" in done.text
+        assert ledger.entry(job.ledger_id).state == "canceled"
+        with pytest.raises(TaskNotFoundError):
+            pair.do(kind, "get", job)
+        kept = pair.do(kind, "wait", pair.do(kind, "submit", plan))
+        assert pair.do(kind, "cancel", kept).result == "too-late"
+        assert pair.do(kind, "get", kept).outputs

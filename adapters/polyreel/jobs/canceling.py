@@ -56,7 +56,10 @@ def cancel(job: Job, base_url: str | None = None) -> Flow[Cancellation]:
     """Ask a job's vendor to stop it, once, and look what became of it.
 
     The vendor is asked first how the job is: some vendors delete a task that has ended where they
-    are told to cancel it. Raises VendorError where the vendor refuses the call otherwise.
+    are told to cancel it. Where the contract says that the call `deletes`, the job is canceled with
+    it, and is not asked about any more.
+
+    Raises VendorError where the vendor refuses the call otherwise.
     """
     provider = get_provider(job.vendor)
     call = provider.contract.operation("cancel")
@@ -70,6 +73,10 @@ def cancel(job: Job, base_url: str | None = None) -> Flow[Cancellation]:
     request = job_request(provider.contract, call, job.id, job.locator)
     reply = yield from send(provider.call(request, base_url))
     result = _result(provider, call, reply)
+    if facts.get("deletes") and result != "too-late":
+        job = yield from keep(_canceled(job))
+        text = f"{job.vendor} has deleted {job.id}: nobody can ask about it, and no file will come"
+        return Cancellation("stopped", job, text, bill)
     try:
         job = yield from look(job, base_url)
     except VendorError as error:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from ..hosts import not_public_https
 from ..places import JsonObject, leaves, pointer
@@ -124,12 +124,13 @@ class Choice:
     """A closed list of values under other names."""
 
     table: Mapping[Any, Any]
+    spellings: Mapping[str, Any] = Factory(dict)
+    """Further native names, with what they mean: read, never written."""
     inverse: Mapping[Any, Any] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(
-            self, "inverse", {native: shared for shared, native in self.table.items()}
-        )
+        own = {native: shared for shared, native in self.table.items()}
+        object.__setattr__(self, "inverse", {**self.spellings, **own})
 
     def encode(self, value: Any, shared: Mapping[str, Any]) -> Any:
         """The native name of a value."""
@@ -388,10 +389,12 @@ class Items:
     """
 
     member: str
+    marks: Mapping[str, str] = Factory(dict)
+    """The members that all of the objects have, with their values."""
 
     def encode(self, value: list[Any], shared: Mapping[str, Any]) -> list[JsonObject]:
         """Objects."""
-        plain = [{self.member: item} for item in value if not isinstance(item, dict)]
+        plain = [{**self.marks, self.member: item} for item in value if not isinstance(item, dict)]
         if len(plain) < len(value):
             raise CannotExpressError(
                 ONLY_IDS,
@@ -403,7 +406,9 @@ class Items:
     def decode(self, value: Any, shared: Mapping[str, Any]) -> list[str]:
         """Plain values; numbers become text."""
         for item in value:
-            check_members(item, self.member)
+            check_members(item, self.member, *self.marks)
+            if any(item.get(name) != mark for name, mark in self.marks.items()):
+                raise ValueError(f"an item is not one with {dict(self.marks)}")
         return [str(item[self.member]) for item in value]
 
 

@@ -56,22 +56,29 @@ class Names:
         key = tuple(values.get(name) for name in self.shared)
         if key in self.table:
             return {self.place: self.table[key]}
+        raise self._refusal(values)
+
+    def _refusal(self, values: Mapping[str, Any]) -> CannotExpressError:
+        """Why there is no word: for values that are not offered, or are not offered together."""
         columns = zip(self.shared, zip(*self.table, strict=True), strict=True)
-        wrong = [
-            (name, sorted(set(column), key=str))
+        wrong = {
+            name: sorted(set(column), key=str)
             for name, column in columns
             if values.get(name) not in column
-        ]
-        limit = "; ".join(
-            f"{name} {' or '.join(word(known) for known in column)}" for name, column in wrong
-        )
-        lower = {name: size_below(values.get(name), column) for name, column in wrong}
+        }
+        reasons = [f"{word(values[name])} is not offered" for name in wrong if name in values]
+        if missing := [name for name in wrong if name not in values]:
+            reasons.append(f"{' and '.join(missing)} is needed beside it, for one word says both")
+        together = f"{' with '.join(map(word, values.values()))} is not offered"
+        lower = {name: size_below(values.get(name), column) for name, column in wrong.items()}
         close = tuple(lower.get(name, values.get(name)) for name in self.shared)
-        raise CannotExpressError(
-            " and ".join(f"{word(values.get(name))} is not offered" for name, _ in wrong),
-            limit=limit,
+        return CannotExpressError(
+            " and ".join(reasons) or together,
+            limit="; ".join(f"{name} {' or '.join(map(word, wrong[name]))}" for name in wrong),
             nearest={self.place: self.table[close]} if close in self.table else None,
-            leaves=tuple("/" + name for name, _ in wrong),
+            leaves=tuple(
+                f"/{name}" for name in values if name in wrong or not wrong.keys() & values
+            ),
         )
 
     def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:

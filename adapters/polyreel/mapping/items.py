@@ -59,6 +59,8 @@ class TypedItems:
     items: tuple[Item, ...]
     """In the order in which they are written."""
     note: str = ""
+    alone: str = ""
+    """The shared field that a text in the place of the list stands for: read, never written."""
     several: frozenset[str] = field(
         default=frozenset({"reference_images", "reference_videos", "reference_audio", "elements"})
     )
@@ -82,6 +84,8 @@ class TypedItems:
         """Whether a native body has none of the items of the inputs that a workflow is about."""
         wanted = [item for item in self.items if item.shared in inputs]
         found = get(body, self.native)
+        if isinstance(found, str) and self.alone in inputs:
+            return False
         listed = found if isinstance(found, list) else []
         return bool(wanted) and not any(item.matches(one) for item in wanted for one in listed)
 
@@ -130,6 +134,13 @@ class TypedItems:
         """Take the values out of the list; an item of no known kind is a problem."""
         found = get(body, self.native)
         if found is MISSING:
+            return
+        if self.alone and isinstance(found, str):
+            name = self.alone
+            shared[name] = found
+            report.entries.append(
+                MappingEntry(name, pointer(self.native), f"/{name}", Fate.CONVERTED, self.note)
+            )
             return
         if not isinstance(found, list):
             report.problems.append(Problem("", pointer(self.native), f"{self.native}: not a list"))

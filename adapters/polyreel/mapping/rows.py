@@ -178,9 +178,10 @@ class Group:
     ) -> None:
         """Put the joined values into the body."""
         values = {name: shared[name] for name in self.names if name in shared}
-        if not values and not self.defaults:
+        demanded = {name: one for name, one in self.defaults.items() if one.applies(values)}
+        if not values and not demanded:
             return
-        full = {name: default.value for name, default in self.defaults.items()} | values
+        full = {name: default.value for name, default in demanded.items()} | values
         try:
             natives = self._encoded(full, shared)
         except CannotExpressError as error:
@@ -219,7 +220,7 @@ class Group:
                 MappingEntry(name, "/" + name, self._home(name), Fate.CONVERTED, self.note)
             )
         for name, default in self.defaults.items():
-            if name not in values:
+            if name not in values and default.applies(values):
                 report.entries.append(
                     MappingEntry(name, "", self._home(name), Fate.DEFAULTED, default.reason)
                 )

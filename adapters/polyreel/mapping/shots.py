@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from attrs import Factory, frozen
@@ -15,6 +15,15 @@ MULTI_SHOT: Final = (
     "model_params.multi_prompt",
 )
 """The native fields: whether there are shots, who plans them, and the shots."""
+
+
+def check_timed(shots: Sequence[Mapping[str, Any]]) -> None:
+    """Raise CannotExpressError where a shot has no duration."""
+    untimed = tuple(f"/shots/{index}" for index, shot in enumerate(shots) if "duration" not in shot)
+    if untimed:
+        raise CannotExpressError(
+            "every shot needs a duration", limit="durations that make the total", leaves=untimed
+        )
 
 
 class MultiShot:
@@ -44,13 +53,7 @@ class MultiShot:
             return {self.places[0]: True, self.places[1]: self.automatic}
         if shots is None:
             raise CannotExpressError("custom planning needs shots", leaves=("/shot_mode",))
-        untimed = tuple(
-            f"/shots/{index}" for index, shot in enumerate(shots) if "duration" not in shot
-        )
-        if untimed:
-            raise CannotExpressError(
-                "every shot needs a duration", limit="durations that make the total", leaves=untimed
-            )
+        check_timed(shots)
         items = [
             {"index": index, "prompt": shot["prompt"], "duration": str(shot["duration"])}
             for index, shot in enumerate(shots, 1)
@@ -80,14 +83,23 @@ class MultiShot:
 class ShotList:
     """`shots` and `shot_mode` as a list of prompts, and a word that says who plans the shots.
 
-    An item has its duration as text, or the vendor's own of `seconds`. `automatic` is the word by
-    which the model plans the shots itself; None where there is no such word. `places` are those of
-    the list, and of the word if there is one.
+    An item has its duration as text, or as a number with `numbers`; one without it is as long as
+    the vendor's own `seconds` are, and where that is None, the vendor demands it. `automatic` is
+    the word by which the model plans the shots itself; None where there is no such word. `places`
+    are those of the list, and of the word if there is one.
     """
 
-    def __init__(self, automatic: str | None, seconds: int, places: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        automatic: str | None,
+        seconds: int | None,
+        places: tuple[str, ...],
+        *,
+        numbers: bool = False,
+    ) -> None:
         self.automatic, self.seconds = automatic, seconds
         self.list, self.word = (*places, None)[:2]
+        self.spell: type[int | str] = int if numbers else str
 
     def encode(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """The list, and the word where the request says who plans."""
@@ -99,10 +111,12 @@ class ShotList:
             return {str(self.word): self.automatic}
         if shots is None:
             raise CannotExpressError("custom planning needs shots", leaves=("/shot_mode",))
+        if self.seconds is None:
+            check_timed(shots)
         items = [
             {
                 "prompt": shot["prompt"],
-                **({"duration": str(shot["duration"])} if "duration" in shot else {}),
+                **({"duration": self.spell(shot["duration"])} if "duration" in shot else {}),
             }
             for shot in shots
         ]
@@ -120,9 +134,12 @@ class ShotList:
             raise ValueError(f"{self.word} and {self.list} do not go together")
         for item in items:
             check_members(item, "prompt", "duration")
+        times = [item.get("duration", self.seconds) for item in items]
+        if any(isinstance(time, bool) or not isinstance(time, str | int) for time in times):
+            raise ValueError(f"an item of {self.list} has no duration")
         shots = [
-            {"prompt": item["prompt"], "duration": int(item.get("duration", self.seconds))}
-            for item in items
+            {"prompt": item["prompt"], "duration": int(time)}
+            for item, time in zip(items, times, strict=True)
         ]
         return {"shots": shots, "shot_mode": "custom"}
 

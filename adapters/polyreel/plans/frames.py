@@ -6,14 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..mapping.codecs import Pointless
 from ..mapping.media import LocalFile
 from ..mapping.reports import Fate, MappingEntry, MappingReport
-from ..mapping.rows import Field
-from ..places import JsonObject, get, is_missing, pointer
+from ..mapping.rows import Field, Group
+from ..places import JsonObject, pointer
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
-from .capabilities import extent_of
+from .capabilities import capabilities
 
 FRAMES: Final = ("first_frame", "last_frame")
 CLOSE: Final = 0.05
@@ -34,17 +33,20 @@ def note_shape(
     any frame but a landscape one is warned of.
     """
     row = route.by_name.get("aspect_ratio")
-    if "aspect_ratio" in shared or not isinstance(row, Field) or isinstance(row.codec, Pointless):
+    if "aspect_ratio" in shared or not isinstance(row, Field | Group):
         return
     name, file = _frame(shared, files)
     measured = file.measures if file is not None else None
     if measured is None or measured.ratio is None:
         return
-    schema = provider.contract.property(route.schema, row.native) or {}
-    written = get(body, row.native)
-    default = provider.defaults(route).get("aspect_ratio") if is_missing(written) else written
-    offered = extent_of(schema).choices or ()
-    choice = [str(one) for one in (default, *offered) if _number(one)]
+    described = (one for one in capabilities(provider, route) if one.field == "aspect_ratio")
+    sheet = next(described, None)
+    if sheet is None or not sheet.offered:
+        return
+    written: JsonObject = {}
+    row.read(body, written, MappingReport())
+    default = written.get("aspect_ratio") or provider.defaults(route).get("aspect_ratio")
+    choice = [str(one) for one in (default, *(sheet.extent.choices or ())) if _number(one)]
     nearest = _nearest(measured.ratio, choice)
     size = f"{measured.width}x{measured.height}"
     if default is None:
@@ -61,7 +63,7 @@ def note_shape(
         advice = f"; no aspect_ratio that {route.model} has there is nearer"
     entries = [one for one in report.entries if one.field != "aspect_ratio"]
     warned = MappingEntry(
-        "aspect_ratio", "", pointer(row.native), Fate.DEFAULTED, reason + advice, warning=True
+        "aspect_ratio", "", pointer(row.places[0]), Fate.DEFAULTED, reason + advice, warning=True
     )
     report.entries[:] = [*entries, warned]
 

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from .base.provider import Provider
     from .base.routes import Route
     from .base.specified import SpecifiedProvider, body, filled_in, load, operation
-    from .base.uploads import upload_by_link
+    from .base.uploads import upload_by_form, upload_by_link
 
 _NAMES = {
     "..errors": ("BadReplyError", "VendorError"),
@@ -83,7 +83,7 @@ _NAMES = {
     ".base.provider": ("Provider",),
     ".base.routes": ("Route",),
     ".base.specified": ("SpecifiedProvider", "body", "filled_in", "load", "operation"),
-    ".base.uploads": ("upload_by_link",),
+    ".base.uploads": ("upload_by_form", "upload_by_link"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -167,6 +167,7 @@ __all__ = [
     "operation",
     "put",
     "send_patiently",
+    "upload_by_form",
     "upload_by_link",
 ]
 

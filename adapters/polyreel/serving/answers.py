@@ -28,7 +28,7 @@ USUAL_STATUS: Final = {
 }
 """The HTTP status of errors that a call may document under another name."""
 
-MESSAGE_PLACES: Final = ("error.message", "message", "msg", "detail.0.msg", "detail")
+MESSAGE_PLACES: Final = ("error.message", "message", "msg", "detail.0.msg", "detail", "error")
 """Where the vendors' errors hold their text."""
 
 
@@ -105,6 +105,13 @@ def first_success(call: Call) -> Reply:
     for shown in _replies(call.provider, call.operation):
         if not call.provider.is_error(Reply(shown.status, {}, dumps(shown.body))):
             return _documented(call, call.operation, shown)
+    bare = (
+        int(status)
+        for status, one in call.operation.spec["responses"].items()
+        if status.startswith("2") and "content" not in call.provider.contract.resolve(one)
+    )
+    if status := next(bare, None):
+        return Reply(status, {}, b"")
     return reply(call, 200, {})
 
 

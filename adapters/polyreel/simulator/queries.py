@@ -92,8 +92,14 @@ def content(tasks: Tasks, now: float, call: Call) -> OutputFile:
 
 
 def cancel(tasks: Tasks, now: float, call: Call) -> Reply:
-    """Stop a task that has not ended; the answer is the documented one."""
+    """Stop a task that has not ended; the answer is the documented one.
+
+    Where the call deletes tasks, there is none afterwards, whether it had ended or not.
+    """
     task = _task(tasks, call)
+    if call.operation.spec.get("x-polyreel-cancel", {}).get("deletes"):
+        del tasks[call.provider.id, task.id]
+        return answers.first_success(call)
     if task.status(now) not in {"queued", "running"}:
         raise CallRefusedError("too_late", *INVALID)
     query = answers.status_query(call.provider)

@@ -36,14 +36,14 @@ class Uploads:
     """What one simulator knows of the files that it was sent."""
 
     _known: dict[str, MeasuredFile] = field(factory=dict)
-    """What counts of each file, by its link."""
+    """What counts of each file, by its link without the scheme."""
 
     def upload(self, call: Call) -> Reply:
         """The documented answer to an upload, with the file's facts and a URL of its own.
 
         A file that the vendor does not take, by its documents, is refused.
         """
-        if "x-polyreel-upload" in call.operation.spec:
+        if "to" in call.operation.spec.get("x-polyreel-upload", {}):
             return self._begun(call)
         parts = calls.form(call)
         asked, file = _json_upload(call) if parts is None else _form_upload(call, parts)
@@ -55,7 +55,7 @@ class Uploads:
         name = str(asked.get("file_name") or file.name)
         link = _new_link(call, name)
         if measured is not None:
-            self._known[link] = measured
+            self._known[_bare(link)] = measured
         facts = {
             "file_name": name,
             "original_name": file.name,
@@ -79,25 +79,25 @@ class Uploads:
         """Take a file at a link that an upload has given."""
         measured = _measured(request.content)
         if measured is not None:
-            self._known[request.links.public + request.path] = measured
+            self._known[_bare(request.links.public + request.path)] = measured
         return Reply(200, {}, b"")
 
     def check(self, call: Call, route: Route, body: JsonObject) -> None:
         """Refuse a submit with a file that its field does not take: uploaded, or in the form."""
         contract, sent = call.provider.contract, self._sent(call)
         for at, value in leaves(body):
-            if not isinstance(value, str) or value not in sent:
+            if not isinstance(value, str) or _bare(value) not in sent:
                 continue
             place = ".".join(part for part in at.strip("/").split("/") if not part.isdigit())
             field_facts = (contract.property(route.schema, place) or {}).get("x-polyreel-media", {})
-            for violation in limit_violations(field_facts, sent[value]):
+            for violation in limit_violations(field_facts, sent[_bare(value)]):
                 if not violation.inferred:
                     raise _refused(violation, f"{place}: ")
 
     def _sent(self, call: Call) -> Mapping[str, MeasuredFile]:
         """The files that a body can mean, by what stands for them there."""
         files = {
-            f"{forms.UPLOADS}{number}": measured
+            _bare(f"{forms.UPLOADS}{number}"): measured
             for number, part in enumerate(calls.form(call) or (), 1)
             if part.filename is not None and (measured := _measured(part.content)) is not None
         }
@@ -171,11 +171,21 @@ def _file_of_base64(text: str) -> UploadedFile:
 
 
 def _filled(value: Json, facts: JsonObject, link: str, member: str = "") -> Json:
-    """A sample with facts in the place of members with their names; every URL becomes the link."""
+    """A sample with facts in the place of members with their names; every URL becomes the link.
+
+    One of another scheme, by which only the vendor finds the file, keeps that.
+    """
     if isinstance(value, dict):
         return {name: _filled(item, facts, link, name) for name, item in value.items()}
-    found: Json = link if _is_link(value) else facts.get(member, value)
+    if isinstance(value, str) and "://" in value:
+        return link if _is_link(value) else f"{value.partition('://')[0]}://{_bare(link)}"
+    found: Json = facts.get(member, value)
     return found
+
+
+def _bare(link: str) -> str:
+    """A link without its scheme."""
+    return link.partition("://")[2]
 
 
 def _is_link(value: Json) -> bool:

@@ -83,14 +83,17 @@ def object_or_items(value: object) -> JsonObject | None:
     return value if isinstance(value, dict) else None
 
 
-def fraction(value: object) -> float | None:
-    """Progress as 0 to 1, from 42, "42" or "42%"; None for anything else."""
+def fraction(value: object, whole: int = 100) -> float | None:
+    """Progress as 0 to 1, from 42, "42" or "42%"; None for anything else.
+
+    `whole` is the number that the vendor has at the end.
+    """
     if isinstance(value, str):
         text = value.strip().removesuffix("%")
         value = float(text) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", text) else None
     if not is_number(value):
         return None
-    return min(1.0, max(0.0, float(value) / 100))
+    return min(1.0, max(0.0, float(value) / whole))
 
 
 def printable(text: str) -> str:

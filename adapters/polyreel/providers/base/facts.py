@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ...places import JsonObject
 
@@ -75,6 +75,8 @@ class Reads:
     status: tuple[str, ...]
     outputs: tuple[str, ...]
     progress: tuple[str, ...] = ()
+    progress_end: Literal[1, 100] = field(default=100, kw_only=True)
+    """The progress of a job that is done: 100, or 1 where the vendor counts from 0 to 1."""
     usage: tuple[str, ...] = ()
     estimate: tuple[str, ...] = ()
     error_code: tuple[str, ...] = ()
@@ -154,6 +156,11 @@ class Facts:
     def has_error(self) -> bool:
         """Whether the reply has the code or the text of an error."""
         return bool(self.error_code or self.error_message)
+
+    def of_submit(self) -> Facts:
+        """The facts, where the reply answers a submit: a job of which it says no more is queued."""
+        says_more = self.word is not None or self.urls or self.has_error
+        return self if says_more else evolve(self, status="queued")
 
 
 @frozen

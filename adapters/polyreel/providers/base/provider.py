@@ -327,7 +327,7 @@ class Provider:
             status=status,
             word=word if isinstance(word, str) else None,
             urls=links,
-            progress=fraction(first(raw, reads.progress)),
+            progress=fraction(first(raw, reads.progress), reads.progress_end),
             usage=object_or_items(first(raw, reads.usage)),
             estimated_seconds=float(estimate) if is_number(estimate) and estimate >= 0 else None,
             error_code=word_or_number(code),

@@ -222,7 +222,8 @@ def _facts(task: SimulatedTask, reads: Reads, example: JsonObject) -> Iterator[t
     if task.status == "succeeded":
         yield from ((place, task.urls) for place in reads.outputs)
     if task.status == "running":
-        yield from ((place, task.progress) for place in reads.progress)
+        done = task.progress if reads.progress_end == 100 else task.progress / 100
+        yield from ((place, done) for place in reads.progress)
 
 
 def _links(old: Json, urls: tuple[str, ...]) -> Json:

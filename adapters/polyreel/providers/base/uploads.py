@@ -1,14 +1,17 @@
-"""Uploads in two steps: the vendor gives a link, and the file is sent there.
+"""Uploads as a contract describes them: `x-polyreel-upload` at its call with the role `upload`.
 
-The contract's call with the role `upload` says in `x-polyreel-upload` where its body takes the
-`name` and the `type` of the file, and where its answer has the link that the file is sent `to`, and
-the `link` by which jobs name it.
+In two steps the vendor gives a link, and the file is sent there: it says where the body takes the
+`name` and the `type` of the file, and where the answer has the link that the file is sent `to`, and
+the `link` by which jobs name it. In one step it says which part of a form is the `file`, and where
+the answer has the `link`.
 """
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
+
+from attrs import evolve
 
 from ...errors import VendorError
 from ...flows import Flow, Part, Put, Reply, Send, send_patiently
@@ -52,4 +55,23 @@ def upload_by_link(provider: Provider, file: Part, name: str) -> Flow[str]:
     if not done.ok:
         text = f"{provider.id} did not take a file: HTTP {done.status}"
         raise VendorError(text, vendor=provider.id, status=done.status)
+    return link
+
+
+def upload_by_form(provider: Provider, file: Part, name: str) -> Flow[str]:
+    """Upload a file as a form; the result is the link by which jobs name it. Raises VendorError."""
+    operation = provider.contract.operation("upload")
+    assert operation is not None, f"{provider.id} has no upload"
+    facts: dict[str, str] = operation.spec["x-polyreel-upload"]
+    parts = [evolve(file, name=facts["file"])]
+    parts += [Part(facts["name"], name)] if "name" in facts else []
+    url = operation.server + operation.path
+    asked = Send(provider.id, operation.method, url, parts=tuple(parts), deadline=300.0)
+    reply = yield from send_patiently(asked)
+    body = reply.json() if reply.ok else {}
+    link = first(body, (facts["link"],)) if isinstance(body, dict) else None
+    if not isinstance(link, str):
+        _, message = provider.read_error(reply)
+        text = f"{provider.id} gave no link for a file: {message}"
+        raise VendorError(text, vendor=provider.id, status=reply.status)
     return link
