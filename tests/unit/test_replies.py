@@ -137,7 +137,7 @@ def test_an_odd_value_does_not_lose_the_id(vendor: str) -> None:
 def places(vendor: str) -> set[str]:
     """Every place a vendor's replies are read at."""
     reads = get_provider(vendor).reads
-    return {place for group in astuple(reads) for place in group}
+    return {place for group in astuple(reads) if isinstance(group, tuple) for place in group}
 
 
 NAMES = sorted(

@@ -226,7 +226,7 @@ def outcome(submission: Submission, reply: Reply) -> Facts:
         _compare(submission, reply)
         facts = _safely(provider.read, reply, None)
         if facts is not None and facts.id is not None and can_be_asked_about(facts.id):
-            return located(provider, facts.of_submit(), submission.base_url)
+            return located(provider, facts.of_submit(provider.reads), submission.base_url)
         what = "without a task id"
         if facts is not None and facts.id is not None:
             # Nobody could ask about it: the path of a query cannot hold it.

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from attrs import evolve, field, frozen
 
 from ...places import JsonObject
+from .answers import first
 
 Status = Literal["queued", "running", "succeeded", "failed", "canceled", "unknown"]
 FINAL: Final = frozenset({"succeeded", "failed", "canceled"})
@@ -157,9 +158,10 @@ class Facts:
         """Whether the reply has the code or the text of an error."""
         return bool(self.error_code or self.error_message)
 
-    def of_submit(self) -> Facts:
+    def of_submit(self, reads: Reads) -> Facts:
         """The facts, where the reply answers a submit: a job of which it says no more is queued."""
-        says_more = self.word is not None or self.urls or self.has_error
+        word = first(self.raw, reads.status)
+        says_more = word is not None or self.urls or self.has_error
         return self if says_more else evolve(self, status="queued")
 
 

@@ -1,4 +1,4 @@
-"""One native word for the size and the shape of a frame, and other joined or marked values."""
+"""Less usual forms: one word for size and shape, marked items, a text for a list, an id alone."""
 
 from typing import Any
 
@@ -11,7 +11,9 @@ from polyreel.mapping.rows import Group
 from polyreel.mapping.shots import ShotList
 from polyreel.places import JsonObject
 from polyreel.providers.base.answers import fraction
+from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.facts import Reads
+from polyreel.providers.base.specified import SpecifiedProvider
 
 PIXELS = Names(
     "ratio",
@@ -135,3 +137,19 @@ def test_progress_is_counted_to_its_end() -> None:
     """By most vendors in percent, by some from 0 to 1."""
     assert (fraction(50), fraction(0.5, 1), fraction(1, 1)) == (0.5, 0.5, 1.0)
     assert Reads(id=("id",), status=("status",), outputs=("output",)).progress_end == 100
+
+
+def test_an_id_alone_is_a_job_that_waits() -> None:
+    """A word that nobody knows, or something that is no word, is not."""
+    reads = Reads(id=("id",), status=("state",), outputs=("output",))
+    provider = type("Vendor", (SpecifiedProvider,), {"reads": reads, "statuses": {}, "id": "v"})()
+    provider.document = Contract({"servers": [{"url": "https://v.example"}], "paths": {}})
+    for raw, status in (
+        ({}, "queued"),
+        ({"state": None}, "queued"),
+        ({"state": "odd"}, "unknown"),
+        ({"state": 7}, "unknown"),
+        ({"output": "https://example.com/a.mp4"}, "unknown"),
+    ):
+        facts = provider.facts({"id": "1", **raw})
+        assert (facts.status, facts.of_submit(reads).status) == ("unknown", status), raw
