@@ -19,7 +19,10 @@ RULE_FORMS: Final = (
     {"total", "equals", "source"},
     {"total", "equals", "default", "source"},
     {"public_https", "source"},
+    {"shots", "at_most", "words", "equals", "default", "source"},
+    {"shots", "at_most", "words", "equals", "default", "unless", "source"},
 )
+POINTERS: Final = ("total", "equals", "public_https", "shots", "unless")
 RULED: Final = (
     "properties: {a: {type: array, items: {properties: {s: {}}}}, n: {}}, x-polyreel-rules:"
 )
@@ -42,11 +45,13 @@ RULED: Final = (
             "{total: /a/*/t, equals: /n, source: s}",
             "{total: /a/*/s, equals: /m, source: s}",
             "{public_https: url, source: s}",
+            "{shots: /n, at_most: 6, words: 9, equals: /n, source: s}",
+            "{shots: /m, at_most: 6, words: 9, equals: /n, default: 5, source: s}",
         )
     )
 )
 def wrong_rule(source: str) -> Complaints:
-    """A rule has one of the four forms, says where it comes from, and points at declared
+    """A rule has one of the forms, says where it comes from, and points at declared
     properties.
     """
     reader = Contract(parse(source))
@@ -71,7 +76,7 @@ def _about_rule(reader: Contract, schema: JsonObject, rule: JsonObject) -> Compl
     for pointer in [
         *lists[0],
         *lists[1],
-        *(rule[key] for key in ("total", "equals", "public_https") if key in rule),
+        *(rule[key] for key in POINTERS if key in rule),
     ]:
         if not _declared(reader, schema, pointer):
             yield f"{pointer} is not declared"

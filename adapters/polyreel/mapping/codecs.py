@@ -80,10 +80,12 @@ class Default:
     reason: str
     when: str | None = None
     """Only where this other shared field is set."""
+    unless: str | None = None
+    """Only where this other shared field is not."""
 
     def applies(self, shared: Mapping[str, Any]) -> bool:
         """Whether the vendor demands it for this request."""
-        return self.when is None or self.when in shared
+        return (self.when is None or self.when in shared) and self.unless not in shared
 
 
 class Codec(Protocol):

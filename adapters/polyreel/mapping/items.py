@@ -14,7 +14,7 @@ The row says which shared field stands in items of which kind. Each item has a v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -22,6 +22,8 @@ from attrs import field, frozen
 from ..places import MISSING, JsonObject, get, pointer, put
 from .codecs import SAME, CannotExpressError, Codec, Prompt, check_members
 from .reports import Allowance, Fate, MappingEntry, MappingReport, Problem, settle
+from .shottexts import ShotText, Spells
+from .subjects import members_of
 
 
 @frozen
@@ -37,11 +39,15 @@ class Item:
     """How a value changes shape. Of a field with several values, each goes through it alone."""
     name: str = ""
     """The `id` of an item, by which the prompt cites it: `image_{}` for image_1, image_2."""
+    where: Spells | None = None
+    """Which of two fields with the same marks a text is."""
 
-    def matches(self, native: object) -> bool:
+    def matches(self, native: object, body: Mapping[str, Any]) -> bool:
         """Whether an item of a native list is one of these."""
-        return isinstance(native, dict) and all(
-            native.get(name) == value for name, value in self.marks.items()
+        return (
+            isinstance(native, dict)
+            and all(native.get(name) == value for name, value in self.marks.items())
+            and (self.where is None or self.where(get(native, self.member), body))
         )
 
     def native(self, value: Any, number: int) -> JsonObject:
@@ -76,9 +82,10 @@ class TypedItems:
         """The native place of this row."""
         return (self.native,)
 
-    def item_with(self, marks: object) -> Item | None:
-        """The items with these marks; None without any."""
-        return next((item for item in self.items if item.marks == marks), None)
+    def item_with(self, marks: object, shared: Container[str] = ()) -> Item | None:
+        """The items with these marks, those of a field that is set first; None without any."""
+        found = [item for item in self.items if item.marks == marks]
+        return next((item for item in found if item.shared in shared), next(iter(found), None))
 
     def lacks(self, body: Mapping[str, Any], inputs: Iterable[str]) -> bool:
         """Whether a native body has none of the items of the inputs that a workflow is about."""
@@ -87,12 +94,14 @@ class TypedItems:
         if isinstance(found, str) and self.alone in inputs:
             return False
         listed = found if isinstance(found, list) else []
-        return bool(wanted) and not any(item.matches(one) for item in wanted for one in listed)
+        return bool(wanted) and not any(
+            item.matches(one, body) for item in wanted for one in listed
+        )
 
     def strange(self, body: Mapping[str, Any]) -> int:
         """How many items of a native body are of no known kind."""
         found = get(body, self.native)
-        return sum(self._kind(one) is None for one in found) if isinstance(found, list) else 0
+        return sum(self._kind(one, body) is None for one in found) if isinstance(found, list) else 0
 
     def place_of(self, name: str) -> str:
         """Where a shared field stands, in words: `contents[type=first_frame].url`."""
@@ -145,7 +154,7 @@ class TypedItems:
         if not isinstance(found, list):
             report.problems.append(Problem("", pointer(self.native), f"{self.native}: not a list"))
             return
-        pairs = [(at, native, self._kind(native)) for at, native in enumerate(found)]
+        pairs = [(at, native, self._kind(native, body)) for at, native in enumerate(found)]
         # A prompt cites the others, so it comes last.
         for at, native, item in sorted(pairs, key=lambda one: _is_prompt(one[2])):
             place = f"{pointer(self.native)}/{at}"
@@ -168,8 +177,8 @@ class TypedItems:
                 )
             )
 
-    def _kind(self, native: object) -> Item | None:
-        return next((item for item in self.items if item.matches(native)), None)
+    def _kind(self, native: object, body: Mapping[str, Any]) -> Item | None:
+        return next((item for item in self.items if item.matches(native, body)), None)
 
     def _taken(self, native: Any, item: Item | None, every: list[Any], shared: JsonObject) -> str:
         """Put the value of an item into the request; the reason where that is not possible."""
@@ -197,7 +206,7 @@ class TypedItems:
 
 
 def _is_prompt(item: Item | None) -> bool:
-    return item is not None and isinstance(item.codec, Prompt)
+    return item is not None and isinstance(item.codec, (Prompt, ShotText))
 
 
 def _cites(every: list[Any], name: str) -> bool:
@@ -215,4 +224,12 @@ def _carried(
     warning_text = _note(item, value, shared)
     same = type(native) is type(value) and native == value
     fate = Fate.EXACT if same else Fate.CONVERTED
-    return MappingEntry(item.shared, source, target, fate, warning_text, warning=bool(warning_text))
+    return MappingEntry(
+        item.shared,
+        source,
+        target,
+        fate,
+        warning_text,
+        warning=bool(warning_text),
+        renamed=members_of(item.codec),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from attrs import Factory, define, frozen
@@ -36,6 +37,10 @@ class Fate(StrEnum):
     REFUSED = "refused"
 
 
+ONE_TEXT: Final[Mapping[str, str]] = MappingProxyType({})
+"""Of a value with members that becomes one text: all of them are at its place."""
+
+
 @frozen
 class MappingEntry:
     """One line of a report: the value at `source` became the value at `target` (JSON pointers).
@@ -54,11 +59,12 @@ class MappingEntry:
     """Whether it may be something else than was meant, and should be told before anything is paid.
     """
     renamed: Mapping[str, str] = Factory(dict)
-    """Members below the value that have another name below the target."""
+    """Members below the value that have another name below the target; ONE_TEXT if there are none.
+    """
 
     def target_of(self, at: str) -> str:
         """The target of a leaf at `at`, which is the source or lies below it."""
-        inner = at[len(self.source) :].split("/")[1:]
+        inner = at[len(self.source) :].split("/")[1:] if self.renamed is not ONE_TEXT else []
         return "/".join([self.target, *(self.renamed.get(part, part) for part in inner)])
 
 

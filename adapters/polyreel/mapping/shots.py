@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from attrs import Factory, frozen
+from attrs import Factory, field, frozen
 
+from ..places import MISSING, JsonObject, get
 from .codecs import CannotExpressError, Choice, MeaninglessError, check_members
+from .reports import MappingReport
+from .rows import Field
+from .shottexts import Spells, spelled_shots
 
 MULTI_SHOT: Final = (
     "model_params.multi_shot",
@@ -148,21 +152,43 @@ class ShotList:
 class ShotSwitch(Choice):
     """`shot_mode` as a switch for several shots, which is on where a body leaves it out.
 
-    Without a word from the caller a clip is one shot, as at other vendors: polyreel turns it off.
+    Shots of the caller's own are spelled in the text, whose row comes first. Without a word from
+    the caller a clip is one shot, as at other vendors: polyreel turns it off.
     """
 
     ONE: ClassVar[str] = "one shot"
-    table: Mapping[Any, Any] = Factory(lambda: {"automatic": True})
+    table: Mapping[Any, Any] = Factory(lambda: {"custom": True, "automatic": True})
 
     def encode(self, value: object, shared: Mapping[str, Any]) -> bool:
         """Whether there can be several shots."""
         if value == self.ONE:
             return False
         found: bool = super().encode(value, shared)
+        if value == "custom" and "shots" not in shared:
+            raise CannotExpressError("custom planning needs shots")
+        if value == "automatic" and "shots" in shared:
+            raise CannotExpressError("automatic planning takes no shots of its own")
+        if value == "automatic" and spelled_shots(shared.get("prompt")):
+            raise CannotExpressError("the text is written like shots, and is made as such")
         return found
 
     def decode(self, value: object, shared: Mapping[str, Any]) -> Any:
         """The mode; a single shot is what no mode at all means."""
         if value is False:
             raise MeaninglessError("one shot is what polyreel asks for without a mode")
+        if value is True and "shots" in shared:
+            return "custom"
         return super().decode(value, shared)
+
+
+@frozen
+class TextField(Field):
+    """A shared field in a native text, which holds another one where it spells shots, or not."""
+
+    where: Spells = field(default=Spells(shots=False))
+
+    def read(self, body: Mapping[str, Any], shared: JsonObject, report: MappingReport) -> None:
+        """Take the text into the shared request, if it is this field's."""
+        text = get(body, self.native)
+        if text is MISSING or self.where(text, body):
+            super().read(body, shared, report)

@@ -9,13 +9,17 @@ from attrs import frozen
 
 from ..places import Json, JsonObject
 from .codecs import CannotExpressError, Codec, check_members
+from .reports import ONE_TEXT
+from .shottexts import ShotText
 
 
 def members_of(codec: Codec, *, native: bool = False) -> Mapping[str, str]:
     """The other names that a codec gives to members of its values: by the native ones, or by ours.
 
-    Only subjects have some.
+    Only subjects have some; shots that become a text have no places of their own.
     """
+    if isinstance(codec, ShotText):
+        return ONE_TEXT
     members = codec.members if isinstance(codec, Subjects) else {}
     return {own: name for name, own in members.items()} if native else members
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ..errors import did_you_mean
@@ -25,17 +25,25 @@ WHOLE: Final = {
 """Texts for what is wrong with a body as a whole: the validator's own would repeat the body."""
 
 
-def row_at(route: Route, path: Sequence[str | int], marks: object = None) -> tuple[Row | None, str]:
+def row_at(
+    route: Route,
+    path: Sequence[str | int],
+    marks: object = None,
+    shared: Collection[str] = (),
+) -> tuple[Row | None, str]:
     """The row that a native path belongs to, and the shared field it is about.
 
-    `marks` tell which items are meant, where it is a list of typed items.
+    `marks` tell which items are meant, where it is a list of typed items. Where two rows have the
+    place, it is the one that writes a field of `shared`.
     """
     names = [str(part) for part in path if not isinstance(part, int)]
     while names:
         place = ".".join(names)
-        row = route.by_place.get(place) or route.inferred.get(place)
+        rows = [row for row in route.rows if place in row.places]
+        row = next((row for row in rows if not set(shared).isdisjoint(row.names)), None)
+        row = row or (rows[0] if rows else route.inferred.get(place))
         if row is not None:
-            item = row.item_with(marks) if isinstance(row, TypedItems) else None
+            item = row.item_with(marks, shared) if isinstance(row, TypedItems) else None
             return row, item.shared if item else next(iter(row.names), "")
         names.pop()
     return None, ""
@@ -51,7 +59,7 @@ def add_problems(
     """Add what the contract says against a body to the problems of a report."""
     known = {problem.field for problem in report.problems}
     for violation in violations:
-        problem = _of_item(violation, route, report) or in_callers_words(
+        problem = _of_item(violation, route, shared, report) or in_callers_words(
             violation, route, shared, provider
         )
         # A field that could not be written at all has its problem already. It is not missing, too.
@@ -64,12 +72,14 @@ def add_problems(
                 known.add(problem.field)  # no second problem about the content of a wrong form
 
 
-def _of_item(violation: SchemaViolation, route: Route, report: MappingReport) -> Problem | None:
+def _of_item(
+    violation: SchemaViolation, route: Route, shared: Mapping[str, Any], report: MappingReport
+) -> Problem | None:
     """The problem of an item in a list of typed items; None for any other violation."""
     row, _ = row_at(route, violation.path)
     if not isinstance(row, TypedItems) or violation.kind == "required":
         return None
-    if (item := row.item_with(violation.marks)) is not None:
+    if (item := row.item_with(violation.marks, shared)) is not None:
         reason, limit = describe(violation, None, None, "")
         if violation.kind == "contains":
             reason, limit = f"needed for {route.model} {route.workflow}", ""
@@ -90,7 +100,7 @@ def in_callers_words(
     condition = _condition(violation, route, shared)
     where = f"{route.model} {route.workflow}{condition}"
     if violation.kind == "required":
-        row, name = row_at(route, [*violation.path, str(violation.limit)])
+        row, name = row_at(route, [*violation.path, str(violation.limit)], shared=shared)
         name = name or str(violation.limit)
         if row is None and violation.path:
             row, name = row_at(route, violation.path)
@@ -102,7 +112,7 @@ def in_callers_words(
         source = f"/extra/{provider.id}/" + unknown[0].replace(".", "/")
         reason = f"{provider.id} documents no field {', '.join(unknown)} for {where}"
         return Problem("extra", source, reason, near=_near_natives(violation, route, provider))
-    row, name = row_at(route, violation.path)
+    row, name = row_at(route, violation.path, shared=shared)
     natives = shared.get("extra", {}).get(provider.id, {})
     if violation.path and violation.path[0] in natives and name not in shared:
         place = ".".join(map(str, violation.path))
@@ -126,7 +136,7 @@ def in_callers_words(
 
 def _condition(violation: SchemaViolation, route: Route, shared: Mapping[str, Any]) -> str:
     """What of the request brings a violation about, as ` with audio and resolution 4k`."""
-    named = (row_at(route, place.split("."), marks) for place, marks in violation.given)
+    named = (row_at(route, place.split("."), marks, shared) for place, marks in violation.given)
     fields = dict.fromkeys(name for _, name in named)
     told = [
         name

@@ -104,7 +104,7 @@ class Writing:
         """
         changed = False
         for violation in violations:
-            row, name = row_at(self.route, violation.path)
+            row, name = row_at(self.route, violation.path, shared=self.shared)
             if not isinstance(row, Field) or self.allow.get(name, "send") == "send":
                 continue
             fate = self._corrected(row, violation, self.allow[name])
@@ -125,7 +125,7 @@ class Writing:
         """
         left = []
         for violation in self._looked_up(violations):
-            row, name = row_at(self.route, violation.path, violation.marks)
+            row, name = row_at(self.route, violation.path, violation.marks, self.shared)
             if not violation.inferred or self.allow.get(name) != "send":
                 left.append(violation)
                 continue

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from ..mapping.items import Item, TypedItems
     from ..mapping.marks import ANGLE, AT, BY_ID, CHARACTER, LOWER_AT, NAMED, Marks
     from ..mapping.rows import Absent, Alias, Constant, Field, Forced, Group, Row
-    from ..mapping.shots import MULTI_SHOT, MultiShot, ShotList, ShotSwitch
+    from ..mapping.shots import MULTI_SHOT, MultiShot, ShotList, ShotSwitch, TextField
+    from ..mapping.shottexts import CHINESE, OneShotText, ShotText, Spells
     from ..mapping.subjects import Subjects
     from ..places import Json, JsonObject, get, is_missing, put
     from .base.answers import first, is_number, is_task_id
@@ -70,7 +71,8 @@ _NAMES = {
     "..mapping.items": ("Item", "TypedItems"),
     "..mapping.marks": ("ANGLE", "AT", "BY_ID", "CHARACTER", "LOWER_AT", "NAMED", "Marks"),
     "..mapping.rows": ("Absent", "Alias", "Constant", "Field", "Forced", "Group", "Row"),
-    "..mapping.shots": ("MULTI_SHOT", "MultiShot", "ShotList", "ShotSwitch"),
+    "..mapping.shots": ("MULTI_SHOT", "MultiShot", "ShotList", "ShotSwitch", "TextField"),
+    "..mapping.shottexts": ("CHINESE", "OneShotText", "ShotText", "Spells"),
     "..mapping.subjects": ("Subjects",),
     "..places": ("Json", "JsonObject", "get", "is_missing", "put"),
     ".base.answers": ("first", "is_number", "is_task_id"),
@@ -92,6 +94,7 @@ __all__ = [
     "AT",
     "BY_ID",
     "CHARACTER",
+    "CHINESE",
     "LOWER_AT",
     "MULTI_SHOT",
     "NAMED",
@@ -125,6 +128,7 @@ __all__ = [
     "MeaninglessError",
     "MultiShot",
     "Names",
+    "OneShotText",
     "Only",
     "Operation",
     "OwnId",
@@ -142,12 +146,15 @@ __all__ = [
     "Send",
     "ShotList",
     "ShotSwitch",
+    "ShotText",
     "SimulatedTask",
     "Single",
     "SpecifiedProvider",
+    "Spells",
     "Status",
     "Subjects",
     "Survey",
+    "TextField",
     "TwoOrMore",
     "TypedItems",
     "Unless",

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from ..mapping.codecs import Choice, MeaninglessError
 from ..mapping.reports import Allowance, ConflictError, Fate, MappingReport
 from ..mapping.rows import Absent, Field, Group
+from ..mapping.shots import TextField
 from ..mapping.workflows import INPUT_VIDEOS, WORKFLOWS, kind_of
 from ..places import Json, JsonObject, get, leaves, pointer_parts, value_at
 from ..plans.capabilities import NOT_FIELDS, Capability, capabilities
@@ -108,7 +109,8 @@ def totality(provider: Provider, route: Route) -> None:
     name = "ImageRequest" if route.workflow == "generate-image" else "VideoRequest"
     shared = set(Contract.load("polyreel").schema(name)["properties"]) - NOT_FIELDS
     assert set(route.by_name) <= shared
-    places = [row.native for row in route.rows if isinstance(row, Field)]
+    plain = [row for row in route.rows if isinstance(row, Field) and not isinstance(row, TextField)]
+    places = [row.native for row in plain]
     places += [place for row in route.rows if isinstance(row, Group) for place in row.places]
     names = [name for row in route.rows for name in row.names]
     assert len(places) == len(set(places)), "two rows write one place"
@@ -165,6 +167,8 @@ def offered_is_accepted(provider: Provider, route: Route) -> None:
             variants = [base | extra | {item.field: value} for extra in ({}, *BESIDE)]
             if item.field == "elements":  # a vendor takes one form of them or the other
                 variants += [one | {"elements": [DESCRIBED]} for one in variants]
+            if item.field == "shots":  # or of shots, with lengths or without
+                variants += [one | {"shots": form} for one in variants for form in VALUES["shots"]]
             if isinstance(value, list):  # or one of several
                 variants += [one | {item.field: value[:1]} for one in variants]
             both = {name: VALUES[name][0] for name in inputs[:2]}  # of two inputs, or each alone
@@ -220,9 +224,6 @@ WORDS: Final = {"on": True, "off": False}
 def _values(item: Capability) -> list[Any]:
     """The values of a field that a vendor offers: all choices, or the ends of its range."""
     extent = item.extent
-    if item.field == "shots":
-        # A vendor takes one form of shots or the other.
-        return [VALUES["shots"][0 if len(item.native) > 1 else 1]]
     if item.field == "reference_images":
         return [images[: extent.most_items] for images in VALUES[item.field]]
     if extent.choices is not None:
@@ -265,7 +266,7 @@ def triangle(
     if second.refused:
         return
     lost = {name for name in losses(straight) if name in straight.reading.request}
-    known = around | _defaulted(first) | _defaulted(second)
+    known = around | _defaulted(first) | _defaulted(second) | _timed(straight, second)
     assert not [name for name in lost if not known & {name, *_together(target, name)}]
 
 
@@ -273,6 +274,16 @@ def _together(target: Provider, name: str) -> Iterator[str]:
     """The fields that a vendor takes as one value with another, and refuses together."""
     rows = (route.by_name.get(name) for route in target.routes)
     yield from (one for row in rows if isinstance(row, Group) for one in row.names)
+
+
+def _timed(straight: Translation, onward: Translation) -> set[str]:
+    """The fields of shots without lengths, where the vendor between has a length for each."""
+    untimed, timed = (
+        bool(shots := list(done.reading.request.get("shots", ())) if done.reading else [])
+        and all(("duration" in shot) is has for shot in shots)
+        for done, has in ((straight, False), (onward, True))
+    )
+    return {"shots", "shot_mode"} if untimed and timed else set()
 
 
 def _defaulted(done: Translation) -> set[str]:

@@ -1,11 +1,14 @@
 """Rules over several fields, which JSON Schema cannot express: `x-polyreel-rules`.
 
-A rule has one of three forms. Its places are JSON pointers in which `*` stands for every item, and
+A rule has one of four forms. Its places are JSON pointers in which `*` stands for every item, and
 `*[type=element]` for every item with that member.
 
 - `at_most` and `of`: the number of items at all places of `of` together.
 - `total`, `equals` and `default`: the numbers at `total` must add up to the one at `equals`.
 - `public_https`: the URL at this place must be a public https address.
+- `shots`, `at_most`, `words`, `equals` and `default`: the text at `shots` may spell shots (see
+  mapping/shottexts.py). It has at most so many of so many characters, of at least a second each,
+  and together they last what `equals` says. Where the switch at `unless` is off, it is plain text.
 
 A rule with `when` counts only where each of those places has a value. One with `mark: inferred`
 says what no page of the vendor says.
@@ -19,6 +22,7 @@ from typing import Any
 from attrs import evolve
 
 from ...hosts import not_public_https
+from ...mapping.shottexts import spelled_shots
 from ...places import Json
 from .schemas import SchemaViolation
 
@@ -28,7 +32,9 @@ def violations_of_rule(rule: Mapping[str, Any], body: Json) -> Iterator[SchemaVi
     if any(not _find(body, place) for place in rule.get("when", [])):
         return
     found: Iterator[SchemaViolation] = iter(())
-    if "at_most" in rule:
+    if "shots" in rule:
+        found = _wrong_shots(rule, body)
+    elif "at_most" in rule:
         found = _too_many(rule, body)
     elif "total" in rule:
         found = _wrong_total(rule, body)
@@ -42,7 +48,7 @@ def places_counted(rule: Mapping[str, Any]) -> list[str]:
     """The places whose values can break a rule."""
     return [
         *rule.get("of", ()),
-        *(rule[kind] for kind in ("total", "public_https") if kind in rule),
+        *(rule[kind] for kind in ("total", "public_https", "shots") if kind in rule),
     ]
 
 
@@ -70,6 +76,29 @@ def _wrong_total(rule: Mapping[str, Any], body: Json) -> Iterator[SchemaViolatio
     if parts and (total := sum(parts)) != wanted:
         message = f"the parts come to {total}, they must make {wanted}"
         yield SchemaViolation(_path(rule["total"].partition("/*")[0]), "total", message, wanted)
+
+
+def _wrong_shots(rule: Mapping[str, Any], body: Json) -> Iterator[SchemaViolation]:
+    off = "unless" in rule and _find(body, rule["unless"]) == [False]
+    wanted = next(iter(_find(body, rule["equals"])), rule.get("default"))
+    for text in () if off else _find(body, rule["shots"]):
+        shots = spelled_shots(text)
+        lengths = [shot["duration"] for shot in shots]
+        longest = max((len(shot["prompt"]) for shot in shots), default=0)
+        wrong = (
+            (len(shots) > rule["at_most"], f"{len(shots)} shots", f"at most {rule['at_most']}"),
+            (
+                longest > rule["words"],
+                f"a shot of {longest} characters",
+                f"at most {rule['words']}",
+            ),
+            (0 in lengths, "a shot of 0 seconds", "at least 1"),
+            (sum(lengths) != wanted, f"shots that last {sum(lengths)} s", f"{wanted} together"),
+        )
+        marks = next(filter(None, map(_marks, rule["shots"].split("/"))), None)
+        for is_wrong, what, limit in wrong if shots else ():
+            if is_wrong:
+                yield SchemaViolation(_path(rule["shots"]), "shots", what, limit, marks=marks)
 
 
 def _not_public(place: str, body: Json) -> Iterator[SchemaViolation]:

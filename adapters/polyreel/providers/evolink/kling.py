@@ -9,6 +9,7 @@ from attrs import evolve
 
 from .. import (
     ANGLE,
+    CHINESE,
     MULTI_SHOT,
     Absent,
     Alias,
@@ -21,10 +22,14 @@ from .. import (
     Group,
     Items,
     MultiShot,
+    OneShotText,
     Only,
     Prompt,
     Route,
     Row,
+    ShotText,
+    Spells,
+    TextField,
     cited_inputs,
 )
 from .common import (
@@ -166,9 +171,12 @@ VIDEO_ALIASES: Final = (Alias("video_urls", Only(first=True)), Alias("video", On
 SECOND_IMAGE: Final = Absent(
     "last_frame", reason="EvoLink takes a second image, and does not say what it is"
 )
-SHOTS_IN_TEXT: Final = (
-    Absent("shots", reason="EvoLink takes the shots of V3 Turbo in the prompt: 镜头 n, m, words;"),
-    Absent("shot_mode", reason="EvoLink takes the shots of V3 Turbo in the prompt"),
+SPELLED_SHOTS: Final = (
+    TextField("shots", "prompt", ShotText(SHOT_TEXT, CHINESE), where=Spells(shots=True)),
+    Absent("shot_mode", reason="the text spells the shots: give `shots` alone"),
+)
+TEXT_OR_SHOTS: Final = TextField(
+    "prompt", "prompt", OneShotText(ANGLE, cited_inputs, replaced_by="shots")
 )
 
 KLING: Final = (
@@ -293,14 +301,15 @@ KLING: Final = (
         "kling-v3-turbo",
         "kling-v3-turbo-text-to-video",
         "KlingV3TurboTextToVideo",
-        *(SIZE, ASPECT, DURATION, *SHOTS_IN_TEXT),
+        *(SIZE, ASPECT, DURATION, *SPELLED_SHOTS),
         workflows=("text-to-video",),
+        prompt=TEXT_OR_SHOTS,
     ),
     *family(
         "kling-v3-turbo",
         "kling-v3-turbo-image-to-video",
         "KlingV3TurboImageToVideo",
-        *(START, SIZE, DURATION, *SHOTS_IN_TEXT),
+        *(START, SIZE, DURATION),
         workflows=("image-to-video",),
     ),
 )

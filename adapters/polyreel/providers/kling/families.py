@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from attrs import evolve
+
 from .. import (
     BY_ID,
     Absent,
@@ -18,17 +20,31 @@ from .. import (
     Forced,
     GeneratedClient,
     Item,
+    OneShotText,
     OwnId,
     Prompt,
     Route,
     Row,
     ShotSwitch,
+    ShotText,
+    Spells,
+    TextField,
     TypedItems,
     cited_inputs,
 )
 
 CLIENT: Final = GeneratedClient("kling")
+SWITCH: Final = "settings.multi_shot"
+PLAIN: Final = Spells(shots=False, switch=SWITCH)
+SPELLED: Final = Spells(shots=True, switch=SWITCH)
+SHOTS: Final = ShotText(Prompt(BY_ID, cited_inputs))
+"""Kling's pages write the shots into the prompt."""
+PROMPT_OR_SHOTS: Final = Prompt(BY_ID, cited_inputs, replaced_by="shots")
 TEXT_ITEM: Final = Item("prompt", {"type": "prompt"}, "text", Prompt(BY_ID, cited_inputs))
+TEXT_ITEMS: Final = (
+    evolve(TEXT_ITEM, codec=PROMPT_OR_SHOTS, where=PLAIN),
+    evolve(TEXT_ITEM, shared="shots", codec=SHOTS, where=SPELLED),
+)
 FIRST_ITEM: Final = Item("first_frame", {"type": "first_frame"}, "url")
 LAST_ITEM: Final = Item("last_frame", {"type": "last_frame"}, "url")
 FRAMES: Final = (FIRST_ITEM, LAST_ITEM)
@@ -53,30 +69,42 @@ CHARACTER_ITEM: Final = Item("character_image", {"type": "image"}, "url")
 MOTION_ITEM: Final = Item("motion_video", {"type": "video"}, "url")
 
 PROMPT: Final = Field("prompt", "prompt")
+TEXTS: Final = (
+    TextField("prompt", "prompt", PROMPT_OR_SHOTS, where=PLAIN),
+    TextField("shots", "prompt", SHOTS, where=SPELLED),
+)
 SOUND: Final = Field("audio", "settings.audio", Choice({True: "native", False: "off"}))
 SILENT: Final = Field("audio", "settings.audio", Choice({False: "off"}))
 KEEP: Final = Field("keep_source_audio", "settings.audio", Choice({True: "original", False: "off"}))
 DURATION: Final = Field("duration", "settings.duration")
 SIZE: Final = Field("resolution", "settings.resolution")
 RATIO: Final = Field("aspect_ratio", "settings.aspect_ratio")
+TURBO_TEXTS: Final = (
+    TextField("prompt", "prompt", OneShotText(BY_ID, cited_inputs, replaced_by="shots")),
+    TextField("shots", "prompt", SHOTS, where=Spells(shots=True)),
+    Absent("shot_mode", reason="the text spells the shots: give `shots` alone"),
+)
 FRAME_RATIO: Final = Absent("aspect_ratio", reason="the clip has the ratio of its first frame")
 ONE_SHOT: Final = Default(
-    ShotSwitch.ONE, "Kling would make shots of its own, or of what the text spells like shots"
+    ShotSwitch.ONE,
+    "Kling would make shots of its own, or of what the text spells like shots",
+    unless="shots",
 )
-SHOTS: Final = Field("shot_mode", "settings.multi_shot", ShotSwitch(), default=ONE_SHOT)
+SHOT_MODE: Final = Field("shot_mode", SWITCH, ShotSwitch(), default=ONE_SHOT)
 FOLLOWED_SHOTS: Final = Field(
     "shot_mode",
-    "settings.multi_shot",
+    SWITCH,
     ShotSwitch(),
     default=Default(
         ShotSwitch.ONE,
         f"{ONE_SHOT.reason}; the examples with a video to follow have several shots, and whether "
         "it takes one is not told",
+        unless="shots",
     ),
 )
 NO_SHOTS: Final = Field(
     "shot_mode",
-    "settings.multi_shot",
+    SWITCH,
     ShotSwitch(table={}),
     default=ONE_SHOT,
     note="an edited video has no shots",
@@ -111,14 +139,14 @@ EVERYWHERE: Final = (
 OWN_ID: Final = {"options.external_task_id": "polyreel's own id of the job"}
 
 
-def contents(*items: Item, text: Item = TEXT_ITEM) -> TypedItems:
+def contents(*items: Item, texts: tuple[Item, ...] = (TEXT_ITEM,)) -> TypedItems:
     """The row of the inputs, the text first."""
-    return TypedItems("contents", (text, *items))
+    return TypedItems("contents", (*texts, *items))
 
 
 def motion(*items: Item) -> tuple[Row, ...]:
     """The rows of motion control."""
-    inputs = contents(CHARACTER_ITEM, MOTION_ITEM, *items, text=MOTION_TEXT)
+    inputs = contents(CHARACTER_ITEM, MOTION_ITEM, *items, texts=(MOTION_TEXT,))
     return (inputs, KEEP, VIDEOS_SOUND, SIZE, ORIENTATION)
 
 
@@ -138,26 +166,26 @@ def route(
 def omni(family: str, operation: str, form: str, sound: Field, *shots: Field) -> tuple[Route, ...]:
     """The five workflows of an omni model, each with a form of its own."""
     switch, followed, single = shots or (NO_SWITCH, NO_SWITCH, NO_SWITCH)
-    last = (LAST_ITEM,) if shots else ()
+    last, texts = ((LAST_ITEM,), TEXT_ITEMS) if shots else ((), (TEXT_ITEM,))
     # Omni's page has sound off beside a video to follow; that of O1 says nothing of the kind.
     followed_sound = (SILENT, NO_KEEPING) if shots else (KEEP, VIDEOS_SOUND)
     each: tuple[tuple[str, str, tuple[Row, ...]], ...] = (
-        ("text-to-video", "Text", (contents(ELEMENT_ITEM), sound, switch)),
+        ("text-to-video", "Text", (contents(ELEMENT_ITEM, texts=texts), sound, switch)),
         (
             "image-to-video",
             "Frames",
-            (contents(*FRAMES, ELEMENT_ITEM), sound, switch),
+            (contents(*FRAMES, ELEMENT_ITEM, texts=texts), sound, switch),
         ),
         (
             "reference-to-video",
             "References",
-            (contents(FIRST_ITEM, *last, IMAGE_ITEM, ELEMENT_ITEM), sound, switch),
+            (contents(FIRST_ITEM, *last, IMAGE_ITEM, ELEMENT_ITEM, texts=texts), sound, switch),
         ),
         (
             "reference-video",
             "Follow",
             (
-                contents(FOLLOW_ITEM, FIRST_ITEM, *last, IMAGE_ITEM, ELEMENT_ITEM),
+                contents(FOLLOW_ITEM, FIRST_ITEM, *last, IMAGE_ITEM, ELEMENT_ITEM, texts=texts),
                 *(*followed_sound, followed),
             ),
         ),
@@ -174,14 +202,15 @@ def omni(family: str, operation: str, form: str, sound: Field, *shots: Field) ->
 
 
 SOLD: Final = (
-    *omni("kling-o3", "createOmniVideoV3", "KlingOmni", SOUND, SHOTS, FOLLOWED_SHOTS, NO_SHOTS),
+    *omni("kling-o3", "createOmniVideoV3", "KlingOmni", SOUND, SHOT_MODE, FOLLOWED_SHOTS, NO_SHOTS),
     route(
         *("kling-v3", "text-to-video", "createTextToVideoV3", "KlingV3Text"),
-        *(PROMPT, SOUND, SHOTS, DURATION, RATIO, SIZE),
+        *(*TEXTS, SOUND, SHOT_MODE, DURATION, RATIO, SIZE),
     ),
     route(
         *("kling-v3", "image-to-video", "createImageToVideoV3", "KlingV3Frames"),
-        *(contents(*FRAMES, ELEMENT_ITEM), SOUND, SHOTS, DURATION, FRAME_RATIO, SIZE),
+        *(contents(*FRAMES, ELEMENT_ITEM, texts=TEXT_ITEMS), SOUND, SHOT_MODE),
+        *(DURATION, FRAME_RATIO, SIZE),
     ),
     route(
         *("kling-v3", "motion-control", "createMotionControlV3", "KlingV3Motion"),
@@ -189,7 +218,7 @@ SOLD: Final = (
     ),
     route(
         *("kling-v3-turbo", "text-to-video", "createTextToVideoV3Turbo", "KlingV3TurboText"),
-        *(PROMPT, LOUD, NO_SWITCH, DURATION, RATIO, SIZE),
+        *(*TURBO_TEXTS, LOUD, DURATION, RATIO, SIZE),
     ),
     route(
         *("kling-v3-turbo", "image-to-video", "createImageToVideoV3Turbo", "KlingV3TurboFrames"),
