@@ -185,6 +185,14 @@ def test_wrong_usage_exits_2(cli: Command) -> None:
     cli.fails(2, (*LIVE, "--base-url", f"{FIRST}=ftp://x"), "not an http(s) URL")
 
 
+def test_an_address_that_is_typed_counts(cli: Command) -> None:
+    """For `doctor` as for the calls of `doctor --live`: before that of the environment."""
+    option = ("--base-url", f"{FIRST}=http://127.0.0.1:2")
+    assert cli("doctor", *option, "--json").document["base_urls"][FIRST] == "http://127.0.0.1:2"
+    (row,) = cli(*LIVE, "--vendor", FIRST, *option, "--json").document["vendors"]
+    assert row["address"] == "http://127.0.0.1:2"
+
+
 def test_a_vendor_of_another_package_is_asked_too(cli: Command) -> None:
     """By its own contract; where its code is at fault, the others are asked all the same."""
     before = registry.entry_points

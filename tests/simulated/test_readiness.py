@@ -17,7 +17,12 @@ from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.provider import Provider
 from polyreel.testing.contracts import ROLES
 from polyreel.verification.probing import reading_operations
-from polyreel.verification.readiness import Readiness, check_readiness, free_calls
+from polyreel.verification.readiness import (
+    OF_ACCOUNTS,
+    Readiness,
+    check_readiness,
+    free_calls,
+)
 from support.odd_queue import QueueVendor
 from support.odd_vendors import ListVendor
 from support.server import PROVIDERS
@@ -74,6 +79,7 @@ def test_no_paid_or_changing_call_is_made(provider: Provider) -> None:
         found = provider.contract.match("GET", httpx.URL(step.url).path)
         assert found is not None
         assert found[0] is operation
+        assert step.url.startswith(operation.server)
         assert not changes(operation.role)
     assert "get" in {operation.role for operation, _ in made}
 
@@ -165,6 +171,31 @@ def test_errors_with_http_200_are_read() -> None:
     other = answered(provider, Reply(200, {}, json.dumps({**body, "code": 1200}).encode()))
     assert (other.state, other.key, other.calls[0].outcome) == ("ready", "not proved", "id refused")
     assert other.calls[0].words == "1200: no such task"
+
+
+@each_own
+def test_what_everybody_may_ask_proves_no_key(provider: Provider) -> None:
+    """Such as the keys of webhooks: only what is about the account, or one of its tasks, does."""
+    with Client() as client:
+        found = run(failing(check_readiness(provider), provider), client.wire)
+    public = {one.role for one in found.calls} - OF_ACCOUNTS
+    assert all(one.outcome == "answered" for one in found.calls if one.role in public)
+    assert (found.state, found.key) == ("failing", "not proved")
+
+
+def failing(flow: Flow[Readiness], provider: Provider) -> Flow[Readiness]:
+    """A flow whose calls about the account are answered with an error of the server."""
+    roles = [operation.role for operation, _ in free_calls(provider)]
+    step = next(flow)
+    for role in roles:
+        reply = yield step
+        broken = next(examples(provider, 500), page(500))
+        try:
+            step = flow.send(broken if role in OF_ACCOUNTS else reply)
+        except StopIteration as stop:
+            found: Readiness = stop.value
+            return found
+    raise AssertionError("more calls than were told")
 
 
 @each_vendor

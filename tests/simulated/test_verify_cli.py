@@ -20,7 +20,7 @@ from support.recordings import FORMS, PLANTED, recorded, save, vendors
 
 PROVIDERS = vendors()
 each_vendor = pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.id)
-READS = {"credits", "list", "list-running"}
+READS = {"credits", "list", "list-running", "models"}
 ASKED = [p for p in PROVIDERS if any(o.role in READS for o in p.contract.operations.values())]
 SILENT = [p for p in PROVIDERS if p not in ASKED]
 

@@ -56,6 +56,24 @@ def test_a_page_has_all_of_a_vendor(provider: Provider, scripts: ModuleType) -> 
     assert max(len(line) for line in text.splitlines() if not line.startswith("|")) <= 100
 
 
+@each_vendor
+def test_errors_of_other_calls_say_nothing_of_a_submit(
+    provider: Provider, scripts: ModuleType
+) -> None:
+    """Only what answers a submit has a verdict."""
+    contract, rows = provider.contract, scripts.page(provider).splitlines()
+    named: dict[bool, set[tuple[int, str]]] = {True: set(), False: set()}
+    for one in contract.operations.values():
+        for status, _, name, _ in contract.replies(one):
+            if status >= 400:
+                named[one.role in {"create", "stream"}].add((status, name.replace("_", " ")))
+    for status, name in sorted(named[False] ^ named[True]):
+        (row, *_) = (
+            one for one in rows if one.startswith(f"| {status} |") and f"| {name} |" in one
+        )
+        assert row.endswith("| - |") is ((status, name) in named[False]), row
+
+
 def test_only_own_vendors_have_a_page(scripts: ModuleType) -> None:
     """That of another package's vendor is for that package."""
     before = registry.entry_points
