@@ -46,6 +46,26 @@ PAIRS: list[tuple[str, JsonObject, str]] = [
         "POST /v1/videos/generations -> GET /v1/videos/{requestId}",
     ),
     (
+        "outdated videos beside images that have no status query",
+        {
+            "/images": post(CLIP, shape(data={"type": "array", "items": {"type": "object"}})),
+            "/batches/{batch_id}": get(),
+            "/videos": post(CLIP, deprecated=True),
+            "/videos/{video_id}": get(deprecated=True),
+        },
+        "POST /videos -> GET /videos/{video_id}",
+    ),
+    (
+        "outdated videos beside those of today",
+        {
+            "/v1/videos": post(CLIP, deprecated=True),
+            "/v1/videos/{id}": get(deprecated=True),
+            "/v2/videos": post(CLIP),
+            "/v2/videos/{id}": get(),
+        },
+        "POST /v2/videos -> GET /v2/videos/{id}",
+    ),
+    (
         "tasks of every kind, asked about at one place",
         {
             "/v1/avatars/{id}": get(),

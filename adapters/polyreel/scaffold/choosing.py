@@ -108,7 +108,7 @@ def choose(contract: Contract, wishes: Wishes) -> ChosenCalls:
     ]
     queries = [named(every, wishes.get, "--get")] if wishes.get else _queries(contract, every)
     chosen_by_user = bool(creates)
-    possible = [] if chosen_by_user else [one for one in every if _can_make(contract, one)]
+    possible = [] if chosen_by_user else _makers(contract, every)
     guessed = [one for one in possible if words(one) & MAKING] or possible
     guessed = [one for one in guessed if not _is_about_a_job(one, queries)]
     creates = creates or [one for one in guessed if "{" not in one.path] or guessed
@@ -168,12 +168,20 @@ def _singular(word: str) -> str:
     return word if keeps or not word.endswith("s") else word[:-1]
 
 
+def _makers(contract: Contract, every: Sequence[Operation]) -> list[Operation]:
+    """The calls that can make something; outdated ones only where no other is about video."""
+    possible = [one for one in every if _can_make(contract, one)]
+    current = [one for one in possible if not one.spec.get("deprecated")]
+    videos = [one for one in possible if words(one) & ABOUT_VIDEO]
+    return current if not videos or not set(current).isdisjoint(videos) else videos
+
+
 def _can_make(contract: Contract, operation: Operation) -> bool:
     """Whether a call takes what a clip is made from, and is not about something else."""
     if operation.method != "POST" or not operation.request_schemas:
         return False
     ours = words(operation)
-    if operation.spec.get("deprecated") or _words(operation.path) & NEVER_MAKING:
+    if _words(operation.path) & NEVER_MAKING:
         return False
     if ours & MAKING_OTHERS and not ours & ABOUT_VIDEO:
         return False
@@ -247,7 +255,7 @@ def nearness(contract: Contract, create: Operation, query: Operation) -> int:
 
     A link of the document counts most, then a text that names the query, a status in its reply,
     equal replies, the name of the id, and common parts of the paths. Words of the query that the
-    paid call has not, count against it.
+    paid call has not, count against it, and that only one of the two is outdated.
     """
     replies = json.dumps([contract.resolve(one) for one in create.spec["responses"].values()])
     links = f'"operationId": {json.dumps(query.id)}' in replies
@@ -257,6 +265,7 @@ def nearness(contract: Contract, create: Operation, query: Operation) -> int:
     if theirs is not None:
         score += 12 * _has_status(contract, query)
     score += _id_nearness(contract, create, query)
+    score -= 8 * (query.spec.get("deprecated", False) is not create.spec.get("deprecated", False))
     near = [_literals(create.path), _literals(query.path)]
     leading = zip(*near, strict=False)
     score += 3 * sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], leading))

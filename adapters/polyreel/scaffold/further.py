@@ -107,6 +107,8 @@ def unusual(contract: Contract, chosen: ChosenCalls, roles: dict[str, str]) -> I
     query, every = chosen.query, contract.operations.values()
     for create in chosen.creates:
         called = f"{create.method} {create.path}"
+        if create.spec.get("deprecated"):
+            yield f"{called}: the document calls it deprecated"
         if names := PLACEHOLDER.findall(create.path):
             yield f"{called}: check the values of its path in `path_values`: {', '.join(names)}"
         for schema in create.request_schemas:
