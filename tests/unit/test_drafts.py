@@ -334,3 +334,12 @@ def test_constant_headers_are_constants() -> None:
         ("X-Trace", None),
     ]
     assert kept[2]["description"] == "TODO: which value has this header? A date."
+
+
+def test_examples_of_a_schema_are_those_of_its_body() -> None:
+    """Some documents write them as the examples of bodies are: with a summary and a value."""
+    body = {**CLIP, "examples": [{"summary": "Plain", "value": {"prompt": "a lake"}}]}
+    made = package("fresh", document({"/videos": post(body), "/videos/{id}": get()}))
+    call = contract_of(made)["paths"]["/videos"]["post"]
+    shown = call["requestBody"]["content"]["application/json"]["examples"]
+    assert [one["value"] for one in shown.values()] == [{"prompt": "a lake"}]

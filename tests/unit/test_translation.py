@@ -202,3 +202,23 @@ def test_a_tier_of_the_path_that_the_target_lacks_is_lost() -> None:
     assert kept
     for one in kept:
         assert "resolution" in {verdict.field for verdict in one.losses}
+
+
+def test_inputs_of_a_workflow_that_is_not_sold_are_a_problem() -> None:
+    """A body of a text with a frame, at a vendor that sells the text alone with it."""
+    whole, frames = next(
+        (provider, route)
+        for provider in PROVIDERS
+        for route in provider.routes
+        for other in provider.routes
+        if (route.workflow, other.workflow) == ("image-to-video", "text-to-video")
+        and (route.model, route.schema) == (other.model, other.schema)
+        and route.constants == other.constants
+    )
+    request = {"model": frames.model, "prompt": "x", "first_frame": "https://example.com/a.png"}
+    body = plan(request, whole).native
+    routes = tuple(one for one in whole.routes if one.workflow == "text-to-video")
+    less: Provider = type("Less", (type(whole),), {"routes": routes})()
+    found = read(body, less, model=frames.model)
+    assert [(one.field, "sells" in one.reason) for one in found.problems] == [("first_frame", True)]
+    assert translate(body, less, whole, source_model=frames.model).refused

@@ -64,7 +64,17 @@ def read(
     workflow = workflow_of(shared, kind_of(route.workflow))
     if all(other.workflow != workflow for other in same):
         workflows = {other.workflow: other for other in same}
-        report.problems.append(_missing_input(route, workflows, provider, body))
+        asking = [name for name in WORKFLOWS[workflow] if name in shared]
+        report.problems.append(
+            _missing_input(route, workflows, provider, body)
+            if any(WORKFLOWS[name] for name in workflows)
+            else Problem(
+                asking[0],
+                "",
+                f"it asks for {workflow}, and {provider.id} sells {route.model} with this body "
+                f"for {' or '.join(workflows)} only",
+            )
+        )
     route = next((other for other in same if other.workflow == workflow), route)
     return Reading(
         provider,

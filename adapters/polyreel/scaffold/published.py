@@ -85,6 +85,15 @@ def _modernize(document: JsonObject) -> None:
         if isinstance(node.get("schema"), dict) and "example" in node:
             example = {"value": node.pop("example")}
             node["examples"] = {"example": example, **node.get("examples", {})}
+        if isinstance(node.get("examples"), list) and "value" not in node.get("properties", {}):
+            node["examples"] = [_bare(one) for one in node["examples"]]
+
+
+def _bare(example: Json) -> Json:
+    """The value of a schema's example that is written like one of a body."""
+    names = set(example) if isinstance(example, dict) else set()
+    is_wrapped = "value" in names and names <= {"summary", "description", "value"}
+    return example["value"] if isinstance(example, dict) and is_wrapped else example
 
 
 def _operations(document: JsonObject) -> Iterator[tuple[str, str, JsonObject]]:
@@ -113,16 +122,24 @@ def _complete_operation(
     operation["responses"] = _by_status(contract, operation["responses"])
     for reply in operation["responses"].values():
         for media in _json_first(contract.resolve(reply)).values():
-            examples = media.get("examples", {}).items()
-            media["examples"] = {name: one for name, one in examples if isinstance(one, dict)}
+            shown = media.get("examples") or _of_schema(contract, media)
+            media["examples"] = {name: one for name, one in shown.items() if isinstance(one, dict)}
     if "$ref" in operation.get("requestBody", {}):
         body = contract.resolve(operation["requestBody"])
         operation["requestBody"] = json.loads(json.dumps(body))
     media = _json_first(operation.get("requestBody", {})).get("application/json")
     if media and "schema" in media:
+        media["examples"] = media.get("examples") or _of_schema(contract, media)
         name = re.sub(r"\W", "", operation["operationId"])
         parts = _named_schemas(document, name[:1].upper() + name[1:], media["schema"])
         media["schema"] = parts[0] if len(parts) == 1 else {"oneOf": parts}
+
+
+def _of_schema(contract: Contract, media: JsonObject) -> JsonObject:
+    """The examples of a body's schema, for a body that has none of its own."""
+    shown = contract.resolve(media.get("schema", {})).get("examples", ())
+    whole = [one for one in shown if isinstance(one, dict)] if isinstance(shown, list) else []
+    return {f"example_{number}": {"value": one} for number, one in enumerate(whole, 1)}
 
 
 def _by_status(contract: Contract, responses: JsonObject) -> JsonObject:
