@@ -1,9 +1,11 @@
 """Markdown that scripts write: tables, and prose of at most 100 columns."""
 
+import re
 from collections.abc import Iterable, Sequence
 from textwrap import wrap
 
 COLUMNS = 100
+TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -13,7 +15,14 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", r"\|")
+    return " ".join(plain(text).split()).replace("|", r"\|")
+
+
+def plain(text: str) -> str:
+    """A text in which no `<` begins a tag: such a one is escaped where it is not in code."""
+    parts = text.split("`")
+    parts[::2] = [TAG.sub(r"\\<", part) for part in parts[::2]]
+    return "`".join(parts)
 
 
 def paragraph(text: str) -> str:
@@ -28,7 +37,7 @@ def bullets(texts: Iterable[str]) -> str:
 
 def _wrapped(text: str, first: str, others: str) -> str:
     lines = wrap(
-        text,
+        plain(text),
         COLUMNS,
         initial_indent=first,
         subsequent_indent=others,

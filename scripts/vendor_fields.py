@@ -45,6 +45,8 @@ def fields(provider: Provider) -> Iterator[str]:
 
 
 def _of_route(provider: Provider, route: Route) -> Iterator[str]:
+    if text := provider.contract.schema(route.schema).get("description"):
+        yield paragraph(text)
     known = [
         item
         for item in capabilities(provider, route)

@@ -6,8 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args
 
-from markdown_text import bullets, code, paragraph, sentence, table
-from polyreel.flows import Reply
+from markdown_text import bullets, code, paragraph, plain, sentence, table
 from polyreel.jobs.canceling import NO_WORD
 from polyreel.plans.capabilities import extent_of
 from polyreel.providers.base.calling import key_scheme_of
@@ -16,6 +15,7 @@ from polyreel.providers.base.facts import Status
 from polyreel.providers.base.header_signatures import header_signature
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
+from vendor_answers import answers, errors
 from vendor_fields import anchor, fields, media_text
 from vendor_prices import prices
 
@@ -53,6 +53,7 @@ def page(provider: Provider) -> str:
         "A job's life": life,
         "Webhooks": webhooks,
         "Files": files,
+        "Answers": answers,
         "Errors": errors,
         "Prices": prices,
         "What is inferred": inferred,
@@ -102,7 +103,7 @@ def _other_hosts(provider: Provider) -> str:
 def said(provider: Provider) -> Iterator[str]:
     """The spec's own description, with its sources."""
     if text := provider.contract.document["info"].get("description"):
-        yield f"{text.strip()}\n"
+        yield f"{plain(text.strip())}\n"
 
 
 def models(provider: Provider) -> Iterator[str]:
@@ -246,7 +247,7 @@ def webhooks(provider: Provider) -> Iterator[str]:
         for one in item.values():
             yield f"{one['summary']}\n"
             if text := one.get("description"):
-                yield f"{text.strip()}\n"
+                yield f"{plain(text.strip())}\n"
 
 
 def _signed(provider: Provider) -> str:
@@ -280,49 +281,6 @@ def files(provider: Provider) -> Iterator[str]:
     if limits := media_text(provider.contract.upload_facts):
         facts.append(sentence(f"limits of an upload: {limits}"))
     yield bullets(facts)
-
-
-# -- errors ---------------------------------------------------------------------------------------
-
-
-def errors(provider: Provider) -> Iterator[str]:
-    """The documented errors, and which of them prove that a submit was not accepted."""
-    contract = provider.contract
-    facts = [
-        "A refusal proves that nothing was accepted or billed only in the form of the vendor's own "
-        "errors, and without the id of a task in it. What proves nothing leaves a submit ambiguous."
-    ]
-    if codes := contract.document.get("x-polyreel-no-money"):
-        facts.append(f"Codes that say that the account cannot pay: {code(codes)}.")
-    if rule := contract.document.get("x-polyreel-ok"):
-        values = code(map(json.dumps, rule["values"]))
-        facts.append(f"An answer with HTTP 2xx is an error unless `{rule['place']}` is {values}.")
-    yield bullets(facts)
-    found: dict[tuple[int, str, str], dict[str, set[bool]]] = {}
-    for operation in contract.operations.values():
-        for status, kind, name, body in contract.replies(operation):
-            reply = Reply(status, {"content-type": kind}, json.dumps(body).encode())
-            if not provider.is_error(reply):
-                continue
-            error, text = provider.read_error(reply)
-            texts = found.setdefault((status, error or "-", name), {})
-            proofs = texts.setdefault(text, set())
-            if operation.role in {"create", "stream"}:
-                proofs.add(provider.read_refusal(operation, reply).is_proof)
-    rows = [
-        [str(status), f"`{error}`", name.replace("_", " "), "; ".join(texts), _verdict(texts)]
-        for (status, error, name), texts in sorted(found.items())
-    ]
-    headers = ["HTTP", "code", "what", "the example's text", "after a submit"]
-    yield table(headers, rows)
-
-
-def _verdict(texts: Mapping[str, set[bool]]) -> str:
-    """What the errors of this kind prove that answer a submit."""
-    proofs = set[bool]().union(*texts.values())
-    if not proofs:
-        return "-"
-    return "proves nothing" if False in proofs else "not accepted"
 
 
 # -- marks ----------------------------------------------------------------------------------------

@@ -133,6 +133,7 @@ def test_a_member_that_no_spec_has_exits_5(cli: Command) -> None:
     assert {one["traffic"] for one in differences} == {"/response/body/novel"}
     assert all(one["spec"].endswith("/properties") and one["patch"] for one in differences)
     assert "/response/body/novel" in plain.out
+    assert f"polyreel verify --live {FIRST}" in plain.err
     assert [one["state"] for one in found.document["vendors"][1:]] == ["ready"] * (len(VENDORS) - 1)
 
 
@@ -147,6 +148,21 @@ def test_a_page_exits_3(cli: Command) -> None:
     assert "text/html" in plain.err
     assert get_provider(FIRST).base_url_variable in plain.err
     assert "sign in" not in "".join(cli.seen)
+
+
+def test_an_error_of_the_vendor_exits_3(cli: Command) -> None:
+    """It is told in the vendor's words, and the vendor is asked again later."""
+    provider = get_provider(FIRST)
+    query = provider.contract.operation("get")
+    assert query is not None
+    body = next(one for status, *_, one in provider.contract.replies(query) if status == 500)
+    reply = Answer(500, {"content-type": "application/json"}, json.dumps(body).encode())
+    with serving(cli, Simulator(seed=1), of(FIRST, lambda _: reply)):
+        found = cli(*LIVE, "--vendor", FIRST)
+    assert found.code == 3
+    assert "HTTP 500" in found.err
+    assert provider.read_error(reply)[1] in found.err
+    assert f"ask it again later: polyreel doctor --live --vendor {FIRST}" in found.err
 
 
 def test_a_dead_address_exits_3(cli: Command) -> None:

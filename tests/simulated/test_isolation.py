@@ -12,7 +12,7 @@ from attrs import frozen
 from polyreel.errors import LedgerError, UnknownNameError
 from polyreel.ledger.sqlite import Ledger
 from polyreel.providers.base import registry
-from support.cli import LEDGER, VENDORS, Command, stranger
+from support.cli import KEYS, LEDGER, VENDORS, Command, stranger
 
 CLIP = ("generate", "a cat", "--duration", "3", "--resolution", "720p", "--no-audio")
 
@@ -79,6 +79,10 @@ def test_a_broken_plugin_stops_nothing(cli: Command) -> None:
     doctor = cli("doctor", "--json")
     assert (doctor.code, [*doctor.document["broken_plugins"]]) == (0, ["acme"])
     assert "acme" in cli("doctor").out
+    for name in KEYS:
+        cli.monkeypatch.delenv(name)
+    live = cli("doctor", "--live")
+    assert (live.code, "acme" in live.err) == (0, True)
     assert "sk-secret" not in "".join(cli.seen)
 
 

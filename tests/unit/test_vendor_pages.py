@@ -25,6 +25,7 @@ SECTIONS = (
     "A job's life",
     "Webhooks",
     "Files",
+    "Answers",
     "Errors",
     "Prices",
     "What is inferred",

@@ -13,7 +13,7 @@ from ..client import Client
 from ..drivers import run
 from ..errors import PolyreelError
 from ..places import JsonObject
-from ..providers.base.registry import all_providers, get_provider
+from ..providers.base.registry import all_providers, broken_plugins, get_provider
 from ..verification.readiness import AskedCall, Readiness, State, check_readiness
 from . import show
 from .exits import INTERNAL, exit_code
@@ -69,6 +69,8 @@ def check_vendors(named: Sequence[str] | None, *, as_json: bool) -> None:
     for vendor, one in found.items():
         for text in _notes(vendor, one):
             show.note(text)
+    for name, reason in broken_plugins().items():
+        show.note(f"not asked: {name}, a plugin that cannot be loaded ({reason})")
     show.note(BILLED)
     if code:
         raise typer.Exit(code)
@@ -129,19 +131,24 @@ def _notes(vendor: str, one: Readiness | NotAsked) -> Iterator[str]:
         yield f"error: {one.failure}"
     if one.state == "key refused":
         yield _next_key(vendor)
-    elif one.state in {"failing", "not reached"}:
-        option, variable = f"--base-url {vendor}=URL", get_provider(vendor).base_url_variable
+    elif one.state == "not reached" or any(call.outcome == "foreign" for call in one.calls):
+        variable = get_provider(vendor).base_url_variable
         yield (
-            f"{vendor}: is {one.address} its address ({option}, {variable}), and can this machine "
-            f"reach it (--proxy, --ca)? Then ask it later: polyreel doctor --live --vendor {vendor}"
+            f"{vendor}: is {one.address} its address (--base-url {vendor}=URL, {variable}), and "
+            "can this machine reach it (--proxy, --ca)?"
         )
+    elif one.state == "failing":
+        yield f"{vendor}: ask it again later: polyreel doctor --live --vendor {vendor}"
     elif one.key == "not proved":
-        refused = "; ".join(call.words for call in one.calls if call.outcome == "id refused")
-        yield f"{vendor}: no answer shows whether the key is accepted" + f" ({refused})" * bool(
-            refused
+        words = "; ".join(call.words for call in one.calls if call.outcome == "id refused")
+        yield f"{vendor}: no answer shows whether the key is accepted" + (
+            f" ({words})" * bool(words)
         )
     if one.state == "differs":
-        yield f"{vendor}: it answers otherwise than its spec says; polyreel reads what it can"
+        yield (
+            f"{vendor}: it answers otherwise than its spec says; polyreel reads what it can, and "
+            f"polyreel verify --live {vendor} --task ID shows a patch of the spec"
+        )
 
 
 def _next_key(vendor: str) -> str:
