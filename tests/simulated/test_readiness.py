@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import cycle, islice
 from typing import Final
 
 import httpx
@@ -29,6 +30,10 @@ from support.server import PROVIDERS
 
 ALL: Final = [*PROVIDERS, ListVendor(), QueueVendor()]
 CHANGING: Final = {"create", "stream", "cancel"}
+ODD: Final = (
+    *(b"", b"null", b"[]", b"1", b'"x"', b"{", b"{}", b"\xff\xfe", b"[" * 5000 + b"]" * 5000),
+    *(b'{"code": []}', b'{"code": 0}', b'{"error": "x"}', b'{"error": {"code": 5}}', b'{"a": NaN}'),
+)
 each_vendor = pytest.mark.parametrize("provider", ALL, ids=lambda provider: provider.id)
 each_own = pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.id)
 
@@ -171,6 +176,16 @@ def test_errors_with_http_200_are_read() -> None:
     other = answered(provider, Reply(200, {}, json.dumps({**body, "code": 1200}).encode()))
     assert (other.state, other.key, other.calls[0].outcome) == ("ready", "not proved", "id refused")
     assert other.calls[0].words == "1200: no such task"
+
+
+@each_vendor
+def test_no_answer_breaks_it(provider: Provider) -> None:
+    """Whatever comes is judged; nothing is raised, and a key is accepted by a good answer only."""
+    statuses = cycle((200, 401, 302, 404, 204, 500, 200))
+    for content, status in zip(ODD, islice(statuses, ALL.index(provider), None), strict=False):
+        found = answered(provider, Reply(status, {}, content))
+        assert found.state in {"ready", "differs", "failing", "key refused"}
+        assert found.key != "accepted" or status in {200, 204, 404}
 
 
 @each_own
