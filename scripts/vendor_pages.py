@@ -275,7 +275,9 @@ def files(provider: Provider) -> Iterator[str]:
         ]
     else:
         facts = ["Local files cannot be sent: the vendor takes links."]
-    facts += [sentence(f"{kind}: {doubt}") for kind, doubt in provider.file_doubts.items()]
+    for doubt in dict.fromkeys(provider.file_doubts.values()):
+        kinds = ", ".join(kind for kind, one in provider.file_doubts.items() if one == doubt)
+        facts.append(sentence(f"{kinds}: {doubt}"))
     if provider.file_note:
         facts.append(sentence(f"others are refused: {provider.file_note}"))
     if limits := media_text(provider.contract.upload_facts):
