@@ -29,6 +29,14 @@ from support.odd_vendors import ListVendor
 from support.server import PROVIDERS
 
 ALL: Final = [*PROVIDERS, ListVendor(), QueueVendor()]
+ROUTED: Final = [
+    provider
+    for provider in PROVIDERS
+    for operation, _ in free_calls(provider)
+    if operation.role == "get"
+    and {"unknown_route"} == {n for s, _, n, _ in provider.contract.replies(operation) if s == 404}
+]
+"""The vendors whose 404 to a status query is about the path."""
 CHANGING: Final = {"create", "stream", "cancel"}
 ODD: Final = (
     *(b"", b"null", b"[]", b"1", b'"x"', b"{", b"{}", b"\xff\xfe", b"[" * 5000 + b"]" * 5000),
@@ -159,12 +167,21 @@ def test_what_each_documented_error_means(provider: Provider) -> None:
             query = found.calls[-1]
             if status in {401, 403}:
                 assert (found.state, query.outcome) == ("key refused", "key refused")
-            elif status == 404:
+            elif status == 404 and provider not in ROUTED:
                 assert (found.key, query.outcome) == ("accepted", "no such task")
             else:
                 assert (found.state, query.outcome) == ("failing", "failed")
                 assert query.words
     assert 401 in seen
+
+
+@pytest.mark.parametrize("provider", ROUTED, ids=lambda provider: provider.id)
+def test_an_address_without_the_call_proves_no_key(provider: Provider) -> None:
+    """Where the contract says that the 404 of a status query means this."""
+    (reply,) = examples(provider, 404)
+    found = answered(provider, reply)
+    assert (found.state, found.key) == ("failing", "not proved")
+    assert found.calls[-1].words.startswith("there is no such call at this address: ")
 
 
 def test_errors_with_http_200_are_read() -> None:

@@ -23,9 +23,10 @@ RECORDING: Final = "live"
 
 def reading_operations(contract: Contract) -> list[Operation]:
     """The calls of a contract that only read, and need neither a task nor anything else: credits,
-    lists, and whatever else it has of this kind.
+    which are the shortest answer, then lists, and whatever else it has of this kind.
     """
-    return [one for one in contract.operations.values() if _only_reads(contract, one)]
+    found = [one for one in contract.operations.values() if _only_reads(contract, one)]
+    return sorted(found, key=lambda one: one.role != "credits")
 
 
 def _only_reads(contract: Contract, operation: Operation) -> bool:

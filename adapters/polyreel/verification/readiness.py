@@ -32,6 +32,8 @@ OF_ACCOUNTS: Final = frozenset({"credits", "list", "list-running", "get"})
 """The roles of calls about the caller's own account. Others may be answered whatever the key is."""
 BUSY: Final = frozenset({402, 429})
 """Refusals of a status query that say nothing about the task."""
+UNKNOWN_ROUTE: Final = "unknown_route"
+"""The name that contracts give to examples of errors for a path that the host does not have."""
 LETTERS: Final = "nosuchtask0000000000000000000000"
 """The letters of the id of no task, which a vendor puts into the form of its ids."""
 
@@ -46,9 +48,7 @@ class AskedCall:
     status: int
     outcome: CallOutcome
     words: str = ""
-    """The vendor's code and text, or what the answer is instead of its own; empty where all is
-    well.
-    """
+    """The code and text of an error, or what the answer is instead of the vendor's own."""
 
 
 @frozen
@@ -156,10 +156,18 @@ def _meanings(
     if reply.status in KEY_STATUSES:
         yield "key refused", words
     if operation.role == "get" and provider.is_not_found(reply.status, code):
-        yield "no such task", ""
+        if _names(provider, operation, reply.status) == {UNKNOWN_ROUTE}:
+            yield "foreign", f"there is no such call at this address: {words}"
+        yield "no such task", words
     if operation.role == "get" and reply.status < 500 and reply.status not in BUSY:
         yield "id refused", words
     yield "failed", words
+
+
+def _names(provider: Provider, operation: Operation, status: int) -> set[str]:
+    """The names of the contract's examples of a call's answers with an HTTP status."""
+    found = provider.contract.replies(operation)
+    return {name for documented, _, name, _ in found if documented == status}
 
 
 def _type(reply: Reply) -> str:
