@@ -17,6 +17,7 @@ from polyreel.plans.capabilities import NOT_FIELDS
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.routes import Route
+from polyreel.testing.laws import completed
 from polyreel.testing.requests import fields_of, requests_for, shared_spec
 from support.requests import ROUTES, every_kind, every_table
 
@@ -104,7 +105,9 @@ def test_requests_can_be_planned(provider: Provider, route: Route) -> None:
     """
     needed = 1 + len(taken(route) & set(WORKFLOWS[route.workflow]))
     drawn = found(
-        requests_for(route, provider.contract, stray=False),
+        requests_for(route, provider.contract, stray=False).map(
+            lambda request: completed(request, provider, route)
+        ),
         lambda request: len(request) > needed + 2 and not plan(request, provider).refused,
     )
     assert not plan(drawn, provider).refused

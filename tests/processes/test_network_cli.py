@@ -70,7 +70,7 @@ def test_every_base_url_and_header_is_a_setting(vendor: str, tmp_path: Path) -> 
     by_variable = process(*plan, cwd=tmp_path, env={provider.base_url_variable: url})
     option = ("--base-url", f"{vendor}={url}", "--header", f"{vendor}:X-Token: abc")
     for found in (by_variable, process(*plan, *option, cwd=tmp_path)):
-        assert found.document["url"].startswith(f"{url}/")
+        assert f"{found.document['url']}/".startswith(f"{url}/")
         assert not path or f"{path}{path}/" not in found.document["url"]
 
 

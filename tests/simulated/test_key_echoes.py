@@ -255,7 +255,7 @@ def test_no_webhook_keeps_it(
         for kind, body in deliveries(provider).items():
             put(body := json.loads(json.dumps(body)), webhook(name).reads.id[0], task)
             content = echoing.beside(body)
-            headers = signed(content, identity=kind) if name in SIGNED else {}
+            headers = signed(content, vendor=name, identity=kind) if name in SIGNED else {}
             secret = SECRET if name in SIGNED else None
             try:
                 event = parse_webhook(name, headers, content, secret)

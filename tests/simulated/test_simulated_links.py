@@ -201,8 +201,8 @@ def test_what_a_link_leads_to() -> None:
     [
         ("/api/v1/videos/a", "/videos/a"),
         ("/videos/a", "/videos/a"),
-        ("https://openrouter.example/api/v1/videos/a?b=c", "/videos/a?b=c"),
-        ("https://openrouter.example/videos/a", None),
+        ("https://router.example/api/v1/videos/a?b=c", "/videos/a?b=c"),
+        ("https://router.example/videos/a", None),
         ("/api/v1//evil.example/a", None),
         ("/api/v10/videos/a", "/api/v10/videos/a"),
         ("https://gateway.example/llm/videos/a", "/videos/a"),
@@ -211,7 +211,7 @@ def test_what_a_link_leads_to() -> None:
 )
 def test_a_path_is_not_doubled(link: str, expected: str | None) -> None:
     """A link without a host may begin with the path of the base URL."""
-    bases = ["https://gateway.example/llm", "https://openrouter.example/api/v1"]
+    bases = ["https://gateway.example/llm", "https://router.example/api/v1"]
     assert own_path(bases, link) == expected
 
 

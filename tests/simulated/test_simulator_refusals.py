@@ -99,6 +99,8 @@ def test_an_unknown_workflow_or_model_is_refused(one: Submit) -> None:
     place = next((row.native for row in one.reading.route.constants), "model")
     if place not in places:
         return  # the path alone says what is made
+    if any(place in route.ignored for route in one.provider.routes):
+        return  # a family of the vendor's takes any word
     odd: tuple[Any, ...] = ("no-such-word", "", 5, None, [], {}, ["x"], True)
     for value in odd:
         reply = send(simulator, one.provider, one.operation, {**one.body, place: value})
@@ -159,10 +161,9 @@ def test_refusals_say_what_is_wrong_as_documented(provider: Provider, operation:
         (call_errors.MALFORMED, []),
     ]
     if "model" in body:
-        tries += [
-            (call_errors.UNKNOWN_MODEL, {**body, "model": "none"}),
-            (call_errors.MALFORMED, {**body, "model": 5}),
-        ]
+        if not any("model" in route.ignored for route in provider.routes):  # or any id is taken
+            tries.append((call_errors.UNKNOWN_MODEL, {**body, "model": "none"}))
+        tries.append((call_errors.MALFORMED, {**body, "model": 5}))
         tries += [
             (call_errors.NO_MODEL, {name: value for name, value in body.items() if name != "model"})
         ]

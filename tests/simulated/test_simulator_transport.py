@@ -65,8 +65,9 @@ def test_the_transport_serves_other_base_urls(provider: Provider, base: str) -> 
     simulator, one = new_simulator(), example(provider)
     transport = SimulatedTransport(simulator, {provider.id: base})
     with httpx.Client(transport=transport, headers=key_of(provider)) as client:
-        assert client.post(base + one.path, json=one.body).status_code == 200
-        assert client.post(provider.base_url + one.path, json=one.body).status_code == 200
+        for start in (base, provider.base_url):
+            reply = client.post(start + one.path, json=one.body)
+            assert reply.status_code == one.accepted
         assert client.get(base + "/none/none?x=%2F").status_code in {404, 405}
         if base.endswith("/path"):
             elsewhere = client.post("https://gateway.example:8443" + one.path, json=one.body)

@@ -141,24 +141,34 @@ def null_enum_sent(case: Case) -> list[Expected]:
     return [("type", "/request/body/aspect_ratio", "/type")]
 
 
+def of_body(case: Case) -> JsonObject:
+    """The schema of the submit's body."""
+    contract, body = case.provider.contract, json.loads(case.side("request")["body"])
+    route = next(case.provider.routes_of_body(body))
+    return contract.schema(route.schema)
+
+
 @plant
-def required_not_sent(case: Case) -> list[Expected]:
+def required_not_sent(case: Case) -> list[Expected] | None:
+    if "prompt" not in of_body(case).get("required", ()):
+        return None
     case.change("request", lambda body: body.pop("prompt"))
     return [("required", "/request/body/prompt", "/required")]
 
 
 @plant
 def renamed_sent(case: Case) -> list[Expected]:
+    is_needed = "prompt" in of_body(case).get("required", ())
     case.change("request", lambda body: body.update(text=body.pop("prompt")))
     return [
-        ("required", "/request/body/prompt", "/required"),
+        *([("required", "/request/body/prompt", "/required")] if is_needed else []),
         ("member", "/request/body/text", "/properties"),
     ]
 
 
 @plant
 def too_long_sent(case: Case) -> list[Expected] | None:
-    if not has_number(case):
+    if not has_number(case) or "maximum" not in of_body(case)["properties"]["duration"]:
         return None
     case.change("request", lambda body: body.update(duration=99))
     return [("maximum", "/request/body/duration", "/duration/maximum")]
@@ -166,7 +176,7 @@ def too_long_sent(case: Case) -> list[Expected] | None:
 
 @plant
 def too_short_sent(case: Case) -> list[Expected] | None:
-    if not has_number(case):
+    if not has_number(case) or of_body(case)["properties"]["duration"].get("minimum", 1) <= 1:
         return None
     case.change("request", lambda body: body.update(duration=1))
     return [("minimum", "/request/body/duration", "/duration/minimum")]
@@ -325,7 +335,7 @@ def new_error_code(case: Case) -> list[Expected] | None:
     inner = body["error"] if isinstance(body.get("error"), dict) else body
     if "code" not in inner:
         return None
-    inner["code"] = "flux_capacitor_empty"
+    inner["code"] = 499 if isinstance(inner["code"], int) else "flux_capacitor_empty"
     case.side("response").update(status=wanted, headers=JSON, body=json.dumps(body))
     place = "/error/code" if inner is not body else "/code"
     return [("error code", f"/response/body{place}", "/examples")]

@@ -25,6 +25,8 @@ SAYING = {
     if "x-polyreel-usage" in provider.contract.document
 }
 SILENT = [vendor for vendor in all_providers() if vendor not in SAYING]
+CREDITED = [vendor for vendor, rule in SAYING.items() if "credits" in rule]
+"""Those that say it in credits, which the simulator invents; others say dollars only."""
 NOVEMBER = 1_795_000_000.0
 """A moment in November 2026."""
 

@@ -51,6 +51,11 @@ class Submit(NamedTuple):
         return self.operation.example_paths[self.name]
 
     @property
+    def accepted(self) -> int:
+        """The documented status of an accepted submit."""
+        return min(int(one) for one in self.operation.spec["responses"] if one.startswith("2"))
+
+    @property
     def full_path(self) -> str:
         """The path below the host."""
         return full_path(self.operation).removesuffix(self.operation.path) + self.path

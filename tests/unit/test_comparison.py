@@ -141,7 +141,7 @@ CHANGES: list[tuple[str, Any, str, str]] = [
         "aspect_ratio",
         "field lost",
     ),
-    ("new", lambda s: s["properties"].update(seed={"type": "integer"}), "", "field gained"),
+    ("new", lambda s: s["properties"].update(novelty={"type": "integer"}), "", "field gained"),
     (
         "default",
         lambda s: holder(s, "duration")["properties"]["duration"].update(default=9),
@@ -169,7 +169,7 @@ CHANGES: list[tuple[str, Any, str, str]] = [
     ),
     (
         "word added",
-        lambda s: holder(s, "aspect_ratio")["properties"]["aspect_ratio"]["enum"].append("4:3"),
+        lambda s: holder(s, "aspect_ratio")["properties"]["aspect_ratio"]["enum"].append("5:4"),
         "aspect_ratio",
         "range widened",
     ),

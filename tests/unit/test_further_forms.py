@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 from polyreel.mapping.codecs import CannotExpressError, Choice, Default, Items
-from polyreel.mapping.groups import Names
+from polyreel.mapping.groups import Group, Names
 from polyreel.mapping.items import Item, TypedItems
 from polyreel.mapping.reports import Fate, MappingReport
-from polyreel.mapping.rows import Group
 from polyreel.mapping.shots import ShotList
 from polyreel.places import JsonObject
 from polyreel.providers.base.answers import fraction

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from polyreel.mapping.codecs import Seed
+from polyreel.mapping.numbers import Seed
 from polyreel.mapping.rows import Constant, Field, Row
 from support import folders, matrix
 from support.matrix import Value, covering, shared, values_of

@@ -14,9 +14,9 @@ from polyreel.mapping.codecs import (
     CannotExpressError,
     Items,
     MeaninglessError,
-    Seed,
     cited_inputs,
 )
+from polyreel.mapping.numbers import Seed
 from polyreel.mapping.workflows import workflow_of
 from polyreel.money.book import read_prices
 from polyreel.plans.requests import check_request

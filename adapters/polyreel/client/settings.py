@@ -18,6 +18,7 @@ from attrs import evolve
 
 from .. import environment
 from ..errors import LedgerError, RequestError, UnknownNameError
+from ..hosts import SIMULATED_HOST
 from ..keys import Secret
 from ..mapping.media import local_path
 from ..money.book import PriceBook
@@ -187,7 +188,8 @@ class ClientSettings:
     def _hosts(self, vendor: str) -> frozenset[str]:
         from ..drivers import origin
 
-        own = (self.base_urls.get(vendor), self.network.upload_urls.get(vendor))
+        simulated = f"https://{SIMULATED_HOST}" if self.simulator is not None else None
+        own = (self.base_urls.get(vendor), self.network.upload_urls.get(vendor), simulated)
         return frozenset(map(origin, (*get_provider(vendor).servers, *filter(None, own))))
 
     def _moves(self, vendor: str) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
@@ -46,6 +45,10 @@ ONLY_IDS: Final = "the vendor takes its own ids only, and nothing that the reque
 
 class MeaninglessError(ValueError):
     """A native value that the vendor itself ignores: leaving it out changes nothing."""
+
+
+class NamelessError(MeaninglessError):
+    """A native value that the shared model has no word for: it is kept as the vendor has it."""
 
 
 def word(value: Any) -> str:
@@ -128,6 +131,8 @@ class Choice:
     table: Mapping[Any, Any]
     spellings: Mapping[str, Any] = Factory(dict)
     """Further native names, with what they mean: read, never written."""
+    nameless: frozenset[str] = frozenset()
+    """Native words that the shared model has none for."""
     inverse: Mapping[Any, Any] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -148,27 +153,12 @@ class Choice:
 
     def decode(self, value: Any, shared: Mapping[str, Any]) -> Any:
         """The shared name of a native value."""
+        if isinstance(value, str) and value in self.nameless:
+            raise NamelessError(f"{value!r} has no shared word")
         # True == 1 in Python: a number is not a boolean here.
         if isinstance(value, (str, bool)) and value in self.inverse:
             return self.inverse[value]
         raise ValueError(f"{value!r} is not one of {', '.join(map(repr, self.inverse))}")
-
-
-@frozen
-class Digits:
-    """A whole number as text."""
-
-    def encode(self, value: Any, shared: Mapping[str, Any]) -> str:
-        """The text."""
-        if not isinstance(value, int):
-            raise CannotExpressError(f"{word(value)} is not offered", limit="a whole number")
-        return str(value)
-
-    def decode(self, value: Any, shared: Mapping[str, Any]) -> int:
-        """The number."""
-        if not (isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value)):
-            raise ValueError(f"{word(value)} is no whole number as text")
-        return int(value)
 
 
 @frozen
@@ -359,27 +349,6 @@ class Limited:
         """The value itself."""
         if value not in self.values:
             raise MeaninglessError(self.reason)
-        return value
-
-
-@frozen
-class Seed:
-    """A seed where one number asks the vendor for a random one, as leaving it out does."""
-
-    random: int = -1
-
-    def encode(self, value: int, shared: Mapping[str, Any]) -> int:
-        """The seed itself."""
-        if value == self.random:
-            raise CannotExpressError("the vendor takes it for a random seed")
-        return value
-
-    def decode(self, value: Any, shared: Mapping[str, Any]) -> int:
-        """The seed itself."""
-        if value == self.random:
-            raise MeaninglessError("asks for a random seed, as leaving it out does")
-        if not isinstance(value, int):
-            raise ValueError("not a whole number")
         return value
 
 

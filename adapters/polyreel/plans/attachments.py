@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 from .. import hosts
 from ..flows import Part
 from ..mapping import media
+from ..mapping.groups import Group
 from ..mapping.limits import LimitViolation, limit_violations
 from ..mapping.media import LocalFile
 from ..mapping.reports import (
@@ -21,7 +22,6 @@ from ..mapping.reports import (
     Problem,
     unless_allowed,
 )
-from ..mapping.rows import Group
 from ..places import JsonObject, leaves, pointer
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route

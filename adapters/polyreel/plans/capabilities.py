@@ -9,9 +9,9 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from ..mapping.codecs import Choice, Limited, Only, Pointless, Single, word
-from ..mapping.groups import Names
+from ..mapping.groups import Group, Names
 from ..mapping.items import TypedItems
-from ..mapping.rows import Absent, Field, Forced, Group, Row
+from ..mapping.rows import Absent, Field, Forced, Row
 from ..mapping.workflows import WORKFLOWS
 from ..places import JsonObject
 from ..providers.base.contract import Contract

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import frozen
 
 from ..mapping.codecs import word
+from ..mapping.groups import Group
 from ..mapping.reports import Fate
-from ..mapping.rows import Field, Group, Row
+from ..mapping.rows import Field, Row
 from ..mapping.workflows import WORKFLOWS
 from ..places import JsonObject
 from ..providers.base.contract import Contract, Operation

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..mapping.groups import Group
 from ..mapping.media import LocalFile
 from ..mapping.reports import Fate, MappingEntry, MappingReport
-from ..mapping.rows import Field, Group
+from ..mapping.rows import Field
 from ..places import JsonObject, pointer
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route

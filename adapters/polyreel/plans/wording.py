@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from ..errors import did_you_mean
 from ..mapping.codecs import word
+from ..mapping.groups import Group
 from ..mapping.items import TypedItems
 from ..mapping.media import FIELDS
 from ..mapping.reports import MappingReport, Problem, unless_allowed
-from ..mapping.rows import Field, Group, Row
+from ..mapping.rows import Field, Row
 from ..mapping.workflows import WORKFLOWS
 from ..places import Json, pointer_text
 from ..providers.base.provider import Provider
@@ -106,6 +107,9 @@ def in_callers_words(
             row, name = row_at(route, violation.path)
         names = " or ".join(row.names) if row is not None and row.names else name
         reason = f"needed for {where}" if names == name else f"{names} is needed for {where}"
+        if row is None and (why := route.ignored.get(name)):
+            source, reason = f"/extra/{provider.id}/{name}", f"{name} is {reason}: {why}"
+            return Problem("extra", source, reason)
         return Problem(name, f"/{name}", reason)
     if violation.kind == "additionalProperties":
         unknown = [".".join(map(str, [*violation.path, name])) for name in violation.limit or ()]

@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from ..mapping.groups import Group
 from ..mapping.reports import (
     SENT_ALL_THE_SAME,
     Allowance,
@@ -20,7 +21,7 @@ from ..mapping.reports import (
     Problem,
     refuse,
 )
-from ..mapping.rows import Constant, Field, Forced, Group, Row
+from ..mapping.rows import Constant, Field, Forced, Row
 from ..places import Json, JsonObject, get, leaves, merge, pointer, put
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route, undocumented
@@ -246,7 +247,7 @@ def _model_entry(route: Route, vendor: str, *, asked: bool) -> MappingEntry:
     constant = next((row for row in route.constants if row.field == "model"), None)
     target = pointer(constant.native) if constant else ""
     if asked:
-        reason = "" if target else "part of the URL"
+        reason = "" if target else route.ignored.get("model", "part of the URL")
         return MappingEntry("model", "/model", target, Fate.CONVERTED, reason)
     reason = f"{route.model} is {vendor}'s first for {route.workflow}"
     return MappingEntry("model", "", target, Fate.DEFAULTED, reason)

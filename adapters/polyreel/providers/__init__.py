@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         Choice,
         Codec,
         Default,
-        Digits,
         Items,
         Limited,
         MeaninglessError,
@@ -24,19 +23,20 @@ if TYPE_CHECKING:
         Pointless,
         Prompt,
         PublicUrl,
-        Seed,
         Single,
         TwoOrMore,
         Unless,
         check_members,
         cited_inputs,
     )
-    from ..mapping.groups import FirstAndLast, GroupCodec, Names
+    from ..mapping.groups import FirstAndLast, Group, GroupCodec, Names
     from ..mapping.items import Item, TypedItems
     from ..mapping.marks import ANGLE, AT, BY_ID, CHARACTER, LOWER_AT, NAMED, Marks
-    from ..mapping.rows import Absent, Alias, Constant, Field, Forced, Group, Row
+    from ..mapping.numbers import Digits, Seed
+    from ..mapping.rows import Absent, Alias, Constant, Field, Forced, Row
     from ..mapping.shots import MULTI_SHOT, MultiShot, ShotList, ShotSwitch, TextField
     from ..mapping.shottexts import CHINESE, OneShotText, ShotText, Spells
+    from ..mapping.sizes import FrameSize
     from ..mapping.subjects import Subjects
     from ..places import Json, JsonObject, get, is_missing, put
     from .base.answers import first, is_number, is_task_id
@@ -62,17 +62,18 @@ _NAMES = {
     "..errors": ("BadReplyError", "VendorError"),
     "..flows": ("Flow", "Part", "Reply", "Send", "now", "send_patiently"),
     "..mapping.codecs": (
-        *("SAME", "CannotExpressError", "Choice", "Codec", "Default", "Digits", "Items"),
+        *("SAME", "CannotExpressError", "Choice", "Codec", "Default", "Items"),
         *("Limited", "MeaninglessError", "Only", "OwnId", "Pointless", "Prompt", "PublicUrl"),
-        *("Seed",),
         *("Single", "TwoOrMore", "Unless", "check_members", "cited_inputs"),
     ),
-    "..mapping.groups": ("FirstAndLast", "GroupCodec", "Names"),
+    "..mapping.groups": ("FirstAndLast", "Group", "GroupCodec", "Names"),
     "..mapping.items": ("Item", "TypedItems"),
     "..mapping.marks": ("ANGLE", "AT", "BY_ID", "CHARACTER", "LOWER_AT", "NAMED", "Marks"),
-    "..mapping.rows": ("Absent", "Alias", "Constant", "Field", "Forced", "Group", "Row"),
+    "..mapping.numbers": ("Digits", "Seed"),
+    "..mapping.rows": ("Absent", "Alias", "Constant", "Field", "Forced", "Row"),
     "..mapping.shots": ("MULTI_SHOT", "MultiShot", "ShotList", "ShotSwitch", "TextField"),
     "..mapping.shottexts": ("CHINESE", "OneShotText", "ShotText", "Spells"),
+    "..mapping.sizes": ("FrameSize",),
     "..mapping.subjects": ("Subjects",),
     "..places": ("Json", "JsonObject", "get", "is_missing", "put"),
     ".base.answers": ("first", "is_number", "is_task_id"),
@@ -114,6 +115,7 @@ __all__ = [
     "FirstAndLast",
     "Flow",
     "Forced",
+    "FrameSize",
     "GeneratedClient",
     "Group",
     "GroupCodec",

@@ -93,7 +93,7 @@ def example(provider: Provider, operation: Operation, *names: str) -> tuple[int,
 
     Raises LookupError where the contract has none of them.
     """
-    found = {shown.name: shown for shown in _replies(provider, operation)}
+    found = {shown.name: shown for shown in reversed(_replies(provider, operation))}
     for name in names:
         if name in found:
             return found[name].status, found[name].body

@@ -38,7 +38,7 @@ from .injection import Rule, Rules
 from .outputs import OutputFile
 from .scripting import ENDS, scriptable, scripted
 from .signing import keys_reply
-from .task_answers import task_body, task_stream
+from .task_answers import task_reply, task_stream
 from .tasks import QUEUED_SECONDS, SECONDS_PER_SECOND, Bill, BillLine, End, Task, credits_of
 from .uploads import Uploads
 
@@ -340,8 +340,8 @@ class Simulator:
         task, is_replay = self._accept(call)
         header = call.operation.spec.get("x-polyreel-idempotency", {}).get("replayed-header", "")
         extra = {header.lower(): "true"} if is_replay and header else {}
-        body = task_body(call, task, "queued", task.created, call.operation)
-        return answers.reply(call, 200, body, extra)
+        status, body = task_reply(call, task, "queued", task.created, call.operation)
+        return answers.reply(call, status, body, extra)
 
     def _accept(self, call: Call) -> tuple[Task, bool]:
         """Check a submit and bill it, or find the task of an earlier submit that it repeats.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from attrs import frozen
 
 from ..errors import UnknownNameError
-from ..places import Json, JsonObject, put
+from ..places import Json, JsonObject, get, put
 from ..providers.base.facts import Status
 from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
@@ -76,8 +76,12 @@ def _webhook(
         return None
     outputs = task.facts(status, now, links).urls if status == "succeeded" else ()
     body: JsonObject = links.here(sample, provider.servers, outputs)
-    put(body, provider.webhook.reads.id[0], task.id)
-    content, headers = answers.dumps(body), {"content-type": "application/json"}
+    place = provider.webhook.reads.id[0]
+    own = str(get(body, place))
+    put(body, place, task.id)
+    # A link of the vendor's own gives the file by the id.
+    content = answers.dumps(body).replace(f"/{own}/".encode(), f"/{task.id}/".encode())
+    headers = {"content-type": "application/json"}
     identity = f"msg_{task.id}_{status}"
     needed = secret is not None or not provider.webhook.optional
     if needed and signing.signs(provider, post):

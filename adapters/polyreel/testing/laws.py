@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from ..mapping.codecs import Choice, MeaninglessError
+from ..mapping.groups import Group
 from ..mapping.reports import Allowance, ConflictError, Fate, MappingReport
-from ..mapping.rows import Absent, Field, Group
+from ..mapping.rows import Absent, Field
 from ..mapping.shots import TextField
 from ..mapping.workflows import INPUT_VIDEOS, WORKFLOWS, kind_of
 from ..places import Json, JsonObject, get, leaves, pointer_parts, value_at
@@ -26,6 +28,7 @@ from ..providers.base.calling import PLACEHOLDER, parameters
 from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
+from .bodies import examples_of
 
 CARRIED: Final = {Fate.EXACT, Fate.CONVERTED}
 
@@ -38,8 +41,29 @@ def planned(request: Mapping[str, Any], provider: Provider, route: Route) -> Pla
     return made
 
 
+@cache
+def demanded(provider: Provider, route: Route) -> JsonObject:
+    """The native fields that a route demands, and that no shared word says, from its example.
+
+    Such a field is the id of a model where the family does not say it.
+    """
+    needed = {*provider.contract.required(route.schema)} & route.ignored.keys()
+    for body in examples_of(provider, route) if needed else ():
+        with suppress(UnreadableBodyError, ConflictError):
+            if read(body, provider, route.path).route.model == route.model:
+                return {name: body[name] for name in needed}
+    return {}
+
+
+def completed(request: Mapping[str, Any], provider: Provider, route: Route) -> JsonObject:
+    """A drawn request with what the route demands beside the shared words."""
+    extra = demanded(provider, route)
+    return {**request, "extra": {provider.id: extra}} if extra else dict(request)
+
+
 def reads_back(request: Mapping[str, Any], provider: Provider, route: Route) -> None:
     """Law 1: a field that a plan calls exact or converted comes back as it was."""
+    request = completed(request, provider, route)
     made = planned(request, provider, route)
     if made.refused or made.route is None:
         return
@@ -87,6 +111,7 @@ def writes_back(body: Mapping[str, Any], provider: Provider, route: Route) -> No
 
 def every_leaf_has_a_verdict(request: Mapping[str, Any], provider: Provider, route: Route) -> None:
     """Law 3: every leaf of a request has exactly one verdict; what is carried is in the body."""
+    request = completed(request, provider, route)
     made = planned(request, provider, route)
     judged = sorted(verdict.source for verdict in made.verdicts if verdict.source)
     assert judged == sorted(pointer for pointer, _ in leaves(dict(request)))
@@ -142,6 +167,7 @@ def _check_documented_words(route: Route, place: str, schema: Mapping[str, Any])
 
 def sound(request: Mapping[str, Any], provider: Provider, route: Route) -> None:
     """Law 5: what is not refused fits the closed contract, and the generated model agrees."""
+    request = completed(request, provider, route)
     made = planned(request, provider, route)
     if made.refused or made.route is None:
         assert made.violations
@@ -161,7 +187,8 @@ def offered_is_accepted(provider: Provider, route: Route) -> None:
     rows = {name: route.by_name.get(name) for name in WORKFLOWS[route.workflow]}
     inputs = [name for name, row in rows.items() if row and not isinstance(row, Absent)]
     needed = inputs[: 2 if route.workflow == "motion-control" else 1]
-    base = {"model": route.model, **{name: VALUES[name][0] for name in needed}}
+    plain = {"model": route.model, **{name: VALUES[name][0] for name in needed}}
+    base = completed(plain, provider, route)
     for item in capabilities(provider, route):
         for value in _values(item) if item.offered else ():
             variants = [base | extra | {item.field: value} for extra in ({}, *BESIDE)]

@@ -209,7 +209,10 @@ def filled_in(example: JsonObject, task: SimulatedTask, reads: Reads) -> JsonObj
     for place, value in _facts(task, reads, example):
         old = get(copy, place)
         if not is_missing(old) and old is not None:
-            put(copy, place, _links(old, value) if isinstance(value, tuple) else value)
+            own = str(first(example, reads.id))
+            put(
+                copy, place, _links(old, value, own, task.id) if isinstance(value, tuple) else value
+            )
     return copy
 
 
@@ -226,12 +229,17 @@ def _facts(task: SimulatedTask, reads: Reads, example: JsonObject) -> Iterator[t
         yield from ((place, done) for place in reads.progress)
 
 
-def _links(old: Json, urls: tuple[str, ...]) -> Json:
-    """Links in the form that the example has: one, a list of them, or objects that hold them."""
+def _links(old: Json, urls: tuple[str, ...], own: str, task: str) -> Json:
+    """Links in the form that the example has: one, a list of them, or objects that hold them.
+
+    A link whose path has the example's `own` id is one of the vendor's, which gives the file by the
+    id: it gets that of the task.
+    """
     if isinstance(old, list):
-        return [_links(old[0] if old else "", (url,)) for url in urls]
+        return [_links(old[0] if old else "", (url,), own, task) for url in urls]
     if not isinstance(old, dict):
-        return urls[0]
+        by_id = isinstance(old, str) and f"/{own}/" in old
+        return str(old).replace(f"/{own}/", f"/{task}/") if by_id else urls[0]
     named = (name for name in LINK_NAMES if isinstance(old.get(name), str))
     return {**old, next(named, "url"): urls[0]}
 
