@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import frozen
 
@@ -48,6 +48,8 @@ class FrameSize:
     native: str
     note: str = ""
     names: tuple[str, ...] = ()
+    says: ClassVar[tuple[str, ...]] = ("resolution", "aspect_ratio")
+    """The shared fields that a text is read as."""
 
     @property
     def places(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from ..mapping.codecs import Choice, Limited, Only, Pointless, Single, word
 from ..mapping.groups import Group, Names
 from ..mapping.items import TypedItems
 from ..mapping.rows import Absent, Field, Forced, Row
+from ..mapping.sizes import FrameSize
 from ..mapping.workflows import WORKFLOWS
 from ..places import JsonObject
 from ..providers.base.contract import Contract
@@ -131,7 +132,9 @@ def _capability(
         sent = f"{word(demanded.value) or 'empty'}{condition}: {demanded.reason}"
     default = word(defaults[field]) if field in defaults else ""
     extent, spelling = _values(provider.contract, route.schema, field, row)
-    return Capability(field, True, row.places, extent, spelling, default, sent, row.note)
+    read = (one for one in route.rows if isinstance(one, FrameSize) and field in one.says)
+    places = (*row.places, *(place for one in read for place in one.places))
+    return Capability(field, True, places, extent, spelling, default, sent, row.note)
 
 
 def _values(contract: Contract, schema: str, field: str, row: Field | Group) -> tuple[Extent, str]:
