@@ -170,7 +170,8 @@ def test_what_each_documented_error_means(provider: Provider) -> None:
             elif status == 404 and provider not in ROUTED:
                 assert (found.key, query.outcome) == ("accepted", "no such task")
             else:
-                assert (found.state, query.outcome) == ("failing", "failed")
+                outcome = "foreign" if status == 404 else "failed"
+                assert (found.state, query.outcome) == ("failing", outcome)
                 assert query.words
     assert 401 in seen
 
