@@ -7,6 +7,7 @@ from typing import Any
 from markdown_text import bullets, code, table
 from polyreel.flows import Reply
 from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.refusals import NOT_ACCEPTED
 from polyreel.providers.base.schemas import SCHEMAS
 
 
@@ -68,6 +69,7 @@ def errors(provider: Provider) -> Iterator[str]:
         "A refusal proves that nothing was accepted or billed only in the form of the vendor's own "
         "errors, and without the id of a task in it. What proves nothing leaves a submit ambiguous."
     ]
+    facts += _refusals(provider)
     if codes := contract.document.get("x-polyreel-no-money"):
         facts.append(f"Codes that say that the account cannot pay: {code(codes)}.")
     if rule := contract.document.get("x-polyreel-ok"):
@@ -92,6 +94,21 @@ def errors(provider: Provider) -> Iterator[str]:
     headers = ["HTTP", "code", "what", "the example's text", "after a submit"]
     yield table(headers, rows)
     yield table(["HTTP", "after", "what the spec says"], _statuses(provider))
+
+
+def _refusals(provider: Provider) -> Iterator[str]:
+    """Which statuses, and statuses with a code, refuse a submit; for each group of calls."""
+    found: dict[str, list[str]] = {}
+    for one in provider.contract.operations.values():
+        if one.role == "create":
+            statuses = one.spec.get("x-polyreel-not-accepted", sorted(NOT_ACCEPTED))
+            pairs = one.spec.get("x-polyreel-not-accepted-codes", {})
+            text = f"HTTP statuses that refuse a submit: {', '.join(map(str, statuses))}"
+            for status, codes in pairs.items():
+                text += f"; and {status} with the code {code(codes)}"
+            found.setdefault(text, []).append(one.path)
+    for text, paths in found.items():
+        yield f"{text}." if len(found) == 1 else f"{text} ({code(paths)})."
 
 
 def _statuses(provider: Provider) -> Iterator[list[str]]:
