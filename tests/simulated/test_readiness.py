@@ -17,7 +17,7 @@ from polyreel.flows import Flow, Reply, Send
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.provider import Provider
 from polyreel.testing.contracts import ROLES
-from polyreel.verification.probing import reading_operations
+from polyreel.verification.probing import reading_operations, recorded
 from polyreel.verification.readiness import (
     OF_ACCOUNTS,
     Readiness,
@@ -110,6 +110,13 @@ def test_no_role_that_pays_is_asked_whatever_its_method_is(role: str) -> None:
     }
     found = reading_operations(Contract({"paths": paths}))
     assert [one.path for one in found] == (["/one"] if role and not changes(role) else [])
+
+
+def test_a_recorded_call_has_its_query() -> None:
+    """So that its parameters are compared with the spec too."""
+    step = Send("list-vendor", "GET", "https://api.list.example/v9/tasks", params={"task_ids": "a"})
+    url = recorded(1, step, Reply(200, {}, b"{}")).url
+    assert url == "https://api.list.example/v9/tasks?task_ids=a"
 
 
 @each_own
