@@ -46,13 +46,13 @@ def vendor_order(environment: Mapping[str, str] = os.environ) -> list[str]:
         raise UnknownNameError(f"{ORDER_VARIABLE}: {error}") from None
 
 
-def ledger_path(environment: Mapping[str, str] = os.environ) -> Path:
+def ledger_place(environment: Mapping[str, str] = os.environ) -> str | Path:
     """The ledger of the command line: POLYREEL_LEDGER, or a file in the user's data folder."""
     import platformdirs  # noqa: PLC0415
 
     named = environment.get(LEDGER_VARIABLE, "").strip()
     if named:
-        return local_path(named)
+        return named
     return platformdirs.user_data_path("polyreel") / "ledger.sqlite3"
 
 

@@ -6,27 +6,16 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import permutations
 from pathlib import Path
-from typing import Any, get_args
 
 import pytest
-from polyreel.errors import ClaimedError, LedgerError, PolyreelError, UnknownNameError
+from polyreel.errors import LedgerError
 from polyreel.ledger import schema
-from polyreel.ledger.events import Claim, Find, Intend, Keep, Known, Settle
-from polyreel.ledger.records import LedgerEntry, State
+from polyreel.ledger.events import Intend, Settle
 from polyreel.ledger.sqlite import Ledger
-from polyreel.ledger.store import DIED
-from support.ledgers import NOW, VENDOR, database, job, submission
-
-
-def outputs(*paths: str | None) -> list[dict[str, str]]:
-    """Outputs, saved where they have a path."""
-    return [
-        {"url": f"https://x.example/{n}"} | ({"path": path} if path else {})
-        for n, path in enumerate(paths)
-    ]
+from support import ledger_cases
+from support.ledger_cases import accepted
+from support.ledgers import NOW, database, job, submission
 
 
 @pytest.fixture
@@ -38,24 +27,6 @@ def path(tmp_path: Path) -> Path:
 def ledger(path: Path) -> Iterator[Ledger]:
     with Ledger(path) as opened:
         yield opened
-
-
-def accepted(ledger: Ledger, task: str = "task-1", **changes: Any) -> str:
-    """An entry with a job, owned by nobody."""
-    owner = ledger.new_owner()
-    entry: str = ledger.write(Intend(submission(**changes)), owner, NOW)
-    ledger.write(Settle(entry, "accepted", job=job(task)), owner, NOW + 1)
-    ledger.release(owner, sent=False)
-    return entry
-
-
-def ambiguous(ledger: Ledger, **changes: Any) -> str:
-    """An entry whose outcome nobody knows."""
-    owner = ledger.new_owner()
-    entry: str = ledger.write(Intend(submission(**changes)), owner, NOW)
-    ledger.write(Settle(entry, "ambiguous", reason="lost"), owner, NOW)
-    ledger.release(owner, sent=True)
-    return entry
 
 
 # -- the file --------------------------------------------------------------------------------------
@@ -215,224 +186,6 @@ def test_a_file_with_two_names_is_refused(path: Path, tmp_path: Path) -> None:
             Ledger(name)
 
 
-# -- entries ---------------------------------------------------------------------------------------
+# -- what every ledger does ------------------------------------------------------------------------
 
-
-def test_entries_are_found_by_the_start_of_their_id(ledger: Ledger) -> None:
-    """An id is typed by people."""
-    entry = accepted(ledger)
-    assert ledger.entry(entry[:5]).id == entry
-    for name in ("", "0", "*", "????????", "nothing!", "x" * 500, "'; DROP TABLE jobs"):
-        with pytest.raises(UnknownNameError):
-            ledger.entry(name)
-
-
-def test_entries_are_listed_by_state(ledger: Ledger) -> None:
-    """Oldest first."""
-    ids = [accepted(ledger, f"t{number}") for number in range(3)]
-    lost = ambiguous(ledger)
-    assert [entry.id for entry in ledger.entries()] == [*ids, lost]
-    assert [entry.id for entry in ledger.entries(["ambiguous"])] == [lost]
-    assert ledger.entries([], simulated=True) == []
-    assert ledger.entries(simulated=False) == []
-
-
-def test_known_tasks_are_distinguished_from_unknown_ones(ledger: Ledger) -> None:
-    """So that no task is given to two entries."""
-    accepted(ledger, "mine")
-    owner = ledger.new_owner()
-    assert ledger.write(Known(VENDOR, ("mine", "other"), simulated=True), owner, NOW) == {"mine"}
-    assert ledger.write(Known(VENDOR, ("mine",), simulated=False), owner, NOW) == set()
-
-
-def test_one_task_is_one_entry(ledger: Ledger) -> None:
-    """Two entries with one task would be one bill counted twice."""
-    accepted(ledger, "same")
-    owner = ledger.new_owner()
-    second = ledger.write(Intend(submission()), owner, NOW)
-    with pytest.raises(LedgerError, match="already") as caught:
-        ledger.write(Settle(second, "accepted", job=job("same")), owner, NOW)
-    assert caught.value.ledger_id == second
-    ledger.release(owner, sent=True)
-    assert ledger.entry(second).state == "ambiguous"
-
-
-def test_a_reference_is_used_once(ledger: Ledger) -> None:
-    """Unless nothing was paid, or the user gave it up."""
-    owner = ledger.new_owner()
-    for state in ("unsent", "rejected"):
-        entry = ledger.write(Intend(submission(reference="r")), owner, NOW)
-        assert ledger.write(Find("r", simulated=True), owner, NOW).id == entry
-        ledger.write(Settle(entry, state), owner, NOW)
-        assert ledger.write(Find("r", simulated=True), owner, NOW) is None
-    entry = ledger.write(Intend(submission(reference="r")), owner, NOW)
-    with pytest.raises(ClaimedError, match="has a job already") as caught:
-        ledger.write(Intend(submission(reference="r")), owner, NOW)
-    assert caught.value.ledger_id == entry
-    ledger.write(Settle(entry, "ambiguous"), owner, NOW)
-    ledger.release(owner, sent=True)
-    ledger.abandon(entry)
-    assert ledger.write(Find("r", simulated=True), owner, NOW) is None
-    assert ledger.write(Intend(submission(reference="r")), owner, NOW)
-
-
-def test_what_is_abandoned_stays_so(ledger: Ledger) -> None:
-    """A late report about a job that its user has given up changes the job, not the user's word.
-
-    Otherwise the entry would have its reference again, which another job may have by then.
-    """
-    entry = accepted(ledger, reference="order 17")
-    ledger.abandon(entry)
-    other = accepted(ledger, "task-2", reference="order 17")
-    known = ledger.write(Keep(job(status="succeeded", outputs=outputs(None))), "", NOW + 2)
-    assert known.status == "succeeded"
-    found = ledger.entry(entry)
-    assert (found.state, found.job and found.job.status) == ("abandoned", "succeeded")
-    held = ledger.write(Find("order 17", simulated=True), "", NOW)
-    assert held.id == other
-
-
-def test_a_submit_whose_process_dies_just_before_it_is_claimed_is_ambiguous(path: Path) -> None:
-    """It was alive when somebody looked, and is dead when that one takes the entry over."""
-    with Ledger(path) as ledger:
-        dying = Ledger(path)
-        entry = dying.write(Intend(submission(reference="order 17")), dying.new_owner(), NOW)
-        assert ledger.entry(entry).state == "sending"
-        dying.close()
-        owner = ledger.new_owner()
-        claimed = ledger.write(Claim(entry), owner, NOW)
-        assert (claimed.state, claimed.reason) == ("ambiguous", DIED)
-        ledger.release(owner, sent=False)
-        assert ledger.entry(entry).state == "ambiguous"
-
-
-def test_only_what_is_open_can_be_abandoned(ledger: Ledger) -> None:
-    """And not under somebody's hands."""
-    entry = accepted(ledger)
-    owner = ledger.new_owner()
-    ledger.write(Claim(entry), owner, NOW)
-    with pytest.raises(ClaimedError, match="looks after it"):
-        ledger.abandon(entry)
-    ledger.release(owner, sent=False)
-    assert ledger.abandon(entry).state == "abandoned"
-    with pytest.raises(ClaimedError, match="nothing left"):
-        ledger.abandon(entry)
-
-
-# -- states ----------------------------------------------------------------------------------------
-
-
-def test_an_outcome_is_settled_once(ledger: Ledger) -> None:
-    """What is known is not overwritten by what comes late."""
-    entry = accepted(ledger)
-    owner = ledger.new_owner()
-    for state in get_args(State):
-        with pytest.raises(ClaimedError):
-            ledger.write(Settle(entry, state), owner, NOW)
-    assert ledger.entry(entry).state == "accepted"
-
-
-STATES = [
-    {"status": "queued"},
-    {"status": "running"},
-    {"status": "unknown"},
-    {"status": "succeeded", "outputs": outputs(None)},
-    {"status": "failed", "error": {"message": "x"}},
-    {"status": "canceled"},
-]
-
-
-@pytest.mark.matrix("first+second", "second+third")
-@pytest.mark.parametrize(("first", "second", "third"), list(permutations(STATES, 3)))
-def test_final_states_absorb(
-    ledger: Ledger, first: dict[str, Any], second: dict[str, Any], third: dict[str, Any]
-) -> None:
-    """Whatever comes in whatever order, the first final state stays, and its time with it."""
-    states = (first, second, third)
-    entry = accepted(ledger)
-    finals = [
-        state["status"]
-        for state in states
-        if state["status"] in {"succeeded", "failed", "canceled"}
-    ]
-    for seconds, state in enumerate(states):
-        kept = ledger.write(Keep(job(**state)), "nobody", NOW + seconds)
-    assert kept.ledger_id == entry
-    found = ledger.entry(entry)
-    assert found.state == (finals[0] if finals else "accepted")
-    assert (found.finished_at is not None) == bool(finals)
-
-
-def test_saved_files_are_not_forgotten(ledger: Ledger) -> None:
-    """A poll after the download gives other links, not other files."""
-    entry = accepted(ledger)
-    for seconds, state in enumerate(
-        (outputs(None, None), outputs("/a", None), outputs("/a", "/b"), outputs(None, None)), 60
-    ):
-        ledger.write(Keep(job(status="succeeded", outputs=state)), "nobody", NOW + seconds)
-    found = ledger.entry(entry)
-    assert found.finished_at == NOW + 60  # when it ended, not when its files were saved
-    assert found.state == "saved"
-    assert (
-        [output.path for output in found.job.outputs or ()] == ["/a", "/b"] if found.job else False
-    )
-
-
-def test_a_resubmitted_entry_comes_back_where_its_successor_was_not_paid(ledger: Ledger) -> None:
-    """The doubt about the first stays until the second is in its place."""
-    first = ambiguous(ledger, reference="r")
-    owner = ledger.new_owner()
-    second = ledger.write(Intend(submission(reference="r"), follows=first), owner, NOW)
-    assert ledger.entry(first).state == "resubmitted"
-    ledger.write(Settle(second, "unsent"), owner, NOW)
-    assert ledger.entry(first).state == "ambiguous"
-    ledger.write(Intend(submission(reference="r"), entry=second), owner, NOW)
-    assert ledger.entry(first).state == "resubmitted"
-    ledger.release(owner, sent=False)
-    assert (ledger.entry(first).state, ledger.entry(second).state) == ("ambiguous", "unsent")
-    with pytest.raises(ClaimedError):
-        ledger.write(Intend(submission(), follows=second), owner, NOW)
-
-
-# -- ownership -------------------------------------------------------------------------------------
-
-
-def test_a_cut_submit_is_ambiguous_only_where_something_was_sent(ledger: Ledger) -> None:
-    """The flow that ends in between knows; a process that dies does not."""
-    for sent, state in ((True, "ambiguous"), (False, "unsent")):
-        owner = ledger.new_owner()
-        entry = ledger.write(Intend(submission()), owner, NOW)
-        assert (ledger.entry(entry).state, ledger.entry(entry).owned) == ("sending", True)
-        ledger.release(owner, sent=sent)
-        assert (ledger.entry(entry).state, ledger.entry(entry).owned) == (state, False)
-
-
-def test_one_owner_at_a_time(ledger: Ledger, path: Path) -> None:
-    """Also for two objects on one file, as two processes have them."""
-    entry = accepted(ledger)
-    with Ledger(path) as other:
-        mine, theirs = ledger.new_owner(), other.new_owner()
-        assert isinstance(ledger.write(Claim(entry), mine, NOW), LedgerEntry)
-        assert isinstance(ledger.write(Claim(entry), mine, NOW), LedgerEntry)
-        for owner, where in ((theirs, other), (ledger.new_owner(), ledger)):
-            with pytest.raises(ClaimedError, match="looks after"):
-                where.write(Claim(entry), owner, NOW)
-        assert other.entry(entry).owned
-        ledger.release(mine, sent=False)
-        other.write(Claim(entry), theirs, NOW)
-    ledger.write(Claim(entry), ledger.new_owner(), NOW)  # closing lets go
-    with pytest.raises(UnknownNameError):
-        ledger.write(Claim("zzzzzzzz"), mine, NOW)
-
-
-def test_one_reference_is_won_by_one_thread(ledger: Ledger) -> None:
-    """Of many that submit it at once."""
-
-    def race(_: int) -> str | None:
-        try:
-            return str(ledger.write(Intend(submission(reference="r")), ledger.new_owner(), NOW))
-        except PolyreelError:
-            return None
-
-    with ThreadPoolExecutor(16) as pool:
-        assert sum(won is not None for won in pool.map(race, range(64))) == 1
+globals().update(ledger_cases.CASES)

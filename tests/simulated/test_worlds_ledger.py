@@ -133,7 +133,7 @@ class Pair:
     def die(self, number: int) -> None:
         """End a process without any clean-up, and start another in its place."""
         file, memory = self.processes[number]
-        if (process := file._owners._process) is not None:
+        if (process := file._process_owners._process) is not None:
             process[2].release()
         self.memory.living.discard(memory.process)
         file._file.close()

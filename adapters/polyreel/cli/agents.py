@@ -12,7 +12,7 @@ import typer
 from . import consent, show
 from .files import prepare
 from .options import (
-    LedgerFile,
+    LedgerPlace,
     Live,
     PricesFile,
     files_in_general,
@@ -60,7 +60,7 @@ def mcp(
         int, typer.Option(min=0, max=65535, help="Port for --http; 0 takes a free one.")
     ] = 8767,
     prices_file: PricesFile = None,
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
 ) -> None:
     """Serve tools for agents over the Model Context Protocol: plan, price, generate and more.
 

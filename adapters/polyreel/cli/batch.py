@@ -34,7 +34,7 @@ from .options import (
     Allow,
     AsJson,
     Filename,
-    LedgerFile,
+    LedgerPlace,
     Live,
     PricesFile,
     Timeout,
@@ -138,7 +138,7 @@ def batch(
     ] = False,
     live: Live = False,
     yes: Yes = False,
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a clip or images for each row of a file. The same command again goes on where it

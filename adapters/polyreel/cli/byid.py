@@ -14,7 +14,7 @@ from ..providers.base.registry import all_providers
 from . import show
 from .files import prepare
 from .labels import Labels, read_labels
-from .options import AsJson, LedgerFile, LiveJobs, Timeout, client, open_ledger
+from .options import AsJson, LedgerPlace, LiveJobs, Timeout, client, open_ledger
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
@@ -44,7 +44,7 @@ def get(
     task: TaskId = None,
     label: Labels = None,
     live: LiveJobs = False,
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask how a job is doing, by its ledger id or by vendor and task id. Submits nothing.
@@ -76,7 +76,7 @@ def download(
     timeout: Timeout = TIMEOUT,
     label: Labels = None,
     live: LiveJobs = False,
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
     as_json: AsJson = False,
 ) -> None:
     """Wait for a job, by its ledger id or by vendor and task id, and save its files.
@@ -108,7 +108,7 @@ def cancel(
     name: JobOrVendor,
     task: TaskId = None,
     live: LiveJobs = False,
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask a job's vendor to stop it, as far as it offers that, and say what it means for the bill.

@@ -24,7 +24,7 @@ from ..money.charged import charged
 from ..providers.base.registry import get_provider
 from . import show
 from .labels import Labels, read_labels
-from .options import AsJson, LedgerFile, known_vendors, open_ledger
+from .options import AsJson, LedgerPlace, known_vendors, open_ledger
 
 COLUMNS: Final = ["id", "made", "vendor", "workflow", "state", "cost", "task", "files", "note"]
 SPANS: Final = {"min": 60, "h": 3_600, "d": 86_400}
@@ -55,7 +55,7 @@ def jobs(
     since: When = None,
     until: When = None,
     last: Annotated[int, typer.Option(min=1, help="How many at most, the newest.")] = 50,
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one row for each job.")] = False,
 ) -> None:

@@ -24,7 +24,7 @@ from .options import (
     Allow,
     AsJson,
     Filename,
-    LedgerFile,
+    LedgerPlace,
     Live,
     PricesFile,
     Stream,
@@ -98,7 +98,7 @@ def generate(
     stream: Stream = False,
     live: Live = False,
     yes: Yes = False,
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a clip or images, and save them. Without a size or sound asked for: 720p with sound, at

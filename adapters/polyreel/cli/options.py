@@ -43,11 +43,13 @@ Live = Annotated[
 LiveJobs = Annotated[
     bool, typer.Option("--live", help="The live jobs, with the keys that are set or stored.")
 ]
-LedgerFile = Annotated[
-    Path | None,
+LedgerPlace = Annotated[
+    str | None,
     typer.Option(
         "--ledger",
-        help="The ledger's file; else POLYREEL_LEDGER, or one in your data folder.",
+        metavar="FILE|URL",
+        help="The ledger: a file, or postgresql://...; else POLYREEL_LEDGER, or a file in your "
+        "data folder.",
         show_default=False,
     ),
 ]
@@ -152,13 +154,13 @@ def prices(file: Path | None, as_of: str | None = None) -> PriceBook:
 
 
 @contextmanager
-def open_ledger(file: Path | None) -> Iterator[LedgerStore]:
+def open_ledger(place: str | None) -> Iterator[LedgerStore]:
     """The ledger of a command line; LedgerError where it cannot be. What fails meanwhile says what
     to do next.
     """
-    from ..ledger.sqlite import Ledger
+    from ..ledger import opening
 
-    with Ledger(file or environment.ledger_path()) as ledger:
+    with opening.open_ledger(place or environment.ledger_place()) as ledger:
         try:
             yield ledger
         except PolyreelError as error:
@@ -167,15 +169,15 @@ def open_ledger(file: Path | None) -> Iterator[LedgerStore]:
 
 
 @contextmanager
-def kept(file: Path | None, *, live: bool) -> Iterator[LedgerStore | None]:
+def kept(place: str | None, *, live: bool) -> Iterator[LedgerStore | None]:
     """The ledger for a new job. Where the usual place cannot be written, a simulated job does
     without one.
     """
     with ExitStack() as stack:
         try:
-            ledger: LedgerStore | None = stack.enter_context(open_ledger(file))
+            ledger: LedgerStore | None = stack.enter_context(open_ledger(place))
         except LedgerError as error:
-            if live or file is not None:
+            if live or place is not None:
                 raise
             show.note(
                 f"{error}. Simulated jobs do without a ledger; --ledger FILE takes another place"

@@ -22,7 +22,7 @@ from .exits import AMBIGUOUS, SOME_FAILED, exit_code
 from .files import prepare
 from .options import (
     AsJson,
-    LedgerFile,
+    LedgerPlace,
     LiveJobs,
     Timeout,
     announced,
@@ -57,7 +57,7 @@ def resume(
     output: Output = None,
     timeout: Timeout = TIMEOUT,
     live: LiveJobs = False,
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
     as_json: AsJson = False,
 ) -> None:
     """Finish jobs that were accepted before: wait for them and save their files. Submits nothing.
@@ -130,7 +130,7 @@ def _print_results(results: Sequence[Any], *, as_json: bool) -> None:
 def reconcile(
     names: Names = None,
     live: LiveJobs = False,
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
     as_json: AsJson = False,
 ) -> None:
     """Find out what became of submits whose answer was lost. Never makes a second job.
@@ -183,7 +183,7 @@ def adopt(
     name: Name,
     task: Annotated[str, typer.Argument(help="The vendor's task id, such as its dashboard shows.")],
     live: LiveJobs = False,
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
     as_json: AsJson = False,
 ) -> None:
     """Say which of the vendor's tasks an ambiguous submit became. The vendor is asked whether it
@@ -210,7 +210,7 @@ def resubmit(
     timeout: Timeout = TIMEOUT,
     live: LiveJobs = False,
     yes: Yes = False,
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
     as_json: AsJson = False,
 ) -> None:
     """Submit an ambiguous job anew, although the first may have been billed. Costs money with
@@ -243,7 +243,7 @@ def resubmit(
 
 def abandon(
     names: Annotated[list[str], typer.Argument(help="Ledger ids, or their beginnings.")],
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
 ) -> None:
     """Stop caring about jobs: they are neither resumed nor reconciled any more. The vendor is not
     told. A name (--job-name, a batch's row) is free again: submitting it pays anew.

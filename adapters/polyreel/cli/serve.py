@@ -21,7 +21,7 @@ from ..providers.base.webhooks import Event
 from . import show
 from .options import (
     AsJson,
-    LedgerFile,
+    LedgerPlace,
     LiveJobs,
     client,
     files_in_general,
@@ -277,7 +277,7 @@ def simulate(
 
 
 def listen(
-    port: Port = 8766, live: LiveJobs = False, ledger: LedgerFile = None, as_json: AsJson = False
+    port: Port = 8766, live: LiveJobs = False, ledger: LedgerPlace = None, as_json: AsJson = False
 ) -> None:
     """Take webhooks in on loopback until interrupted, and write what they tell into the ledger.
 

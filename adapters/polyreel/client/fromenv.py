@@ -79,5 +79,5 @@ def settings(
         network, found["vendors"], live=is_live, environment=known
     )
     if "ledger" not in given:
-        found["ledger"] = environment.ledger_path(known)
+        found["ledger"] = environment.ledger_place(known)
     return {**given, **found}

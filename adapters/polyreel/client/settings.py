@@ -428,12 +428,12 @@ def _level_of_caller() -> int:
 
 
 def _opened(ledger: LedgerStore | str | Path | None) -> LedgerStore | None:
-    """The ledger, opened where it is given as a file."""
+    """The ledger, opened where it is given as a file or as the address of a database."""
     if not isinstance(ledger, str | Path):
         return ledger
-    from ..ledger.sqlite import Ledger
+    from ..ledger.opening import open_ledger
 
-    return Ledger(ledger)
+    return open_ledger(ledger)
 
 
 def _other_kind(name: str, simulated: bool) -> str:

@@ -113,6 +113,8 @@ class _Run:
         """Note that a step is about to be performed; the result is the step as it is performed."""
         if isinstance(step, Send):
             step = self.wire.moved(step)
+            if step.paid and self._owner is not None and self.wire.ledger is not None:
+                self.wire.ledger.check_owner(self._owner)
             self._sent = self._sent or step.paid
             self._paying = step if step.paid else self._paying
             if not step.parts and step.deadline > self.wire.call_seconds:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ClaimedError, LedgerError
+from .database import Transaction, Value
 from .records import State
-from .rows import Columns, Value, job_columns
+from .rows import Columns, job_columns
 from .states import newer
 from .store import DELIVERY_DAYS, DIED
 
@@ -20,7 +20,7 @@ FORGOTTEN: Final = 100
 
 
 def change_entry(
-    connection: sqlite3.Connection, update: str, values: Sequence[Value], identity: str
+    connection: Transaction, update: str, values: Sequence[Value], identity: str
 ) -> None:
     """Change one entry; ClaimedError where the entry is not in a state in which this is allowed."""
     if connection.execute(update, values).rowcount != 1:
@@ -34,14 +34,14 @@ def assignments(columns: Columns) -> str:
     return ", ".join(f"{name} = ?" for name in columns)
 
 
-def write_labels(connection: sqlite3.Connection, identity: str, labels: Mapping[str, str]) -> None:
+def write_labels(connection: Transaction, identity: str, labels: Mapping[str, str]) -> None:
     """Write the labels of a new entry where they are looked for."""
     for name, value in labels.items():
         insert = "INSERT INTO labels (name, value, job) VALUES (?, ?, ?)"
         connection.execute(insert, (name, value, identity))
 
 
-def refuse_other_entry(connection: sqlite3.Connection, identity: str, job: Job) -> None:
+def refuse_other_entry(connection: Transaction, identity: str, job: Job) -> None:
     """Raise LedgerError where a task belongs to another entry already."""
     select = "SELECT id FROM jobs WHERE vendor = ? AND task = ? AND simulated = ? AND id != ?"
     row = connection.execute(select, (job.vendor, job.id, job.simulated, identity)).fetchone()
@@ -55,9 +55,7 @@ def refuse_other_entry(connection: sqlite3.Connection, identity: str, job: Job) 
         )
 
 
-def update_job(
-    connection: sqlite3.Connection, job: Job, change: Callable[[Job], Job], now: float
-) -> Job:
+def update_job(connection: Transaction, job: Job, change: Callable[[Job], Job], now: float) -> Job:
     """Apply a change to the stored job, by the rule of `newer`; the result is the job after it.
 
     A job that the ledger does not know is the result as it is. An abandoned entry stays abandoned.
@@ -90,7 +88,7 @@ def update_job(
     return after
 
 
-def mark_dead(connection: sqlite3.Connection, identity: str, owner: str | None) -> None:
+def mark_dead(connection: Transaction, identity: str, owner: str | None) -> None:
     """Mark a submit as ambiguous whose owner has died before its outcome was known."""
     connection.execute(
         "UPDATE jobs SET state = 'ambiguous', reason = ?, owner = NULL"
@@ -99,7 +97,7 @@ def mark_dead(connection: sqlite3.Connection, identity: str, owner: str | None) 
     )
 
 
-def move_followed(connection: sqlite3.Connection, identity: str, state: State, then: State) -> None:
+def move_followed(connection: Transaction, identity: str, state: State, then: State) -> None:
     """Move the entry that `identity` was resubmitted from out of one state into another.
 
     That entry is `resubmitted` only as long as the new attempt may have been paid.
@@ -111,7 +109,7 @@ def move_followed(connection: sqlite3.Connection, identity: str, state: State, t
     )
 
 
-def note_caller(connection: sqlite3.Connection, vendor: str, now: float) -> None:
+def note_caller(connection: Transaction, vendor: str, now: float) -> None:
     """Note that a vendor has called back."""
     connection.execute(
         "INSERT INTO callers (vendor, received_at) VALUES (?, ?)"
@@ -120,7 +118,7 @@ def note_caller(connection: sqlite3.Connection, vendor: str, now: float) -> None
     )
 
 
-def forget_deliveries(connection: sqlite3.Connection, now: float) -> None:
+def forget_deliveries(connection: Transaction, now: float) -> None:
     """Forget some deliveries that are too old to count."""
     connection.execute(
         "DELETE FROM deliveries WHERE (vendor, id) IN"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import ClaimedError, LedgerError
 from .connections import as_own, connect, disconnect
-from .rows import Value
+from .database import StoredRow, Value
 from .schema import transaction
 
 
@@ -66,7 +66,7 @@ class LedgerFile:
                 yield connection
             self._shared.check_file()  # otherwise it was committed to a file without a name
 
-    def query(self, statement: str, *values: Value) -> list[sqlite3.Row]:
+    def query(self, statement: str, *values: Value) -> list[StoredRow]:
         """Read the rows that a SELECT statement finds."""
         with self._using() as connection:
             return connection.execute(statement, values).fetchall()
@@ -81,6 +81,11 @@ class LedgerFile:
                 yield connection
             finally:
                 self._shared.end_use()
+
+    def check(self) -> None:
+        """Raise LedgerError where the file cannot be used in this process."""
+        with self.guarded():
+            assert self.connection  # not in a child that was forked meanwhile
 
     def close(self) -> None:
         """Close the file for this object; the last one in the process closes the connection."""

@@ -47,7 +47,7 @@ class Owners:
         with self._guard:
             self._own.discard(owner)
 
-    def is_alive(self, owner: str | None) -> bool:
+    def is_alive(self, owner: str | None, within: float = 0.0) -> bool:
         """Whether an owner is still at work, in any process."""
         if owner is None:
             return False
@@ -68,6 +68,9 @@ class Owners:
         path.unlink(missing_ok=True)  # its process is gone, and no other process has its name
         lock.release()
         return False
+
+    def check(self, owner: str) -> None:
+        """Nothing to do: a lock is never taken for another's before its process is gone."""
 
     def close(self) -> None:
         """End all owners of this process."""

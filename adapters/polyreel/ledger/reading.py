@@ -1,22 +1,21 @@
-"""What is read from a ledger's file. Each question finds its rows by an index.
+"""What is read from a ledger's database. Each question finds its rows by an index.
 
-So an answer takes as long in a file with a million entries as in a new one. A test reads the
+So an answer takes as long in a ledger with a million entries as in a new one. A test reads the
 query plans of all statements.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from ..providers.base.registry import all_providers
+from .database import Database, StoredRow, Value
 from .events import Known, News, ReadNews
-from .file import LedgerFile
 from .records import State
-from .rows import Value, readable_job
+from .rows import readable_job
 from .schema import HAS_DURATION, HOLDS_REFERENCE
 from .store import CALLER_SECONDS, ID_LETTERS, PAST_JOBS
 
@@ -30,14 +29,14 @@ AFTER_ID: Final = "~"
 
 
 class LedgerReader:
-    """The questions that are asked of a ledger's file; the answers are rows."""
+    """The questions that are asked of a ledger; the answers are rows."""
 
-    def __init__(self, file: LedgerFile) -> None:
-        self._file = file
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    def rows(self, condition: str, *values: Value) -> list[sqlite3.Row]:
+    def rows(self, condition: str, *values: Value) -> list[StoredRow]:
         """The rows of jobs that meet a condition."""
-        return self._file.query(f"SELECT * FROM jobs WHERE {condition}", *values)  # noqa: S608
+        return self._database.query(f"SELECT * FROM jobs WHERE {condition}", *values)  # noqa: S608
 
     def pages(
         self,
@@ -45,19 +44,19 @@ class LedgerReader:
         *,
         simulated: bool | None,
         newest_first: bool = False,
-    ) -> Iterator[list[sqlite3.Row]]:
+    ) -> Iterator[list[StoredRow]]:
         """All rows of jobs, those in some states, or of one kind, in pages, by their age."""
         wanted = None if states is None else sorted(set(states))
         order = "DESC" if newest_first else "ASC"
         statement, values = _page(wanted, simulated, order)
         if not statement:
             return
-        (newest,) = self._file.query("SELECT max(rowid) AS number FROM jobs")
+        (newest,) = self._database.query("SELECT max(rowid) AS number FROM jobs")
         least, most = 0, (newest["number"] or 0) + 1
         while True:
             bounds = (least, most, PAGE)
             every = [value for chosen in values for value in (*chosen, *bounds)]
-            page = self._file.query(statement, *every, PAGE)
+            page = self._database.query(statement, *every, PAGE)
             if page:
                 yield page
             if len(page) < PAGE:
@@ -66,30 +65,30 @@ class LedgerReader:
                 (least, page[-1]["number"]) if newest_first else (page[-1]["number"], most)
             )
 
-    def named(self, name: str) -> list[sqlite3.Row]:
+    def named(self, name: str) -> list[StoredRow]:
         """The row of an id, or one or two whose ids begin so."""
         if not name or not all(letter in ID_LETTERS for letter in name):
             return []
         beginning = "id >= ? AND id < ? LIMIT 2"
         return self.rows("id = ?", name) or self.rows(beginning, name, name + AFTER_ID)
 
-    def of_task(self, vendor: str, task: str, *, simulated: bool) -> sqlite3.Row | None:
+    def of_task(self, vendor: str, task: str, *, simulated: bool) -> StoredRow | None:
         """The row of a vendor's task."""
         rows = self.rows("vendor = ? AND simulated = ? AND task = ?", vendor, simulated, task)
         return next(iter(rows), None)
 
     def of_references(
         self, references: Iterable[str], beginnings: Iterable[str], *, simulated: bool
-    ) -> list[sqlite3.Row]:
+    ) -> list[StoredRow]:
         """The rows with one of these references, or one that begins so, oldest first."""
-        found = self._file.query(
+        found = self._database.query(
             "SELECT jobs.rowid AS number, jobs.* FROM json_each(?) AS name CROSS JOIN jobs"
             " ON jobs.reference = name.value AND jobs.simulated = ?",
             json.dumps(sorted(set(references))),
             simulated,
         )
         for beginning in filter(None, beginnings):
-            found += self._file.query(
+            found += self._database.query(
                 "SELECT rowid AS number, * FROM jobs"
                 " WHERE reference >= ? AND reference < ? AND simulated = ?",
                 beginning,
@@ -99,9 +98,9 @@ class LedgerReader:
         each_once = {row["number"]: row for row in found}
         return [each_once[number] for number in sorted(each_once)]
 
-    def labelled(self, name: str, value: str) -> list[sqlite3.Row]:
+    def labelled(self, name: str, value: str) -> list[StoredRow]:
         """The rows with a label, oldest first."""
-        found = self._file.query(
+        found = self._database.query(
             "SELECT jobs.rowid AS number, jobs.* FROM labels CROSS JOIN jobs"
             " ON jobs.id = labels.job WHERE labels.name = ? AND labels.value = ?",
             name,
@@ -109,27 +108,27 @@ class LedgerReader:
         )
         return sorted(found, key=lambda row: int(row["number"]))
 
-    def holder(self, reference: str | None, *, simulated: bool) -> sqlite3.Row | None:
+    def holder(self, reference: str | None, *, simulated: bool) -> StoredRow | None:
         """The row that holds a reference, if any."""
         condition = f"reference = ? AND simulated = ? AND {HOLDS_REFERENCE}"
         return next(iter(self.rows(condition, reference, simulated)), None)
 
-    def sending(self) -> list[sqlite3.Row]:
+    def sending(self) -> list[StoredRow]:
         """The ids and owners of the submits whose outcome is not known yet."""
         which = "simulated IN (0, 1) AND state = 'sending'"
-        return self._file.query(f"SELECT id, owner FROM jobs WHERE {which}")  # noqa: S608
+        return self._database.query(f"SELECT id, owner FROM jobs WHERE {which}")  # noqa: S608
 
     def last_simulated(self) -> float:
         """The newest moment of simulated jobs; 0 if there are none."""
         newest = "SELECT max(updated_at) AS newest FROM jobs WHERE simulated = 1"
-        (row,) = self._file.query(newest)
+        (row,) = self._database.query(newest)
         return float(row["newest"] or 0)
 
     # -- what flows ask ----------------------------------------------------------------------------
 
     def known(self, event: Known) -> frozenset[str]:
         """Which of a vendor's tasks belong to entries."""
-        rows = self._file.query(
+        rows = self._database.query(
             "SELECT task FROM jobs WHERE vendor = ? AND simulated = ?"
             " AND task IN (SELECT value FROM json_each(?))",
             event.vendor,
@@ -144,7 +143,7 @@ class LedgerReader:
             WHERE vendor = ? AND simulated = ? AND workflow = ? AND model IS ?
             AND {HAS_DURATION} ORDER BY finished_at DESC LIMIT ?"""  # noqa: S608
         kind = (job.vendor, job.simulated, job.workflow, job.model)
-        return [row["seconds"] for row in self._file.query(select, *kind, PAST_JOBS)]
+        return [row["seconds"] for row in self._database.query(select, *kind, PAST_JOBS)]
 
     def news(self, event: ReadNews, now: float) -> News:
         """Which jobs have ended since a moment, and who calls back."""
@@ -154,10 +153,10 @@ class LedgerReader:
             select += " AND vendor = ? AND task = ?"
             values += [event.job.vendor, event.job.id]
         recent = "SELECT vendor FROM callers WHERE received_at >= ?"
-        callers = self._file.query(recent, now - CALLER_SECONDS)
+        callers = self._database.query(recent, now - CALLER_SECONDS)
         ended = [
             job.model_copy(update={"ledger_id": row["id"]})
-            for row in self._file.query(select, *values)
+            for row in self._database.query(select, *values)
             if (job := readable_job(row)) is not None
         ]
         confirmed = frozenset(row["vendor"] for row in callers if _signs(row["vendor"]))
@@ -182,7 +181,7 @@ def _page(
         chosen, condition = [()], ""
     search = (
         f"SELECT number FROM (SELECT rowid AS number FROM jobs WHERE {condition}"  # noqa: S608
-        f"rowid > ? AND rowid < ? ORDER BY rowid {order} LIMIT ?)"
+        f"rowid > ? AND rowid < ? ORDER BY rowid {order} LIMIT ?) AS numbers"
     )
     numbers = " UNION ALL ".join([search] * len(chosen))
     page = (

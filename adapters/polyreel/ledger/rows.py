@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from ..flows import Moment, Send
 from ..providers.base.facts import FINAL
+from .database import StoredRow, Value
 from .records import LedgerEntry, Submission
 from .states import is_saved
 from .store import ID_LENGTH, ID_LETTERS
@@ -18,17 +19,8 @@ if TYPE_CHECKING:
 
 UNREADABLE: Final = (ValueError, LookupError, TypeError, AttributeError)
 """What reading a row raises that holds something else than polyreel writes."""
-Value = str | int | float | None
-"""What a column can hold."""
 Columns = dict[str, Value]
 """Columns of a row by their names."""
-
-
-class StoredRow(Protocol):
-    """A row as database drivers give it."""
-
-    def __getitem__(self, name: str, /) -> Any:
-        """The value of a column."""
 
 
 # -- reading ---------------------------------------------------------------------------------------

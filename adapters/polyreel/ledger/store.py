@@ -109,6 +109,12 @@ class LedgerStore(Protocol):
     def new_owner(self) -> str:
         """Make a name under which a flow owns entries. It is only valid while its process lives."""
 
+    def check_owner(self, owner: str) -> None:
+        """Raise LedgerError where a paid call of an owner must not begin any more.
+
+        Others may take the owner for dead soon, and submit its job anew on their user's word.
+        """
+
     def release(self, owner: str, *, sent: bool) -> None:
         """Free the entries of an owner, and end the owner.
 

@@ -5,11 +5,12 @@ The rows are in the ledger's file. Without a ledger, a client remembers them in 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from typing import Final
 
 from attrs import define, field, frozen
+
+from .database import Transaction
 
 SPARE: Final = 3600.0
 """Seconds that an uploaded file must have left: its vendor fetches it some time after the submit.
@@ -61,7 +62,7 @@ UploadEvent = TakeUpload | KeepUpload | ForgetUpload
 
 
 def write(
-    connection: sqlite3.Connection,
+    connection: Transaction,
     event: UploadEvent,
     owner: str,
     now: float,
@@ -77,6 +78,12 @@ def write(
         _put(connection, key, event.link, now + event.seconds, None)
         connection.execute("DELETE FROM uploads WHERE owner IS NULL AND expires_at <= ?", (now,))
         return None
+    # The row is there before it is read, so that of two who ask at once one has to wait.
+    connection.execute(
+        "INSERT INTO uploads (vendor, account, simulated, content, expires_at)"
+        " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (*where, now),
+    )
     select = f"SELECT link, expires_at, owner FROM uploads WHERE {COLUMNS}"  # noqa: S608
     row = connection.execute(select, where).fetchone()
     if row is not None and row["link"] and row["expires_at"] - now > SPARE:
@@ -88,16 +95,16 @@ def write(
 
 
 def _put(
-    connection: sqlite3.Connection,
+    connection: Transaction,
     key: UploadKey,
     link: str | None,
     expires_at: float,
     owner: str | None,
 ) -> None:
     connection.execute(
-        "INSERT OR REPLACE INTO uploads"
-        " (vendor, account, simulated, content, link, expires_at, owner)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO uploads (vendor, account, simulated, content, link, expires_at, owner)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (vendor, account, simulated, content) DO UPDATE"
+        " SET link = excluded.link, expires_at = excluded.expires_at, owner = excluded.owner",
         (key.vendor, key.account, key.simulated, key.content, link, expires_at, owner),
     )
 

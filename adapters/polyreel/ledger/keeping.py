@@ -1,0 +1,441 @@
+"""What all ledgers in databases do: each paid submit is written down before its first byte is sent.
+
+Everything that becomes of the submit is written down too. Threads and processes may share one
+ledger. It holds prompts and links, and never a key. `polyreel.ledger.store` says what each method
+is for; `sqlite` and `postgres` have the ledgers that can be opened.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self, assert_never
+
+from ..errors import ClaimedError, LedgerError, UnknownNameError, UnusableFileError
+from ..money.charged import with_charge
+from . import uploads
+from .changes import (
+    assignments,
+    change_entry,
+    forget_deliveries,
+    mark_dead,
+    move_followed,
+    note_caller,
+    refuse_other_entry,
+    update_job,
+    write_labels,
+)
+from .database import Database, OwnerRegistry, StoredRow
+from .events import (
+    Claim,
+    Find,
+    Intend,
+    Keep,
+    Known,
+    LedgerEvent,
+    Look,
+    Past,
+    ReadNews,
+    Settle,
+    sealed_facts,
+)
+from .reading import LedgerReader
+from .records import PROVED_UNPAID, LedgerEntry, State, Submission
+from .rows import entry_of, new_columns, outcome_columns, sent_columns
+from .states import advance
+from .store import INTERRUPTED, NOTHING_SENT, TOUCHED, Delivered
+from .unwritten import Released, Unwritten, UnwrittenOutcomes
+
+if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
+
+    from ..providers.base.webhooks import Event
+
+LOOKED: Final = 0.5
+"""How old the knowledge may be, in seconds, of who owns an entry that is only looked at."""
+LOG: Final = logging.getLogger("polyreel")
+
+
+class StoredLedger:
+    """A ledger in a database."""
+
+    def __init__(
+        self, database: Database, owners: OwnerRegistry, companion_file: Callable[[str], Path]
+    ) -> None:
+        self.touched: deque[str] = deque(maxlen=TOUCHED)
+        """The ids of the last entries that this object has written down or taken over, in order."""
+        self._database = database
+        self._owners = owners
+        self._companion_file = companion_file
+        self._read = LedgerReader(database)
+        self._unwritten = UnwrittenOutcomes(companion_file("unwritten"))
+
+    def companion_file(self, name: str) -> Path:
+        """Name the local file or folder for other data that belongs to this ledger."""
+        return self._companion_file(name)
+
+    def close(self) -> None:
+        """Close the ledger, and free the entries that this object owns.
+
+        In a child that was forked meanwhile nothing happens: all of it belongs to the parent.
+        """
+        if not self._database.is_inherited:
+            self._owners.close()
+            self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- entries -----------------------------------------------------------------------------------
+
+    def entries(
+        self,
+        states: Iterable[State] | None = None,
+        *,
+        simulated: bool | None = None,
+        last: int | None = None,
+    ) -> list[LedgerEntry]:
+        """List the entries, oldest first: all, or those in some states, or of one kind.
+
+        `last` is how many at most, the newest. Of a ledger with many entries, use `each_entry`.
+        """
+        if last is None:
+            return [*self.each_entry(states, simulated=simulated)]
+        newest = self._each(states, simulated=simulated, newest_first=True)
+        return [*islice(newest, max(0, last))][::-1]
+
+    def each_entry(
+        self, states: Iterable[State] | None = None, *, simulated: bool | None = None
+    ) -> Iterator[LedgerEntry]:
+        """The same entries one by one, read in pages: no more than a page is in memory."""
+        return self._each(states, simulated=simulated)
+
+    def _each(
+        self,
+        states: Iterable[State] | None,
+        *,
+        simulated: bool | None,
+        newest_first: bool = False,
+    ) -> Iterator[LedgerEntry]:
+        self.recover()
+        pages = self._read.pages(states, simulated=simulated, newest_first=newest_first)
+        for page in pages:
+            yield from map(self._entry, page)
+
+    def entry(self, name: str) -> LedgerEntry:
+        """Find one entry by its id, or by the beginning of its id.
+
+        UnknownNameError is raised where no entry, or more than one, has such an id.
+        """
+        with suppress(UnusableFileError):
+            self._write_unwritten()
+        rows = self._read.named(name)
+        with suppress(UnusableFileError):
+            if self._mark_dead([row for row in rows if row["state"] == "sending"]):
+                rows = self._read.named(name)
+        if len(rows) != 1:
+            found = "more than one entry" if rows else "no entry"
+            raise UnknownNameError(
+                f"the ledger has {found} {name[:40]!r}; polyreel jobs lists them"
+            )
+        return self._entry(rows[0])
+
+    def of_task(self, vendor: str, task: str, *, simulated: bool) -> LedgerEntry | None:
+        """Find the entry of a vendor's task, if there is one."""
+        row = self._read.of_task(vendor, task, simulated=simulated)
+        return None if row is None else self._entry(row)
+
+    def of_references(
+        self, references: Iterable[str], beginnings: Iterable[str] = (), *, simulated: bool
+    ) -> list[LedgerEntry]:
+        """List the entries with one of these references, or one that begins so, oldest first."""
+        self.recover()
+        found = self._read.of_references(references, beginnings, simulated=simulated)
+        return [*map(self._entry, found)]
+
+    def labelled(self, name: str, value: str) -> list[LedgerEntry]:
+        """List the entries with a label, oldest first."""
+        self.recover()
+        return [*map(self._entry, self._read.labelled(name, value))]
+
+    def last_simulated(self) -> float:
+        """The newest moment, in simulated time, written down for simulated jobs; 0 if none."""
+        return self._read.last_simulated()
+
+    def _entry(self, row: StoredRow) -> LedgerEntry:
+        return entry_of(row, owned=self._owners.is_alive(row["owner"], within=LOOKED))
+
+    # -- what flows write --------------------------------------------------------------------------
+
+    def write(self, event: LedgerEvent, owner: str, now: float) -> Any:
+        """Write one event of a flow durably; each event's class says what the result is."""
+        if isinstance(event, Intend | Keep | Claim | Find):
+            self._write_unwritten()
+        if isinstance(event, uploads.UploadEvent):
+            with self._database.writing() as connection:
+                return uploads.write(connection, event, owner, now, self._owners.is_alive)
+        match event:
+            case Intend():
+                return self._intend(event, owner, now)
+            case Settle():
+                return self._settle(event, now)
+            case Keep():
+                return self._keep(event.job, now)
+            case Claim():
+                return self._claim(event.entry, owner)
+            case Look():
+                return self.entry(event.entry)
+            case Find():
+                return self._find(event.reference, event.simulated)
+            case Known():
+                return self._read.known(event)
+            case Past():
+                return self._read.past(event.job)
+            case ReadNews():
+                return self._read.news(event, now)
+        assert_never(event)
+
+    def _intend(self, event: Intend, owner: str, now: float) -> str:
+        if event.entry is not None:
+            return self._intend_again(event.entry, event, owner, now)
+        columns = new_columns(event, owner, now)
+        with self._database.writing() as connection:
+            if event.follows is not None:
+                change_entry(
+                    connection,
+                    "UPDATE jobs SET state = 'resubmitted', updated_at = ?"
+                    " WHERE id = ? AND state = 'ambiguous'",
+                    (now, event.follows),
+                    event.follows,
+                )
+            self._refuse_twice(event.submission)
+            names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+            insert = f"INSERT INTO jobs ({names}) VALUES ({marks})"  # noqa: S608
+            connection.execute(insert, [*columns.values()])
+            write_labels(connection, str(columns["id"]), event.submission.labels)
+        self.touched.append(str(columns["id"]))
+        return str(columns["id"])
+
+    def _intend_again(self, identity: str, event: Intend, owner: str, now: float) -> str:
+        sent = {"sent_wall": None, "sent_boot": None, **sent_columns(event)}
+        with self._database.writing() as connection:
+            # The entry that this one follows goes first: only one of them can hold the reference.
+            move_followed(connection, identity, "ambiguous", "resubmitted")
+            change = "state = 'sending', reason = NULL, attempts = attempts + 1, updated_at = ?"
+            chosen = "id = ? AND owner = ? AND state IN (SELECT value FROM json_each(?))"
+            change_entry(
+                connection,
+                f"UPDATE jobs SET {change}, {assignments(sent)} WHERE {chosen}",  # noqa: S608
+                (now, *sent.values(), identity, owner, json.dumps(sorted(PROVED_UNPAID))),
+                identity,
+            )
+        return identity
+
+    def _refuse_twice(self, submission: Submission) -> None:
+        row = self._read.holder(submission.reference, simulated=submission.simulated)
+        if row is not None:
+            raise ClaimedError(
+                f"the reference {submission.reference!r} has a job already: "
+                f"{row['id']}, {row['state']}; nothing was sent",
+                vendor=submission.vendor,
+                ledger_id=row["id"],
+            )
+
+    def _settle(self, event: Settle, now: float) -> None:
+        try:
+            self._write_outcome(event, now)
+        except UnusableFileError as error:
+            raise self._kept(event, now, error) from None
+
+    def _write_outcome(self, event: Settle, now: float, kept: Unwritten | None = None) -> None:
+        columns = outcome_columns(event, now)
+        with self._database.writing() as connection:
+            if kept is not None and not kept.is_there():
+                return
+            if event.job is not None:
+                refuse_other_entry(connection, event.entry, event.job)
+            change_entry(
+                connection,
+                f"UPDATE jobs SET {assignments(columns)}"  # noqa: S608
+                " WHERE id = ? AND state IN ('sending', 'ambiguous')",
+                (*columns.values(), event.entry),
+                event.entry,
+            )
+            if event.state in PROVED_UNPAID:
+                move_followed(connection, event.entry, "resubmitted", "ambiguous")
+
+    def _kept(self, event: Settle | Released, now: float, error: LedgerError) -> LedgerError:
+        """Keep what cannot be written beside the file; the result is the error to be raised."""
+        try:
+            self._unwritten.keep(event, now)
+        except OSError as trouble:
+            LOG.warning("the outcome cannot be kept beside the ledger: %s", trouble.strerror)
+            return error
+        where = f"it is kept in {self._unwritten.folder}"
+        text = f"{error}. What became of it is not lost: {where}, and is written into the ledger"
+        return UnusableFileError(f"{text} before anything else, as soon as that is possible")
+
+    def _write_unwritten(self) -> None:
+        """Write what could not be written when it happened, in this process or another one."""
+        for kept in self._unwritten.read():
+            if isinstance(kept.event, Released):
+                self._release(kept.event, kept)
+                kept.remove()
+                continue
+            try:
+                self._write_outcome(kept.event, kept.now, kept)
+            except UnusableFileError:
+                raise
+            except LedgerError as error:
+                if not self._is_written(kept.event):
+                    kept.set_aside(str(error))
+            kept.remove()
+
+    def _is_written(self, event: Settle) -> bool:
+        """Whether the ledger knows an outcome already, which another process may have written."""
+        rows = self._read.rows("id = ?", event.entry)
+        task = event.job and event.job.id
+        return any(
+            row["state"] == event.state or (task is not None and row["task"] == task)
+            for row in rows
+        )
+
+    def _keep(self, job: Job, now: float) -> Job:
+        with self._database.writing() as connection:
+            return update_job(connection, job, lambda _: job, now)
+
+    def _claim(self, identity: str, owner: str) -> LedgerEntry:
+        with self._database.writing() as connection:
+            select = "SELECT owner FROM jobs WHERE id = ?"
+            row = connection.execute(select, (identity,)).fetchone()
+            if row is None:
+                raise UnknownNameError(f"the ledger has no entry {identity!r}")
+            if row["owner"] != owner and self._owners.is_alive(row["owner"]):
+                text = f"another thread or process looks after {identity} just now"
+                raise ClaimedError(text, ledger_id=identity)
+            if row["owner"] != owner:  # it may have died since somebody looked
+                mark_dead(connection, identity, row["owner"])
+            connection.execute("UPDATE jobs SET owner = ? WHERE id = ?", (owner, identity))
+        self.touched.append(identity)
+        return self.entry(identity)
+
+    # -- what flows ask ----------------------------------------------------------------------------
+
+    def _find(self, reference: str, simulated: bool) -> LedgerEntry | None:
+        row = self._read.holder(reference, simulated=simulated)
+        return self.entry(row["id"]) if row else None
+
+    # -- owners ------------------------------------------------------------------------------------
+
+    def new_owner(self) -> str:
+        """Make a name under which a flow owns entries. It is only valid while its process lives."""
+        self._database.check()
+        return self._owners.new()
+
+    def check_owner(self, owner: str) -> None:
+        """Raise LedgerError where a paid call of an owner must not begin any more."""
+        self._owners.check(owner)
+
+    def release(self, owner: str, *, sent: bool) -> None:
+        """Free the entries of an owner, and end the owner.
+
+        `sent` says whether any byte may have left of a submit that was interrupted: then its
+        entry is ambiguous, otherwise unsent. The owner ends in any case.
+        """
+        released = Released(owner, sent)
+        try:
+            self._release(released)
+        except UnusableFileError as error:
+            raise self._kept(released, time.time(), error) from None
+        finally:
+            self._owners.end(owner)
+
+    def _release(self, released: Released, kept: Unwritten | None = None) -> None:
+        owner, sent = released.owner, released.sent
+        state, reason = ("ambiguous", INTERRUPTED) if sent else ("unsent", NOTHING_SENT)
+        with self._database.writing() as connection:
+            if kept is not None and not kept.is_there():
+                return
+            interrupted = connection.execute(
+                "UPDATE jobs SET state = ?, reason = ? WHERE owner = ? AND state = 'sending'"
+                " RETURNING id",
+                (state, reason, owner),
+            ).fetchall()
+            if not sent:
+                for row in interrupted:
+                    move_followed(connection, row["id"], "resubmitted", "ambiguous")
+            connection.execute("UPDATE jobs SET owner = NULL WHERE owner = ?", (owner,))
+
+    def recover(self) -> None:
+        """Mark the submits as ambiguous whose process has died before their outcome was known."""
+        with suppress(UnusableFileError):  # who only looks is shown what the file has
+            self._write_unwritten()
+            self._mark_dead(self._read.sending())
+
+    def _mark_dead(self, sending: Iterable[StoredRow]) -> bool:
+        """Mark those of the submits whose process has died; the result is whether there are any."""
+        dead = [row for row in sending if not self._owners.is_alive(row["owner"])]
+        if not dead:
+            return False
+        with self._database.writing() as connection:
+            for row in dead:
+                mark_dead(connection, row["id"], row["owner"])
+        return True
+
+    # -- what others write -------------------------------------------------------------------------
+
+    def abandon(self, name: str) -> LedgerEntry:
+        """Give an entry up: it is no longer resumed or reconciled. The vendor is not informed.
+
+        ClaimedError is raised where the entry is owned, or nothing is left to do about it.
+        """
+        entry = self.entry(name)
+        if not entry.is_open or entry.owned:
+            nothing = "there is nothing left to do about it"
+            reason = "somebody looks after it just now" if entry.owned else nothing
+            raise ClaimedError(f"{entry.id} is {entry.state}: {reason}", ledger_id=entry.id)
+        with self._database.writing() as connection:
+            change_entry(
+                connection,
+                "UPDATE jobs SET state = 'abandoned', updated_at = ? WHERE id = ? AND state = ?",
+                (time.time(), entry.id, entry.state),
+                entry.id,
+            )
+        return self.entry(entry.id)
+
+    def deliver(self, event: Event, now: float, *, simulated: bool = False) -> Delivered:
+        """Write a webhook down, once.
+
+        The job ends in the same state in whatever order, and however often, webhooks come.
+        """
+        self._write_unwritten()
+        entry = self.of_task(event.vendor, event.task_id, simulated=simulated)
+        if entry is None or entry.job is None:
+            # It is not written down: otherwise unknown senders could fill the file.
+            return Delivered("unknown-job")
+        with self._database.writing() as connection:
+            insert = (
+                "INSERT INTO deliveries (vendor, id, received_at) VALUES (?, ?, ?)"
+                " ON CONFLICT DO NOTHING"
+            )
+            if connection.execute(insert, (event.vendor, event.id, now)).rowcount == 0:
+                return Delivered("duplicate", entry)
+            forget_deliveries(connection, now)
+            if not event.verified:
+                return Delivered("hint", entry)
+            note_caller(connection, event.vendor, now)
+
+            def apply(job: Job) -> Job:
+                return with_charge(advance(job, sealed_facts(event.facts), now))
+
+            job = update_job(connection, entry.job, apply, now)
+        return Delivered("applied" if job != entry.job else "unchanged", self.entry(entry.id))

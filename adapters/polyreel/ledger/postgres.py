@@ -1,0 +1,253 @@
+"""The ledger in Postgres, for work on several machines. It needs `polyreel[postgres]`.
+
+    Client(ledger="postgresql://user@host/database", keys=...)
+
+The tables are in a schema of their own. Statements are those of the other ledgers; a few words of
+SQLite's are replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from attrs import frozen
+
+from ..errors import ClaimedError, LedgerError, UnusableFileError
+from .keeping import StoredLedger
+from .leases import LEASE, LeaseOwners
+from .postgres_schema import SCHEMA, bring_up
+
+try:
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+    from psycopg.rows import dict_row
+except ImportError as error:
+    raise LedgerError(
+        f"a ledger in Postgres needs psycopg ({error}): pip install 'polyreel[postgres]'"
+    ) from None
+
+if TYPE_CHECKING:
+    from psycopg.abc import PQGen
+
+    from .database import Cursor, StoredRow, Transaction, Value
+
+T = TypeVar("T")
+CONNECT_SECONDS: Final = 5
+ANSWER_SECONDS: Final = 30.0
+"""How long an answer of the database is waited for. A frozen connection answers never."""
+LOCK_SECONDS: Final = 20
+"""How long a transaction waits for those of others."""
+PATIENCE: Final = 15.0
+"""For how many seconds a database that is away is tried again, before a transaction has begun."""
+MOST_IDLE: Final = 4
+"""How many connections are kept for later transactions."""
+WORDS: Final = (
+    ("json_each(?) AS name", "json_array_elements_text(CAST(? AS json)) AS name(value)"),
+    ("json_each(?)", "json_array_elements_text(CAST(? AS json)) AS items(value)"),
+    ("CROSS JOIN", "JOIN"),
+    (" IS ?", " IS NOT DISTINCT FROM ?"),
+    ("%", "%%"),
+    ("?", "%s"),
+)
+"""SQLite's words, and what stands for them here."""
+
+
+@cache
+def _translated(statement: str) -> str:
+    for theirs, ours in WORDS:
+        statement = statement.replace(theirs, ours)
+    return statement
+
+
+def _fitting(value: Value) -> Value:
+    """A value as its column takes it: a truth as a number, and no text with a NUL."""
+    if isinstance(value, bool):
+        return int(value)
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
+
+
+class _Connection(psycopg.Connection[Any]):
+    """A connection whose every answer comes in time, or not at all."""
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        return super().wait(gen, interval, timeout or ANSWER_SECONDS)
+
+
+@frozen
+class _Transaction:
+    """A transaction of Postgres. What it reads, it locks."""
+
+    connection: _Connection
+
+    def execute(self, statement: str, values: Sequence[Value] = (), /) -> Cursor:
+        """Run one statement."""
+        text = _translated(statement)
+        if text.startswith("SELECT"):
+            text += " FOR UPDATE"
+        return _executed(self.connection, text, values)
+
+
+def _executed(connection: _Connection, text: str, values: Sequence[Value]) -> psycopg.Cursor[Any]:
+    return connection.execute(text.encode(), [_fitting(value) for value in values])
+
+
+class PostgresDatabase:
+    """A Postgres database. Each thread's transaction has a connection of its own."""
+
+    def __init__(self, address: str) -> None:
+        self._conninfo = _conninfo(address)
+        parts = conninfo_to_dict(self._conninfo)
+        host, port = parts.get("host", "localhost"), parts.get("port", 5432)
+        self.place = f"postgresql://{host}:{port}/{parts.get('dbname', '')}"
+        """Its address without a user and a password."""
+        self._process = os.getpid()
+        self._idle: list[_Connection] = []
+        self._guard = threading.Lock()
+        self._running = threading.local()
+        self._is_open = True
+        with self._guarded(), self._connected(patience=0.0) as connection:
+            bring_up(connection, self.place)
+
+    # -- connections -------------------------------------------------------------------------------
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether a fork has made this process after it was opened."""
+        return self._process != os.getpid()
+
+    def check(self) -> None:
+        """Raise LedgerError where it is closed."""
+        if not self._is_open:
+            raise LedgerError(f"the ledger {self.place} is closed")
+
+    def _taken(self) -> _Connection:
+        self.check()
+        with self._guard:
+            if self.is_inherited:  # the parent's connections are the parent's
+                self._process, self._idle = os.getpid(), []
+            if self._idle:
+                return self._idle.pop()
+        return _Connection.connect(self._conninfo, autocommit=True, row_factory=dict_row)
+
+    def _given_back(self, connection: _Connection) -> None:
+        idle = psycopg.pq.TransactionStatus.IDLE
+        if not connection.closed and connection.info.transaction_status == idle:
+            with self._guard:
+                if self._is_open and len(self._idle) < MOST_IDLE:
+                    self._idle.append(connection)
+                    return
+        connection.close()
+
+    @contextmanager
+    def _connected(
+        self, first: str = "SELECT 1", patience: float = PATIENCE
+    ) -> Iterator[_Connection]:
+        """A connection that has answered to a first statement; where none does, with patience."""
+        end, pause = time.monotonic() + patience, 0.0
+        while True:
+            connection = None
+            try:
+                connection = self._taken()
+                connection.execute(first.encode())
+                break
+            except psycopg.OperationalError:
+                if connection is not None:
+                    connection.close()
+                if time.monotonic() >= end:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause or 0.05, 1.0)
+        try:
+            yield connection
+        finally:
+            self._given_back(connection)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Raise the errors of the database as errors of polyreel."""
+        try:
+            yield
+        except psycopg.IntegrityError:
+            raise ClaimedError(
+                "another thread or process has taken the reference in the meantime"
+            ) from None
+        except (psycopg.Error, OSError) as error:
+            text = " ".join(str(error).split())[:300]
+            raise UnusableFileError(
+                f"the ledger {self.place}: {text}; try again when the database answers"
+            ) from None
+
+    # -- statements --------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        """Run one durable transaction: it is committed at the end, or taken back by an error."""
+        with self._guarded(), self._connected("BEGIN") as connection:
+            self._running.connection = connection
+            try:
+                yield _Transaction(connection)
+                connection.execute(b"COMMIT")
+            except BaseException:
+                with suppress(psycopg.Error):
+                    connection.execute(b"ROLLBACK")
+                raise
+            finally:
+                self._running.connection = None
+
+    def query(self, statement: str, *values: Value) -> list[StoredRow]:
+        """Read the rows that a SELECT statement finds."""
+        text, running = _translated(statement), getattr(self._running, "connection", None)
+        with self._guarded():
+            if running is not None:
+                return list(_executed(running, text, values))
+            with self._connected() as connection:
+                return list(_executed(connection, text, values))
+
+    def close(self) -> None:
+        """Close the connections that are idle, and the others when they are given back."""
+        with self._guard:
+            self._is_open = False
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+
+def _conninfo(address: str) -> str:
+    try:
+        return make_conninfo(
+            address,
+            connect_timeout=CONNECT_SECONDS,
+            application_name="polyreel",
+            options=f"-c search_path={SCHEMA} -c lock_timeout={LOCK_SECONDS}s",
+        )
+    except psycopg.Error as error:
+        raise LedgerError(f"the address of the ledger: {str(error)[:200]}") from None
+
+
+class PostgresLedger(StoredLedger):
+    """The ledger in a Postgres database, shared by many machines.
+
+    LedgerError is raised where it cannot be opened. An owner is alive as long as its process says
+    so, by the database's clock: see `polyreel.ledger.leases`.
+    """
+
+    def __init__(self, address: str, *, lease: float = LEASE) -> None:
+        database = PostgresDatabase(address)
+        self.place = database.place
+        """Its address without a user and a password."""
+        self.owners = LeaseOwners(database, lease)
+        super().__init__(database, self.owners, self._local)
+
+    def _local(self, name: str) -> Path:
+        import platformdirs  # noqa: PLC0415
+
+        folder = hashlib.sha256(self.place.encode()).hexdigest()[:16]
+        return platformdirs.user_data_path("polyreel") / f"postgres-{folder}" / name
