@@ -11,7 +11,14 @@ Without a key everything runs against the embedded simulator, and nothing is pai
 TYPE_CHECKING = False  # typing itself takes longer to import than everything here
 if TYPE_CHECKING:
     from polyreel_generated.contracts.vendors import VendorId
-    from polyreel_generated.shared import Element, ImageRequest, Job, Shot, VideoRequest
+    from polyreel_generated.shared import (
+        Element,
+        ElementRequest,
+        ImageRequest,
+        Job,
+        Shot,
+        VideoRequest,
+    )
 
     from .client import AsyncClient, Client
     from .drivers.spans import OpenTelemetryHook
@@ -48,6 +55,7 @@ _HOMES = {
     "Completed": ".jobs.many",
     "DownloadError": ".errors",
     "Element": "polyreel_generated.shared",
+    "ElementRequest": "polyreel_generated.shared",
     "ImageRequest": "polyreel_generated.shared",
     "Job": "polyreel_generated.shared",
     "JobFailedError": ".errors",
@@ -86,6 +94,7 @@ __all__ = [
     "Completed",
     "DownloadError",
     "Element",
+    "ElementRequest",
     "ImageRequest",
     "Job",
     "JobFailedError",

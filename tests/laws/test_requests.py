@@ -12,7 +12,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from polyreel import plan
 from polyreel.mapping.rows import Absent, Field
-from polyreel.mapping.workflows import WORKFLOWS
+from polyreel.mapping.workflows import REQUESTS, WORKFLOWS
 from polyreel.plans.capabilities import NOT_FIELDS
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.provider import Provider
@@ -21,7 +21,7 @@ from polyreel.testing.laws import completed
 from polyreel.testing.requests import fields_of, requests_for, shared_spec
 from support.requests import ROUTES, every_kind, every_table
 
-KINDS = ["VideoRequest", "ImageRequest"]
+KINDS = [*REQUESTS.values()]
 NEW: dict[str, dict[str, Any]] = {
     "variant": {"type": "integer", "minimum": 0, "maximum": 4_294_967_295},
     "camera_path": {"type": "string", "enum": ["pan", "dolly"]},

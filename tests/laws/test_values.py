@@ -39,6 +39,7 @@ def values_of_a_life(folder: Path) -> Iterator[Any]:
     """What the public calls give in the life of a job."""
     yield polyreel.VideoRequest(prompt="a cat", shots=[polyreel.Shot(prompt="a", duration=3)])
     yield polyreel.ImageRequest(prompt="a cat")
+    yield polyreel.ElementRequest(name="boat", images=["https://example.com/a.png"])
     yield polyreel.Element(front_image="https://example.com/a.png")
     yield polyreel.Network(proxy="http://127.0.0.1:1")
     yield plan()

@@ -360,10 +360,8 @@ def test_every_command_has_help(cli: Command) -> None:
     assert {"generate", "plan", "models", "simulate", "doctor"} <= set(commands)
     assert all(cli(command, "--help").code == 0 for command in commands)
     text = cli("generate", "--help").out
-    for name in {*polyreel.VideoRequest.model_fields, *polyreel.ImageRequest.model_fields} - {
-        "shots",
-        "extra",
-    }:
+    models = (polyreel.VideoRequest, polyreel.ImageRequest, polyreel.ElementRequest)
+    for name in {name for model in models for name in model.model_fields} - {"shots", "extra"}:
         assert name.replace("_", "-").rstrip("s") in text
     assert cli("--version").out.startswith("polyreel ")
 

@@ -121,6 +121,18 @@ def test_each_fact_is_compared(change: dict[str, Any], fact: str) -> None:
     assert list(limit_violations({}, evolve(WHOLE, **change))) == []
 
 
+@pytest.mark.parametrize(
+    ("width", "fact"), [(719, ["min_width"]), (720, []), (2161, ["max_width"])]
+)
+def test_a_width_alone_can_be_limited(width: int, fact: list[str]) -> None:
+    """Whatever the height is."""
+    for height in (64, 4000):
+        file = evolve(WHOLE, measures=Measures(width, height, 5, 24))
+        found = list(limit_violations({"min_width": 720, "max_width": 2160}, file))
+        assert [one.fact for one in found] == fact
+        assert all(one.reason == f"it is {width}x{height}" for one in found)
+
+
 def test_numbers_are_meant_as_people_mean_them() -> None:
     """A clip of three seconds may lack a frame, and 24 frames are 23.976 in the cinema."""
     for measures in (Measures(1280, 720, 2.97, 23.976), Measures(1280, 720, 10.03, 59.94)):

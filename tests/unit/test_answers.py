@@ -246,7 +246,7 @@ def test_every_workflow_has_its_estimate_on_the_job(vendor: str) -> None:
         answers = [
             Reply(200, {}, accepted(vendor, made)),
             reply(vendor),
-            reply(vendor, "succeeded"),
+            reply(vendor, "succeeded_element" if made.kind == "element" else "succeeded"),
         ]
         stage = Stage(answers)
         submitting = lifecycle.submit(

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from polyreel.mapping.rows import Field
+from polyreel.mapping.workflows import kind_of
 from polyreel.places import JsonObject
 from polyreel.plans.capabilities import capabilities
 from polyreel.plans.comparison import advise, cell, difference, drift, matrix
 from polyreel.plans.planning import plan
+from polyreel.plans.requests import check_request
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
@@ -60,7 +62,12 @@ def test_cells_tell_the_truth(provider: Provider, route: Any) -> None:
     """A field that a cell calls not offered is refused by the plan, with the cell's note as the
     reason.
     """
-    bases = ({**request, "model": route.model} for request in EXAMPLES.values())
+    kind = kind_of(route.workflow)
+    bases = [
+        {**one, "model": route.model}
+        for one in EXAMPLES.values()
+        if check_request(one).kind == kind
+    ]
     base = next(request for request in bases if not planned(request, provider, route).refused)
     for item in capabilities(provider, route):
         if not item.offered:

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from polyreel.errors import RequestError
+from polyreel.mapping.workflows import REQUESTS
 from polyreel.places import JsonObject
-from polyreel.plans.quick import SCHEMA_NAMES, read_quickly
+from polyreel.plans.quick import read_quickly
 from polyreel.plans.requests import _is_clean, _read_by_model
 from polyreel.providers.base.contract import Contract
 
 SHARED = Contract.load("polyreel")
 FIELDS: dict[str, JsonObject] = {
-    kind: SHARED.schema(schema)["properties"] for kind, schema in SCHEMA_NAMES.items()
+    kind: SHARED.schema(schema)["properties"] for kind, schema in REQUESTS.items()
 }
 NAMES = sorted({name for fields in FIELDS.values() for name in fields})
 BLANKS = "\x1c\x85\xa0\u1680\u180e\u2028\u3000\ufeff "
@@ -100,7 +101,7 @@ def test_images_are_read_alike(request: JsonObject) -> None:
     agree(request, "image")
 
 
-@pytest.mark.parametrize("kind", SCHEMA_NAMES)
+@pytest.mark.parametrize("kind", REQUESTS)
 @given(st.data())
 def test_right_requests_are_read_quickly(kind: Any, data: st.DataObject) -> None:
     """The model is not needed for any field but fractions."""

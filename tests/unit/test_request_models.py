@@ -12,12 +12,12 @@ from typing import Any
 
 import polyreel
 import pytest
-from polyreel import Element, ImageRequest, Job, Shot, VideoRequest
+from polyreel import Element, ElementRequest, ImageRequest, Job, Shot, VideoRequest
 from polyreel.errors import RequestError
 from polyreel.providers.base.contract import Contract
 from pydantic import TypeAdapter, ValidationError
 
-MODELS: list[Any] = [VideoRequest, ImageRequest, Element, Shot]
+MODELS: list[Any] = [VideoRequest, ImageRequest, ElementRequest, Element, Shot]
 SHARED = Contract.load("polyreel")
 
 
@@ -74,6 +74,10 @@ MISTAKES: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (VideoRequest, {"shots": [Element(voice="a")]}, "shots.0: must be an object"),
     (VideoRequest, {"elements": [{"front_imagee": "a"}]}, "did you mean front_image?"),
     (VideoRequest, {"extra": {"a": 1}}, "extra.a: "),
+    (ElementRequest, {"name": " "}, "name: must not be blank"),
+    (ElementRequest, {"video": Closed()}, "video: the open file cannot be read: gone"),
+    (ElementRequest, {"images": [5]}, "images.0: "),
+    (ElementRequest, {"duration": 5}, "duration: no such field in a request for a subject"),
     (ImageRequest, {"count": 0}, "count: "),
     (ImageRequest, {"duration": 5}, "duration: no such field in a request for images"),
     (Element, {"imagess": ["a"]}, "imagess: no such field; did you mean images?"),

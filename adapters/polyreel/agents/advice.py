@@ -31,6 +31,8 @@ def next_step(entry: LedgerEntry | None, error: PolyreelError | None) -> str:
         return f"The vendor works on the job. {AGAIN}"
     if entry.state == "succeeded":
         return f"The clip is ready at the vendor, and its files are not saved yet. {AGAIN}"
+    if entry.state == "saved" and entry.job is not None and entry.job.element is not None:
+        return "The subject is made: cite its id, `element` of the job, in `elements` of requests."
     if entry.state == "saved":
         return "The files are saved; read them as resources, or use their paths."
     if entry.state in {"failed", "canceled"}:

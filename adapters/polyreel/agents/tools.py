@@ -18,7 +18,7 @@ from ..jobs.documents import entry_document, error_facts
 from ..jobs.routing import ranked
 from ..mapping.media import abridged
 from ..mapping.reports import Allowance
-from ..mapping.workflows import WORKFLOWS
+from ..mapping.workflows import REQUESTS, WORKFLOWS
 from ..places import Json, JsonObject
 from ..plans.comparison import matrix
 from ..plans.documents import plan_document, sheet_document, translation_document
@@ -166,6 +166,7 @@ class AgentTools:
     ) -> JsonObject:
         """Make a clip or images, and save the files. Costs money on a live server.
 
+        It also makes a subject, whose id is `element` of the job: cite it in `elements`.
         Repeat a call whose answer was lost as it is, with the same arguments: a call with the name
         of a job goes on with that job, and is never billed again. Without a job_name, an equal call
         is the same job; for another clip of the same request give a new job_name. Of several
@@ -261,15 +262,15 @@ class AgentTools:
 
 def _tool(function: Callable[..., Awaitable[JsonObject]], is_read_only: bool) -> AgentTool:
     """The tool of a method, with the JSON schema of a request in that of its arguments."""
-    from polyreel_generated.shared import ImageRequest, VideoRequest  # noqa: PLC0415
+    from polyreel_generated import shared  # noqa: PLC0415
 
     arguments: TypeAdapter[Awaitable[JsonObject]] = TypeAdapter(function)  # type: ignore[arg-type]
     schema = arguments.json_schema()
     if "request" in schema["properties"]:
-        models = [(VideoRequest, "validation"), (ImageRequest, "validation")]
+        names = REQUESTS.values()
+        models = [(getattr(shared, name), "validation") for name in names]
         _, definitions = models_json_schema(models)  # type: ignore[arg-type]
         schema |= definitions
-        names = ("VideoRequest", "ImageRequest")
         schema["properties"]["request"] = {
             "description": schema["properties"]["request"]["description"],
             "anyOf": [{"$ref": f"#/$defs/{name}"} for name in names],

@@ -82,6 +82,7 @@ class Result:
             "vendor": self.vendor,
             "job": job and job.id,
             "files": self.files,
+            **({"element": job.element} if job and job.element is not None else {}),
             "cost": self.cost.document(),
             "billed": self.billed,
             # What the vendor says that it charged: in its own words, and in numbers.

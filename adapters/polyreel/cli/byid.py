@@ -9,6 +9,7 @@ import typer
 
 from ..client import TIMEOUT, Client
 from ..jobs.documents import job_document
+from ..ledger.states import has_result
 from ..providers.base.facts import FINAL
 from ..providers.base.registry import all_providers
 from . import show
@@ -61,6 +62,8 @@ def get(
         show.line(f"{job.vendor} {job.id}: {job.status}{percent}")
         if job.error is not None:
             show.line(job.error.message)
+        if job.element is not None:
+            show.line(job.element)
         for output in job.outputs or ():
             show.line(output.path or output.url)
     if entry is not None and (step := show.next_step(entry)):
@@ -92,7 +95,7 @@ def download(
         client(live=live, ledger=opened, listener=progress) as made,
     ):
         job = _find(made, opened, name, task, label)
-        if job.status not in FINAL or not job.outputs:
+        if job.status not in FINAL or not has_result(job):
             job = made.wait(job, timeout)
         if job.status != "succeeded":
             raise failed(job)

@@ -10,6 +10,7 @@ import typer
 
 from ..mapping.media import FIELDS as MEDIA
 from ..mapping.textfiles import STANDARD_INPUT
+from ..mapping.workflows import REQUESTS
 from ..places import JsonObject
 from ..providers.base.contract import Contract
 from ..providers.base.registry import all_providers
@@ -17,16 +18,16 @@ from .files import checked, load, typed_prompt
 
 ROWS_ONLY: Final = frozenset({"shots", "extra"})
 """Fields that only a request file can hold."""
-SINGULAR: Final = {"reference_images": "reference-image", "elements": "element"}
+SINGULAR: Final = {"reference_images": "reference-image", "elements": "element", "images": "image"}
 TYPES: Final = {"string": str, "integer": int, "number": float, "boolean": bool}
 SOURCE_HELP: Final = "JSON file with a shared request, or - for standard input. Flags win over it."
 
 
 def fields() -> Mapping[str, JsonObject]:
-    """Every field of a request with its schema, video first."""
+    """Every field of a request with its schema, those of videos first."""
     contract = Contract.load("polyreel")
     found: dict[str, JsonObject] = {}
-    for name in ("VideoRequest", "ImageRequest"):
+    for name in REQUESTS.values():
         for field, schema in contract.schema(name)["properties"].items():
             merged = {**contract.resolve(schema), **schema}
             if field in found and "enum" in merged:

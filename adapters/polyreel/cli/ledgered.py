@@ -201,8 +201,8 @@ def _cost(entry: LedgerEntry) -> str:
 
 
 def _files(entry: LedgerEntry) -> str:
-    """Where the files are, or how long they can still be fetched."""
-    texts = []
+    """Where the files are, or how long they can still be fetched; or which subject was made."""
+    texts = [f"element {entry.job.element}"] if entry.job and entry.job.element else []
     for output in (entry.job and entry.job.outputs) or ():
         left = None if output.expires_at is None else output.expires_at - time.time()
         link = "" if left is None else ", expired" if left <= 0 else f", {_span(left)} left"

@@ -102,7 +102,7 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Make a clip or images, and save them. Without a size or sound asked for: 720p with sound, at
-    every vendor.
+    every vendor. With --front-image or --video it makes a subject, and prints the id for --element.
 
     With --live the price is shown first, and you are asked. The submit is written to the ledger
     before it is sent, so that nothing paid for is lost: see `polyreel jobs`.
@@ -128,7 +128,8 @@ def generate(
                 made, request, cheapest=cheapest, several=len(vendor or ()) > 1, options=options
             )
             path = target(output, filename)
-            prepare(path)
+            if any(plan.kind != "element" for plan in plans):  # a subject has no files
+                prepare(path)
             checked_output(path, [plan for plan in plans if not plan.refused])
             for plan in plans:
                 show.warn(plan)

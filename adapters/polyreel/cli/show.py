@@ -148,7 +148,11 @@ def _file_text(file: Part) -> str:
 
 
 def saved(job: Job) -> None:
-    """The files of a job: the result on stdout; and what it cost, beside it."""
+    """The files of a job, or the id of a subject: the result on stdout; and what it cost, beside
+    it.
+    """
+    if job.element is not None:
+        line(job.element)
     for output in job.outputs or ():
         line(str(output.path))
     cost(job)

@@ -37,7 +37,7 @@ from .checks import (
 from .fields import GenerateOptions, RequestFields, divided, with_fields
 
 if TYPE_CHECKING:
-    from polyreel_generated.shared import ImageRequest, Job, VideoRequest
+    from polyreel_generated.shared import ElementRequest, ImageRequest, Job, VideoRequest
 
     from ..drivers import Wire
     from ..drivers.hooks import Hook
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from ..providers.base.registry import Vendor
     from ..simulator import Simulator
 
-    Request = VideoRequest | ImageRequest | Mapping[str, Any]
+    Request = VideoRequest | ImageRequest | ElementRequest | Mapping[str, Any]
 
 TIMEOUT: Final = 1800.0
 """Seconds that a job is waited for."""

@@ -18,6 +18,7 @@ from attrs import frozen
 
 from ..errors import MissingExtraError
 from ..jobs.observed import JobEnded, SubmitBegan, SubmitEnded
+from ..mapping.workflows import kind_of
 from .hooks import CallEnded, FlowEnded, HookEvent
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _facts(
         "gen_ai.operation.name": OPERATION,
         "gen_ai.provider.name": vendor,
         "gen_ai.request.model": model,
-        "gen_ai.output.type": "image" if workflow == "generate-image" else "video",
+        "gen_ai.output.type": kind_of(workflow),
         "polyreel.workflow": workflow,
         "polyreel.simulated": simulated,
     }

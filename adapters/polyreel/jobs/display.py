@@ -35,6 +35,7 @@ def job_html(job: Job) -> str:
         "labels": ", ".join(f"{name}={value}" for name, value in (job.labels or {}).items())
         or None,
         "cost": cost and cost.removeprefix("cost: "),
+        "element": job.element,
         "error": error,
         "files": "\n".join(one.path or f"not saved: {one.url}" for one in outputs) or None,
     }

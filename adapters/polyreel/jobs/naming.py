@@ -30,6 +30,9 @@ its suffix.
 """
 
 
+ARTICLES: Final = {"image": "an image", "element": "a subject, which has no file"}
+
+
 @frozen
 class Target:
     """Where the files of a job are saved."""
@@ -181,4 +184,4 @@ def _fields(name: str) -> list[str]:
 
 
 def _article(kind: str) -> str:
-    return "an image" if kind == "image" else "a video"
+    return ARTICLES.get(kind, "a video")

@@ -36,8 +36,9 @@ from ..flows import (
 )
 from ..ledger.events import intend, keep, settle
 from ..ledger.records import State, Submission
-from ..ledger.states import NO_OUTPUT, about
+from ..ledger.states import NO_OUTPUT, about, has_result, result_in_words
 from ..mapping.media import shown
+from ..mapping.workflows import kind_of
 from ..providers.base.answers import can_be_asked_about, is_task_id
 from ..providers.base.facts import Facts
 from ..providers.base.refusals import Refusal
@@ -297,10 +298,10 @@ def _safely(read: Callable[[Reply], T], reply: Reply, otherwise: T) -> T:
 def download(job: Job, folder: Path, base_url: str | None = None) -> Flow[Job]:
     """Save every output; the result is the job with the paths. `naming` says how they are called.
 
-    Where a link no longer works, the vendor is asked for a fresh one. Each file is tried, whatever
-    became of those before it; DownloadError is raised where one cannot be saved.
+    A subject mostly has none. Where a link no longer works, the vendor is asked for a fresh one.
+    Each file is tried, whatever became of others; DownloadError is raised where one is not saved.
     """
-    if job.status == "succeeded" and not job.outputs:
+    if job.status == "succeeded" and not has_result(job):
         raise about(job, _without_link(job))
     if job.status != "succeeded" and not (job.status == "unknown" and job.outputs):
         text = f"{job.id} is {job.status}: it has no file"
@@ -320,11 +321,11 @@ def download(job: Job, folder: Path, base_url: str | None = None) -> Flow[Job]:
 
 
 def _without_link(job: Job) -> DownloadError:
-    """The error of a job that is done, as its vendor says, and has no link."""
+    """The error of a job that is done, as its vendor says, and has no result."""
     text = (
-        f"{job.vendor} says that {job.id} is done, and no link to a file is found in its answer, "
-        "which is in `raw` of the job. It has not failed and is paid for, so do not submit it "
-        "again: ask for it again with `get` or `resume`"
+        f"{job.vendor} says that {job.id} is done, and no {result_in_words(job)} is found in its "
+        "answer, which is in `raw` of the job. It has not failed and is paid for, so do not submit "
+        "it again: ask for it again with `get` or `resume`"
     )
     return DownloadError(text, vendor=job.vendor, code=NO_OUTPUT)
 
@@ -342,8 +343,8 @@ def _not_all(job: Job, failures: Mapping[int, DownloadError], count: int) -> Dow
 
 
 def _save(job: Job, index: int, target: Target, base_url: str | None) -> Flow[Job]:
-    kind = "image" if job.workflow == "generate-image" else "video"
-    kind = "" if job.workflow == "unknown" else kind
+    kind: str = kind_of(job.workflow)
+    kind = "" if job.workflow == "unknown" or kind == "element" else kind
     path = target.stem_of(job, index)
     for tries_left in reversed(range(FRESH_LINKS + 1)):
         outputs = list(job.outputs or ())

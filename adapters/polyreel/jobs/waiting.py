@@ -9,7 +9,7 @@ from attrs import define
 from ..errors import StillRunningError, TaskNotFoundError, UnknownStatusError, VendorError
 from ..flows import Flow, NextEvent, Notify, Observe, Reply, Sleep, now, until
 from ..ledger.events import News, keep, past, read_news_of
-from ..ledger.states import about, advance, without_output
+from ..ledger.states import about, advance, has_result, without_output
 from ..providers.base.answers import first
 from ..providers.base.facts import FINAL, Facts
 from ..providers.base.registry import get_provider
@@ -26,7 +26,7 @@ HOPELESS: Final = frozenset({401, 403})
 EMPTY_POLLS: Final = 5
 """How many queries about a job may lead to nothing before the job counts as over.
 
-A job that is done without a link is asked about this often before that is told. A vendor may say
+A job that is done without a result is asked about this often before that is told. A vendor may say
 this often in a row that it does not know a job that it accepted.
 """
 STRANGE_POLLS: Final = 3
@@ -63,7 +63,7 @@ def _advanced(job: Job, facts: Facts) -> Flow[Job]:
     """The job after an answer or an event, written down where that matters."""
     seconds = yield from now()
     after = advance(job, facts, seconds)
-    if (after.status, after.outputs) == (job.status, job.outputs):
+    if (after.status, after.outputs, after.element) == (job.status, job.outputs, job.element):
         return after  # only what matters later is worth a durable write
     return (yield from keep(after))
 
@@ -161,8 +161,8 @@ def ended(job: Job, news: News) -> Job | None:
 
 
 def is_complete(job: Job) -> bool:
-    """Whether a job that has ended comes with its outputs: webhooks may leave them out."""
-    return job.status != "succeeded" or bool(job.outputs)
+    """Whether a job that has ended comes with what it made: webhooks may leave that out."""
+    return job.status != "succeeded" or has_result(job)
 
 
 def _reported_end(job: Job, news: News) -> Job | None:
@@ -181,8 +181,9 @@ class Patience:
 
     def final(self, job: Job) -> Job | None:
         """The job where the vendor's answer ends the waiting, otherwise None."""
-        self.answered(strange=job.status == "unknown" and bool(job.outputs or job.error))
-        if job.status != "succeeded" or job.outputs:
+        beside = job.outputs or job.element or job.error
+        self.answered(strange=job.status == "unknown" and bool(beside))
+        if is_complete(job):
             return job if job.status in FINAL else None
         self._empty += 1
         return without_output(job) if self._empty > EMPTY_POLLS else None
@@ -238,10 +239,11 @@ def unclear(job: Job) -> UnknownStatusError:
     word = first(job.raw or {}, get_provider(job.vendor).reads.status)
     count = len(job.outputs or ())
     links = f"{count} link{'s' if count > 1 else ''} to a file" if count else ""
+    subject = "the id of a subject" if job.element else ""
     error = f"the error {job.error.message[:200]!r}" if job.error else ""
     text = (
         f"{job.vendor} calls {job.id} {str(word or '')[:40]!r}, which polyreel does not know, "
-        f"beside {' and '.join(part for part in (links, error) if part)}. It was submitted and may "
+        f"beside {' and '.join(filter(None, (links, subject, error)))}. It was submitted and may "
         "be billed, so do not submit it again: ask for it again"
     )
     more = ", or download what there is" if count else ""

@@ -162,12 +162,12 @@ def sealed_facts(facts: Facts) -> Facts:
         "raw": facts.raw,
         "urls": [*facts.urls],
         "usage": facts.usage,
-        "texts": [facts.word, facts.error_code, facts.error_message],
+        "texts": [facts.word, facts.error_code, facts.error_message, facts.element],
     }
     clean = value_without_held_keys(said)
     if clean == said or not isinstance(clean, dict):
         return facts
-    word, code, message = clean["texts"]
+    word, code, message, element = clean["texts"]
     return evolve(
         facts,
         raw=clean["raw"],
@@ -176,6 +176,7 @@ def sealed_facts(facts: Facts) -> Facts:
         word=word,
         error_code=code,
         error_message=message,
+        element=element,
     )
 
 

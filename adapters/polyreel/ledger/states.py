@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..errors import PolyreelError
+from ..mapping.workflows import kind_of
 from ..providers.base.facts import FINAL, Facts
 from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
@@ -62,7 +63,7 @@ def advance(job: Job, facts: Facts, seconds: float) -> Job:
         warn_of_unknown(provider, job.id, facts)
     before = job.model_dump(exclude_none=True)
     if job.status not in FINAL:  # what a strange word stood beside says nothing any more
-        before = {k: v for k, v in before.items() if k not in {"outputs", "error"}}
+        before = {k: v for k, v in before.items() if k not in {"outputs", "element", "error"}}
     return newer(job, Job.model_validate(before | _state(facts, provider, seconds)))
 
 
@@ -82,11 +83,12 @@ def newer(known: Job, reported: Job) -> Job:
     """
     if known.status not in FINAL:
         return _without_fall(known, reported)
-    if (
-        reported.status != known.status
-        or not reported.outputs
-        or not _says_more(known.outputs or (), reported.outputs)
-    ):
+    if reported.status != known.status:
+        return known
+    if reported.element is not None and known.element is None:
+        update = {"element": reported.element, "error": None, "raw": reported.raw}
+        known = known.model_copy(update=update)
+    if not reported.outputs or not _says_more(known.outputs or (), reported.outputs):
         return known
     saved = {index: output for index, output in enumerate(known.outputs or ()) if output.path}
     outputs = [
@@ -122,17 +124,29 @@ def _with_path(saved: Output | None, reported: Output) -> Output:
 
 
 NO_OUTPUT: Final = "no_output"
-"""The error code of a job that its vendor calls done, and in whose answer there is no link."""
+"""The error code of a job that its vendor calls done, and in whose answer there is no result."""
+
+
+def has_result(job: Job) -> bool:
+    """Whether it is known what a job has made: links to files, or the id of a subject."""
+    makes_files = kind_of(job.workflow) != "element"
+    return job.element is not None or (makes_files and bool(job.outputs))
+
+
+def result_in_words(job: Job) -> str:
+    """What a job makes, as a message can say that it is missing."""
+    return "id of a subject" if kind_of(job.workflow) == "element" else "link to a file"
 
 
 def without_output(job: Job) -> Job:
-    """The job with a note that its vendor says done and, however often asked, gives no link.
+    """The job with a note that its vendor says done and, however often asked, gives no result.
 
     It has not failed: nobody may pay for it again. Its `raw` is the answer.
     """
     from polyreel_generated.shared import JobError  # noqa: PLC0415
 
-    text = "the vendor says that it is done, and no link to a file is found in its answer"
+    missing = result_in_words(job)
+    text = f"the vendor says that it is done, and no {missing} is found in its answer"
     return job.model_copy(update={"error": JobError(code=NO_OUTPUT, message=text)})
 
 
@@ -143,8 +157,10 @@ def about(job: Job, error: Error) -> Error:
 
 
 def is_saved(job: Job) -> bool:
-    """Whether every file of the job has been saved."""
-    return bool(job.outputs) and all(output.path for output in job.outputs or ())
+    """Whether a job leaves nothing to do: its files are saved, or it has made a subject."""
+    if not job.outputs:
+        return job.status == "succeeded" and has_result(job)
+    return has_result(job) and all(output.path for output in job.outputs)
 
 
 def _progress(facts: Facts) -> float | None:
@@ -167,6 +183,8 @@ def _state(facts: Facts, provider: Provider, seconds: float) -> JsonObject:
         kept_for = provider.output_seconds
         expiry = {"expires_at": seconds + kept_for} if kept_for else {}
         state["outputs"] = [{"url": url, **expiry} for url in facts.urls]
+    if facts.status in {"succeeded", "unknown"}:
+        state["element"] = facts.element
     if facts.status in {"failed", "canceled"} or (facts.status == "unknown" and facts.has_error):
         error = {"message": facts.error_message or f"the vendor says {facts.word}"}
         if facts.error_code:

@@ -275,14 +275,13 @@ class Only:
     """A single value where the vendor has a list of one."""
 
     first: bool = False
-    """Whether the vendor uses the first of several, or takes a value that is in no list.
-
-    Otherwise it demands a list of exactly one.
-    """
+    """Whether the vendor takes the first of several, or one in no list; else exactly one."""
+    member: str = ""
+    """The member that has the value, where the item is an object."""
 
     def encode(self, value: Any, shared: Mapping[str, Any]) -> list[Any]:
         """A list of one."""
-        return [value]
+        return [{self.member: value} if self.member else value]
 
     def decode(self, value: Any, shared: Mapping[str, Any]) -> Any:
         """The single item."""
@@ -290,7 +289,9 @@ class Only:
             value = [value] if isinstance(value, str) else value[:1]
         if not isinstance(value, list) or len(value) != 1:
             raise ValueError("not a list of exactly one")
-        return value[0]
+        if self.member:
+            check_members(value[0], self.member)
+        return value[0][self.member] if self.member else value[0]
 
 
 @frozen

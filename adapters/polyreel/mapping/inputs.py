@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any, Final, Protocol, TypeAlias, TypeVar
 
 from ..errors import RequestError
-from .media import ELEMENT, FIELDS, any_content_type
+from .media import FIELDS, any_content_type
 
 HEAD: Final = 16
 """How many of the first bytes show the type of a file."""
-LOOKED_INTO: Final = frozenset({*FIELDS, *ELEMENT})
+LOOKED_INTO: Final = frozenset(FIELDS)
 """The fields of requests and elements that hold media. A text such as the prompt is no file."""
 
 Item_co = TypeVar("Item_co", covariant=True)

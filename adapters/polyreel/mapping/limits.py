@@ -1,8 +1,8 @@
 """What a vendor documents of the media it takes, `x-polyreel-media`, beside what a file measures.
 
-`formats` and the pairs of `min_` and `max_` with `bytes`, `side` (each of them, in pixels), `ratio`
-(width by height), `seconds` and `fps`. `inferred` lists those that no page says. What the file's
-headers do not say is not judged.
+`formats` and the pairs of `min_` and `max_` with `bytes`, `side` (each of them, in pixels), `width`
+(in pixels), `ratio` (width by height), `seconds` and `fps`. `inferred` lists those that no page
+says. What the file's headers do not say is not judged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ FORMATS: Final[Mapping[str, frozenset[str]]] = {
     "video/quicktime": frozenset({"mov"}),
 }
 """The words of the specs for each media type."""
-UNITS: Final = {"bytes": " bytes", "side": " px", "seconds": " s", "fps": " frames per second"}
+UNITS: Final = {
+    "bytes": " bytes",
+    "side": " px",
+    "width": " px",
+    "seconds": " s",
+    "fps": " frames per second",
+}
 
 
 @frozen
@@ -70,6 +76,7 @@ def _measured(file: MeasuredFile) -> Mapping[str, list[float]]:
     return {
         "bytes": [file.size],
         "side": [side for side in (measures.width, measures.height) if side],
+        "width": [measures.width] if measures.width else [],
         "ratio": [] if measures.ratio is None else [round(measures.ratio, 2)],
         "seconds": [] if measures.seconds is None else [round(measures.seconds, 1)],
         "fps": [] if measures.fps is None else [round(measures.fps)],
@@ -85,4 +92,6 @@ def _said(name: str, file: MeasuredFile) -> str:
     if name == "fps":
         return f"it has {measures.fps:.3g} frames per second"
     size = f"{measures.width}x{measures.height}"
-    return f"it is {size}" if name == "side" else f"it is {size}, {measures.ratio:.2f} to 1"
+    return (
+        f"it is {size}" if name in {"side", "width"} else f"it is {size}, {measures.ratio:.2f} to 1"
+    )

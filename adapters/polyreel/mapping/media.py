@@ -24,6 +24,8 @@ from .measures import Measures, measure
 
 Kind = Literal["image", "video", "audio"]
 
+ELEMENT: Final[dict[str, Kind]] = {"front_image": "image", "images": "image", "video": "video"}
+"""The members of a described element that hold media, and what they hold."""
 FIELDS: Final[dict[str, Kind]] = {
     "first_frame": "image",
     "last_frame": "image",
@@ -35,10 +37,9 @@ FIELDS: Final[dict[str, Kind]] = {
     "extend_video": "video",
     "reference_video": "video",
     "motion_video": "video",
+    **ELEMENT,
 }
 """The shared fields that hold media, and what they hold. A test compares it with the spec."""
-ELEMENT: Final[dict[str, Kind]] = {"front_image": "image", "images": "image", "video": "video"}
-"""The members of a described element that hold media, and what they hold."""
 
 SUFFIXES: Final = {
     "image/jpeg": ".jpg",

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..errors import RequestError, did_you_mean
+from ..mapping.workflows import REQUESTS
 from ..places import JsonObject
 from ..providers.base.contract import Contract
 from .amounts import sensible_number
@@ -106,7 +107,7 @@ def _conditions(when: object) -> Iterator[str]:
     if not isinstance(when, dict):
         return  # it is missing, or the check of the entry says so
     contract = Contract.load("polyreel")
-    requests = [contract.schema(name)["properties"] for name in ("VideoRequest", "ImageRequest")]
+    requests = [contract.schema(name)["properties"] for name in REQUESTS.values()]
     for name, value in when.items():
         fields = [contract.resolve(known[name]) for known in requests if name in known]
         if not fields:

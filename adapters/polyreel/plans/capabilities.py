@@ -13,7 +13,7 @@ from ..mapping.groups import Group, Names
 from ..mapping.items import TypedItems
 from ..mapping.rows import Absent, Field, Forced, Row
 from ..mapping.sizes import FrameSize
-from ..mapping.workflows import WORKFLOWS
+from ..mapping.workflows import inputs_of_others, request_of
 from ..places import JsonObject
 from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
@@ -85,14 +85,9 @@ def shared_fields(route: Route) -> tuple[str, ...]:
 
     Inputs that make a request one of another workflow are not among them.
     """
-    name = "ImageRequest" if route.workflow == "generate-image" else "VideoRequest"
-    earlier = list(WORKFLOWS)[: list(WORKFLOWS).index(route.workflow)]
-    elsewhere = (
-        {field for workflow in earlier for field in WORKFLOWS[workflow]}
-        if name == "VideoRequest"
-        else set()
-    )
-    return tuple(field for field in _properties(name) if field not in NOT_FIELDS | elsewhere)
+    elsewhere = NOT_FIELDS | inputs_of_others(route.workflow)
+    every = _properties(request_of(route.workflow))
+    return tuple(field for field in every if field not in elsewhere)
 
 
 @cache

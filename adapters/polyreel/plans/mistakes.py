@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import RequestError, did_you_mean
+from ..mapping.workflows import REQUESTS
 from ..places import JsonObject
 from ..providers.base.contract import Contract
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 _RATIOS: Final = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9", "9:21", "auto")
 """Ratios of width to height that are asked for often, for messages."""
+_WHOSE: Final = {
+    "VideoRequest": " in a request for a clip",
+    "ImageRequest": " in a request for images",
+    "ElementRequest": " in a request for a subject",
+}
+"""What to add to an unknown field, by the request that it stands in."""
 _TEXTS: Final = {
     "extra_forbidden": "no such field",
     "missing": "is needed",
@@ -100,10 +107,16 @@ def _schemas_at(place: Sequence[str], schema: str) -> list[JsonObject]:
     return nodes
 
 
+def _whose(place: str, schema: str) -> str:
+    """In which request there is no such field: for a clip, said where another request has one."""
+    contract = Contract.load("polyreel")
+    others = {name for one in REQUESTS.values() for name in contract.schema(one)["properties"]}
+    return _WHOSE.get(schema, "") if schema != REQUESTS["video"] or place in others else ""
+
+
 def _pydantic_problem(item: ErrorDetails, place: str, schema: str) -> str:
     if item["type"] in _TEXTS:
-        unknown_in_image = schema == "ImageRequest" and item["type"] == "extra_forbidden"
-        hint = " in a request for images" if unknown_in_image else ""
+        hint = _whose(place, schema) if item["type"] == "extra_forbidden" else ""
         return f"{_TEXTS[item['type']]}{hint}"
     if item["type"] == "string_pattern_mismatch":
         ratio = place.endswith("aspect_ratio")

@@ -82,7 +82,7 @@ class Plan:
 
     @property
     def kind(self) -> Kind:
-        """`video` or `image`."""
+        """`video`, `image` or `element`."""
         return self.checked.kind
 
     @property
@@ -260,7 +260,7 @@ def plan(
     """Plan a request for one vendor. Nothing is sent, and no key is needed.
 
     Args:
-        request: a VideoRequest, an ImageRequest, or a mapping with the same fields.
+        request: a VideoRequest, ImageRequest or ElementRequest, or a mapping with the same fields.
         vendor: a vendor's id.
         allow: the fields that may be left out (`"drop"`) or brought to the nearest value that the
             vendor takes (`"nearest"`), or that may be sent although only an inferred fact speaks
@@ -387,7 +387,7 @@ def _unserved(request: CheckedRequest, provider: Provider) -> Iterator[Problem]:
         return
     inputs = [name for name in WORKFLOWS[workflow] if name in request.fields]
     workflows = ", ".join(dict.fromkeys(route.workflow for route in provider.routes))
-    for name in inputs or ["model" if model else "prompt"]:
+    for name in inputs or ["model" if model else "name" if request.kind == "element" else "prompt"]:
         yield Problem(name, f"/{name}", f"{provider.id} has no {workflow}", workflows)
 
 

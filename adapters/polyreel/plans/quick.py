@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
-from ..mapping.workflows import Kind
+from ..mapping.workflows import REQUESTS, Kind
 from ..places import JsonObject
 from ..providers.base.contract import Contract
-
-SCHEMA_NAMES: Final[Mapping[Kind, str]] = {"video": "VideoRequest", "image": "ImageRequest"}
 
 
 def read_quickly(request: JsonObject, kind: Kind) -> JsonObject | None:
@@ -23,7 +21,7 @@ def read_quickly(request: JsonObject, kind: Kind) -> JsonObject | None:
 
     The request has to be plain JSON without nulls.
     """
-    schema = SCHEMA_NAMES[kind]
+    schema = REQUESTS[kind]
     fields = _ordered_fields(schema)
     if not all(name in fields and _reads_alike(value) for name, value in request.items()):
         return None

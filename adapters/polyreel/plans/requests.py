@@ -13,12 +13,12 @@ from attrs import evolve, frozen
 from ..errors import RequestError, did_you_mean
 from ..mapping.inputs import with_texts
 from ..mapping.reports import Allowance
-from ..mapping.workflows import Kind, workflow_of
+from ..mapping.workflows import REQUESTS, Kind, kind_of, workflow_of
 from ..places import JsonObject, leaves
 from ..providers.base.contract import Contract
 from ..providers.base.registry import all_providers, unknown_vendor
 from . import mistakes
-from .quick import SCHEMA_NAMES, read_quickly
+from .quick import read_quickly
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -71,7 +71,7 @@ def check_allowances(allow: Mapping[str, Allowance] | None) -> Mapping[str, Allo
         example = '{"duration": "nearest"}'
         raise RequestError([f"allow: a mapping, such as {example}, not {type(allow).__name__}"])
     contract, words = Contract.load("polyreel"), get_args(Allowance)
-    known = [one for name in SCHEMA_NAMES.values() for one in contract.schema(name)["properties"]]
+    known = [one for name in REQUESTS.values() for one in contract.schema(name)["properties"]]
     problems = [
         f"allow: {name}: no such field{did_you_mean(str(name), known)}"
         for name in allow
@@ -92,20 +92,22 @@ def check_request(
 ) -> CheckedRequest:
     """Check a request. Raises RequestError that names every bad field.
 
-    A mapping is an image request where only images have such fields or such a model, unless `kind`
-    says what it is. Paths, bytes, open files and PIL images in it become texts: see
-    `mapping.inputs`. A request that is checked already is the result itself.
+    A mapping is a request for images or a subject where only those have such fields or such a
+    model, unless `kind` says what it is. Paths, bytes, open files and PIL images in it become
+    texts: see `mapping.inputs`. A request that is checked already is the result itself.
     """
     if isinstance(request, CheckedRequest):
         return request
     if isinstance(request, Mapping):
         return _check_mapping(dict(request), kind)
-    from polyreel_generated.shared import ImageRequest, VideoRequest  # noqa: PLC0415
+    from polyreel_generated import shared  # noqa: PLC0415
 
-    if not isinstance(request, (VideoRequest, ImageRequest)):
+    kinds = (one for one, name in REQUESTS.items() if isinstance(request, getattr(shared, name)))
+    kind = next(kinds, None)
+    if kind is None:
         raise RequestError(
             [
-                "a request is a VideoRequest, an ImageRequest or a mapping, "
+                "a request is a VideoRequest, an ImageRequest, an ElementRequest or a mapping, "
                 f"not {type(request).__name__}"
             ]
         )
@@ -113,8 +115,7 @@ def check_request(
     # The model has checked all but what is in `extra`.
     if "extra" in plain and (problem := _unwritable(plain)):
         raise RequestError([problem])
-    is_image = isinstance(request, ImageRequest)
-    return CheckedRequest(_with_known_extra(plain), "image" if is_image else "video")
+    return CheckedRequest(_with_known_extra(plain), kind)
 
 
 def _check_mapping(request: JsonObject, kind: Kind | None) -> CheckedRequest:
@@ -137,7 +138,7 @@ def _read_by_model(request: JsonObject, kind: Kind, nulls: list[str]) -> JsonObj
     try:
         model = adapter.validator.validate_python(request)
     except _validation_error() as error:
-        raise RequestError(nulls or mistakes.problems(request, error, SCHEMA_NAMES[kind])) from None
+        raise RequestError(nulls or mistakes.problems(request, error, REQUESTS[kind])) from None
     if nulls:
         raise RequestError(nulls)
     plain: JsonObject = adapter.serializer.to_python(model, exclude_unset=True)
@@ -145,28 +146,38 @@ def _read_by_model(request: JsonObject, kind: Kind, nulls: list[str]) -> JsonObj
 
 
 def _kind_of(request: Mapping[str, Any]) -> Kind:
-    """`image` for a mapping that only an image request can be, else `video`.
+    """`image` or `element` for a mapping that only such a request can be, else `video`.
 
     A number of outputs without a model and without a word of videos is one of images.
     """
     if "output_format" in request or request.get("resolution") in ("1K", "2K"):
         return "image"
     model = request.get("model")
-    if model is None:
-        images = Contract.load("polyreel").schema("ImageRequest")["properties"]
-        return "image" if "count" in request and images.keys() >= request.keys() else "video"
-    routes = [route for one in all_providers().values() for route in one.routes]
-    sold = {route.workflow for route in routes if route.model == model}
-    return "image" if sold == {"generate-image"} else "video"
+    if model is not None:
+        routes = [route for one in all_providers().values() for route in one.routes]
+        sold = {kind_of(route.workflow) for route in routes if route.model == model}
+        if sold:
+            return sold.pop() if len(sold) == 1 else "video"
+    elif "count" in request and _fields("image") >= request.keys():
+        return "image"
+    others = _fields("video") | _fields("image")
+    own = _fields("element") - others
+    rest = others - _fields("element")
+    return "element" if own & request.keys() and not rest & request.keys() else "video"
+
+
+@cache
+def _fields(kind: Kind) -> frozenset[str]:
+    return frozenset(Contract.load("polyreel").schema(REQUESTS[kind])["properties"])
 
 
 @cache
 def _adapter(kind: Kind) -> TypeAdapter[Any]:
     """What checks requests of a kind. Made at the first request: pydantic takes long to import."""
-    from polyreel_generated.shared import ImageRequest, VideoRequest  # noqa: PLC0415
+    from polyreel_generated import shared  # noqa: PLC0415
     from pydantic import TypeAdapter  # noqa: PLC0415
 
-    return TypeAdapter(ImageRequest if kind == "image" else VideoRequest)
+    return TypeAdapter(getattr(shared, REQUESTS[kind]))
 
 
 def _validation_error() -> type[ValidationError]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from attrs import evolve, frozen
 from ..mapping.codecs import word
 from ..mapping.reports import Fate, MappingEntry
 from ..mapping.rows import Absent, Field, Forced
-from ..mapping.workflows import WORKFLOWS
+from ..mapping.workflows import WORKFLOWS, request_of
 from ..places import MISSING, JsonObject, is_missing, pointer, pointer_text, put
 from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
@@ -119,7 +120,8 @@ def spelled_out(given: Spelled, provider: Provider, route: Route) -> Spelled:
         return given
     copy: JsonObject = json.loads(json.dumps(body))
     for row in silent:
-        put(copy, row.native, row.value)
+        with suppress(ValueError, TypeError, IndexError):  # something else in an object's place
+            put(copy, row.native, row.value)
     places = {
         "".join(f"/{part}" for part in violation.path)
         for violation in found
@@ -348,8 +350,8 @@ class _Settling:
     @cached_property
     def _shared(self) -> Mapping[str, JsonObject]:
         """The schemas of the shared fields of what is asked for."""
-        kind = "ImageRequest" if self.reading.kind == "image" else "VideoRequest"
-        found: Mapping[str, JsonObject] = SHARED().schema(kind)["properties"]
+        schema = request_of(self.reading.route.workflow)
+        found: Mapping[str, JsonObject] = SHARED().schema(schema)["properties"]
         return found
 
     def _drop(self, place: str, reason: str) -> bool:

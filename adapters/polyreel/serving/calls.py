@@ -244,8 +244,8 @@ def _refuse_empty_links(reading: Reading, body: JsonObject) -> None:
         if "uri" in formats and "" in (found if isinstance(found, list) else [found]):
             raise CallRefusedError(*INVALID, message=f"the URL of the {name} is empty")
     subjects = [one for one in reading.request.get("elements", ()) if isinstance(one, dict)]
-    for field in (*media.FIELDS, "callback_url", *media.ELEMENT):
-        for holder in subjects if field in media.ELEMENT else [reading.request]:
+    for field in (*media.FIELDS, "callback_url"):
+        for holder in (reading.request, *subjects):
             value = holder.get(field)
             if "" in (value if isinstance(value, list) else [value]):
                 raise CallRefusedError(*INVALID, message=f"the URL of the {field} is empty")

@@ -26,7 +26,7 @@ ImageFormat = Literal["jpeg", "png", "webp"]
 
 @frozen
 class Picture:
-    """The output of a job: videos or images, mostly one."""
+    """The output of a job: videos or images, mostly one; none where it makes a subject."""
 
     seconds: int
     """The length of a video; 0 for an image."""
@@ -37,6 +37,11 @@ class Picture:
     caption: tuple[str, ...]
     count: int = 1
     image_format: ImageFormat = "png"
+
+    @property
+    def has_file(self) -> bool:
+        """Whether there is any file: a subject has none."""
+        return self.count > 0
 
     @property
     def content_type(self) -> str:
@@ -50,8 +55,8 @@ class Picture:
 
     @property
     def units(self) -> int:
-        """What work takes time for: the seconds of the videos, or the images."""
-        return (self.seconds or 1) * self.count
+        """What work takes time for: the seconds of the videos, the images, or the subject."""
+        return (self.seconds or 1) * (self.count or 1)
 
 
 def picture_of(reading: Reading) -> Picture:
@@ -63,7 +68,9 @@ def picture_of(reading: Reading) -> Picture:
     ratio = asked.get("aspect_ratio", "auto")
     across, down = (int(part) for part in ("16:9" if ratio == "auto" else ratio).split(":"))
     count = min(int(asked.get("count", 1)), MOST_OUTPUTS)
-    if reading.route.workflow == "generate-image":
+    if reading.kind == "element":
+        return Picture(0, 0, 0, False, str(asked.get("description", "")), caption, count=0)
+    if reading.kind == "image":
         side = IMAGE_SIDES.get(asked.get("resolution", "1K"), 1024)
         width, height = image_size(side, across, down)
         image_format = asked.get("output_format", "png")

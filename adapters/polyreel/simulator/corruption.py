@@ -120,7 +120,8 @@ def _no_status(_: FaultContext, call: Call, reply: Reply) -> Reply:
 
 
 def _no_outputs(_: FaultContext, call: Call, reply: Reply) -> Reply:
-    return _edited(reply, lambda body: _remove(body, call.provider.reads.outputs))
+    reads = call.provider.reads
+    return _edited(reply, lambda body: _remove(body, (*reads.outputs, *reads.element)))
 
 
 def _remove(body: JsonObject, places: tuple[str, ...]) -> None:

@@ -35,7 +35,7 @@ class ReadyMadeWarning(UserWarning):
 
 def is_used(picture: Picture) -> bool:
     """Whether an output is ready-made here, because it cannot be rendered."""
-    return not rendering.is_installed(video=picture.seconds > 0)
+    return picture.has_file and not rendering.is_installed(video=picture.seconds > 0)
 
 
 def content(picture: Picture, number: int) -> bytes:

@@ -6,6 +6,7 @@ import json
 from typing import Final
 
 from ..flows import EVENT_STREAM, Answer, Pace, Piece
+from ..mapping.workflows import kind_of
 from ..places import JsonObject
 from ..providers.base.contract import Operation
 from ..providers.base.facts import Status
@@ -28,7 +29,7 @@ def task_reply(
     call: Call, task: Task, status: Status, now: float, operation: Operation | None = None
 ) -> tuple[int, JsonObject]:
     """The same, with the HTTP status that is documented for the state."""
-    names = [f"{status}_image", status] if task.picture.seconds == 0 else [status]
+    names = [f"{status}_{kind_of(task.route.workflow)}", status]
     shown_by = operation or status_query(call.provider)
     code, sample = example(call.provider, shown_by, *names)
     return code, sample_of_task(call, task, status, now, sample)

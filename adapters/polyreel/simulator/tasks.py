@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Final, Literal
+from zlib import crc32
 
 from attrs import Factory, define, field, frozen
 
+from ..mapping.workflows import kind_of
 from ..money.published import published_credits
 from ..places import JsonObject
 from ..providers.base.contract import Contract
@@ -25,7 +27,8 @@ End = Literal["succeeded", "failed", "canceled"]
 def credits_of(contract: Contract, route: Route, body: JsonObject, picture: Picture) -> float:
     """What a simulated job costs: the price that its vendor publishes.
 
-    Where there is none, it is one credit for each second of the clip, or for each image.
+    Where there is none, it is one credit for each second of the clip, for each image, or for a
+    subject.
     """
     published = published_credits(contract, route.schema, body, picture.seconds)
     return float(picture.units if published is None else published)
@@ -55,6 +58,13 @@ class Task:
         ),
     )
     """What the job costs. Every status query tells it, so it is found once."""
+
+    @property
+    def element(self) -> str | None:
+        """The id of the subject that the job makes, if it makes one: a number, as of Kling's."""
+        if kind_of(self.route.workflow) != "element":
+            return None
+        return str(10**11 + crc32(f"{self.vendor} {self.id}".encode()))
 
     @property
     def ended(self) -> float:
@@ -91,6 +101,7 @@ class Task:
             body=self.body,
             urls=tuple(links.url(self.id, name, now) for name in names),
             content_type=picture.content_type,
+            element=self.element if status == "succeeded" else None,
             path_values=self.route.path_values,
         )
 

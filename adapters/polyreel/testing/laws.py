@@ -17,7 +17,7 @@ from ..mapping.groups import Group
 from ..mapping.reports import Allowance, ConflictError, Fate, MappingReport
 from ..mapping.rows import Absent, Field
 from ..mapping.shots import TextField
-from ..mapping.workflows import INPUT_VIDEOS, WORKFLOWS, kind_of
+from ..mapping.workflows import INPUT_VIDEOS, WORKFLOWS, kind_of, request_of
 from ..places import Json, JsonObject, get, leaves, pointer_parts, value_at
 from ..plans.capabilities import NOT_FIELDS, Capability, capabilities
 from ..plans.planning import Plan, plan, plan_checked
@@ -47,7 +47,7 @@ def demanded(provider: Provider, route: Route) -> JsonObject:
 
     Such a field is the id of a model where the family does not say it.
     """
-    needed = {*provider.contract.required(route.schema)} & route.ignored.keys()
+    needed = {*provider.contract.schema(route.schema).get("required", ())} & route.ignored.keys()
     for body in examples_of(provider, route) if needed else ():
         with suppress(UnreadableBodyError, ConflictError):
             if read(body, provider, route.path).route.model == route.model:
@@ -131,8 +131,8 @@ def totality(provider: Provider, route: Route) -> None:
     assert known <= native, (
         f"tables speak of fields that the contract does not have: {known - native}"
     )
-    name = "ImageRequest" if route.workflow == "generate-image" else "VideoRequest"
-    shared = set(Contract.load("polyreel").schema(name)["properties"]) - NOT_FIELDS
+    shared = Contract.load("polyreel").schema(request_of(route.workflow))["properties"].keys()
+    shared -= NOT_FIELDS
     assert set(route.by_name) <= shared
     plain = [row for row in route.rows if isinstance(row, Field) and not isinstance(row, TextField)]
     places = [row.native for row in plain]
@@ -219,6 +219,7 @@ BESIDE: Final[tuple[JsonObject, ...]] = (
     {"resolution": "1080p"},
     {"prompt": "x", "resolution": "1080p"},
     {"character_orientation": "video"},
+    {"name": "x", "description": "x"},
 )
 """What a vendor may need beside a value that it offers."""
 VALUES: Final[Mapping[str, list[Any]]] = {
@@ -230,10 +231,13 @@ VALUES: Final[Mapping[str, list[Any]]] = {
     "reference_images": [["https://example.com/a.png", "https://example.com/b.png"]],
     "reference_videos": [["https://example.com/a.mp4"]],
     "reference_audio": [["https://example.com/a.mp3"]],
+    "front_image": ["https://example.com/a.png"],
+    "images": [["https://example.com/b.png"]],
+    "video": ["https://example.com/a.mp4"],
     "elements": [["7"]],
     "shots": [[{"prompt": "x", "duration": 5}], [{"prompt": "x"}]],
     "shot_mode": ["custom"],
-    "prompt": ["x"],
+    **{name: ["x"] for name in ("prompt", "name", "description", "voice")},
     "negative_prompt": ["x"],
     "watermark": [True, False],
     "seed": [1],

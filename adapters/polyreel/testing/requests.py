@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ..mapping.codecs import MeaninglessError
 from ..mapping.media import FIELDS as MEDIA
 from ..mapping.rows import Absent, Field
-from ..mapping.workflows import WORKFLOWS
+from ..mapping.workflows import WORKFLOWS, inputs_of_others, request_of
 from ..plans.capabilities import NOT_FIELDS
 from ..providers.base.contract import Contract
 from ..providers.base.routes import Route
@@ -198,7 +198,7 @@ def requests_for(
     requests have fields that the route may not take. `spec` is the shared spec to draw from, in the
     place of the one that ships with polyreel.
     """
-    schema = "ImageRequest" if route.workflow == "generate-image" else "VideoRequest"
+    schema = request_of(route.workflow)
     return _requests(route, contract, fields_of(spec, schema) if spec else _shipped(schema), stray)
 
 
@@ -213,8 +213,8 @@ def _offered(route: Route, contract: Contract | None, name: str) -> list[Any]:
     for native in natives:
         with suppress(MeaninglessError):
             values.append(row.codec.decode(native, {}))
-    kind = "ImageRequest" if route.workflow == "generate-image" else "VideoRequest"
-    return [value for value in values if not shared_spec().accepts(kind, {name: value})]
+    schema = request_of(route.workflow)
+    return [value for value in values if not shared_spec().accepts(schema, {name: value})]
 
 
 @st.composite
@@ -226,9 +226,7 @@ def _requests(
     stray: bool,
 ) -> dict[str, Any]:
     inputs = WORKFLOWS[route.workflow]
-    rank = list(WORKFLOWS).index(route.workflow)
-    # Inputs of workflows that come first would ask for another workflow.
-    taboo = {name for other in list(WORKFLOWS)[:rank] for name in WORKFLOWS[other]}
+    taboo = inputs_of_others(route.workflow)
     likely = [name for name in fields if name not in taboo and _taken(route, name)]
     chosen = set(draw(st.lists(st.sampled_from(likely), unique=True)))
     if inputs and not chosen & set(inputs):

@@ -262,6 +262,112 @@ class ImageRequest(RequestModel):
         ) -> None: ...
 
 
+class ElementRequest(RequestModel):
+    """
+    A subject to make at a vendor, from images or from a video. Its id, `element` of the job,
+    is cited in `elements` of later requests.
+
+    >>> import polyreel
+    >>> polyreel.ElementRequest(name="boat", front_image="front.png", images=["side.png"]).name
+    'boat'
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        populate_by_name=True,
+        frozen=True,
+    )
+    model: Annotated[
+        StrictStr | None,
+        Field(
+            examples=["kling-element"],
+            max_length=200,
+            min_length=1,
+            description="Vendor-neutral model family, such as `kling-element`. Left out, the vendor's first.",
+        ),
+    ] = None
+    """
+    Vendor-neutral model family, such as `kling-element`. Left out, the vendor's first.
+    """
+    name: Annotated[
+        StrictStr | None,
+        Field(min_length=1, pattern="\\S", description="What the subject is called."),
+    ] = None
+    """
+    What the subject is called.
+    """
+    description: Annotated[
+        StrictStr | None,
+        Field(min_length=1, pattern="\\S", description="What the subject is, in words."),
+    ] = None
+    """
+    What the subject is, in words.
+    """
+    front_image: Annotated[
+        StrictStr | None, Field(min_length=1, description="The subject from the front.")
+    ] = None
+    """
+    The subject from the front.
+    """
+    images: Annotated[
+        list[StrictStr] | None,
+        Field(min_length=1, description="More images of the subject, from other sides."),
+    ] = None
+    """
+    More images of the subject, from other sides.
+    """
+    video: Annotated[
+        StrictStr | None, Field(min_length=1, description="A clip of the subject.")
+    ] = None
+    """
+    A clip of the subject.
+    """
+    voice: Annotated[
+        StrictStr | None,
+        Field(
+            min_length=1,
+            description="The vendor's own id of the voice that the subject speaks with.",
+        ),
+    ] = None
+    """
+    The vendor's own id of the voice that the subject speaks with.
+    """
+    callback_url: Annotated[
+        StrictStr | None,
+        Field(
+            max_length=2048,
+            min_length=1,
+            description="Where the vendor reports the end of the job.",
+        ),
+    ] = None
+    """
+    Where the vendor reports the end of the job.
+    """
+    extra: Annotated[
+        dict[str, dict[str, Any]] | None,
+        Field(description="Native fields by vendor id, merged last and checked like the rest."),
+    ] = None
+    """
+    Native fields by vendor id, merged last and checked like the rest.
+    """
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            model: str | None = ...,
+            name: str | None = ...,
+            description: str | None = ...,
+            front_image: Media | None = ...,
+            images: Several[Media] | None = ...,
+            video: Media | None = ...,
+            voice: str | None = ...,
+            callback_url: str | None = ...,
+            extra: Mapping[str, Mapping[str, object]] | None = ...,
+        ) -> None: ...
+
+
 class Element(RequestModel):
     """
     A subject that is described in the request itself.
@@ -388,6 +494,15 @@ class Job(JobModel):
     ] = None
     """
     The files made, in the vendor's order.
+    """
+    element: Annotated[
+        StrictStr | None,
+        Field(
+            description="The vendor's id of the subject that was made, to be cited in `elements`. A job that makes a subject has it once it has succeeded, and mostly no files."
+        ),
+    ] = None
+    """
+    The vendor's id of the subject that was made, to be cited in `elements`. A job that makes a subject has it once it has succeeded, and mostly no files.
     """
     usage: Annotated[
         dict[str, Any] | None,

@@ -84,6 +84,8 @@ class Reads:
     error_message: tuple[str, ...] = ()
     locator: tuple[str, ...] = ()
     """The URL, of the vendor's own, at which the job is asked about. It is kept with the job."""
+    element: tuple[str, ...] = ()
+    """The id of the subject that was made."""
     result: tuple[str, ...] = ()
     """The URL of the result, where the vendor has a second call for it (role `result`)."""
 
@@ -147,11 +149,13 @@ class Facts:
     raw: JsonObject
     locator: str | None = None
     """The path below the base URL at which the job is asked about, where the vendor says it."""
+    element: str | None = None
+    """The id of the subject that was made."""
 
     @property
     def is_strange(self) -> bool:
         """Whether a status that nobody knows stands beside a link or an error."""
-        return self.status == "unknown" and (bool(self.urls) or self.has_error)
+        return self.status == "unknown" and (bool(self.urls or self.element) or self.has_error)
 
     @property
     def has_error(self) -> bool:
@@ -161,7 +165,7 @@ class Facts:
     def of_submit(self, reads: Reads) -> Facts:
         """The facts, where the reply answers a submit: a job of which it says no more is queued."""
         word = first(self.raw, reads.status)
-        says_more = word is not None or self.urls or self.has_error
+        says_more = word is not None or self.urls or self.element or self.has_error
         return self if says_more else evolve(self, status="queued")
 
 
@@ -228,5 +232,7 @@ class SimulatedTask:
     body: JsonObject
     urls: tuple[str, ...]
     content_type: str
+    element: str | None = None
+    """The id of the subject that the task makes, if it makes one."""
     path_values: Mapping[str, str] = MappingProxyType({})
     """What paths about the task have in the places of their parameters, beside its id."""

@@ -313,12 +313,12 @@ class Provider:
         code, message = first(raw, reads.error_code), first(raw, reads.error_message)
         words = (webhook and webhook.statuses) or self.statuses
         status, two_calls = status_of(word, words), self.contract.operation("result") is not None
-        links = urls(raw, reads.outputs)
+        links, element = urls(raw, reads.outputs), word_or_number(first(raw, reads.element))
         by_result = status == "succeeded" and two_calls and not webhook
         said = word_or_number(code) or (isinstance(message, str) and message)
         if by_result and said:  # an error in the place of a result
             status, by_result = "failed", False
-        if not (links or webhook or by_result) and status in {"succeeded", "unknown"}:
+        if not (links or element or webhook or by_result) and status in {"succeeded", "unknown"}:
             links = self._links_elsewhere(raw, named=bool(word))
         if not (said or webhook) and status in {"failed", "canceled", "unknown"}:
             code, message = reason_by_name(raw, failed=status == "failed")
@@ -334,6 +334,7 @@ class Provider:
             error_message=message if isinstance(message, str) and message else None,
             raw=raw,
             locator=own_path(self.servers, first(raw, reads.locator)),
+            element=element,
         )
 
     def _links_elsewhere(self, raw: JsonObject, *, named: bool) -> tuple[str, ...]:

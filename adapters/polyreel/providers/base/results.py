@@ -109,7 +109,7 @@ def with_result(
     place = query.spec.get("x-polyreel-tasks") if query else None
     if place and first(facts.raw, (place,)) == []:
         raise TaskNotFoundError(f"{provider.id} knows no task {task}", vendor=provider.id)
-    if operation is None or facts.status != "succeeded" or facts.urls:
+    if operation is None or facts.status != "succeeded" or facts.urls or facts.element:
         return facts
     path = own_path(_bases(provider, base_url), first(facts.raw, provider.reads.result))
     if path is None:
@@ -121,7 +121,7 @@ def with_result(
     if reply.ok:
         found = provider.facts(raw["result"])
         usage = found.usage or facts.usage
-        return evolve(facts, urls=found.urls, usage=usage, raw=raw)
+        return evolve(facts, urls=found.urls, element=found.element, usage=usage, raw=raw)
     code, message = provider.read_error(reply)
     if reply.status in FAILED:
         return evolve(facts, status="failed", error_code=code, error_message=message, raw=raw)

@@ -222,8 +222,12 @@ def _facts(task: SimulatedTask, reads: Reads, example: JsonObject) -> Iterator[t
     for place in (*reads.locator, *reads.result):
         if isinstance(link := get(example, place), str):
             yield place, link.replace(str(first(example, reads.id)), task.id)
-    if task.status == "succeeded":
+    if task.status == "succeeded" and task.urls:
         yield from ((place, task.urls) for place in reads.outputs)
+    if task.element is not None:
+        for place in reads.element:
+            number = isinstance(get(example, place), int)
+            yield place, int(task.element) if number else task.element
     if task.status == "running":
         done = task.progress if reads.progress_end == 100 else task.progress / 100
         yield from ((place, done) for place in reads.progress)

@@ -67,6 +67,8 @@ class EvoLink(Provider):
         outputs=("results", "result_data"),
         progress=("progress",),
         usage=("usage",),
+        # The page says that result_data has it; where in it is inferred.
+        element=("result_data.element_id", "result_data.0.element_id"),
         estimate=("task_info.estimated_time",),
         error_code=("error.code",),
         error_message=("error.message",),
@@ -165,7 +167,9 @@ class EvoLink(Provider):
             if task.status in {"failed", "canceled"}
             else task.progress,
             "results": list(task.urls),
-            "result_data": [{"url": url} for url in task.urls],
+            "result_data": {"element_id": task.element}
+            if task.element
+            else [{"url": url} for url in task.urls],
             "result_count": len(task.urls),
             "duration": task.elapsed,  # of the job, not of the clip
             "credits_used": task.credits,

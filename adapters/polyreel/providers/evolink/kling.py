@@ -179,6 +179,56 @@ TEXT_OR_SHOTS: Final = TextField(
     "prompt", "prompt", OneShotText(ANGLE, cited_inputs, replaced_by="shots")
 )
 
+
+def subject(word: str, *own: Row) -> tuple[Row, ...]:
+    """The rows of subjects, around those of what they are made from."""
+    return (
+        Constant("model", "kling-custom-element", field="model"),
+        Constant("model_params.reference_type", word),
+        Field("name", "model_params.element_name"),
+        Field("description", "model_params.element_description"),
+        *own,
+        Field("callback_url", "callback_url"),
+    )
+
+
+FRONT: Final = "model_params.element_image_list.frontal_image"
+SIDES: Final = "model_params.element_image_list.refer_images"
+CLIP: Final = "model_params.element_video_list.refer_videos"
+VOICE: Final = "model_params.element_voice_id"
+NO_VOICE: Final = Absent("voice", reason="a voice goes with a subject from a video only")
+NO_IMAGES: Final = "a subject from a video has no images beside it"
+NO_CLIP: Final = "a subject from images has no video beside it"
+MADE_SUBJECTS: Final = (
+    Route(
+        "kling-element",
+        "images-to-element",
+        CREATE,
+        CLIENT.body("KlingCustomElement"),
+        subject(
+            "image_refer",
+            Field("front_image", FRONT),
+            Field("images", SIDES, Items("image_url")),
+            NO_VOICE,
+        ),
+        ignored={CLIP: NO_CLIP, VOICE: NO_VOICE.reason},
+    ),
+    Route(
+        "kling-element",
+        "video-to-element",
+        CREATE,
+        CLIENT.body("KlingCustomElement"),
+        subject(
+            "video_refer",
+            Field("video", CLIP, Only(member="video_url")),
+            Field("voice", VOICE),
+            Absent("front_image", reason=NO_IMAGES),
+            Absent("images", reason=NO_IMAGES),
+        ),
+        ignored={FRONT: NO_IMAGES, SIDES: NO_IMAGES},
+    ),
+)
+
 KLING: Final = (
     Route(
         "kling-o3",
@@ -312,4 +362,5 @@ KLING: Final = (
         *(START, SIZE, DURATION),
         workflows=("image-to-video",),
     ),
+    *MADE_SUBJECTS,
 )

@@ -56,6 +56,23 @@ if TYPE_CHECKING:
     from .happy_horse_11_text import HappyHorse11Text
     from .happy_horse_11_text_aspect_ratio import HappyHorse11TextAspectRatio
     from .happy_horse_11_text_quality import HappyHorse11TextQuality
+    from .kling_custom_element import KlingCustomElement
+    from .kling_custom_element_params import KlingCustomElementParams
+    from .kling_custom_element_params_element_image_list import (
+        KlingCustomElementParamsElementImageList,
+    )
+    from .kling_custom_element_params_element_image_list_refer_images_item import (
+        KlingCustomElementParamsElementImageListReferImagesItem,
+    )
+    from .kling_custom_element_params_element_video_list import (
+        KlingCustomElementParamsElementVideoList,
+    )
+    from .kling_custom_element_params_element_video_list_refer_videos_item import (
+        KlingCustomElementParamsElementVideoListReferVideosItem,
+    )
+    from .kling_custom_element_params_reference_type import (
+        KlingCustomElementParamsReferenceType,
+    )
     from .kling_o1_image_to_video import KlingO1ImageToVideo
     from .kling_o1_image_to_video_aspect_ratio import KlingO1ImageToVideoAspectRatio
     from .kling_o1_image_to_video_duration import KlingO1ImageToVideoDuration
@@ -269,6 +286,13 @@ _MODULES = {
     "HappyHorse11Text": ".happy_horse_11_text",
     "HappyHorse11TextAspectRatio": ".happy_horse_11_text_aspect_ratio",
     "HappyHorse11TextQuality": ".happy_horse_11_text_quality",
+    "KlingCustomElement": ".kling_custom_element",
+    "KlingCustomElementParams": ".kling_custom_element_params",
+    "KlingCustomElementParamsElementImageList": ".kling_custom_element_params_element_image_list",
+    "KlingCustomElementParamsElementImageListReferImagesItem": ".kling_custom_element_params_element_image_list_refer_images_item",
+    "KlingCustomElementParamsElementVideoList": ".kling_custom_element_params_element_video_list",
+    "KlingCustomElementParamsElementVideoListReferVideosItem": ".kling_custom_element_params_element_video_list_refer_videos_item",
+    "KlingCustomElementParamsReferenceType": ".kling_custom_element_params_reference_type",
     "KlingO1ImageToVideo": ".kling_o1_image_to_video",
     "KlingO1ImageToVideoAspectRatio": ".kling_o1_image_to_video_aspect_ratio",
     "KlingO1ImageToVideoDuration": ".kling_o1_image_to_video_duration",
@@ -463,6 +487,13 @@ __all__ = (
     "HappyHorse11Text",
     "HappyHorse11TextAspectRatio",
     "HappyHorse11TextQuality",
+    "KlingCustomElement",
+    "KlingCustomElementParams",
+    "KlingCustomElementParamsElementImageList",
+    "KlingCustomElementParamsElementImageListReferImagesItem",
+    "KlingCustomElementParamsElementVideoList",
+    "KlingCustomElementParamsElementVideoListReferVideosItem",
+    "KlingCustomElementParamsReferenceType",
     "KlingO1ImageToVideo",
     "KlingO1ImageToVideoAspectRatio",
     "KlingO1ImageToVideoDuration",

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -27,6 +27,8 @@ class TaskResult:
     """ Type unknown. """
     tags: Any | Unset = UNSET
     """ Type unknown. """
+    element_id: int | str | Unset = UNSET
+    """ The id of a subject that was made; its type in answers is not told. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,6 +49,12 @@ class TaskResult:
         duration = self.duration
 
         tags = self.tags
+
+        element_id: int | str | Unset
+        if isinstance(self.element_id, Unset):
+            element_id = UNSET
+        else:
+            element_id = self.element_id
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -69,6 +77,8 @@ class TaskResult:
             field_dict["duration"] = duration
         if tags is not UNSET:
             field_dict["tags"] = tags
+        if element_id is not UNSET:
+            field_dict["element_id"] = element_id
 
         return field_dict
 
@@ -93,6 +103,13 @@ class TaskResult:
 
         tags = d.pop("tags", UNSET)
 
+        def _parse_element_id(data: object) -> int | str | Unset:
+            if isinstance(data, Unset):
+                return data
+            return cast(int | str | Unset, data)
+
+        element_id = _parse_element_id(d.pop("element_id", UNSET))
+
         task_result = cls(
             url=url,
             result_id=result_id,
@@ -103,6 +120,7 @@ class TaskResult:
             title=title,
             duration=duration,
             tags=tags,
+            element_id=element_id,
         )
 
         task_result.additional_properties = d

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ...models.happy_horse_11_image import HappyHorse11Image
     from ...models.happy_horse_11_reference import HappyHorse11Reference
     from ...models.happy_horse_11_text import HappyHorse11Text
+    from ...models.kling_custom_element import KlingCustomElement
     from ...models.kling_o1_image_to_video import KlingO1ImageToVideo
     from ...models.kling_o1_video_edit import KlingO1VideoEdit
     from ...models.kling_o1_video_edit_fast import KlingO1VideoEditFast
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
         | HappyHorse11Image
         | HappyHorse11Reference
         | HappyHorse11Text
+        | KlingCustomElement
         | KlingO1ImageToVideo
         | KlingO1VideoEdit
         | KlingO1VideoEditFast
