@@ -9,31 +9,24 @@ import psycopg
 import pytest
 from polyreel import Client
 from polyreel.errors import LedgerError
-from polyreel.ledger import postgres
 from polyreel.ledger.events import Intend, Settle
 from polyreel.ledger.opening import open_ledger
+from polyreel.ledger.postgres import PostgresLedger
 from polyreel.ledger.store import DIED
 from support import ledger_cases
 from support.ledgers import NOW, job, submission
-from support.postgres import database, execute, server
+from support.postgres import execute
 from support.waiting import until
 
 
-@pytest.fixture(scope="module")
-def own_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with database(server(tmp_path_factory.getbasetemp().parent)) as address:
-        yield address
+@pytest.fixture
+def path(postgres: str) -> str:
+    return postgres
 
 
 @pytest.fixture
-def path(own_database: str) -> Iterator[str]:
-    yield own_database
-    execute(own_database, "DROP SCHEMA IF EXISTS polyreel CASCADE")
-
-
-@pytest.fixture
-def ledger(path: str) -> Iterator[postgres.PostgresLedger]:
-    with postgres.PostgresLedger(path) as opened:
+def ledger(path: str) -> Iterator[PostgresLedger]:
+    with PostgresLedger(path) as opened:
         yield opened
 
 
@@ -52,7 +45,7 @@ def test_a_client_keeps_its_jobs_in_a_database(path: str, tmp_path: Path) -> Non
         assert client.wait(found.job).status == "succeeded"
 
 
-def refusal(ledger: postgres.PostgresLedger, owner: str) -> str:
+def refusal(ledger: PostgresLedger, owner: str) -> str:
     """Why an owner must not pay; nothing if it may."""
     try:
         ledger.check_owner(owner)
@@ -68,8 +61,8 @@ SHORT: float = 0.6
 def test_a_submit_of_a_process_that_was_not_seen_is_ambiguous(path: str) -> None:
     """Its late outcome is settled all the same."""
     with (
-        postgres.PostgresLedger(path, lease=SHORT) as dying,
-        postgres.PostgresLedger(path, lease=SHORT) as ledger,
+        PostgresLedger(path, lease=SHORT) as dying,
+        PostgresLedger(path, lease=SHORT) as ledger,
     ):
         owner = dying.new_owner()
         entry = dying.write(Intend(submission(reference="r")), owner, NOW)
@@ -88,8 +81,8 @@ def test_a_submit_of_a_process_that_was_not_seen_is_ambiguous(path: str) -> None
 def test_nobody_who_is_seen_is_taken_for_dead(path: str) -> None:
     """A lease is renewed."""
     with (
-        postgres.PostgresLedger(path, lease=SHORT) as one,
-        postgres.PostgresLedger(path, lease=SHORT) as other,
+        PostgresLedger(path, lease=SHORT) as one,
+        PostgresLedger(path, lease=SHORT) as other,
     ):
         owner = one.new_owner()
         entry = one.write(Intend(submission()), owner, NOW)

@@ -17,6 +17,7 @@ from polyreel.errors import PolyreelError
 from polyreel.flows import Fetch, Record, Send, Step
 from polyreel.ledger.events import Keep, Past, ReadNews
 from polyreel.ledger.states import is_saved
+from polyreel.ledger.store import LedgerStore
 from polyreel.simulator import RunningClock, Simulator, server
 from polyreel_generated.contracts.vendors import VendorId
 
@@ -31,7 +32,7 @@ REQUEST: Final = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio
 REFERENCE: Final = "the clip"
 
 
-def settings(url: str, ledger: Path) -> dict[str, Any]:
+def settings(url: str, ledger: Path | str | LedgerStore) -> dict[str, Any]:
     """A client of a simulator at an address, with a ledger."""
     addresses = {vendor: url + mount for vendor, mount in server.mounts().items()}
     return {
@@ -81,7 +82,7 @@ def vendors() -> Simulator:
     return made
 
 
-def client(url: str, ledger: Path) -> Client:
+def client(url: str, ledger: Path | str | LedgerStore) -> Client:
     """A blocking client in a hurry."""
     made = Client(**settings(url, ledger))
     made.wire.clock = HurriedClock()
@@ -126,8 +127,9 @@ def main() -> None:
         parser.add_argument(name)
     parser.add_argument("folder", type=Path)
     parser.add_argument("at")
+    parser.add_argument("ledger")
     options = parser.parse_args()
-    killer, ledger = Killer(options.at), options.folder / "ledger.sqlite3"
+    killer, ledger = Killer(options.at), options.ledger
     made: Client | AsyncClient = client(options.url, ledger)
     if options.kind == "awaiting":
         made.close()
