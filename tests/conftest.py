@@ -46,6 +46,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Nor are the keys that its user has stored.
 os.environ["POLYREEL_KEYS"] = os.path.join(os.devnull, "keys")
+# Nor is what vendors said of their models.
+os.environ["POLYREEL_LIMITS"] = os.path.join(os.devnull, "limits")
 
 # httpx gives up after 5 seconds of silence, which on a slow machine says nothing of the server.
 for wait in ("connect", "read", "write", "pool"):

@@ -16,13 +16,18 @@ from .errors import KeyMissingError, MissingExtraError, RequestError, UnknownNam
 from .keys import Secret, is_written_in
 from .mapping.media import local_path
 from .network import ROUTES, Network, proxy_problem
+from .providers.base.limits import has_limits
 from .providers.base.registry import all_providers, get_provider, ordered
 
 if TYPE_CHECKING:
     from .drivers.key_store import KeyStore
+    from .drivers.limits_file import LimitsFolder
+    from .providers.base.limits import KeptLimits
 
 ORDER_VARIABLE: Final = "POLYREEL_VENDORS"
 LEDGER_VARIABLE: Final = "POLYREEL_LEDGER"
+LIMITS_VARIABLE: Final = "POLYREEL_LIMITS"
+"""Names the folder of what vendors said of their models."""
 KEYS_VARIABLE: Final = "POLYREEL_KEYS"
 """Names the file of the keys that are stored."""
 NETWORK_VARIABLE: Final = "POLYREEL_NETWORK"
@@ -54,6 +59,26 @@ def ledger_place(environment: Mapping[str, str] = os.environ) -> str | Path:
     if named:
         return named
     return platformdirs.user_data_path("polyreel") / "ledger.sqlite3"
+
+
+def limits_folder(environment: Mapping[str, str] = os.environ) -> LimitsFolder:
+    """What vendors said of their models: POLYREEL_LIMITS, or a folder of the user's state."""
+    from .drivers.limits_file import LimitsFolder  # noqa: PLC0415
+
+    if named := environment.get(LIMITS_VARIABLE, "").strip():
+        return LimitsFolder(local_path(named))
+    import platformdirs  # noqa: PLC0415
+
+    return LimitsFolder(platformdirs.user_state_path("polyreel") / "limits")
+
+
+def kept_limits(
+    vendors: Iterable[str], environment: Mapping[str, str] = os.environ
+) -> dict[str, KeptLimits]:
+    """What these vendors said of their models when `polyreel models --live` asked them."""
+    asked = [vendor for vendor in vendors if has_limits(get_provider(vendor).contract)]
+    found = {vendor: limits_folder(environment).read(vendor) for vendor in asked}
+    return {vendor: kept for vendor, kept in found.items() if kept is not None}
 
 
 def webhook_secrets(environment: Mapping[str, str] = os.environ) -> dict[str, list[str]]:

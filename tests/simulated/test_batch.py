@@ -222,8 +222,8 @@ def test_what_cannot_be_run_is_refused(tmp_path: Path) -> None:
     """Without a ledger, with impossible settings, with rows that no vendor can serve, or nowhere to
     write.
     """
-    rows = rows_of(tmp_path, [row(1), row(2, duration=99), row(3, duration=98)])
-    with pytest.raises(RequestError, match=r"line 2: .*duration(.|\n)*line 3: .*duration"):
+    rows = rows_of(tmp_path, [row(1), row(2, aspect_ratio="5:7"), row(3, aspect_ratio="7:5")])
+    with pytest.raises(RequestError, match=r"line 2: .*aspect(.|\n)*line 3: .*aspect"):
         run(client(tmp_path), rows, tmp_path)
     with pytest.raises(LedgerError):
         run(AsyncClient(), rows, tmp_path)

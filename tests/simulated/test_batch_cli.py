@@ -107,7 +107,8 @@ def test_faults_to_try_it(cli: Command) -> None:
 
 def test_mistakes_of_every_kind_are_reported_at_once(cli: Command) -> None:
     """Those of the file and those that only a plan finds, by line."""
-    rows = [{**CLIP, "duration": 99}, {**CLIP, "seconds": 1}, {**CLIP, "vendor": "nobody"}, CLIP]
+    odd = {**CLIP, "aspect_ratio": "5:7"}
+    rows = [odd, {**CLIP, "seconds": 1}, {**CLIP, "vendor": "nobody"}, CLIP]
     Path("jobs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
     found = cli("batch", "jobs.jsonl")
     assert found.code == 2

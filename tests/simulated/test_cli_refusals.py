@@ -99,7 +99,7 @@ def test_a_wrong_environment_is_reported(
         (("generate", "a", "--output", "cat.txt/x", "--live"), 9, "--output cat.txt/x"),
         (("generate", "a", "--output", "/proc"), 9, "--output /proc"),
         (("plan", "a", "--vendor", "all", "--vendor", "nonesuch"), 2, "nonesuch"),
-        (("plan", "a", "--live"), 2, "--live"),
+        (("plan", "a", "--output", "x"), 2, "--output"),
         (("nonesuch",), 2, "nonesuch"),
         (("--nonesuch",), 2, "--nonesuch"),
         (("models", "all"), 2, "all"),

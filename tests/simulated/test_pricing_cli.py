@@ -80,9 +80,9 @@ def test_a_wrong_price_file_is_refused(cli: Command, tmp_path: Path, content: by
 
 def test_what_nobody_serves_is_refused(cli: Command) -> None:
     """By every vendor, with why."""
-    found = cli("price", "a cat", "--duration", "99")
+    found = cli("price", "a cat", "--aspect-ratio", "5:7")
     assert (found.code, all(f"{vendor}: refused" in found.err for vendor in VENDORS)) == (2, True)
-    cli.fails(2, ("generate", "a cat", "--duration", "99", "--cheapest"), "duration")
+    cli.fails(2, ("generate", "a cat", "--aspect-ratio", "5:7", "--cheapest"), "aspect_ratio")
 
 
 def test_several_vendors_are_asked_in_order(cli: Command) -> None:

@@ -139,7 +139,7 @@ def test_what_nobody_can_express_is_refused(pair: Clients, simulator: Simulator)
     """With every problem of the first; and a list of nobody is a mistake."""
     client = pair.by_kind["blocking"]
     with pytest.raises(PlanRefusedError):
-        pair.do("blocking", "submit", client.plans({"prompt": "x", "duration": 99}))
+        pair.do("blocking", "submit", client.plans({"prompt": "x", "aspect_ratio": "5:7"}))
     with pytest.raises(RequestError, match="no vendor"):
         pair.do("blocking", "submit", [])
     assert simulator.journal == []

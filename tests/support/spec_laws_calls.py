@@ -139,6 +139,7 @@ ROLES: Final[Mapping[str, set[str]]] = {
     "result": {"succeeded"},
     "cancel": set(),
     "webhook-keys": {"keys"},
+    "models": {"models"},
 }
 """Every role, with the examples that its successful JSON reply must have."""
 

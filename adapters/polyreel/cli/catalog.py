@@ -16,8 +16,36 @@ LIVE_HELP: Final = (
 )
 
 
-def models(as_json: AsJson = False) -> None:
-    """List what every vendor sells: models and workflows."""
+MODELS_LIVE_HELP: Final = (
+    "Ask each vendor that lists its models, and whose key is there, what they take: a free call."
+)
+
+
+def models(
+    live: Annotated[bool, typer.Option("--live", help=MODELS_LIVE_HELP)] = False,
+    vendor: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --live: only this vendor. May be given several times.",
+            autocompletion=known_vendors,
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what every vendor sells: models and workflows.
+
+    With --live, vendors are asked what their models take now: sizes, lengths, prices as far as they
+    say any. The answers are printed, and kept with their date in a folder of the user's state
+    (POLYREEL_LIMITS names another). Later live plans are held to them.
+    """
+    if live:
+        from .livemodels import ask_models
+
+        ask_models(vendor, as_json=as_json)
+        return
+    if vendor:
+        raise typer.BadParameter("only with --live", param_hint="--vendor")
     rows = [
         {
             "vendor": vendor,

@@ -62,6 +62,7 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
         examples=(
             "polyreel models",
             "polyreel models --json",
+            "polyreel models --live",
         ),
     ),
     "doctor": ListedCommand(

@@ -223,6 +223,7 @@ def settings(
         "vendors": usable,
         "network": given(),
         "ledger": ledger,
+        "limits": environment.kept_limits(usable) if live else None,
         **more,
     }
 

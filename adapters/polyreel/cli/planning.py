@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from .. import environment
 from ..places import JsonObject
 from ..plans.documents import plan_document
+from ..plans.livelimits import within
 from ..plans.planning import PORTABLE
 from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers, get_provider
 from . import show
 from .flags import with_request_flags
 from .options import Allow, AsJson, Stream, VendorDefaults, allowances, client, known_vendors
+
+LIVE_HELP: Final = (
+    "Also hold it to what vendors said of their models, as polyreel models --live has kept it."
+)
 
 
 @with_request_flags
@@ -32,6 +38,7 @@ def plan(
     allow: Allow = None,
     vendor_defaults: VendorDefaults = False,
     stream: Stream = False,
+    live: Annotated[bool, typer.Option("--live", help=LIVE_HELP)] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what would be sent, and what becomes of every field. Sends nothing.
@@ -51,6 +58,8 @@ def plan(
             made.plan(request, name, preferences=preferences, stream=stream, allow=allowed)
             for name in chosen
         ]
+    limits = environment.kept_limits(item.vendor for item in plans) if live else {}
+    plans = [within(item, limits) for item in plans]
     if as_json:
         documents = [plan_document(item) for item in plans]
         show.document(documents if len(names) > 1 or "all" in names else documents[0])

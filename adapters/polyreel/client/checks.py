@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,3 +148,11 @@ def _is_unicode(text: str) -> bool:
 def _described(value: object) -> str:
     """A wrong value, as a message can hold it."""
     return f"{shown(repr(value))} ({type(value).__name__})"
+
+
+def level_of_caller() -> int:
+    """How many calls lie between a warning and the code that called this package."""
+    package, frame, level = __name__.partition(".")[0], sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(package):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -74,6 +74,7 @@ def settings(
     if is_live:
         found["keys"] = environment.keys(names, known)
         found["vendors"] = list(found["keys"])
+        found["limits"] = environment.kept_limits(found["vendors"], known)
     network = given.get("network")
     found["network"] = environment.network(
         network, found["vendors"], live=is_live, environment=known

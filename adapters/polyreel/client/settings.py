@@ -6,11 +6,10 @@ client never imports the simulator.
 
 from __future__ import annotations
 
-import sys
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
@@ -22,6 +21,7 @@ from ..hosts import SIMULATED_HOST
 from ..keys import Secret
 from ..mapping.media import local_path
 from ..money.book import PriceBook
+from ..plans.livelimits import chosen_within
 from ..plans.planning import Plan, choose
 from ..plans.requests import CheckedRequest, check_request
 from ..providers.base.registry import all_providers, get_provider, ordered
@@ -33,6 +33,7 @@ from .checks import (
     check_retries,
     check_seconds,
     checked_output,
+    level_of_caller,
 )
 from .fields import GenerateOptions, RequestFields, divided, with_fields
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from ..ledger.store import LedgerStore
     from ..mapping.reports import Allowance
     from ..network import Network
+    from ..providers.base.limits import KeptLimits
     from ..providers.base.registry import Vendor
     from ..simulator import Simulator
 
@@ -78,6 +80,7 @@ class ClientSettings:
         listener: Callable[[Job], None] | None = None,
         network: Network | None = None,
         hooks: Sequence[Hook] = (),
+        limits: Mapping[str, KeptLimits] | None = None,
     ) -> None:
         """Make a client. Without `keys` it is simulated: nothing is sent or paid.
 
@@ -101,6 +104,7 @@ class ClientSettings:
             listener: called with each job that is waited for, at each change.
             network: proxies, certificates, own headers and more: see `polyreel.Network`.
             hooks: called with each call, submit and end of a job: see `polyreel.drivers.hooks`.
+            limits: what vendors said of their models; a live client's plans are held to it.
 
         Raises RequestError for settings that contradict each other, UnknownNameError for an unknown
         vendor, KeyMissingError for a key that cannot be one, LedgerError for an unusable ledger.
@@ -127,6 +131,7 @@ class ClientSettings:
         self.ledger = _opened(ledger)
         self._given_simulator, self._call_timeout = simulator, call_timeout
         self._listener, self._hooks = listener, tuple(hooks)
+        self._limits = dict(limits or {}) if keys else {}
 
     @property
     def simulated(self) -> bool:
@@ -217,16 +222,17 @@ class ClientSettings:
         the request. With `stream` the vendor reports the job's states over the connection of the
         submit; the plan is refused where it cannot.
         """
-        chosen = choose(
-            with_fields(request, fields),
-            ordered([vendor] if vendor else self.vendors),
+        choosing = partial(
+            choose,
+            check_request(with_fields(request, fields)),
             allow=allow,
             preferences=preferences,
             base_urls=self.base_urls,
             override=override,
             stream=stream,
         )
-        return evolve(chosen, prices=self.prices)
+        vendors = ordered([vendor] if vendor else self.vendors)
+        return evolve(chosen_within(choosing, vendors, self._limits), prices=self.prices)
 
     def plans(
         self,
@@ -416,15 +422,7 @@ def _warn_of_ready_made_files(plans: Sequence[Plan]) -> None:
 
     plan = next((plan for plan in plans if not plan.refused), None)
     if plan is not None and (text := ready_made.shortcoming(plan)):
-        warnings.warn(text, ready_made.ReadyMadeWarning, stacklevel=_level_of_caller())
-
-
-def _level_of_caller() -> int:
-    """How many calls lie between a warning and the code that called this package."""
-    package, frame, level = __name__.partition(".")[0], sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(package):
-        frame, level = frame.f_back, level + 1
-    return level
+        warnings.warn(text, ready_made.ReadyMadeWarning, stacklevel=level_of_caller())
 
 
 def _opened(ledger: LedgerStore | str | Path | None) -> LedgerStore | None:

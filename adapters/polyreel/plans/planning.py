@@ -274,12 +274,12 @@ def plan(
     Raises RequestError for a malformed request, and UnknownNameError for an unknown vendor. A plan
     that the vendor cannot take is returned all the same: see `violations`, or call `check()`.
 
-    >>> import polyreel
-    >>> made = polyreel.plan({"prompt": "a cat", "duration": 5}, "evolink")
+    >>> from polyreel import plan
+    >>> made = plan({"prompt": "a cat", "duration": 5}, "evolink")
     >>> made.refused, made.body["duration"]
     (False, 5)
-    >>> print(polyreel.plan({"prompt": "a cat", "duration": 99}, "evolink").violations[0].message)
-    duration: 99 is out of range; evolink takes at most 15 seconds
+    >>> print(plan({"prompt": "a cat", "aspect_ratio": "5:7"}, "evolink").violations[0].message)
+    aspect_ratio: 5:7 is not offered; evolink takes one of 16:9, 9:16, 1:1
     """
     provider = get_provider(vendor)
     return choose(

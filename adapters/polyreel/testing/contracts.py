@@ -29,6 +29,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
     "list": frozenset({"page"}),
     "list-running": frozenset({"page"}),
     "credits": frozenset({"credits"}),
+    "models": frozenset({"models"}),
     "upload": frozenset({"uploaded"}),
     "upload-base64": frozenset({"uploaded"}),
     "upload-url": frozenset({"uploaded"}),

@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .account import list_video_models
     from .files import get_video_content
     from .generation import create_video
     from .tasks import get_video
@@ -13,6 +14,7 @@ OPERATIONS = {
     ("POST", "/videos"): "create_video",
     ("GET", "/videos/{job_id}"): "get_video",
     ("GET", "/videos/{job_id}/content"): "get_video_content",
+    ("GET", "/videos/models"): "list_video_models",
 }
 """The module of each call, by its method and path."""
 
@@ -20,6 +22,7 @@ _MODULES = {
     "create_video": ".generation.create_video",
     "get_video": ".tasks.get_video",
     "get_video_content": ".files.get_video_content",
+    "list_video_models": ".account.list_video_models",
 }
 
 __all__ = (
@@ -27,6 +30,7 @@ __all__ = (
     "create_video",
     "get_video",
     "get_video_content",
+    "list_video_models",
 )
 
 

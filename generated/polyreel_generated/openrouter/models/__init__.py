@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .video_generation_resolution import VideoGenerationResolution
     from .video_generation_trace import VideoGenerationTrace
     from .video_job import VideoJob
+    from .video_model import VideoModel
+    from .video_models import VideoModels
     from .video_reference import VideoReference
     from .video_usage import VideoUsage
 
@@ -45,6 +47,8 @@ _MODULES = {
     "VideoGenerationResolution": ".video_generation_resolution",
     "VideoGenerationTrace": ".video_generation_trace",
     "VideoJob": ".video_job",
+    "VideoModel": ".video_model",
+    "VideoModels": ".video_models",
     "VideoReference": ".video_reference",
     "VideoUsage": ".video_usage",
 }
@@ -67,6 +71,8 @@ __all__ = (
     "VideoGenerationResolution",
     "VideoGenerationTrace",
     "VideoJob",
+    "VideoModel",
+    "VideoModels",
     "VideoReference",
     "VideoUsage",
 )
