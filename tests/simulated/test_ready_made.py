@@ -215,5 +215,9 @@ def test_with_the_renderer_no_command_says_it(cli: Command) -> None:
 def test_a_plan_and_a_refused_request_do_not_say_it(cli: Command) -> None:
     """Nothing is made there."""
     assert NOTICE not in cli("plan", "a cat").err
+    link = "https://example.com/a.png"
+    subject = ("--front-image", link, "--image", link, "--name", "x", "--description", "x")
+    found = cli("generate", *subject)  # a subject has no file
+    assert (found.code, NOTICE in found.err) == (0, False)
     found = cli("generate", "a cat", "--duration", "5000")
     assert (found.code, NOTICE in found.err) == (2, False)

@@ -111,6 +111,10 @@ def test_several_subjects_are_told_apart(kind: Kind, tmp_path: Path) -> None:
         jobs = [pair.do(kind, "submit", plan(REQUEST, SELLER)) for _ in range(3)]
         ends = [pair.do(kind, "wait", job) for job in jobs]
         assert len({end.element for end in ends}) == 3
+        client = pair.by_kind["blocking"]
+        assert isinstance(client, Client)
+        together = [end.job for end in client.as_completed(jobs)]
+        assert {end.element for end in together} == {end.element for end in ends}
         assert all(pair.do(kind, "download", end, tmp_path).element == end.element for end in ends)
 
 

@@ -28,6 +28,8 @@ def requests() -> None:
     assert_type(request.audio, bool | None)
     assert_type(request.reference_images, list[str] | None)
     assert_type(polyreel.ImageRequest(prompt="a cat", count=2).count, int | None)
+    subject = polyreel.ElementRequest(name="boat", front_image=Path("a.png"), images=[b"..."])
+    assert_type(subject.front_image, str | None)
     VideoRequest(first_frame=Path("a.png"), last_frame=b"...", reference_images=[Path("a"), "b"])
     VideoRequest(source_video=BytesIO(b"..."), shots=[{"prompt": "it sits"}], duration="auto")
     with Path("a.mp4").open("rb") as clip, Path("a.txt").open() as text:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from attrs import evolve
 from polyreel.providers.base.calling import PLACEHOLDER, task_place
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.facts import Reads, SimulatedTask
@@ -146,6 +147,16 @@ def test_examples_are_filled_in(old: Any, new: Any) -> None:
     assert filled_in(example, _task("succeeded"), reads) == {**example, "id": "task_1", "out": new}
     assert filled_in(example, _task("running"), reads) == {**example, "id": "task_1", "percent": 7}
     assert filled_in(example, _task("failed"), reads) == {**example, "id": "task_1"}
+
+
+@pytest.mark.parametrize(("old", "new"), [("1", "12"), (1, 12)])
+def test_the_id_of_a_subject_is_filled_in(old: Any, new: Any) -> None:
+    """In the form that the example has; without files, its links stay."""
+    reads = Reads(id=("id",), status=("status",), outputs=("out",), element=("made.subject",))
+    example = {"id": "x", "status": "s", "out": {"url": "a"}, "made": {"subject": old}}
+    task = evolve(_task("succeeded"), urls=(), element="12")
+    found = filled_in(example, task, reads)
+    assert found == {**example, "id": "task_1", "made": {"subject": new}}
 
 
 def test_a_specified_provider_needs_its_document_only() -> None:

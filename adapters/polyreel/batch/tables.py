@@ -29,6 +29,9 @@ OTHER_WORDS: Final[Mapping[str, str]] = {
     "image": "first_frame",
 }
 """What people call fields. A column with such a name is asked about, not passed over."""
+IN_TABLES: Final = ("VideoRequest", "ImageRequest")
+"""The requests that a row of a table can be. A `name` there is any name; subjects are JSON Lines.
+"""
 TRUE: Final = frozenset({"true", "yes", "y", "on", "1", "1.0", "wahr", "ja", "vrai", "verdadero"})
 FALSE: Final = frozenset({"false", "no", "n", "off", "0", "0.0", "falsch", "nein", "faux", "falso"})
 """Switches as people and spreadsheets write them, in lower case (Excel writes its language's)."""
@@ -222,8 +225,7 @@ def _mistaken(name: str, field: str) -> Iterator[str]:
 def _unfit() -> frozenset[str]:
     """The fields that no cell can hold."""
     contract = Contract.load("polyreel")
-    models = ("VideoRequest", "ImageRequest")
-    every = {name for model in models for name in contract.schema(model)["properties"]}
+    every = {name for model in IN_TABLES for name in contract.schema(model)["properties"]}
     return frozenset(every.difference(known_columns()))
 
 
@@ -295,7 +297,7 @@ def converters() -> Mapping[str, Callable[[str], object]]:
     """How a cell becomes the value of a field, for every field that a cell can hold."""
     contract = Contract.load("polyreel")
     found: dict[str, Callable[[str], object]] = {"vendors": _list}
-    for model in ("VideoRequest", "ImageRequest"):
+    for model in IN_TABLES:
         for name, schema in contract.schema(model)["properties"].items():
             whole = {**contract.resolve(schema), **schema}
             items = contract.resolve(whole.get("items", {}))

@@ -28,7 +28,8 @@ class TaskResult:
     tags: Any | Unset = UNSET
     """ Type unknown. """
     element_id: int | str | Unset = UNSET
-    """ The id of a subject that was made; its type in answers is not told. """
+    """ The id of a subject that was made. The page says that result_data has it, not where, nor as text or as a
+    number. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
