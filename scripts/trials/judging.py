@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from polyreel.ledger.records import LedgerEntry
-from polyreel.ledger.sqlite import Ledger
 from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import Simulator
 
 from .clocks import disturbances
-from .runner import KEY, ledger_in
+from .runner import KEY, opened
 
 ENDED: Final = {"saved", "failed", "canceled"}
 NEVER: Final = (
@@ -40,7 +39,7 @@ def row_of(body: dict[str, Any]) -> str:
 
 def judge(simulator: Simulator, folder: Path, jobs: int) -> dict[str, int | float]:
     """What the bill says, beside what the ledger says."""
-    with Ledger(ledger_in(folder)) as ledger:
+    with opened(folder) as ledger:
         entries = ledger.entries()
     billed = Counter(row_of(task.body) for task in simulator.tasks.values())
     by_row: dict[str, list[LedgerEntry]] = {}

@@ -16,6 +16,8 @@ from polyreel.errors import AmbiguousError, ClaimedError, PolyreelError
 from polyreel.flows import Record, Send, Step
 from polyreel.ledger import connections
 from polyreel.ledger.events import Settle
+from polyreel.ledger.keeping import StoredLedger
+from polyreel.ledger.postgres import PostgresLedger
 from polyreel.ledger.sqlite import Ledger
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers, get_provider
@@ -36,12 +38,26 @@ a busy machine makes good answers late, and their submits ambiguous.
 LOCKED: Final = 0.25
 """In which share of cases the ledger is locked when an outcome is known."""
 LOCKED_SECONDS: Final = 0.3
-Mode = Literal["plain", "ledgers", "visitors", "clocks", "locked"]
+LEASE: Final = 1.0
+"""After how many seconds a runner that was killed is known to be dead, where a database says so."""
+Mode = Literal["plain", "ledgers", "visitors", "clocks", "locked", "database"]
 
 
 def ledger_in(folder: Path) -> Path:
     """The ledger of a trial."""
     return folder / "ledger.sqlite3"
+
+
+def address_in(folder: Path) -> Path:
+    """The file with the address of a trial's ledger, where it is in a database."""
+    return folder / "database.txt"
+
+
+def opened(folder: Path) -> StoredLedger:
+    """The ledger of a trial, open."""
+    if not address_in(folder).exists():
+        return Ledger(ledger_in(folder))
+    return PostgresLedger(address_in(folder).read_text(), lease=LEASE)
 
 
 def addresses(url: str) -> dict[str, str]:
@@ -83,8 +99,8 @@ class Runner:
         self._chance = random.Random()
         if mode == "locked":
             connections.BUSY_SECONDS = 0.02  # type: ignore[misc]
-        with Ledger(ledger_in(folder)) as opened:
-            ended = opened.each_entry(["saved", "failed", "canceled"])
+        with opened(folder) as ledger:
+            ended = ledger.each_entry(["saved", "failed", "canceled"])
             done = {entry.submission.reference for entry in ended}
         self._rows = [number for number in range(jobs) if f"row {number}" not in done]
 
@@ -125,18 +141,20 @@ class Runner:
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[AsyncClient]:
-        async with AsyncClient(
-            keys=dict.fromkeys(self._addresses, KEY),
-            base_urls=self._addresses,
-            ledger=ledger_in(self._folder),
-            call_timeout=CALL_SECONDS,
-        ) as client:
-            client.wire.clock = TrialClock(self._folder)
-            if self._mode == "locked":
-                client.wire.observer = self._lock
-            elif self._mode == "clocks":
-                client.wire.observer = self._note
-            yield client
+        with opened(self._folder) as ledger:
+            client = AsyncClient(
+                keys=dict.fromkeys(self._addresses, KEY),
+                base_urls=self._addresses,
+                ledger=ledger,
+                call_timeout=CALL_SECONDS,
+            )
+            async with client:
+                client.wire.clock = TrialClock(self._folder)
+                if self._mode == "locked":
+                    client.wire.observer = self._lock
+                elif self._mode == "clocks":
+                    client.wire.observer = self._note
+                yield client
 
     async def _one(self, client: AsyncClient, number: int) -> None:
         """One job: tried again where that is safe, reconciled where its answer was lost."""
@@ -156,9 +174,12 @@ class Runner:
                     return  # by now nobody can tell, and asking again does not help
                 await client.wire.clock.asleep(2)
             except ClaimedError:
-                if self._mode != "visitors":
+                if self._mode == "database":  # until its owner, that was killed, is known to be so
+                    await asyncio.sleep(LEASE)
+                elif self._mode == "visitors":
+                    await client.wire.clock.asleep(20)  # somebody looks after it just now
+                else:
                     return
-                await client.wire.clock.asleep(20)  # somebody looks after it just now
             except PolyreelError:
                 await client.wire.clock.asleep(2)
             else:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from polyreel import Client
 from polyreel.errors import LedgerError
+from polyreel.ledger import postgres as postgres_ledger
 from polyreel.ledger.events import Intend, Settle
 from polyreel.ledger.opening import open_ledger
 from polyreel.ledger.postgres import PostgresLedger
@@ -94,8 +95,11 @@ def test_nobody_who_is_seen_is_taken_for_dead(path: str) -> None:
         one.check_owner(owner)
 
 
-def test_an_address_that_cannot_be_used_is_an_error_without_the_password() -> None:
+def test_an_address_that_cannot_be_used_is_an_error_without_the_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It says what to do."""
+    monkeypatch.setattr(postgres_ledger, "OPENING", 0.0)
     for address in ("postgresql://me:secret-word@127.0.0.1:9/x", "postgresql://[:x"):
         with pytest.raises(LedgerError) as caught:
             open_ledger(address)

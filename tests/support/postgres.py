@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import tempfile
 import warnings
 import zlib
@@ -13,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import psycopg
 from psycopg.conninfo import make_conninfo
 
@@ -30,6 +32,15 @@ def _own_server(run: str) -> Any:
 
         # Workers share one. It ends with the last process that uses it, and its files with it.
         return get_server(folder, cleanup_mode="delete")
+
+
+def restart(run: Path) -> None:
+    """Let the run's own server end at once, as in a power cut, and start it again."""
+    made = _own_server(str(run))
+    process = psutil.Process(made.get_pid())
+    process.send_signal(signal.SIGQUIT)
+    process.wait()
+    made.start()
 
 
 def server(run: Path) -> str:

@@ -47,6 +47,8 @@ LOCK_SECONDS: Final = 20
 """How long a transaction waits for those of others."""
 PATIENCE: Final = 15.0
 """For how many seconds a database that is away is tried again, before a transaction has begun."""
+OPENING: Final = 5.0
+"""The same where a ledger is opened: its address may be wrong."""
 MOST_IDLE: Final = 4
 """How many connections are kept for later transactions."""
 WORDS: Final = (
@@ -113,7 +115,7 @@ class PostgresDatabase:
         self._guard = threading.Lock()
         self._running = threading.local()
         self._is_open = True
-        with self._guarded(), self._connected(patience=0.0) as connection:
+        with self._guarded(), self._connected(patience=OPENING) as connection:
             bring_up(connection, self.place)
 
     # -- connections -------------------------------------------------------------------------------
