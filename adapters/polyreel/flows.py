@@ -43,6 +43,7 @@ class Part:
     path: Path | None = None
     content_type: str | None = None
     content: bytes | None = field(default=None, repr=False)
+    filename: str = ""  # at the vendor: else it is called `file`, as its own name stays here
 
     @property
     def is_file(self) -> bool:
@@ -299,8 +300,7 @@ def _integer(text: str) -> int | float | None:
 
 
 def _finite(text: str) -> float | None:
-    number = float(text)
-    return number if math.isfinite(number) else None
+    return number if math.isfinite(number := float(text)) else None
 
 
 _DECODER: Final = json.JSONDecoder(
@@ -382,7 +382,7 @@ def _between(start: str, end: str) -> float | None:
         return None
 
 
-def _altered(flow: Flow[T], change: Callable[[Step], Flow[Step]]) -> Flow[T]:
+def altered(flow: Flow[T], change: Callable[[Step], Flow[Step]]) -> Flow[T]:
     """The same flow with other steps. What `change` raises ends it."""
     result: Any = None
     failure: PolyreelError | None = None
@@ -410,7 +410,7 @@ def with_listener(flow: Flow[T], listener: Callable[[Any], None] | None) -> Flow
             listener(step.event)
         return step
 
-    return _altered(flow, notifying)
+    return altered(flow, notifying)
 
 
 def until(end: float, flow: Flow[T]) -> Flow[T]:
@@ -427,7 +427,7 @@ def until(end: float, flow: Flow[T]) -> Flow[T]:
             return evolve(step, deadline=min(step.deadline, max(left, LAST_CALL)))
         return step
 
-    return _altered(flow, within_deadline)
+    return altered(flow, within_deadline)
 
 
 class Paused(Portable, Exception):  # noqa: N818 - it asks for patience
@@ -447,4 +447,4 @@ def at_once(flow: Flow[T]) -> Flow[T]:
             raise Paused(step.seconds)
         return step
 
-    return _altered(flow, without_pauses)
+    return altered(flow, without_pauses)

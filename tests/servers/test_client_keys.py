@@ -125,7 +125,7 @@ def answer(trouble: str | int, vendor: str) -> Answer:
     call = next(one for one in provider.contract.operations.values() if one.role == "create")
     replies = provider.contract.replies(call)
     body = next(body for status, _, _, body in replies if status == 401)
-    place = "error.message" if "error" in body else "message"
+    place = "error.message" if isinstance(body.get("error"), dict) else "message"
     body = {**deepcopy(body), "headers": [f"Bearer {CANARIES[vendor]}"]}
     put(body, place, f"bad key {CANARIES[vendor]}")
     return http(trouble, encoded(body))

@@ -126,7 +126,8 @@ def each_answer(provider: Provider, simulator: Simulator) -> Iterator[tuple[str,
         clock.advance(seconds)
         tasks = [task for owner, task in simulator.tasks if owner == provider.id]
         for operation in provider.contract.operations.values():
-            if operation.role in {"create", "stream", "content"}:
+            deletes = operation.spec.get("x-polyreel-cancel", {}).get("deletes")
+            if operation.role in {"create", "stream", "content"} or deletes:
                 continue
             example = next(iter(operation.request_examples.values()), None)
             for task in tasks:

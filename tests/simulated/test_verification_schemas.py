@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from polyreel.places import JsonObject
+from polyreel.providers.base.calling import key_scheme_of
 from polyreel.providers.base.provider import Provider
 from polyreel.verification.patches import patched
 from polyreel.verification.recordings import read_recording
@@ -142,7 +143,8 @@ def test_requests_that_cannot_be_read_are_reported(provider: Provider) -> None:
         "multipart/form-data; boundary=b": "--b\r\n\r\nx\r\n--b--\r\n",
     }
     for kind, body in bodies.items() if upload else ():
-        asked = {"headers": {"content-type": kind}, "body": body}
+        constant = key_scheme_of(provider.contract).constants
+        asked = {"headers": {"content-type": kind, **constant}, "body": body}
         assert upload
         line = {"method": "POST", "url": upload.server + upload.path, "request": asked}
         assert [one.kind for one in checked([line]).differences] == ["unreadable"]

@@ -42,6 +42,12 @@ def checked(
 JSON = {"content-type": "application/json"}
 Expected = tuple[str, str, str]
 """Kind, pointer in the traffic, end of the pointer in the spec."""
+NAMES = {
+    "prompt": {"prompt", "promptText"},
+    "duration": {"duration"},
+    "aspect_ratio": {"aspect_ratio", "ratio"},
+}
+"""What vendors call the fields in which something is planted."""
 
 
 @frozen
@@ -54,6 +60,12 @@ class Case:
     def side(self, name: str) -> JsonObject:
         """The request of the submit, or the response of the query."""
         found: JsonObject = self.lines[0 if name == "request" else 1][name]
+        return found
+
+    def native(self, field: str) -> str:
+        """What the submit calls a shared field."""
+        body: JsonObject = json.loads(self.side("request")["body"])
+        (found,) = NAMES[field] & body.keys()
         return found
 
     def change(self, name: str, change: Callable[[JsonObject], Any]) -> None:
@@ -79,9 +91,13 @@ def plain_submit(one: JsonObject) -> bool:
     """Text alone, with a length and a shape."""
     if one["method"] != "POST":
         return False
-    body = json.loads(one["request"]["body"])
-    return {"prompt", "duration", "aspect_ratio"} <= body.keys() and not any(
-        "image" in name or "video" in name for name in body
+    try:
+        body = json.loads(one["request"]["body"])
+    except ValueError:  # a form
+        return False
+    inputs = ("image", "video", "references")
+    return all(words & body.keys() for words in NAMES.values()) and not any(
+        one in name.lower() for name in body for one in inputs
     )
 
 
@@ -112,8 +128,9 @@ def unknown_object_sent(case: Case) -> list[Expected]:
 
 @plant
 def wrong_type_sent(case: Case) -> list[Expected]:
-    case.change("request", lambda body: body.update(prompt=5))
-    return [("type", "/request/body/prompt", "/prompt/type")]
+    text = case.native("prompt")
+    case.change("request", lambda body: body.update({text: 5}))
+    return [("type", f"/request/body/{text}", f"/{text}/type")]
 
 
 def has_number(case: Case) -> bool:
@@ -131,14 +148,16 @@ def number_as_text_sent(case: Case) -> list[Expected] | None:
 
 @plant
 def null_sent(case: Case) -> list[Expected]:
-    case.change("request", lambda body: body.update(prompt=None))
-    return [("type", "/request/body/prompt", "/prompt/type")]
+    text = case.native("prompt")
+    case.change("request", lambda body: body.update({text: None}))
+    return [("type", f"/request/body/{text}", f"/{text}/type")]
 
 
 @plant
 def null_enum_sent(case: Case) -> list[Expected]:
-    case.change("request", lambda body: body.update(aspect_ratio=None))
-    return [("type", "/request/body/aspect_ratio", "/type")]
+    ratio = case.native("aspect_ratio")
+    case.change("request", lambda body: body.update({ratio: None}))
+    return [("type", f"/request/body/{ratio}", "/type")]
 
 
 def of_body(case: Case) -> JsonObject:
@@ -148,20 +167,30 @@ def of_body(case: Case) -> JsonObject:
     return contract.schema(route.schema)
 
 
+def needs(case: Case, name: str) -> bool:
+    """Whether the submit's body, as it is, cannot be without a field."""
+    contract, body = case.provider.contract, json.loads(case.side("request")["body"])
+    route = next(case.provider.routes_of_body(body))
+    found = contract.accepts(route.schema, {key: body[key] for key in body if key != name})
+    return any((one.kind, one.limit) == ("required", name) for one in found)
+
+
 @plant
 def required_not_sent(case: Case) -> list[Expected] | None:
-    if "prompt" not in of_body(case).get("required", ()):
+    name = case.native("prompt")
+    if not needs(case, name):
         return None
-    case.change("request", lambda body: body.pop("prompt"))
-    return [("required", "/request/body/prompt", "/required")]
+    case.change("request", lambda body: body.pop(name))
+    return [("required", f"/request/body/{name}", "/required")]
 
 
 @plant
 def renamed_sent(case: Case) -> list[Expected]:
-    is_needed = "prompt" in of_body(case).get("required", ())
-    case.change("request", lambda body: body.update(text=body.pop("prompt")))
+    name = case.native("prompt")
+    is_needed = needs(case, name)
+    case.change("request", lambda body: body.update(text=body.pop(name)))
     return [
-        *([("required", "/request/body/prompt", "/required")] if is_needed else []),
+        *([("required", f"/request/body/{name}", "/required")] if is_needed else []),
         ("member", "/request/body/text", "/properties"),
     ]
 
@@ -184,8 +213,9 @@ def too_short_sent(case: Case) -> list[Expected] | None:
 
 @plant
 def new_choice_sent(case: Case) -> list[Expected]:
-    case.change("request", lambda body: body.update(aspect_ratio="5:7"))
-    return [("enum", "/request/body/aspect_ratio", "/enum")]
+    ratio = case.native("aspect_ratio")
+    case.change("request", lambda body: body.update({ratio: "5:7"}))
+    return [("enum", f"/request/body/{ratio}", "/enum")]
 
 
 @plant

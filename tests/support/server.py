@@ -199,7 +199,7 @@ def submit(simulator: Simulator, one: Submit, **headers: str) -> Facts:
         simulator, one.provider, one.operation, one.body, headers=headers, path=one.full_path
     )
     assert reply.ok, reply.content
-    facts = one.provider.read(reply)
+    facts = one.provider.read(reply).of_submit(one.provider.reads)
     assert facts.id is not None
     assert facts.status == "queued"
     return facts

@@ -190,7 +190,7 @@ def test_a_vendor_lives_in_one_file(vendor: str) -> None:
     names = {vendor, vendor.replace("-", "_"), provider.name}
     # An id can be the first word of a model family, and of a brand that others sell.
     pattern = re.compile(
-        "|".join(rf"(?<![A-Za-z_.-]){re.escape(name)}(?![A-Za-z_-])" for name in names)
+        "|".join(rf"(?<![A-Za-z_.-]){re.escape(name)}(?![A-Za-z0-9_-])" for name in names)
     )
     file = PACKAGE / "providers" / f"{vendor.replace('-', '_')}.py"
     home = {file} if file.exists() else {*file.with_suffix("").glob("*.py")}

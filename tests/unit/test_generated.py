@@ -178,7 +178,15 @@ def test_request_goes_where_the_contract_says(endpoint: Endpoint) -> None:
         one["name"]: one["schema"]["default"] for one in options if "default" in one["schema"]
     }
     assert request.get("params", {}) == defaults
-    assert request.keys() <= {"method", "url", "params"}
+    assert request.get("headers", {}) == constant_headers(endpoint)
+    assert request.keys() <= {"method", "url", "params", "headers"}
+
+
+def constant_headers(endpoint: Endpoint) -> dict[str, str]:
+    """The headers that each call of a vendor has, such as a version."""
+    options = map(shipped(endpoint.client).resolve, endpoint.operation.spec.get("parameters", ()))
+    found = (one for one in options if one["in"] == "header" and "const" in one["schema"])
+    return {one["name"]: one["schema"]["const"] for one in found}
 
 
 @each_endpoint
@@ -194,7 +202,8 @@ def test_request_examples_survive_the_models(endpoint: Endpoint) -> None:
             endpoint.path_of("an id/1"),
         )
         assert request["json"] == body, name
-        assert request["headers"] == {"Content-Type": "application/json"}
+        constant = constant_headers(endpoint)
+        assert request["headers"] == {"Content-Type": "application/json", **constant}
         read += 1
     assert read == len(endpoint.operation.request_examples)
     assert read or json_body(endpoint.operation) is None

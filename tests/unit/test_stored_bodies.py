@@ -59,10 +59,14 @@ def test_a_translation_never_changes_the_workflow_that_the_body_names(
 ) -> None:
     """Without its input, a body is refused, and not made into text-to-video."""
     # Where nothing names the form of a body, its inputs do: without them it is any of the call's.
+    # A word can stand for several: then the inputs, and the paths, tell them apart.
+    words = {row.native: row.value for row in route.constants}
     named = {
         one.workflow
         for one in provider.routes
-        if one.schema == route.schema or (not route.constants and one.path == route.path)
+        if one.schema == route.schema
+        or (not route.constants and one.path == route.path)
+        or (words and one.constants and all(row.matches(words) for row in one.constants))
     }
     for target in PROVIDERS:
         body, named_so = bare(provider, route), route.source_model

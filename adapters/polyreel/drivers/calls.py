@@ -184,4 +184,5 @@ def _file(part: Part, stack: Stack) -> tuple[str, IO[bytes], str | None] | tuple
     except OSError as error:
         raise TransportError(f"{part.path} cannot be read: {error.strerror}", sent=False) from None
     # The real name stays here: it is private, and could hold anything.
-    return f"file{media.SUFFIXES.get(part.content_type or '', '')}", file, part.content_type
+    name = part.filename or f"file{media.SUFFIXES.get(part.content_type or '', '')}"
+    return name, file, part.content_type

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from attrs import evolve
+
 from ..errors import NeverSentError, VendorError
-from ..flows import Flow, Part, Record, Sleep
+from ..flows import Flow, Part, Record, Send, Sleep, Step, altered
 from ..ledger.uploads import ForgetUpload, KeepUpload, TakeUpload, UploadKey
 from ..mapping.media import SUFFIXES
 
@@ -37,7 +39,8 @@ def upload_all(plan: Plan, *, simulated: bool) -> Flow[tuple[Plan, tuple[UploadK
         key = UploadKey(plan.vendor, content, simulated)
         try:
             if key not in known:
-                known[key] = yield from _link(plan.provider, upload.file, key)
+                asked = _link(plan.provider, upload.file, key)
+                known[key] = yield from _at(asked, plan.provider.base_url, plan.base_url)
         except VendorError as error:
             raise _unsubmitted(plan, error) from None
         links[upload.target] = known[key]
@@ -77,6 +80,18 @@ def _link(provider: Provider, file: Part, key: UploadKey) -> Flow[str]:
         raise
     yield Record(KeepUpload(key, link, seconds))
     return link
+
+
+def _at(flow: Flow[str], documented: str, base_url: str) -> Flow[str]:
+    """A flow whose calls to the documented base URL go to another one, such as a gateway's."""
+
+    def there(step: Step) -> Flow[Step]:
+        yield from ()
+        if isinstance(step, Send) and step.url.startswith(f"{documented}/"):
+            return evolve(step, url=base_url + step.url.removeprefix(documented))
+        return step
+
+    return altered(flow, there)
 
 
 def _unsubmitted(plan: Plan, error: VendorError) -> NeverSentError:

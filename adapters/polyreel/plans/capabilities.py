@@ -171,10 +171,15 @@ def _is_of(form: JsonObject, marks: Mapping[str, str]) -> bool:
 
 
 def extent_of(schema: JsonObject) -> Extent:
-    """The limits of a schema; of its list or text form, where null is allowed beside it."""
-    for option in schema.get("anyOf", ()):
-        if option.get("type") != "null":
-            schema = {**schema, **option}
+    """The limits of a schema; of its list or text form, where null is allowed beside it.
+
+    A word beside a form without a list of words, such as auto for a number, is no list of them all.
+    """
+    options = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
+    for option in options:
+        schema = {**schema, **option}
+    if any("enum" not in one for one in options):
+        schema = {name: one for name, one in schema.items() if name != "enum"}
     values = [True, False] if schema.get("type") == "boolean" else schema.get("enum")
     return Extent(
         choices=None if values is None else tuple(word(value) for value in values),

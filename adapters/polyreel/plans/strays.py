@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any, Final
@@ -125,18 +125,30 @@ def spelled_out(given: Spelled, provider: Provider, route: Route) -> Spelled:
     places = {
         "".join(f"/{part}" for part in violation.path)
         for violation in found
-        if violation.kind == "type" and _respell(copy, violation)
+        if _respell(copy, violation, _types(provider, route, violation))
     }
     return evolve(given, body=copy, places=frozenset(places))
 
 
-def _respell(body: JsonObject, violation: SchemaViolation) -> bool:
+def _types(provider: Provider, route: Route, violation: SchemaViolation) -> Sequence[str]:
+    """The types that a value of the wrong type could have; none for other violations.
+
+    A field can take a word beside a number, such as auto.
+    """
+    if violation.kind == "anyOf":
+        place = ".".join(map(str, violation.path))
+        node = provider.contract.property(route.schema, place) or {}
+        return [one["type"] for one in node.get("anyOf", ()) if isinstance(one.get("type"), str)]
+    return violation.limit or () if violation.kind == "type" else ()
+
+
+def _respell(body: JsonObject, violation: SchemaViolation, kinds: Sequence[str]) -> bool:
     """Put a value of the right type in the place of one that says the same in another type."""
     *parents, last = violation.path or ("",)
     holder: Any = body
     for part in parents:
         holder = holder[part]
-    value, kinds = holder[last] if violation.path else None, violation.limit or ()
+    value = holder[last] if violation.path else None
     found = next((one for kind in kinds if (one := _as(kind, value)) is not None), None)
     if found is None:
         return False

@@ -26,6 +26,10 @@ WHOLE: Final = {
 """Texts for what is wrong with a body as a whole: the validator's own would repeat the body."""
 
 
+UNFIT: Final = frozenset({"format", "anyOf", "oneOf"})
+"""The kinds of violations that a bad link in a list can be."""
+
+
 def row_at(
     route: Route,
     path: Sequence[str | int],
@@ -66,7 +70,8 @@ def add_problems(
         # A field that could not be written at all has its problem already. It is not missing, too.
         row, _ = row_at(route, violation.path)
         # Nor is a file that is refused a bad link at the place where others of its list are.
-        told = set(row.names) if isinstance(row, Group) and violation.kind == "format" else set()
+        joined = isinstance(row, Group | TypedItems) and violation.kind in UNFIT
+        told = set(row.names) if joined and row else set()
         if {problem.field, *told}.isdisjoint(known):
             report.problems.append(problem)
             if violation.kind == "pattern":

@@ -212,7 +212,8 @@ def offered_is_accepted(provider: Provider, route: Route) -> None:
 
 BESIDE: Final[tuple[JsonObject, ...]] = (
     {"prompt": "x"},
-    {"shots": [{"prompt": "x", "duration": 5}]},
+    *({**one, "shots": [{"prompt": "x", "duration": 5}]} for one in ({}, {"prompt": "x"})),
+    {"first_frame": "https://example.com/a.png", "shots": [{"prompt": "x", "duration": 5}]},
     {"first_frame": "https://example.com/a.png"},
     {"prompt": "x", "first_frame": "https://example.com/a.png"},
     {"prompt": "x", "aspect_ratio": "16:9"},

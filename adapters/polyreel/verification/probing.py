@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlencode
 
 from ..errors import RequestError, VendorError
 from ..flows import Flow, Reply, Send, send
 from ..providers.base.answers import is_task_id
-from ..providers.base.calling import parameters, task_place
+from ..providers.base.calling import key_scheme_of, parameters, task_place
 from ..providers.base.contract import Contract, Operation
 from ..providers.base.provider import Provider
 from .exchanges import RecordedExchange
@@ -66,17 +67,19 @@ def ask_all(provider: Provider, steps: Sequence[Send]) -> Flow[list[RecordedExch
         if reply.status in KEY_STATUSES:
             text = f"{provider.id} did not accept the key: HTTP {reply.status}"
             raise VendorError(text, vendor=provider.id, status=reply.status)
-        found.append(recorded(number, step, reply))
+        found.append(recorded(number, step, reply, key_scheme_of(provider.contract).constants))
     return found
 
 
-def recorded(number: int, step: Send, reply: Reply) -> RecordedExchange:
-    """A call that was made now, as one of a recording."""
+def recorded(
+    number: int, step: Send, reply: Reply, headers: Mapping[str, str] = MappingProxyType({})
+) -> RecordedExchange:
+    """A call that was made now, as one of a recording, with the headers that each call has."""
     return RecordedExchange(
         number=number,
         method=step.method,
         url=_url(step),
-        request_headers={},
+        request_headers={name.lower(): value for name, value in headers.items()},
         request_body=b"",
         status=reply.status,
         response_headers={name.lower(): value for name, value in reply.headers.items()},

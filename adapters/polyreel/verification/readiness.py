@@ -14,6 +14,7 @@ from attrs import frozen
 from ..errors import BadReplyError, TransportError
 from ..flows import Flow, Reply, Send, send
 from ..providers.base.answers import is_task_id
+from ..providers.base.calling import key_scheme_of
 from ..providers.base.contract import Operation
 from ..providers.base.provider import Provider
 from ..providers.base.refusals import has_own_form
@@ -110,7 +111,8 @@ def check_readiness(provider: Provider, base_url: str | None = None) -> Flow[Rea
         except TransportError as error:
             failure = error
             break
-        exchanges.append(recorded(number, step, reply))
+        constants = key_scheme_of(provider.contract).constants
+        exchanges.append(recorded(number, step, reply, constants))
         calls.append(_judged(provider, operation, reply))
         if calls[-1].outcome == "key refused":
             break

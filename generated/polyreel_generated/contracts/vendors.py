@@ -3,5 +3,5 @@
 
 from typing import Literal
 
-VendorId = Literal["evolink", "fal", "kling", "openrouter", "skills-video", "uniall"]
+VendorId = Literal["evolink", "fal", "kling", "openrouter", "runway", "skills-video", "uniall"]
 """The ids of polyreel's own vendors."""

@@ -63,10 +63,9 @@ def upload_by_form(provider: Provider, file: Part, name: str) -> Flow[str]:
     operation = provider.contract.operation("upload")
     assert operation is not None, f"{provider.id} has no upload"
     facts: dict[str, str] = operation.spec["x-polyreel-upload"]
-    parts = [evolve(file, name=facts["file"])]
-    parts += [Part(facts["name"], name)] if "name" in facts else []
+    part = evolve(file, name=facts["file"], filename=name)
     url = operation.server + operation.path
-    asked = Send(provider.id, operation.method, url, parts=tuple(parts), deadline=300.0)
+    asked = Send(provider.id, operation.method, url, parts=(part,), deadline=300.0)
     reply = yield from send_patiently(asked)
     body = reply.json() if reply.ok else {}
     link = first(body, (facts["link"],)) if isinstance(body, dict) else None
