@@ -18,7 +18,7 @@ from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import ReadyMadeWarning, Simulator
 from polyreel.simulator.ready_made import CLIP, CURE, IMAGE, asked, content, labelled
 from polyreel_generated.contracts.vendors import VendorId
-from support.cli import Command, seller, stranger
+from support.cli import FIRST, Command, seller, stranger
 from support.ready_made import NOTICE, README
 from support.requests import EXAMPLES
 from support.vendors import vendor_ids
@@ -219,5 +219,5 @@ def test_a_plan_and_a_refused_request_do_not_say_it(cli: Command) -> None:
     subject = ("--front-image", link, "--image", link, "--name", "x", "--description", "x")
     found = cli("generate", *subject)  # a subject has no file
     assert (found.code, NOTICE in found.err) == (0, False)
-    found = cli("generate", "a cat", "--duration", "5000")
+    found = cli("generate", "a cat", "--duration", "5000", "--vendor", FIRST)
     assert (found.code, NOTICE in found.err) == (2, False)
