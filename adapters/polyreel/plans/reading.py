@@ -109,6 +109,7 @@ def _misfit(report: MappingReport) -> tuple[int, int]:
 def _says_something_else(body: Mapping[str, Any], provider: Provider, route: Route) -> bool:
     """Whether a body has a word that chooses the route, and the likeliest route is not its."""
     words = {row.native for one in provider.readable_routes for row in one.constants}
+    words -= route.ignored.keys()  # where the route takes any word
     chosen = any(not is_missing(get(body, native)) for native in words)
     return chosen and not any(
         row.matches(body) and not row.is_left_out(body) for row in route.constants

@@ -249,7 +249,7 @@ class _Settling:
             return self._drop(place, "one is what is made anyway")
         if place in ECHOES and value == ECHOES[place][0]:
             return self._drop(place, ECHOES[place][1])
-        if place in self.reading.route.ignored:
+        if place in self.reading.route.ignored or place in self.reading.route.by_place:
             return False  # the vendor documents it here, and it means something else
         found = self._shared_word(place, value)
         if found is None:
