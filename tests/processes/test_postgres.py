@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 from polyreel import Client
-from polyreel.errors import LedgerError
+from polyreel.errors import ClaimedError, LedgerError, RequestError
 from polyreel.ledger import postgres as postgres_ledger
 from polyreel.ledger.events import Intend, Settle
 from polyreel.ledger.opening import open_ledger
 from polyreel.ledger.postgres import PostgresLedger
 from polyreel.ledger.store import DIED
+from polyreel.providers.base.registry import get_provider
+from psycopg.rows import dict_row
 from support import ledger_cases
-from support.ledgers import NOW, job, submission
+from support.ledgers import NOW, VENDOR, job, submission
 from support.postgres import execute
 from support.waiting import until
 
@@ -93,6 +96,56 @@ def test_nobody_who_is_seen_is_taken_for_dead(path: str) -> None:
             until(lambda: len({*first, *direct.execute(read.encode()).fetchall()}) > 1)
         assert other.entry(entry).state == "sending"
         one.check_owner(owner)
+
+
+QUEUED = "SELECT count(*) FROM polyreel.jobs WHERE state = 'queued'"
+
+
+@pytest.mark.parametrize("settings", ["default", "autocommit"])
+def test_a_job_is_queued_in_a_transaction_of_the_callers(path: str, settings: str) -> None:
+    """Rolled back, nobody hears of it. The caller's connection stays as it is."""
+    is_auto = settings == "autocommit"
+    with (
+        Client(ledger=path) as client,
+        psycopg.connect(path, autocommit=is_auto, row_factory=dict_row) as connection,
+        psycopg.connect(path, autocommit=True) as other,
+    ):
+
+        def show() -> object:
+            return connection.execute("SHOW search_path").fetchone()
+
+        def count() -> int:
+            return int((other.execute(QUEUED).fetchone() or [0])[0])
+
+        plan, before = client.plan({"model": "kling-v3", "prompt": "a cat"}), show()
+        connection.execute("CREATE TEMPORARY TABLE orders (job TEXT)")
+        connection.commit()
+        for undone in (True, False):
+            with suppress(ZeroDivisionError), connection.transaction():
+                entry = client.enqueue(plan, reference="order 17", connection=connection)
+                assert (entry.state, count()) == ("queued", 0)
+                assert show() == before
+                connection.execute("INSERT INTO orders VALUES (%s)", (entry.id,))
+                with pytest.raises(ClaimedError):
+                    client.enqueue(plan, reference="order 17", connection=connection)
+                connection.execute("SELECT * FROM orders")  # the transaction goes on
+                _ = 1 / (0 if undone else 1)
+            connection.commit()
+            assert count() == (0 if undone else 1)
+        assert client.jobs(["queued"])[0].id == entry.id
+
+
+def test_without_a_transaction_the_caller_ends_what_it_began(path: str) -> None:
+    """A connection begins a transaction with its first statement; enqueue does not end it."""
+    with Client(ledger=path) as client, psycopg.connect(path) as connection:
+        client.enqueue("a cat", get_provider(VENDOR), connection=connection)
+        connection.rollback()
+        assert client.jobs() == []
+        client.enqueue("a cat", get_provider(VENDOR), connection=connection)
+        connection.commit()
+        assert [entry.state for entry in client.jobs()] == ["queued"]
+        with pytest.raises(RequestError, match=r"psycopg\.Connection"):
+            client.enqueue("a cat", get_provider(VENDOR), connection=path)
 
 
 def test_an_address_that_cannot_be_used_is_an_error_without_the_password(

@@ -80,7 +80,8 @@ def test_an_older_file_is_brought_up(path: Path, monkeypatch: pytest.MonkeyPatch
         file = path.with_name(f"version-{version}")
         monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:version])
         with Ledger(file) as old:
-            entry = accepted(old)
+            entry = old.write(Intend(submission()), owner := old.new_owner(), NOW)
+            old.write(Settle(entry, "accepted", job=job()), owner, NOW)
         monkeypatch.undo()
         with Ledger(file) as new:
             assert new.entry(entry).state == "accepted"

@@ -16,7 +16,18 @@ import polyreel.ledger
 import pytest
 from polyreel.errors import ClaimedError, UnknownNameError
 from polyreel.ledger import connections, reading, schema
-from polyreel.ledger.events import Claim, Find, Intend, Keep, Known, Past, ReadNews, Settle
+from polyreel.ledger.events import (
+    Claim,
+    Find,
+    Intend,
+    Keep,
+    Known,
+    Past,
+    Queue,
+    ReadNews,
+    Settle,
+    Take,
+)
 from polyreel.ledger.records import State
 from polyreel.ledger.rows import new_columns
 from polyreel.ledger.sqlite import Ledger
@@ -105,6 +116,14 @@ def use(path: Path) -> None:
             for simulated in (None, True, False):
                 ledger.entries(states, simulated=simulated)
                 ledger.entries(states, simulated=simulated, last=1)
+        queued = ledger.write(Queue(submission()), owner, NOW)
+        ledger.write(Take(queued.id, simulated=True), owner, NOW)
+        there_is = ledger.outstanding
+        there_is.queued(simulated=True, before=NOW, limit=1)
+        there_is.vendors(simulated=True)
+        there_is.shards(VENDOR, 2, simulated=True)
+        there_is.accepted(VENDOR, 0, 1, simulated=True)
+        there_is.unsaved(simulated=True, before=NOW, limit=1)
         content = UploadKey(VENDOR, "hash", simulated=True)
         for upload in (
             TakeUpload(content),

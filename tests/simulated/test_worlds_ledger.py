@@ -23,8 +23,10 @@ from polyreel.ledger.events import (
     Look,
     News,
     Past,
+    Queue,
     ReadNews,
     Settle,
+    Take,
 )
 from polyreel.ledger.records import LedgerEntry
 from polyreel.ledger.sqlite import Ledger
@@ -43,7 +45,7 @@ from support.worlds.table import MemoryFile, Outage
 SEQUENCES = 60
 LENGTH = 60
 STATUSES = ("queued", "running", "succeeded", "failed", "canceled")
-OUTCOMES = ("accepted", "accepted", "accepted", "ambiguous", "rejected", "unsent")
+OUTCOMES = ("accepted", "accepted", "accepted", "ambiguous", "rejected", "unsent", "queued")
 
 
 @define(eq=False)
@@ -149,6 +151,8 @@ class Pair:
         actions = {
             self.intend: 5,
             self.intend_again: 2,
+            self.queue: 2,
+            self.take: 4,
             self.settle: 5,
             self.keep: 3,
             self.claim: 2,
@@ -204,11 +208,29 @@ class Pair:
             ),
         )
 
+    def queue(self) -> None:
+        own = submission(reference=self.chance.choice((None, "one", "two")))
+        made = self.both(self._number(), lambda ledger, _: ledger.write(Queue(own), "", self.now))
+        if made[0] is not None:
+            self.made.append((made[0].id, made[1].id))
+
+    def take(self) -> None:
+        number, *owners = self._owner()
+        entry, sent = self._entry(), self.chance.choice((None, Moment(self.now, 7.0)))
+
+        def do(ledger: LedgerStore, which: int) -> Any:
+            event = Take(entry[which], True, sent)
+            return ledger.write(event, owners[which], self.now)
+
+        self.both(number, do)
+
     def settle(self) -> None:
         number, *owners = self._owner()
-        entry, state = self._entry(), self.chance.choice(OUTCOMES)
+        entry = self._entry()
+        state: Any = self.chance.choice(OUTCOMES)
         made = self._job() if state == "accepted" else None
-        event = Settle("", state, reason=f"it was {state}", job=made)  # type: ignore[arg-type]
+        attempt = self.chance.choice((1, 2)) if state == "queued" else None
+        event = Settle("", state, f"it was {state}", made, attempt=attempt)
         self.both(
             number,
             lambda ledger, which: ledger.write(

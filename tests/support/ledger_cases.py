@@ -14,7 +14,8 @@ from typing import Any, Final, get_args
 
 import pytest
 from polyreel.errors import ClaimedError, LedgerError, PolyreelError, UnknownNameError
-from polyreel.ledger.events import Claim, Find, Intend, Keep, Known, Settle
+from polyreel.flows import Moment
+from polyreel.ledger.events import Claim, Find, Intend, Keep, Known, Past, Queue, Settle, Take
 from polyreel.ledger.opening import open_ledger
 from polyreel.ledger.records import LedgerEntry, State
 from polyreel.ledger.store import DIED, LedgerStore
@@ -273,6 +274,88 @@ def test_one_reference_is_won_by_one_thread(ledger: LedgerStore) -> None:
 
     with ThreadPoolExecutor(16) as pool:
         assert sum(won is not None for won in pool.map(race, range(64))) == 1
+
+
+# -- queued submits --------------------------------------------------------------------------------
+
+
+def queued(ledger: LedgerStore, **changes: Any) -> str:
+    """An entry that nobody has tried to submit yet."""
+    entry = ledger.write(Queue(submission(**changes)), "", NOW)
+    assert isinstance(entry, LedgerEntry)
+    return entry.id
+
+
+def test_a_queued_submit_is_an_open_entry_that_holds_its_reference(ledger: LedgerStore) -> None:
+    """Nothing was sent, so it can be given up."""
+    entry = queued(ledger, reference="r", labels={"for": "me"})
+    found = ledger.entry(entry)
+    assert (found.state, found.owned, found.is_open, found.attempts) == ("queued", False, True, 0)
+    assert [one.id for one in ledger.labelled("for", "me")] == [entry]
+    for event in (Queue(submission(reference="r")), Intend(submission(reference="r"))):
+        with pytest.raises(ClaimedError, match="has a job already"):
+            ledger.write(event, ledger.new_owner(), NOW)
+    assert ledger.abandon(entry).state == "abandoned"
+    assert ledger.write(Take(entry, simulated=True), ledger.new_owner(), NOW) is None
+    queued(ledger, reference="r")
+
+
+def test_a_queued_submit_is_taken_once(ledger: LedgerStore) -> None:
+    """And by who makes jobs of its kind: live ones, or simulated ones."""
+    entry, first, second = queued(ledger), ledger.new_owner(), ledger.new_owner()
+    assert ledger.write(Take(entry, simulated=False), first, NOW) is None
+    taken = ledger.write(Take(entry, simulated=True), first, NOW)
+    assert (taken.state, taken.owned, taken.attempts) == ("sending", True, 1)
+    for owner in (first, second):
+        assert ledger.write(Take(entry, simulated=True), owner, NOW) is None
+    ledger.write(Settle(entry, "accepted", job=job()), first, NOW + 1)
+    ledger.release(first, sent=False)
+    assert ledger.write(Take(entry, simulated=True), second, NOW) is None
+    assert ledger.write(Take("zzzzzzzz", simulated=True), second, NOW) is None
+
+
+def test_a_queued_submit_is_won_by_one_thread(ledger: LedgerStore) -> None:
+    """Of many that take it at once."""
+    entry = queued(ledger)
+
+    def race(_: int) -> bool:
+        return bool(ledger.write(Take(entry, simulated=True), ledger.new_owner(), NOW))
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(race, range(32))) == 1
+
+
+def test_a_taken_submit_is_queued_again_only_where_nothing_was_sent(ledger: LedgerStore) -> None:
+    """Otherwise it is ambiguous, as any other."""
+    for sent, state in ((False, "queued"), (True, "ambiguous")):
+        entry, owner = queued(ledger), ledger.new_owner()
+        assert ledger.write(Take(entry, simulated=True), owner, NOW)
+        ledger.release(owner, sent=sent)
+        assert (ledger.entry(entry).state, ledger.entry(entry).owned) == (state, False)
+
+
+def test_an_old_attempt_does_not_queue_a_submit_again(ledger: LedgerStore) -> None:
+    """Its outcome was written before, or comes late: the attempt of now may have been paid."""
+    entry = queued(ledger)
+    for attempt in (1, 2):
+        owner = ledger.new_owner()
+        assert ledger.write(Take(entry, simulated=True), owner, NOW).attempts == attempt
+        if attempt == 1:
+            ledger.write(Settle(entry, "queued", reason="away", attempt=1), owner, NOW)
+            assert ledger.entry(entry).reason == "away"
+    with pytest.raises(ClaimedError):
+        ledger.write(Settle(entry, "queued", attempt=1), owner, NOW)
+    assert ledger.entry(entry).state == "sending"
+
+
+def test_time_in_the_queue_does_not_count_as_time_of_the_job(ledger: LedgerStore) -> None:
+    """When jobs are asked about is learned from how long they took at the vendor."""
+    entry, owner = queued(ledger), ledger.new_owner()
+    assert ledger.write(Take(entry, True, Moment(NOW + 1000, 5.0)), owner, NOW + 1000)
+    ledger.write(Settle(entry, "accepted", job=job()), owner, NOW + 1001)
+    ledger.write(Keep(job(status="succeeded", outputs=outputs(None))), owner, NOW + 1060)
+    kind: dict[str, Any] = {"model": submission().model, "workflow": submission().workflow}
+    assert [*ledger.write(Past(job(**kind)), owner, NOW)] == [60.0]
 
 
 CASES: Final[dict[str, Callable[..., None]]] = {

@@ -29,6 +29,7 @@ ROOMS = """
     scaffold
     client
     batch
+    engines
     testing
     gateway
     asgi

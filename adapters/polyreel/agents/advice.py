@@ -11,6 +11,7 @@ AGAIN: Final = (
     "Call `resume` with its id, or `generate` with the same arguments: both go on with this job "
     "and cost nothing more."
 )
+LATER: Final = "Look again later, with `jobs`; do not generate it under another job_name."
 AMBIGUOUS: Final = (
     "The vendor's answer was lost: it may have accepted and billed the job. Do not generate it "
     "anew, under this or any other job_name. Call `reconcile` with its id, which costs nothing. "
@@ -25,6 +26,8 @@ def next_step(entry: LedgerEntry | None, error: PolyreelError | None) -> str:
         return _without_job(error, is_begun=entry is None)
     if entry.state == "ambiguous":
         return AMBIGUOUS
+    if entry.state == "queued":
+        return f"The job waits for a worker, which submits it. Nothing is billed yet. {LATER}"
     if entry.state == "sending":
         return f"The job is being submitted just now. {AGAIN}"
     if entry.state == "accepted":

@@ -52,7 +52,7 @@ class Result:
     @property
     def billed(self) -> Billed:
         """Whether the row has cost anything."""
-        if self.state in PROVED_UNPAID or self.state == "not-started":
+        if self.state in {*PROVED_UNPAID, "not-started", "queued"}:
             return "no"
         return "maybe" if self.state in MAYBE_BILLED else "yes"
 

@@ -16,7 +16,7 @@ COLOURED: Final = frozenset({"state", "status", "verdict", "result"})
 """The columns whose words have colours."""
 COLOURS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("exact", "saved", "succeeded", "serves it", "recovered"), "green"),
-    **dict.fromkeys(("converted", "accepted", "sending", "submitted"), "cyan"),
+    **dict.fromkeys(("converted", "accepted", "queued", "sending", "submitted"), "cyan"),
     **dict.fromkeys(("approximated", "defaulted", "dropped", "unsent", "expired"), "yellow"),
     **dict.fromkeys(("refused", "failed", "rejected", "error", "canceled"), "red"),
     **dict.fromkeys(("ambiguous", "unresolved", "warning"), "magenta"),

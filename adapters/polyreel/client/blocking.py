@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ..jobs.canceling import Cancellation
     from ..jobs.many import Completed
     from ..jobs.recovery import Finding
+    from ..jobs.work import Engine
+    from ..ledger.records import LedgerEntry
     from ..ledger.store import Delivered
     from ..plans.planning import Plan
     from ..providers.base.registry import Vendor
@@ -69,6 +71,42 @@ class Client(JobCalls):
         """
         plans = self._planned(plan, vendor, options)
         return self._run(self._submission(plans, reference, output, labels))
+
+    def enqueue(
+        self,
+        request: Request | Plan | str,
+        vendor: Vendor | None = None,
+        *,
+        reference: str | None = None,
+        output: str | Path | None = None,
+        labels: Mapping[str, str] | None = None,
+        connection: object = None,
+        engine: Engine | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> LedgerEntry:
+        """Have a job submitted later, by a worker: nothing is sent. The result is its ledger entry.
+
+        The entry is `queued`, and holds its reference, as a submitted job does. A worker submits it
+        (`polyreel worker`), and saves its files in `output`, where that is given.
+
+        Args:
+            request: a plan, or what `plan` takes.
+            vendor: as for `plan`.
+            reference: your own name of the job. It is submitted once.
+            output: the folder in which a worker saves the files, on its machine.
+            labels: yours; they come back with the job.
+            connection: a psycopg connection of yours to the ledger's database. The entry is
+                written in its transaction, and is there when you commit.
+            engine: what carries the work to a worker, in the same transaction. Without one, a
+                worker finds the entry in the ledger.
+            options: those of `plan`, and the fields of a request that is given as a text.
+
+        Raises PlanRefusedError and ClaimedError as `submit` does, RequestError also for a request
+        with files of this machine, and LedgerError where the client keeps no ledger.
+        """
+        plan = self._plans(request, vendor, options)
+        flow = self._enqueuing(plan, reference, output, labels, connection, engine)
+        return self._run(flow)
 
     def get(self, job: Job) -> Job:
         """Ask the vendor how the job is doing."""

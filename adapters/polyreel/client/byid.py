@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, Unpack
 
 from ..errors import LedgerError
+from ..plans.planning import Plan
 from ..providers.base.registry import all_providers, get_provider
 from .checks import check_labels, check_seconds, checked_output
 from .settings import ClientSettings
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ..flows import Flow
     from ..jobs.canceling import Cancellation
     from ..jobs.recovery import Finding
+    from ..jobs.work import Engine
     from ..ledger.records import LedgerEntry, State
     from ..ledger.store import Delivered
     from ..providers.base.registry import Vendor
@@ -103,6 +105,28 @@ class JobCalls(ClientSettings):
         known = self._known(job)
         self._let_time_pass()
         return waiting.look(known, self.base_urls.get(job.vendor))
+
+    def _enqueuing(
+        self,
+        plans: Plan | Sequence[Plan],
+        reference: str | None,
+        output: str | Path | None,
+        labels: Mapping[str, str] | None,
+        connection: object,
+        engine: Engine | None,
+    ) -> Flow[LedgerEntry]:
+        from .enqueuing import enqueuing
+
+        self._kept()
+        return enqueuing(
+            self._here(plans) if isinstance(plans, Plan) else plans,
+            simulated=self.simulated,
+            reference=reference,
+            output=output,
+            labels=labels,
+            connection=connection,
+            engine=engine,
+        )
 
     def _webhook_keys(self, vendor: Vendor) -> Flow[str]:
         from ..providers.base.published import fetch_keys

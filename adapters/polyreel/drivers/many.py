@@ -46,8 +46,13 @@ class ManyJobsDriver:
         adding = self._many.enrol(job, timeout=timeout, base_url=base_url)
         self._hand_out(await arun(adding, self._wire))
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job is waited for, and each that is over was given."""
+        return not len(self._many) and self._ended.empty()
+
     async def __aiter__(self) -> AsyncIterator[Completed]:
-        while len(self._many) or not self._ended.empty():
+        while not self.is_idle:
             yield await self.get()
 
     async def get(self) -> Completed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from attrs import evolve, frozen
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ..plans.planning import Plan
     from ..providers.base.facts import Facts, Listed, Listing
 
+T = TypeVar("T")
 REPLAY_SECONDS: Final = 3600.0
 """How long after a submit its idempotency key is used again.
 
@@ -67,9 +68,8 @@ def _proceed(
     if entry.state == "ambiguous":
         raise _still_ambiguous(entry)
     if job is None:
-        raise LedgerError(
-            f"{entry.id} is {entry.state}: there is no job to resume", ledger_id=entry.id
-        )
+        why = "it is not submitted yet" if entry.state == "queued" else "there is no job to resume"
+        raise LedgerError(f"{entry.id} is {entry.state}: {why}", ledger_id=entry.id)
     # Nothing is written down of a job without an id in the ledger.
     job = job.model_copy(update={"ledger_id": entry.id if is_claimed else None})
     if entry.state in {"failed", "canceled"}:
@@ -89,8 +89,8 @@ def _still_ambiguous(entry: LedgerEntry) -> AmbiguousError:
 
 
 def submit_once(
-    submitting: Flow[Job], plans: Sequence[Plan], reference: str | None, *, simulated: bool
-) -> Flow[Job]:
+    submitting: Flow[T], plans: Sequence[Plan], reference: str | None, *, simulated: bool
+) -> Flow[T]:
     """Submit, unless the ledger has a job under this reference: then ClaimedError is raised.
 
     RequestError is raised where that is the job of another request than that of `plans`.
@@ -324,7 +324,8 @@ def _found(entry: LedgerEntry, facts: Facts, text: str) -> Flow[Finding]:
 
 def _accept(entry: LedgerEntry, facts: Facts) -> Flow[Job]:
     """Make the task the job of an entry."""
-    job = with_charge(entry.submission.job(facts, entry.created_at))
+    began = entry.created_at if entry.sent is None else entry.sent.wall  # it may have been queued
+    job = with_charge(entry.submission.job(facts, began))
     job = job.model_copy(update={"ledger_id": entry.id})
     yield from settle(entry.id, "accepted", job=job)
     return job

@@ -17,7 +17,6 @@ from ..errors import (
     NeverSentError,
     PolyreelError,
     RejectedError,
-    SubmitError,
     TransportError,
     VendorError,
 )
@@ -46,6 +45,7 @@ from ..providers.base.registry import get_provider
 from ..providers.base.results import located
 from .naming import Target
 from .observed import SubmitBegan, SubmitEnded
+from .retrying import can_be_made_later, pause_after
 from .uploading import forget, upload_all
 from .waiting import get, wait
 
@@ -116,9 +116,9 @@ def pay(submission: Submission, retries: int = 0, *, follows: str | None = None)
     for attempt in range(retries + 1):
         entry = yield from intend(submission, entry, follows if attempt == 0 else None)
         try:
-            return (yield from _paid(submission, entry))
+            return (yield from make_attempt(submission, entry))
         except (NeverSentError, RejectedError) as error:
-            pause = _pause(error, attempt)
+            pause = pause_after(error, attempt)
             if attempt == retries or pause is None:
                 raise
             LOG.warning("%s; trying again in %g s, which costs nothing", error, pause)
@@ -126,25 +126,20 @@ def pay(submission: Submission, retries: int = 0, *, follows: str | None = None)
     raise AssertionError("unreachable")
 
 
-def _pause(error: SubmitError, attempt: int) -> float | None:
-    """Seconds until the next try; None where another try makes no sense."""
-    if isinstance(error, RejectedError):
-        if not error.is_busy:
-            return None
-        if error.retry_after is not None:
-            return error.retry_after
-    return min(8.0, 2.0**attempt)
+def make_attempt(
+    submission: Submission, entry: str | None, *, queued: int | None = None
+) -> Flow[Job]:
+    """Make one attempt; its outcome is written down before anything else happens.
 
-
-def _paid(submission: Submission, entry: str | None) -> Flow[Job]:
-    """Make one attempt; its outcome is written down before anything else happens."""
+    `queued` is the number of the attempt, where the entry is queued again if it can be.
+    """
     vendor = submission.vendor
     yield Observe(SubmitBegan(vendor, submission.model, submission.workflow, submission.simulated))
     try:
         job = yield from _attempt(submission)
     except PolyreelError as error:
         error.ledger_id = entry
-        yield from _settle_failure(entry, error)
+        yield from _settle_failure(entry, error, queued)
         yield Observe(SubmitEnded(vendor, error=error))
         raise
     if entry is not None:
@@ -159,12 +154,17 @@ def _paid(submission: Submission, entry: str | None) -> Flow[Job]:
     return job
 
 
-def _settle_failure(entry: str | None, error: PolyreelError) -> Flow[None]:
+def _settle_failure(entry: str | None, error: PolyreelError, queued: int | None) -> Flow[None]:
     state: State = "unsent"
-    if isinstance(error, AmbiguousError | RejectedError):
+    if queued is not None and can_be_made_later(error):
+        state = "queued"
+    elif isinstance(error, AmbiguousError | RejectedError):
         state = "ambiguous" if isinstance(error, AmbiguousError) else "rejected"
+    attempt = queued if state == "queued" else None
     try:
-        yield from settle(entry, state, reason=str(error), request_id=error.request_id)
+        yield from settle(
+            entry, state, reason=str(error), request_id=error.request_id, attempt=attempt
+        )
     except LedgerError as trouble:
         # The error says what happened to the money: it matters more than this one.
         LOG.warning("%s", trouble)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 from ..errors import ClaimedError, LedgerError
 from .database import Transaction, Value
 from .records import State
-from .rows import Columns, job_columns
+from .rows import Columns, job_columns, sent_columns
 from .states import newer
 from .store import DELIVERY_DAYS, DIED
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
+
+    from .events import Take
 
 FORGOTTEN: Final = 100
 """How many old deliveries are forgotten with each new one, so that none takes long."""
@@ -34,11 +36,31 @@ def assignments(columns: Columns) -> str:
     return ", ".join(f"{name} = ?" for name in columns)
 
 
-def write_labels(connection: Transaction, identity: str, labels: Mapping[str, str]) -> None:
-    """Write the labels of a new entry where they are looked for."""
+def insert_entry(connection: Transaction, columns: Columns, labels: Mapping[str, str]) -> str:
+    """Write a new entry, and its labels where they are looked for; the result is its id."""
+    identity = str(columns["id"])
+    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    insert = f"INSERT INTO jobs ({names}) VALUES ({marks})"  # noqa: S608
+    connection.execute(insert, [*columns.values()])
     for name, value in labels.items():
         insert = "INSERT INTO labels (name, value, job) VALUES (?, ?, ?)"
         connection.execute(insert, (name, value, identity))
+    return identity
+
+
+def take_queued(connection: Transaction, event: Take, owner: str, now: float) -> bool:
+    """Let an owner submit a queued entry; False where it is not queued any more.
+
+    Of all who try, one is given it: each attempt to pay begins here, and is begun once.
+    """
+    sent = {"sent_wall": None, "sent_boot": None, **sent_columns(event)}
+    change = "state = 'sending', owner = ?, reason = NULL, attempts = attempts + 1, updated_at = ?"
+    taken = connection.execute(
+        f"UPDATE jobs SET {change}, {assignments(sent)}"  # noqa: S608
+        " WHERE id = ? AND simulated = ? AND state = 'queued'",
+        (owner, now, *sent.values(), event.entry, int(event.simulated)),
+    )
+    return taken.rowcount == 1
 
 
 def refuse_other_entry(connection: Transaction, identity: str, job: Job) -> None:

@@ -59,6 +59,13 @@ class Database(Protocol):
         What the same thread reads meanwhile, it reads in the transaction.
         """
 
+    def joining(self, connection: object) -> AbstractContextManager[Transaction]:
+        """Run statements in the transaction of a caller's connection, which the caller ends.
+
+        They are taken back by an error; what the caller did before stays. RequestError is raised
+        where it is no connection to such a database.
+        """
+
     def query(self, statement: str, *values: Value) -> list[StoredRow]:
         """Read the rows that a SELECT statement finds."""
 

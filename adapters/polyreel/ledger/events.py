@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, frozen
@@ -14,6 +14,7 @@ from ..flows import Flow, Moment, Record, moment
 from ..keys import Secret, value_without_held_keys
 from ..money.charged import with_charge
 from ..places import Json, JsonObject
+from .database import Transaction
 from .records import LedgerEntry, State, Submission
 from .uploads import TakeUpload, UploadEvent
 
@@ -45,6 +46,30 @@ class Intend:
 
 
 @frozen
+class Queue:
+    """A paid call is to be made later, by whoever takes its entry. The result is the entry."""
+
+    submission: Submission
+    connection: object = None
+    """A connection of the caller's, in whose transaction it is written down."""
+    carry: Callable[[str, Transaction], None] | None = None
+    """What is told the entry's id, in the same transaction."""
+
+
+@frozen
+class Take:
+    """A queued call is about to be made. The result is its entry; None where it is not queued.
+
+    Only who is given the entry may make the call, and only once.
+    """
+
+    entry: str
+    simulated: bool
+    sent: Moment | None = None
+    """When this attempt is sent, as for `Intend`."""
+
+
+@frozen
 class Settle:
     """The outcome of a paid call is known, as far as it can be."""
 
@@ -53,6 +78,8 @@ class Settle:
     reason: str | None = None
     job: Job | None = None
     request_id: str | None = None
+    attempt: int | None = None
+    """Which attempt it is the outcome of, where the entry is queued again: it happens once."""
 
 
 @frozen
@@ -128,10 +155,23 @@ class News:
 NO_NEWS: Final = News((), frozenset())
 
 
-LedgerEvent = Intend | Settle | Keep | Claim | Look | Find | Known | Past | ReadNews | UploadEvent
+LedgerEvent = (
+    Intend
+    | Queue
+    | Take
+    | Settle
+    | Keep
+    | Claim
+    | Look
+    | Find
+    | Known
+    | Past
+    | ReadNews
+    | UploadEvent
+)
 
 
-OWNING: Final = (Intend, Claim, TakeUpload)
+OWNING: Final = (Intend, Take, Claim, TakeUpload)
 """The events that make a flow an owner of entries. The others need no owner."""
 
 
@@ -192,6 +232,16 @@ def intend(
     return written
 
 
+def take(entry: str, *, simulated: bool) -> Flow[LedgerEntry | None]:
+    """Write down durably that a queued call is about to be made.
+
+    None where the entry is not queued: somebody else has taken it, or it was given up.
+    """
+    sent = yield from moment()
+    taken: LedgerEntry | None = yield Record(Take(entry, simulated, sent))
+    return taken
+
+
 def track(submission: Submission, job: Job) -> Flow[Job]:
     """Write down a task that was made elsewhere; the result is its job. Without a ledger, as it is.
 
@@ -208,10 +258,11 @@ def settle(
     reason: str | None = None,
     job: Job | None = None,
     request_id: str | None = None,
+    attempt: int | None = None,
 ) -> Flow[None]:
     """Write down the outcome of a paid call; nothing where no ledger is kept."""
     if entry is not None:
-        yield Record(Settle(entry, state, reason, job, request_id))
+        yield Record(Settle(entry, state, reason, job, request_id, attempt))
 
 
 def keep(job: Job) -> Flow[Job]:

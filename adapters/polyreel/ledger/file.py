@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from ..errors import ClaimedError, LedgerError
+from ..errors import ClaimedError, LedgerError, RequestError
 from .connections import as_own, connect, disconnect
-from .database import StoredRow, Value
+from .database import StoredRow, Transaction, Value
 from .schema import transaction
 
 
@@ -65,6 +65,12 @@ class LedgerFile:
             with transaction(connection):
                 yield connection
             self._shared.check_file()  # otherwise it was committed to a file without a name
+
+    def joining(self, connection: object) -> AbstractContextManager[Transaction]:
+        """A file has a connection of its own, in which no caller's transaction can be."""
+        raise RequestError(
+            ["connection: this ledger is in a file, and only one in Postgres can be written so"]
+        )
 
     def query(self, statement: str, *values: Value) -> list[StoredRow]:
         """Read the rows that a SELECT statement finds."""

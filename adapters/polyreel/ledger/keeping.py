@@ -24,12 +24,13 @@ from .changes import (
     assignments,
     change_entry,
     forget_deliveries,
+    insert_entry,
     mark_dead,
     move_followed,
     note_caller,
     refuse_other_entry,
+    take_queued,
     update_job,
-    write_labels,
 )
 from .database import Database, OwnerRegistry, StoredRow
 from .events import (
@@ -41,13 +42,16 @@ from .events import (
     LedgerEvent,
     Look,
     Past,
+    Queue,
     ReadNews,
     Settle,
+    Take,
     sealed_facts,
 )
+from .outstanding import OutstandingWork
 from .reading import LedgerReader
-from .records import PROVED_UNPAID, LedgerEntry, State, Submission
-from .rows import entry_of, new_columns, outcome_columns, sent_columns
+from .records import PROVED_UNPAID, LedgerEntry, State
+from .rows import entry_of, new_columns, outcome_columns, queued_columns, sent_columns
 from .states import advance
 from .store import INTERRUPTED, NOTHING_SENT, TOUCHED, Delivered
 from .unwritten import Released, Unwritten, UnwrittenOutcomes
@@ -59,6 +63,8 @@ if TYPE_CHECKING:
 
 LOOKED: Final = 0.5
 """How old the knowledge may be, in seconds, of who owns an entry that is only looked at."""
+AS_BEFORE: Final = "CASE WHEN queued_at IS NULL THEN 'unsent' ELSE 'queued' END"
+"""The state of an entry whose submit was begun, and has not left."""
 LOG: Final = logging.getLogger("polyreel")
 
 
@@ -74,6 +80,7 @@ class StoredLedger:
         self._owners = owners
         self._companion_file = companion_file
         self._read = LedgerReader(database)
+        self.outstanding = OutstandingWork(database)
         self._unwritten = UnwrittenOutcomes(companion_file("unwritten"))
 
     def companion_file(self, name: str) -> Path:
@@ -178,7 +185,7 @@ class StoredLedger:
 
     def write(self, event: LedgerEvent, owner: str, now: float) -> Any:
         """Write one event of a flow durably; each event's class says what the result is."""
-        if isinstance(event, Intend | Keep | Claim | Find):
+        if isinstance(event, Intend | Take | Keep | Claim | Find):
             self._write_unwritten()
         if isinstance(event, uploads.UploadEvent):
             with self._database.writing() as connection:
@@ -186,6 +193,10 @@ class StoredLedger:
         match event:
             case Intend():
                 return self._intend(event, owner, now)
+            case Queue():
+                return self._queue(event, now)
+            case Take():
+                return self._take(event, owner, now)
             case Settle():
                 return self._settle(event, now)
             case Keep():
@@ -195,13 +206,10 @@ class StoredLedger:
             case Look():
                 return self.entry(event.entry)
             case Find():
-                return self._find(event.reference, event.simulated)
-            case Known():
-                return self._read.known(event)
-            case Past():
-                return self._read.past(event.job)
-            case ReadNews():
-                return self._read.news(event, now)
+                row = self._read.holder(event.reference, simulated=event.simulated)
+                return self.entry(row["id"]) if row else None
+            case Known() | Past() | ReadNews():
+                return self._read.answer(event, now)
         assert_never(event)
 
     def _intend(self, event: Intend, owner: str, now: float) -> str:
@@ -217,13 +225,27 @@ class StoredLedger:
                     (now, event.follows),
                     event.follows,
                 )
-            self._refuse_twice(event.submission)
-            names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-            insert = f"INSERT INTO jobs ({names}) VALUES ({marks})"  # noqa: S608
-            connection.execute(insert, [*columns.values()])
-            write_labels(connection, str(columns["id"]), event.submission.labels)
-        self.touched.append(str(columns["id"]))
-        return str(columns["id"])
+            self._read.refuse_twice(event.submission)
+            identity = insert_entry(connection, columns, event.submission.labels)
+        self.touched.append(identity)
+        return identity
+
+    def _queue(self, event: Queue, now: float) -> LedgerEntry:
+        given, columns = event.connection, queued_columns(event.submission, now)
+        with self._database.joining(given) if given else self._database.writing() as connection:
+            self._read.refuse_twice(event.submission)
+            identity = insert_entry(connection, columns, event.submission.labels)
+            if event.carry is not None:
+                event.carry(identity, connection)
+            (row,) = self._read.rows("id = ?", identity)
+        return self._entry(row)
+
+    def _take(self, event: Take, owner: str, now: float) -> LedgerEntry | None:
+        with self._database.writing() as connection:
+            if not take_queued(connection, event, owner, now):
+                return None
+        self.touched.append(event.entry)
+        return self.entry(event.entry)
 
     def _intend_again(self, identity: str, event: Intend, owner: str, now: float) -> str:
         sent = {"sent_wall": None, "sent_boot": None, **sent_columns(event)}
@@ -239,16 +261,6 @@ class StoredLedger:
                 identity,
             )
         return identity
-
-    def _refuse_twice(self, submission: Submission) -> None:
-        row = self._read.holder(submission.reference, simulated=submission.simulated)
-        if row is not None:
-            raise ClaimedError(
-                f"the reference {submission.reference!r} has a job already: "
-                f"{row['id']}, {row['state']}; nothing was sent",
-                vendor=submission.vendor,
-                ledger_id=row["id"],
-            )
 
     def _settle(self, event: Settle, now: float) -> None:
         try:
@@ -266,8 +278,9 @@ class StoredLedger:
             change_entry(
                 connection,
                 f"UPDATE jobs SET {assignments(columns)}"  # noqa: S608
-                " WHERE id = ? AND state IN ('sending', 'ambiguous')",
-                (*columns.values(), event.entry),
+                " WHERE id = ? AND state IN ('sending', 'ambiguous')"
+                " AND attempts = coalesce(?, attempts)",
+                (*columns.values(), event.entry, event.attempt),
                 event.entry,
             )
             if event.state in PROVED_UNPAID:
@@ -328,12 +341,6 @@ class StoredLedger:
         self.touched.append(identity)
         return self.entry(identity)
 
-    # -- what flows ask ----------------------------------------------------------------------------
-
-    def _find(self, reference: str, simulated: bool) -> LedgerEntry | None:
-        row = self._read.holder(reference, simulated=simulated)
-        return self.entry(row["id"]) if row else None
-
     # -- owners ------------------------------------------------------------------------------------
 
     def new_owner(self) -> str:
@@ -361,14 +368,14 @@ class StoredLedger:
 
     def _release(self, released: Released, kept: Unwritten | None = None) -> None:
         owner, sent = released.owner, released.sent
-        state, reason = ("ambiguous", INTERRUPTED) if sent else ("unsent", NOTHING_SENT)
+        state, reason = ("'ambiguous'", INTERRUPTED) if sent else (AS_BEFORE, NOTHING_SENT)
         with self._database.writing() as connection:
             if kept is not None and not kept.is_there():
                 return
             interrupted = connection.execute(
-                "UPDATE jobs SET state = ?, reason = ? WHERE owner = ? AND state = 'sending'"
-                " RETURNING id",
-                (state, reason, owner),
+                f"UPDATE jobs SET state = {state}, reason = ?"  # noqa: S608
+                " WHERE owner = ? AND state = 'sending' RETURNING id",
+                (reason, owner),
             ).fetchall()
             if not sent:
                 for row in interrupted:

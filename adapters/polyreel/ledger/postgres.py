@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import frozen
 
-from ..errors import ClaimedError, LedgerError, UnusableFileError
+from ..errors import ClaimedError, LedgerError, RequestError, UnusableFileError
 from .keeping import StoredLedger
 from .leases import LEASE, LeaseOwners
 from .postgres_schema import SCHEMA, bring_up
@@ -51,6 +51,8 @@ OPENING: Final = 5.0
 """The same where a ledger is opened: its address may be wrong."""
 MOST_IDLE: Final = 4
 """How many connections are kept for later transactions."""
+SET_PATH: Final = "SELECT set_config('search_path', %s, true)"
+"""Says where tables are looked for, until the transaction ends."""
 WORDS: Final = (
     ("json_each(?) AS name", "json_array_elements_text(CAST(? AS json)) AS name(value)"),
     ("json_each(?)", "json_array_elements_text(CAST(? AS json)) AS items(value)"),
@@ -84,10 +86,10 @@ class _Connection(psycopg.Connection[Any]):
 
 
 @frozen
-class _Transaction:
+class PostgresTransaction:
     """A transaction of Postgres. What it reads, it locks."""
 
-    connection: _Connection
+    connection: psycopg.Connection[Any]
 
     def execute(self, statement: str, values: Sequence[Value] = (), /) -> Cursor:
         """Run one statement."""
@@ -97,8 +99,11 @@ class _Transaction:
         return _executed(self.connection, text, values)
 
 
-def _executed(connection: _Connection, text: str, values: Sequence[Value]) -> psycopg.Cursor[Any]:
-    return connection.execute(text.encode(), [_fitting(value) for value in values])
+def _executed(
+    connection: psycopg.Connection[Any], text: str, values: Sequence[Value]
+) -> psycopg.Cursor[Any]:
+    cursor = psycopg.Cursor(connection, row_factory=dict_row)  # whatever a caller's own gives
+    return cursor.execute(text.encode(), [_fitting(value) for value in values])
 
 
 class PostgresDatabase:
@@ -195,7 +200,7 @@ class PostgresDatabase:
         with self._guarded(), self._connected("BEGIN") as connection:
             self._running.connection = connection
             try:
-                yield _Transaction(connection)
+                yield PostgresTransaction(connection)
                 connection.execute(b"COMMIT")
             except BaseException:
                 with suppress(psycopg.Error):
@@ -203,6 +208,26 @@ class PostgresDatabase:
                 raise
             finally:
                 self._running.connection = None
+
+    @contextmanager
+    def joining(self, connection: object) -> Iterator[Transaction]:
+        """Run statements in the transaction of a caller's connection, which the caller ends."""
+        if not isinstance(connection, psycopg.Connection):
+            raise RequestError(
+                [f"connection: it is a psycopg.Connection, not a {type(connection).__name__}"]
+            )
+        with self._guarded():
+            if not connection.autocommit:
+                connection.execute(b"SELECT 1")  # begins the caller's transaction, if need be
+            with connection.transaction():  # a part of the caller's, where there is one
+                (before,) = _executed(connection, "SHOW search_path", ())
+                _executed(connection, SET_PATH, (SCHEMA,))
+                self._running.connection = connection
+                try:
+                    yield PostgresTransaction(connection)
+                finally:
+                    self._running.connection = None
+                _executed(connection, SET_PATH, (before["search_path"],))
 
     def query(self, statement: str, *values: Value) -> list[StoredRow]:
         """Read the rows that a SELECT statement finds."""

@@ -89,6 +89,9 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         seen_at TIMESTAMPTZ NOT NULL
     );
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN queued_at DOUBLE PRECISION;
+    """,
 )
 """One script for each version. Older tables go through the missing ones in order."""
 

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
+from ..errors import ClaimedError
 from ..providers.base.registry import all_providers
 from .database import Database, StoredRow, Value
-from .events import Known, News, ReadNews
-from .records import State
+from .events import Known, News, Past, ReadNews
+from .records import State, Submission
 from .rows import readable_job
 from .schema import HAS_DURATION, HOLDS_REFERENCE
 from .store import CALLER_SECONDS, ID_LETTERS, PAST_JOBS
@@ -113,6 +114,17 @@ class LedgerReader:
         condition = f"reference = ? AND simulated = ? AND {HOLDS_REFERENCE}"
         return next(iter(self.rows(condition, reference, simulated)), None)
 
+    def refuse_twice(self, submission: Submission) -> None:
+        """Raise ClaimedError where the reference of a submission has a job already."""
+        row = self.holder(submission.reference, simulated=submission.simulated)
+        if row is not None:
+            raise ClaimedError(
+                f"the reference {submission.reference!r} has a job already: "
+                f"{row['id']}, {row['state']}; nothing was sent",
+                vendor=submission.vendor,
+                ledger_id=row["id"],
+            )
+
     def sending(self) -> list[StoredRow]:
         """The ids and owners of the submits whose outcome is not known yet."""
         which = "simulated IN (0, 1) AND state = 'sending'"
@@ -125,6 +137,18 @@ class LedgerReader:
         return float(row["newest"] or 0)
 
     # -- what flows ask ----------------------------------------------------------------------------
+
+    def answer(
+        self, event: Known | Past | ReadNews, now: float
+    ) -> frozenset[str] | list[float] | News:
+        """The answer to a question that a flow asks; each one's class says what it is."""
+        match event:
+            case Known():
+                return self.known(event)
+            case Past():
+                return self.past(event.job)
+            case ReadNews():
+                return self.news(event, now)
 
     def known(self, event: Known) -> frozenset[str]:
         """Which of a vendor's tasks belong to entries."""
@@ -139,7 +163,8 @@ class LedgerReader:
 
     def past(self, job: Job) -> list[float]:
         """How many seconds the newest jobs of a kind took."""
-        select = f"""SELECT finished_at - created_at AS seconds FROM jobs
+        took = "finished_at - coalesce(sent_wall, created_at)"  # some have been queued before
+        select = f"""SELECT {took} AS seconds FROM jobs
             WHERE vendor = ? AND simulated = ? AND workflow = ? AND model IS ?
             AND {HAS_DURATION} ORDER BY finished_at DESC LIMIT ?"""  # noqa: S608
         kind = (job.vendor, job.simulated, job.workflow, job.model)

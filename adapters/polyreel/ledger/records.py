@@ -1,8 +1,9 @@
 """The records of a ledger: a paid call (`Submission`), and what became of it (`LedgerEntry`).
 
 Nothing here touches a file or a clock. A ledger keeps one `LedgerEntry` for each paid submit.
-Flows write `Intend` before the first byte is sent, `Settle` when the outcome is known, `Keep` for
-each later state, and `Claim` to take a job over: see `polyreel.ledger.events`.
+Flows write `Intend` (or `Take`, of an entry that is queued) before the first byte is sent, `Settle`
+when the outcome is known, `Keep` for each later state, and `Claim` to take a job over: see
+`polyreel.ledger.events`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 
 State = Literal[
+    "queued",
     "sending",
     "unsent",
     "rejected",
@@ -46,13 +48,16 @@ State = Literal[
     "abandoned",
     "resubmitted",
 ]
-"""Where an entry is. `sending` of a process that has died counts as `ambiguous`."""
+"""Where an entry is. `queued` waits for somebody who submits it.
+
+`sending` of a process that has died counts as `ambiguous`.
+"""
 
 
 PROVED_UNPAID: Final = frozenset({"unsent", "rejected"})
 
 
-OPEN: Final = frozenset({"sending", "ambiguous", "accepted", "succeeded"})
+OPEN: Final = frozenset({"queued", "sending", "ambiguous", "accepted", "succeeded"})
 """The states in which something is still to be done."""
 
 

@@ -15,7 +15,7 @@ from .store import ID_LENGTH, ID_LETTERS
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
-    from .events import Intend, Settle
+    from .events import Intend, Settle, Take
 
 UNREADABLE: Final = (ValueError, LookupError, TypeError, AttributeError)
 """What reading a row raises that holds something else than polyreel writes."""
@@ -112,11 +112,29 @@ def readable_job(row: StoredRow) -> Job | None:
 
 def new_columns(event: Intend, owner: str, now: float) -> Columns:
     """The columns of a new entry, under a new id."""
-    submission = event.submission
-    identity = "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
     columns: Columns = {
-        "id": identity,
+        **_purpose(event.submission, now),
         "state": "sending",
+        "follows": event.follows,
+        "owner": owner,
+        **sent_columns(event),
+    }
+    if event.job is not None:
+        job = event.job.model_copy(update={"ledger_id": columns["id"]})
+        columns |= {"task": job.id, **job_columns(job, now)}
+    return columns
+
+
+def queued_columns(submission: Submission, now: float) -> Columns:
+    """The columns of a new entry that nobody has tried to submit yet."""
+    return {**_purpose(submission, now), "state": "queued", "attempts": 0, "queued_at": now}
+
+
+def _purpose(submission: Submission, now: float) -> Columns:
+    """What a new entry is for, under a new id."""
+    identity = "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
+    return {
+        "id": identity,
         "vendor": submission.vendor,
         "model": submission.model,
         "workflow": submission.workflow,
@@ -126,19 +144,12 @@ def new_columns(event: Intend, owner: str, now: float) -> Columns:
         "idempotency_key": submission.idempotency_key,
         "fingerprint": submission.fingerprint,
         "submission": submission.dump(),
-        "follows": event.follows,
-        "owner": owner,
         "created_at": now,
         "updated_at": now,
-        **sent_columns(event),
     }
-    if event.job is not None:
-        job = event.job.model_copy(update={"ledger_id": identity})
-        columns |= {"task": job.id, **job_columns(job, now)}
-    return columns
 
 
-def sent_columns(event: Intend) -> Columns:
+def sent_columns(event: Intend | Take) -> Columns:
     """The columns that say when an attempt is sent; none where nobody has read the clocks."""
     return {"sent_wall": event.sent.wall, "sent_boot": event.sent.boot} if event.sent else {}
 
@@ -146,6 +157,8 @@ def sent_columns(event: Intend) -> Columns:
 def outcome_columns(event: Settle, now: float) -> Columns:
     """The columns that the outcome of a submit changes."""
     columns: Columns = {"state": event.state, "reason": event.reason, "updated_at": now}
+    if event.state == "queued":
+        columns["queued_at"] = now
     if event.request_id is not None:
         columns["request_id"] = event.request_id
     if event.job is not None:

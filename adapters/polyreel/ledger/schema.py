@@ -99,6 +99,9 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         PRIMARY KEY (name, value, job)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN queued_at REAL;
+    """,
 )
 """One script for each version of the file. An older file goes through the missing ones in order."""
 

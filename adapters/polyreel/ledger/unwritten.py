@@ -63,7 +63,7 @@ class UnwrittenOutcomes:
         """Keep an event durably; OSError is raised where that is not possible."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         kind: Literal["outcome", "release"] = "release"
-        facts: dict[str, str | bool | None]
+        facts: dict[str, str | int | None]
         if isinstance(event, Settle):
             kind = "outcome"  # outcomes are written before the ends of their owners: o < r
             job = None if event.job is None else event.job.model_dump_json(exclude_none=True)
@@ -73,6 +73,7 @@ class UnwrittenOutcomes:
                 "reason": event.reason,
                 "job": job,
                 "request_id": event.request_id,
+                "attempt": event.attempt,
             }
         else:
             facts = {"owner": event.owner, "sent": event.sent}
@@ -109,8 +110,8 @@ def _read(path: Path) -> Unwritten:
     if facts["kind"] == "release":
         return Unwritten(path, Released(facts["owner"], bool(facts["sent"])), now)
     job = Job.model_validate_json(facts["job"]) if facts["job"] else None
-    settled = Settle(facts["entry"], facts["state"], facts["reason"], job, facts["request_id"])
-    return Unwritten(path, settled, now)
+    outcome = (facts["entry"], facts["state"], facts["reason"], job, facts["request_id"])
+    return Unwritten(path, Settle(*outcome, facts.get("attempt")), now)
 
 
 def _set_aside(path: Path, why: str) -> None:

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from polyreel.ledger.events import Known, News, ReadNews
+from polyreel.ledger.events import Known, News, Past, ReadNews
 from polyreel.ledger.rows import Columns, readable_job
 from polyreel.ledger.store import CALLER_SECONDS, PAST_JOBS
 from polyreel.ledger.uploads import SPARE, ForgetUpload, KeepUpload, UploadEvent
 from polyreel.providers.base.registry import all_providers
 from polyreel_generated.shared import Job
 
-from .table import Uploads, made_at, number, task_of
+from .table import Uploads, made_at, number, sent_at, task_of
+
+
+def answer(
+    rows: Sequence[Columns],
+    callers: Mapping[str, float],
+    event: Known | Past | ReadNews,
+    now: float,
+) -> frozenset[str] | list[float] | News:
+    """The answer to a question that a flow asks."""
+    match event:
+        case Known():
+            return known(rows, event)
+        case Past():
+            return past(rows, event.job)
+        case ReadNews():
+            return news(rows, callers, event, now)
 
 
 def known(rows: Sequence[Columns], event: Known) -> frozenset[str]:
@@ -28,7 +44,7 @@ def known(rows: Sequence[Columns], event: Known) -> frozenset[str]:
 def past(rows: Sequence[Columns], job: Job) -> list[float]:
     """How many seconds the newest jobs of a kind took."""
     found = [
-        (number(row["finished_at"]), number(row["finished_at"]) - made_at(row))
+        (number(row["finished_at"]), number(row["finished_at"]) - sent_at(row))
         for row in rows
         if row["vendor"] == job.vendor
         and row["simulated"] == job.simulated

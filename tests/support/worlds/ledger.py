@@ -23,10 +23,12 @@ from polyreel.ledger.events import (
     LedgerEvent,
     Look,
     Past,
+    Queue,
     ReadNews,
     Settle,
+    Take,
 )
-from polyreel.ledger.records import PROVED_UNPAID, LedgerEntry, State, Submission
+from polyreel.ledger.records import PROVED_UNPAID, LedgerEntry, State
 from polyreel.ledger.rows import (
     UNREADABLE,
     Columns,
@@ -51,13 +53,14 @@ from polyreel.money.charged import with_charge
 from polyreel.providers.base.webhooks import Event
 from polyreel_generated.shared import Job
 
-from .answers import known, news, past, uploaded
+from .answers import answer, uploaded
 from .table import (
     NO_COLUMNS,
     MemoryFile,
     MemoryOwners,
     MemoryRows,
     is_holder,
+    is_settled_by,
     number,
     owner_of,
     task_of,
@@ -178,7 +181,7 @@ class MemoryLedger:
 
     def write(self, event: LedgerEvent, owner: str, now: float) -> Any:
         """Write one event of a flow; each event's class says what the result is."""
-        if isinstance(event, Intend | Keep | Claim | Find):
+        if isinstance(event, Intend | Take | Keep | Claim | Find):
             self._write_unwritten()
         if isinstance(event, UploadEvent):
             with self.file.writing():
@@ -186,6 +189,10 @@ class MemoryLedger:
         match event:
             case Intend():
                 return self._intend(event, owner, now)
+            case Queue():
+                return self._queue(event, now)
+            case Take():
+                return self._take(event, owner, now)
             case Settle():
                 return self._settle(event, now)
             case Keep():
@@ -197,12 +204,8 @@ class MemoryLedger:
             case Find():
                 row = self._holder(event.reference, event.simulated)
                 return self.entry(str(row["id"])) if row else None
-            case Known():
-                return known(self._rows(), event)
-            case Past():
-                return past(self._rows(), event.job)
-            case ReadNews():
-                return news(self._rows(), self.file.callers, event, now)
+            case Known() | Past() | ReadNews():
+                return answer(self._rows(), self.file.callers, event, now)
         assert_never(event)
 
     def _intend(self, event: Intend, owner: str, now: float) -> str:
@@ -217,7 +220,7 @@ class MemoryLedger:
                     state="resubmitted",
                     updated_at=now,
                 )
-            self._refuse_twice(event.submission, rows)
+            rows.refuse_twice(event.submission)
             rows.put({**NO_COLUMNS, "attempts": 1, **made})
         self.touched.append(str(made["id"]))
         return str(made["id"])
@@ -238,14 +241,18 @@ class MemoryLedger:
             )
         return name
 
-    def _refuse_twice(self, submission: Submission, rows: MemoryRows) -> None:
-        for row in rows.rows.values():
-            if is_holder(row, submission.reference, submission.simulated):
-                raise ClaimedError(
-                    f"the reference {submission.reference!r} has a job already: {row['id']}",
-                    vendor=submission.vendor,
-                    ledger_id=str(row["id"]),
-                )
+    def _queue(self, event: Queue, now: float) -> LedgerEntry:
+        name = self.file.new_id()
+        with self.file.writing() as rows:
+            rows.queue(event.submission, name, now)
+        return self.entry(name)
+
+    def _take(self, event: Take, owner: str, now: float) -> LedgerEntry | None:
+        with self.file.writing() as rows:
+            if not rows.take(event, owner, now):
+                return None
+        self.touched.append(event.entry)
+        return self.entry(event.entry)
 
     def _holder(self, reference: str | None, simulated: bool) -> Columns | None:
         return next((row for row in self._rows() if is_holder(row, reference, simulated)), None)
@@ -262,7 +269,7 @@ class MemoryLedger:
                 self._refuse_other_entry(event.entry, event.job, rows)
             rows.change(
                 event.entry,
-                lambda row: row["state"] in {"sending", "ambiguous"},
+                lambda row: is_settled_by(row, event),
                 **outcome_columns(event, now),
             )
             if event.state in PROVED_UNPAID:
@@ -296,16 +303,9 @@ class MemoryLedger:
                 except UnusableFileError:
                     raise
                 except LedgerError:
-                    if not self._is_written(event):
+                    if not self.file.is_written(event):
                         self.file.set_aside.append(event)
             self.file.kept.remove(one)
-
-    def _is_written(self, event: Settle) -> bool:
-        row = self.file.rows.get(event.entry)
-        task = event.job and event.job.id
-        return row is not None and (
-            row["state"] == event.state or (task is not None and row["task"] == task)
-        )
 
     def _update_job(self, job: Job, change: Callable[[Job], Job], now: float) -> Job:
         with self.file.writing() as rows:
@@ -376,11 +376,12 @@ class MemoryLedger:
 
     def _release(self, released: Released) -> None:
         sent = released.sent
-        state, reason = ("ambiguous", INTERRUPTED) if sent else ("unsent", NOTHING_SENT)
         with self.file.writing() as rows:
             own = [row for row in rows.rows.values() if row["owner"] == released.owner]
             for row in own:
                 if row["state"] == "sending":
+                    before = "unsent" if row["queued_at"] is None else "queued"
+                    state, reason = ("ambiguous", INTERRUPTED) if sent else (before, NOTHING_SENT)
                     rows.put(row, state=state, reason=reason, owner=None)
                     if not sent:
                         rows.move_followed(str(row["id"]), "resubmitted", "ambiguous")

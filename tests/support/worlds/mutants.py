@@ -82,9 +82,9 @@ SWITCHES: Final[Mapping[str, tuple[Switch, ...]]] = {
         Switch(recovery, "check_request", _always(None)),
     ),
     "refusal: the status alone is proof": (Switch(Provider, "read_refusal", _by_status),),
-    "free retry: none at all": (Switch(submitting, "_pause", _ended),),
+    "free retry: none at all": (Switch(submitting, "pause_after", _ended),),
     "free retry: also of what may be paid": (
-        Switch(submitting, "_pause", _patient),
+        Switch(submitting, "pause_after", _patient),
         Switch(submitting, "NeverSentError", SubmitError),
     ),
     "budget: earlier runs are not counted": (Switch(Batch, "_spent", _always((Decimal(0), ()))),),

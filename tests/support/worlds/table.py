@@ -8,9 +8,9 @@ from typing import Any, Final, Literal
 
 from attrs import Factory, define
 from polyreel.errors import ClaimedError, UnusableFileError, UnwritableFileError
-from polyreel.ledger.events import Settle
-from polyreel.ledger.records import SUPERSEDED, State
-from polyreel.ledger.rows import Columns
+from polyreel.ledger.events import Settle, Take
+from polyreel.ledger.records import SUPERSEDED, State, Submission
+from polyreel.ledger.rows import Columns, queued_columns, sent_columns
 from polyreel.ledger.store import ID_LETTERS
 from polyreel.ledger.unwritten import Released
 from polyreel.ledger.uploads import UploadKey
@@ -30,6 +30,9 @@ NO_COLUMNS: Final[Columns] = dict.fromkeys(
         "finished_at",
         "sent_wall",
         "sent_boot",
+        "owner",
+        "follows",
+        "queued_at",
     )
 )
 
@@ -69,6 +72,13 @@ class MemoryFile:
         if self.outage == "torn" or (writing and self.outage is not None):
             kind = UnwritableFileError if self.outage == "full" else UnusableFileError
             raise kind(f"the ledger in memory: {self.outage}")
+
+    def is_written(self, event: Settle) -> bool:
+        """Whether an outcome is known already."""
+        row, task = self.rows.get(event.entry), event.job and event.job.id
+        return row is not None and (
+            row["state"] == event.state or (task is not None and row["task"] == task)
+        )
 
     @contextmanager
     def writing(self) -> Iterator[MemoryRows]:
@@ -110,6 +120,32 @@ class MemoryRows:
             raise ClaimedError(f"{name} is {row['state'] if row else 'gone'}")
         self.put(row, **changes)
 
+    def refuse_twice(self, submission: Submission) -> None:
+        """Raise ClaimedError where the reference has a job already."""
+        for row in self.rows.values():
+            if is_holder(row, submission.reference, submission.simulated):
+                raise ClaimedError(
+                    f"the reference {submission.reference!r} has a job already: {row['id']}",
+                    vendor=submission.vendor,
+                    ledger_id=str(row["id"]),
+                )
+
+    def queue(self, submission: Submission, name: str, now: float) -> None:
+        """Write a submission that is to be sent later."""
+        self.refuse_twice(submission)
+        self.put({**NO_COLUMNS, **queued_columns(submission, now), "id": name})
+
+    def take(self, event: Take, owner: str, now: float) -> bool:
+        """Let an owner send a queued submission; False where it is not queued."""
+        row = self.rows.get(event.entry)
+        if row is None or (row["state"], row["simulated"]) != ("queued", event.simulated):
+            return False
+        attempts = int(number(row["attempts"])) + 1
+        taken = {"state": "sending", "owner": owner, "attempts": attempts, "reason": None}
+        sent = {"sent_wall": None, "sent_boot": None, **sent_columns(event)}
+        self.put(row, **taken, **sent, updated_at=now)
+        return True
+
     def move_followed(self, name: str, state: State, then: State) -> None:
         """Move the row that a row was resubmitted from out of one state into another."""
         followed = self.rows.get(str(self.rows[name]["follows"]))
@@ -119,6 +155,11 @@ class MemoryRows:
 
 def task_of(row: Columns) -> tuple[Any, Any]:
     return row["vendor"], row["task"]
+
+
+def is_settled_by(row: Columns, event: Settle) -> bool:
+    is_open = row["state"] in {"sending", "ambiguous"}
+    return is_open and event.attempt in {None, row["attempts"]}
 
 
 def holds(row: Columns) -> bool:
@@ -174,6 +215,10 @@ def owner_of(row: Columns) -> str | None:
 
 def made_at(row: Columns) -> float:
     return number(row["created_at"])
+
+
+def sent_at(row: Columns) -> float:
+    return number(row["created_at"] if row["sent_wall"] is None else row["sent_wall"])
 
 
 def number(value: object) -> float:

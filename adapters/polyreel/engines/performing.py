@@ -1,0 +1,172 @@
+"""Doing a piece of work. Each can be done twice, at once or again: nothing is paid twice."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from attrs import Factory, define
+
+from ..drivers import ManyJobsDriver, arun
+from ..errors import ClaimedError, LedgerError, PolyreelError
+from ..jobs.many import Completed, ManyJobs
+from ..jobs.queued import submit_queued
+from ..jobs.retrying import can_be_made_later
+from ..jobs.work import Save, Submit, Tend, Work
+from ..ledger.keeping import StoredLedger
+
+if TYPE_CHECKING:
+    from ..client import AsyncClient
+    from ..client.working import Stop
+
+LOG: Final = logging.getLogger("polyreel")
+AT_ONCE: Final = 8
+"""How many submits, or downloads, of one piece of work are under way at the same time."""
+LOOK_SECONDS: Final = 2.0
+"""The pause between two looks into the ledger for more jobs of a shard."""
+
+
+async def perform(
+    work: Work,
+    client: AsyncClient,
+    *,
+    put: Callable[[Work], None] | None = None,
+    stop: Stop | None = None,
+) -> None:
+    """Do a piece of work, with what the ledger of a client says about it now.
+
+    Args:
+        work: `Submit` submits entries that are queued; `Tend` waits for jobs until they have ended;
+            `Save` saves the files of a job.
+        client: a client with the ledger, and with the keys where jobs are live.
+        put: is given the work that follows, such as to save files. Without it, that is done here.
+        stop: such as an event: waiting for jobs ends soon after it is set.
+
+    What is left to do is tried as far as it goes. Then the first error is raised of those that
+    another try may mend. Refusals, ambiguous submits and failed jobs are in the ledger, and are no
+    errors here.
+    """
+    match work:
+        case Submit():
+            await _each(work.ids, lambda name: _submit(name, client))
+        case Save():
+            await _fetch(work.id, client)
+        case Tend():
+            await _Tending(work, client, put, stop).run()
+
+
+def ledger_of(client: AsyncClient) -> StoredLedger:
+    """The ledger of a client. LedgerError is raised where it keeps none that holds work."""
+    if not isinstance(client.ledger, StoredLedger):
+        raise LedgerError("this client keeps no ledger: give it one with ledger=")
+    return client.ledger
+
+
+async def _each(names: tuple[str, ...], do: Callable[[str], Awaitable[None]]) -> None:
+    """Do something for each of some entries, a few at a time; then raise the first error."""
+    left, errors = iter(names), []
+
+    async def take_next() -> None:
+        for name in left:
+            try:
+                await do(name)
+            except Exception as error:  # it is about this entry, and stops no other
+                LOG.warning("%s: %s", name, error)
+                errors.append(error)
+
+    await asyncio.gather(*(take_next() for _ in range(min(AT_ONCE, len(names)))))
+    if errors:
+        raise errors[0]
+
+
+async def _submit(name: str, client: AsyncClient) -> None:
+    flow = submit_queued(name, simulated=client.simulated, retries=client.retries)
+    try:
+        await arun(flow, client.wire)
+    except PolyreelError as error:
+        if can_be_made_later(error):
+            raise
+        LOG.warning("%s: %s", name, error)
+
+
+async def _fetch(name: str, client: AsyncClient) -> None:
+    entry = ledger_of(client).entry(name)
+    if entry.state != "succeeded" or entry.submission.folder is None:
+        return
+    try:
+        await client.resume(name, timeout=float("inf"))
+    except ClaimedError:
+        LOG.debug("%s: another worker saves its files", name)
+
+
+@define(eq=False)
+class _Tending:
+    """Waiting for the jobs of a shard."""
+
+    work: Tend
+    client: AsyncClient
+    put: Callable[[Work], None] | None
+    stop: Stop | None
+    known: dict[str, str] = Factory(dict)
+    """The ids of the entries that are waited for, or were, by those of their tasks."""
+    with_folder: set[str] = Factory(set)
+    """The entries whose files are to be saved."""
+    fetched: list[str] = Factory(list)
+    """The entries whose files are saved here at the end."""
+    trouble: list[Exception] = Factory(list)
+
+    async def run(self) -> None:
+        """Wait until all have ended."""
+        client, looked_at = self.client, 0.0
+        many = ManyJobs(client.simulated, client.wire.randomness)
+        async with ManyJobsDriver(client.wire, many) as driver:
+            while self.stop is None or not self.stop.is_set():
+                if driver.is_idle or time.monotonic() - looked_at >= LOOK_SECONDS:
+                    looked_at = time.monotonic()
+                    await self._enrol(driver)
+                    if driver.is_idle:
+                        break
+                try:
+                    self._end(await asyncio.wait_for(driver.get(), LOOK_SECONDS))
+                except TimeoutError:
+                    continue
+        if self.fetched:
+            await _each(tuple(self.fetched), lambda name: _fetch(name, client))
+        if self.trouble:
+            raise self.trouble[0]
+
+    async def _enrol(self, driver: ManyJobsDriver) -> None:
+        """Wait for the jobs too that were accepted meanwhile."""
+        work, client = self.work, self.client
+        found = ledger_of(client).outstanding.accepted(
+            work.vendor,
+            work.shard,
+            work.shards,
+            simulated=client.simulated,
+            known={*self.known.values()},
+        )
+        for entry in found:
+            if entry.job is None:
+                LOG.warning("%s: %s, so nothing is done about it", entry.id, entry.trouble)
+                self.known[entry.id] = entry.id
+                continue
+            self.known[entry.job.id] = entry.id
+            if entry.submission.folder is not None:
+                self.with_folder.add(entry.id)
+            job = entry.job.model_copy(update={"ledger_id": entry.id})
+            base_url = entry.submission.base_url
+            await driver.enrol(job, timeout=float("inf"), base_url=base_url)
+
+    def _end(self, end: Completed) -> None:
+        name = self.known[end.job.id]
+        if end.error is not None:
+            LOG.warning("%s: %s", name, end.error)
+            self.trouble.append(end.error)
+        elif end.job.status == "succeeded" and name in self.with_folder:
+            if self.put is None:
+                self.fetched.append(name)
+            else:
+                self.put(Save(name))

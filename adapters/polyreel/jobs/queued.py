@@ -1,0 +1,84 @@
+"""Jobs that are written down now and submitted later, by whoever takes them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from ..errors import LedgerError, PolyreelError, RequestError
+from ..flows import Flow, Record, Sleep
+from ..ledger.events import Queue, take
+from ..ledger.records import Submission
+from .retrying import can_be_made_later, pause_after
+from .submitting import make_attempt
+
+if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
+
+    from ..ledger.database import Transaction
+    from ..ledger.records import LedgerEntry
+    from ..plans.planning import Plan
+
+LOG: Final = logging.getLogger("polyreel")
+
+
+def enqueue(
+    plan: Plan,
+    *,
+    simulated: bool,
+    idempotency_key: str,
+    folder: str | None = None,
+    reference: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    connection: object = None,
+    carry: Callable[[str, Transaction], None] | None = None,
+) -> Flow[LedgerEntry]:
+    """Write down what a plan sends; nothing is sent. The result is the entry, which is queued.
+
+    `connection` and `carry` are those of `Queue`. RequestError is raised for a plan with files of
+    this machine, which whoever submits it may not have.
+    """
+    plan.check()
+    if plan.uploads or any(part.path is not None for part in plan.parts):
+        raise RequestError(
+            [
+                "the request has files of this machine, which are sent with the submit or before "
+                "it, maybe by another machine: put them where the vendor can fetch them, and give "
+                "their links; or submit it here"
+            ]
+        )
+    submission = Submission.of(
+        plan,
+        idempotency_key=idempotency_key,
+        simulated=simulated,
+        folder=folder,
+        reference=reference,
+        labels=labels,
+    )
+    entry: LedgerEntry | None = yield Record(Queue(submission, connection, carry))
+    if entry is None:
+        raise LedgerError("this client keeps no ledger: give it one with ledger=")
+    return entry
+
+
+def submit_queued(name: str, *, simulated: bool, retries: int = 0) -> Flow[Job | None]:
+    """Make the paid call of an entry that is queued; None where it is not queued any more.
+
+    An attempt that is proved unpaid is made again at most `retries` times. Then, if another one
+    makes sense later, the entry is queued again, and the error is raised all the same.
+    """
+    for number in range(retries + 1):
+        entry = yield from take(name, simulated=simulated)
+        if entry is None:
+            return None
+        own = entry.check().submission
+        try:
+            return (yield from make_attempt(own, entry.id, queued=entry.attempts))
+        except PolyreelError as error:
+            pause = pause_after(error, number) if can_be_made_later(error) else None
+            if number == retries or pause is None:
+                raise
+            LOG.warning("%s; trying again in %g s, which costs nothing", error, pause)
+            yield Sleep(pause, jitter=0.2)
+    raise AssertionError("unreachable")

@@ -1,0 +1,59 @@
+"""What there is to do in a ledger, for those who carry work to workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Final
+
+from .database import Database, Value
+from .records import LedgerEntry
+from .rows import entry_of
+
+KIND: Final = "simulated = ? AND state = ?"
+
+
+class OutstandingWork:
+    """What there is to do about the entries of a ledger, live or simulated ones."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def queued(self, *, simulated: bool, before: float, limit: int) -> list[str]:
+        """The ids of entries that have been queued since before a moment, oldest first."""
+        chosen = f"{KIND} AND queued_at <= ? ORDER BY rowid LIMIT ?"
+        return self._ids(chosen, simulated, "queued", before, limit)
+
+    def vendors(self, *, simulated: bool) -> list[str]:
+        """The vendors that work on jobs."""
+        select = f"SELECT DISTINCT vendor FROM jobs WHERE {KIND} ORDER BY vendor"  # noqa: S608
+        rows = self._database.query(select, int(simulated), "accepted")
+        return [str(row["vendor"]) for row in rows]
+
+    def shards(self, vendor: str, shards: int, *, simulated: bool) -> list[int]:
+        """The shards of a vendor in which it works on jobs."""
+        chosen = f"{KIND} AND vendor = ? ORDER BY shard"
+        select = f"SELECT DISTINCT rowid % ? AS shard FROM jobs WHERE {chosen}"  # noqa: S608
+        rows = self._database.query(select, shards, int(simulated), "accepted", vendor)
+        return [int(row["shard"]) for row in rows]
+
+    def accepted(
+        self, vendor: str, shard: int, shards: int, *, simulated: bool, known: Collection[str] = ()
+    ) -> list[LedgerEntry]:
+        """The entries in a shard of those that a vendor works on, but for those that are known."""
+        chosen = f"{KIND} AND vendor = ? AND rowid % ? = ?"
+        found = self._ids(chosen, simulated, "accepted", vendor, shards, shard)
+        rows = self._database.query(
+            "SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?))",
+            json.dumps([name for name in found if name not in known]),
+        )
+        return [entry_of(row, owned=False) for row in rows]
+
+    def unsaved(self, *, simulated: bool, before: float, limit: int) -> list[str]:
+        """The ids of entries that have a folder, and succeeded before a moment, without files."""
+        chosen = f"{KIND} AND folder IS NOT NULL AND finished_at <= ? ORDER BY rowid LIMIT ?"
+        return self._ids(chosen, simulated, "succeeded", before, limit)
+
+    def _ids(self, chosen: str, simulated: bool, *values: Value) -> list[str]:
+        select = f"SELECT id FROM jobs WHERE {chosen}"  # noqa: S608
+        return [str(row["id"]) for row in self._database.query(select, int(simulated), *values)]
