@@ -224,3 +224,30 @@ def test_inputs_of_a_workflow_that_is_not_sold_are_a_problem() -> None:
     found = read(body, less, model=frames.model)
     assert [(one.field, "sells" in one.reason) for one in found.problems] == [("first_frame", True)]
     assert translate(body, less, whole, source_model=frames.model).refused
+
+
+def test_one_clip_is_no_default_that_is_lost() -> None:
+    """Every call makes one where nothing says otherwise."""
+    seen = 0
+    for source, target in PAIRS:
+        made = plan({"prompt": "x", "model": "kling-o3"}, source)
+        if made.refused or made.route is None:
+            continue
+        done = translate(made.body, source, target, source_model=made.route.source_model)
+        seen += "count" in source.defaults(made.route)
+        assert "count" not in {verdict.field for verdict in done.verdicts}
+    assert seen
+
+
+def test_shots_of_a_body_are_not_planned_by_the_model() -> None:
+    """Whatever a vendor does where a body has none."""
+    shots = [{"prompt": "one", "duration": 3}, {"prompt": "two", "duration": 4}]
+    seen = 0
+    for source, target in PAIRS:
+        made = plan({"model": "kling-o3", "shots": shots, "duration": 7}, source)
+        if made.refused or made.route is None:
+            continue
+        done = translate(made.body, source, target, source_model=made.route.source_model)
+        seen += source.defaults(made.route).get("shot_mode") == "automatic"
+        assert not [one for one in done.violations if "automatic planning" in one.message]
+    assert seen

@@ -164,7 +164,7 @@ def _written(
     except RequestError as error:
         return _unreadable(reading.provider, target, body, error.problems, reading)
     said = {entry.field for entry in given.reading.entries}
-    defaults = reading.provider.defaults(reading.route)
+    defaults = _telling_defaults(reading)
     relied_on = {name: value for name, value in defaults.items() if name not in said}
     made = plan_checked(checked, target, allow=allow, preferences=relied_on)
     violations = [*made.violations, *_foreign_extras(reading, target, allow)]
@@ -284,6 +284,16 @@ def _covering(entries: Sequence[MappingEntry], at: str) -> MappingEntry | None:
     return max(found, key=lambda entry: len(entry.source), default=None)
 
 
+def _telling_defaults(reading: Reading) -> JsonObject:
+    """The vendor's defaults that say something of a body's clip.
+
+    One clip is what every call makes, and shots that a body has are planned by nobody else.
+    """
+    idle = {"shot_mode"} if "shots" in reading.request else set()
+    found = reading.provider.defaults(reading.route).items()
+    return {k: v for k, v in found if k not in idle and (k, v) != ("count", 1)}
+
+
 def _changed_defaults(before: Reading, after: Reading, made: Plan) -> Iterator[Verdict]:
     """The source's defaults that the body relied on: asked for explicitly, or reported as lost.
 
@@ -293,7 +303,7 @@ def _changed_defaults(before: Reading, after: Reading, made: Plan) -> Iterator[V
     lost: dict[str, str] = {}
     if made.route is not None:
         theirs = made.provider.defaults(made.route)
-        for name, value in before.provider.defaults(before.route).items():
+        for name, value in _telling_defaults(before).items():
             if name in said or theirs.get(name) == value:
                 continue
             if not can_express(made.provider, made.route, name, value):

@@ -24,6 +24,8 @@ SHARED: Final = Contract.load("polyreel")
 MODEL_NAMES: Final = ("model", "model_name", "model_id", "engine", "modelName")
 NEVER_GUESSED: Final = frozenset({"model", "extra", "shots", "elements"})
 MOST_MODELS: Final = 6
+MOST_ASKED: Final = 4
+"""How many words of an unknown meaning a draft names."""
 MODEL_PATH: Final = re.compile(r"model|endpoint|engine", re.IGNORECASE)
 """The names of parameters of a path that hold the name of a model."""
 
@@ -173,9 +175,11 @@ def _choice_row(field: str, place: str, words: list[Any], offered: tuple[Any, ..
     unknown = [native for native in pairs if native not in known]
     shared_words = list(known.values())
     ambiguous = [native for native, shared in known.items() if shared_words.count(shared) > 1]
-    asked = unknown + ambiguous
-    note = f"what do {asked} mean?".replace("'", "") if asked else ""
-    table = ", ".join(f"{literal(shared)}: {literal(native)}" for native, shared in known.items())
+    asked = [str(one) for one in unknown + ambiguous]
+    more = f", and {len(asked) - MOST_ASKED} more," if len(asked) > MOST_ASKED else ""
+    note = f"what do [{', '.join(asked[:MOST_ASKED])}]{more} mean?" if asked else ""
+    once = {shared: native for native, shared in reversed(known.items())}  # the first of equals
+    table = ", ".join(f"{literal(one)}: {literal(once[one])}" for one in reversed(once))
     return _row(field, place, f"Choice({{{table}}})", note)
 
 
