@@ -136,6 +136,7 @@ def stranger(
             monkeypatch.delenv(provider.base_url_variable, raising=False)
     monkeypatch.delenv("POLYREEL_VENDORS", raising=False)
     monkeypatch.setenv("POLYREEL_LEDGER", LEDGER)
+    monkeypatch.setenv("POLYREEL_LIMITS", str(folder / "limits"))
     no_network(monkeypatch)
     return Command(capture, monkeypatch)
 
