@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from polyreel import plan, translate
 from polyreel.mapping.codecs import CannotExpressError, Choice, Default, Items
 from polyreel.mapping.groups import Group, Names
 from polyreel.mapping.items import Item, TypedItems
@@ -12,7 +13,9 @@ from polyreel.places import JsonObject
 from polyreel.providers.base.answers import fraction
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.facts import Reads
+from polyreel.providers.base.registry import all_providers
 from polyreel.providers.base.specified import SpecifiedProvider
+from polyreel_generated.contracts.vendors import VendorId
 
 PIXELS = Names(
     "ratio",
@@ -152,3 +155,21 @@ def test_an_id_alone_is_a_job_that_waits() -> None:
     ):
         facts = provider.facts({"id": "1", **raw})
         assert (facts.status, facts.of_submit(reads).status) == ("unknown", status), raw
+
+
+@pytest.mark.parametrize("vendor", list(all_providers()))
+def test_a_link_of_a_vendors_own_is_for_that_vendor(vendor: VendorId) -> None:
+    """It goes where it was made, and is refused anywhere else."""
+    for owner, provider in all_providers().items():
+        for start in provider.own_links:
+            request = {"prompt": "x", "first_frame": f"{start}abc123", "model": "kling-o3"}
+            made = plan(request, vendor)
+            if vendor == owner:
+                assert not made.refused
+                assert f"{start}abc123" in made.content.decode()
+                again = translate(made.body, provider, provider)
+                assert again.plan is not None
+                assert again.plan.body == made.body
+            else:
+                assert made.refused
+    assert any(provider.own_links for provider in all_providers().values())

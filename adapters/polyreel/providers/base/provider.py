@@ -86,6 +86,8 @@ class Provider:
     """Why a kind of local files may be refused all the same: a warning in the plan."""
     file_note: ClassVar[str] = ""
     """Why other local files are refused."""
+    own_links: ClassVar[tuple[str, ...]] = ()
+    """What links begin with that this vendor alone can read, such as `acme://`."""
     upload_seconds: ClassVar[float | None] = None
     """Seconds that an uploaded file is kept; None where the vendor does not say.
 

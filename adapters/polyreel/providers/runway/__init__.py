@@ -71,6 +71,7 @@ class Runway(Provider):
             "always works",
         )
     )
+    own_links = ("runway://",)
     output_seconds = 24 * 3600  # to 48 hours
 
     def upload(self, file: Part, name: str) -> Flow[str]:
