@@ -1,6 +1,7 @@
 """A Postgres server, for the tests that ask for one."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.postgres import database, execute, server
@@ -14,7 +15,8 @@ def own_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def postgres(own_database: str) -> Iterator[str]:
-    """The address of a database that is empty."""
+def postgres(own_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a database that is empty; what belongs to it on this machine is empty too."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     yield own_database
     execute(own_database, "DROP SCHEMA IF EXISTS polyreel CASCADE")

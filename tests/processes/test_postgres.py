@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from polyreel import Client
+from polyreel import AsyncClient, Client
 from polyreel.errors import ClaimedError, LedgerError, RequestError
 from polyreel.ledger import postgres as postgres_ledger
 from polyreel.ledger.events import Intend, Settle
 from polyreel.ledger.opening import open_ledger
 from polyreel.ledger.postgres import PostgresLedger
-from polyreel.ledger.store import DIED
+from polyreel.ledger.store import DIED, Write
 from polyreel.providers.base.registry import get_provider
 from psycopg.rows import dict_row
 from support import ledger_cases
@@ -157,3 +159,54 @@ def test_an_address_that_cannot_be_used_is_an_error_without_the_password(
         with pytest.raises(LedgerError) as caught:
             open_ledger(address)
         assert "secret-word" not in str(caught.value)
+
+
+def test_awaited_submits_share_commits(path: str) -> None:
+    """Of many at once: there are fewer transactions than writes, and none is lost or doubled."""
+    groups: list[int] = []
+
+    async def submit_all() -> None:
+        with PostgresLedger(path) as ledger:
+            write_all = ledger.write_all
+
+            def counted(writes: Sequence[Write]) -> list[Any]:
+                groups.append(len(writes))
+                return write_all(writes)
+
+            setattr(ledger, "write_all", counted)  # noqa: B010
+            async with AsyncClient(ledger=ledger) as client:
+                plan = client.plan({"model": "kling-v3", "prompt": "a cat"})
+                jobs = await asyncio.gather(
+                    *(client.submit(plan, reference=f"row {number}") for number in range(40))
+                )
+                assert client.simulator is not None
+                assert client.simulator.bill.count() == 40
+            assert len({job.id for job in jobs}) == 40
+            assert {entry.state for entry in ledger.entries()} == {"accepted"}
+
+    asyncio.run(submit_all())
+    assert sum(groups) >= 80
+    assert max(groups) > 10
+
+
+def test_a_canceled_submit_is_written_before_it_is_over(path: str) -> None:
+    """What its flow had begun to write is in the ledger, and the entry says how far it came."""
+
+    async def cancel_all() -> None:
+        with PostgresLedger(path) as ledger:
+            async with AsyncClient(ledger=ledger) as client:
+                plan = client.plan({"model": "kling-v3", "prompt": "a cat"})
+                for turns in range(12):
+                    submit = asyncio.create_task(client.submit(plan, reference=f"row {turns}"))
+                    for _ in range(turns):
+                        await asyncio.sleep(0.001)
+                    submit.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await submit
+                assert client.simulator is not None
+                billed = client.simulator.bill.count()
+            states = [entry.state for entry in ledger.entries()]
+        assert set(states) <= {"unsent", "ambiguous", "accepted"}
+        assert billed <= sum(state != "unsent" for state in states)
+
+    asyncio.run(cancel_all())

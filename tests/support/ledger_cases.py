@@ -232,6 +232,28 @@ def test_a_resubmitted_entry_comes_back_where_its_successor_was_not_paid(
         ledger.write(Intend(submission(), follows=second), owner, NOW)
 
 
+def test_writes_of_several_flows_share_a_commit(ledger: LedgerStore, path: Place) -> None:
+    """Each stands for itself: what one must not do stops no other."""
+    first, second, third = (ledger.new_owner() for _ in range(3))
+    made = ledger.write_all(
+        [
+            (Intend(submission(reference="a")), first, NOW),
+            (Intend(submission(reference="a")), second, NOW),
+            (Intend(submission(reference="b")), third, NOW),
+        ]
+    )
+    assert [type(one) for one in made] == [str, ClaimedError, str]
+    settled = ledger.write_all(
+        [
+            (Settle(made[0], "accepted", job=job("task-a")), first, NOW),
+            (Settle(made[2], "accepted", job=job("task-b")), third, NOW),
+        ]
+    )
+    assert settled == [None, None]
+    with open_ledger(path) as other:
+        assert [entry.state for entry in other.entries()] == ["accepted", "accepted"]
+
+
 # -- ownership -------------------------------------------------------------------------------------
 
 

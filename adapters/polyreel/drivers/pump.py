@@ -24,7 +24,8 @@ from ..flows import (
     Transfer,
 )
 from ..jobs.observed import JobEnded, SubmitBegan, SubmitEnded
-from ..ledger.events import OWNING, sealed
+from ..ledger.events import OWNING, LedgerEvent, sealed
+from ..ledger.store import LedgerStore, Write
 from ..ledger.uploads import UploadEvent
 from .calls import aexchange, exchange
 from .hooks import FlowEnded, accepted, call_ended, notify
@@ -148,24 +149,41 @@ class _Run:
         notify(self.wire.hooks, event)
 
     def record(self, step: Record) -> Any:
-        """Write to the ledger.
-
-        This is quick, and is done here also where others wait. In a thread of its own, a write of
-        a cancelled task could come after what it has to come before.
-        """
+        """Write to the ledger."""
         ledger = self.wire.ledger
-        if isinstance(step.event, UploadEvent):
-            step = evolve(step, event=self.wire.of_account(step.event))
         if ledger is None:
-            if isinstance(step.event, UploadEvent):
-                return self.wire.uploads.write(step.event, self, self.wire.clock.now())
-            return None
-        if self._owner is None and isinstance(step.event, OWNING):
-            self._owner = ledger.new_owner()
-        event = sealed(step.event, self.wire.secrets())
-        result = ledger.write(event, self._owner or "", self.wire.clock.now())
+            return self._remember(step.event)
+        result = ledger.write(*self._write(ledger, step.event))
         self._sent = False  # everything sent so far is written down
         return result
+
+    async def arecord(self, step: Record) -> Any:
+        """The same, awaiting where others should share the commit.
+
+        Elsewhere it is quick, and is done here also where others wait. In a thread of its own, a
+        write of a cancelled task could come after what it has to come before.
+        """
+        ledger, grouped = self.wire.ledger, self.wire.grouped
+        if ledger is None or grouped is None:
+            return self.record(step)
+        result = await grouped.write(*self._write(ledger, step.event))
+        self._sent = False
+        return result
+
+    def _remember(self, event: LedgerEvent) -> Any:
+        """What becomes of an event where no ledger is kept: uploads are remembered in memory."""
+        if not isinstance(event, UploadEvent):
+            return None
+        own = self.wire.of_account(event)
+        return self.wire.uploads.write(own, self, self.wire.clock.now())
+
+    def _write(self, ledger: LedgerStore, event: LedgerEvent) -> Write:
+        """An event as it is written, under the owner of this flow."""
+        if isinstance(event, UploadEvent):
+            event = self.wire.of_account(event)
+        if self._owner is None and isinstance(event, OWNING):
+            self._owner = ledger.new_owner()
+        return sealed(event, self.wire.secrets()), self._owner or "", self.wire.clock.now()
 
     # -- the event stream --------------------------------------------------------------------------
 
@@ -270,6 +288,8 @@ async def _aperform(step: Step, this: _Run) -> object:
         return await this.astart_stream(step)
     if isinstance(step, Send | Transfer):
         return await aexchange(step, this.wire)
+    if isinstance(step, Record):
+        return await this.arecord(step)
     return _perform_at_once(step, this)
 
 

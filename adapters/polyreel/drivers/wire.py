@@ -20,6 +20,7 @@ from ..ledger.uploads import RememberedUploads
 from ..network import Network, Proxy
 from ..providers.base.calling import BEARER, KeyScheme
 from .addresses import Resolver, look_up
+from .grouping import GroupedWrites
 from .urls import USUAL, beginning
 from .urls import origin as origin_of
 
@@ -130,12 +131,22 @@ class Wire:
     )
     _tls: ssl.SSLContext | None = field(default=None, init=False, repr=False)
     _fast: FastConnections | None = field(default=None, init=False, repr=False)
+    _grouped: GroupedWrites | None = field(default=None, init=False, repr=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False, repr=False)
 
     @property
     def blind(self) -> bool:
         """Whether the transport gives no events: then nothing proves that no byte has left."""
         return self.transport is not None and not getattr(self.transport, "traces", False)
+
+    @property
+    def grouped(self) -> GroupedWrites | None:
+        """Awaited writes to the ledger, where they should share its commits."""
+        if self.ledger is None or not self.ledger.shares_commits:
+            return None
+        if self._grouped is None or self._grouped.loop is not asyncio.get_running_loop():
+            self._grouped = GroupedWrites(self.ledger)
+        return self._grouped
 
     def connections(self, use: Use = "free", url: str = "") -> httpx.BaseTransport:
         """The blocking connections for one use of a URL. Each call has its own: a watch can cut it.

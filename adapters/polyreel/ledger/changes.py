@@ -140,10 +140,17 @@ def note_caller(connection: Transaction, vendor: str, now: float) -> None:
     )
 
 
-def forget_deliveries(connection: Transaction, now: float) -> None:
-    """Forget some deliveries that are too old to count."""
+def note_delivery(connection: Transaction, vendor: str, identity: str, now: float) -> bool:
+    """Note a webhook, and forget some that are too old to count; False where it is known."""
+    found = connection.execute(
+        "INSERT INTO deliveries (vendor, id, received_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (vendor, identity, now),
+    )
+    if found.rowcount == 0:
+        return False
     connection.execute(
         "DELETE FROM deliveries WHERE (vendor, id) IN"
         " (SELECT vendor, id FROM deliveries WHERE received_at < ? ORDER BY received_at LIMIT ?)",
         (now - DELIVERY_DAYS * 86_400, FORGOTTEN),
     )
+    return True

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import ClaimedError, LedgerError, RequestError
 from .connections import as_own, connect, disconnect
 from .database import StoredRow, Transaction, Value
-from .schema import transaction
+from .schema import part, transaction
 
 
 class LedgerFile:
@@ -58,9 +58,14 @@ class LedgerFile:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Run one durable transaction: it is committed at the end, or taken back by an error.
 
+        Within another one of the same thread it is a part, which can be taken back alone.
         UnusableFileError is also raised where the file, or its log, was taken away meanwhile.
         """
         with self._using() as connection:
+            if connection.in_transaction:
+                with part(connection):
+                    yield connection
+                return
             connection.execute("BEGIN IMMEDIATE")
             with transaction(connection):
                 yield connection

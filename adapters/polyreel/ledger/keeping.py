@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -23,11 +23,11 @@ from . import uploads
 from .changes import (
     assignments,
     change_entry,
-    forget_deliveries,
     insert_entry,
     mark_dead,
     move_followed,
     note_caller,
+    note_delivery,
     refuse_other_entry,
     take_queued,
     update_job,
@@ -53,7 +53,8 @@ from .reading import LedgerReader
 from .records import PROVED_UNPAID, LedgerEntry, State
 from .rows import entry_of, new_columns, outcome_columns, queued_columns, sent_columns
 from .states import advance
-from .store import INTERRUPTED, NOTHING_SENT, TOUCHED, Delivered
+from .store import INTERRUPTED, NOTHING_SENT, TOUCHED, Delivered, Write
+from .together import write_together
 from .unwritten import Released, Unwritten, UnwrittenOutcomes
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ LOG: Final = logging.getLogger("polyreel")
 class StoredLedger:
     """A ledger in a database."""
 
+    shares_commits = False
+
     def __init__(
         self, database: Database, owners: OwnerRegistry, companion_file: Callable[[str], Path]
     ) -> None:
@@ -84,7 +87,7 @@ class StoredLedger:
         self._unwritten = UnwrittenOutcomes(companion_file("unwritten"))
 
     def companion_file(self, name: str) -> Path:
-        """Name the local file or folder for other data that belongs to this ledger."""
+        """Name the local file or folder for other data of this ledger."""
         return self._companion_file(name)
 
     def close(self) -> None:
@@ -211,6 +214,10 @@ class StoredLedger:
             case Known() | Past() | ReadNews():
                 return self._read.answer(event, now)
         assert_never(event)
+
+    def write_all(self, writes: Sequence[Write]) -> list[Any]:
+        """Write several events of different flows durably, at once."""
+        return write_together(writes, self._database.writing, self.write, self._kept)
 
     def _intend(self, event: Intend, owner: str, now: float) -> str:
         if event.entry is not None:
@@ -430,13 +437,8 @@ class StoredLedger:
             # It is not written down: otherwise unknown senders could fill the file.
             return Delivered("unknown-job")
         with self._database.writing() as connection:
-            insert = (
-                "INSERT INTO deliveries (vendor, id, received_at) VALUES (?, ?, ?)"
-                " ON CONFLICT DO NOTHING"
-            )
-            if connection.execute(insert, (event.vendor, event.id, now)).rowcount == 0:
+            if not note_delivery(connection, event.vendor, event.id, now):
                 return Delivered("duplicate", entry)
-            forget_deliveries(connection, now)
             if not event.verified:
                 return Delivered("hint", entry)
             note_caller(connection, event.vendor, now)

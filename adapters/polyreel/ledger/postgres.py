@@ -196,7 +196,15 @@ class PostgresDatabase:
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
-        """Run one durable transaction: it is committed at the end, or taken back by an error."""
+        """Run one durable transaction: it is committed at the end, or taken back by an error.
+
+        Within another one of the same thread it is a part, which can be taken back alone.
+        """
+        running: _Connection | None = getattr(self._running, "connection", None)
+        if running is not None:
+            with self._guarded(), running.transaction():
+                yield PostgresTransaction(running)
+            return
         with self._guarded(), self._connected("BEGIN") as connection:
             self._running.connection = connection
             try:
@@ -265,6 +273,8 @@ class PostgresLedger(StoredLedger):
     LedgerError is raised where it cannot be opened. An owner is alive as long as its process says
     so, by the database's clock: see `polyreel.ledger.leases`.
     """
+
+    shares_commits = True
 
     def __init__(self, address: str, *, lease: float = LEASE) -> None:
         database = PostgresDatabase(address)

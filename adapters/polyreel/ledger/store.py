@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 
@@ -30,6 +30,8 @@ DIED: Final = "the process ended while the submit was on its way"
 INTERRUPTED: Final = "interrupted while the submit was on its way"
 NOTHING_SENT: Final = "interrupted before anything was sent"
 
+Write = tuple["LedgerEvent", str, float]
+"""One write: an event, its owner, and the moment."""
 Effect = Literal["applied", "unchanged", "duplicate", "unknown-job", "hint"]
 
 
@@ -104,6 +106,16 @@ class LedgerStore(Protocol):
         """Write one event of a flow durably; each event's class says what the result is.
 
         ClaimedError is raised where another owner has the entry, or has been faster.
+        """
+
+    @property
+    def shares_commits(self) -> bool:
+        """Whether a commit takes so long that awaited flows should share it: see `write_all`."""
+
+    def write_all(self, writes: Sequence[Write]) -> list[Any]:
+        """Write several events of different flows durably, at once.
+
+        The results are in their order; the error of one is its result, and stops no other.
         """
 
     def new_owner(self) -> str:

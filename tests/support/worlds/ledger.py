@@ -56,6 +56,7 @@ from polyreel_generated.shared import Job
 from .answers import answer, uploaded
 from .table import (
     NO_COLUMNS,
+    InOneProcess,
     MemoryFile,
     MemoryOwners,
     MemoryRows,
@@ -68,7 +69,7 @@ from .table import (
 
 
 @define(eq=False)
-class MemoryLedger:
+class MemoryLedger(InOneProcess):
     """The ledger as one process has it open."""
 
     file: MemoryFile
@@ -360,9 +361,6 @@ class MemoryLedger:
     def new_owner(self) -> str:
         """Make a name under which a flow owns entries. It is only valid while its process lives."""
         return self.owners.new()
-
-    def check_owner(self, owner: str) -> None:
-        """In memory nobody is taken for dead who is not."""
 
     def release(self, owner: str, *, sent: bool) -> None:
         """Free the entries of an owner, and end the owner."""

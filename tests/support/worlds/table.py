@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
@@ -11,7 +11,7 @@ from polyreel.errors import ClaimedError, UnusableFileError, UnwritableFileError
 from polyreel.ledger.events import Settle, Take
 from polyreel.ledger.records import SUPERSEDED, State, Submission
 from polyreel.ledger.rows import Columns, queued_columns, sent_columns
-from polyreel.ledger.store import ID_LETTERS
+from polyreel.ledger.store import ID_LETTERS, Write
 from polyreel.ledger.unwritten import Released
 from polyreel.ledger.uploads import UploadKey
 
@@ -223,3 +223,16 @@ def sent_at(row: Columns) -> float:
 
 def number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
+
+
+class InOneProcess:
+    """What a ledger does about other machines: nothing."""
+
+    shares_commits = False
+
+    def write_all(self, writes: Sequence[Write]) -> list[Any]:
+        """Nobody shares commits."""
+        raise NotImplementedError
+
+    def check_owner(self, owner: str) -> None:
+        """Nobody is taken for dead who is not."""
