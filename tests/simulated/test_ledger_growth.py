@@ -121,6 +121,7 @@ def use(path: Path) -> None:
         there_is = ledger.outstanding
         there_is.queued(simulated=True, before=NOW, limit=1)
         there_is.vendors(simulated=True)
+        there_is.processes()
         there_is.shards(VENDOR, 2, simulated=True)
         there_is.accepted(VENDOR, 0, 1, simulated=True)
         there_is.unsaved(simulated=True, before=NOW, limit=1)

@@ -135,6 +135,17 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
         group="Keep up with vendors",
         examples=("polyreel drift old.yaml new.yaml",),
     ),
+    "worker": ListedCommand(
+        "worker:worker",
+        "Submit what is queued in the ledger, wait for its jobs and save their files, until "
+        "interrupted.",
+        group="Jobs",
+        examples=(
+            "polyreel worker --live --ledger postgresql://me@db/x",
+            "polyreel worker --live --submit 8 --shards 4",
+        ),
+        calls=True,
+    ),
     "jobs": ListedCommand(
         "ledgered:jobs",
         "List the jobs in the ledger: what was paid for, what may have been, and what is "

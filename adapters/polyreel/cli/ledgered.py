@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Annotated, Final, get_args
 
 import typer
+from attrs import asdict
 
 from ..errors import did_you_mean
 from ..jobs.documents import entry_document
+from ..ledger.keeping import StoredLedger
 from ..ledger.records import PROVED_UNPAID, LedgerEntry, State
 from ..ledger.selection import Selection
 from ..money.amounts import Cost
@@ -55,6 +57,9 @@ def jobs(
     since: When = None,
     until: When = None,
     last: Annotated[int, typer.Option(min=1, help="How many at most, the newest.")] = 50,
+    owners: Annotated[
+        bool, typer.Option("--owners", help="List who is at work, instead of the jobs.")
+    ] = False,
     ledger: LedgerPlace = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one row for each job.")] = False,
@@ -76,6 +81,9 @@ def jobs(
         since=_moment(since, "--since"),
         until=_moment(until, "--until"),
     )
+    if owners:
+        _list_owners(ledger, as_json=as_json)
+        return
     with open_ledger(ledger) as opened:
         entries = chosen.of(opened, last + 1)
     more, entries = len(entries) > last, entries[-last:]
@@ -91,6 +99,18 @@ def jobs(
                 show.note(step)
     if total := sum_text(entries):
         show.note(total + ("; older ones are not counted: see --last" if more else ""))
+
+
+def _list_owners(place: str | None, *, as_json: bool) -> None:
+    """The processes at work, and on how many entries each."""
+    with open_ledger(place) as opened:
+        assert isinstance(opened, StoredLedger)
+        found = opened.outstanding.processes()
+    if as_json:
+        show.document([asdict(one) for one in found])
+    else:
+        rows = [[one.host, f"{_span(one.seen)} ago", str(one.entries)] for one in found]
+        show.table(["host", "seen", "entries"], rows)
 
 
 def _moment(text: str | None, option: str) -> float | None:

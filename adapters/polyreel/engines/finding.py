@@ -10,7 +10,7 @@ from ..jobs.work import Save, Submit, Tend, Work
 from .performing import ledger_of
 
 if TYPE_CHECKING:
-    from ..client import AsyncClient
+    from ..client.settings import ClientSettings
 
 CHUNK: Final = 50
 """How many submits are one piece of work at most."""
@@ -18,14 +18,14 @@ MOST: Final = 1_000
 """How many submits, and how many downloads, are found at a time."""
 
 
-def outstanding(client: AsyncClient, *, shards: int = 1, age: float = 0.0) -> Iterator[Work]:
+def outstanding(client: ClientSettings, *, shards: int = 1, age: float = 0.0) -> Iterator[Work]:
     """The work that there is for a client: what to submit, to wait for, and to save.
 
     `shards` is into how many pieces the waiting for each vendor's jobs is divided. What was queued,
     or has succeeded, less than `age` seconds ago is left to those who were told of it.
     """
     found, simulated = ledger_of(client).outstanding, client.simulated
-    before = client.wire.clock.now() - age
+    before = client.wire.clock.now() - age if age else float("inf")
     queued = found.queued(simulated=simulated, before=before, limit=MOST)
     yield from chunks(queued)
     for vendor in found.vendors(simulated=simulated):

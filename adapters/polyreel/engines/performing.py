@@ -20,6 +20,7 @@ from ..ledger.keeping import StoredLedger
 
 if TYPE_CHECKING:
     from ..client import AsyncClient
+    from ..client.settings import ClientSettings
     from ..client.working import Stop
 
 LOG: Final = logging.getLogger("polyreel")
@@ -58,7 +59,7 @@ async def perform(
             await _Tending(work, client, put, stop).run()
 
 
-def ledger_of(client: AsyncClient) -> StoredLedger:
+def ledger_of(client: ClientSettings) -> StoredLedger:
     """The ledger of a client. LedgerError is raised where it keeps none that holds work."""
     if not isinstance(client.ledger, StoredLedger):
         raise LedgerError("this client keeps no ledger: give it one with ledger=")

@@ -83,7 +83,7 @@ class StoredLedger:
         self._owners = owners
         self._companion_file = companion_file
         self._read = LedgerReader(database)
-        self.outstanding = OutstandingWork(database)
+        self.outstanding = OutstandingWork(database, owners)
         self._unwritten = UnwrittenOutcomes(companion_file("unwritten"))
 
     def companion_file(self, name: str) -> Path:

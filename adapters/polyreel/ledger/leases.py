@@ -82,6 +82,14 @@ class LeaseOwners:
             self._living = read_at, living
         return living
 
+    def processes(self) -> list[tuple[str, str, float]]:
+        """The processes that were seen within a lease."""
+        seen = "extract(epoch FROM clock_timestamp() - seen_at)"
+        chosen = f"{ALIVE} ORDER BY host"
+        select = f"SELECT id, host, {seen} AS ago FROM owners WHERE {chosen}"  # noqa: S608
+        rows = self._database.query(select, self._lease, self._lease)
+        return [(str(row["id"]), str(row["host"]), float(row["ago"])) for row in rows]
+
     def check(self, owner: str) -> None:
         """Raise LedgerError where an owner may soon be taken for dead: it must not pay any more."""
         process = self._process

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection
 from typing import Final
 
-from .database import Database, Value
+from attrs import frozen
+
+from .database import Database, OwnerRegistry, Value
 from .records import LedgerEntry
 from .rows import entry_of
 
 KIND: Final = "simulated = ? AND state = ?"
 
 
+@frozen
+class ProcessAtWork:
+    """A process that works on entries of a ledger."""
+
+    host: str
+    """Its machine, and its number there where machines share the ledger."""
+    seen: float
+    """How many seconds ago it said that it is alive."""
+    entries: int
+    """How many entries it works on just now."""
+
+
 class OutstandingWork:
     """What there is to do about the entries of a ledger, live or simulated ones."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, owners: OwnerRegistry) -> None:
+        self._database, self._owners = database, owners
 
     def queued(self, *, simulated: bool, before: float, limit: int) -> list[str]:
         """The ids of entries that have been queued since before a moment, oldest first."""
@@ -53,6 +68,14 @@ class OutstandingWork:
         """The ids of entries that have a folder, and succeeded before a moment, without files."""
         chosen = f"{KIND} AND folder IS NOT NULL AND finished_at <= ? ORDER BY rowid LIMIT ?"
         return self._ids(chosen, simulated, "succeeded", before, limit)
+
+    def processes(self) -> list[ProcessAtWork]:
+        """Who is at work, on this machine or on others."""
+        owned = self._database.query("SELECT owner FROM jobs WHERE owner IS NOT NULL")
+        counts = Counter(str(row["owner"]).partition("/")[0] for row in owned)
+        return [
+            ProcessAtWork(host, seen, counts[name]) for name, host, seen in self._owners.processes()
+        ]
 
     def _ids(self, chosen: str, simulated: bool, *values: Value) -> list[str]:
         select = f"SELECT id FROM jobs WHERE {chosen}"  # noqa: S608

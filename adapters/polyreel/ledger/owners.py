@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import threading
 from pathlib import Path
 
@@ -68,6 +69,16 @@ class Owners:
         path.unlink(missing_ok=True)  # its process is gone, and no other process has its name
         lock.release()
         return False
+
+    def processes(self) -> list[tuple[str, str, float]]:
+        """The processes that hold their lock. All are on this machine, and are seen now."""
+        names = (
+            sorted(path.name for path in self._folder.glob("*")) if self._folder.is_dir() else []
+        )
+        with self._guard:
+            own = self._process[1] if self._process is not None else None
+        host = socket.gethostname()
+        return [(n, host, 0.0) for n in names if n == own or self._is_locked(self._folder / n)]
 
     def check(self, owner: str) -> None:
         """Nothing to do: a lock is never taken for another's before its process is gone."""

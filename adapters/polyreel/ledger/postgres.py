@@ -37,7 +37,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
 
-    from .database import Cursor, StoredRow, Transaction, Value
+    from .database import Cursor, StoredRow, Value
 
 T = TypeVar("T")
 CONNECT_SECONDS: Final = 5
@@ -110,8 +110,9 @@ class PostgresDatabase:
     """A Postgres database. Each thread's transaction has a connection of its own."""
 
     def __init__(self, address: str) -> None:
-        self._conninfo = _conninfo(address)
-        parts = conninfo_to_dict(self._conninfo)
+        self.conninfo = _conninfo(address)
+        """How it is connected to. It can have a password in it."""
+        parts = conninfo_to_dict(self.conninfo)
         host, port = parts.get("host", "localhost"), parts.get("port", 5432)
         self.place = f"postgresql://{host}:{port}/{parts.get('dbname', '')}"
         """Its address without a user and a password."""
@@ -142,7 +143,7 @@ class PostgresDatabase:
                 self._process, self._idle = os.getpid(), []
             if self._idle:
                 return self._idle.pop()
-        return _Connection.connect(self._conninfo, autocommit=True, row_factory=dict_row)
+        return _Connection.connect(self.conninfo, autocommit=True, row_factory=dict_row)
 
     def _given_back(self, connection: _Connection) -> None:
         idle = psycopg.pq.TransactionStatus.IDLE
@@ -195,12 +196,12 @@ class PostgresDatabase:
     # -- statements --------------------------------------------------------------------------------
 
     @contextmanager
-    def writing(self) -> Iterator[Transaction]:
+    def writing(self) -> Iterator[PostgresTransaction]:
         """Run one durable transaction: it is committed at the end, or taken back by an error.
 
         Within another one of the same thread it is a part, which can be taken back alone.
         """
-        running: _Connection | None = getattr(self._running, "connection", None)
+        running: psycopg.Connection[Any] | None = getattr(self._running, "connection", None)
         if running is not None:
             with self._guarded(), running.transaction():
                 yield PostgresTransaction(running)
@@ -218,7 +219,7 @@ class PostgresDatabase:
                 self._running.connection = None
 
     @contextmanager
-    def joining(self, connection: object) -> Iterator[Transaction]:
+    def joining(self, connection: object) -> Iterator[PostgresTransaction]:
         """Run statements in the transaction of a caller's connection, which the caller ends."""
         if not isinstance(connection, psycopg.Connection):
             raise RequestError(
@@ -230,11 +231,12 @@ class PostgresDatabase:
             with connection.transaction():  # a part of the caller's, where there is one
                 (before,) = _executed(connection, "SHOW search_path", ())
                 _executed(connection, SET_PATH, (SCHEMA,))
+                outer = getattr(self._running, "connection", None)
                 self._running.connection = connection
                 try:
                     yield PostgresTransaction(connection)
                 finally:
-                    self._running.connection = None
+                    self._running.connection = outer
                 _executed(connection, SET_PATH, (before["search_path"],))
 
     def query(self, statement: str, *values: Value) -> list[StoredRow]:
@@ -277,7 +279,9 @@ class PostgresLedger(StoredLedger):
     shares_commits = True
 
     def __init__(self, address: str, *, lease: float = LEASE) -> None:
-        database = PostgresDatabase(address)
+        self.database = database = PostgresDatabase(address)
+        self.lease = lease
+        """Seconds after which a process that was not seen is taken for dead."""
         self.place = database.place
         """Its address without a user and a password."""
         self.owners = LeaseOwners(database, lease)

@@ -1,0 +1,62 @@
+"""The command that does the work of a ledger: worker."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from ..client import AsyncClient
+from ..engines import Engine, InlineEngine, perform
+from ..ledger.sqlite import Ledger
+from . import show
+from .options import LedgerPlace, LiveJobs, async_client, open_ledger
+
+
+def worker(
+    submit: Annotated[
+        int, typer.Option(min=1, help="Pieces of work submitted, or downloaded, at once.")
+    ] = 4,
+    shards: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=64,
+            help="Into how many pieces the waiting for a vendor's jobs is divided; the same number "
+            "for all workers.",
+        ),
+    ] = 1,
+    live: LiveJobs = False,
+    ledger: LedgerPlace = None,
+) -> None:
+    """Submit what is queued in the ledger, wait for its jobs and save their files, until
+    interrupted.
+
+    Over postgresql://... any number of workers share the work, on many machines; it needs
+    polyreel[cluster]. Over a file, one worker does it.
+    """
+    with open_ledger(ledger) as opened:
+        made = async_client(live=live, ledger=opened)
+        asyncio.run(_work(made, submit, shards))
+    show.note("stopped")
+
+
+async def _work(made: AsyncClient, submits: int, shards: int) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # on Windows
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    engine: Engine
+    if isinstance(made.ledger, Ledger):
+        engine = InlineEngine(made, stop=stop)
+    else:
+        from ..engines.procrastinate import ProcrastinateEngine
+
+        engine = ProcrastinateEngine(made, submits=submits, shards=shards, stop=stop)
+    kind = "simulated" if made.simulated else "live"
+    show.note(f"working on {kind} jobs; stop with Ctrl-C")
+    async with made:
+        await engine.run(lambda work: perform(work, made, put=engine.put, stop=stop))

@@ -1,0 +1,269 @@
+"""Work carried by Procrastinate, in the database of the ledger. It needs `polyreel[cluster]`.
+
+Its tables are in the ledger's schema, and are made at the first use. It carries pieces of work, and
+knows nothing of money: what it loses, the keeper of each worker finds in the ledger again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import LedgerError, MissingExtraError, RequestError
+from ..jobs.work import Save, Submit, Tend, Work
+from .finding import outstanding
+from .performing import ledger_of
+
+try:
+    import psycopg
+    from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
+    from procrastinate.exceptions import (
+        AlreadyEnqueued,
+        ConnectorException,
+        ProcrastinateException,
+    )
+    from procrastinate.jobs import Status
+    from procrastinate.worker import Worker
+
+    from ..ledger.postgres import PostgresLedger, PostgresTransaction
+except ImportError as error:
+    raise MissingExtraError(
+        f"workers on Procrastinate need it ({error}): pip install 'polyreel[cluster]'"
+    ) from None
+
+if TYPE_CHECKING:
+    from ..client.settings import ClientSettings
+    from ..ledger.database import Transaction
+
+LOG: Final = logging.getLogger("polyreel")
+PREPARING: Final = 7_067_089_376
+"""The number of the lock under which tables are made."""
+KEEPING: Final = 7_067_089_377
+"""The number of the lock under which one of the keepers looks for work."""
+KEEP_SECONDS: Final = 5.0
+"""The pause between two looks of a keeper."""
+LEAST_SECONDS: Final = 1.0
+"""The least such pause, after jobs were submitted that have to be waited for."""
+LOOK_SECONDS: Final = 2.0
+"""After how many seconds a worker looks for work that it has not heard of."""
+TOLD_SECONDS: Final = 10.0
+"""For how long new work is left to those who were told of it."""
+REST: Final = 30
+"""Seconds until waiting, or a download, is tried again that went wrong."""
+AGAIN_SECONDS: Final = 1.0
+"""The pause before workers are started again whose database was away."""
+SUBMITTING_SECONDS: Final = 120.0
+"""How long a worker that is to end waits for submits on their way."""
+MOST_VENDORS: Final = 16
+"""For how many vendors at most a worker waits with all its shards at the same time."""
+TENDING_SECONDS: Final = 5.0
+"""The same for those that wait for jobs, which can be waited for by others."""
+
+
+class ProcrastinateEngine:
+    """Carries work to the workers of a ledger in Postgres.
+
+    Where jobs are written down, `client.enqueue(..., engine=engine)` tells workers of them at once.
+    In a worker, `run` does the work, until `stop` is set.
+
+    Args:
+        client: the client, live or simulated, whose ledger and kind of jobs are meant.
+        submits: how many pieces of work this worker submits, or downloads, at the same time.
+        shards: into how many pieces the waiting for each vendor's jobs is divided. All workers
+            should have the same number.
+        stop: `run` ends soon after it is set.
+
+    MissingExtraError is raised where Procrastinate is not installed, RequestError for a ledger that
+    is not in Postgres.
+    """
+
+    def __init__(
+        self,
+        client: ClientSettings,
+        *,
+        submits: int = 4,
+        shards: int = 1,
+        stop: asyncio.Event | None = None,
+    ) -> None:
+        ledger = ledger_of(client)
+        if not isinstance(ledger, PostgresLedger):
+            raise RequestError(["Procrastinate carries work in Postgres, not beside a file"])
+        self._client, self._stop = client, stop
+        self._submits, self._shards = submits, shards
+        self._database, self._lease = ledger.database, ledger.lease
+        self._kind = "simulated" if client.simulated else "live"
+        # The clock of a simulated client may stand still, and work may be found twice.
+        self._told_for = 0.0 if client.simulated else TOLD_SECONDS
+        # It never opens a connection: it writes into the transactions of others.
+        self._putting = App(connector=SyncPsycopgConnector())
+        self._submitted = asyncio.Event()
+        """Set where jobs were submitted that have to be waited for."""
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make the tables, where there are none."""
+        with self._database.writing() as transaction:
+            connection = transaction.connection
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (PREPARING,))
+            (row,) = connection.execute("SELECT to_regclass('procrastinate_jobs') AS name")
+            if row["name"] is None:
+                connection.execute(self._putting.schema_manager.get_schema())
+
+    # -- putting -----------------------------------------------------------------------------------
+
+    def put(self, work: Work, transaction: Transaction | None = None) -> None:
+        """Tell workers of a piece of work, in a transaction: they hear of it when that is over."""
+        if transaction is not None:
+            self._put(work, transaction)
+            return
+        with self._database.writing() as own:
+            self._put(work, own)
+
+    def _put(self, work: Work, transaction: Transaction, rest: int = 0) -> None:
+        assert isinstance(transaction, PostgresTransaction)
+        connection = transaction.connection
+        name, arguments, options = self._described(work)
+        if rest:
+            options["schedule_in"] = {"seconds": rest}
+        task = self._putting.configure_task(name, connection=connection, **options)
+        try:
+            with connection.transaction():
+                task.defer(**arguments)
+        except AlreadyEnqueued:
+            LOG.debug("%s waits already", work)
+        except ConnectorException as error:
+            raise LedgerError(f"{work} cannot be put into the database: {error}") from None
+
+    def _described(self, work: Work) -> tuple[str, dict[str, Any], dict[str, Any]]:
+        """The name of a task, its arguments, and what Procrastinate is to know of them."""
+        submit, tend = f"{self._kind}-submit", f"{self._kind}-tend"
+        if isinstance(work, Submit):
+            options: dict[str, Any] = {"queue": submit, "priority": 1}
+            if len(work.ids) > 1:  # found by a keeper, which may find it often
+                options["queueing_lock"] = f"{submit}/{work.ids[0]}"
+            return "submit", {"ids": [*work.ids]}, options
+        if isinstance(work, Save):
+            lock = f"save/{work.id}"
+            return "save", {"id": work.id}, {"queue": submit, "queueing_lock": lock}
+        shard = f"{tend}/{work.vendor}/{work.shard}/{work.shards}"
+        arguments = {"vendor": work.vendor, "shard": work.shard, "shards": work.shards}
+        return "tend", arguments, {"queue": tend, "lock": shard, "queueing_lock": shard}
+
+    def keep(self) -> None:
+        """Put all work that there is by the ledger, unless it waits already."""
+        with self._database.writing() as transaction:
+            lock = "SELECT pg_try_advisory_xact_lock(%s) AS is_mine"
+            (row,) = transaction.connection.execute(lock, (KEEPING,))
+            if row["is_mine"]:
+                for work in outstanding(self._client, shards=self._shards, age=self._told_for):
+                    self._put(work, transaction)
+
+    # -- working -----------------------------------------------------------------------------------
+
+    async def run(self, do: Callable[[Work], Awaitable[None]]) -> None:
+        """Do the work that comes, until stopped. A database that is away is waited for."""
+        while not self._is_stopped:
+            try:
+                await self._run_once(do)
+            except (LedgerError, ProcrastinateException, psycopg.Error, OSError) as error:
+                LOG.warning("work is interrupted, and begun again: %s", error)
+            if not self._is_stopped:
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self._stop is not None and self._stop.is_set()
+
+    async def _run_once(self, do: Callable[[Work], Awaitable[None]]) -> None:
+        """Do the work that comes, until stopped, or until the database is lost."""
+        app = self._app(do)
+        async with app.open_async():
+            workers = [
+                self._worker(app, "submit", self._submits, SUBMITTING_SECONDS),
+                self._worker(app, "tend", max(1, self._shards) * MOST_VENDORS, TENDING_SECONDS),
+            ]
+            running = [asyncio.create_task(_run(worker)) for worker in workers]
+            watching = [asyncio.create_task(one) for one in (self._keep(app), self._stopped())]
+            try:
+                await asyncio.wait((*running, *watching), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for worker in workers:
+                    _stop(worker)
+                for task in watching:
+                    task.cancel()
+                ends = await asyncio.gather(*running, *watching, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
+
+    def _worker(self, app: App, queue: str, at_once: int, patience: float) -> Worker:
+        return Worker(
+            app,
+            queues=[f"{self._kind}-{queue}"],
+            concurrency=at_once,
+            delete_jobs="always",
+            fetch_job_polling_interval=LOOK_SECONDS,
+            install_signal_handlers=False,
+            shutdown_graceful_timeout=patience,
+            update_heartbeat_interval=self._lease / 3,
+            stalled_worker_timeout=self._lease,
+        )
+
+    async def _stopped(self) -> None:
+        await (self._stop or asyncio.Event()).wait()
+
+    async def _keep(self, app: App) -> None:
+        """Put work that was lost, with the process that did it or otherwise."""
+        manager = app.job_manager
+        while True:
+            for job in await manager.get_stalled_jobs(seconds_since_heartbeat=self._lease):
+                with suppress(ConnectorException):  # another keeper was faster
+                    await manager.finish_job(job, Status.FAILED, delete_job=True)
+            await asyncio.to_thread(self.keep)
+            await asyncio.sleep(LEAST_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._submitted.wait(), min(KEEP_SECONDS, self._lease / 3))
+            self._submitted.clear()
+
+    def _app(self, do: Callable[[Work], Awaitable[None]]) -> App:
+        app = App(connector=PsycopgConnector(conninfo=self._database.conninfo, max_size=4))
+
+        @app.task(name="submit")
+        async def submit(ids: list[str]) -> None:
+            await self._do(Submit((*ids,)), do)
+
+        @app.task(name="tend")
+        async def tend(vendor: str, shard: int, shards: int) -> None:
+            await self._do(Tend(vendor, shard, shards), do)
+
+        @app.task(name="save")
+        async def save(id: str) -> None:  # noqa: A002
+            await self._do(Save(id), do)
+
+        return app
+
+    async def _do(self, work: Work, do: Callable[[Work], Awaitable[None]]) -> None:
+        try:
+            await do(work)
+            if isinstance(work, Submit):
+                self._submitted.set()
+        except Exception as error:  # nothing is lost: the ledger has it
+            LOG.warning("%s: %s", work, error)
+            if not isinstance(work, Submit):  # those of which nothing was sent are queued
+                with suppress(LedgerError):  # a keeper puts it again
+                    await asyncio.to_thread(self._put_later, work)
+
+    def _put_later(self, work: Work) -> None:
+        with self._database.writing() as transaction:
+            self._put(work, transaction, REST)
+
+
+async def _run(worker: Worker) -> None:
+    await worker.run()  # type: ignore[no-untyped-call]
+
+
+def _stop(worker: Worker) -> None:
+    worker.stop()  # type: ignore[no-untyped-call]

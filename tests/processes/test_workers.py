@@ -1,0 +1,145 @@
+"""Workers on Procrastinate over the ledger in Postgres: killed at any time, they pay nothing twice,
+and lose nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from subprocess import PIPE
+from typing import Final
+
+import psycopg
+import pytest
+from polyreel import Client
+from polyreel.engines import Submit
+from polyreel.engines.procrastinate import ProcrastinateEngine
+from polyreel.ledger.postgres import PostgresLedger
+from polyreel.ledger.records import State
+from polyreel.simulator import Simulator, server
+from support import crash, forked
+from support.paths import TESTS
+from support.postgres import execute
+from support.waiting import HANGS, until
+from support.workers import LEASE, VENDOR, client
+
+JOBS = 200
+FAULTS = {"lost-reset": 0.05, "refused": 0.1, "rate-limited-zero": 0.1}
+"""What goes wrong with submits, and with which part of them."""
+CUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+"""Ends all connections, as the database does where it ends."""
+UNDER_WAY: Final[tuple[State, ...]] = ("queued", "sending", "accepted")
+
+
+@pytest.fixture
+def ledger(postgres: str) -> Iterator[PostgresLedger]:
+    with PostgresLedger(postgres, lease=LEASE) as opened:
+        yield opened
+
+
+def program(url: str, path: str, *more: str) -> forked.Program:
+    command = ("-m", "support.workers", url, path, *more)
+    return forked.Program(*command, cwd=TESTS, stdout=PIPE)
+
+
+def bills(simulator: Simulator) -> Counter[str]:
+    """How often each job was billed, by what it asked for."""
+    tasks = (simulator.tasks[line.vendor, line.task] for line in simulator.bill.charges)
+    return Counter(task.picture.prompt for task in tasks)
+
+
+@pytest.mark.usefixtures("bare")
+def test_workers_that_are_killed_pay_nothing_twice_and_lose_nothing(
+    postgres: str, ledger: PostgresLedger
+) -> None:
+    """What may have been on its way is ambiguous; everything else is done by the others.
+
+    Where the database drops their connections, they begin again.
+    """
+    simulator = crash.vendors()
+    for fault, share in FAULTS.items():
+        simulator.inject(fault, share=share, times=None)
+    with server.running(simulator) as url, ExitStack() as stack:
+        made = client(url, ledger)
+        engine = ProcrastinateEngine(made)
+        ids = [
+            asyncio.run(made.enqueue(f"job {number}", VENDOR, reference=f"job {number}")).id
+            for number in range(JOBS)
+        ]
+        for start in range(0, JOBS, 20):
+            engine.put(Submit(tuple(ids[start : start + 20])))
+        workers = [stack.enter_context(program(url, postgres)) for _ in range(2)]
+        until(lambda: simulator.bill.count() > JOBS / 4)
+        execute(postgres, CUT)
+        until(lambda: simulator.bill.count() > JOBS / 2)
+        workers[0].kill()
+        until(lambda: not ledger.entries(UNDER_WAY), 3 * HANGS)
+        workers[1].kill()
+    found = bills(simulator)
+    assert set(found.values()) == {1}
+    entries = ledger.entries()
+    assert {entry.id for entry in entries} == {*ids}
+    assert {entry.state for entry in entries} <= {"succeeded", "ambiguous"}
+    for entry in entries:
+        assert entry.state == "ambiguous" or found[entry.submission.reference or ""] == 1
+    assert {*found} <= {entry.submission.reference for entry in entries}
+
+
+@pytest.mark.usefixtures("bare")
+def test_an_order_and_its_job_are_written_down_together(
+    postgres: str, ledger: PostgresLedger
+) -> None:
+    """Or neither is, when its process is killed, or takes it back."""
+    execute(postgres, "CREATE TABLE IF NOT EXISTS public.orders (number INTEGER)")
+    simulator = crash.vendors()
+    with server.running(simulator) as url:
+        for killed_after in (1, 4, 7):
+            execute(postgres, "DELETE FROM public.orders")
+            with program(url, postgres, "orders") as taking:
+                assert taking.stdout
+                for _ in range(killed_after):
+                    taking.stdout.readline()
+                taking.kill()
+            with psycopg.connect(postgres) as connection:
+                orders = connection.execute("SELECT number FROM public.orders").fetchall()
+                carried = connection.execute(
+                    "SELECT args->'ids'->>0 FROM polyreel.procrastinate_jobs"
+                ).fetchall()
+            entries = ledger.entries(["queued"])
+            assert sorted(entry.submission.reference or "" for entry in entries) == sorted(
+                f"order {number}" for (number,) in orders
+            )
+            assert {number % 2 for (number,) in orders} == {0}
+            assert {name for (name,) in carried} == {entry.id for entry in entries}
+            for entry in entries:
+                ledger.abandon(entry.id)
+            execute(postgres, "DELETE FROM procrastinate_jobs")
+    assert simulator.journal == []
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("kept", ["file", "database"])
+def test_the_command_works_until_it_is_stopped(
+    tmp_path: Path, request: pytest.FixtureRequest, kept: str
+) -> None:
+    """And `polyreel jobs --owners` tells that it is at work."""
+    is_file = kept == "file"
+    place = str(tmp_path / "ledger.sqlite3") if is_file else request.getfixturevalue("postgres")
+    with Client(ledger=place) as client:
+        client.enqueue("a cat", VENDOR, output=tmp_path / "clips")
+        command = ("-m", "polyreel", "worker", "--ledger", place)
+        with forked.Program(*command, cwd=tmp_path, stderr=PIPE) as worker:
+            until(lambda: client.jobs(["saved"]))
+            listing = ("-m", "polyreel", "jobs", "--owners", "--json", "--ledger", place)
+            owners = json.loads(forked.run(*listing, cwd=tmp_path).stdout)
+            assert [one["host"] for one in owners if socket.gethostname() in one["host"]]
+            worker.send_signal(signal.SIGTERM)
+            _, said = worker.communicate(timeout=HANGS)
+        assert (worker.returncode, said.splitlines()[-1]) == (0, "stopped")

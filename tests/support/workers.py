@@ -1,0 +1,61 @@
+"""A worker of a ledger in Postgres in a hurry: `python -m support.workers URL LEDGER`.
+
+With a folder and a number it writes jobs down instead, each in a transaction with a row of its own:
+`python -m support.workers URL LEDGER orders`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from itertools import count
+from typing import Final
+
+import psycopg
+from polyreel import AsyncClient
+from polyreel.engines import perform
+from polyreel.engines.procrastinate import ProcrastinateEngine
+from polyreel.ledger.postgres import PostgresLedger
+from polyreel.providers.base.registry import get_provider
+
+from .crash import HurriedClock, settings
+from .faults import VENDORS
+
+LEASE: Final = 2.0
+"""Seconds after which a worker that was killed is taken for dead."""
+VENDOR: Final = get_provider(VENDORS[0])
+
+
+def client(url: str, ledger: PostgresLedger) -> AsyncClient:
+    """A client of a simulator at an address, for which pauses are short."""
+    made = AsyncClient(**{**settings(url, "-"), "ledger": ledger})
+    made.wire.clock = HurriedClock()
+    return made
+
+
+async def work(url: str, address: str) -> None:
+    """Do the work of a ledger until killed."""
+    with PostgresLedger(address, lease=LEASE) as ledger:
+        made = client(url, ledger)
+        engine = ProcrastinateEngine(made, submits=2, shards=2)
+        await engine.run(lambda work: perform(work, made, put=engine.put))
+
+
+async def take_orders(url: str, address: str) -> None:
+    """Write orders down, each with its job in one transaction, until killed."""
+    with PostgresLedger(address) as ledger, psycopg.connect(address) as connection:
+        made = client(url, ledger)
+        engine = ProcrastinateEngine(made)
+        for number in count():
+            connection.execute("INSERT INTO public.orders (number) VALUES (%s)", (number,))
+            name = f"order {number}"
+            await made.enqueue(name, VENDOR, reference=name, connection=connection, engine=engine)
+            if number % 2:
+                connection.rollback()
+            else:
+                connection.commit()
+            print(number, flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run((take_orders if "orders" in sys.argv else work)(*sys.argv[1:3]))
