@@ -73,7 +73,7 @@ def test_workers_that_are_killed_pay_nothing_twice_and_lose_nothing(
             asyncio.run(made.enqueue(f"job {number}", VENDOR, reference=f"job {number}")).id
             for number in range(JOBS)
         ]
-        for start in range(0, JOBS, 20):
+        for start in range(0, JOBS, 10):  # each job is in two pieces of work
             engine.put(Submit(tuple(ids[start : start + 20])))
         workers = [stack.enter_context(program(url, postgres)) for _ in range(2)]
         until(lambda: simulator.bill.count() > JOBS / 4)

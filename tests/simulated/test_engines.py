@@ -22,8 +22,9 @@ from polyreel.simulator import Simulator
 from polyreel_generated.contracts.vendors import VendorId
 from support.faults import VENDORS, every_vendor, plans
 from support.pictures import picture
+from support.vendors import forgetful_vendor
 
-VENDOR = get_provider(VENDORS[0])
+VENDOR = forgetful_vendor()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pickle
 import sqlite3
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from polyreel.cli import failures
 from polyreel.cli.commands import COMMANDS
 from polyreel.client import AsyncClient, Client
 from polyreel.drivers import Wire
+from polyreel.engines import Save, Submit, Tend, perform
 from polyreel.environment import without_keys
 from polyreel.errors import PolyreelError, WebhookError
 from polyreel.flows import Reply
@@ -60,6 +62,7 @@ OFFLINE = {
 ELSEWHERE = {
     "listen": "test_no_webhook_keeps_it",
     "mcp": "test_no_tool_for_agents_shows_it",
+    "worker": "test_no_worker_shows_it",
     "simulate": "it has no keys, and answers no call of polyreel's own",
     "torture": "it runs somebody else's program against simulated vendors",
     "new-vendor": "it reads a document, and knows no key",
@@ -301,6 +304,30 @@ def test_no_tool_for_agents_shows_it(
                 return [first, *[await tools.answer(*each) for each in calls]]
 
     assert not holds_key(json.dumps(asyncio.run(run())))
+    assert [name for name, content in kept(tmp_path) if holds_key(content)] == []
+
+
+@pytest.mark.matrix("form", "mode")
+@every_form
+@every_mode
+def test_no_worker_shows_it(
+    mode: str, echoing: EchoingTransport, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither in a log nor in the ledger, whatever the vendor says."""
+    caplog.set_level(logging.DEBUG, logger="polyreel")
+
+    async def run() -> None:
+        async with AsyncClient(keys={SELLER.id: KEY}, ledger=tmp_path / "ledger.sqlite3") as made:
+            first = await made.enqueue(REQUEST, SELLER, output=tmp_path / "clips")
+            await perform(Submit((first.id,)), made)
+            await perform(Tend(SELLER.id), made, put=lambda _: None)
+            for echoing.paid in (False, True):
+                echoing.mode, second = mode, await made.enqueue(REQUEST, SELLER)
+                with suppress(PolyreelError):
+                    await perform(Submit((second.id,)) if echoing.paid else Save(first.id), made)
+
+    asyncio.run(run())
+    assert not holds_key("\n".join(one.getMessage() for one in caplog.records))
     assert [name for name, content in kept(tmp_path) if holds_key(content)] == []
 
 

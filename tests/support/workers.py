@@ -16,14 +16,13 @@ from polyreel import AsyncClient
 from polyreel.engines import perform
 from polyreel.engines.procrastinate import ProcrastinateEngine
 from polyreel.ledger.postgres import PostgresLedger
-from polyreel.providers.base.registry import get_provider
 
 from .crash import HurriedClock, settings
-from .faults import VENDORS
+from .vendors import forgetful_vendor
 
 LEASE: Final = 2.0
 """Seconds after which a worker that was killed is taken for dead."""
-VENDOR: Final = get_provider(VENDORS[0])
+VENDOR: Final = forgetful_vendor()
 
 
 def client(url: str, ledger: PostgresLedger) -> AsyncClient:
