@@ -14,6 +14,7 @@ from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import Simulator
 from polyreel.simulator.transport import SimulatedTransport
 from support.forms import shortest_form
+from support.server import key_of
 
 FORMS = [
     (provider, operation)
@@ -84,7 +85,7 @@ def test_a_strangers_field_is_not_repeated(provider: Provider, operation: Operat
         "success": (None, "maybe"),
     }
     with httpx.Client(
-        transport=SimulatedTransport(Simulator()), headers={"Authorization": "Bearer x"}
+        transport=SimulatedTransport(Simulator()), headers=key_of(provider)
     ) as client:
         answer = client.post(operation.server + operation.path, files=form)
     schema = provider.contract.reply_schema(operation, 200)

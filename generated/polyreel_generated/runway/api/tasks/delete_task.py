@@ -45,6 +45,12 @@ def _parse(response: Reply) -> Any | RunwayError | None:
         response_204 = cast(Any, None)
         return response_204
 
+    if response.status_code == 400:
+        response.require(dict)
+        response_400 = RunwayError.from_dict(response.json())
+
+        return response_400
+
     if response.status_code == 401:
         response.require(dict)
         response_401 = RunwayError.from_dict(response.json())

@@ -47,6 +47,12 @@ def _parse(response: Reply) -> RunwayError | RunwayTask | None:
 
         return response_200
 
+    if response.status_code == 400:
+        response.require(dict)
+        response_400 = RunwayError.from_dict(response.json())
+
+        return response_400
+
     if response.status_code == 401:
         response.require(dict)
         response_401 = RunwayError.from_dict(response.json())
