@@ -1,5 +1,6 @@
 """Translating native bodies: what the laws do not say."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from polyreel.plans.reading import read
 from polyreel.plans.translation import translate
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.routes import Route
 from support.requests import EXAMPLES
 
 PROVIDERS = list(all_providers().values())
@@ -251,3 +253,25 @@ def test_shots_of_a_body_are_not_planned_by_the_model() -> None:
         seen += source.defaults(made.route).get("shot_mode") == "automatic"
         assert not [one for one in done.violations if "automatic planning" in one.message]
     assert seen
+
+
+def ruled_items() -> Iterator[tuple[Provider, Route, str, str, int]]:
+    """The members of items of a list of which there can be so many in all items together."""
+    for provider in PROVIDERS:
+        for route in provider.routes:
+            for rule in provider.contract.schema(route.schema).get("x-polyreel-rules", ()):
+                for place in rule.get("of", ()):
+                    parts = place.strip("/").split("/")
+                    if len(parts) == 3 and parts[1] == "*":
+                        yield provider, route, parts[0], parts[2], rule["at_most"]
+
+
+def test_too_many_members_of_items_are_a_refusal() -> None:
+    """Their rule is about a place that no body has: it goes through a list."""
+    cases = list(ruled_items())
+    assert cases
+    for source, route, listed, member, most in cases:
+        target = next(one for one in PROVIDERS if one is not source)
+        items = [{member: "https://example.com/a.mp4"}] * (most + 1)
+        body = {"prompt": "x", listed: items, **{row.native: row.value for row in route.constants}}
+        assert translate(body, source, target, source_model=route.source_model).refused

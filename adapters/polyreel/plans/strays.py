@@ -144,6 +144,8 @@ def _types(provider: Provider, route: Route, violation: SchemaViolation) -> Sequ
 
 def _respell(body: JsonObject, violation: SchemaViolation, kinds: Sequence[str]) -> bool:
     """Put a value of the right type in the place of one that says the same in another type."""
+    if not kinds:  # nor is the place of a rule over several items one of the body
+        return False
     *parents, last = violation.path or ("",)
     holder: Any = body
     for part in parents:
