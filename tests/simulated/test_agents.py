@@ -40,7 +40,7 @@ from support.server import new_simulator
 
 @pytest.mark.slow
 def test_a_client_that_loses_and_repeats_every_call_is_billed_once_each(tmp_path: Path) -> None:
-    """50 jobs, each call made three times, its first answer lost: 50 bills, with names and without.
+    """28 jobs, each call made three times, its first answer lost: 28 bills, with names and without.
 
     The client goes away at another moment each time: before the submit, in it, and after it.
     """

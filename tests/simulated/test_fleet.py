@@ -22,6 +22,7 @@ from polyreel.jobs.waiting import EMPTY_POLLS
 from polyreel.providers.base.facts import FINAL
 from polyreel.providers.base.registry import get_provider
 from polyreel_generated.shared import Job
+from support import matrix
 from support.faults import VENDORS, Kind, every_kind, every_vendor
 from support.fleet import (
     START,
@@ -49,7 +50,7 @@ from support.stage import every_with_links_in_states
     faults=st.lists(st.sampled_from(STATUS_FAULTS), unique=True, max_size=8),
     sizes=st.lists(st.integers(0, 8), min_size=len(VENDORS), max_size=len(VENDORS)),
 )
-@settings(max_examples=20, derandomize=True)
+@settings(max_examples=matrix.shared(70, len(VENDORS)), derandomize=True)
 def test_each_job_comes_out_once_whatever_happens(
     kind: Kind, seed: int, share: float, faults: list[str], sizes: list[int]
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from polyreel.jobs.many import Completed
 from polyreel.jobs.queues import AT_ONCE
 from polyreel.providers.base.registry import get_provider
+from support import matrix
 from support.faults import VENDORS, Kind, every_kind, every_vendor
 from support.fleet import (
     BY_LIST,
@@ -169,7 +170,7 @@ def test_nonsense_about_several_holds_up_nobody(vendor: str, kind: Kind, content
 def test_no_vendor_is_asked_too_much_at_once(kind: Kind) -> None:
     """Four queries are under way at one vendor at most, and all vendors are asked at once."""
     with World(kind) as world:
-        jobs = [job for vendor in VENDORS for job in world.submit(vendor, 60, duration=3)]
+        jobs = [job for vendor in VENDORS for job in world.submit(vendor, 20, duration=3)]
         world.line.delay = lambda _: 2.0
         assert ids(world.complete(jobs)) == ids(jobs)
         most = {vendor: busiest(world.calls(vendor)) for vendor in VENDORS}
@@ -186,7 +187,7 @@ def test_no_vendor_is_asked_too_much_at_once(kind: Kind) -> None:
 @every_vendor
 def test_no_task_is_asked_about_faster_than_the_vendor_likes(vendor: str, kind: Kind) -> None:
     """Where queries are about single tasks; also when they go wrong, and when they are slow."""
-    number = 1 if vendor in SURVEYS else 30
+    number = 1 if vendor in SURVEYS else matrix.shared(70, len(VENDORS))
     for share in (0.0, 0.05):
         with World(kind) as world:
             jobs = [
@@ -245,7 +246,7 @@ def test_a_slow_vendor_holds_up_only_itself(slow: str) -> None:
     """The others' jobs end when they would without it."""
     with World("awaiting") as world:
         mine = world.submit(slow, 30)
-        others = [job for other in VENDORS if other != slow for job in world.submit(other, 30)]
+        others = [job for other in VENDORS if other != slow for job in world.submit(other, 6)]
         world.line.delay = lambda call: 50.0 if call.vendor == slow else 0.1
         ends = world.complete([*mine, *others])
         assert ids(ends) == ids([*mine, *others])

@@ -68,6 +68,7 @@ ELSEWHERE = {
     "new-vendor": "it reads a document, and knows no key",
 }
 """Commands that are covered by another test, or see neither a key nor an answer."""
+ERRORS = every_error()  # before any test: a library starts a process when it is imported
 CLIP = ("generate", "a cat", "--duration", "3", "--resolution", "720p", "--no-audio", "--yes")
 REQUEST = {"prompt": "a cat", "duration": 3, "resolution": "720p"}
 GENERATE: Any = {"request": {**REQUEST, "audio": False}, "wait_seconds": 0}
@@ -409,7 +410,7 @@ def test_no_class_of_error_is_told_with_it(
     """Whatever is in an error, and whatever its class: the command line shows no key."""
     for provider in all_providers().values():
         monkeypatch.setenv(provider.key_variable, KEY)
-    for kind in every_error():
+    for kind in ERRORS:
         with pytest.raises(kind) as caught:
             raise made(kind, f"what about {WRITTEN[form]()}, 60% done?")
         failures.report(caught.value, as_json=True)

@@ -35,6 +35,7 @@ from support.server import (
     each_body,
     each_create,
     each_vendor,
+    each_workflow,
     example,
     finish,
     key_of,
@@ -231,7 +232,7 @@ def test_a_job_can_end_badly(provider: Provider, end: str) -> None:
     assert poll(simulator, provider, healthy.id).status == "succeeded"
 
 
-@each_body
+@each_workflow
 def test_answers_hold_the_facts_of_the_task(one: Submit) -> None:
     """Nothing of the documented samples is left where the simulator knows better."""
     simulator = new_simulator()

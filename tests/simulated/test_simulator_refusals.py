@@ -16,11 +16,13 @@ from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
 from polyreel.serving import calls as call_errors
 from polyreel.serving.answers import errors
+from support import matrix
 from support.server import (
     BODIES,
+    PROVIDERS,
     Submit,
-    each_body,
     each_create,
+    each_workflow,
     example,
     new_simulator,
     send,
@@ -71,7 +73,7 @@ def wrong_bodies(
         yield f"no {name}", {member: value for member, value in body.items() if member != name}
 
 
-@each_body
+@each_workflow
 def test_a_wrong_body_is_refused(one: Submit) -> None:
     """Wrong types, values out of range, unknown words, too much and too little: the vendor's own
     error, no charge.
@@ -91,7 +93,7 @@ def test_a_wrong_body_is_refused(one: Submit) -> None:
     assert simulator.bill.count() == 0
 
 
-@each_body
+@each_workflow
 def test_an_unknown_workflow_or_model_is_refused(one: Submit) -> None:
     """A word that chooses no route is an error that names it, however odd its type."""
     simulator = new_simulator()
@@ -364,7 +366,7 @@ def test_any_body_gets_a_documented_answer(provider: Provider, operation: Operat
     simulator = new_simulator()
     accepted = 0
 
-    @settings(max_examples=200, deadline=None, database=None)
+    @settings(max_examples=matrix.shared(700, len(PROVIDERS)), deadline=None, database=None)
     @given(contents, types)
     def attempt(content: bytes, kind: str) -> None:
         nonlocal accepted

@@ -20,8 +20,8 @@ from support.server import (
     START,
     STREAMS,
     Submit,
-    each_body,
     each_vendor,
+    each_workflow,
     example,
     key_of,
     new_simulator,
@@ -30,7 +30,7 @@ from support.server import (
 )
 
 
-@each_body
+@each_workflow
 def test_the_transport_serves_the_documented_addresses(one: Submit) -> None:
     """An httpx client reaches each vendor at its own base URL, blocking and awaiting, and the files
     too.

@@ -187,7 +187,7 @@ def test_processes_share_an_upload(vendor: str, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
     arguments = (tmp_path, vendor, results)
-    processes = [context.Process(target=submit_in_a_process, args=arguments) for _ in range(3)]
+    processes = [context.Process(target=submit_in_a_process, args=arguments) for _ in range(2)]
     for process in processes:
         process.start()
     counts = [results.get(timeout=60) for _ in processes]

@@ -20,7 +20,7 @@ from polyreel.places import JsonObject
 from polyreel.providers.base.registry import all_providers
 
 VENDORS: Final = list(all_providers())
-JOBS: Final = 50
+JOBS: Final = 28
 TIMES: Final = 3
 CLIP: Final = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
 

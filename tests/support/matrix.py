@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Final, TypeVar
@@ -126,6 +126,19 @@ def drawn(cases: Sequence[T], number: int) -> list[T]:
         return [*cases]
     positions = random.Random(seed()).sample(range(len(cases)), number)
     return [cases[position] for position in sorted(positions)]
+
+
+def one_of_each(cases: Iterable[T], kind: Callable[[T], object]) -> list[T]:
+    """Which cases a test goes through in one loop: all in the whole matrix, else one of each kind.
+
+    They are in order. The test has the marker `matrix`, without any axis.
+    """
+    every = [*cases]
+    if whole():
+        return every
+    order = random.Random(seed()).sample(range(len(every)), len(every))
+    chosen = {kind(every[position]): position for position in order}
+    return [every[position] for position in sorted(chosen.values())]
 
 
 def whole() -> bool:

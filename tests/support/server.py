@@ -62,10 +62,16 @@ class Submit(NamedTuple):
 
     @property
     def reading(self) -> Reading:
-        """What the body asks for."""
-        plain = creating(self.provider, self.operation)
-        path = self.path if plain is self.operation else plain.path
-        return read(self.body, self.provider, path)
+        """What the body asks for: read once, for the axes of all tests."""
+        if id(self) not in READINGS:
+            plain = creating(self.provider, self.operation)
+            path = self.path if plain is self.operation else plain.path
+            READINGS[id(self)] = self, read(self.body, self.provider, path)
+        return READINGS[id(self)][1]
+
+
+READINGS: Final[dict[int, tuple[Submit, Reading]]] = {}
+"""What bodies ask for, by the identity of each, which is kept: their bodies cannot be hashed."""
 
 
 def calls(*roles: str) -> list[tuple[Provider, Operation]]:
@@ -308,10 +314,17 @@ each_vendor = pytest.mark.parametrize("provider", PROVIDERS, ids=named)
 
 def each_body(test: Callable[..., None]) -> Callable[..., None]:
     """A test of every documented body: in a sample, of each call, workflow and kind of row."""
+    sampled: Callable[..., None] = pytest.mark.matrix("one.reading.route.rows*")(
+        each_workflow(test)
+    )
+    return sampled
+
+
+def each_workflow(test: Callable[..., None]) -> Callable[..., None]:
+    """A test of every documented body that no row is asked about: of each call and workflow."""
     axes = "one.operation.id", "one.provider.id+one.reading.route.workflow"
-    bodies = pytest.mark.parametrize("one", BODIES, ids=named)
-    sampled: Callable[..., None] = pytest.mark.matrix(*axes, "one.reading.route.rows*")(
-        bodies(test)
+    sampled: Callable[..., None] = pytest.mark.matrix(*axes)(
+        pytest.mark.parametrize("one", BODIES, ids=named)(test)
     )
     return sampled
 

@@ -19,6 +19,8 @@ from polyreel.providers.base.registry import all_providers
 from polyreel.scaffold.published import published
 from polyreel.testing.laws import planned
 from support.drafts import as_published
+from support.loops import in_one_test
+from support.matrix import one_of_each
 from support.requests import EXAMPLES, ROUTE_IDS, ROUTES
 
 PROVIDERS = list(all_providers().values())
@@ -120,7 +122,13 @@ def test_difference_tells_losses_both_ways() -> None:
             assert lost == gained
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.matrix
+@in_one_test(
+    lambda: (
+        (name, (name,))
+        for name in one_of_each(EXAMPLES, kind=lambda name: check_request(EXAMPLES[name]).workflow)
+    )
+)
 def test_advice_agrees_with_plans(name: str) -> None:
     """The first advice is a vendor that serves the request, if any does."""
     found = advise(EXAMPLES[name])

@@ -1,6 +1,7 @@
 """Refusals that rest on an inferred fact: they say so, and the caller can have it sent."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from support.server import key_of
 PROVIDERS = list(all_providers().values())
 
 
+@cache
 def inferred(provider: Provider) -> set[tuple[str, str]]:
     """The scalar fields of bodies that the spec marks as inferred: schema and place."""
     found = set()

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from attrs import Factory, evolve, field, frozen
 
-from ..errors import PolyreelError, UnknownNameError, did_you_mean
+from ..errors import PolyreelError, UnknownNameError
 from ..flows import EVENT_STREAM, Part, Send
 from ..mapping.reports import Allowance, MappingEntry, Problem
-from ..mapping.workflows import WORKFLOWS, Kind
+from ..mapping.workflows import Kind
 from ..money.amounts import Cost
 from ..money.book import PriceBook
 from ..places import Json, JsonObject
@@ -30,7 +30,7 @@ from .frames import note_shape
 from .marking import idle_marks_of, note_idle_marks
 from .requests import CheckedRequest, check_allowances, check_request
 from .verdicts import Verdict, Violation, verdicts, violations
-from .wording import add_problems
+from .wording import add_problems, unserved
 from .writing import Writing, by_preferences
 
 if TYPE_CHECKING:
@@ -43,6 +43,34 @@ PORTABLE: Final[Mapping[str, Any]] = {"resolution": "720p", "audio": True}
 
 They count where the caller left a field unset and the route can express it.
 """
+
+
+class Elsewhere:
+    """What the other vendors make of refused requests: of those that are alike, only once."""
+
+    def __init__(self) -> None:
+        self._plans: list[Plan] = []
+
+    def served_by(self, refused: Plan, problem: Problem) -> Sequence[str]:
+        """The vendors that do not have a problem of a plan."""
+        if problem.field == "extra":
+            return ()  # every other vendor would only leave it out
+        # Whether another vendor sells the model is asked with the model, all else without it.
+        asked = refused.checked if problem.field == "model" else refused.checked.of_model(None)
+        others = (one for one in all_providers().values() if one is not refused.provider)
+        plans = [self._plan(asked, other, stream=refused.stream) for other in others]
+        return [
+            other.vendor
+            for other in plans
+            if other.route and problem.field not in {one.field for one in other.problems}
+        ]
+
+    def _plan(self, asked: CheckedRequest, vendor: Provider, *, stream: bool) -> Plan:
+        for known in self._plans:
+            if (known.provider, known.stream, known.checked) == (vendor, stream, asked):
+                return known
+        self._plans.append(plan_checked(asked, vendor, stream=stream))
+        return self._plans[-1]
 
 
 # Without slots: they double the time that a frozen class takes to fill.
@@ -143,36 +171,16 @@ class Plan:
     @cached_property
     def violations(self) -> tuple[Violation, ...]:
         """All problems at once, each with the vendors that do not have it."""
-        return tuple(violations(self.vendor, self.problems, self._served_by))
+        return self.violations_by(Elsewhere())
+
+    def violations_by(self, elsewhere: Elsewhere) -> tuple[Violation, ...]:
+        """The same, by what is known already of the other vendors."""
+        return tuple(violations(self.vendor, self.problems, partial(elsewhere.served_by, self)))
 
     @cached_property
     def cost(self) -> Cost:
         """What the job would cost, as far as it is known."""
         return self.prices.cost(self.provider, self.route, self.request, self.body)
-
-    def _served_by(self, problem: Problem) -> Sequence[str]:
-        """The vendors that do not have a problem."""
-        if problem.field == "extra":
-            return ()  # every other vendor would only leave it out
-        # Whether another vendor sells the model is asked with the model, all else without it.
-        plans = self._elsewhere if problem.field == "model" else self._elsewhere_in_any_model
-        return [
-            other.vendor
-            for other in plans
-            if other.route and problem.field not in {one.field for one in other.problems}
-        ]
-
-    @cached_property
-    def _elsewhere(self) -> Sequence[Plan]:
-        return self._at_other_vendors(self.checked)
-
-    @cached_property
-    def _elsewhere_in_any_model(self) -> Sequence[Plan]:
-        return self._at_other_vendors(self.checked.of_model(None))
-
-    def _at_other_vendors(self, request: CheckedRequest) -> Sequence[Plan]:
-        others = (one for one in all_providers().values() if one is not self.provider)
-        return [plan_checked(request, other, stream=self.stream) for other in others]
 
     def _repr_html_(self) -> str:
         """As tables in a notebook."""
@@ -355,7 +363,7 @@ def plan_checked(
             for route in fitting
         )
     else:
-        made = evolve(blank, problems=tuple(_unserved(request, provider)))
+        made = evolve(blank, problems=tuple(unserved(request, provider)))
     return _streamed(made) if stream else made
 
 
@@ -373,22 +381,6 @@ def _best_of(plans: Iterator[Plan]) -> Plan:
 def _badness(made: Plan) -> tuple[bool, int, int]:
     unknown = made.checked.fields.keys() - (made.route.by_name.keys() if made.route else ())
     return made.route is None, len(made.problems), len(unknown)
-
-
-def _unserved(request: CheckedRequest, provider: Provider) -> Iterator[Problem]:
-    """Why a vendor has no route at all: because of the model, or of the inputs."""
-    model, workflow = request.model, request.workflow
-    sold = sorted({route.model for route in provider.routes if route.workflow == workflow})
-    if model and sold:
-        reason = f"{provider.id} does not sell {model} for {workflow}"
-        real = any(one.model == model for each in all_providers().values() for one in each.routes)
-        near = "" if real else did_you_mean(model, sold)
-        yield Problem("model", "/model", reason, " or ".join(sold), near)
-        return
-    inputs = [name for name in WORKFLOWS[workflow] if name in request.fields]
-    workflows = ", ".join(dict.fromkeys(route.workflow for route in provider.routes))
-    for name in inputs or ["model" if model else "name" if request.kind == "element" else "prompt"]:
-        yield Problem(name, f"/{name}", f"{provider.id} has no {workflow}", workflows)
 
 
 def _plan_route(

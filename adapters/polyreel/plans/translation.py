@@ -19,7 +19,7 @@ from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
 from ..providers.base.schemas import SchemaViolation
 from .marking import idle_marks_of
-from .planning import Plan, plan_checked
+from .planning import Elsewhere, Plan, plan_checked
 from .reading import NOT_SHARED, Reading, UnreadableBodyError, read
 from .requests import check_allowances, check_request
 from .strays import Spelled, settled, spelled_out, without_empty
@@ -156,6 +156,7 @@ def _written(
     target: Provider,
     target_model: str | None,
     allow: Mapping[str, Allowance],
+    elsewhere: Elsewhere | None = None,
 ) -> Translation:
     body, reading = given.body, settled(given.reading, given.spelled, target, target_model)
     request = {**reading.request, **({"model": target_model} if target_model else {})}
@@ -167,7 +168,8 @@ def _written(
     defaults = _telling_defaults(reading)
     relied_on = {name: value for name, value in defaults.items() if name not in said}
     made = plan_checked(checked, target, allow=allow, preferences=relied_on)
-    violations = [*made.violations, *_foreign_extras(reading, target, allow)]
+    found = made.violations_by(elsewhere) if elsewhere else made.violations
+    violations = [*found, *_foreign_extras(reading, target, allow)]
     verdicts = [
         *_composed(body, reading, made, allow),
         *_changed_defaults(given.reading, reading, made),
@@ -325,8 +327,9 @@ def _alternatives(
 ) -> Iterator[Alternative]:
     """The target's model families for the workflow, where it does not sell the one asked for."""
     fitting = (route.model for route in target.routes if route.workflow == workflow)
+    elsewhere = Elsewhere()
     for family in dict.fromkeys(fitting):
-        other = _written(given, target, family, allow)
+        other = _written(given, target, family, allow, elsewhere)
         losses = [violation.message for violation in other.violations]
         losses += [f"{one.field}: {one.verdict}" for one in other.losses if not other.refused]
         yield Alternative(family, other.refused, tuple(dict.fromkeys(losses)))

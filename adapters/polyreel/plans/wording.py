@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ..errors import did_you_mean
@@ -15,8 +15,10 @@ from ..mapping.rows import Field, Row
 from ..mapping.workflows import WORKFLOWS
 from ..places import Json, pointer_text
 from ..providers.base.provider import Provider
+from ..providers.base.registry import all_providers
 from ..providers.base.routes import Route
 from ..providers.base.schemas import SchemaViolation
+from .requests import CheckedRequest
 
 WHOLE: Final = {
     "not": "fields are set together that exclude each other",
@@ -216,3 +218,19 @@ def _decoded(row: Row | None, option: Json) -> str:
         return word(row.codec.decode(option, {}) if isinstance(row, Field) else option)
     except (ValueError, TypeError, AttributeError):
         return word(option)
+
+
+def unserved(request: CheckedRequest, provider: Provider) -> Iterator[Problem]:
+    """Why a vendor has no route at all: because of the model, or of the inputs."""
+    model, workflow = request.model, request.workflow
+    sold = sorted({route.model for route in provider.routes if route.workflow == workflow})
+    if model and sold:
+        reason = f"{provider.id} does not sell {model} for {workflow}"
+        real = any(one.model == model for each in all_providers().values() for one in each.routes)
+        near = "" if real else did_you_mean(model, sold)
+        yield Problem("model", "/model", reason, " or ".join(sold), near)
+        return
+    inputs = [name for name in WORKFLOWS[workflow] if name in request.fields]
+    workflows = ", ".join(dict.fromkeys(route.workflow for route in provider.routes))
+    for name in inputs or ["model" if model else "name" if request.kind == "element" else "prompt"]:
+        yield Problem(name, f"/{name}", f"{provider.id} has no {workflow}", workflows)

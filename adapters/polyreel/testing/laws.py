@@ -289,14 +289,15 @@ def triangle(
     body: Mapping[str, Any], source: Provider, route: Route, middle: Provider, target: Provider
 ) -> None:
     """Law 8: what is lost on the straight way is lost on the way over a third vendor too."""
-    straight = translate(dict(body), source, target, source_model=route.source_model)
     first = translate(dict(body), source, middle, source_model=route.source_model)
-    if first.refused or first.plan is None or straight.reading is None:
+    if first.refused or first.plan is None:
         return
     second = _onward(first.plan, target)
-    around = losses(first) | losses(second)
     if second.refused:
         return
+    straight = translate(dict(body), source, target, source_model=route.source_model)
+    assert straight.reading is not None
+    around = losses(first) | losses(second)
     lost = {name for name in losses(straight) if name in straight.reading.request}
     known = around | _defaulted(first) | _defaulted(second) | _timed(straight, second)
     assert not [name for name in lost if not known & {name, *_together(target, name)}]
