@@ -22,7 +22,7 @@ from polyreel.testing.examples import submittable
 from polyreel.testing.registration import registered
 from support.paths import EXAMPLE_VENDOR
 
-EXAMPLES: Final = 8
+EXAMPLES: Final = 5
 """test_laws.py tries the laws with more, and with every table."""
 
 # No vendor is named here: each gets a class of its own, found by pytest as if it were written out.

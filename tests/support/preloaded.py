@@ -11,13 +11,15 @@ from importlib import import_module
 import av
 import polyreel
 import polyreel.cli.app
+import polyreel.ledger.postgres
 import polyreel.simulator.server
 from PIL import Image
+from polyreel.engines import procrastinate
 from polyreel.providers.base.registry import all_providers
 
 from .authorities import trust_nobody
 
-__all__ = ["Image", "av"]
+__all__ = ["Image", "av", "procrastinate"]
 
 trust_nobody()
 for _module in pkgutil.iter_modules(polyreel.cli.__path__, "polyreel.cli."):

@@ -191,28 +191,34 @@ def test_a_vendor_lives_in_one_file(vendor: str) -> None:
     names = {vendor, vendor.replace("-", "_"), provider.name}
     # An id can be the first word of a model family, and of a brand that others sell.
     pattern = re.compile(
-        "|".join(rf"(?<![A-Za-z_.-]){re.escape(name)}(?![A-Za-z0-9_-])" for name in names)
+        rf"(?<![A-Za-z_.-])(?:{'|'.join(map(re.escape, sorted(names)))})(?![A-Za-z0-9_-])"
     )
     file = PACKAGE / "providers" / f"{vendor.replace('-', '_')}.py"
     home = {file} if file.exists() else {*file.with_suffix("").glob("*.py")}
-    files = [
-        *PACKAGE.rglob("*.py"),
-        *(ROOT / "scripts").rglob("*"),
-        *(ROOT / "tests").rglob("*.py"),
-    ]
+    assert home
+    # Without the names themselves, a file need not be searched for where they begin and end.
     found = [
         path
-        for path in files
-        if path.is_file()
-        and path not in home
-        and path.suffix in {".py", ".jinja", ""}
-        and path.parent.name != "peers"  # other libraries, which have names of vendors
+        for path, code in _codes()
+        if path not in home and any(name in code for name in names) and pattern.search(code)
     ]
-    assert home
-    assert [str(path) for path in found if pattern.search(_code(path))] == []
+    assert [*map(str, found)] == []
 
 
 @cache
+def _codes() -> list[tuple[Path, str]]:
+    """All that may name no vendor, without comments and docstrings."""
+    folders = (PACKAGE.rglob("*.py"), (ROOT / "scripts").rglob("*"), (ROOT / "tests").rglob("*.py"))
+    return [
+        (path, _code(path))
+        for files in folders
+        for path in files
+        if path.is_file()
+        and path.suffix in {".py", ".jinja", ""}
+        and path.parent.name != "peers"  # other libraries, which have names of vendors
+    ]
+
+
 def _code(path: Path) -> str:
     """A file without its comments and docstrings, which may give examples."""
     text = path.read_text(encoding="utf-8")

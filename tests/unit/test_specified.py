@@ -18,6 +18,7 @@ from polyreel.providers.base.specified import (
     operation,
     snake,
 )
+from support.loops import in_one_test
 from support.paths import EXAMPLE_VENDOR
 
 DOCUMENT = EXAMPLE_VENDOR / "openapi.json"
@@ -87,8 +88,12 @@ def test_replies_are_never_lost() -> None:
     assert call.parse_response(418, b"tea", {}).parse_error is None
 
 
-@pytest.mark.parametrize(
-    ("provider", "route"), [(p, r) for p in all_providers().values() for r in p.routes]
+@in_one_test(
+    lambda: (
+        (f"{p.id} {r.model} {r.workflow} {r.schema}", (p, r))
+        for p in all_providers().values()
+        for r in p.routes
+    )
 )
 def test_it_builds_what_the_generated_client_builds(provider: Any, route: Any) -> None:
     """For every paid call and every status query of the vendors that have a generated client."""

@@ -12,6 +12,7 @@ from polyreel.mapping.marks import AT
 from polyreel.mapping.reports import Allowance, Fate, MappingReport
 from polyreel.places import JsonObject, put
 from polyreel.providers.base.registry import all_providers
+from support.loops import in_one_test
 
 
 @frozen
@@ -125,11 +126,7 @@ LISTS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("provider", "route", "place"),
-    LISTS,
-    ids=[f"{provider.id}-{route.schema}-{place}" for provider, route, place in LISTS],
-)
+@in_one_test(lambda: ((f"{one[0].id} {one[1].schema} {one[2]}", one) for one in LISTS))
 def test_no_list_of_objects_of_any_vendor_loses_a_member(
     provider: Any, route: Any, place: str
 ) -> None:
