@@ -1,13 +1,16 @@
 """Translating native bodies: what the laws do not say."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from polyreel.mapping.reports import Fate
 from polyreel.places import get
-from polyreel.plans.planning import plan
+from polyreel.plans import planning
+from polyreel.plans.planning import Plan, plan, plan_checked
 from polyreel.plans.reading import read
+from polyreel.plans.requests import CheckedRequest
 from polyreel.plans.translation import translate
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
@@ -276,3 +279,28 @@ def test_too_many_members_of_items_are_a_refusal() -> None:
         items = [{member: "https://example.com/a.mp4"}] * (most + 1)
         body = {"prompt": "x", listed: items, **{row.native: row.value for row in route.constants}}
         assert translate(body, source, target, source_model=route.source_model).refused
+
+
+def test_alternatives_ask_every_other_vendor_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many families the target sells: their requests differ in the model alone."""
+    asked = Counter[str]()
+
+    def counted(request: CheckedRequest, provider: Provider, **options: Any) -> Plan:
+        asked[provider.id] += 1
+        return plan_checked(request, provider, **options)
+
+    monkeypatch.setattr(planning, "plan_checked", counted)
+    target = max(PROVIDERS, key=lambda provider: len({route.model for route in provider.routes}))
+    sold = {route.model for route in target.routes}
+    source, route = next(
+        (provider, route)
+        for provider in PROVIDERS
+        for route in provider.routes
+        if route.workflow == "text-to-video" and route.model not in sold
+    )
+    request = {"prompt": "a cat", "model": route.model, "duration": 5}
+    body = plan(request, source, allow={"duration": "drop"}).body
+    done = translate(body, source, target, source_model=route.source_model)
+    assert sum(other.refused for other in done.alternatives) > 4
+    # Once for the family that it does not sell, once for any other; each is asked for two kinds.
+    assert max(asked.values()) <= 4
