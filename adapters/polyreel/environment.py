@@ -181,9 +181,10 @@ def _urls(
     for vendor in _mentioned(ending, vendors, environment):
         provider = get_provider(vendor)
         uploads = ending == "_UPLOAD_URL"
-        variable = provider.upload_url_variable if uploads else provider.base_url_variable
-        if url := environment.get(variable, "").strip():
-            found[vendor] = base_url(vendor, url, variable, uploads=uploads)
+        ours, theirs = provider.base_url_variable, provider.own_base_url_variable
+        for variable in [provider.upload_url_variable] if uploads else [ours, theirs]:
+            if vendor not in found and (url := environment.get(variable, "").strip()):
+                found[vendor] = base_url(vendor, url, variable, uploads=uploads)
     return found
 
 

@@ -370,3 +370,19 @@ def test_a_simulator_may_run_in_real_time(kind: Kind, tmp_path: Path) -> None:
         (task,) = simulator.tasks.values()
         assert seconds() < task.seconds
     assert job.status == "succeeded"
+
+
+def test_whatever_asks_for_a_clip_can_be_submitted() -> None:
+    """As it can be planned: a request, a mapping, a text, or a plan, which takes nothing more."""
+    with Client() as client:
+        asked: list[Any] = [
+            VideoRequest(prompt="a cat"),
+            {"prompt": "a cat"},
+            "a cat",
+            client.plan("a cat"),
+        ]
+        assert len({client.submit(one).id for one in asked}) == len(asked)
+        vendor = client.plan("a cat").provider
+        assert client.submit({"prompt": "a cat"}, vendor).vendor == vendor.id
+        with pytest.raises(RequestError, match="not with a plan"):
+            client.submit(asked[-1], vendor)

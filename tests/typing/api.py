@@ -89,8 +89,9 @@ def blocking(request: VideoRequest, received: list[Job]) -> None:
         assert_type(client.download(job, "clips"), Job)
         assert_type(client.simulated, bool)
         assert_type(client.simulator, Simulator | None)
-        client.submit(request)  # type: ignore[arg-type]
-        client.submit({"prompt": "a cat"})  # type: ignore[arg-type]
+        assert_type(client.submit(request), Job)
+        assert_type(client.submit({"prompt": "a cat"}, ACME), Job)
+        client.submit(7)  # type: ignore[arg-type]
         assert_type(client.generate("a cat", ACME, duration=5, first_frame=Path("a.png")), Job)
         assert_type(client.submit("a cat", duration="auto", resolution="1080p"), Job)
         assert_type(client.plan("a cat", shots=[polyreel.Shot(prompt="it sits")]), Plan)

@@ -50,7 +50,7 @@ class AsyncClient(JobCalls):
 
     async def submit(
         self,
-        plan: Plan | Sequence[Plan] | str,
+        plan: Request | Plan | Sequence[Plan] | str,
         vendor: Vendor | None = None,
         *,
         reference: str | None = None,
@@ -58,7 +58,7 @@ class AsyncClient(JobCalls):
         labels: Mapping[str, str] | None = None,
         **options: Unpack[GenerateOptions],
     ) -> Job:
-        """Send a plan's bytes once. A text is planned first: see `plan`.
+        """Send a plan's bytes once. A request or a text is planned first: see `plan`.
 
         Of several plans (see `plans`) the first that a vendor takes becomes the job. Two of them
         are never paid. With a ledger, a `reference` of yours is submitted once. `output` is the

@@ -349,14 +349,16 @@ class ClientSettings:
         return self.plan(cast("Request | str", request), vendor, **options)
 
     def _planned(
-        self, plan: Plan | Sequence[Plan] | str, vendor: Vendor | None, options: GenerateOptions
+        self,
+        request: Request | Plan | Sequence[Plan] | str,
+        vendor: Vendor | None,
+        options: GenerateOptions,
     ) -> Plan | Sequence[Plan]:
-        """What is to be submitted: what is planned already, or the plan of a text."""
-        if isinstance(plan, str):
-            return self.plan(plan, vendor, **options)
-        if given := [*options, *(["vendor"] if vendor else [])]:
-            raise RequestError([f"{', '.join(given)}: this goes with a text, not with a plan"])
-        return plan
+        """What is to be submitted: what is planned already, or the plan of a request."""
+        plans = self._plans(request, vendor, options)
+        if plans is request and (given := [*options, *(["vendor"] if vendor else [])]):
+            raise RequestError([f"{', '.join(given)}: this goes with a request, not with a plan"])
+        return plans
 
     def _needs_ledger(self, reference: str | None) -> None:
         if reference is not None and self.ledger is None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from ..errors import LedgerError
 
 if TYPE_CHECKING:
     from .keeping import StoredLedger
 
-POSTGRES: Final = ("postgresql://", "postgres://")
+POSTGRES: Final = ("postgresql", "postgres")
+ADDRESS: Final = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)
+"""How an address begins. A drive of Windows has one letter."""
 
 
 def open_ledger(place: str | Path) -> StoredLedger:
@@ -16,10 +21,16 @@ def open_ledger(place: str | Path) -> StoredLedger:
 
     LedgerError is raised where it cannot be opened.
     """
-    if isinstance(place, str) and place.startswith(POSTGRES):
+    scheme = ADDRESS.match(str(place))
+    if scheme is not None:
+        if scheme[1].lower() not in POSTGRES or "://" not in str(place):
+            raise LedgerError(
+                f"no ledger can be kept at an address that begins with {scheme[1]}:/ - give a "
+                "file, or postgresql://user@host/database"
+            )
         from .postgres import PostgresLedger  # noqa: PLC0415
 
-        return PostgresLedger(place)
+        return PostgresLedger(str(place))
     from .sqlite import Ledger  # noqa: PLC0415
 
     return Ledger(place)

@@ -117,6 +117,9 @@ class Provider:
         """The documented base URL."""
         return str(self.contract.document["servers"][0]["url"])
 
+    own_base_url_variable: ClassVar[str] = ""
+    """The vendor's own name of the variable for another base URL, where it has one."""
+
     @property
     def base_url_variable(self) -> str:
         """The environment variable for another base URL, such as that of a gateway."""

@@ -36,7 +36,7 @@ class Runway(Provider):
     id = "runway"
     name = "Runway"
     key_variable = "RUNWAYML_API_SECRET"
-    base_url_variable = "RUNWAYML_BASE_URL"
+    own_base_url_variable = "RUNWAYML_BASE_URL"
     routes = (
         *(*KLING_O3, *KLING_V3, *KLING_V25_TURBO, *VEO_31, *SEEDANCE, *OWN, *KLING_V4),
         *(*GEMINI_OMNI, *HAILUO, *H3_MAX, *WAN, *HAPPYHORSE, *GROK),
