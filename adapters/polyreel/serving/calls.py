@@ -6,7 +6,7 @@ A call that the vendor would not accept is refused with a CallRefusedError.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import Factory, frozen
@@ -14,11 +14,11 @@ from attrs import Factory, frozen
 from ..depth import json_is_deep
 from ..mapping import media
 from ..mapping.rows import Constant
-from ..places import Json, JsonObject, find_value, get, is_missing
+from ..places import Json, JsonObject, find_value, get, is_missing, leaves
 from ..plans.reading import Reading, read
 from ..providers.base.answers import is_number
 from ..providers.base.calling import filled, task_place
-from ..providers.base.contract import Operation
+from ..providers.base.contract import Contract, Operation
 from ..providers.base.provider import Provider
 from ..providers.base.schemas import SchemaViolation
 from . import forms
@@ -238,17 +238,31 @@ def _refuse_empty_links(reading: Reading, body: JsonObject) -> None:
 
     Also one that is documented beside the one that is read, such as by an alias.
     """
-    for name, found in body.items():
-        schema = reading.provider.contract.property(reading.route.schema, name) or {}
-        formats = {schema.get("format"), schema.get("items", {}).get("format")}
-        if "uri" in formats and "" in (found if isinstance(found, list) else [found]):
-            raise CallRefusedError(*INVALID, message=f"the URL of the {name} is empty")
+    contract = reading.provider.contract
+    schema = contract.schema(reading.route.schema)
+    for at, value in leaves(body):
+        parts = at.split("/")[1:]
+        if value == "" and _is_link(contract, schema, parts):
+            raise CallRefusedError(*INVALID, message=f"the URL of the {parts[0]} is empty")
     subjects = [one for one in reading.request.get("elements", ()) if isinstance(one, dict)]
     for field in (*media.FIELDS, "callback_url"):
         for holder in (reading.request, *subjects):
             value = holder.get(field)
             if "" in (value if isinstance(value, list) else [value]):
                 raise CallRefusedError(*INVALID, message=f"the URL of the {field} is empty")
+
+
+def _is_link(contract: Contract, schema: JsonObject, parts: Sequence[str]) -> bool:
+    """Whether a schema has a URL at a place, in one of its forms."""
+    node = contract.resolve(schema)
+    forms = [one for key in ("anyOf", "oneOf", "allOf") for one in node.get(key, ())]
+    if any(_is_link(contract, one, parts) for one in forms):
+        return True
+    if not parts:
+        return bool(node.get("format") == "uri")
+    first, *rest = parts
+    inner = node.get("items") if first.isdigit() else node.get("properties", {}).get(first)
+    return isinstance(inner, dict) and _is_link(contract, inner, rest)
 
 
 def check_body(call: Call, schema: str, body: JsonObject) -> None:

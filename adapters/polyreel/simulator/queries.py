@@ -85,6 +85,7 @@ def several(tasks: Tasks, now: float, call: Call) -> Reply:
 
 def content(tasks: Tasks, now: float, call: Call) -> OutputFile:
     """The file that a call for the content of a task asks for."""
+    calls.query_parameters(call)
     task = _task(tasks, call)
     if task.status(now) != "succeeded":
         raise CallRefusedError("not_completed", *INVALID)

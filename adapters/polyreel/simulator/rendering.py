@@ -38,6 +38,9 @@ _SAMPLES_PER_SECOND = 48_000
 _SAMPLES_PER_WAVE = 100
 _LOUDNESS = 0.05
 
+_MOST_SECONDS = 600
+"""Some vendors document no longest clip; a longer one would keep a test waiting for minutes."""
+
 _LETTERS_PER_ENTRY = 1_000
 _LINES_PER_ENTRY = 4
 
@@ -65,8 +68,10 @@ def render_video(
     """Render an MP4 (H.264, 24 frames per second) with the caption, a clock and a growing bar.
 
     `width` and `height` are even numbers of pixels. `audio` adds a quiet stereo tone (AAC) of the
-    same length; without it there is no audio stream. Raises MissingExtraError.
+    same length; without it there is no audio stream. No clip is longer than ten minutes. Raises
+    MissingExtraError.
     """
+    seconds = min(seconds, _MOST_SECONDS)
     _require("PIL", "av")
     import av  # noqa: PLC0415
 
