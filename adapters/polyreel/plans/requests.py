@@ -160,10 +160,16 @@ def _kind_of(request: Mapping[str, Any]) -> Kind:
             return sold.pop() if len(sold) == 1 else "video"
     elif "count" in request and _fields("image") >= request.keys():
         return "image"
+    own, rest = _of_subjects()
+    is_subject = not own.isdisjoint(request) and rest.isdisjoint(request)
+    return "element" if is_subject else "video"
+
+
+@cache
+def _of_subjects() -> tuple[frozenset[str], frozenset[str]]:
+    """The fields that only requests for subjects have, and those that they have not."""
     others = _fields("video") | _fields("image")
-    own = _fields("element") - others
-    rest = others - _fields("element")
-    return "element" if own & request.keys() and not rest & request.keys() else "video"
+    return _fields("element") - others, others - _fields("element")
 
 
 @cache
