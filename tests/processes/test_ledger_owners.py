@@ -7,13 +7,13 @@ import signal
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
-from polyreel.ledger.events import Claim, Intend, Settle
+from polyreel.ledger.events import Claim
 from polyreel.ledger.sqlite import Ledger
 from support import forked
-from support.ledgers import NOW, ROUNDS, WORKERS, compete, hold, job, submission
+from support.ledger_cases import accepted
+from support.ledgers import NOW, ROUNDS, WORKERS, compete, hold
 from support.waiting import HANGS
 
 
@@ -26,15 +26,6 @@ def path(tmp_path: Path) -> Path:
 def ledger(path: Path) -> Iterator[Ledger]:
     with Ledger(path) as opened:
         yield opened
-
-
-def accepted(ledger: Ledger, task: str = "task-1", **changes: Any) -> str:
-    """An entry with a job, owned by nobody."""
-    owner = ledger.new_owner()
-    entry: str = ledger.write(Intend(submission(**changes)), owner, NOW)
-    ledger.write(Settle(entry, "accepted", job=job(task)), owner, NOW + 1)
-    ledger.release(owner, sent=False)
-    return entry
 
 
 @pytest.mark.parametrize("sending", [False, True])

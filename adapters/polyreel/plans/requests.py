@@ -16,6 +16,7 @@ from ..mapping.reports import Allowance
 from ..mapping.workflows import REQUESTS, Kind, kind_of, workflow_of
 from ..places import JsonObject, leaves
 from ..providers.base.contract import Contract
+from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers, unknown_vendor
 from . import mistakes
 from .quick import read_quickly
@@ -154,15 +155,29 @@ def _kind_of(request: Mapping[str, Any]) -> Kind:
         return "image"
     model = request.get("model")
     if model is not None:
-        routes = [route for one in all_providers().values() for route in one.routes]
-        sold = {kind_of(route.workflow) for route in routes if route.model == model}
+        name = model if isinstance(model, str) else ""  # whatever else it is has no kind
+        sold = NOTHING.union(
+            *(_sold_by(one).get(name, NOTHING) for one in all_providers().values())
+        )
         if sold:
-            return sold.pop() if len(sold) == 1 else "video"
+            return next(iter(sold)) if len(sold) == 1 else "video"
     elif "count" in request and _fields("image") >= request.keys():
         return "image"
     own, rest = _of_subjects()
     is_subject = not own.isdisjoint(request) and rest.isdisjoint(request)
     return "element" if is_subject else "video"
+
+
+NOTHING: Final[frozenset[Kind]] = frozenset()
+
+
+@cache
+def _sold_by(vendor: Provider) -> Mapping[str, frozenset[Kind]]:
+    """What a vendor makes with each of its models: each plan asks, and there are many routes."""
+    found: dict[str, frozenset[Kind]] = {}
+    for route in vendor.routes:
+        found[route.model] = found.get(route.model, NOTHING) | {kind_of(route.workflow)}
+    return found
 
 
 @cache
