@@ -18,6 +18,7 @@ from polyreel.ledger.opening import open_ledger
 from polyreel.ledger.postgres import PostgresLedger
 from polyreel.ledger.store import DIED, Write
 from polyreel.providers.base.registry import get_provider
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 from support import ledger_cases
 from support.ledgers import NOW, VENDOR, job, submission
@@ -159,6 +160,42 @@ def test_an_address_that_cannot_be_used_is_an_error_without_the_password(
         with pytest.raises(LedgerError) as caught:
             open_ledger(address)
         assert "secret-word" not in str(caught.value)
+
+
+WRONG = {
+    "user": ("somebody-else", "refuses this user"),
+    "dbname": ("nonesuch", "CREATE DATABASE"),
+}
+
+
+@pytest.mark.parametrize("part", WRONG)
+def test_what_is_wrong_with_an_address_is_said_at_once(
+    path: str, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not tried again, since it would not pass. The user is not named."""
+    value, said = WRONG[part]
+    tries: list[str] = []
+    connect = postgres_ledger._Connection.connect
+
+    def counted(conninfo: str, **options: Any) -> Any:
+        tries.append(conninfo)
+        return connect(conninfo, **options)
+
+    monkeypatch.setattr(postgres_ledger._Connection, "connect", counted)
+    with pytest.raises(LedgerError, match=said) as caught:
+        PostgresLedger(make_conninfo(path, **{part: value}))
+    assert len(tries) == 1
+    assert "somebody-else" not in str(caught.value)
+    assert "try again" not in str(caught.value)
+
+
+def test_a_user_without_leave_to_make_the_schema_is_told_so(path: str) -> None:
+    execute(path, "CREATE ROLE a_stranger LOGIN")
+    try:
+        with pytest.raises(LedgerError, match="GRANT CREATE ON DATABASE"):
+            PostgresLedger(make_conninfo(path, user="a_stranger"))
+    finally:
+        execute(path, "DROP ROLE a_stranger")
 
 
 def test_awaited_submits_share_commits(path: str) -> None:

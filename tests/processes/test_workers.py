@@ -23,6 +23,7 @@ from polyreel.engines.procrastinate import ProcrastinateEngine
 from polyreel.ledger.postgres import PostgresLedger
 from polyreel.ledger.records import State
 from polyreel.simulator import Simulator, server
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from support import crash, forked
 from support.paths import TESTS
 from support.postgres import execute
@@ -133,13 +134,61 @@ def test_the_command_works_until_it_is_stopped(
     is_file = kept == "file"
     place = str(tmp_path / "ledger.sqlite3") if is_file else request.getfixturevalue("postgres")
     with Client(ledger=place) as client:
-        client.enqueue("a cat", VENDOR, output=tmp_path / "clips")
         command = ("-m", "polyreel", "worker", "--ledger", place)
+        check = (*command, "--check")
+        assert forked.run(*check, cwd=tmp_path).returncode == 1
         with forked.Program(*command, cwd=tmp_path, stderr=PIPE) as worker:
-            until(lambda: client.jobs(["saved"]))
+            # A worker that has nothing to do is at work, too.
+            until(lambda: forked.run(*check, cwd=tmp_path).returncode == 0)
+            client.enqueue("a cat", VENDOR, output=tmp_path / "clips")
+            (entry,) = until(lambda: client.jobs(["saved"]))
             listing = ("-m", "polyreel", "jobs", "--owners", "--json", "--ledger", place)
             owners = json.loads(forked.run(*listing, cwd=tmp_path).stdout)
-            assert [one["host"] for one in owners if socket.gethostname() in one["host"]]
+            pids = {one["pid"] for one in owners if one["host"] == socket.gethostname()}
+            assert (None if is_file else worker.pid) in pids
             worker.send_signal(signal.SIGTERM)
             _, said = worker.communicate(timeout=HANGS)
         assert (worker.returncode, said.splitlines()[-1]) == (0, "stopped")
+        assert entry.job
+        for end in ("accepted", "succeeded", "saved"):  # a line for each step of a job
+            lines = [line for line in said.splitlines() if entry.job.id in line and end in line]
+            assert len(lines) == 1, said
+
+
+@pytest.mark.usefixtures("bare")
+def test_an_outage_of_the_database_is_said_once(
+    tmp_path: Path, postgres: str, ledger: PostgresLedger
+) -> None:
+    """In one line, and in another when work goes on, however often it was tried meanwhile."""
+    name = conninfo_to_dict(postgres)["dbname"]
+    elsewhere = make_conninfo(postgres, dbname="postgres")
+    allow = f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS'
+    command = ("-m", "polyreel", "worker", "--ledger", postgres)
+    with forked.Program(*command, cwd=tmp_path, stderr=PIPE) as worker:
+        until(ledger.outstanding.processes)
+        lines = [""]
+        execute(elsewhere, f"{allow} false")
+        try:
+            execute(elsewhere, CUT.replace("current_database()", f"'{name}'"))
+            assert worker.stderr
+            while "work is interrupted" not in lines[-1]:
+                lines.append(worker.stderr.readline())
+        finally:
+            execute(elsewhere, f"{allow} true")
+        while "work goes on" not in lines[-1]:
+            lines.append(worker.stderr.readline())
+        worker.send_signal(signal.SIGTERM)
+        _, said = worker.communicate(timeout=HANGS)
+    lines += said.splitlines(keepends=True)
+    kinds = [
+        "",
+        "working on",
+        "WARNING work is interrupted",
+        "WARNING the database answers",
+        "stopped",
+    ]
+    beats = [line for line in lines if line.startswith("WARNING the ledger")]
+    assert len(beats) <= 1  # the process could not say that it is alive
+    told = [line for line in lines if line not in beats]
+    assert len(told) == len(kinds), told
+    assert all(line.startswith(kind) for line, kind in zip(told, kinds, strict=True)), told

@@ -232,7 +232,8 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
     ),
     "listen": ListedCommand(
         "serve:listen",
-        "Take webhooks in on loopback until interrupted, and write what they tell into the ledger.",
+        "Take webhooks in until interrupted, and write what they tell into the ledger: on loopback "
+        "unless --host is given.",
         group="Test without paying",
         examples=("polyreel listen --live",),
         calls=True,

@@ -109,8 +109,11 @@ def _list_owners(place: str | None, *, as_json: bool) -> None:
     if as_json:
         show.document([asdict(one) for one in found])
     else:
-        rows = [[one.host, f"{_span(one.seen)} ago", str(one.entries)] for one in found]
-        show.table(["host", "seen", "entries"], rows)
+        rows = [
+            [one.host, str(one.pid or "-"), f"{_span(one.seen)} ago", str(one.entries)]
+            for one in found
+        ]
+        show.table(["host", "pid", "seen", "entries"], rows)
 
 
 def _moment(text: str | None, option: str) -> float | None:

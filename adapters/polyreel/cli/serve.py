@@ -277,13 +277,23 @@ def simulate(
 
 
 def listen(
-    port: Port = 8766, live: LiveJobs = False, ledger: LedgerPlace = None, as_json: AsJson = False
+    port: Port = 8766,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen on; one beyond loopback is for a proxy on another machine."
+        ),
+    ] = LOOPBACK,
+    live: LiveJobs = False,
+    ledger: LedgerPlace = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Take webhooks in on loopback until interrupted, and write what they tell into the ledger.
+    """Take webhooks in until interrupted, and write what they tell into the ledger: on loopback
+    unless --host is given.
 
-    Put a tunnel or a proxy of yours in front of it. Signed webhooks need their secret in the
-    environment (several, with blanks between, while it changes); unsigned ones only make the vendor
-    be asked. A webhook that never comes harms nothing: `polyreel resume` asks.
+    Put a tunnel or a proxy of yours in front of it: it speaks no TLS. Signed webhooks need their
+    secret in the environment (several, with blanks between, while it changes); unsigned ones only
+    make the vendor be asked. A webhook that never comes harms nothing: `polyreel resume` asks.
     """
     from ..gateway.receiver import LIMITS, WebhookReceiver
     from ..simulator import http
@@ -291,7 +301,7 @@ def listen(
     def print_delivery(event: Event, done: Delivered) -> None:
         show.note(f"{event.vendor} {event.task_id}: {event.facts.status}, {done.effect}")
 
-    bound, url = listen_on(port)
+    bound, url = listen_on(port, host)
     takers = [vendor for vendor, provider in all_providers().items() if provider.webhook]
     with (
         suppress(KeyboardInterrupt),

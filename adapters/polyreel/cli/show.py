@@ -72,13 +72,15 @@ class _Notes(logging.Handler):
         note(self.format(record))
 
 
-def log() -> None:
-    """Show polyreel's log on stderr, every line of it."""
+def log(level: int = logging.DEBUG) -> None:
+    """Show polyreel's log on stderr, from a level on, unless more of it is shown already."""
+    logger = logging.getLogger("polyreel")
+    if any(isinstance(one, _Notes) for one in logger.handlers):
+        return
     handler = _Notes()
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    logger = logging.getLogger("polyreel")
     logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
+    logger.setLevel(level)
     logger.propagate = False
 
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
+import socket
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from ..client import AsyncClient
 from ..engines import Engine, InlineEngine, perform
+from ..ledger.keeping import StoredLedger
 from ..ledger.sqlite import Ledger
+from ..ledger.store import LedgerStore
 from . import show
 from .options import LedgerPlace, LiveJobs, async_client, open_ledger
+
+OTHERS: Final = ("procrastinate", "psycopg.pool")
+"""Logs of others, which repeat for each attempt what polyreel's own says of an outage once."""
 
 
 def worker(
@@ -29,6 +36,12 @@ def worker(
             "for all workers.",
         ),
     ] = 1,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Only say whether a worker is at work on this machine; 1 if none is."
+        ),
+    ] = False,
     live: LiveJobs = False,
     ledger: LedgerPlace = None,
 ) -> None:
@@ -39,9 +52,25 @@ def worker(
     polyreel[cluster]. Over a file, one worker does it.
     """
     with open_ledger(ledger) as opened:
+        if check:
+            _check(opened)
+            return
+        show.log(logging.INFO)
+        for name in OTHERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         made = async_client(live=live, ledger=opened)
         asyncio.run(_work(made, submit, shards))
     show.note("stopped")
+
+
+def _check(opened: LedgerStore) -> None:
+    """Say whether a process of this machine was seen at work lately; exit with 1 if none was."""
+    assert isinstance(opened, StoredLedger)
+    here = [one for one in opened.outstanding.processes() if one.host == socket.gethostname()]
+    if not here:
+        show.note("no worker of this machine was seen lately by the ledger")
+        raise typer.Exit(1)
+    show.note(f"at work on this machine: {', '.join(str(one.pid or 'one') for one in here)}")
 
 
 async def _work(made: AsyncClient, submits: int, shards: int) -> None:

@@ -101,8 +101,9 @@ class Client(JobCalls):
                 worker finds the entry in the ledger.
             options: those of `plan`, and the fields of a request that is given as a text.
 
-        Raises PlanRefusedError and ClaimedError as `submit` does, RequestError also for a request
-        with files of this machine, and LedgerError where the client keeps no ledger.
+        Raises PlanRefusedError as `submit` does, ClaimedError where the reference has an entry,
+        whose id is its `ledger_id`, RequestError also for a request with files of this machine,
+        and LedgerError where the client keeps no ledger.
         """
         plan = self._plans(request, vendor, options)
         flow = self._enqueuing(plan, reference, output, labels, connection, engine)

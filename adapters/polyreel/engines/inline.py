@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..jobs.work import Work
 from .finding import outstanding
+from .performing import ledger_of
 
 if TYPE_CHECKING:
     from ..client import AsyncClient
@@ -38,6 +39,7 @@ class InlineEngine:
 
     async def run(self, do: Callable[[Work], Awaitable[None]]) -> None:
         """Do the work that there is."""
+        ledger_of(self._client).outstanding.show_up()
         while self._stop is None or not self._stop.is_set():
             now = time.monotonic()
             work = [one for one in outstanding(self._client) if self._resting.get(one, 0.0) <= now]

@@ -98,9 +98,12 @@ async def _fetch(name: str, client: AsyncClient) -> None:
     if entry.state != "succeeded" or entry.submission.folder is None:
         return
     try:
-        await client.resume(name, timeout=float("inf"))
+        job = await client.resume(name, timeout=float("inf"))
     except ClaimedError:
         LOG.debug("%s: another worker saves its files", name)
+    else:
+        paths = ", ".join(output.path for output in job.outputs or () if output.path)
+        LOG.info("%s %s: saved %s", job.vendor, job.id, paths)
 
 
 @define(eq=False)

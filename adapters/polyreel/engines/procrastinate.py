@@ -29,6 +29,7 @@ try:
     from procrastinate.worker import Worker
 
     from ..ledger.postgres import PostgresLedger, PostgresTransaction
+    from ..ledger.postgres_errors import as_own
 except ImportError as error:
     raise MissingExtraError(
         f"workers on Procrastinate need it ({error}): pip install 'polyreel[cluster]'"
@@ -55,6 +56,8 @@ REST: Final = 30
 """Seconds until waiting, or a download, is tried again that went wrong."""
 AGAIN_SECONDS: Final = 1.0
 """The pause before workers are started again whose database was away."""
+POOL_SECONDS: Final = 5.0
+"""How long a connection of Procrastinate's own is waited for."""
 SUBMITTING_SECONDS: Final = 120.0
 """How long a worker that is to end waits for submits on their way."""
 MOST_VENDORS: Final = 16
@@ -99,6 +102,8 @@ class ProcrastinateEngine:
         self._told_for = 0.0 if client.simulated else TOLD_SECONDS
         # It never opens a connection: it writes into the transactions of others.
         self._putting = App(connector=SyncPsycopgConnector())
+        self._is_interrupted = False
+        """Whether the database was away when it was last used, and that was said."""
         self._submitted = asyncio.Event()
         """Set where jobs were submitted that have to be waited for."""
         self._prepare()
@@ -169,9 +174,20 @@ class ProcrastinateEngine:
             try:
                 await self._run_once(do)
             except (LedgerError, ProcrastinateException, psycopg.Error, OSError) as error:
-                LOG.warning("work is interrupted, and begun again: %s", error)
+                if not self._is_interrupted:
+                    problem = self._problem(error)
+                    LOG.warning("work is interrupted until the database answers: %s", problem)
+                self._is_interrupted = True
             if not self._is_stopped:
                 await asyncio.sleep(AGAIN_SECONDS)
+
+    def _problem(self, error: Exception) -> Exception:
+        """An error in the words of the ledger; Procrastinate's own have what happened beneath."""
+        while isinstance(error, ProcrastinateException) and isinstance(error.__cause__, Exception):
+            error = error.__cause__
+        if isinstance(error, psycopg.Error | OSError):
+            return as_own(self._database.place, error)
+        return error
 
     @property
     def _is_stopped(self) -> bool:
@@ -180,6 +196,8 @@ class ProcrastinateEngine:
     async def _run_once(self, do: Callable[[Work], Awaitable[None]]) -> None:
         """Do the work that comes, until stopped, or until the database is lost."""
         app = self._app(do)
+        # The pool of Procrastinate pauses ever longer between its tries.
+        await asyncio.to_thread(self._database.query, "SELECT 1")
         async with app.open_async():
             workers = [
                 self._worker(app, "submit", self._submits, SUBMITTING_SECONDS),
@@ -223,13 +241,18 @@ class ProcrastinateEngine:
                 with suppress(ConnectorException):  # another keeper was faster
                     await manager.finish_job(job, Status.FAILED, delete_job=True)
             await asyncio.to_thread(self.keep)
+            await asyncio.to_thread(ledger_of(self._client).outstanding.show_up)
+            if self._is_interrupted:
+                self._is_interrupted = False
+                LOG.warning("the database answers: work goes on")
             await asyncio.sleep(LEAST_SECONDS)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._submitted.wait(), min(KEEP_SECONDS, self._lease / 3))
             self._submitted.clear()
 
     def _app(self, do: Callable[[Work], Awaitable[None]]) -> App:
-        app = App(connector=PsycopgConnector(conninfo=self._database.conninfo, max_size=4))
+        conninfo = self._database.conninfo
+        app = App(connector=PsycopgConnector(conninfo=conninfo, max_size=4, timeout=POOL_SECONDS))
 
         @app.task(name="submit")
         async def submit(ids: list[str]) -> None:

@@ -88,9 +88,9 @@ class OwnerRegistry(Protocol):
     def is_alive(self, owner: str | None, within: float = 0.0) -> bool:
         """Whether an owner is at work, in any process; or was so, so many seconds ago."""
 
-    def processes(self) -> list[tuple[str, str, float]]:
-        """The processes at work: the beginning of their owners' names, where, and since when not
-        seen, in seconds.
+    def processes(self) -> list[tuple[str, str, int | None, float]]:
+        """The processes at work: the beginning of their owners' names, the machine, the number
+        there where it is known, and since when not seen, in seconds.
         """
 
     def check(self, owner: str) -> None:

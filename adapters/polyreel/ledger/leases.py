@@ -82,13 +82,17 @@ class LeaseOwners:
             self._living = read_at, living
         return living
 
-    def processes(self) -> list[tuple[str, str, float]]:
+    def processes(self) -> list[tuple[str, str, int | None, float]]:
         """The processes that were seen within a lease."""
         seen = "extract(epoch FROM clock_timestamp() - seen_at)"
         chosen = f"{ALIVE} ORDER BY host"
         select = f"SELECT id, host, {seen} AS ago FROM owners WHERE {chosen}"  # noqa: S608
         rows = self._database.query(select, self._lease, self._lease)
-        return [(str(row["id"]), str(row["host"]), float(row["ago"])) for row in rows]
+        places = [str(row["host"]).rpartition("/") for row in rows]
+        return [
+            (str(row["id"]), host, int(number), float(row["ago"]))
+            for row, (host, _, number) in zip(rows, places, strict=True)
+        ]
 
     def check(self, owner: str) -> None:
         """Raise LedgerError where an owner may soon be taken for dead: it must not pay any more."""
@@ -134,6 +138,7 @@ class _Process:
     def _beat(self) -> None:
         seen = "SET seen_at = clock_timestamp()"
         update = f"UPDATE owners {seen} WHERE id = ? AND {ALIVE}"
+        is_away = False
         while not self._ended.wait(self._lease / 6) and not self.is_lost:
             began = time.monotonic()
             try:
@@ -141,8 +146,10 @@ class _Process:
                     values = (self.name, self._lease, self._lease)
                     is_seen = writing.execute(update, values).rowcount == 1
             except LedgerError as error:
-                LOG.warning("%s", error)
+                LOG.log(logging.DEBUG if is_away else logging.WARNING, "%s", error)
+                is_away = True
                 continue
+            is_away = False
             if is_seen:
                 self._beat_at = began
             else:

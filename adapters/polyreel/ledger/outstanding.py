@@ -21,7 +21,9 @@ class ProcessAtWork:
     """A process that works on entries of a ledger."""
 
     host: str
-    """Its machine, and its number there where machines share the ledger."""
+    """Its machine."""
+    pid: int | None
+    """Its number there. It is not known where the ledger is a file."""
     seen: float
     """How many seconds ago it said that it is alive."""
     entries: int
@@ -74,8 +76,13 @@ class OutstandingWork:
         owned = self._database.query("SELECT owner FROM jobs WHERE owner IS NOT NULL")
         counts = Counter(str(row["owner"]).partition("/")[0] for row in owned)
         return [
-            ProcessAtWork(host, seen, counts[name]) for name, host, seen in self._owners.processes()
+            ProcessAtWork(host, pid, seen, counts[name])
+            for name, host, pid, seen in self._owners.processes()
         ]
+
+    def show_up(self) -> None:
+        """List this process among those at work, also while it works on no entry."""
+        self._owners.end(self._owners.new())
 
     def _ids(self, chosen: str, simulated: bool, *values: Value) -> list[str]:
         select = f"SELECT id FROM jobs WHERE {chosen}"  # noqa: S608

@@ -70,7 +70,7 @@ class Owners:
         lock.release()
         return False
 
-    def processes(self) -> list[tuple[str, str, float]]:
+    def processes(self) -> list[tuple[str, str, int | None, float]]:
         """The processes that hold their lock. All are on this machine, and are seen now."""
         names = (
             sorted(path.name for path in self._folder.glob("*")) if self._folder.is_dir() else []
@@ -78,7 +78,8 @@ class Owners:
         with self._guard:
             own = self._process[1] if self._process is not None else None
         host = socket.gethostname()
-        return [(n, host, 0.0) for n in names if n == own or self._is_locked(self._folder / n)]
+        found = [n for n in names if n == own or self._is_locked(self._folder / n)]
+        return [(n, host, os.getpid() if n == own else None, 0.0) for n in found]
 
     def check(self, owner: str) -> None:
         """Nothing to do: a lock is never taken for another's before its process is gone."""

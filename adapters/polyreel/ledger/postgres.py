@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import frozen
 
-from ..errors import ClaimedError, LedgerError, RequestError, UnusableFileError
+from ..errors import ClaimedError, LedgerError, RequestError
 from .keeping import StoredLedger
 from .leases import LEASE, LeaseOwners
 from .postgres_schema import SCHEMA, bring_up
@@ -29,6 +29,8 @@ try:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
     from psycopg.rows import dict_row
+
+    from .postgres_errors import as_own, is_lasting
 except ImportError as error:
     raise LedgerError(
         f"a ledger in Postgres needs psycopg ({error}): pip install 'polyreel[postgres]'"
@@ -121,8 +123,12 @@ class PostgresDatabase:
         self._guard = threading.Lock()
         self._running = threading.local()
         self._is_open = True
-        with self._guarded(), self._connected(patience=OPENING) as connection:
-            bring_up(connection, self.place)
+        try:
+            with self._guarded(), self._connected(patience=OPENING) as connection:
+                bring_up(connection, self.place)
+        except BaseException:
+            self.close()
+            raise
 
     # -- connections -------------------------------------------------------------------------------
 
@@ -166,10 +172,10 @@ class PostgresDatabase:
                 connection = self._taken()
                 connection.execute(first.encode())
                 break
-            except psycopg.OperationalError:
+            except psycopg.OperationalError as error:
                 if connection is not None:
                     connection.close()
-                if time.monotonic() >= end:
+                if time.monotonic() >= end or is_lasting(error):
                     raise
             time.sleep(pause)
             pause = min(2 * pause or 0.05, 1.0)
@@ -188,10 +194,7 @@ class PostgresDatabase:
                 "another thread or process has taken the reference in the meantime"
             ) from None
         except (psycopg.Error, OSError) as error:
-            text = " ".join(str(error).split())[:300]
-            raise UnusableFileError(
-                f"the ledger {self.place}: {text}; try again when the database answers"
-            ) from None
+            raise as_own(self.place, error) from None
 
     # -- statements --------------------------------------------------------------------------------
 
