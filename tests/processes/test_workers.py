@@ -8,25 +8,25 @@ import asyncio
 import json
 import signal
 import socket
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from subprocess import PIPE
 from typing import Final
 
 import psycopg
 import pytest
-from polyreel import Client
-from polyreel.engines import Submit
+from polyreel import AsyncClient, Client
+from polyreel.engines import Save, Submit, Work
 from polyreel.engines.procrastinate import ProcrastinateEngine
 from polyreel.ledger.postgres import PostgresLedger
 from polyreel.ledger.records import State
-from polyreel.simulator import Simulator, server
+from polyreel.simulator import server
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from support import crash, forked
 from support.paths import TESTS
 from support.postgres import execute
+from support.running import bills
 from support.waiting import HANGS, until
 from support.workers import LEASE, VENDOR, client
 
@@ -48,12 +48,6 @@ def ledger(postgres: str) -> Iterator[PostgresLedger]:
 def program(url: str, path: str, *more: str) -> forked.Program:
     command = ("-m", "support.workers", url, path, *more)
     return forked.Program(*command, cwd=TESTS, stdout=PIPE)
-
-
-def bills(simulator: Simulator) -> Counter[str]:
-    """How often each job was billed, by what it asked for."""
-    tasks = (simulator.tasks[line.vendor, line.task] for line in simulator.bill.charges)
-    return Counter(task.picture.prompt for task in tasks)
 
 
 @pytest.mark.usefixtures("bare")
@@ -123,6 +117,29 @@ def test_an_order_and_its_job_are_written_down_together(
                 ledger.abandon(entry.id)
             execute(postgres, "DELETE FROM procrastinate_jobs")
     assert simulator.journal == []
+
+
+def test_files_are_saved_however_many_submits_wait(postgres: str, ledger: PostgresLedger) -> None:
+    """Their links do not live for ever."""
+
+    async def work() -> None:
+        stop, saved = asyncio.Event(), asyncio.Event()
+        async with AsyncClient(ledger=ledger) as made:
+            engine = ProcrastinateEngine(made, submits=1, stop=stop)
+
+            async def do(work: Work) -> None:
+                if isinstance(work, Save):
+                    saved.set()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(saved.wait(), HANGS)
+                stop.set()
+
+            for one in (Submit(("a",)), Submit(("b",)), Save("c")):
+                engine.put(one)
+            await engine.run(do)
+            assert saved.is_set()
+
+    asyncio.run(work())
 
 
 @pytest.mark.usefixtures("bare")

@@ -1,8 +1,9 @@
-"""A simulator behind a port."""
+"""A simulator behind a port, and its bill."""
 
 from __future__ import annotations
 
 import socket
+from collections import Counter
 
 import httpx
 from polyreel.providers.base.provider import Provider
@@ -26,3 +27,9 @@ class Running:
     def connect(self) -> socket.socket:
         """A bare connection."""
         return socket.create_connection((server.HOST, self.port), timeout=HANGS)
+
+
+def bills(simulator: Simulator) -> Counter[str]:
+    """How often each job was billed, by its prompt."""
+    tasks = (simulator.tasks[line.vendor, line.task] for line in simulator.bill.charges)
+    return Counter(task.picture.prompt for task in tasks)

@@ -1,12 +1,15 @@
 """A worker of a ledger in Postgres in a hurry: `python -m support.workers URL LEDGER`.
 
-With a folder and a number it writes jobs down instead, each in a transaction with a row of its own:
-`python -m support.workers URL LEDGER orders`.
+It can write jobs down instead, each in a transaction with a row of its own, until it is killed:
+`python -m support.workers URL LEDGER orders`; or one that is taken back, and one that is committed,
+after which it kills itself: `python -m support.workers URL LEDGER order NUMBER`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from itertools import count
 from typing import Final
@@ -46,9 +49,7 @@ async def take_orders(url: str, address: str) -> None:
         made = client(url, ledger)
         engine = ProcrastinateEngine(made)
         for number in count():
-            connection.execute("INSERT INTO public.orders (number) VALUES (%s)", (number,))
-            name = f"order {number}"
-            await made.enqueue(name, VENDOR, reference=name, connection=connection, engine=engine)
+            await _take_order(number, made, engine, connection)
             if number % 2:
                 connection.rollback()
             else:
@@ -56,5 +57,29 @@ async def take_orders(url: str, address: str) -> None:
             print(number, flush=True)
 
 
+async def take_one_order(url: str, address: str) -> None:
+    """Take an order back, write another one down, and die after its commit."""
+    number = int(sys.argv[-1])
+    with PostgresLedger(address) as ledger, psycopg.connect(address) as connection:
+        made = client(url, ledger)
+        engine = ProcrastinateEngine(made)
+        await _take_order(-1 - number, made, engine, connection)
+        connection.rollback()
+        await _take_order(number, made, engine, connection)
+        connection.commit()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def _take_order(
+    number: int, made: AsyncClient, engine: ProcrastinateEngine, connection: psycopg.Connection
+) -> None:
+    connection.execute("INSERT INTO public.orders (number) VALUES (%s)", (number,))
+    name = f"order {number}"
+    await made.enqueue(name, VENDOR, reference=name, connection=connection, engine=engine)
+
+
+ROLES: Final = {"work": work, "orders": take_orders, "order": take_one_order}
+
+
 if __name__ == "__main__":
-    asyncio.run((take_orders if "orders" in sys.argv else work)(*sys.argv[1:3]))
+    asyncio.run(ROLES[sys.argv[3] if sys.argv[3:] else "work"](*sys.argv[1:3]))

@@ -25,7 +25,7 @@ OTHERS: Final = ("procrastinate", "psycopg.pool")
 
 def worker(
     submit: Annotated[
-        int, typer.Option(min=1, help="Pieces of work submitted, or downloaded, at once.")
+        int, typer.Option(min=1, help="Pieces of work submitted at once; as many downloads.")
     ] = 4,
     shards: Annotated[
         int,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -47,7 +48,9 @@ KEEPING: Final = 7_067_089_377
 KEEP_SECONDS: Final = 5.0
 """The pause between two looks of a keeper."""
 LEAST_SECONDS: Final = 1.0
-"""The least such pause, after jobs were submitted that have to be waited for."""
+"""The least such pause, after jobs were submitted that have to be waited for; and the pause between
+two looks for workers that have died.
+"""
 LOOK_SECONDS: Final = 2.0
 """After how many seconds a worker looks for work that it has not heard of."""
 TOLD_SECONDS: Final = 10.0
@@ -74,7 +77,7 @@ class ProcrastinateEngine:
 
     Args:
         client: the client, live or simulated, whose ledger and kind of jobs are meant.
-        submits: how many pieces of work this worker submits, or downloads, at the same time.
+        submits: how many pieces of work this worker submits at the same time; as many downloads.
         shards: into how many pieces the waiting for each vendor's jobs is divided. All workers
             should have the same number.
         stop: `run` ends soon after it is set.
@@ -146,13 +149,14 @@ class ProcrastinateEngine:
         """The name of a task, its arguments, and what Procrastinate is to know of them."""
         submit, tend = f"{self._kind}-submit", f"{self._kind}-tend"
         if isinstance(work, Submit):
-            options: dict[str, Any] = {"queue": submit, "priority": 1}
+            options: dict[str, Any] = {"queue": submit}
             if len(work.ids) > 1:  # found by a keeper, which may find it often
                 options["queueing_lock"] = f"{submit}/{work.ids[0]}"
             return "submit", {"ids": [*work.ids]}, options
         if isinstance(work, Save):
-            lock = f"save/{work.id}"
-            return "save", {"id": work.id}, {"queue": submit, "queueing_lock": lock}
+            save = f"{self._kind}-save"
+            options = {"queue": save, "queueing_lock": f"{save}/{work.id}"}
+            return "save", {"id": work.id}, options
         shard = f"{tend}/{work.vendor}/{work.shard}/{work.shards}"
         arguments = {"vendor": work.vendor, "shard": work.shard, "shards": work.shards}
         return "tend", arguments, {"queue": tend, "lock": shard, "queueing_lock": shard}
@@ -201,6 +205,8 @@ class ProcrastinateEngine:
         async with app.open_async():
             workers = [
                 self._worker(app, "submit", self._submits, SUBMITTING_SECONDS),
+                # However many submits wait: links to files do not live for ever.
+                self._worker(app, "save", self._submits, SUBMITTING_SECONDS),
                 self._worker(app, "tend", max(1, self._shards) * MOST_VENDORS, TENDING_SECONDS),
             ]
             running = [asyncio.create_task(_run(worker)) for worker in workers]
@@ -235,20 +241,31 @@ class ProcrastinateEngine:
 
     async def _keep(self, app: App) -> None:
         """Put work that was lost, with the process that did it or otherwise."""
-        manager = app.job_manager
+        pause = min(KEEP_SECONDS, self._lease / 3)
+        kept_at = time.monotonic() - pause
         while True:
-            for job in await manager.get_stalled_jobs(seconds_since_heartbeat=self._lease):
-                with suppress(ConnectorException):  # another keeper was faster
-                    await manager.finish_job(job, Status.FAILED, delete_job=True)
-            await asyncio.to_thread(self.keep)
-            await asyncio.to_thread(ledger_of(self._client).outstanding.show_up)
+            is_lost = await self._bury(app)
+            if is_lost or self._submitted.is_set() or time.monotonic() - kept_at >= pause:
+                self._submitted.clear()
+                kept_at = time.monotonic()
+                await asyncio.to_thread(self.keep)
+                await asyncio.to_thread(ledger_of(self._client).outstanding.show_up)
             if self._is_interrupted:
                 self._is_interrupted = False
                 LOG.warning("the database answers: work goes on")
             await asyncio.sleep(LEAST_SECONDS)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._submitted.wait(), min(KEEP_SECONDS, self._lease / 3))
-            self._submitted.clear()
+
+    async def _bury(self, app: App) -> bool:
+        """Take the work of workers that have died away from them; whether there was any.
+
+        Their submits that were on their way become ambiguous.
+        """
+        lost = [*await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=self._lease)]
+        for job in lost:
+            with suppress(ConnectorException):  # another keeper was faster
+                await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
+        await asyncio.to_thread(ledger_of(self._client).recover)
+        return bool(lost)
 
     def _app(self, do: Callable[[Work], Awaitable[None]]) -> App:
         conninfo = self._database.conninfo

@@ -397,7 +397,7 @@ class StoredLedger:
 
     def _mark_dead(self, sending: Iterable[StoredRow]) -> bool:
         """Mark those of the submits whose process has died; the result is whether there are any."""
-        dead = [row for row in sending if not self._owners.is_alive(row["owner"])]
+        dead = [row for row in sending if not self._owners.is_alive(row["owner"], within=LOOKED)]
         if not dead:
             return False
         with self._database.writing() as connection:
