@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, TypeV
 from attrs import Factory, evolve, field, frozen
 
 from .depth import json_is_deep
-from .errors import BadReplyError, PolyreelError, Portable, TransportError
+from .errors import BadReplyError, PolyreelError, TransportError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,6 +125,8 @@ class Fetch:
     """The media kind that is expected: image, video, or empty for either."""
     suffix: str = ""
     """The suffix that is asked for; another where the bytes are of another type."""
+    folder_url: str = ""
+    """The folder in object storage where the file goes, under the name of `path`."""
     deadline: float = 1800.0
     method: ClassVar = "GET"
 
@@ -141,6 +143,17 @@ class Put:
     file: Part
     deadline: float = 300.0
     method: ClassVar = "PUT"
+
+
+@frozen
+class TryFolder:
+    """Try whether files can be saved in a folder of object storage.
+
+    A DownloadError is thrown in where they cannot.
+    """
+
+    url: str
+    deadline: float = 90.0
 
 
 Transfer = Fetch | Put
@@ -200,7 +213,9 @@ class ReadClocks:
     """Read both clocks, to write down when something was sent. The result is a Moment."""
 
 
-Step = Send | NextEvent | Sleep | Now | ReadClocks | Transfer | Notify | Observe | Record
+Step = (
+    Send | NextEvent | Sleep | Now | ReadClocks | Transfer | TryFolder | Notify | Observe | Record
+)
 
 
 @frozen
@@ -288,6 +303,8 @@ class Saved:
     path: Path
     content_type: str
     size: int
+    url: str | None = None
+    """Its URL, where it is in object storage, and no longer at `path`."""
 
 
 T = TypeVar("T")
@@ -428,23 +445,3 @@ def until(end: float, flow: Flow[T]) -> Flow[T]:
         return step
 
     return altered(flow, within_deadline)
-
-
-class Paused(Portable, Exception):  # noqa: N818 - it asks for patience
-    """A flow wants to wait before it tries again."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self.seconds = seconds
-
-
-def at_once(flow: Flow[T]) -> Flow[T]:
-    """The same flow without pauses: it raises Paused instead, so that others can run meanwhile."""
-
-    def without_pauses(step: Step) -> Flow[Step]:
-        yield from ()
-        if isinstance(step, Sleep):
-            raise Paused(step.seconds)
-        return step
-
-    return altered(flow, without_pauses)

@@ -19,6 +19,17 @@ def _python(code: str) -> str:
     return done.stdout.strip()
 
 
+def test_fsspec_is_imported_for_urls_only() -> None:
+    """A job whose files are saved here needs nothing of object storage."""
+    code = """
+import sys, tempfile, polyreel
+with tempfile.TemporaryDirectory() as folder, polyreel.Client() as client:
+    client.generate("a cat", duration=3, output=folder)
+print(sorted({"fsspec", "s3fs", "botocore"} & sys.modules.keys()))
+"""
+    assert _python(code) == "[]"
+
+
 def test_pydantic_is_imported_for_a_price_file_only() -> None:
     """A command without one starts without it."""
     code = "import sys, polyreel.money.book; print('pydantic' in sys.modules)"

@@ -222,7 +222,7 @@ def test_a_download_that_drips_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """At its deadline, without a file: nothing else would end it."""
-    monkeypatch.setattr("polyreel.jobs.submitting.Fetch", partial(Fetch, deadline=0.2))
+    monkeypatch.setattr("polyreel.jobs.finishing.Fetch", partial(Fetch, deadline=0.2))
     server.play(drip(start))
     with pytest.raises(DownloadError, match="in time"):
         clients.do(kind, "download", finished(server.url), tmp_path)

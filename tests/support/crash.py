@@ -114,7 +114,7 @@ class Killer:
         return "Fetch" if isinstance(step, Fetch) else "Submit" if step.paid else "Poll"
 
 
-async def generate(made: AsyncClient, vendor: VendorId, folder: Path) -> None:
+async def generate(made: AsyncClient, vendor: VendorId, folder: str) -> None:
     async with made:
         await made.generate(
             REQUEST, vendor, output=folder, reference=REFERENCE, timeout=HANGS * SPEED
@@ -125,7 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("url", "vendor", "kind"):
         parser.add_argument(name)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder")
     parser.add_argument("at")
     parser.add_argument("ledger")
     options = parser.parse_args()

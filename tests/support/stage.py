@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from polyreel.errors import PolyreelError, TransportError
 from polyreel.flows import Fetch, Flow, Notify, Now, Reply, Saved, Send, Sleep, Step
+from polyreel.jobs import finishing, waiting
 from polyreel.jobs import submitting as lifecycle
-from polyreel.jobs import waiting
 from polyreel.places import JsonObject, get, is_missing, put
 from polyreel.providers.base.facts import Facts
 from polyreel.providers.base.provider import Provider
@@ -139,7 +139,7 @@ def generate(stage: Stage, vendor: str, folder: Path) -> Any:
     made = next(iter(plans(vendor).values()))
     stage.answers = chain([Reply(200, {}, accepted(vendor, made))], stage.answers)
     submitting = lifecycle.submit(made, simulated=False, idempotency_key="key")
-    return stage.run(lifecycle.generate(submitting, folder=folder, timeout=600.0, base_urls={}))
+    return stage.run(finishing.generate(submitting, folder=folder, timeout=600.0, base_urls={}))
 
 
 LOST = TransportError("lost", sent=True)

@@ -18,8 +18,8 @@ from polyreel.errors import (
     VendorError,
 )
 from polyreel.flows import Fetch, Reply, Saved
+from polyreel.jobs import finishing, waiting
 from polyreel.jobs import submitting as lifecycle
-from polyreel.jobs import waiting
 from polyreel.ledger import states
 from polyreel.places import put
 from polyreel.providers.base.facts import FINAL, SYNONYMS
@@ -216,7 +216,7 @@ def test_files_that_are_home_stay_known_when_one_is_not(vendor: str, tmp_path: P
     stage = Stage()
     stage.fetch = fetch
     with pytest.raises(DownloadError) as caught:
-        stage.run(lifecycle.download(job, tmp_path))
+        stage.run(finishing.download(job, tmp_path))
     assert caught.value.job is not None
     assert [bool(output.path) for output in caught.value.job.outputs or ()] == [
         True,
@@ -230,7 +230,7 @@ def test_files_that_are_home_stay_known_when_one_is_not(vendor: str, tmp_path: P
 def test_a_job_without_files_is_not_downloaded_in_silence(vendor: str, tmp_path: Path) -> None:
     """A running job has nothing to save, and the caller is told."""
     with pytest.raises(DownloadError, match="is queued"):
-        Stage().run(lifecycle.download(JOBS[vendor], tmp_path))
+        Stage().run(finishing.download(JOBS[vendor], tmp_path))
 
 
 # --- estimated and charged ------------------------------------------------------------------------

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polyreel.errors import TransportError, VendorError
-from polyreel.flows import Flow, Now, Paused, Reply, Send, Sleep, Step, at_once
+from polyreel.flows import Flow, Now, Reply, Send, Sleep, Step
+from polyreel.jobs.many import Paused, at_once
 from polyreel.providers.base.registry import get_provider
 from support.fleet import by_survey
 

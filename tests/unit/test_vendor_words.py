@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from polyreel.errors import DownloadError, StillRunningError, UnknownStatusError
 from polyreel.flows import Fetch, Reply, Saved
-from polyreel.jobs import submitting, waiting
+from polyreel.jobs import finishing, waiting
 from polyreel.places import get, is_missing, put
 from polyreel.providers.base.facts import SYNONYMS, status_of
 from polyreel.providers.base.links import links_by_shape
@@ -86,7 +86,7 @@ def test_an_unknown_word_beside_a_link_is_reported_soon(vendor: str) -> None:
     assert job is not None
     assert job.outputs
     assert (job.status, caught.value.billed) == ("unknown", "yes")
-    saved = stage.run(submitting.download(job, Path("clips")))
+    saved = stage.run(finishing.download(job, Path("clips")))
     assert all(output.path for output in saved.outputs)
     later = wait(Stage([reply(vendor, "succeeded")]), job)
     assert (later.status, later.error) == ("succeeded", None)
@@ -198,7 +198,7 @@ def test_done_without_a_link_is_reported_as_just_that(vendor: str) -> None:
     with pytest.raises(
         DownloadError, match=r"is done, and no link.*do not submit it again"
     ) as caught:
-        Stage().run(submitting.download(job, Path("clips")))
+        Stage().run(finishing.download(job, Path("clips")))
     assert (caught.value.billed, caught.value.job) == ("yes", job)
     again = Stage([reply(vendor, "succeeded")]).run(waiting.get(job))
     assert again.outputs
@@ -368,7 +368,7 @@ def test_a_host_that_blocks_and_a_link_that_is_too_old_are_told_apart(
 
     stage.fetch = refused
     with pytest.raises(DownloadError) as caught:
-        stage.run(submitting.download(done, Path("clips")))
+        stage.run(finishing.download(done, Path("clips")))
     text = str(caught.value)
     assert f"HTTP {status}: {words}" in text
     assert ("no longer works" in text) == too_old

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, get_args
 from attrs import define, field
 
 from ..client import AsyncClient
-from ..client.checks import check_seconds, checked_output
+from ..client.checks import check_seconds, checked_output, local_folder
 from ..errors import LedgerError, PolyreelError, RequestError, UnknownNameError
 from ..jobs.documents import entry_document, error_facts, finding_document
 from ..jobs.sameness import check_request as check_same_request
@@ -83,7 +83,9 @@ class AgentService:
     def __attrs_post_init__(self) -> None:
         check_name(self.name, "name")
         check_limit(self.max_cost, live=not self.client.simulated)
-        self.output = checked_output(self.output)
+        folder = checked_output(local_folder(self.output))
+        assert isinstance(folder, Path)
+        self.output = folder
         self.budget = AgentBudget(self.ledger, self.name, self.max_cost, self.client.simulated)
 
     @property

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from ..errors import PolyreelError
-from ..jobs.submitting import failed
+from ..jobs.finishing import failed
+from ..jobs.locations import is_there
 from ..ledger.events import Find
 from ..ledger.records import LedgerEntry
 from ..ledger.store import LedgerStore
@@ -96,5 +96,5 @@ def result_before(task: RowTask) -> Result | None:
     cost = task.cost(entry.vendor)
     if entry.state != "saved":
         return known(task.row, entry, cost, failed(entry.job))
-    paths = (Path(output.path or "") for output in entry.job.outputs or ())
-    return known(task.row, entry, cost) if all(path.exists() for path in paths) else None
+    paths = (output.path or "" for output in entry.job.outputs or ())
+    return known(task.row, entry, cost) if all(map(is_there, paths)) else None

@@ -12,16 +12,17 @@ from typing import Final
 from attrs import define, field
 
 from ..client import TIMEOUT, AsyncClient
-from ..client.checks import check_labels
-from ..drivers import ManyJobsDriver
+from ..client.checks import check_labels, located
+from ..drivers import ManyJobsDriver, arun
 from ..errors import BudgetError, LedgerError, PolyreelError, RequestError
+from ..jobs.finishing import try_output
+from ..jobs.locations import Location
 from ..jobs.many import ManyJobs
 from ..jobs.naming import Target, distinguishes_jobs, with_filename
 from ..jobs.routing import Preference
 from ..jobs.sameness import differences
 from ..ledger.records import PROVED_UNPAID, SUPERSEDED, LedgerEntry
 from ..ledger.store import LedgerStore
-from ..mapping.media import local_path
 from ..mapping.reports import Allowance
 from ..money.amounts import CostRange
 from ..providers.base.registry import all_providers, get_provider
@@ -63,10 +64,12 @@ class Batch:
 
     client: AsyncClient
     rows: Sequence[Row]
-    output: Path = field(default=Path("clips"), converter=local_path)
-    """The folder for the files, and for `results.jsonl`."""
+    output: Location = field(default=Path("clips"), converter=located)
+    """The folder for the files, and for `results.jsonl`; a URL of object storage for the files."""
     filename: str | None = field(default=None, kw_only=True)
     """A pattern for the names of the files, such as `{name}-{n}.{ext}`: see `jobs.naming`."""
+    results: Path | None = field(default=None, kw_only=True)
+    """The folder for `results.jsonl` instead: `clips`, where the files are in object storage."""
     vendors: Sequence[str] = field(default=(), kw_only=True)
     """Who makes the rows without a vendor; the next where the one before it is proved unpaid."""
     prefer: Preference = field(default="order", kw_only=True)
@@ -99,10 +102,11 @@ class Batch:
         if Target.of(self.output).stem is not None:
             problem = f"a batch makes many files: name a folder, not {self.output}"
             raise RequestError([f"output: {problem}"])
-        self.file = ResultsFile(self.output, self.rows)
+        folder = self.output if isinstance(self.output, Path) else Path("clips")
+        self.file = ResultsFile(self.results or folder, self.rows)
 
     @property
-    def files(self) -> Path:
+    def files(self) -> Location:
         """Where the files of the rows are saved. RequestError where the pattern cannot be used."""
         if self.filename is None:
             return self.output
@@ -279,6 +283,7 @@ class Batch:
         self.plan()
         self.check()
         tasks, _ = self._prepared
+        await arun(try_output(str(self.output)), self.client.wire)
         outcomes = Outcomes(self.ledger, self.client.simulated, self.file, self.listener)
         left, self._outcomes = outcomes.begin(tasks), outcomes
         outcomes.display = LiveDisplay.begin(self._repr_html_)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from attrs import Factory, define, field, frozen
@@ -13,9 +12,10 @@ from attrs import Factory, define, field, frozen
 from ..client import AsyncClient
 from ..drivers import ManyJobsDriver
 from ..errors import BudgetError, SubmitError
+from ..jobs.finishing import failed
+from ..jobs.locations import Location
 from ..jobs.many import Completed
 from ..jobs.naming import named
-from ..jobs.submitting import failed
 from ..money.amounts import CostRange
 from .costs import Budget
 from .outcomes import Outcomes
@@ -34,7 +34,7 @@ WORKERS: Final = 8
 class WorkSettings:
     """How rows are worked on."""
 
-    output: Path
+    output: Location
     timeout: float
     """Seconds that one row may take."""
     concurrency: int
@@ -222,8 +222,8 @@ class BatchRun:
             return self.outcomes.of(task, error=error)
         return self.outcomes.of(task, job)
 
-    def _output(self, task: RowTask) -> Path:
-        return named(self.settings.output, task.row.name)
+    def _output(self, task: RowTask) -> str:
+        return str(named(self.settings.output, task.row.name))
 
     def _unreserve(self, task: RowTask, cost: CostRange | None) -> None:
         for reserved in task.reserved:

@@ -44,7 +44,9 @@ def mcp(
     name: Annotated[
         str, typer.Option(help="Name of the budget: its jobs stand in the ledger as NAME/JOB.")
     ] = "agents",
-    output: Annotated[Path, typer.Option(help="Folder for the files of all jobs.")] = Path("clips"),
+    output: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Folder for the files of all jobs.")
+    ] = "clips",
     files: Annotated[
         list[Path] | None,
         typer.Option(
@@ -71,16 +73,18 @@ def mcp(
     from ..agents.service import AgentService
     from ..agents.tools import AgentTools
     from ..client import AsyncClient
+    from ..client.checks import local_folder
     from .serve import listen_on
 
     check_installed()
     limit = consent.dollars(max_cost)
     check_limit(limit, live=live)
-    prepare(output)
+    folder = local_folder(output)
+    prepare(folder)
     with open_ledger(ledger) as opened:
         options = settings((), live=live, ledger=opened, prices=prices(prices_file))
         service = AgentService(
-            AsyncClient(**options), output, name=name, max_cost=limit, files=files or ()
+            AsyncClient(**options), folder, name=name, max_cost=limit, files=files or ()
         )
         bound = None
         if http:

@@ -72,8 +72,18 @@ def batch(
     ],
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the files and results.jsonl.")
-    ] = Path("clips"),
+        str,
+        typer.Option(
+            "--output", "-o", metavar="PATH|URL", help="Folder for the files and results.jsonl."
+        ),
+    ] = "clips",
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for results.jsonl instead; clips, where --output is in object storage.",
+            show_default=False,
+        ),
+    ] = None,
     filename: Filename = None,
     name: Annotated[
         str | None,
@@ -164,6 +174,7 @@ def batch(
         "rate": rate,
         "timeout": timeout,
         "filename": filename,
+        "results": results,
         "labels": read_labels(label),
         "allow": allowances(allow),
     }
@@ -189,9 +200,9 @@ def batch(
         if fault and client.simulator:
             client.simulator.inject(fault, share=fault_share, times=None)
         with announced(files_in_general(live=live)):
-            results = _run(made)
-    _print_outcome(made, summary, results, as_json=as_json)
-    _judge(results)
+            done = _run(made)
+    _print_outcome(made, summary, done, as_json=as_json)
+    _judge(done)
 
 
 def _columns(given: Sequence[str] | None) -> dict[str, str]:
@@ -204,9 +215,7 @@ def _columns(given: Sequence[str] | None) -> dict[str, str]:
     return {name.strip(): field.strip() for name, _, field in pairs}
 
 
-def _batch(
-    client: AsyncClient, rows: Sequence[Row], output: Path, options: dict[str, Any]
-) -> Batch:
+def _batch(client: AsyncClient, rows: Sequence[Row], output: str, options: dict[str, Any]) -> Batch:
     from ..batch import Batch
 
     return Batch(client, rows, output, **options)

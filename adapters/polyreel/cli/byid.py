@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -73,9 +72,9 @@ def get(
 def download(
     name: JobOrVendor,
     task: TaskId = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.")] = Path(
-        "clips"
-    ),
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="PATH|URL", help="Folder for the files.")
+    ] = "clips",
     timeout: Timeout = TIMEOUT,
     label: Labels = None,
     live: LiveJobs = False,
@@ -86,7 +85,7 @@ def download(
 
     Submits nothing. A task that was made elsewhere enters the ledger.
     """
-    from ..jobs.submitting import failed
+    from ..jobs.finishing import failed
 
     prepare(output)
     with (

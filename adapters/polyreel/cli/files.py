@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -17,6 +17,9 @@ from ..errors import DownloadError, RequestError
 from ..mapping.textfiles import STANDARD_INPUT, read_bytes, text_of
 from ..places import JsonObject
 from . import show
+
+if TYPE_CHECKING:
+    from ..jobs.locations import Location
 
 REQUEST_DEPTH: Final = 600
 """Deeper than any request may be, so that the check of requests can name the field that is too
@@ -88,27 +91,40 @@ def checked(request: JsonObject) -> JsonObject:
     return request
 
 
-def target(output: Path, filename: str | None) -> Path:
+def target(output: str, filename: str | None) -> Location:
     """What --output and --filename say together."""
+    from ..client.checks import located
+
+    location = located(output)
     if filename is None:
-        return output
+        return location
     from ..jobs.naming import with_filename
 
     try:
-        return with_filename(output, filename)
+        return with_filename(location, filename)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--filename") from None
 
 
-def prepare(output: Path) -> None:
-    """Make the folder that files are saved in; DownloadError where nothing can be saved in it,
-    before anything is paid; RequestError where its name cannot be used.
+def prepare(output: str | Location) -> None:
+    """Make the folder that files are saved in, or try the one in object storage.
+
+    That is before anything is paid. DownloadError is raised where nothing can be saved in it,
+    RequestError where its name cannot be used.
     """
+    from ..client.checks import located
     from ..jobs.naming import Target, problem_of_path
 
-    if problem := problem_of_path(output):
+    location = located(output)
+    if problem := problem_of_path(location):
         raise RequestError([f"output: {problem}"])
-    folder = Target.of(output).folder
+    folder = Target.of(location).folder
+    if not isinstance(folder, Path):
+        from ..drivers import Wire, run
+        from ..jobs.finishing import try_output
+
+        run(try_output(str(location)), Wire())
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

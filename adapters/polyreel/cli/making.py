@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -65,13 +64,15 @@ def generate(
     prices_file: PricesFile = None,
     max_cost: JobLimit = None,
     output: Annotated[
-        Path,
+        str,
         typer.Option(
             "--output",
             "-o",
-            help="Folder for the files, made where it is missing; or one file, such as clip.mp4.",
+            metavar="PATH|URL",
+            help="Folder for the files, made where it is missing, or one file, such as clip.mp4; "
+            "also in object storage: s3://bucket/clips.",
         ),
-    ] = Path("clips"),
+    ] = "clips",
     filename: Filename = None,
     timeout: Timeout = TIMEOUT,
     reference: Annotated[
@@ -146,7 +147,7 @@ def generate(
                     consent.ask(consent.price_of(usable), yes=yes, limited=limit is not None)
             with progress, announced(files_of(plans) if made.simulated else None):
                 job = made.generate(
-                    chosen, output=path, timeout=timeout, reference=reference, labels=labels
+                    chosen, output=str(path), timeout=timeout, reference=reference, labels=labels
                 )
     for step in job.routing or ():
         show.note(f"{step.vendor}: {step.result}: {step.reason}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..client import TIMEOUT, AsyncClient
+from ..client.checks import located
 from ..errors import PolyreelError
 from ..jobs.documents import entry_document, finding_document, job_document
 from ..jobs.naming import Target
@@ -39,10 +39,11 @@ Names = Annotated[
 ]
 Name = Annotated[str, typer.Argument(help="Ledger id, or its beginning.")]
 Output = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--output",
         "-o",
+        metavar="PATH|URL",
         help="Folder or file name; left out, the one asked for at first.",
         show_default=False,
     ),
@@ -72,7 +73,7 @@ def resume(
         chosen = [opened.entry(name).id for name in names or ()] or [
             entry.id for entry in unfinished if not entry.owned
         ]
-        if output is not None and Target.of(output).is_file and len(chosen) > 1:
+        if output is not None and Target.of(located(output)).is_file and len(chosen) > 1:
             text = f"{output} is one file, and there are {len(chosen)} jobs: name a folder"
             raise typer.BadParameter(text, param_hint="--output")
         results = asyncio.run(_resume_all(made, chosen, output, timeout))
@@ -91,7 +92,7 @@ def resume(
 
 
 async def _resume_all(
-    made: AsyncClient, names: Sequence[str], output: Path | None, timeout: float
+    made: AsyncClient, names: Sequence[str], output: str | None, timeout: float
 ) -> list[Any]:
     results: list[Any] = [None] * len(names)
     numbered = iter(enumerate(names))
@@ -225,7 +226,7 @@ def resubmit(
         with made:
             entry = opened.entry(name)
             own = entry.submission
-            folder = output or Path(own.folder or "clips")
+            folder = output or own.folder or "clips"
             prepare(folder)
             if accept and own.simulated is not live and entry.state in {"ambiguous", "sending"}:
                 cost = Cost.read(own.estimate or {})

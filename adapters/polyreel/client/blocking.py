@@ -93,7 +93,8 @@ class Client(JobCalls):
             request: a plan, or what `plan` takes.
             vendor: as for `plan`.
             reference: your own name of the job. It is submitted once.
-            output: the folder in which a worker saves the files, on its machine.
+            output: where a worker saves the files: a folder of its machine, or a URL of object
+                storage such as `s3://bucket/clips`.
             labels: yours; they come back with the job.
             connection: a psycopg connection of yours to the ledger's database. The entry is
                 written in its transaction, and is there when you commit.
@@ -162,7 +163,8 @@ class Client(JobCalls):
         yield from completed(many, self.wire)
 
     def download(self, job: Job, output: str | Path) -> Job:
-        """Save the outputs in a folder. The result is the job with their paths.
+        """Save the outputs in a folder, or in object storage. The result is the job with their
+        paths, or URLs.
 
         Raises DownloadError where a file could not be saved; downloading again costs nothing.
         """

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RequestError
-from ..mapping.media import local_path, shown
+from ..mapping.media import shown
 
 if TYPE_CHECKING:
+    from ..jobs.locations import Location
     from ..plans.planning import Plan
 
 
@@ -79,8 +80,9 @@ def check_labels(value: object) -> None:
             raise RequestError(["labels: they are not Unicode text, so no ledger can hold them"])
 
 
-def checked_output(value: object, plans: Sequence[Plan] = ()) -> Path:
-    """Where files are to be saved, as an absolute path: see `jobs.naming`. Nothing is made.
+def checked_output(value: object, plans: Sequence[Plan] = ()) -> Location:
+    """Where files are to be saved, as an absolute path or a URL: see `jobs.naming`. Nothing is
+    made, and no object storage is asked.
 
     `~` is the home folder. RequestError is raised where it is no folder, file name or pattern for
     the files of these plans, or where no file could be written there. So a job is not paid whose
@@ -88,22 +90,21 @@ def checked_output(value: object, plans: Sequence[Plan] = ()) -> Path:
     """
     from ..jobs.naming import Target, problem_of_path
 
-    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
-        raise RequestError([f"output: it is a folder's path, not {_described(value)}"])
-    text = os.fspath(value)
-    if not text:
-        raise RequestError(["output: the folder's path is empty"])
-    problem: str | None
+    path = located(value)
+    text = str(value)
     try:
-        path = local_path(text).absolute()
+        path = path.absolute() if isinstance(path, Path) else path
     except OSError as error:  # the current folder is gone
         raise RequestError([f"output: the current folder: {error.strerror}"]) from None
     if not _is_unicode(str(path)):
-        problem = "its path is not UTF-8, so no ledger and no job can hold it"
-        raise RequestError([f"output: {shown(str(path))}: {problem}; choose another folder"])
+        text = "its path is not UTF-8, so no ledger and no job can hold it"
+        raise RequestError([f"output: {shown(str(path))}: {text}; choose another folder"])
+    problem: str | None = None
     try:
         target = Target.of(path)
-        problem = _folder_problem(target.folder) or problem_of_path(path)
+        if isinstance(target.folder, Path):
+            problem = _folder_problem(target.folder)
+        problem = problem or problem_of_path(path)
         if text.startswith("~") and path.name.startswith("~") and problem is None:
             problem = "there is no such home folder"
         for plan in () if problem else plans:
@@ -116,6 +117,30 @@ def checked_output(value: object, plans: Sequence[Plan] = ()) -> Path:
     if problem is not None:
         raise RequestError([f"output: {shown(str(path))}: {problem}"])
     return path
+
+
+def located(value: object) -> Location:
+    """Where files are saved. RequestError where a value is no path and no URL to save at."""
+    from ..jobs.locations import StorageUrl, location_of
+
+    if isinstance(value, StorageUrl):
+        return value
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise RequestError([f"output: it is a folder's path or URL, not {_described(value)}"])
+    if not os.fspath(value):
+        raise RequestError(["output: the folder's path is empty"])
+    try:
+        return location_of(value)
+    except ValueError as error:
+        raise RequestError([f"output: {error}"]) from None
+
+
+def local_folder(value: object) -> Path:
+    """The same, where it is on this machine. RequestError where it is in object storage."""
+    location = located(value)
+    if not isinstance(location, Path):
+        raise RequestError([f"output: {location}: name a folder of this machine"])
+    return location
 
 
 def _folder_problem(folder: Path) -> str | None:

@@ -19,7 +19,6 @@ from .. import environment
 from ..errors import LedgerError, RequestError, UnknownNameError
 from ..hosts import SIMULATED_HOST
 from ..keys import Secret
-from ..mapping.media import local_path
 from ..money.book import PriceBook
 from ..plans.livelimits import chosen_within
 from ..plans.planning import Plan, choose
@@ -34,6 +33,7 @@ from .checks import (
     check_seconds,
     checked_output,
     level_of_caller,
+    located,
 )
 from .fields import GenerateOptions, RequestFields, divided, with_fields
 
@@ -322,7 +322,7 @@ class ClientSettings:
         chosen = [plans] if isinstance(plans, Plan) else plans
         folder = named(checked_output(output, chosen), reference)
         return recovery.generate_once(
-            self._submission(plans, reference, folder, labels),
+            self._submission(plans, reference, str(folder), labels),
             chosen,
             reference=reference,
             simulated=self.simulated,
@@ -374,10 +374,10 @@ class ClientSettings:
         return waiting.wait(known, timeout=timeout, base_url=base_url)
 
     def _download(self, job: Job, output: str | Path) -> Flow[Job]:
-        from ..jobs import submitting
+        from ..jobs import finishing
 
-        known, path = self._known(job), local_path(output)
-        return submitting.download(known, path, self.base_urls.get(known.vendor))
+        known = self._known(job)
+        return finishing.download(known, located(output), self.base_urls.get(known.vendor))
 
     def _many(self, timeout: float) -> ManyJobs:
         from ..jobs.many import ManyJobs

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from attrs import define, field
@@ -15,6 +14,7 @@ from attrs import define, field
 from ..errors import ClaimedError, JobFailedError, PolyreelError
 from ..flows import Flow
 from ..jobs import recovery
+from ..jobs.locations import Location, location_of
 from ..jobs.many import Completed, ManyJobs
 from ..providers.base.facts import FINAL
 
@@ -47,7 +47,7 @@ class LedgerWork:
     ledger: LedgerStore
     simulated: bool
     many: ManyJobs
-    folder: Path | None = None
+    folder: Location | None = None
     """Where files of jobs are saved that have no folder of their own; None leaves them."""
     listener: Callable[[Job], None] | None = None
     finished: int = 0
@@ -94,9 +94,9 @@ class LedgerWork:
                 self._known[entry.vendor, entry.job.id] = entry.id
                 self._ready.append(self._enrol(entry, entry.job))
 
-    def _target(self, entry: LedgerEntry) -> Path | None:
+    def _target(self, entry: LedgerEntry) -> Location | None:
         own = entry.submission.folder
-        return self.folder if own is None else Path(own)
+        return self.folder if own is None else location_of(own)
 
     def _enrol(self, entry: LedgerEntry, job: Job) -> Flow[None]:
         job = job.model_copy(update={"ledger_id": entry.id})

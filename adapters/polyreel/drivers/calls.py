@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from ..errors import PolyreelError, TransportError
-from ..flows import Part, Reply, Saved, Send, Transfer
+from ..flows import Part, Reply, Saved, Send, Transfer, TryFolder
 from ..mapping import media
 from .decoding import Decoder, decoder_for
 from .fetching import atransfer, transfer
@@ -26,12 +26,12 @@ Stack = ExitStack | AsyncExitStack
 MAX_REPLY_BYTES: Final = 8_000_000
 
 
-def exchange(step: Send | Transfer, wire: Wire) -> Reply | Saved:
-    """Make one call, or move one file, blocking."""
+def exchange(step: Send | Transfer | TryFolder, wire: Wire) -> Reply | Saved | None:
+    """Make one call, move one file, or try a folder, blocking."""
     return _send(step, wire) if isinstance(step, Send) else transfer(step, wire)
 
 
-async def aexchange(step: Send | Transfer, wire: Wire) -> Reply | Saved:
+async def aexchange(step: Send | Transfer | TryFolder, wire: Wire) -> Reply | Saved | None:
     """The same, awaiting."""
     return await (_asend(step, wire) if isinstance(step, Send) else atransfer(step, wire))
 

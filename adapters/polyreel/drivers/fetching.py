@@ -8,11 +8,12 @@ from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PolyreelError
-from ..flows import Fetch, Reply, Saved, Transfer
+from ..flows import Fetch, Reply, Saved, Transfer, TryFolder
 from .addresses import aresolve, resolve
 from .downloads import Action, Download, Get, Pause
 from .links import Resolve
 from .puts import FilePut
+from .storing import BlockingCall, FolderTrial, StoredDownload
 from .urls import abody_of, body_of, transport_errors
 from .watch import Trace
 from .wire import Wire
@@ -20,11 +21,14 @@ from .wire import Wire
 if TYPE_CHECKING:
     import httpx
 
-    Outcome = httpx.Response | Sequence[str] | Exception | None
+    Outcome = httpx.Response | Sequence[str] | Exception | object
 
 
-def transfer(step: Transfer, wire: Wire) -> Saved | Reply:
-    """Download one file, or send one to a link, blocking."""
+Moving = Download | FilePut | StoredDownload | FolderTrial
+
+
+def transfer(step: Transfer | TryFolder, wire: Wire) -> Saved | Reply | None:
+    """Download one file, send one to a link, or try a folder, blocking."""
     moving = _begun(step, wire)
     outcome: Outcome = None
     errors = transport_errors()
@@ -42,7 +46,7 @@ def transfer(step: Transfer, wire: Wire) -> Saved | Reply:
                 outcome = error
 
 
-async def atransfer(step: Transfer, wire: Wire) -> Saved | Reply:
+async def atransfer(step: Transfer | TryFolder, wire: Wire) -> Saved | Reply | None:
     """The same, awaiting."""
     moving = _begun(step, wire)
     outcome: Outcome = None
@@ -62,16 +66,24 @@ async def atransfer(step: Transfer, wire: Wire) -> Saved | Reply:
                 outcome = error
 
 
-def _begun(step: Transfer, wire: Wire) -> Download | FilePut:
-    return Download(step, wire) if isinstance(step, Fetch) else FilePut(step, wire)
+def _begun(step: Transfer | TryFolder, wire: Wire) -> Moving:
+    if isinstance(step, TryFolder):
+        return FolderTrial(step, wire)
+    if isinstance(step, Fetch):
+        return StoredDownload(step, wire) if step.folder_url else Download(step, wire)
+    return FilePut(step, wire)
 
 
-def _next(actions: Generator[Action, Any, Saved | Reply], outcome: Outcome) -> Action:
+def _next(
+    actions: Generator[Action | BlockingCall, Any, Any], outcome: Outcome
+) -> Action | BlockingCall:
     return actions.throw(outcome) if isinstance(outcome, Exception) else actions.send(outcome)
 
 
-def _do(action: Action, moving: Download | FilePut) -> Outcome:
+def _do(action: Action | BlockingCall, moving: Moving) -> Outcome:
     wire, watch = moving.wire, moving.watch
+    if isinstance(action, BlockingCall):
+        return _called(action)
     if isinstance(action, Pause):
         wire.clock.sleep(action.seconds)
         return None
@@ -89,8 +101,10 @@ def _do(action: Action, moving: Download | FilePut) -> Outcome:
         watch.stop()
 
 
-async def _ado(action: Action, moving: Download | FilePut) -> Outcome:
+async def _ado(action: Action | BlockingCall, moving: Moving) -> Outcome:
     wire, watch = moving.wire, moving.watch
+    if isinstance(action, BlockingCall):
+        return await asyncio.to_thread(_called, action)
     if isinstance(action, Pause):
         await wire.clock.asleep(action.seconds)
         return None
@@ -104,6 +118,13 @@ async def _ado(action: Action, moving: Download | FilePut) -> Outcome:
                 if action.write(chunk):
                     break
         return response
+
+
+def _called(call: BlockingCall) -> object:
+    try:
+        return call.do()
+    except Exception as error:  # it is thrown into the actions, whatever its class is
+        return error
 
 
 def _traced(action: Get, trace: Trace) -> httpx.Request:

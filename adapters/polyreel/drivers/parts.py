@@ -153,7 +153,7 @@ class Partial:
         return name
 
     def _named(self, final: Path) -> Path:
-        for name in (final, *(final.with_name(_numbered(final, n)) for n in range(2, MAX_NAMES))):
+        for name in (final, *(final.with_name(numbered(final, n)) for n in range(2, MAX_NAMES))):
             try:
                 _move(self.path, name)
             except FileExistsError:
@@ -243,7 +243,8 @@ class Partial:
                         path.unlink()
 
 
-def _numbered(final: Path, number: int) -> str:
+def numbered(final: Path, number: int) -> str:
+    """The name of a file whose own name another file has."""
     return f"{final.name.removesuffix(final.suffix)}.{number}{final.suffix}"
 
 

@@ -22,6 +22,7 @@ from ..flows import (
     Sleep,
     Step,
     Transfer,
+    TryFolder,
 )
 from ..jobs.observed import JobEnded, SubmitBegan, SubmitEnded
 from ..ledger.events import OWNING, LedgerEvent, Queue, sealed
@@ -275,7 +276,7 @@ def _perform(step: Step, this: _Run) -> object:
         return this.next_event(step)
     if isinstance(step, Send) and step.stream:
         return this.start_stream(step)
-    if isinstance(step, Send | Transfer):
+    if isinstance(step, Send | Transfer | TryFolder):
         return exchange(step, this.wire)
     return _perform_at_once(step, this)
 
@@ -288,7 +289,7 @@ async def _aperform(step: Step, this: _Run) -> object:
         return await this.anext_event(step)
     if isinstance(step, Send) and step.stream:
         return await this.astart_stream(step)
-    if isinstance(step, Send | Transfer):
+    if isinstance(step, Send | Transfer | TryFolder):
         return await aexchange(step, this.wire)
     if isinstance(step, Record):
         return await this.arecord(step)

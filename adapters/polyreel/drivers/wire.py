@@ -125,6 +125,8 @@ class Wire:
     """Proxies, certificates, own headers. The environment is not asked: that was done before."""
     uploads: RememberedUploads = field(factory=RememberedUploads, init=False, repr=False)
     """What was uploaded, where no ledger is kept."""
+    tried_folders: dict[str, float] = field(factory=dict, init=False, repr=False)
+    """The folders of object storage in which something could be saved, and when that was tried."""
     _transports: dict[Route, httpx.BaseTransport] = field(factory=dict, init=False, repr=False)
     _async_transports: dict[Route, httpx.AsyncBaseTransport] = field(
         factory=dict, init=False, repr=False

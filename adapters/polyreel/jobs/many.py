@@ -10,12 +10,12 @@ import random
 from collections.abc import Mapping
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from attrs import Factory, define, field, frozen
 
-from ..errors import LedgerError, PolyreelError, VendorError, alike
-from ..flows import LAST_CALL, Flow, Notify, Paused, at_once, now
+from ..errors import LedgerError, PolyreelError, Portable, VendorError, alike
+from ..flows import LAST_CALL, Flow, Notify, Sleep, Step, altered, now
 from ..ledger.events import keep, past, read_news, read_news_of
 from ..ledger.states import about, advance, warn_of_unknown
 from ..providers.base.facts import FINAL, Facts
@@ -39,6 +39,7 @@ from .waiting import (
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
+T = TypeVar("T")
 LOG: Final = logging.getLogger("polyreel")
 LEARNED_SECONDS: Final = 60.0
 """After how many seconds the ledger is asked again how long jobs take."""
@@ -313,3 +314,23 @@ class ManyJobs:
         if isinstance(error, PolyreelError):
             about(job, error)
         return Completed(job, error)
+
+
+class Paused(Portable, Exception):  # noqa: N818 - it asks for patience
+    """A flow wants to wait before it tries again."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+def at_once(flow: Flow[T]) -> Flow[T]:
+    """The same flow without pauses: it raises Paused instead, so that others can run meanwhile."""
+
+    def without_pauses(step: Step) -> Flow[Step]:
+        yield from ()
+        if isinstance(step, Sleep):
+            raise Paused(step.seconds)
+        return step
+
+    return altered(flow, without_pauses)

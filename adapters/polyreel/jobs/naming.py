@@ -1,7 +1,8 @@
 """Where the files of a job are saved, and how they are called.
 
-One path says both: a folder; a file of a kind that vendors make, such as `clip.mp4`; or a pattern,
-such as `clips/{name}-{n}.{ext}`. So the ledger keeps it as one text, and `resume` reads it alike.
+One location says both: a folder; a file of a kind that vendors make, such as `clip.mp4`; or a
+pattern, such as `clips/{name}-{n}.{ext}`. So the ledger keeps it as one text, and `resume` reads it
+alike. In object storage, no folder is looked for: what looks like a file or a pattern is one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from attrs import frozen
 
 from ..errors import did_you_mean
 from ..mapping.media import OTHER_SUFFIXES, SUFFIX_TYPES
+from .locations import Location
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
@@ -37,7 +39,7 @@ ARTICLES: Final = {"image": "an image", "element": "a subject, which has no file
 class Target:
     """Where the files of a job are saved."""
 
-    folder: Path
+    folder: Location
     stem: str | None = None
     """The name without its suffix, which may hold fields; None for the usual name."""
     suffix: str = ""
@@ -45,9 +47,9 @@ class Target:
     is_pattern: bool = False
 
     @classmethod
-    def of(cls, path: Path) -> Target:
+    def of(cls, path: Location) -> Target:
         """Read a path. A folder that is there is a folder, whatever its name is."""
-        if os.path.isdir(path):
+        if _is_folder(path):
             return cls(path)
         if _fields(path.name):
             stem, suffix = path.name, ""
@@ -65,8 +67,8 @@ class Target:
         """Whether it is the name of one file."""
         return self.stem is not None and not self.is_pattern
 
-    def stem_of(self, job: Job, index: int) -> Path:
-        """The path of one file of a job, without its suffix."""
+    def stem_of(self, job: Job, index: int) -> Location:
+        """The location of one file of a job, without its suffix."""
         usual = file_name(job.vendor, job.id)
         if self.stem is None:
             return self.folder / f"{usual}-{index + 1}"
@@ -94,9 +96,9 @@ class Target:
         return None
 
 
-def problem_of_path(path: Path) -> str | None:
+def problem_of_path(path: Location) -> str | None:
     """Say what is wrong with the last part of a path to save to, or None."""
-    if os.path.isdir(path):
+    if _is_folder(path):
         return None
     fields = _fields(path.name)
     if not fields and "{" in path.name:
@@ -113,9 +115,9 @@ def problem_of_path(path: Path) -> str | None:
     return None
 
 
-def named(path: Path, name: str | None) -> Path:
-    """A path to save to, with a job's own name in the place of `{name}`."""
-    fields = () if os.path.isdir(path) else _fields(path.name)
+def named(path: Location, name: str | None) -> Location:
+    """A location to save to, with a job's own name in the place of `{name}`."""
+    fields = () if _is_folder(path) else _fields(path.name)
     if not fields:
         return path
     ends = "ext" in fields or path.suffix.lower() in SUFFIX_TYPES
@@ -125,8 +127,10 @@ def named(path: Path, name: str | None) -> Path:
     return path.with_name(pattern)
 
 
-def with_filename(folder: Path, filename: str) -> Path:
-    """A folder and the pattern of the files in it, as one path. ValueError says what is wrong."""
+def with_filename(folder: Location, filename: str) -> Location:
+    """A folder and the pattern of the files in it, as one location. ValueError says what is
+    wrong.
+    """
     if not filename.strip() or Path(filename).name != filename or "\\" in filename:
         raise ValueError("the name of a file, without folders: the folder is --output")
     path = folder / filename
@@ -139,7 +143,7 @@ def with_filename(folder: Path, filename: str) -> Path:
     return path
 
 
-def distinguishes_jobs(path: Path) -> bool:
+def distinguishes_jobs(path: Location) -> bool:
     """Whether the files of different jobs have different names."""
     target = Target.of(path)
     return target.stem is None or not {"name", "id"}.isdisjoint(_fields(path.name))
@@ -165,6 +169,10 @@ def file_name(vendor: str, identity: str) -> str:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{usual[: NAME_LENGTH - 17]}.{digest}"
+
+
+def _is_folder(path: Location) -> bool:
+    return isinstance(path, Path) and os.path.isdir(path)
 
 
 def _parsed(pattern: str) -> Iterator[tuple[str, str | None]]:

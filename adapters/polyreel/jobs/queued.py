@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import LedgerError, PolyreelError, RequestError
 from ..flows import Flow, Record, Sleep
-from ..ledger.events import Queue, take
+from ..ledger.events import Look, Queue, take
 from ..ledger.records import Submission
+from .finishing import try_output
 from .retrying import can_be_made_later, pause_after
 from .submitting import make_attempt
 
@@ -68,6 +69,9 @@ def submit_queued(name: str, *, simulated: bool, retries: int = 0) -> Flow[Job |
     An attempt that is proved unpaid is made again at most `retries` times. Then, if another one
     makes sense later, the entry is queued again, and the error is raised all the same.
     """
+    known: LedgerEntry = yield Record(Look(name))
+    if known.state == "queued":
+        yield from try_output(known.submission.folder)
     for number in range(retries + 1):
         entry = yield from take(name, simulated=simulated)
         if entry is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from attrs import evolve, frozen
@@ -25,8 +24,10 @@ from ..money.charged import with_charge
 from ..providers.base.answers import is_task_id
 from ..providers.base.calling import own_id_request
 from ..providers.base.results import located
+from .finishing import failed, finish, generate
+from .locations import Location, is_there, location_of
 from .sameness import check_request
-from .submitting import failed, finish, generate, outcome, pay
+from .submitting import outcome, pay
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
@@ -51,7 +52,7 @@ CLOCKS_APART: Final = 120.0
 # -- resume ----------------------------------------------------------------------------------------
 
 
-def resume(name: str, *, folder: Path | None, timeout: float) -> Flow[Job]:
+def resume(name: str, *, folder: Location | None, timeout: float) -> Flow[Job]:
     """Finish the job of an entry: wait for it at most `timeout` seconds, and download its files.
 
     Nothing is sent where nothing is left to do. Where the ledger can be read but not written, the
@@ -62,7 +63,7 @@ def resume(name: str, *, folder: Path | None, timeout: float) -> Flow[Job]:
 
 
 def _proceed(
-    entry: LedgerEntry, folder: Path | None, timeout: float, *, is_claimed: bool
+    entry: LedgerEntry, folder: Location | None, timeout: float, *, is_claimed: bool
 ) -> Flow[Job]:
     job, own = entry.job, entry.submission
     if entry.state == "ambiguous":
@@ -74,10 +75,10 @@ def _proceed(
     job = job.model_copy(update={"ledger_id": entry.id if is_claimed else None})
     if entry.state in {"failed", "canceled"}:
         raise failed(job)
-    files = [Path(output.path or "") for output in job.outputs or ()]
-    if entry.state == "saved" and all(file.exists() for file in files):
+    files = [output.path or "" for output in job.outputs or ()]
+    if entry.state == "saved" and all(map(is_there, files)):
         return job
-    target = folder or Path(own.folder or "clips")
+    target = folder or location_of(own.folder or "clips")
     return (yield from finish(job, folder=target, timeout=timeout, base_url=own.base_url))
 
 
@@ -110,7 +111,7 @@ def generate_once(
     *,
     reference: str | None,
     simulated: bool,
-    folder: Path,
+    folder: Location,
     timeout: float,
     base_urls: Mapping[str, str],
     stream: bool = False,
@@ -342,7 +343,7 @@ def adopt(name: str, task: str) -> Flow[Job]:
 
 
 def resubmit(
-    name: str, *, accept_double_billing: bool, timeout: float, folder: Path | None = None
+    name: str, *, accept_double_billing: bool, timeout: float, folder: Location | None = None
 ) -> Flow[Job]:
     """Pay again for the call of an ambiguous entry, as a new entry, and finish its job.
 
@@ -352,11 +353,13 @@ def resubmit(
         need = "resubmitting it needs your word that paying twice is accepted"
         raise RequestError([f"{name} may have been billed already: {need}"])
     entry = yield from _ambiguous(name)
-    job = yield from pay(entry.submission.again(str(uuid.uuid4())), follows=entry.id)
-    own = entry.submission
+    own = entry.submission.again(str(uuid.uuid4()))
+    if folder is not None:
+        own = evolve(own, folder=str(folder))
+    job = yield from pay(own, follows=entry.id)
     finishing = finish(
         job,
-        folder=folder or Path(own.folder or "clips"),
+        folder=location_of(own.folder or "clips"),
         timeout=timeout,
         base_url=own.base_url,
         stream=own.send.stream,

@@ -23,6 +23,7 @@ from polyreel.flows import (
     Send,
     Sleep,
     Step,
+    TryFolder,
 )
 from polyreel.ledger.events import Claim, Intend, Settle
 from polyreel.ledger.records import LedgerEntry
@@ -307,7 +308,8 @@ class Thread:
             outcome = self._record(step)
             self._soon(lambda: self._resume(outcome))
         else:
-            assert not isinstance(step, NextEvent | Put)  # no world has a stream or a file
+            # No world has a stream, a file or object storage.
+            assert not isinstance(step, NextEvent | Put | TryFolder)
             found = _perform_at_once(step, self._run)
             if isinstance(step, ReadClocks | Now):
                 self._resume(found)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 from attrs import Factory, define, field, frozen
 from polyreel.errors import DownloadError, TransportError
 from polyreel.flows import Answer, Fetch, Moment, Reply, Saved, Send
-from polyreel.jobs.submitting import DEAD_LINK
+from polyreel.jobs.finishing import DEAD_LINK
 from polyreel.places import JsonObject
 from polyreel.simulator import Simulator
 from polyreel.simulator.faults import FAULTS
