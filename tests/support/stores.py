@@ -47,6 +47,8 @@ class S3Server:
             self.before(method, path)
         fails = self.fails.get(method)
         failing = fails.pop(0) if fails else None
+        if "HTTP_AUTHORIZATION" not in environ:  # s3fs goes without a key where it finds none
+            failing = "refused"
         if failing == "refused":
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start("403 Forbidden", [("content-type", "application/xml")])
@@ -114,6 +116,10 @@ class HalfStore(MemoryFileSystem):  # type: ignore[misc]
     pseudo_dirs: ClassVar[list[str]] = [""]
     halves: ClassVar[int] = 0
     """How many of the next files are kept by half."""
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(MemoryFileSystem._strip_protocol(path.replace("half://", "memory://")))
 
     def put_file(self, lpath: str, rpath: str, **options: Any) -> None:
         """Put a file there, or half of it."""

@@ -35,6 +35,7 @@ FOR_GOOD: Final = (
 """What a later try does not mend."""
 FOR_GOOD_BY_NAME: Final = re.compile(r"Credential|Auth|Validation|Profile|Config|Token")
 """The same among the exceptions of the stores' own packages, which have no common root."""
+FROM_WHERE: Final = "credentials come from the store's own settings, such as AWS_PROFILE"
 T = TypeVar("T")
 
 
@@ -139,9 +140,9 @@ def _reason(error: Exception, redacted: Callable[[str], str]) -> str:
     if isinstance(error, storage.UnequalError):
         return words
     if isinstance(error, PermissionError):
-        return f"the store refuses it: {words}"
+        return f"the store refuses it: {words}; {FROM_WHERE}"
     if isinstance(error, FileNotFoundError):
         return f"the store has no such bucket: {words}"
     if re.search("Credential|Profile", type(error).__name__):
-        return f"{words}; credentials come from the store's own settings, such as AWS_PROFILE"
+        return f"{words}; {FROM_WHERE}"
     return words
