@@ -67,7 +67,8 @@ def test_a_file_is_saved_in_s3(kind: Kind, s3: S3Server, tmp_path: Path) -> None
     ((key, content),) = s3.objects().items()
     assert url_of(job) == f"s3://{BUCKET}/{key}"
     assert len(content) == job.outputs[0].size_bytes
-    facts = fsspec.filesystem("s3").info(f"{BUCKET}/{key}")
+    system = fsspec.filesystem("s3", use_listings_cache=False)
+    facts = system.info(f"{BUCKET}/{key}")
     assert facts["ContentType"] == job.outputs[0].content_type == "video/mp4"
     assert [path for method, path in s3.calls if method == "DELETE"] == [
         f"/{BUCKET}/clips/polyreel-can-save-here"
@@ -135,6 +136,15 @@ def test_an_upload_that_breaks_off_is_made_again(kind: Kind, s3: S3Server, tmp_p
     job = generate(kind, tmp_path / "ledger")
     assert cuts == []
     assert [f"s3://{BUCKET}/{key}" for key in s3.objects()] == [url_of(job)]
+
+
+def test_a_store_without_conditions_is_looked_at_before(s3: S3Server, tmp_path: Path) -> None:
+    """Many that speak S3 cannot put an object only where there is none."""
+    s3.is_conditional = False
+    for number, name in enumerate(("clip.mp4", "clip.2.mp4")):
+        ledger = tmp_path / str(number)
+        job = generate("blocking", ledger, f"cat {number}", output=f"{FOLDER}/clip.mp4")
+        assert url_of(job) == f"{FOLDER}/{name}"
 
 
 def test_who_is_faster_keeps_the_name(s3: S3Server, tmp_path: Path) -> None:

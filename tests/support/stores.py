@@ -20,8 +20,11 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from .waiting import HANGS
 
 BUCKET: Final = "bucket"
-Failing = Literal["refused", "cut"]
-REFUSED: Final = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+Failing = Literal["refused", "unknown", "cut"]
+ANSWERS: Final = {
+    "refused": ("403 Forbidden", "AccessDenied", "Access Denied"),
+    "unknown": ("501 Not Implemented", "NotImplemented", "A header has no meaning here"),
+}
 SECRET_KEY: Final = "sk-CANARY-of-the-store-0123456789"
 """What signs the calls to the store: it must be shown nowhere."""
 
@@ -37,6 +40,8 @@ class S3Server:
     """Method and path of each call."""
     before: Callable[[str, str], None] | None = None
     """Called with method and path before each call is answered."""
+    is_conditional: bool = True
+    """Whether it can put an object only where there is none."""
     _app: Any = Factory(lambda: DomainDispatcherApplication(create_backend_app))
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -49,10 +54,13 @@ class S3Server:
         failing = fails.pop(0) if fails else None
         if "HTTP_AUTHORIZATION" not in environ:  # s3fs goes without a key where it finds none
             failing = "refused"
-        if failing == "refused":
+        if "HTTP_IF_NONE_MATCH" in environ and not self.is_conditional:
+            failing = "unknown"
+        if failing in ANSWERS:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            start("403 Forbidden", [("content-type", "application/xml")])
-            return [REFUSED]
+            status, code, message = ANSWERS[failing]
+            start(status, [("content-type", "application/xml")])
+            return [f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()]
         if failing == "cut":
             environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]) // 2)
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
@@ -62,7 +70,8 @@ class S3Server:
 
     def objects(self, prefix: str = "") -> dict[str, bytes]:
         """The objects of the bucket, by their keys."""
-        system = fsspec.filesystem("s3", use_listings_cache=False)
+        system = fsspec.filesystem("s3")
+        system.invalidate_cache()
         names = system.find(f"{BUCKET}/{prefix}".rstrip("/"))
         return {name.removeprefix(f"{BUCKET}/"): system.cat_file(name) for name in names}
 
@@ -91,7 +100,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     from s3fs import S3FileSystem  # noqa: PLC0415
 
     S3FileSystem.clear_instance_cache()
-    system = S3FileSystem(use_listings_cache=False)
+    system = S3FileSystem()
     if system.exists(BUCKET):  # moto's backends are those of the process
         system.rm(BUCKET, recursive=True)
     system.mkdir(BUCKET)

@@ -5,6 +5,7 @@ Everything here blocks, and raises what the store's own package raises. `storing
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -47,6 +48,9 @@ class FileSystem(Protocol):
 
     def info(self, path: str) -> dict[str, Any]:
         """What the store says of an object; FileNotFoundError where there is none."""
+
+    def invalidate_cache(self) -> None:
+        """Forget what was listed before."""
 
     def open(self, path: str, mode: str) -> AbstractContextManager[IO[bytes]]:
         """Open an object."""
@@ -94,7 +98,7 @@ class StoredFile:
         if (same := _is_there(system, local, key)) is not None:
             return same
         try:
-            system.put_file(str(local), key, mode="create")
+            _put_where_none_is(system, local, key)
         except FileExistsError:  # somebody was faster, or its own answer was lost
             return bool(_is_there(system, local, key))
         self.begun = name
@@ -148,7 +152,7 @@ def _opened(folder: str) -> tuple[FileSystem, str]:
     try:
         from fsspec.core import url_to_fs  # noqa: PLC0415
 
-        system, root = url_to_fs(folder, use_listings_cache=False)
+        system, root = url_to_fs(folder)
     except ImportError as error:
         if scheme not in PACKAGES and "fsspec" in sys.modules:
             advice = f"saving at {scheme}:// needs more: {error}"
@@ -161,6 +165,16 @@ def _names(name: str) -> Iterator[str]:
     yield from (numbered(Path(name), number) for number in range(2, MAX_NAMES))
 
 
+def _put_where_none_is(system: FileSystem, local: Path, key: str) -> None:
+    """Put a file under a name; FileExistsError where an object has it."""
+    try:
+        system.put_file(str(local), key, mode="create")
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        system.put_file(str(local), key)  # the store has no such step, and was looked at before
+
+
 def _is_there(system: FileSystem, local: Path, key: str) -> bool | None:
     """Whether the object of a name is the file; None where there is none, or nobody may know."""
     try:
@@ -171,6 +185,7 @@ def _is_there(system: FileSystem, local: Path, key: str) -> bool | None:
 
 def _is_same(system: FileSystem, local: Path, key: str) -> bool:
     """Whether an object has the bytes of a file: by its size and its MD5, else by reading it."""
+    system.invalidate_cache()  # others write there too
     facts = system.info(key)
     if facts.get("type") != "file" or facts.get("size") != local.stat().st_size:
         return False

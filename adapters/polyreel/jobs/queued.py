@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from ..errors import LedgerError, PolyreelError, RequestError
+from ..errors import LedgerError, PolyreelError, RequestError, UnknownNameError
 from ..flows import Flow, Record, Sleep
 from ..ledger.events import Look, Queue, take
 from ..ledger.records import Submission
@@ -69,9 +69,7 @@ def submit_queued(name: str, *, simulated: bool, retries: int = 0) -> Flow[Job |
     An attempt that is proved unpaid is made again at most `retries` times. Then, if another one
     makes sense later, the entry is queued again, and the error is raised all the same.
     """
-    known: LedgerEntry = yield Record(Look(name))
-    if known.state == "queued":
-        yield from try_output(known.submission.folder)
+    yield from _try_output_of(name, simulated=simulated)
     for number in range(retries + 1):
         entry = yield from take(name, simulated=simulated)
         if entry is None:
@@ -86,3 +84,13 @@ def submit_queued(name: str, *, simulated: bool, retries: int = 0) -> Flow[Job |
             LOG.warning("%s; trying again in %g s, which costs nothing", error, pause)
             yield Sleep(pause, jitter=0.2)
     raise AssertionError("unreachable")
+
+
+def _try_output_of(name: str, *, simulated: bool) -> Flow[None]:
+    """Try whether the files of an entry that is queued could be saved, before it is taken."""
+    try:
+        entry: LedgerEntry = yield Record(Look(name))
+    except UnknownNameError:
+        return
+    if entry.state == "queued" and entry.submission.simulated == simulated:
+        yield from try_output(entry.submission.folder)
