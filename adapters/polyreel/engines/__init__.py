@@ -5,7 +5,8 @@ docs/cluster.md.
 """
 
 from ..jobs.work import Engine, Save, Submit, Tend, Work
+from .finding import outstanding
 from .inline import InlineEngine
 from .performing import perform
 
-__all__ = ["Engine", "InlineEngine", "Save", "Submit", "Tend", "Work", "perform"]
+__all__ = ["Engine", "InlineEngine", "Save", "Submit", "Tend", "Work", "outstanding", "perform"]
