@@ -14,7 +14,7 @@ from typing import Any, Final, get_args
 
 import polyreel.ledger
 import pytest
-from polyreel.errors import ClaimedError, UnknownNameError
+from polyreel.errors import BudgetError, ClaimedError, UnknownNameError
 from polyreel.ledger import connections, reading, schema
 from polyreel.ledger.events import (
     Claim,
@@ -28,6 +28,7 @@ from polyreel.ledger.events import (
     Settle,
     Take,
 )
+from polyreel.ledger.limits import LimitChanges
 from polyreel.ledger.records import State
 from polyreel.ledger.rows import new_columns
 from polyreel.ledger.sqlite import Ledger
@@ -80,6 +81,20 @@ def event(identity: str, task: str = "task-1", vendor: str = VENDOR) -> Event:
     return Event(vendor=vendor, id=identity, task_id=task, facts=facts, verified=True)
 
 
+def limited(ledger: Ledger, owner: str) -> None:
+    """Do everything that can be done with limits."""
+    waiting = ledger.write(Queue(submission(limits="web", estimate={})), owner, NOW)
+    ledger.limits.adopt("batch", {waiting.id: waiting}, {})
+    changes: LimitChanges = {"max_cost": 1, "rate": 60, "concurrency": 1}
+    ledger.limits.set("web", VENDOR, simulated=True, changes=changes)
+    ledger.limits.found("web")
+    with pytest.raises(BudgetError):
+        ledger.write(Take(waiting.id, simulated=True), owner, NOW)
+    known = {"confidence": "exact", "usd": "1"}
+    waiting = ledger.write(Queue(submission(limits="web", estimate=known)), owner, NOW)
+    ledger.write(Take(waiting.id, simulated=True), owner, NOW)
+
+
 def use(path: Path) -> None:
     """Do everything that can be done with a ledger."""
     with Ledger(path) as ledger:
@@ -118,7 +133,9 @@ def use(path: Path) -> None:
                 ledger.entries(states, simulated=simulated, last=1)
         queued = ledger.write(Queue(submission()), owner, NOW)
         ledger.write(Take(queued.id, simulated=True), owner, NOW)
+        limited(ledger, owner)
         there_is = ledger.outstanding
+        there_is.states(["batch/1"], simulated=True)
         there_is.queued(simulated=True, before=NOW, limit=1)
         there_is.vendors(simulated=True)
         there_is.processes()

@@ -135,6 +135,16 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
         group="Keep up with vendors",
         examples=("polyreel drift old.yaml new.yaml",),
     ),
+    "limits": ListedCommand(
+        "limits:limits",
+        "Show, or set, the limits that jobs in the ledger share: of money, of places and of pace.",
+        group="Jobs",
+        examples=(
+            "polyreel limits",
+            "polyreel limits web --max-cost 20 --rate 30 --live",
+            "polyreel limits web --max-cost none --live",
+        ),
+    ),
     "worker": ListedCommand(
         "worker:worker",
         "Submit what is queued in the ledger, wait for its jobs and save their files, until "

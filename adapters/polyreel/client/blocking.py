@@ -80,6 +80,7 @@ class Client(JobCalls):
         reference: str | None = None,
         output: str | Path | None = None,
         labels: Mapping[str, str] | None = None,
+        limits: str | None = None,
         connection: object = None,
         engine: Engine | None = None,
         **options: Unpack[GenerateOptions],
@@ -96,6 +97,7 @@ class Client(JobCalls):
             output: where a worker saves the files: a folder of its machine, or a URL of object
                 storage such as `s3://bucket/clips`.
             labels: yours; they come back with the job.
+            limits: the name of limits that it shares with others: see `set_limits`.
             connection: a psycopg connection of yours to the ledger's database. The entry is
                 written in its transaction, and is there when you commit.
             engine: what carries the work to a worker, in the same transaction. Without one, a
@@ -104,10 +106,11 @@ class Client(JobCalls):
 
         Raises PlanRefusedError as `submit` does, ClaimedError where the reference has an entry,
         whose id is its `ledger_id`, RequestError also for a request with files of this machine,
+        BudgetError for an unknown price where `limits` limit the cost,
         and LedgerError where the client keeps no ledger.
         """
         plan = self._plans(request, vendor, options)
-        flow = self._enqueuing(plan, reference, output, labels, connection, engine)
+        flow = self._enqueuing(plan, reference, output, labels, limits, connection, engine)
         return self._run(flow)
 
     def get(self, job: Job) -> Job:

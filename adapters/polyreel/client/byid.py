@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self, Unpack
 from ..errors import LedgerError
 from ..plans.planning import Plan
 from ..providers.base.registry import all_providers, get_provider
-from .checks import check_labels, check_seconds, checked_output
+from .checks import check_labels, check_reference, check_seconds, checked_output
 from .settings import ClientSettings
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..jobs.canceling import Cancellation
     from ..jobs.recovery import Finding
     from ..jobs.work import Engine
+    from ..ledger.limits import LimitChanges, LimitRows, SharedLimit
     from ..ledger.records import LedgerEntry, State
     from ..ledger.store import Delivered
     from ..providers.base.registry import Vendor
@@ -112,6 +113,7 @@ class JobCalls(ClientSettings):
         reference: str | None,
         output: str | Path | None,
         labels: Mapping[str, str] | None,
+        limits: str | None,
         connection: object,
         engine: Engine | None,
     ) -> Flow[LedgerEntry]:
@@ -124,6 +126,7 @@ class JobCalls(ClientSettings):
             reference=reference,
             output=output,
             labels=labels,
+            limits=limits,
             connection=connection,
             engine=engine,
         )
@@ -242,6 +245,51 @@ class JobCalls(ClientSettings):
             simulated=self.simulated,
         )
         return chosen.of(self._kept(), last)
+
+    def set_limits(
+        self, name: str, vendor: Vendor | None = None, **changes: Unpack[LimitChanges]
+    ) -> None:
+        """Set the limits that all jobs share which are enqueued with `limits=name`.
+
+        They hold for all who work on the ledger, and are checked in the transaction in which a
+        submit begins. What is left out stays as it is; None takes a limit away.
+
+        Args:
+            name: a name of yours, such as "web".
+            vendor: whose rate and concurrency are set; by default those at each vendor.
+            changes: `max_cost`, the most dollars that all may cost together, in which counts as
+                spent what is not proved unpaid; `concurrency`, how many may be under way at one
+                vendor; and `rate`, how many are begun there in a minute at most.
+
+        Raises RequestError for limits that make no sense.
+
+        >>> from tempfile import TemporaryDirectory
+        >>> from polyreel import Client
+        >>> with TemporaryDirectory() as folder, Client(ledger=f"{folder}/ledger") as client:
+        ...     client.set_limits("web", max_cost=20, rate=30)
+        ...     [limit.max_cost for limit in client.shared_limits("web")]
+        [Decimal('20')]
+        """
+        from .limiting import checked_changes
+
+        kept, own = self._limit_rows(), "" if vendor is None else get_provider(vendor).id
+        check_reference(name, "limits")
+        kept.set(name, own, simulated=self.simulated, changes=checked_changes(changes, own))
+
+    def shared_limits(self, name: str | None = None) -> list[SharedLimit]:
+        """List the limits of this client's kind of jobs, with what counts under them now.
+
+        The first of each name is for all vendors together; its pace holds at each of them.
+        """
+        return self._limit_rows().found(name, simulated=self.simulated)
+
+    def _limit_rows(self) -> LimitRows:
+        from ..ledger.keeping import StoredLedger
+
+        ledger = self._kept()
+        if not isinstance(ledger, StoredLedger):
+            raise LedgerError("limits are kept in a ledger of polyreel's own")
+        return ledger.limits
 
 
 def _job_of(entry: LedgerEntry) -> Job:

@@ -55,16 +55,16 @@ def check_by_vendor(keys: object, vendors: object) -> None:
         raise RequestError(["vendors: it is a list of vendor ids, not a text"])
 
 
-def check_reference(value: object) -> None:
+def check_reference(value: object, what: str = "reference") -> None:
     """Raise RequestError where a value can be no reference. None is no reference at all."""
     if value is None:
         return
     if not isinstance(value, str):
-        raise RequestError([f"reference: it is a text, not {_described(value)}"])
+        raise RequestError([f"{what}: it is a text, not {_described(value)}"])
     if not value.strip():
-        raise RequestError(["reference: it is empty, so it would name no job; leave it out"])
+        raise RequestError([f"{what}: it is empty, so it would name no job; leave it out"])
     if not _is_unicode(value):
-        raise RequestError(["reference: it is not Unicode text, so no ledger can hold it"])
+        raise RequestError([f"{what}: it is not Unicode text, so no ledger can hold it"])
 
 
 def check_labels(value: object) -> None:

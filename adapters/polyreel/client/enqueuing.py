@@ -25,30 +25,36 @@ def enqueuing(
     reference: str | None,
     output: str | Path | None,
     labels: Mapping[str, str] | None,
+    limits: str | None,
     connection: object,
     engine: Engine | None,
 ) -> Flow[LedgerEntry]:
     """The flow that writes down a job that is submitted later. `plans` have to be one plan."""
     from ..jobs import queued, recovery
     from ..jobs.naming import named
+    from ..ledger.events import Queue
+    from ..ledger.records import Submission
 
     if not isinstance(plans, Plan):
         raise RequestError(["enqueue takes one plan: the first of these, or another one"])
     check_reference(reference)
+    check_reference(limits, "limits")
     check_labels(labels)
+    queued.check(plans)
     folder = None
     if output is not None:
         folder = str(named(checked_output(output, [plans]), reference))
-    flow = queued.enqueue(
+    submission = Submission.of(
         plans,
-        simulated=simulated,
         idempotency_key=str(uuid.uuid4()),
+        simulated=simulated,
         folder=folder,
         reference=reference,
         labels=labels,
-        connection=connection,
-        carry=None if engine is None else _carry(engine),
+        limits=limits,
     )
+    carry = None if engine is None else _carry(engine)
+    flow = queued.enqueue(Queue(submission, connection, carry))
     return recovery.submit_once(flow, [plans], reference, simulated=simulated)
 
 

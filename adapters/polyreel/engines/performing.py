@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 from attrs import Factory, define
 
@@ -17,6 +18,7 @@ from ..jobs.queued import submit_queued
 from ..jobs.retrying import can_be_made_later
 from ..jobs.work import Save, Submit, Tend, Work
 from ..ledger.keeping import StoredLedger
+from ..ledger.records import Later
 
 if TYPE_CHECKING:
     from ..client import AsyncClient
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 LOG: Final = logging.getLogger("polyreel")
 AT_ONCE: Final = 8
 """How many submits, or downloads, of one piece of work are under way at the same time."""
+LIMIT_SECONDS: Final = 5.0
+"""How long a piece of work waits for limits, before it leaves its entries queued."""
+_TURNS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[int, str], asyncio.Lock]]] = (
+    WeakKeyDictionary()
+)
 LOOK_SECONDS: Final = 2.0
 """The pause between two looks into the ledger for more jobs of a shard."""
 
@@ -52,7 +59,8 @@ async def perform(
     """
     match work:
         case Submit():
-            await _each(work.ids, lambda name: _submit(name, client))
+            ends: dict[str, float] = {}
+            await _each(work.ids, lambda name: _submit(name, client, ends))
         case Save():
             await _fetch(work.id, client)
         case Tend():
@@ -83,14 +91,38 @@ async def _each(names: tuple[str, ...], do: Callable[[str], Awaitable[None]]) ->
         raise errors[0]
 
 
-async def _submit(name: str, client: AsyncClient) -> None:
+async def _submit(name: str, client: AsyncClient, ends: dict[str, float]) -> None:
+    """Submit an entry, or leave it queued where its limits do not allow it soon.
+
+    `ends` says until when this piece of work waits for each name of limits: others wait for it.
+    """
+    later = await _try_to_submit(name, client)
+    while later is not None:
+        end = ends.setdefault(later.limits, time.monotonic() + LIMIT_SECONDS)
+        async with _turn(client, later.limits):
+            if later.seconds > end - time.monotonic():
+                LOG.debug("%s stays queued: its limits do not allow it yet", name)
+                return
+            await asyncio.sleep(later.seconds)
+        later = await _try_to_submit(name, client)
+
+
+async def _try_to_submit(name: str, client: AsyncClient) -> Later | None:
     flow = submit_queued(name, simulated=client.simulated, retries=client.retries)
     try:
-        await arun(flow, client.wire)
+        outcome = await arun(flow, client.wire)
     except PolyreelError as error:
         if can_be_made_later(error):
             raise
         LOG.warning("%s: %s", name, error)
+        return None
+    return outcome if isinstance(outcome, Later) else None
+
+
+def _turn(client: AsyncClient, limits: str) -> asyncio.Lock:
+    """The lock of those in this process who wait for limits: one after the other."""
+    turns = _TURNS.setdefault(asyncio.get_running_loop(), {})
+    return turns.setdefault((id(client.ledger), limits), asyncio.Lock())
 
 
 async def _fetch(name: str, client: AsyncClient) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from ..errors import LedgerError, PolyreelError, RequestError, UnknownNameError
 from ..flows import Flow, Record, Sleep
 from ..ledger.events import Look, Queue, take
-from ..ledger.records import Submission
+from ..ledger.records import Later
 from .finishing import try_output
 from .retrying import can_be_made_later, pause_after
 from .submitting import make_attempt
@@ -17,28 +16,16 @@ from .submitting import make_attempt
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
-    from ..ledger.database import Transaction
     from ..ledger.records import LedgerEntry
     from ..plans.planning import Plan
 
 LOG: Final = logging.getLogger("polyreel")
 
 
-def enqueue(
-    plan: Plan,
-    *,
-    simulated: bool,
-    idempotency_key: str,
-    folder: str | None = None,
-    reference: str | None = None,
-    labels: Mapping[str, str] | None = None,
-    connection: object = None,
-    carry: Callable[[str, Transaction], None] | None = None,
-) -> Flow[LedgerEntry]:
-    """Write down what a plan sends; nothing is sent. The result is the entry, which is queued.
+def check(plan: Plan) -> None:
+    """Raise PlanRefusedError or RequestError for a plan that cannot be submitted later.
 
-    `connection` and `carry` are those of `Queue`. RequestError is raised for a plan with files of
-    this machine, which whoever submits it may not have.
+    Such has files of this machine, which whoever submits it may not have.
     """
     plan.check()
     if plan.uploads or any(part.path is not None for part in plan.parts):
@@ -49,31 +36,28 @@ def enqueue(
                 "their links; or submit it here"
             ]
         )
-    submission = Submission.of(
-        plan,
-        idempotency_key=idempotency_key,
-        simulated=simulated,
-        folder=folder,
-        reference=reference,
-        labels=labels,
-    )
-    entry: LedgerEntry | None = yield Record(Queue(submission, connection, carry))
+
+
+def enqueue(queueing: Queue) -> Flow[LedgerEntry]:
+    """Write a paid call down; nothing is sent. The result is the entry, which is queued."""
+    entry: LedgerEntry | None = yield Record(queueing)
     if entry is None:
         raise LedgerError("this client keeps no ledger: give it one with ledger=")
     return entry
 
 
-def submit_queued(name: str, *, simulated: bool, retries: int = 0) -> Flow[Job | None]:
+def submit_queued(name: str, *, simulated: bool, retries: int = 0) -> Flow[Job | Later | None]:
     """Make the paid call of an entry that is queued; None where it is not queued any more.
 
-    An attempt that is proved unpaid is made again at most `retries` times. Then, if another one
-    makes sense later, the entry is queued again, and the error is raised all the same.
+    The result is Later where its limits do not allow it yet. An attempt that is proved unpaid is
+    made again at most `retries` times. Then, if another one makes sense later, the entry is queued
+    again, and the error is raised all the same.
     """
     yield from _try_output_of(name, simulated=simulated)
     for number in range(retries + 1):
         entry = yield from take(name, simulated=simulated)
-        if entry is None:
-            return None
+        if entry is None or isinstance(entry, Later):
+            return entry
         own = entry.check().submission
         try:
             return (yield from make_attempt(own, entry.id, queued=entry.attempts))

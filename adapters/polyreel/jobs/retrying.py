@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import PolyreelError, RejectedError
+from ..errors import BudgetError, PolyreelError, RejectedError
 
 
 def pause_after(error: PolyreelError, attempt: int) -> float | None:
@@ -17,4 +17,6 @@ def pause_after(error: PolyreelError, attempt: int) -> float | None:
 
 def can_be_made_later(error: PolyreelError) -> bool:
     """Whether a call that was not paid can be made later, as it is: it was not refused for good."""
+    if isinstance(error, BudgetError):
+        return False
     return error.billed == "no" and (not isinstance(error, RejectedError) or error.is_busy)

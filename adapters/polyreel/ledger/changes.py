@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from ..errors import ClaimedError, LedgerError
-from .database import Transaction, Value
-from .records import State
+from ..errors import ClaimedError, LedgerError, UnknownNameError
+from .database import StoredRow, Transaction, Value
+from .records import PROVED_UNPAID, State
 from .rows import Columns, job_columns, sent_columns
 from .states import newer
 from .store import DELIVERY_DAYS, DIED
@@ -15,7 +16,8 @@ from .store import DELIVERY_DAYS, DIED
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
-    from .events import Take
+    from .events import Intend, Take
+    from .records import LedgerEntry
 
 FORGOTTEN: Final = 100
 """How many old deliveries are forgotten with each new one, so that none takes long."""
@@ -48,8 +50,8 @@ def insert_entry(connection: Transaction, columns: Columns, labels: Mapping[str,
     return identity
 
 
-def take_queued(connection: Transaction, event: Take, owner: str, now: float) -> bool:
-    """Let an owner submit a queued entry; False where it is not queued any more.
+def take_queued(connection: Transaction, event: Take, owner: str, now: float) -> StoredRow | None:
+    """Let an owner submit a queued entry; None where it is not queued any more.
 
     Of all who try, one is given it: each attempt to pay begins here, and is begun once.
     """
@@ -57,10 +59,37 @@ def take_queued(connection: Transaction, event: Take, owner: str, now: float) ->
     change = "state = 'sending', owner = ?, reason = NULL, attempts = attempts + 1, updated_at = ?"
     taken = connection.execute(
         f"UPDATE jobs SET {change}, {assignments(sent)}"  # noqa: S608
-        " WHERE id = ? AND simulated = ? AND state = 'queued'",
+        " WHERE id = ? AND simulated = ? AND state = 'queued'"
+        " RETURNING limits, vendor, simulated, reserved",
         (owner, now, *sent.values(), event.entry, int(event.simulated)),
     )
-    return taken.rowcount == 1
+    return next(iter(taken.fetchall()), None)
+
+
+def not_taken(connection: Transaction, identity: str, reason: str, now: float) -> None:
+    """Mark a queued entry as unsent: nobody is to submit it any more."""
+    connection.execute(
+        "UPDATE jobs SET state = 'unsent', reason = ?, updated_at = ?"
+        " WHERE id = ? AND state = 'queued'",
+        (reason, now, identity),
+    )
+
+
+def intend_again(
+    connection: Transaction, identity: str, event: Intend, owner: str, now: float
+) -> None:
+    """Let the owner of an entry that is proved unpaid make another attempt."""
+    sent = {"sent_wall": None, "sent_boot": None, **sent_columns(event)}
+    # The entry that this one follows goes first: only one of them can hold the reference.
+    move_followed(connection, identity, "ambiguous", "resubmitted")
+    change = "state = 'sending', reason = NULL, attempts = attempts + 1, updated_at = ?"
+    chosen = "id = ? AND owner = ? AND state IN (SELECT value FROM json_each(?))"
+    change_entry(
+        connection,
+        f"UPDATE jobs SET {change}, {assignments(sent)} WHERE {chosen}",  # noqa: S608
+        (now, *sent.values(), identity, owner, json.dumps(sorted(PROVED_UNPAID))),
+        identity,
+    )
 
 
 def refuse_other_entry(connection: Transaction, identity: str, job: Job) -> None:
@@ -108,6 +137,45 @@ def update_job(connection: Transaction, job: Job, change: Callable[[Job], Job], 
         update = f"UPDATE jobs SET {assignments(columns)} WHERE id = ?"  # noqa: S608
         connection.execute(update, (*columns.values(), row["id"]))
     return after
+
+
+def claim_entry(
+    connection: Transaction, identity: str, owner: str, is_alive: Callable[[str | None], bool]
+) -> None:
+    """Let an owner take an entry over; ClaimedError where another one that is alive has it."""
+    select = "SELECT owner FROM jobs WHERE id = ?"
+    row = connection.execute(select, (identity,)).fetchone()
+    if row is None:
+        raise UnknownNameError(f"the ledger has no entry {identity!r}")
+    if row["owner"] != owner and is_alive(row["owner"]):
+        text = f"another thread or process looks after {identity} just now"
+        raise ClaimedError(text, ledger_id=identity)
+    if row["owner"] != owner:  # it may have died since somebody looked
+        mark_dead(connection, identity, row["owner"])
+    connection.execute("UPDATE jobs SET owner = ? WHERE id = ?", (owner, identity))
+
+
+def mark_resubmitted(connection: Transaction, identity: str, now: float) -> None:
+    """Let another entry take the place of an ambiguous one."""
+    change_entry(
+        connection,
+        "UPDATE jobs SET state = 'resubmitted', updated_at = ?"
+        " WHERE id = ? AND state = 'ambiguous'",
+        (now, identity),
+        identity,
+    )
+
+
+def give_up(connection: Transaction, entry: LedgerEntry, now: float) -> None:
+    """Mark an entry as abandoned, unless it has changed. One that is queued has cost nothing."""
+    reserved = 0 if entry.state == "queued" else None
+    change_entry(
+        connection,
+        "UPDATE jobs SET state = 'abandoned', updated_at = ?, reserved = coalesce(?, reserved)"
+        " WHERE id = ? AND state = ?",
+        (now, reserved, entry.id, entry.state),
+        entry.id,
+    )
 
 
 def mark_dead(connection: Transaction, identity: str, owner: str | None) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from ..errors import UnusableFileError
+
 Value = str | int | float | None
 """What a column can hold."""
 
@@ -40,6 +42,13 @@ class Transaction(Protocol):
 
     def execute(self, statement: str, values: Sequence[Value] = (), /) -> Cursor:
         """Run one statement. Nobody else can change what it reads before the transaction ends."""
+
+
+class DeadlockError(UnusableFileError):
+    """Of transactions that waited for each other, the database has taken this one back.
+
+    It can be tried again, alone.
+    """
 
 
 class Database(Protocol):

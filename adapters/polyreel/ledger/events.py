@@ -15,7 +15,7 @@ from ..keys import Secret, value_without_held_keys
 from ..money.charged import with_charge
 from ..places import Json, JsonObject
 from .database import Transaction
-from .records import LedgerEntry, State, Submission
+from .records import Later, LedgerEntry, State, Submission
 from .uploads import TakeUpload, UploadEvent
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ class Queue:
 class Take:
     """A queued call is about to be made. The result is its entry; None where it is not queued.
 
-    Only who is given the entry may make the call, and only once.
+    It is Later where its limits do not allow it yet; the entry stays queued then. BudgetError is
+    raised where they never will, as their money is used up; the entry is unsent then. Only who is
+    given the entry may make the call, and only once.
     """
 
     entry: str
@@ -232,13 +234,13 @@ def intend(
     return written
 
 
-def take(entry: str, *, simulated: bool) -> Flow[LedgerEntry | None]:
-    """Write down durably that a queued call is about to be made.
+def take(entry: str, *, simulated: bool) -> Flow[LedgerEntry | Later | None]:
+    """Write down durably that a queued call is about to be made; Later where it may not be yet.
 
     None where the entry is not queued: somebody else has taken it, or it was given up.
     """
     sent = yield from moment()
-    taken: LedgerEntry | None = yield Record(Take(entry, simulated, sent))
+    taken: LedgerEntry | Later | None = yield Record(Take(entry, simulated, sent))
     return taken
 
 

@@ -7,7 +7,6 @@ is for; `sqlite` and `postgres` have the ledgers that can be opened.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections import deque
@@ -17,22 +16,27 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, assert_never
 
-from ..errors import ClaimedError, LedgerError, UnknownNameError, UnusableFileError
+from ..errors import BudgetError, ClaimedError, LedgerError, UnknownNameError, UnusableFileError
 from ..money.charged import with_charge
 from . import uploads
 from .changes import (
     assignments,
     change_entry,
+    claim_entry,
+    give_up,
     insert_entry,
+    intend_again,
     mark_dead,
+    mark_resubmitted,
     move_followed,
+    not_taken,
     note_caller,
     note_delivery,
     refuse_other_entry,
     take_queued,
     update_job,
 )
-from .database import Database, OwnerRegistry, StoredRow
+from .database import Database, DeadlockError, OwnerRegistry, StoredRow
 from .events import (
     Claim,
     Find,
@@ -48,13 +52,14 @@ from .events import (
     Take,
     sealed_facts,
 )
+from .limits import LimitRows, NotYetError
 from .outstanding import OutstandingWork
 from .reading import LedgerReader
-from .records import PROVED_UNPAID, LedgerEntry, State
-from .rows import entry_of, new_columns, outcome_columns, queued_columns, sent_columns
+from .records import PROVED_UNPAID, Later, LedgerEntry, State
+from .rows import entry_of, new_columns, outcome_columns, queued_columns
 from .states import advance
 from .store import INTERRUPTED, NOTHING_SENT, TOUCHED, Delivered, Write
-from .together import write_together
+from .together import after_deadlocks, write_alone, write_together
 from .unwritten import Released, Unwritten, UnwrittenOutcomes
 
 if TYPE_CHECKING:
@@ -84,6 +89,8 @@ class StoredLedger:
         self._companion_file = companion_file
         self._read = LedgerReader(database)
         self.outstanding = OutstandingWork(database, owners)
+        self.limits = LimitRows(database)
+        """The limits that entries share."""
         self._unwritten = UnwrittenOutcomes(companion_file("unwritten"))
 
     def companion_file(self, name: str) -> Path:
@@ -188,6 +195,9 @@ class StoredLedger:
 
     def write(self, event: LedgerEvent, owner: str, now: float) -> Any:
         """Write one event of a flow durably; each event's class says what the result is."""
+        return write_alone((event, owner, now), self._write, self._kept)
+
+    def _write(self, event: LedgerEvent, owner: str, now: float) -> Any:
         if isinstance(event, Intend | Take | Keep | Claim | Find):
             self._write_unwritten()
         if isinstance(event, uploads.UploadEvent):
@@ -217,23 +227,20 @@ class StoredLedger:
 
     def write_all(self, writes: Sequence[Write]) -> list[Any]:
         """Write several events of different flows durably, at once."""
-        return write_together(writes, self._database.writing, self.write, self._kept)
+        return write_together(writes, self._database.writing, self._write, self._kept)
 
     def _intend(self, event: Intend, owner: str, now: float) -> str:
         if event.entry is not None:
             return self._intend_again(event.entry, event, owner, now)
         columns = new_columns(event, owner, now)
         with self._database.writing() as connection:
+            self.limits.begin(connection, event.submission)
             if event.follows is not None:
-                change_entry(
-                    connection,
-                    "UPDATE jobs SET state = 'resubmitted', updated_at = ?"
-                    " WHERE id = ? AND state = 'ambiguous'",
-                    (now, event.follows),
-                    event.follows,
-                )
+                mark_resubmitted(connection, event.follows, now)
             self._read.refuse_twice(event.submission)
             identity = insert_entry(connection, columns, event.submission.labels)
+            if event.job is None:  # nothing is paid for a job that there is
+                self.limits.admit_new(connection, event.submission)
         self.touched.append(identity)
         return identity
 
@@ -241,37 +248,41 @@ class StoredLedger:
         given, columns = event.connection, queued_columns(event.submission, now)
         with self._database.joining(given) if given else self._database.writing() as connection:
             self._read.refuse_twice(event.submission)
+            self.limits.begin(connection, event.submission)
             identity = insert_entry(connection, columns, event.submission.labels)
             if event.carry is not None:
                 event.carry(identity, connection)
             (row,) = self._read.rows("id = ?", identity)
         return self._entry(row)
 
-    def _take(self, event: Take, owner: str, now: float) -> LedgerEntry | None:
-        with self._database.writing() as connection:
-            if not take_queued(connection, event, owner, now):
-                return None
+    def _take(self, event: Take, owner: str, now: float) -> LedgerEntry | Later | None:
+        try:
+            with self._database.writing() as connection:
+                taken = take_queued(connection, event, owner, now)
+                if taken is None:
+                    return None
+                self.limits.admit(connection, taken)
+        except NotYetError as error:
+            return error.later
+        except BudgetError as error:
+            error.ledger_id = event.entry
+            with self._database.writing() as connection:
+                not_taken(connection, event.entry, str(error), now)
+            raise
         self.touched.append(event.entry)
         return self.entry(event.entry)
 
     def _intend_again(self, identity: str, event: Intend, owner: str, now: float) -> str:
-        sent = {"sent_wall": None, "sent_boot": None, **sent_columns(event)}
         with self._database.writing() as connection:
-            # The entry that this one follows goes first: only one of them can hold the reference.
-            move_followed(connection, identity, "ambiguous", "resubmitted")
-            change = "state = 'sending', reason = NULL, attempts = attempts + 1, updated_at = ?"
-            chosen = "id = ? AND owner = ? AND state IN (SELECT value FROM json_each(?))"
-            change_entry(
-                connection,
-                f"UPDATE jobs SET {change}, {assignments(sent)} WHERE {chosen}",  # noqa: S608
-                (now, *sent.values(), identity, owner, json.dumps(sorted(PROVED_UNPAID))),
-                identity,
-            )
+            intend_again(connection, identity, event, owner, now)
+            self.limits.admit_new(connection, event.submission)
         return identity
 
     def _settle(self, event: Settle, now: float) -> None:
         try:
             self._write_outcome(event, now)
+        except DeadlockError:
+            raise  # it is written again
         except UnusableFileError as error:
             raise self._kept(event, now, error) from None
 
@@ -335,16 +346,7 @@ class StoredLedger:
 
     def _claim(self, identity: str, owner: str) -> LedgerEntry:
         with self._database.writing() as connection:
-            select = "SELECT owner FROM jobs WHERE id = ?"
-            row = connection.execute(select, (identity,)).fetchone()
-            if row is None:
-                raise UnknownNameError(f"the ledger has no entry {identity!r}")
-            if row["owner"] != owner and self._owners.is_alive(row["owner"]):
-                text = f"another thread or process looks after {identity} just now"
-                raise ClaimedError(text, ledger_id=identity)
-            if row["owner"] != owner:  # it may have died since somebody looked
-                mark_dead(connection, identity, row["owner"])
-            connection.execute("UPDATE jobs SET owner = ? WHERE id = ?", (owner, identity))
+            claim_entry(connection, identity, owner, self._owners.is_alive)
         self.touched.append(identity)
         return self.entry(identity)
 
@@ -373,6 +375,7 @@ class StoredLedger:
         finally:
             self._owners.end(owner)
 
+    @after_deadlocks
     def _release(self, released: Released, kept: Unwritten | None = None) -> None:
         owner, sent = released.owner, released.sent
         state, reason = ("'ambiguous'", INTERRUPTED) if sent else (AS_BEFORE, NOTHING_SENT)
@@ -395,6 +398,7 @@ class StoredLedger:
             self._write_unwritten()
             self._mark_dead(self._read.sending())
 
+    @after_deadlocks
     def _mark_dead(self, sending: Iterable[StoredRow]) -> bool:
         """Mark those of the submits whose process has died; the result is whether there are any."""
         dead = [row for row in sending if not self._owners.is_alive(row["owner"], within=LOOKED)]
@@ -418,14 +422,10 @@ class StoredLedger:
             reason = "somebody looks after it just now" if entry.owned else nothing
             raise ClaimedError(f"{entry.id} is {entry.state}: {reason}", ledger_id=entry.id)
         with self._database.writing() as connection:
-            change_entry(
-                connection,
-                "UPDATE jobs SET state = 'abandoned', updated_at = ? WHERE id = ? AND state = ?",
-                (time.time(), entry.id, entry.state),
-                entry.id,
-            )
+            give_up(connection, entry, time.time())
         return self.entry(entry.id)
 
+    @after_deadlocks
     def deliver(self, event: Event, now: float, *, simulated: bool = False) -> Delivered:
         """Write a webhook down, once.
 

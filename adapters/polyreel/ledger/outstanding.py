@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from attrs import frozen
 
-from .database import Database, OwnerRegistry, Value
-from .records import LedgerEntry
+from .database import Database, OwnerRegistry, StoredRow, Value
+from .limits_schema import NOW
+from .records import LedgerEntry, State
 from .rows import entry_of
 
 KIND: Final = "simulated = ? AND state = ?"
+MOST: Final = 1_000_000
+"""More than are ever found at a time."""
+AHEAD: Final = 10.0
+"""For how many seconds, at their rate, entries are found that wait for it."""
+LIMITED: Final = (
+    f"SELECT name, vendor, next_at - {NOW} AS wait,"  # noqa: S608
+    " at_once, under_way, interval_seconds FROM limits"
+    " WHERE simulated = ? AND vendor <> '' AND EXISTS (SELECT 1 FROM jobs"
+    " WHERE jobs.limits = limits.name AND jobs.simulated = limits.simulated"
+    " AND jobs.vendor = limits.vendor AND jobs.state = 'queued')"
+)
+"""The limits with entries that wait."""
 
 
 @frozen
@@ -37,9 +50,19 @@ class OutstandingWork:
         self._database, self._owners = database, owners
 
     def queued(self, *, simulated: bool, before: float, limit: int) -> list[str]:
-        """The ids of entries that have been queued since before a moment, oldest first."""
-        chosen = f"{KIND} AND queued_at <= ? ORDER BY rowid LIMIT ?"
-        return self._ids(chosen, simulated, "queued", before, limit)
+        """The ids of entries that have been queued since before a moment, oldest first.
+
+        Of those that share limits, as many as these are likely to allow now, so that they keep
+        nobody from the others. `limit` is how many at most without limits, and of each vendor's
+        with the same ones.
+        """
+        chosen = f"{KIND} AND limits IS NULL AND queued_at <= ? ORDER BY rowid LIMIT ?"
+        found = self._ids(chosen, simulated, "queued", before, limit)
+        waiting = f"{KIND} AND limits = ? AND vendor = ? AND queued_at <= ? ORDER BY rowid LIMIT ?"
+        for row in self._database.query(LIMITED, int(simulated)):
+            values = (row["name"], row["vendor"], before, min(limit, _allowed(row)))
+            found += self._ids(waiting, simulated, "queued", *values)
+        return found
 
     def vendors(self, *, simulated: bool) -> list[str]:
         """The vendors that work on jobs."""
@@ -84,6 +107,28 @@ class OutstandingWork:
         """List this process among those at work, also while it works on no entry."""
         self._owners.end(self._owners.new())
 
+    def states(self, references: Iterable[str], *, simulated: bool) -> dict[str, tuple[str, State]]:
+        """The id and the state of the newest entry of each of these references, if there is one."""
+        rows = self._database.query(
+            "SELECT jobs.rowid AS number, jobs.reference, jobs.id, jobs.state"
+            " FROM json_each(?) AS name CROSS JOIN jobs"
+            " ON jobs.reference = name.value AND jobs.simulated = ?",
+            json.dumps([*references]),
+            int(simulated),
+        )
+        newest = sorted(rows, key=lambda row: int(row["number"]))
+        return {row["reference"]: (row["id"], row["state"]) for row in newest}
+
     def _ids(self, chosen: str, simulated: bool, *values: Value) -> list[str]:
         select = f"SELECT id FROM jobs WHERE {chosen}"  # noqa: S608
         return [str(row["id"]) for row in self._database.query(select, int(simulated), *values)]
+
+
+def _allowed(row: StoredRow) -> int:
+    """How many submits limits are likely to allow at a vendor within the next seconds."""
+    places = row["at_once"]
+    allowed = MOST if places is None else places - row["under_way"]
+    if row["interval_seconds"] is not None:
+        left = AHEAD - max(0.0, row["wait"] or 0.0)
+        allowed = min(allowed, 1 + int(left / row["interval_seconds"]) if left >= 0 else 0)
+    return max(0, allowed)

@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from attrs import frozen
 
 from ..errors import ClaimedError, LedgerError, RequestError
+from .database import DeadlockError
 from .keeping import StoredLedger
 from .leases import LEASE, LeaseOwners
+from .limits_schema import NOW, POSTGRES_NOW
 from .postgres_schema import SCHEMA, bring_up
 
 try:
@@ -56,6 +58,7 @@ MOST_IDLE: Final = 4
 SET_PATH: Final = "SELECT set_config('search_path', %s, true)"
 """Says where tables are looked for, until the transaction ends."""
 WORDS: Final = (
+    (NOW, POSTGRES_NOW),
     ("json_each(?) AS name", "json_array_elements_text(CAST(? AS json)) AS name(value)"),
     ("json_each(?)", "json_array_elements_text(CAST(? AS json)) AS items(value)"),
     ("CROSS JOIN", "JOIN"),
@@ -192,6 +195,11 @@ class PostgresDatabase:
         except psycopg.IntegrityError:
             raise ClaimedError(
                 "another thread or process has taken the reference in the meantime"
+            ) from None
+        except psycopg.errors.DeadlockDetected:
+            raise DeadlockError(
+                f"the ledger {self.place}: a deadlock with another transaction; nothing was "
+                "written by this one: try again"
             ) from None
         except (psycopg.Error, OSError) as error:
             raise as_own(self.place, error) from None

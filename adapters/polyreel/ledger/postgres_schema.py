@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import LedgerError
+from .limits_schema import postgres_limits
 from .schema import HAS_DURATION, HOLDS_REFERENCE
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     """
     ALTER TABLE jobs ADD COLUMN queued_at DOUBLE PRECISION;
     """,
+    postgres_limits(SCHEMA),
 )
 """One script for each version. Older tables go through the missing ones in order."""
 

@@ -12,6 +12,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
@@ -19,6 +20,7 @@ from attrs import Factory, evolve, frozen
 
 from ..errors import LedgerError
 from ..flows import Moment, Part, Send
+from ..money.amounts import Cost, CostRange
 from ..places import get, is_missing, put
 from ..providers.base.calling import locator_of, own_id_place
 from ..providers.base.registry import get_provider
@@ -89,6 +91,8 @@ class Submission:
     """What the plan said it would cost, as JSON. Older entries, without an estimate, have None."""
     labels: Mapping[str, str] = Factory(dict)
     """The caller's own labels."""
+    limits: str | None = None
+    """The name of the limits that it shares with others: see `polyreel.ledger.limits`."""
 
     @classmethod
     def of(
@@ -100,6 +104,7 @@ class Submission:
         folder: str | None = None,
         reference: str | None = None,
         labels: Mapping[str, str] | None = None,
+        limits: str | None = None,
     ) -> Self:
         """Make the submission of a plan whose uploads are done."""
         operation = plan.operation
@@ -118,7 +123,13 @@ class Submission:
             reference=reference,
             estimate=plan.cost.document(),
             labels=labels or {},
+            limits=limits,
         )
+
+    @property
+    def most_usd(self) -> Decimal | None:
+        """The most dollars that it can cost, as far as its plan knew; None if unknown."""
+        return CostRange.of(Cost.read(self.estimate or {})).most
 
     @property
     def provider(self) -> Provider:
@@ -277,6 +288,15 @@ class Submission:
             estimate=document.get("estimate"),
             labels=document.get("labels", {}),
         )
+
+
+@frozen
+class Later:
+    """A submit that its limits do not allow yet: nothing was sent."""
+
+    limits: str
+    seconds: float
+    """After how many seconds it makes sense to try again."""
 
 
 def _part(

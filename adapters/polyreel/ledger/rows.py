@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Final
 
+from attrs import evolve
+
 from ..flows import Moment, Send
+from ..money.amounts import sensible_number
 from ..providers.base.facts import FINAL
 from .database import StoredRow, Value
 from .records import LedgerEntry, Submission
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
 
     from .events import Intend, Settle, Take
 
+NANODOLLARS: Final = 10**9
+"""How many of them are a dollar."""
 UNREADABLE: Final = (ValueError, LookupError, TypeError, AttributeError)
 """What reading a row raises that holds something else than polyreel writes."""
 Columns = dict[str, Value]
@@ -80,7 +86,7 @@ def _lost_submission(row: StoredRow) -> Submission:
 
 
 def _submission_of(row: StoredRow) -> Submission:
-    return Submission.load(
+    found = Submission.load(
         row["submission"],
         vendor=row["vendor"],
         model=row["model"],
@@ -90,6 +96,7 @@ def _submission_of(row: StoredRow) -> Submission:
         folder=row["folder"],
         reference=row["reference"],
     )
+    return found if row["limits"] is None else evolve(found, limits=row["limits"])
 
 
 def job_of(row: StoredRow) -> Job | None:
@@ -146,7 +153,21 @@ def _purpose(submission: Submission, now: float) -> Columns:
         "submission": submission.dump(),
         "created_at": now,
         "updated_at": now,
+        **limits_columns(submission),
     }
+
+
+def limits_columns(submission: Submission) -> Columns:
+    """The columns that say which limits an entry shares; none where it shares none."""
+    if submission.limits is None:
+        return {}
+    most = submission.most_usd
+    return {"limits": submission.limits, "reserved": None if most is None else nanodollars(most)}
+
+
+def nanodollars(usd: Decimal) -> int:
+    """Dollars as a whole number of billionths, rounded up: sums of these are exact."""
+    return int((usd * NANODOLLARS).to_integral_value(ROUND_CEILING))
 
 
 def sent_columns(event: Intend | Take) -> Columns:
@@ -175,4 +196,6 @@ def job_columns(job: Job, finished: float) -> Columns:
         columns["reason"] = job.error.message
     if job.status in FINAL:
         columns["finished_at"] = finished
+    if (usd := sensible_number((job.charge or {}).get("usd"))) is not None:
+        columns["charged"] = nanodollars(usd)
     return columns

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import LedgerError
+from .limits_schema import SQLITE_LIMITS
 
 HOLDS_REFERENCE: Final = "state NOT IN ('abandoned', 'rejected', 'resubmitted', 'unsent')"
 """Where an entry holds its reference, in the words of an index: others would not use the index."""
@@ -102,6 +103,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     """
     ALTER TABLE jobs ADD COLUMN queued_at REAL;
     """,
+    SQLITE_LIMITS,
 )
 """One script for each version of the file. An older file goes through the missing ones in order."""
 
@@ -121,9 +123,19 @@ def bring_up(connection: sqlite3.Connection, path: Path) -> None:
                 f"{path} was written by a newer polyreel (version {version}): upgrade polyreel"
             )
         for number in range(version, len(MIGRATIONS)):
-            for statement in filter(str.strip, MIGRATIONS[number].split(";")):
+            for statement in _statements(MIGRATIONS[number]):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {number + 1}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script: those of triggers hold others."""
+    statement = ""
+    for part in script.split(";")[:-1]:
+        statement += f"{part};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -1,25 +1,64 @@
-"""Writes of several flows in one transaction: each stands for itself, and all share the commit."""
+"""Writes of several flows in one transaction: each stands for itself, and all share the commit.
+
+Where transactions wait for each other, the database takes one of them back. It is tried again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Any
+from contextlib import AbstractContextManager, suppress
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 from ..errors import LedgerError, PolyreelError, UnusableFileError
+from .database import DeadlockError
 from .events import Settle
 from .store import Write
+
+TRIES: Final = 5
+"""How often a transaction is tried that the database takes back."""
+Keeping = Callable[[Settle, float, LedgerError], LedgerError]
+"""Keeps the outcome of a submit elsewhere; the result is the error to be raised."""
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+def after_deadlocks(change: Callable[Given, Found]) -> Callable[Given, Found]:
+    """Try a method again, which is one transaction, where a deadlock has taken it back."""
+
+    @wraps(change)
+    def repeated(*given: Given.args, **named: Given.kwargs) -> Found:
+        for _ in range(TRIES - 1):
+            with suppress(DeadlockError):
+                return change(*given, **named)
+        return change(*given, **named)
+
+    return repeated
+
+
+def write_alone(one: Write, write: Callable[..., Any], keep: Keeping) -> Any:
+    """The result of one write, which has a transaction of its own."""
+    for left in reversed(range(TRIES)):
+        try:
+            return write(*one)
+        except DeadlockError as error:
+            if left:
+                continue
+            event, _, now = one
+            raise keep(event, now, error) if isinstance(event, Settle) else error from None
+    raise AssertionError("unreachable")
 
 
 def write_together(
     writes: Sequence[Write],
     transaction: Callable[[], AbstractContextManager[object]],
     write: Callable[..., Any],
-    keep: Callable[[Settle, float, LedgerError], LedgerError],
+    keep: Keeping,
 ) -> list[Any]:
     """The results of writes, or their errors, in their order.
 
     The outcomes of submits are kept elsewhere, by `keep`, where the group cannot be committed.
+    What a deadlock has taken back is written again after the group, in transactions of its own.
     """
 
     def tried(one: Write) -> Any:
@@ -28,15 +67,26 @@ def write_together(
         except PolyreelError as error:
             return error
 
+    def again(one: Write) -> Any:
+        try:
+            return write_alone(one, write, keep)
+        except PolyreelError as error:
+            return error
+
     if len(writes) == 1:
-        return [tried(writes[0])]
+        return [again(writes[0])]
     results: list[Any] = []
     try:
         with transaction():
             results += map(tried, writes)
+    except DeadlockError as error:
+        results = [error] * len(writes)
     except UnusableFileError as error:
         return [
             keep(event, now, error) if isinstance(event, Settle) else error
             for event, _, now in writes
         ]
-    return results
+    return [
+        again(one) if isinstance(result, DeadlockError) else result
+        for one, result in zip(writes, results, strict=True)
+    ]

@@ -33,6 +33,7 @@ NO_COLUMNS: Final[Columns] = dict.fromkeys(
         "owner",
         "follows",
         "queued_at",
+        "limits",
     )
 )
 
