@@ -11,13 +11,13 @@ from contextlib import closing, suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ..errors import DownloadError, MissingExtraError, PolyreelError
 from ..flows import Fetch, Saved, Sleep, TryFolder
 from ..mapping.media import shown
 from . import storage
-from .downloads import IDLE_TRIES, Action, Download, Pause
+from .downloads import IDLE_TRIES, Action, BlockingCall, Download, Pause
 from .watch import LATE, Watch
 from .wire import Wire
 
@@ -39,14 +39,7 @@ FROM_WHERE: Final = "credentials come from the store's own settings, such as AWS
 T = TypeVar("T")
 
 
-@frozen
-class BlockingCall:
-    """Do something that blocks. The result is its own, or its exception is thrown in."""
-
-    do: Callable[[], object]
-
-
-Storing = Generator[Action | BlockingCall, Any, T]
+Storing = Generator[Action, Any, T]
 
 
 class StoredDownload:
