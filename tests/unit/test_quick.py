@@ -11,7 +11,7 @@ from polyreel.errors import RequestError
 from polyreel.mapping.workflows import REQUESTS
 from polyreel.places import JsonObject
 from polyreel.plans.quick import read_quickly
-from polyreel.plans.requests import _is_clean, _read_by_model
+from polyreel.plans.requests import _read_by_model
 from polyreel.providers.base.contract import Contract
 
 SHARED = Contract.load("polyreel")
@@ -72,8 +72,6 @@ def requests(draw: st.DrawFn, kind: str) -> JsonObject:
 
 def agree(request: JsonObject, kind: Any) -> None:
     """What the quick check reads is what the model reads, in the same order, and a copy."""
-    if not _is_clean(request):
-        return
     quick = read_quickly(request, kind)
     if quick is not None:
         model = _read_by_model(request, kind, [])

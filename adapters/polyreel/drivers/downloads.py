@@ -67,14 +67,7 @@ class Get:
     """Takes a piece; the result is whether no more is wanted."""
 
 
-@frozen
-class BlockingCall:
-    """Do something that blocks. The result is its own, or its exception is thrown in."""
-
-    do: Callable[[], object]
-
-
-Action = Pause | Resolve | Get | BlockingCall
+Action = Pause | Resolve | Get
 
 
 class Broken(Portable, Exception):  # noqa: N818 - it ends a try, not the download

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Generator, Sequence
 from contextlib import aclosing, closing
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ..errors import PolyreelError
 from ..flows import Fetch, Reply, Saved, Transfer, TryFolder
 from .addresses import aresolve, resolve
-from .downloads import Action, BlockingCall, Download, Get, Pause
+from .downloads import Action, Download, Get, Pause
 from .links import Resolve
 from .puts import FilePut
+from .storing import BlockingCall, FolderTrial, StoredDownload
 from .urls import abody_of, body_of, transport_errors
 from .watch import Trace
 from .wire import Wire
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
-
     import httpx
 
-    from .storing import FolderTrial, StoredDownload
-
-    Moving = Download | FilePut | StoredDownload | FolderTrial
     Outcome = httpx.Response | Sequence[str] | Exception | object
 
 
-UPLOADS: Final = 8
-"""How many files are sent to object storage at the same time, by awaiting clients."""
+Moving = Download | FilePut | StoredDownload | FolderTrial
 
 
 def transfer(step: Transfer | TryFolder, wire: Wire) -> Saved | Reply | None:
@@ -74,20 +67,20 @@ async def atransfer(step: Transfer | TryFolder, wire: Wire) -> Saved | Reply | N
 
 
 def _begun(step: Transfer | TryFolder, wire: Wire) -> Moving:
-    if isinstance(step, TryFolder) or (isinstance(step, Fetch) and step.folder_url):
-        from .storing import FolderTrial, StoredDownload  # noqa: PLC0415
-
-        return (
-            FolderTrial(step, wire) if isinstance(step, TryFolder) else StoredDownload(step, wire)
-        )
-    return Download(step, wire) if isinstance(step, Fetch) else FilePut(step, wire)
+    if isinstance(step, TryFolder):
+        return FolderTrial(step, wire)
+    if isinstance(step, Fetch):
+        return StoredDownload(step, wire) if step.folder_url else Download(step, wire)
+    return FilePut(step, wire)
 
 
-def _next(actions: Generator[Action, Any, Any], outcome: Outcome) -> Action:
+def _next(
+    actions: Generator[Action | BlockingCall, Any, Any], outcome: Outcome
+) -> Action | BlockingCall:
     return actions.throw(outcome) if isinstance(outcome, Exception) else actions.send(outcome)
 
 
-def _do(action: Action, moving: Moving) -> Outcome:
+def _do(action: Action | BlockingCall, moving: Moving) -> Outcome:
     wire, watch = moving.wire, moving.watch
     if isinstance(action, BlockingCall):
         return _called(action)
@@ -108,11 +101,10 @@ def _do(action: Action, moving: Moving) -> Outcome:
         watch.stop()
 
 
-async def _ado(action: Action, moving: Moving) -> Outcome:
+async def _ado(action: Action | BlockingCall, moving: Moving) -> Outcome:
     wire, watch = moving.wire, moving.watch
     if isinstance(action, BlockingCall):
-        threads = _threads(os.getpid())
-        return await asyncio.get_running_loop().run_in_executor(threads, _called, action)
+        return await asyncio.to_thread(_called, action)
     if isinstance(action, Pause):
         await wire.clock.asleep(action.seconds)
         return None
@@ -126,17 +118,6 @@ async def _ado(action: Action, moving: Moving) -> Outcome:
                 if action.write(chunk):
                     break
         return response
-
-
-@cache
-def _threads(process: int) -> ThreadPoolExecutor:
-    """The threads of a process for what blocks long: those of asyncio look up hosts for paid calls.
-
-    A process that was forked has none of the threads of its parent.
-    """
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
-
-    return ThreadPoolExecutor(UPLOADS, f"polyreel-storage-{process}")
 
 
 def _called(call: BlockingCall) -> object:

@@ -11,13 +11,13 @@ from contextlib import closing, suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from ..errors import DownloadError, MissingExtraError, PolyreelError
 from ..flows import Fetch, Saved, Sleep, TryFolder
 from ..mapping.media import shown
 from . import storage
-from .downloads import IDLE_TRIES, Action, BlockingCall, Download, Pause
+from .downloads import IDLE_TRIES, Action, Download, Pause
 from .watch import LATE, Watch
 from .wire import Wire
 
@@ -39,7 +39,14 @@ FROM_WHERE: Final = "credentials come from the store's own settings, such as AWS
 T = TypeVar("T")
 
 
-Storing = Generator[Action, Any, T]
+@frozen
+class BlockingCall:
+    """Do something that blocks. The result is its own, or its exception is thrown in."""
+
+    do: Callable[[], object]
+
+
+Storing = Generator[Action | BlockingCall, Any, T]
 
 
 class StoredDownload:

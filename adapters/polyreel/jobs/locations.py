@@ -9,6 +9,7 @@ import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import Final
+from urllib.request import url2pathname
 
 from attrs import evolve, frozen
 
@@ -91,8 +92,6 @@ def location_of(value: str | os.PathLike[str] | StorageUrl) -> Location:
     if scheme == "file":
         if host not in {"", "localhost"}:
             raise ValueError("a file:// URL has three slashes, and names no other machine")
-        from urllib.request import url2pathname  # noqa: PLC0415 - it imports a great deal
-
         return Path(url2pathname(rest.removeprefix(host)) or "/")
     problem = _problem(scheme, rest)
     if problem is not None:

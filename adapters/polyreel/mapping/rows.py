@@ -85,6 +85,10 @@ class Field:
                 target, reason = pointer(self.native), self.default.reason
                 report.entries.append(MappingEntry(self.shared, "", target, Fate.DEFAULTED, reason))
             return
+        if self.codec is SAME:
+            put(body, self.native, value)
+            report.entries.append(self._exact)
+            return
         try:
             native = self.codec.encode(value, shared)
         except CannotExpressError as error:

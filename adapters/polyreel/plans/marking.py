@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from attrs import evolve
 
 from ..mapping.codecs import cited_inputs
 from ..mapping.marks import idle_marks
 from ..mapping.reports import MappingReport
+
+SIGNS: Final = re.compile(r"[@<\[{]")
+"""With what a mark begins, in any vendor's spelling."""
 
 
 def idle_marks_of(shared: Mapping[str, Any]) -> Iterator[str]:
@@ -26,7 +30,7 @@ def note_idle_marks(shared: Mapping[str, Any], report: MappingReport) -> None:
     """
     counts = None
     for source, text in _texts(shared):
-        if not any(sign in text for sign in "@<[{"):
+        if not SIGNS.search(text):
             continue
         counts = counts or cited_inputs(shared)
         reason = "; ".join(idle_marks(text, counts))

@@ -26,6 +26,7 @@ from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers, get_provider
 from ..providers.base.routes import Route
 from .attachments import Attachments, Upload, replaced
+from .fitting import fitting_routes
 from .frames import note_shape
 from .marking import idle_marks_of, note_idle_marks
 from .requests import CheckedRequest, check_allowances, check_request
@@ -318,6 +319,12 @@ def choose(
     if not providers:
         raise UnknownNameError("no vendor to choose from")
     checked, allowed = check_request(request), check_allowances(allow)
+    if preferences is None and len(providers) == 1:
+        (only,) = providers
+        base_url = base_urls.get(only.id) if base_urls else None
+        return plan_checked(
+            checked, only, allow=allowed, base_url=base_url, override=override, stream=stream
+        )
     return _best_of(
         plan_checked(
             checked,
@@ -345,25 +352,25 @@ def plan_checked(
     routes: Sequence[Route] | None = None,
 ) -> Plan:
     """Plan a checked request on the vendor's routes, or on some of them."""
-    model = request.model
-    fitting = [
-        route
-        for route in routes or provider.routes
-        if route.workflow == request.workflow and (not model or route.model == model)
-    ]
-    blank = Plan(provider, None, request, model, base_url or provider.base_url)
+    fitting = fitting_routes(request, provider, routes)
+    base_url = base_url or provider.base_url
     if fitting:
         if preferences and len(fitting) > 1:
             fitting = by_preferences(provider, fitting, request.fields, preferences)
         # Of several routes, one that needs no allowance comes before one that uses some.
-        ways = [{}, allow] if allow and len(fitting) > 1 else [allow or {}]
+        ways: list[Mapping[str, Allowance]] = [allow or {}]
+        if allow and len(fitting) > 1:
+            ways.insert(0, {})
         made = _best_of(
-            _plan_route(blank, route, allowed, preferences or {}, override=override)
+            _plan_route(
+                provider, route, request, base_url, allowed, preferences or {}, override=override
+            )
             for allowed in ways
             for route in fitting
         )
     else:
-        made = evolve(blank, problems=tuple(unserved(request, provider)))
+        problems = tuple(unserved(request, provider))
+        made = Plan(provider, None, request, request.model, base_url, problems=problems)
     return _streamed(made) if stream else made
 
 
@@ -384,24 +391,25 @@ def _badness(made: Plan) -> tuple[bool, int, int]:
 
 
 def _plan_route(
-    blank: Plan,
+    provider: Provider,
     route: Route,
+    request: CheckedRequest,
+    base_url: str,
     allow: Mapping[str, Allowance],
     preferences: Mapping[str, Any],
     *,
     override: bool,
 ) -> Plan:
-    provider, request = blank.provider, blank.checked
-    shared = {k: v for k, v in request.fields.items() if k not in {"model", "extra"}}
+    shared = request.written
     writing = Writing(provider, route, shared, allow)
     writing.write_rows(preferences)
     writing.note_model(asked=request.model is not None)
     if request.extra:
         writing.add_extra(request.extra, override=override)
     body, report = writing.body, writing.report
-    query = {name[1:]: str(body.pop(name)) for name in [*body] if name.startswith("?")}
+    query = {name[1:]: str(body.pop(name)) for name in [*body] if name[:1] == "?"}
     note_idle_marks(shared, report)
-    files = Attachments(provider, route, shared, report, blank.base_url, allow)
+    files = Attachments(provider, route, shared, report, base_url, allow)
     if files.local:
         note_shape(provider, route, shared, body, files.local, report)
     found = provider.contract.sends(route.schema, files.stand_in(body))
@@ -417,7 +425,7 @@ def _plan_route(
         route,
         request,
         route.model,
-        blank.base_url,
+        base_url,
         body,
         query,
         tuple(report.entries),

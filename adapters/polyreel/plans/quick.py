@@ -7,67 +7,81 @@ only where the quick check does not accept a request: the model decides, and say
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from ..mapping.workflows import REQUESTS, Kind
 from ..places import JsonObject
 from ..providers.base.contract import Contract
 
+MAX_DEPTH: Final = 64
+"""How deeply the values of a request may be nested."""
+SURROGATES: Final = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which no JSON can carry."""
+
 
 def read_quickly(request: JsonObject, kind: Kind) -> JsonObject | None:
-    """A copy of a request, ordered like its schema; None where the model has to decide.
-
-    The request has to be plain JSON without nulls.
-    """
+    """A copy of a request, ordered like its schema; None where the model has to decide."""
     schema = REQUESTS[kind]
     fields = _ordered_fields(schema)
-    if not all(name in fields and _reads_alike(value) for name, value in request.items()):
+    try:
+        names = sorted(request, key=fields.__getitem__)
+        plain = {name: _copied(request[name], fields[name][1]) for name in names}
+    except (_UncertainError, KeyError, TypeError):  # such as names that are no text
         return None
-    if Contract.load("polyreel").accepts(schema, request):
-        return None
-    return {name: _copied(request[name], fields[name]) for name in fields if name in request}
+    return None if _shared().accepts(schema, plain) else plain
 
 
 @cache
-def _ordered_fields(schema: str) -> Mapping[str, tuple[str, ...] | None]:
-    """The fields of a schema in order, each with the fields of the objects in it, if any.
+def _shared() -> Contract:
+    return Contract.load("polyreel")
+
+
+class _UncertainError(Exception):
+    """The schema and the model may read a value in different ways."""
+
+
+@cache
+def _ordered_fields(schema: str) -> Mapping[str, tuple[int, tuple[str, ...] | None]]:
+    """The place of each field in a schema, with the fields of the objects in it, if any.
 
     A field of fractions is left out: the model makes `1.0` of `1`, and JSON Schema does not.
     """
-    contract = Contract.load("polyreel")
-    found: dict[str, tuple[str, ...] | None] = {}
-    for name, field in contract.schema(schema)["properties"].items():
-        resolved = contract.resolve(field)
+    contract = _shared()
+    found: dict[str, tuple[int, tuple[str, ...] | None]] = {}
+    for name, described in contract.schema(schema)["properties"].items():
+        resolved = contract.resolve(described)
         if resolved.get("type") != "number":
             items = resolved.get("items", {})
             options = map(contract.resolve, items.get("anyOf", (items,)))
             objects = (tuple(one["properties"]) for one in options if "properties" in one)
-            found[name] = next(objects, None)
+            found[name] = len(found), next(objects, None)
     return found
 
 
-def _reads_alike(value: object) -> bool:
-    """Whether the schema and the model certainly read a value alike.
+def _copied(value: Any, order: tuple[str, ...] | None = None, depth: int = 1) -> Any:
+    """A copy of a JSON value; `order` is the order of the fields of the objects in it.
 
-    JSON Schema takes 5.0 for a whole number. Which characters are blank is another list in every
-    library, beyond ASCII.
+    _UncertainError is raised where the schema and the model could read it in different ways, or
+    where it is not plain JSON. JSON Schema takes 5.0 for a whole number. Which characters are blank
+    is another list in every library, beyond ASCII.
     """
-    if isinstance(value, str):
-        return value.isascii() or value.strip() != ""
-    if isinstance(value, dict):
-        return all(map(_reads_alike, value.values()))
-    if isinstance(value, list):
-        return all(map(_reads_alike, value))
-    return not isinstance(value, float)
-
-
-def _copied(value: Any, order: tuple[str, ...] | None = None) -> Any:
-    """A copy of a JSON value; `order` is the order of the fields of the objects in it."""
-    if isinstance(value, list):
-        return [_copied(item, order) for item in value]
-    if isinstance(value, dict):
+    kind = type(value)
+    if kind is str:
+        if value.isascii() or (value.strip() and not SURROGATES.search(value)):
+            return value
+    elif kind is int or kind is bool:
+        return value
+    elif depth < MAX_DEPTH and kind is list:
+        return [_copied(item, order, depth + 1) for item in value]
+    elif depth < MAX_DEPTH and kind is dict and all(map(_is_name, value)):
         names = value if order is None else [name for name in order if name in value]
-        return {name: _copied(value[name]) for name in names}
-    return value
+        if len(names) == len(value):
+            return {name: _copied(value[name], None, depth + 1) for name in names}
+    raise _UncertainError
+
+
+def _is_name(name: object) -> bool:
+    return type(name) is str and name.isascii()

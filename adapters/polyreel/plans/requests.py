@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
-from functools import cache, cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from attrs import evolve, frozen
@@ -19,14 +18,10 @@ from ..providers.base.contract import Contract
 from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers, unknown_vendor
 from . import mistakes
-from .quick import read_quickly
+from .quick import MAX_DEPTH, SURROGATES, read_quickly
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, TypeAdapter, ValidationError
-
-
-MAX_DEPTH: Final = 64
-_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
 # Without slots: they double the time that a frozen class takes to fill.
@@ -40,10 +35,17 @@ class CheckedRequest:
     fields: JsonObject
     kind: Kind
 
-    @cached_property
+    @property
     def workflow(self) -> str:
         """What is asked for, from the inputs that are set."""
         return workflow_of(self.fields, self.kind)
+
+    @property
+    def written(self) -> Mapping[str, Any]:
+        """The fields that the rows of a route write."""
+        if "model" not in self.fields and "extra" not in self.fields:
+            return self.fields
+        return {k: v for k, v in self.fields.items() if k not in {"model", "extra"}}
 
     @property
     def model(self) -> str | None:
@@ -120,17 +122,21 @@ def check_request(
 
 
 def _check_mapping(request: JsonObject, kind: Kind | None) -> CheckedRequest:
-    clean = _is_clean(request)
-    if not clean:
-        request = with_texts(request)
-        clean = _is_clean(request)
-    if not clean and (problem := _unwritable(request)):
-        raise RequestError([problem])
     kind = kind or _kind_of(request)
-    plain = read_quickly(request, kind) if clean else None
+    plain = read_quickly(request, kind)
     if plain is None:
-        plain = _read_by_model(request, kind, [] if clean else _nulls(request))
+        plain = _check_slowly(with_texts(request), kind)
     return CheckedRequest(_with_known_extra(plain), kind)
+
+
+def _check_slowly(request: JsonObject, kind: Kind) -> JsonObject:
+    """The plain values of a request that may be wrong. RequestError says what is."""
+    plain = read_quickly(request, kind)  # its files are texts now
+    if plain is None:
+        if problem := _unwritable(request):
+            raise RequestError([problem])
+        plain = _read_by_model(request, kind, _nulls(request))
+    return plain
 
 
 def _read_by_model(request: JsonObject, kind: Kind, nulls: list[str]) -> JsonObject:
@@ -226,22 +232,6 @@ def _with_known_extra(plain: JsonObject) -> JsonObject:
     return plain
 
 
-def _is_clean(value: object, depth: int = 0) -> bool:
-    """Whether a value is certainly plain JSON without nulls. Then no leaf is looked at alone."""
-    if type(value) is str:
-        return value.isascii() or not _SURROGATES.search(value)
-    if type(value) is dict and depth < MAX_DEPTH:
-        return all(
-            type(name) is str and name.isascii() and _is_clean(item, depth + 1)
-            for name, item in value.items()
-        )
-    if type(value) is list and depth < MAX_DEPTH:
-        return all(_is_clean(item, depth + 1) for item in value)
-    if type(value) is float:
-        return math.isfinite(value)
-    return type(value) is int or type(value) is bool
-
-
 def _unwritable(request: Mapping[Any, Any]) -> str | None:
     """Why no JSON text can carry a request, or None."""
     if any(not isinstance(name, str) for name in request):
@@ -252,7 +242,7 @@ def _unwritable(request: Mapping[Any, Any]) -> str | None:
                 return f"{_printable(at)}: nested too deeply"
             if isinstance(value, float) and not math.isfinite(value):
                 return f"{_printable(at)}: {value} is not a number that JSON has"
-            if any(_SURROGATES.search(text) for text in (at, value) if isinstance(text, str)):
+            if any(SURROGATES.search(text) for text in (at, value) if isinstance(text, str)):
                 reason = "not valid Unicode text (a lone surrogate), which no JSON can carry"
                 return f"{_printable(at)}: {reason}"
     except RecursionError:

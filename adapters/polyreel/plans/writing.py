@@ -5,7 +5,7 @@ A `Writing` holds the body and the report about it from the first row to the las
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -44,7 +44,7 @@ class Writing:
     def write_rows(self, preferences: Mapping[str, Any]) -> None:
         """Write the request, and the preferences for what it leaves unset, through the rows."""
         preferred = self._preferred(preferences) if preferences else {}
-        shared = {**self.shared, **preferred}
+        shared = {**self.shared, **preferred} if preferred else self.shared
         write_body(self.provider.id, self.route, shared, self.allow, self.body, self.report)
         if preferred:
             reason = f"asked for: {self.provider.id} may make another by default"
@@ -229,7 +229,7 @@ def can_express(provider: Provider, route: Route, name: str, value: Json) -> boo
 
 def by_preferences(
     provider: Provider,
-    routes: list[Route],
+    routes: Sequence[Route],
     request: Mapping[str, Any],
     preferences: Mapping[str, Any],
 ) -> list[Route]:
