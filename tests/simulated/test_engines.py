@@ -110,6 +110,19 @@ def test_shards_are_all_of_the_jobs(ledger: Path, simulator: Simulator, tmp_path
     assert {*followed} == {Save(name) for name in ids}
 
 
+def test_a_worker_saves_what_another_one_saw_end(ledger: Path, tmp_path: Path) -> None:
+    """Simulated workers have clocks of their own, and one has gone on where others stood still."""
+    first, second = AsyncClient(ledger=ledger), AsyncClient(ledger=ledger)
+    assert first.simulator is not second.simulator
+    name = asyncio.run(first.enqueue("a cat", VENDOR, output=tmp_path / "clips")).id
+    followed: list[Work] = []
+    asyncio.run(perform(Submit((name,)), first))
+    asyncio.run(perform(Tend(VENDOR.id), first, put=followed.append))
+    for work in followed:
+        asyncio.run(perform(work, second))
+    assert states(second) == ["saved"]
+
+
 FATE = {"refused": "queued", "rate-limited-zero": "queued", "lost-reset": "ambiguous"}
 
 

@@ -31,6 +31,9 @@ class Outcomes:
     simulated: bool
     file: ResultsFile
     listener: Callable[[Result], None] | None = None
+    has_workers: bool = False
+    """Whether workers save the files, maybe on other machines: then the ledger tells what is saved.
+    """
     display: LiveDisplay | None = None
     """What shows in a notebook how the run goes on."""
     _results: dict[int, Result] = field(factory=dict, init=False)
@@ -43,7 +46,9 @@ class Outcomes:
     def begin(self, tasks: Sequence[RowTask]) -> list[RowTask]:
         """Note the rows that were over before, and return the others."""
         self._results = {
-            task.row.number: result for task in tasks if (result := result_before(task))
+            task.row.number: result
+            for task in tasks
+            if (result := result_before(task, elsewhere=self.has_workers))
         }
         self.file.begin(self._results.values())
         return [task for task in tasks if task.row.number not in self._results]
@@ -88,8 +93,11 @@ class Outcomes:
         return found
 
 
-def result_before(task: RowTask) -> Result | None:
-    """The result of a row that needs nothing more; None for all others."""
+def result_before(task: RowTask, *, elsewhere: bool = False) -> Result | None:
+    """The result of a row that needs nothing more; None for all others.
+
+    Files that were saved `elsewhere` are not looked for.
+    """
     entry = task.entry
     if entry is None or entry.job is None or entry.state not in {"saved", "failed", "canceled"}:
         return None
@@ -97,4 +105,5 @@ def result_before(task: RowTask) -> Result | None:
     if entry.state != "saved":
         return known(task.row, entry, cost, failed(entry.job))
     paths = (output.path or "" for output in entry.job.outputs or ())
-    return known(task.row, entry, cost) if all(map(is_there, paths)) else None
+    is_saved = elsewhere or all(map(is_there, paths))
+    return known(task.row, entry, cost) if is_saved else None

@@ -15,22 +15,26 @@ from ..client import TIMEOUT, AsyncClient
 from ..client.checks import check_labels, located
 from ..drivers import ManyJobsDriver, arun
 from ..errors import BudgetError, LedgerError, PolyreelError, RequestError
+from ..jobs import queued
 from ..jobs.finishing import try_output
 from ..jobs.locations import Location
 from ..jobs.many import ManyJobs
 from ..jobs.naming import Target, distinguishes_jobs, with_filename
 from ..jobs.routing import Preference
 from ..jobs.sameness import differences
+from ..jobs.work import Engine
+from ..ledger.limits import LimitChanges
 from ..ledger.records import PROVED_UNPAID, SUPERSEDED, LedgerEntry
 from ..ledger.store import LedgerStore
 from ..mapping.reports import Allowance
-from ..money.amounts import CostRange
 from ..providers.base.registry import all_providers, get_provider
-from .costs import Budget, Summary, most_spent, total
+from .costs import Budget, Summary, total
 from .display import LiveDisplay, batch_html
+from .following import FollowedRun
 from .outcomes import Outcomes, result_before
 from .results import Result, ResultsFile
 from .rows import Row, RowProblem, refuse
+from .sharing import most_of, share_limits
 from .tasks import RowTask
 from .working import BatchRun, WorkSettings
 
@@ -77,12 +81,14 @@ class Batch:
     """What may become of fields of the rows: see `polyreel.plan`."""
     max_cost: Decimal | None = field(default=None, kw_only=True)
     """The most dollars for all runs together. What may have been billed counts as spent."""
-    concurrency: int = field(default=CONCURRENCY, kw_only=True)
-    """How many rows are under way at one vendor at a time."""
+    concurrency: int | None = field(default=None, kw_only=True)
+    """How many rows are under way at one vendor at a time; by default 8, and with an engine any."""
     rate: float | None = field(default=None, kw_only=True)
     """How many rows are begun at one vendor in a minute at most; None for no limit."""
     timeout: float = field(default=TIMEOUT, kw_only=True)
     """Seconds that one row may take. Its job goes on after that."""
+    engine: Engine | None = field(default=None, kw_only=True)
+    """What carries the rows to workers of the ledger; None makes them in this process."""
     labels: Mapping[str, str] | None = field(default=None, kw_only=True)
     """Your own labels of every job that the batch makes. No vendor sees them."""
     listener: Callable[[Result], None] | None = field(default=None, kw_only=True)
@@ -92,7 +98,9 @@ class Batch:
     """Those of the run that goes on, or of the last one."""
 
     def __attrs_post_init__(self) -> None:
-        if self.concurrency < 1 or (self.rate is not None and not self.rate > 0):
+        if (self.concurrency is not None and self.concurrency < 1) or (
+            self.rate is not None and not self.rate > 0
+        ):
             raise RequestError(
                 ["a batch begins at least one row at a time, and more than none a minute"]
             )
@@ -164,21 +172,11 @@ class Batch:
         return self.ledger.of_references(own, names, simulated=self.client.simulated)
 
     def _spent(self, tasks: Sequence[RowTask]) -> tuple[Decimal, Sequence[LedgerEntry]]:
-        """What may have been paid before, and the entries of which nobody knows the price.
-
-        Where an entry has no price of its own, that of its row counts, if the row is still there.
-        """
-        spent, unknown = Decimal(0), []
+        """What may have been paid before, and the entries of which nobody knows the price."""
         rows = {task.row.reference: task for task in tasks}
-        for entry in self._entries_of_batch:
-            most = most_spent(entry)
-            task = rows.get(entry.submission.reference or "")
-            if most is None and task is not None:
-                most = CostRange.of(task.cost(entry.vendor)).most
-            if most is None:
-                unknown.append(entry)
-            spent += most or Decimal(0)
-        return spent, unknown
+        found = [(entry, most_of(entry, rows)) for entry in self._entries_of_batch]
+        spent = sum((most for _, most in found if most is not None), Decimal(0))
+        return spent, [entry for entry, most in found if most is None]
 
     def _task(self, row: Row, entries: Sequence[LedgerEntry]) -> RowTask:
         asked = [get_provider(vendor) for vendor in row.vendors or self.vendors]
@@ -204,6 +202,8 @@ class Batch:
         if task.entry is not None:
             yield from _other_request(task, task.entry)
             return
+        if self.engine is not None:
+            yield from _not_for_workers(task)
         for plan in task.usable:
             if plan.vendor not in self.client.wire.keys:
                 yield f"vendor: there is no key for {plan.vendor}: set {plan.provider.key_variable}"
@@ -218,7 +218,8 @@ class Batch:
     @property
     def left(self) -> int:
         """The number of rows that need something more. Sends nothing."""
-        return sum(result_before(task) is None for task in self._prepared[0])
+        elsewhere = self.engine is not None
+        return sum(result_before(one, elsewhere=elsewhere) is None for one in self._prepared[0])
 
     def plan(self) -> Summary:
         """Plan and price all rows; RequestError with every problem in them. Sends nothing."""
@@ -283,22 +284,58 @@ class Batch:
         self.plan()
         self.check()
         tasks, _ = self._prepared
-        await arun(try_output(str(self.output)), self.client.wire)
-        outcomes = Outcomes(self.ledger, self.client.simulated, self.file, self.listener)
+        if self.engine is None:  # workers try it where they are
+            await arun(try_output(str(self.output)), self.client.wire)
+        outcomes = Outcomes(
+            self.ledger,
+            self.client.simulated,
+            self.file,
+            self.listener,
+            has_workers=self.engine is not None,
+        )
         left, self._outcomes = outcomes.begin(tasks), outcomes
         outcomes.display = LiveDisplay.begin(self._repr_html_)
-        settings = WorkSettings(self.files, self.timeout, self.concurrency, self.rate, self.labels)
+        places = self.concurrency or CONCURRENCY
+        settings = WorkSettings(self.files, self.timeout, places, self.rate, self.labels)
         try:
-            wire = self.client.wire
-            jobs = ManyJobs(self.client.simulated, wire.randomness)
-            async with ManyJobsDriver(wire, jobs) as driver:
-                await BatchRun(self.client, settings, self.budget, outcomes, driver).do(left)
+            if self.engine is None:
+                await self._make(left, settings, outcomes)
+            else:
+                await self._follow(left, settings, outcomes, self.engine)
         finally:
             # The next run begins with what the ledger has then.
             self.__dict__.pop("_prepared", None)
             self.__dict__.pop("_entries_of_batch", None)
             results = outcomes.finish(tasks)
         return results
+
+    async def _make(
+        self, tasks: Sequence[RowTask], settings: WorkSettings, outcomes: Outcomes
+    ) -> None:
+        """Make the rows in this process."""
+        wire = self.client.wire
+        jobs = ManyJobs(self.client.simulated, wire.randomness)
+        async with ManyJobsDriver(wire, jobs) as driver:
+            await BatchRun(self.client, settings, self.budget, outcomes, driver).do(tasks)
+
+    async def _follow(
+        self,
+        tasks: Sequence[RowTask],
+        settings: WorkSettings,
+        outcomes: Outcomes,
+        engine: Engine,
+    ) -> None:
+        """Have the rows made by workers, within the limits of the batch's name."""
+        limits: LimitChanges = {
+            "max_cost": self.max_cost,
+            "rate": self.rate,
+            "concurrency": self.concurrency,
+        }
+        rows = {task.row.reference: task for task in self.tasks}
+        ledger = share_limits(self.client, self.rows, self._entries_of_batch, rows, limits)
+        is_paced = self.rate is not None or self.concurrency is not None
+        run = FollowedRun(self.client, ledger, engine, settings, outcomes, is_paced)
+        await run.do(tasks)
 
     def _repr_html_(self) -> str:
         """As a table in a notebook. Sends nothing."""
@@ -318,6 +355,16 @@ def _other_request(task: RowTask, entry: LedgerEntry) -> Iterator[str]:
             f"{name} has a job of another request already ({entry.id}, {entry.state}; {found[0]}); "
             "give the row another reference, or the batch another name"
         )
+
+
+def _not_for_workers(task: RowTask) -> Iterator[str]:
+    """Why another process, maybe on another machine, cannot submit a row."""
+    for plan in task.usable:
+        try:
+            queued.check(plan)
+        except RequestError as error:
+            yield str(error)
+            return
 
 
 def _unknown_before(entries: Sequence[LedgerEntry]) -> str:

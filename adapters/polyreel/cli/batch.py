@@ -23,7 +23,8 @@ from rich.progress import (
 
 from .. import environment
 from ..client import TIMEOUT, AsyncClient
-from ..errors import BudgetError
+from ..errors import BudgetError, RequestError, did_you_mean
+from ..ledger.sqlite import Ledger
 from ..ledger.store import LedgerStore
 from . import consent, show
 from .consent import Yes
@@ -51,7 +52,10 @@ from .options import (
 if TYPE_CHECKING:
     from ..batch import Batch, Result, Row, Summary
     from ..batch.tasks import RowTask
+    from ..engines import Engine
 
+INLINE: Final = "inline"
+ENGINES: Final = (INLINE, "procrastinate", "ledger")
 COLUMNS: Final = ("row", "line", "reference", "state", "vendor", "model", "workflow", "cost")
 """What --dry-run shows of each row."""
 NARROW: Final = 60
@@ -117,8 +121,14 @@ def batch(
         ),
     ] = None,
     concurrency: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Rows under way at each vendor.")
-    ] = 8,
+        int | None,
+        typer.Option(
+            min=1,
+            max=10_000,
+            help="Rows under way at each vendor; without workers, 8.",
+            show_default=False,
+        ),
+    ] = None,
     rate: Annotated[
         float | None,
         typer.Option(
@@ -128,6 +138,14 @@ def batch(
             show_default=False,
         ),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="inline|procrastinate|ledger",
+            help="Who makes the rows: this process, or workers (polyreel worker) that are told by "
+            "Procrastinate, or find them in the ledger.",
+        ),
+    ] = INLINE,
     timeout: Timeout = TIMEOUT,
     label: Labels = None,
     allow: Allow = None,
@@ -165,6 +183,14 @@ def batch(
         raise typer.BadParameter(
             "faults are for simulated vendors, not with --live", param_hint="--fault"
         )
+    if engine not in ENGINES:
+        known = f"{', '.join(ENGINES)}{did_you_mean(engine, ENGINES)}"
+        raise typer.BadParameter(f"{engine[:40]!r} is none of {known}", param_hint="--engine")
+    if fault and engine != INLINE:
+        raise typer.BadParameter(
+            "faults are for the simulated vendors of this process, not of workers",
+            param_hint="--fault",
+        )
     limit, found = consent.dollars(max_cost), scan(file, name=name, columns=_columns(column))
     for note in found.notes:
         show.note(note)
@@ -183,6 +209,7 @@ def batch(
         client = _client(
             vendor or (), found.rows, live=live, ledger=opened, prices=prices(prices_file)
         )
+        options["engine"] = _engine(engine, client)
         made = _batch(client, found.rows, output, options)
         if problems := (*found.problems, *made.problems):
             refuse(file, problems)
@@ -219,6 +246,26 @@ def _batch(client: AsyncClient, rows: Sequence[Row], output: str, options: dict[
     from ..batch import Batch
 
     return Batch(client, rows, output, **options)
+
+
+def _engine(name: str, client: AsyncClient) -> Engine | None:
+    """What carries the rows to workers; None where this process makes them."""
+    if name == INLINE:
+        return None
+    if name == "ledger":
+        from ..engines import InlineEngine
+
+        return InlineEngine(client)  # it tells nobody: workers look into the ledger
+    if isinstance(client.ledger, Ledger):
+        raise RequestError(
+            [
+                "Procrastinate carries rows in Postgres, not beside a file: give --ledger "
+                "postgresql://..., or --engine ledger"
+            ]
+        )
+    from ..engines.procrastinate import ProcrastinateEngine
+
+    return ProcrastinateEngine(client)
 
 
 def _client(
@@ -260,7 +307,11 @@ def _run(made: Batch) -> Sequence[Result]:
         try:
             return asyncio.run(run())
         except KeyboardInterrupt:
-            show.note("interrupted; what was paid is in the ledger: the same command again goes on")
+            show.note(
+                "interrupted; what was paid is in the ledger: the same command again goes on"
+                if made.engine is None
+                else "interrupted; the workers go on: the same command again follows the rows"
+            )
             raise
 
 

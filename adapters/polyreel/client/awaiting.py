@@ -61,9 +61,8 @@ class AsyncClient(JobCalls):
         """Send a plan's bytes once. A request or a text is planned first: see `plan`.
 
         Of several plans (see `plans`) the first that a vendor takes becomes the job. Two of them
-        are never paid. With a ledger, a `reference` of yours is submitted once. `output` is where
-        `resume` saves the files: a folder, or a URL such as `s3://bucket/clips` (docs/files.md).
-        `labels` are yours, and come back with the job.
+        are never paid. With a ledger, a `reference` of yours is submitted once. `output` is the
+        folder in which `resume` saves the files; `labels` are yours, and come back with the job.
 
         Raises PlanRefusedError before anything is sent, ClaimedError where the reference has the
         job of this request already, RequestError where it has that of another one, and a

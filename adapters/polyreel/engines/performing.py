@@ -57,6 +57,7 @@ async def perform(
     another try may mend. Refusals, ambiguous submits and failed jobs are in the ledger, and are no
     errors here.
     """
+    _catch_up(client)
     match work:
         case Submit():
             ends: dict[str, float] = {}
@@ -65,6 +66,19 @@ async def perform(
             await _fetch(work.id, client)
         case Tend():
             await _Tending(work, client, put, stop).run()
+
+
+def _catch_up(client: AsyncClient) -> None:
+    """Let a simulated client know the jobs of other processes, and let it be as late as there."""
+    if not client.simulated or client.simulator is None:
+        return
+    from ..simulator import VirtualClock  # noqa: PLC0415
+    from ..simulator.memory import recall  # noqa: PLC0415
+
+    recall(client.simulator)
+    clock = client.simulator.clock
+    if isinstance(clock, VirtualClock):
+        clock.advance(max(0.0, ledger_of(client).last_simulated() - clock.now()))
 
 
 def ledger_of(client: ClientSettings) -> StoredLedger:

@@ -8,6 +8,7 @@ import math
 import os
 from pathlib import Path
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from ..depth import json_is_deep
 from ..plans.reading import read
@@ -21,6 +22,8 @@ SECONDS_KEPT: Final = 7 * 86_400.0
 FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 PLATFORM_FLAGS: Final = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 LOG: Final = logging.getLogger("polyreel")
+_READ: Final[WeakKeyDictionary[Simulator, tuple[Path, int]]] = WeakKeyDictionary()
+"""The file of a simulator that remembers its jobs, and up to which byte it was read."""
 
 
 def remember(simulator: Simulator, path: str | os.PathLike[str]) -> None:
@@ -30,19 +33,33 @@ def remember(simulator: Simulator, path: str | os.PathLike[str]) -> None:
     Damaged lines, and jobs that are older than seven days, are skipped.
     """
     file = Path(path)
-    oldest = simulator.clock.now() - SECONDS_KEPT
-    for line in _lines(file):
-        remembered = _read(line)
-        if remembered is not None and remembered[0].created >= oldest:
-            simulator.restore(*remembered)
+    _READ[simulator] = file, 0
+    recall(simulator)
     simulator.on_accept = lambda task, key: _append(file, _line(task, key))
 
 
-def _lines(path: Path) -> list[bytes]:
+def recall(simulator: Simulator) -> None:
+    """Take over what others have remembered since; nothing of a simulator that remembers none."""
+    if simulator not in _READ:
+        return
+    file, start = _READ[simulator]
+    oldest = simulator.clock.now() - SECONDS_KEPT
+    content = _content(file, start)
+    _READ[simulator] = file, start + content.rfind(b"\n") + 1
+    for line in content.split(b"\n"):
+        remembered = _read(line)
+        if remembered is not None and remembered[0].created >= oldest:
+            simulator.restore(*remembered)
+
+
+def _content(path: Path, start: int) -> bytes:
+    """A file from a position on; nothing where it cannot be read."""
     try:
-        return path.read_bytes().split(b"\n")
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read()
     except OSError:
-        return []
+        return b""
 
 
 def _line(task: Task, key: str | None) -> bytes:
