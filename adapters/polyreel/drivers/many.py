@@ -16,6 +16,8 @@ from .wire import CONNECTIONS, RealClock, Wire
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
+    from ..ledger.events import News
+
 
 def completed(many: ManyJobs, wire: Wire) -> Iterator[Completed]:
     """Give the jobs as they end, blocking, with one query at a time."""
@@ -41,9 +43,16 @@ class ManyJobsDriver:
         self._changed = asyncio.Event()
         """Set where an answer, another job or a time may have brought something to do."""
 
-    async def enrol(self, job: Job, *, timeout: float, base_url: str | None = None) -> None:
-        """Wait for one more job, at most `timeout` seconds."""
-        adding = self._many.enrol(job, timeout=timeout, base_url=base_url)
+    async def enrol(
+        self,
+        job: Job,
+        *,
+        timeout: float,
+        base_url: str | None = None,
+        news: News | None = None,
+    ) -> None:
+        """Wait for one more job, at most `timeout` seconds; `news` is as for ManyJobs."""
+        adding = self._many.enrol(job, timeout=timeout, base_url=base_url, news=news)
         self._hand_out(await arun(adding, self._wire))
 
     @property

@@ -17,6 +17,7 @@ from ..jobs.many import Completed, ManyJobs
 from ..jobs.queued import submit_queued
 from ..jobs.retrying import can_be_made_later
 from ..jobs.work import Save, Submit, Tend, Work
+from ..ledger.events import read_news
 from ..ledger.keeping import StoredLedger
 from ..ledger.records import Later
 
@@ -35,6 +36,10 @@ _TURNS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[int, str],
 )
 LOOK_SECONDS: Final = 2.0
 """The pause between two looks into the ledger for more jobs of a shard."""
+WHOLE_SECONDS: Final = 60.0
+"""The pause between two looks at all jobs of a shard; the others are at what has changed."""
+LATE_SECONDS: Final = 60.0
+"""By how many seconds the clocks of machines may differ without a job being found late."""
 
 
 async def perform(
@@ -167,6 +172,10 @@ class _Tending:
     fetched: list[str] = Factory(list)
     """The entries whose files are saved here at the end."""
     trouble: list[Exception] = Factory(list)
+    looked_at: float = -WHOLE_SECONDS
+    """When all entries were looked at last, by the monotonic clock."""
+    newest: float = 0.0
+    """When the newest entry that was found was written, in seconds since 1970."""
 
     async def run(self) -> None:
         """Wait until all have ended."""
@@ -190,13 +199,24 @@ class _Tending:
 
     async def _enrol(self, driver: ManyJobsDriver) -> None:
         """Wait for the jobs too that were accepted meanwhile."""
-        work, client = self.work, self.client
-        found = ledger_of(client).outstanding.accepted(
+        work, client, seconds = self.work, self.client, time.monotonic()
+        is_whole = driver.is_idle or seconds - self.looked_at >= WHOLE_SECONDS
+        self.looked_at = seconds if is_whole else self.looked_at
+        found = await asyncio.to_thread(
+            ledger_of(client).outstanding.accepted,
             work.vendor,
             work.shard,
             work.shards,
             simulated=client.simulated,
             known={*self.known.values()},
+            since=0.0 if is_whole else self.newest - LATE_SECONDS,
+        )
+        if not found:
+            return
+        self.newest = max(self.newest, *(entry.updated_at for entry in found))
+        # What the ledger says of each job was read just now. Who calls back is asked once.
+        news = await arun(
+            read_news(client.wire.clock.now(), simulated=client.simulated), client.wire
         )
         for entry in found:
             if entry.job is None:
@@ -208,7 +228,7 @@ class _Tending:
                 self.with_folder.add(entry.id)
             job = entry.job.model_copy(update={"ledger_id": entry.id})
             base_url = entry.submission.base_url
-            await driver.enrol(job, timeout=float("inf"), base_url=base_url)
+            await driver.enrol(job, timeout=float("inf"), base_url=base_url, news=news)
 
     def _end(self, end: Completed) -> None:
         name = self.known[end.job.id]

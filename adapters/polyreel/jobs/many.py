@@ -16,7 +16,7 @@ from attrs import Factory, define, field, frozen
 
 from ..errors import LedgerError, PolyreelError, Portable, VendorError, alike
 from ..flows import LAST_CALL, Flow, Notify, Sleep, Step, altered, now
-from ..ledger.events import keep, past, read_news, read_news_of
+from ..ledger.events import News, keep, past, read_news, read_news_of
 from ..ledger.states import about, advance, warn_of_unknown
 from ..providers.base.facts import FINAL, Facts
 from ..providers.base.registry import get_provider
@@ -79,15 +79,23 @@ class ManyJobs:
     # -- adding jobs -------------------------------------------------------------------------------
 
     def enrol(
-        self, job: Job, *, timeout: float, base_url: str | None = None
+        self,
+        job: Job,
+        *,
+        timeout: float,
+        base_url: str | None = None,
+        news: News | None = None,
     ) -> Flow[list[Completed]]:
         """Wait for one more job, at most `timeout` seconds.
 
-        The result is its end, where it is over already. A pending job is not added twice.
+        The result is its end, where it is over already. A pending job is not added twice. `news` is
+        what the ledger says of it; left out, the ledger is asked.
         """
         if (job.vendor, job.id) in self._pending:
             return []
-        seconds, news = (yield from now()), (yield from read_news_of(job))
+        seconds = yield from now()
+        if news is None:
+            news = yield from read_news_of(job)
         over = ended(job, news) or Patience().final(job)
         if over is not None:
             return [Completed(over)]

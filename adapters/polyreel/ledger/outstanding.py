@@ -78,11 +78,21 @@ class OutstandingWork:
         return [int(row["shard"]) for row in rows]
 
     def accepted(
-        self, vendor: str, shard: int, shards: int, *, simulated: bool, known: Collection[str] = ()
+        self,
+        vendor: str,
+        shard: int,
+        shards: int,
+        *,
+        simulated: bool,
+        known: Collection[str] = (),
+        since: float = 0.0,
     ) -> list[LedgerEntry]:
-        """The entries in a shard of those that a vendor works on, but for those that are known."""
-        chosen = f"{KIND} AND vendor = ? AND rowid % ? = ?"
-        found = self._ids(chosen, simulated, "accepted", vendor, shards, shard)
+        """The entries in a shard of those that a vendor works on, but for those that are known.
+
+        Of all, or of those that have changed since a moment.
+        """
+        chosen = f"{KIND} AND vendor = ? AND rowid % ? = ? AND updated_at >= ?"
+        found = self._ids(chosen, simulated, "accepted", vendor, shards, shard, since)
         rows = self._database.query(
             "SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?))",
             json.dumps([name for name in found if name not in known]),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import selectors
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,8 +21,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import frozen
 
-from ..errors import ClaimedError, LedgerError, RequestError
+from ..errors import ClaimedError, LedgerError, RequestError, UnusableFileError
+from .at_once import Statement, is_usual, without_nul, write_at_once
 from .database import DeadlockError
+from .events import LedgerEvent, Settle, Take
 from .keeping import StoredLedger
 from .leases import LEASE, LeaseOwners
 from .limits_schema import NOW, POSTGRES_NOW
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from psycopg.abc import PQGen
 
     from .database import Cursor, StoredRow, Value
+    from .store import Write
 
 T = TypeVar("T")
 CONNECT_SECONDS: Final = 5
@@ -55,6 +59,16 @@ OPENING: Final = 5.0
 """The same where a ledger is opened: its address may be wrong."""
 MOST_IDLE: Final = 4
 """How many connections are kept for later transactions."""
+PLANNING: Final = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+"""Every statement finds its rows by an index. A plan that was made when the tables were empty, and
+is kept, would read them whole.
+"""
+IN_THE_WAY: Final = (
+    psycopg.IntegrityError,
+    psycopg.DataError,
+    psycopg.errors.DeadlockDetected,
+)
+"""Errors after which the database goes on, and something else can be written."""
 SET_PATH: Final = "SELECT set_config('search_path', %s, true)"
 """Says where tables are looked for, until the transaction ends."""
 WORDS: Final = (
@@ -78,9 +92,7 @@ def _translated(statement: str) -> str:
 
 def _fitting(value: Value) -> Value:
     """A value as its column takes it: a truth as a number, and no text with a NUL."""
-    if isinstance(value, bool):
-        return int(value)
-    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
+    return int(value) if isinstance(value, bool) else without_nul(value)
 
 
 class _Connection(psycopg.Connection[Any]):
@@ -150,9 +162,15 @@ class PostgresDatabase:
         with self._guard:
             if self.is_inherited:  # the parent's connections are the parent's
                 self._process, self._idle = os.getpid(), []
-            if self._idle:
-                return self._idle.pop()
-        return _Connection.connect(self.conninfo, autocommit=True, row_factory=dict_row)
+            while self._idle:
+                idle = self._idle.pop()
+                if not _has_news(idle):
+                    return idle
+                idle.close()
+        options = f"{conninfo_to_dict(self.conninfo)['options']} {PLANNING}"
+        return _Connection.connect(
+            self.conninfo, autocommit=True, row_factory=dict_row, options=options
+        )
 
     def _given_back(self, connection: _Connection) -> None:
         idle = psycopg.pq.TransactionStatus.IDLE
@@ -164,16 +182,18 @@ class PostgresDatabase:
         connection.close()
 
     @contextmanager
-    def _connected(
-        self, first: str = "SELECT 1", patience: float = PATIENCE
-    ) -> Iterator[_Connection]:
-        """A connection that has answered to a first statement; where none does, with patience."""
+    def _connected(self, first: str = "", patience: float = PATIENCE) -> Iterator[_Connection]:
+        """A connection that has answered to a first statement; where none does, with patience.
+
+        Without a statement, it is one that the server has not ended.
+        """
         end, pause = time.monotonic() + patience, 0.0
         while True:
             connection = None
             try:
                 connection = self._taken()
-                connection.execute(first.encode())
+                if first:
+                    connection.execute(first.encode())
                 break
             except psycopg.OperationalError as error:
                 if connection is not None:
@@ -259,6 +279,34 @@ class PostgresDatabase:
             with self._connected() as connection:
                 return list(_executed(connection, text, values))
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether this thread is in a transaction."""
+        return getattr(self._running, "connection", None) is not None
+
+    def run(self, statements: Sequence[Statement]) -> list[list[StoredRow]] | None:
+        """Run statements in one durable transaction; the result is the rows that each gives.
+
+        None where a row, or another transaction, was in the way: then nothing is written.
+        """
+        first = "BEGIN" if len(statements) > 1 else ""
+        with self._guarded(), self._connected(first) as connection:
+            try:
+                found: list[list[StoredRow]] = []
+                for text, value in statements:
+                    cursor = psycopg.Cursor(connection, row_factory=dict_row)
+                    found.append(list(cursor.execute(text.encode(), [value])))
+                if first:
+                    connection.execute(b"COMMIT")
+            except BaseException as error:
+                if first:
+                    with suppress(psycopg.Error):
+                        connection.execute(b"ROLLBACK")
+                if isinstance(error, IN_THE_WAY):
+                    return None
+                raise
+            return found
+
     def close(self) -> None:
         """Close the connections that are idle, and the others when they are given back."""
         with self._guard:
@@ -266,6 +314,14 @@ class PostgresDatabase:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+
+def _has_news(connection: _Connection) -> bool:
+    """Whether the server has said something unasked, such as that it ends."""
+    # Not `select`, which takes no descriptors beyond a thousand.
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection.fileno(), selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 def _conninfo(address: str) -> str:
@@ -297,6 +353,44 @@ class PostgresLedger(StoredLedger):
         """Its address without a user and a password."""
         self.owners = LeaseOwners(database, lease)
         super().__init__(database, self.owners, self._local)
+
+    def write(self, event: LedgerEvent, owner: str, now: float) -> Any:
+        """Write one event of a flow durably; each event's class says what the result is."""
+        if is_usual(event) and not self.database.is_writing:
+            for result in self._at_once([(event, owner, now)]).values():
+                if isinstance(result, Exception):
+                    raise result
+                return result
+        return super().write(event, owner, now)
+
+    def write_all(self, writes: Sequence[Write]) -> list[Any]:
+        """Write several events of different flows durably, at once."""
+        results = self._at_once(writes)
+        left = [number for number in range(len(writes)) if number not in results]
+        if left:
+            written = super().write_all([writes[number] for number in left])
+            results |= dict(zip(left, written, strict=True))
+        return [results[number] for number in range(len(writes))]
+
+    def _at_once(self, writes: Sequence[Write]) -> dict[int, Any]:
+        """The results of those writes that are made in few statements, by their numbers."""
+        usual = {n: one for n, one in enumerate(writes) if is_usual(one[0])}
+        if not usual:
+            return {}
+        try:
+            self._write_unwritten()
+            found = write_at_once([*usual.values()], self.database.run)
+        except UnusableFileError as error:
+            return {
+                number: self._kept(event, now, error) if isinstance(event, Settle) else error
+                for number, (event, _, now) in usual.items()
+            }
+        results = {number: found[n] for n, number in enumerate(usual) if n in found}
+        for number, result in results.items():
+            event = writes[number][0]
+            if not isinstance(event, Settle):
+                self.touched.append(event.entry if isinstance(event, Take) else result)
+        return results
 
     def _local(self, name: str) -> Path:
         import platformdirs  # noqa: PLC0415

@@ -1,0 +1,121 @@
+"""What many flows write, in one statement for each kind of event: in the words of Postgres.
+
+A statement alone needs no BEGIN and no COMMIT, and many rows in it cost little more than one. It
+changes the rows that are as usual. Whatever it leaves alone is written by itself afterwards, which
+tells what was in its way.
+"""
+
+# ruff: noqa: S608 - all that is put together is from this file
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from .database import StoredRow, Value
+from .events import Intend, LedgerEvent, Settle, Take
+from .rows import Columns, entry_of, new_columns, outcome_columns, sent_columns
+from .store import Write
+
+Statement = tuple[str, str]
+"""A statement, and the only value in it."""
+Run = Callable[[Sequence[Statement]], list[list[StoredRow]] | None]
+"""Runs statements in one transaction; the result is the rows that each of them gives.
+
+None where a row, or another transaction, was in the way.
+"""
+NEW: Final = (
+    "id, state, vendor, model, workflow, simulated, reference, folder, idempotency_key,"
+    " fingerprint, submission, follows, owner, created_at, updated_at, sent_wall, sent_boot"
+)
+ROWS: Final = "json_populate_recordset(CAST(NULL AS jobs), CAST(%s AS json))"
+"""Rows that are given as one JSON document."""
+GIVEN: Final = f"(SELECT * FROM {ROWS} ORDER BY id) AS given"
+"""The same in their order: who locks rows in another order can wait for who waits for it."""
+STATEMENTS: Final[Mapping[type[LedgerEvent], str]] = {
+    Intend: f"INSERT INTO jobs ({NEW}) SELECT {NEW} FROM {ROWS} AS given"
+    " ORDER BY reference ON CONFLICT DO NOTHING RETURNING id, owner",
+    Take: "UPDATE jobs SET state = 'sending', owner = given.owner, reason = NULL,"
+    " attempts = jobs.attempts + 1, updated_at = given.updated_at,"
+    f" sent_wall = given.sent_wall, sent_boot = given.sent_boot FROM {GIVEN}"
+    " WHERE jobs.id = given.id AND jobs.simulated = given.simulated AND jobs.state = 'queued'"
+    # Limits have to allow it, which is asked by itself.
+    " AND jobs.limits IS NULL RETURNING jobs.*",
+    Settle: "UPDATE jobs SET state = given.state, reason = given.reason,"
+    " updated_at = given.updated_at, task = given.task, job = given.job,"
+    " request_id = coalesce(given.request_id, jobs.request_id),"
+    " charged = coalesce(given.charged, jobs.charged),"
+    f" finished_at = coalesce(given.finished_at, jobs.finished_at) FROM {GIVEN}"
+    " WHERE jobs.id = given.id AND jobs.state IN ('sending', 'ambiguous')"
+    # Never on the word of an attempt before this one.
+    " AND jobs.attempts = coalesce(given.attempts, jobs.attempts)"
+    " RETURNING jobs.id, jobs.owner",
+}
+"""For each kind of event, what writes many of them."""
+
+
+def is_usual(event: LedgerEvent) -> bool:
+    """Whether an event is one of those that can be written together."""
+    match event:
+        case Intend():
+            is_new = event.entry is None and event.follows is None and event.job is None
+            has_more = event.submission.labels or event.submission.limits is not None
+            return is_new and not has_more
+        case Settle():
+            return event.job is not None
+    return isinstance(event, Take)
+
+
+def write_at_once(writes: Sequence[Write], run: Run) -> dict[int, Any]:
+    """Write those events that are as usual.
+
+    The result is theirs, by their numbers; the others are left alone.
+    """
+    columns = {n: _columns(one) for n, one in enumerate(writes) if is_usual(one[0])}
+    kinds: dict[type[LedgerEvent], dict[Value, int]] = {}
+    for number, row in columns.items():
+        of_kind = kinds.setdefault(type(writes[number][0]), {})
+        of_kind.setdefault(row["id"], number)
+    statements = [
+        (STATEMENTS[kind], json.dumps([columns[number] for number in numbers.values()]))
+        for kind, numbers in kinds.items()
+    ]
+    results: dict[int, Any] = {}
+    found = run(statements) if statements else None
+    for (kind, numbers), rows in zip(kinds.items(), found or [], strict=bool(found)):
+        for changed in rows:
+            number = numbers[changed["id"]]
+            if kind is Settle or changed["owner"] == writes[number][1]:
+                results[number] = _result(kind, changed)
+    return results
+
+
+def _result(kind: type[LedgerEvent], row: StoredRow) -> Any:
+    if kind is Settle:
+        return None
+    return row["id"] if kind is Intend else entry_of(row, owned=True)
+
+
+def _columns(write: Write) -> Columns:
+    """The columns that an event changes, and the id of its entry."""
+    event, owner, now = write
+    columns: Columns
+    match event:
+        case Intend():
+            columns = new_columns(event, owner, now)
+        case Settle():
+            known: Columns = {"id": event.entry, "attempts": event.attempt}
+            columns = {**outcome_columns(event, now), **known}
+        case Take():
+            columns = {"id": event.entry, "owner": owner, "updated_at": now}
+            columns |= {"simulated": int(event.simulated), **sent_columns(event)}
+        case _:
+            raise AssertionError(f"{type(event).__name__} is not written so")
+    return {name: without_nul(value) for name, value in columns.items()}
+
+
+def without_nul(value: Any) -> Any:
+    """A value as Postgres takes it, which stores no text with a NUL."""
+    if not isinstance(value, str) or "\0" not in value:
+        return value
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
