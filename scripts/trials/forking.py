@@ -14,12 +14,14 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from polyreel import Client
 from polyreel.providers.base.registry import get_provider
 
 from .runner import Mode, Runner, request, vendors
+
+PROGRAM: Final = Path(__file__).resolve().parents[1] / "chaos"
 
 
 def fork(work: Callable[[], object]) -> int:
@@ -85,7 +87,7 @@ class Running:
 @contextmanager
 def process(role: str, url: str, folder: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process of the main program in another role; dead, with its children, when this ends."""
-    command = [sys.executable, sys.argv[0], f"--{role}", url, "--folder", str(folder), *more]
+    command = [sys.executable, str(PROGRAM), f"--{role}", url, "--folder", str(folder), *more]
     with (folder / "stderr.txt").open("ab") as errors:
         pipe = subprocess.PIPE
         made = subprocess.Popen(
