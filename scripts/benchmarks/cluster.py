@@ -259,7 +259,7 @@ def webhooks(address: str) -> Iterator[Row]:
                 while time.monotonic() < end:
                     with guard:
                         job = next(left)
-                    facts = Facts(job.id, "running", None, (), 0.5, None, None, None, None)
+                    facts = Facts(job.id, "running", None, (), 0.5, None, None, None, None, {})
                     event = Event(VENDOR, f"msg-{job.id}", job.id, facts, verified=True)
                     ledger.deliver(event, NOW)
                     done[number] += 1
@@ -301,9 +301,11 @@ def takeover(address: str) -> Iterator[Row]:
     """How long it takes a worker to wait for the jobs of another one, beside reading their rows."""
     with PostgresLedger(address) as ledger:
         accepted(ledger, TAKEN_OVER)
-        owned, read = [], []
+        owned, used, read = [], [], []
         for _ in range(ROUNDS):
+            cpu = time.process_time()
             owned.append(asyncio.run(enrol(ledger)))
+            used.append(time.process_time() - cpu)
             began = time.monotonic()
             with psycopg.connect(address, options="-c search_path=polyreel") as direct:
                 direct.execute("SELECT * FROM jobs WHERE state = 'accepted'").fetchall()
@@ -312,6 +314,7 @@ def takeover(address: str) -> Iterator[Row]:
     what = f"Postgres: {TAKEN_OVER:,} jobs taken over"
     yield Row(what, f"{own:.1f} s", "5 s", own / 5, "<= 1")
     yield Row(what, f"{own:.1f} s", f"SELECT of the rows, {select:.2f} s", own / select)
+    yield Row(f"{what}: CPU", f"{median(used):.1f} s", "5 s", median(used) / 5)
 
 
 async def enrol(ledger: PostgresLedger) -> float:
