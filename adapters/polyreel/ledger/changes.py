@@ -11,12 +11,13 @@ from .database import StoredRow, Transaction, Value
 from .records import PROVED_UNPAID, State
 from .rows import Columns, job_columns, sent_columns
 from .states import newer
-from .store import DELIVERY_DAYS, DIED
+from .store import CALLER_SECONDS, DELIVERY_DAYS, DIED
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
     from .events import Intend, Take
+    from .reading import LedgerReader
     from .records import LedgerEntry
 
 FORGOTTEN: Final = 100
@@ -199,8 +200,13 @@ def move_followed(connection: Transaction, identity: str, state: State, then: St
     )
 
 
-def note_caller(connection: Transaction, vendor: str, now: float) -> None:
-    """Note that a vendor has called back."""
+def note_caller(connection: Transaction, reader: LedgerReader, vendor: str, now: float) -> None:
+    """Note that a vendor has called back, unless that was noted a moment ago.
+
+    All deliveries of a vendor would wait for each other otherwise, as each changes the same row.
+    """
+    if reader.has_called(vendor, now - CALLER_SECONDS / 60, now):
+        return
     connection.execute(
         "INSERT INTO callers (vendor, received_at) VALUES (?, ?)"
         " ON CONFLICT (vendor) DO UPDATE SET received_at = excluded.received_at",

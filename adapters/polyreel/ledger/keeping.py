@@ -441,7 +441,7 @@ class StoredLedger:
                 return Delivered("duplicate", entry)
             if not event.verified:
                 return Delivered("hint", entry)
-            note_caller(connection, event.vendor, now)
+            note_caller(connection, self._read, event.vendor, now)
 
             def apply(job: Job) -> Job:
                 return with_charge(advance(job, sealed_facts(event.facts), now))

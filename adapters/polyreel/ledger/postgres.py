@@ -57,7 +57,7 @@ PATIENCE: Final = 15.0
 """For how many seconds a database that is away is tried again, before a transaction has begun."""
 OPENING: Final = 5.0
 """The same where a ledger is opened: its address may be wrong."""
-MOST_IDLE: Final = 4
+MOST_IDLE: Final = 8
 """How many connections are kept for later transactions."""
 PLANNING: Final = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 """Every statement finds its rows by an index. A plan that was made when the tables were empty, and

@@ -125,6 +125,12 @@ class LedgerReader:
                 ledger_id=row["id"],
             )
 
+    def has_called(self, vendor: str, since: float, until: float) -> bool:
+        """Whether a vendor has called back between two moments, as far as that was noted."""
+        chosen = "vendor = ? AND received_at >= ? AND received_at <= ?"
+        select = f"SELECT vendor FROM callers WHERE {chosen}"  # noqa: S608
+        return bool(self._database.query(select, vendor, since, until))
+
     def sending(self) -> list[StoredRow]:
         """The ids and owners of the submits whose outcome is not known yet."""
         which = "simulated IN (0, 1) AND state = 'sending'"
