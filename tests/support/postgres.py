@@ -54,6 +54,14 @@ def execute(address: str, statement: str) -> None:
         connection.execute(statement.encode())
 
 
+def rows(address: str, statement: str, *values: object, options: str = "") -> list[str]:
+    """What a statement finds in a ledger's database, as texts."""
+    settings = f"-c search_path=polyreel {options}"
+    with psycopg.connect(address, autocommit=True, options=settings) as connection:
+        found = connection.execute(statement.encode(), values).fetchall()
+    return [str(row[0]) for row in found]
+
+
 @contextmanager
 def database(address: str) -> Iterator[str]:
     """A database of a process's own; its address."""

@@ -1,0 +1,115 @@
+"""What many flows write to the ledger in Postgres goes in few statements, and each flow is told
+what it would be told alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from polyreel.errors import ClaimedError, LedgerError
+from polyreel.ledger.at_once import STATEMENTS
+from polyreel.ledger.events import Intend, Queue, Settle, Take
+from polyreel.ledger.postgres import PLANNING, PostgresLedger
+from polyreel.ledger.records import LedgerEntry
+from support.ledgers import NOW, job, submission
+from support.postgres import execute, rows
+
+
+@pytest.fixture
+def ledger(postgres: str) -> Iterator[PostgresLedger]:
+    with PostgresLedger(postgres) as opened:
+        yield opened
+
+
+def queued(ledger: PostgresLedger, **changes: Any) -> str:
+    """An entry that waits for its submit."""
+    return str(ledger.write(Queue(submission(**changes)), "", NOW).id)
+
+
+def test_each_of_many_gets_its_own_answer(ledger: PostgresLedger) -> None:
+    """Of every kind, at once: what is in the way of one stops no other."""
+    mine, theirs = ledger.new_owner(), ledger.new_owner()
+    waiting, given_up = queued(ledger, reference="c"), queued(ledger, reference="d")
+    ledger.abandon(given_up)
+    sent = ledger.write(Intend(submission(reference="e")), mine, NOW)
+    first, second, taken, again, none, settled, labelled = ledger.write_all(
+        [
+            (Intend(submission(reference="a")), mine, NOW),
+            (Intend(submission(reference="a")), theirs, NOW),
+            (Take(waiting, simulated=True), mine, NOW),
+            (Take(waiting, simulated=True), theirs, NOW),
+            (Take(given_up, simulated=True), mine, NOW),
+            (Settle(sent, "accepted", job=job("task-e")), mine, NOW),
+            (Intend(submission(reference="b", labels={"for": "me"})), mine, NOW),
+        ]
+    )
+    assert ledger.entry(first).state == "sending"
+    assert isinstance(second, ClaimedError)
+    assert isinstance(taken, LedgerEntry)
+    assert (taken.id, taken.state, taken.attempts, taken.owned) == (waiting, "sending", 1, True)
+    assert (again, none, settled) == (None, None, None)
+    assert ledger.entry(sent).job == job("task-e").model_copy(update={"ledger_id": sent})
+    assert [entry.id for entry in ledger.labelled("for", "me")] == [labelled]
+
+
+def test_one_task_stops_only_its_own_outcome(ledger: PostgresLedger) -> None:
+    """Though the statement that wrote them together is taken back."""
+    owner = ledger.new_owner()
+    entries = [ledger.write(Intend(submission()), owner, NOW) for _ in range(3)]
+    ledger.write(Settle(entries[0], "accepted", job=job("same")), owner, NOW)
+    outcomes = [(entries[1], "same"), (entries[2], "other")]
+    results = ledger.write_all(
+        [(Settle(entry, "accepted", job=job(task)), owner, NOW) for entry, task in outcomes]
+    )
+    assert [type(result) for result in results] == [LedgerError, type(None)]
+    assert [ledger.entry(entry).state for entry in entries] == ["accepted", "sending", "accepted"]
+
+
+def test_text_that_postgres_cannot_hold_stops_nobody(ledger: PostgresLedger) -> None:
+    """A NUL is replaced, as where it is written alone."""
+    owner = ledger.new_owner()
+    names = ledger.write_all(
+        [(Intend(submission(reference=text)), owner, NOW) for text in ("a\0b", "\\u0000", "plain")]
+    )
+    found = [ledger.entry(name).submission.reference for name in names]
+    assert found == ["a\N{REPLACEMENT CHARACTER}b", "\\u0000", "plain"]
+
+
+def test_an_attempt_that_is_over_settles_nothing(ledger: PostgresLedger) -> None:
+    """The outcome of an earlier one comes late, and with others."""
+    entry = queued(ledger)
+    for _ in range(2):
+        owner = ledger.new_owner()
+        assert ledger.write(Take(entry, simulated=True), owner, NOW)
+        ledger.release(owner, sent=False)
+    owner = ledger.new_owner()
+    assert ledger.write(Take(entry, simulated=True), owner, NOW).attempts == 3
+    late = Settle(entry, "accepted", job=job("late"), attempt=2)
+    (result,) = ledger.write_all([(late, owner, NOW)])
+    assert isinstance(result, ClaimedError)
+    assert ledger.entry(entry).state == "sending"
+
+
+def test_a_connection_that_the_server_has_ended_is_not_used(
+    ledger: PostgresLedger, postgres: str
+) -> None:
+    """Nothing is written down twice, and nobody has to try again."""
+    owner = ledger.new_owner()
+    ledger.write(Intend(submission(reference="a")), owner, NOW)
+    execute(
+        postgres,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    ledger.write(Intend(submission(reference="b")), owner, NOW)
+    assert [entry.submission.reference for entry in ledger.entries()] == ["a", "b"]
+
+
+def test_every_statement_finds_its_rows_by_an_index(ledger: PostgresLedger, postgres: str) -> None:
+    """Also by a plan that was made when the tables were empty, and is kept."""
+    for statement in STATEMENTS.values():
+        plan = rows(postgres, f"EXPLAIN {statement}", json.dumps([{"id": "x"}]), options=PLANNING)
+        assert not [line for line in plan if "Seq Scan" in line or "Hash" in line], plan
