@@ -9,8 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -36,6 +34,7 @@ from trials import clocks
 from trials.cluster import cluster
 from trials.workers import LEASE
 
+from .cluster_limits import budget_row
 from .database import SECONDS, database, quoted, rate
 from .measuring import REQUEST, VENDOR, Peers, Row
 
@@ -54,11 +53,9 @@ NUMBERS: Final = count()
 
 def clustered(_: Peers) -> Iterator[Row]:
     """All of it, each in a database of its own."""
-    for part in (submits, growth, webhooks, takeover, deaths):
+    for part in (submits, growth, budget_row, webhooks, takeover, deaths):
         with database() as address:
             yield from part(address)
-    if find_spec("benchmarks.cluster_limits"):
-        yield from import_module("benchmarks.cluster_limits").budget_row()
 
 
 @cache
