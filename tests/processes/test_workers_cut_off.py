@@ -9,8 +9,9 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from subprocess import PIPE
-from typing import Final
+from typing import IO, Final
 
 import psycopg
 import pytest
@@ -64,12 +65,14 @@ def enqueue(url: str, postgres: str) -> None:
 
 
 @contextmanager
-def workers(url: str, *ways: str) -> Iterator[list[forked.Program]]:
+def workers(url: str, *ways: str, stderr: IO[str] | None = None) -> Iterator[list[forked.Program]]:
     """A worker for each way to the database."""
     with ExitStack() as stack:
         command = ("-m", "support.workers", url)
         started = [
-            stack.enter_context(forked.Program(*command, way, cwd=TESTS, stdout=PIPE))
+            stack.enter_context(
+                forked.Program(*command, way, cwd=TESTS, stdout=PIPE, stderr=stderr)
+            )
             for way in ways
         ]
         try:
@@ -93,12 +96,13 @@ def check(simulator: Simulator, postgres: str) -> None:
 
 @pytest.mark.usefixtures("bare")
 def test_a_worker_that_stood_still_pays_nothing_twice(
-    postgres: str, made: Simulator, ask: Callable[..., int]
+    postgres: str, made: Simulator, ask: Callable[..., int], tmp_path: Path
 ) -> None:
     """For longer than its lease, with submits on their way: others flag them, unasked."""
-    with server.running(made, options=SLOW) as url:
+    said = tmp_path / "stderr.txt"
+    with server.running(made, options=SLOW) as url, said.open("w") as errors:
         enqueue(url, postgres)
-        with workers(url, postgres, postgres) as (worker, _):
+        with workers(url, postgres, postgres, stderr=errors) as (worker, _):
             own = f"%/{worker.pid}"
 
             def stopped() -> bool:
@@ -113,7 +117,9 @@ def test_a_worker_that_stood_still_pays_nothing_twice(
             assert ask(FLAGGED)
             worker.send_signal(signal.SIGCONT)
             until(lambda: not ask(UNDER_WAY), 2 * HANGS)
+            until(lambda: not ask("SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'"))
     check(made, postgres)
+    assert "Traceback" not in said.read_text()
 
 
 @pytest.mark.usefixtures("bare")

@@ -174,6 +174,7 @@ class ProcrastinateEngine:
 
     async def run(self, do: Callable[[Work], Awaitable[None]]) -> None:
         """Do the work that comes, until stopped. A database that is away is waited for."""
+        asyncio.get_running_loop().set_exception_handler(_tell)
         while not self._is_stopped:
             try:
                 await self._run_once(do)
@@ -299,6 +300,18 @@ class ProcrastinateEngine:
     def _put_later(self, work: Work) -> None:
         with self._database.writing() as transaction:
             self._put(work, transaction, REST)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Handle what nobody has waited for.
+
+    Procrastinate leaves an error so where a piece of work was given to another worker meanwhile,
+    because this one stood still. The ledger knows what has become of it.
+    """
+    if isinstance(context.get("exception"), ProcrastinateException):
+        LOG.debug("a piece of work belongs to another worker by now")
+    else:
+        loop.default_exception_handler(context)
 
 
 async def _run(worker: Worker) -> None:
