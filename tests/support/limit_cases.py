@@ -312,6 +312,8 @@ def test_limits_count_what_the_entries_say(
 ) -> None:
     """After whatever happens, in whatever order, and with crashes between."""
     accounts = Accounts(ledger, path, next(NAMES))
+    for usd in (3, 5, 8):
+        accounts.do("enqueue", 0, usd)
     for step in steps:
         accounts.do(*step)
         accounts.check()
