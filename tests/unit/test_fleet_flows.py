@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polyreel import Job
 from polyreel.errors import TransportError, VendorError
-from polyreel.flows import Flow, Now, Reply, Send, Sleep, Step
-from polyreel.jobs.many import Paused, at_once
-from polyreel.providers.base.registry import get_provider
+from polyreel.flows import Flow, Now, Record, Reply, Send, Sleep, Step
+from polyreel.jobs.many import ManyJobs, Paused, at_once
+from polyreel.ledger.events import Keep, News, ReadNews
+from polyreel.providers.base.registry import all_providers, get_provider
 from support.fleet import by_survey
 
 
@@ -108,3 +110,54 @@ def test_what_is_reported_of_several_is_of_those_asked_about(vendor: str, body: 
         return
     assert set(reported) <= {"a", "b"}
     assert all(facts.id == task and facts.word is not None for task, facts in reported.items())
+
+
+def test_a_job_whose_end_is_told_while_it_is_written_ends_once() -> None:
+    """A write may be awaited, and by then the ledger tells another flow of the end."""
+    provider = next(
+        one
+        for one in all_providers().values()
+        if one.survey is None and not one.contract.operation("result")
+    )
+    asking = provider.contract.operation("get")
+    assert asking is not None
+    replies = provider.contract.replies(asking)
+    body = next(body for *_, name, body in replies if name == "succeeded")
+    facts = {"vendor": provider.id, "model": "m", "workflow": "text-to-video", "simulated": True}
+    job = Job.model_validate({**facts, "id": "task", "status": "queued", "ledger_id": "entry"})
+    many, clock, news = ManyJobs(simulated=True), [1000.0], News((), frozenset({provider.id}))
+
+    def answer(step: Step) -> object:
+        if isinstance(step, Now):
+            return clock[0]
+        if isinstance(step, Send):
+            return Reply(200, {}, json.dumps(body).encode())
+        is_question = isinstance(step, Record) and isinstance(step.event, ReadNews)
+        return news if is_question else [] if isinstance(step, Record) else None
+
+    def driven(flow: Flow[Any], before: type | None = None, outcome: object = None) -> Any:
+        """The result of a flow, or its first write of a kind."""
+        try:
+            while True:
+                step = flow.send(outcome)
+                if before and isinstance(step, Record) and isinstance(step.event, before):
+                    return step.event
+                outcome = answer(step)
+        except StopIteration as stop:
+            return stop.value
+
+    assert driven(many.enrol(job, timeout=10_000.0, news=news)) == []
+    while True:
+        work = many.next(clock[0])
+        if isinstance(work, float):
+            clock[0] += work
+        elif isinstance(writing := driven(work, before=Keep), Keep):
+            break
+    kept = writing.job
+    clock[0] += 1000.0
+    news = News([kept], frozenset({provider.id}))
+    told = many.next(clock[0])
+    assert not isinstance(told, float)
+    assert [end.job for end in driven(told)] == [kept]
+    assert driven(work, outcome=kept) == []
+    assert len(many) == 0

@@ -262,11 +262,15 @@ class ManyJobs:
         over = pending.patience.final(job)
         if over is None:
             return self._ask_later(pending, seconds)
-        yield from observe_end(over)
+        trouble: LedgerError | None = None
         try:
-            return [self._completed(pending, (yield from keep(over)))]
+            over = yield from keep(over)
         except LedgerError as error:
-            return [self._completed(pending, over, error)]
+            trouble = error
+        if pending.over:  # the ledger told of it while it was written
+            return []
+        yield from observe_end(over)
+        return [self._completed(pending, over, trouble)]
 
     def _strange(self, pending: PendingJob, facts: Facts, seconds: float) -> Flow[list[Completed]]:
         """Handle a status word that nobody knows, beside a link or an error."""
