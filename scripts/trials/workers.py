@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from typing import Final
 
 from polyreel import AsyncClient, Client
 from polyreel.cli import main
+from polyreel.cli.worker import OTHERS
 from polyreel.engines import perform
 from polyreel.engines.procrastinate import ProcrastinateEngine
 from polyreel.errors import ClaimedError, PolyreelError
@@ -54,6 +56,8 @@ def host(url: str, folder: Path, number: int) -> None:
 
 async def _work(url: str, folder: Path, address: str) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for name in OTHERS:  # as the command line does
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with PostgresLedger(address, lease=LEASE) as ledger:
         async with AsyncClient(
             keys=dict.fromkeys(addresses(url), KEY),
