@@ -119,7 +119,9 @@ def test_limits_that_make_no_sense_are_refused(path: Path) -> None:
             {"max_cost": Decimal("NaN")},
             {"rate": 0},
             {"rate": float("inf")},
+            {"rate": 1e-320},
             {"concurrency": 0},
+            {"concurrency": 2**40},
             {"concurrency": 1.5},
             {"cost": 1},
         ):
@@ -164,6 +166,9 @@ def test_the_command_sets_and_shows_limits(
         ("web", "--concurrency", "1.5"),
         ("web", "--vendor", VENDOR.id),
         ("web", "--max-cost", "-1"),
+        (" ", "--max-cost", "1"),
+        ("\udcff", "--max-cost", "1"),
+        ("web", "--rate", "1e-320"),
         ("web", "--max-cost", "1", "--vendor", VENDOR.id),
     ):
         assert run("limits", *wrong, *place).code == 2

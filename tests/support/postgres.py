@@ -63,11 +63,11 @@ def rows(address: str, statement: str, *values: object, options: str = "") -> li
 
 
 @contextmanager
-def database(address: str) -> Iterator[str]:
-    """A database of a process's own; its address."""
+def database(address: str, options: str = "") -> Iterator[str]:
+    """A database of a process's own; its address. `options` are some of CREATE DATABASE."""
     name = f"polyreel_{secrets.token_hex(6)}"
     with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0'.encode())
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0 {options}'.encode())
     try:
         yield _address(address, name)
     finally:

@@ -15,6 +15,8 @@ from polyreel.ledger.opening import open_ledger
         "postgresql+psycopg://u:s3cretPW@h/db",
         "postgresql:/u:s3cretPW@h/db",
         "sqlite:///s3cretPW.db",
+        "host=db.example.com dbname=x user=u password=s3cretPW",
+        "password = s3cretPW",
     ],
 )
 def test_another_address_is_no_file(

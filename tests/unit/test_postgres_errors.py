@@ -22,6 +22,7 @@ PASSING = {
     f"{FATAL}the database system is starting up": "try again",
     f"{FATAL}sorry, too many clients already": "too many clients",
     "server closed the connection unexpectedly": "try again",
+    "cannot execute INSERT in a read-only transaction": "standby",
 }
 
 
@@ -34,3 +35,16 @@ def test_it_says_what_to_do_without_the_user(text: str, said: str) -> None:
     assert '"me"' not in own
     assert is_lasting(error) == (text in LASTING)
     assert ("try again" in own) == (text in PASSING)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.DataError("integer out of range"),
+        psycopg.errors.ProgramLimitExceeded("index row requires 12016 bytes"),
+    ],
+)
+def test_what_no_column_takes_is_not_tried_again(error: psycopg.Error) -> None:
+    own = str(as_own("postgresql://db:5432/x", error))
+    assert "cannot be written" in own
+    assert "try again" not in own

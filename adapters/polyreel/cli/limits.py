@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from attrs import asdict
 
+from ..client.checks import check_reference
 from ..client.limiting import checked_changes
 from ..ledger.keeping import StoredLedger
 from . import show
@@ -62,6 +63,7 @@ def limits(
     They hold for the jobs that were enqueued under their name, whichever worker submits them; a
     batch has its own.
     """
+    check_reference(name, "NAME")
     changes = _changes(max_cost, rate, concurrency)
     if name is None and (changes or vendor):
         raise typer.BadParameter("name the limits that are to be set", param_hint="NAME")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..errors import RequestError
 from ..money.amounts import LARGEST
 
 if TYPE_CHECKING:
     from ..ledger.limits import LimitChanges
+
+MOST: Final = 1e6
 
 
 def checked_changes(changes: LimitChanges, vendor: str) -> LimitChanges:
@@ -24,10 +26,10 @@ def checked_changes(changes: LimitChanges, vendor: str) -> LimitChanges:
         found.append("max_cost: it is for all vendors together")
     elif cost is not None and not _is_amount(cost):
         found.append("max_cost: dollars, a whole number or a Decimal, not less than 0")
-    if rate is not None and not 0 < _number(rate) <= 1e6:
-        found.append("rate: how many a minute, more than 0 and at most a million")
-    if places is not None and not (_number(places) >= 1 and isinstance(places, int)):
-        found.append("concurrency: how many at a time, a whole number from 1")
+    if rate is not None and not 1 / MOST <= _number(rate) <= MOST:
+        found.append("rate: how many a minute, from 0.000001 to a million")
+    if places is not None and not (1 <= _number(places) <= MOST and isinstance(places, int)):
+        found.append("concurrency: how many at a time, a whole number from 1 to a million")
     if unknown := set(changes) - {"max_cost", "rate", "concurrency"}:
         found.append(f"{', '.join(sorted(unknown))}: there is no such limit")
     if found:

@@ -15,12 +15,20 @@ POSTGRES: Final = ("postgresql", "postgres")
 ADDRESS: Final = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)
 """How an address begins. A drive of Windows has one letter."""
 
+SETTINGS: Final = re.compile(r"\s*(host|hostaddr|port|dbname|user|password|service|sslmode)\s*=")
+"""How an address begins in Postgres' other form, `host=... dbname=...`."""
+
 
 def open_ledger(place: str | Path) -> StoredLedger:
     """Open the ledger in a file, or at an address such as `postgresql://user@host/database`.
 
     LedgerError is raised where it cannot be opened.
     """
+    if SETTINGS.match(str(place)):
+        raise LedgerError(
+            "the ledger's address is in the form of settings, such as host=...; give it as "
+            "postgresql://user@host/database"
+        )
     scheme = ADDRESS.match(str(place))
     if scheme is not None:
         if scheme[1].lower() not in POSTGRES or "://" not in str(place):

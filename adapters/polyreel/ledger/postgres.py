@@ -69,6 +69,8 @@ IN_THE_WAY: Final = (
     psycopg.errors.DeadlockDetected,
 )
 """Errors after which the database goes on, and something else can be written."""
+WHERE: Final = "SELECT current_database() AS name, current_setting('search_path') AS path"
+"""Tells the database, by the server, and where tables are looked for."""
 SET_PATH: Final = "SELECT set_config('search_path', %s, true)"
 """Says where tables are looked for, until the transaction ends."""
 WORDS: Final = (
@@ -141,6 +143,8 @@ class PostgresDatabase:
         try:
             with self._guarded(), self._connected(patience=OPENING) as connection:
                 bring_up(connection, self.place)
+                (found,) = _executed(connection, WHERE, ())
+                self._name = found["name"]
         except BaseException:
             self.close()
             raise
@@ -257,10 +261,15 @@ class PostgresDatabase:
                 [f"connection: it is a psycopg.Connection, not a {type(connection).__name__}"]
             )
         with self._guarded():
+            if problem := _problem_of(connection):
+                raise RequestError([f"connection: {problem}; nothing was written"])
             if not connection.autocommit:
                 connection.execute(b"SELECT 1")  # begins the caller's transaction, if need be
             with connection.transaction():  # a part of the caller's, where there is one
-                (before,) = _executed(connection, "SHOW search_path", ())
+                (before,) = _executed(connection, WHERE, ())
+                if before["name"] != self._name:
+                    text = f"connection: it is to another database than {self.place}"
+                    raise RequestError([f"{text}; nothing was written"])
                 _executed(connection, SET_PATH, (SCHEMA,))
                 outer = getattr(self._running, "connection", None)
                 self._running.connection = connection
@@ -268,7 +277,7 @@ class PostgresDatabase:
                     yield PostgresTransaction(connection)
                 finally:
                     self._running.connection = outer
-                _executed(connection, SET_PATH, (before["search_path"],))
+                _executed(connection, SET_PATH, (before["path"],))
 
     def query(self, statement: str, *values: Value) -> list[StoredRow]:
         """Read the rows that a SELECT statement finds."""
@@ -316,6 +325,17 @@ class PostgresDatabase:
             connection.close()
 
 
+def _problem_of(connection: psycopg.Connection[Any]) -> str:
+    """Why nothing can be written in a caller's transaction; empty where it can."""
+    if connection.closed:
+        return "it is closed"
+    if connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
+        return "a statement has failed in its transaction: roll it back, and begin again"
+    if connection.info.encoding != "utf-8":
+        return f"its client_encoding is {connection.info.encoding}: make it UTF8"
+    return ""
+
+
 def _has_news(connection: _Connection) -> bool:
     """Whether the server has said something unasked, such as that it ends."""
     # Not `select`, which takes no descriptors beyond a thousand.
@@ -330,6 +350,7 @@ def _conninfo(address: str) -> str:
             address,
             connect_timeout=CONNECT_SECONDS,
             application_name="polyreel",
+            client_encoding="UTF8",
             options=f"-c search_path={SCHEMA} -c lock_timeout={LOCK_SECONDS}s",
         )
     except psycopg.Error as error:

@@ -27,12 +27,18 @@ LASTING: Final[tuple[tuple[str, str], ...]] = (
     ),
     (
         "permission denied for",
-        "this user may not use the ledger's schema, polyreel, or make it: GRANT CREATE ON DATABASE "
-        "allows that",
+        "this user may not make the ledger's tables, or use them, in the schema polyreel. GRANT "
+        "CREATE ON DATABASE lets it make them. Where another user has made them: GRANT USAGE ON "
+        "SCHEMA, SELECT, INSERT, UPDATE, DELETE ON ALL TABLES, and USAGE ON ALL SEQUENCES IN it",
     ),
 )
 """What does not pass by itself, and what to say about it."""
 PASSING: Final[tuple[tuple[str, str], ...]] = (
+    (
+        "read-only transaction",
+        "the database takes no writes: it is a standby, or set to be read only. Give the address "
+        "of one that does, or try again when it does",
+    ),
     (
         "Connection refused|No such file or directory",
         f"nothing answers there: check the host and the port in the address, or {AGAIN}",
@@ -53,7 +59,10 @@ def as_own(place: str, error: psycopg.Error | OSError) -> UnusableFileError:
     """An error of the database at a place, as one that says what to do about it."""
     advice = _advice(error, LASTING + PASSING)
     if advice is None:
-        advice = f"{' '.join(str(error).split())[:300]}; {AGAIN}"
+        text = " ".join(str(error).split())[:300]
+        advice = f"{text}; {AGAIN}"
+        if isinstance(error, psycopg.DataError | psycopg.errors.ProgramLimitExceeded):
+            advice = f"{text}; this cannot be written: give a shorter text, or another number"
     return UnusableFileError(f"the ledger {place}: {advice}")
 
 

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 SCHEMA: Final = "polyreel"
+ENCODINGS: Final = {"UTF8", "SQL_ASCII"}
+"""Those of databases that hold every letter; the second one does not look at letters."""
+MADE: Final = (
+    (f"to_regnamespace('{SCHEMA}')", f"CREATE SCHEMA {SCHEMA}"),
+    (f"to_regclass('{SCHEMA}.version')", "CREATE TABLE version (number INTEGER NOT NULL)"),
+)
+"""What finds the schema, and the table of versions; and what makes them."""
 MIGRATING: Final = 7_067_089_375
 """The number of the lock under which tables are made: one process does it."""
 MIGRATIONS: Final[tuple[str, ...]] = (
@@ -101,12 +108,22 @@ MIGRATIONS: Final[tuple[str, ...]] = (
 def bring_up(connection: Connection[Any], place: str) -> None:
     """Make the tables, or change those of an older version.
 
-    LedgerError is raised where a newer version made them.
+    LedgerError is raised where a newer version made them, and for a database that cannot hold every
+    letter: the outcome of a paid submit can have any.
     """
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in ENCODINGS:
+        raise LedgerError(
+            f"{place} has the encoding {encoding}, which lacks most letters, so what vendors say "
+            "could not be written down: make a database with ENCODING 'UTF8'"
+        )
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATING,))
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-        connection.execute("CREATE TABLE IF NOT EXISTS version (number INTEGER NOT NULL)")
+        # Not IF NOT EXISTS, for which a user needs leave to make what is there.
+        for find, make in MADE:
+            found = connection.execute(f"SELECT {find} AS name").fetchone()
+            if found is None or found["name"] is None:
+                connection.execute(make)
         row = connection.execute("SELECT max(number) AS number FROM version").fetchone()
         version = (row["number"] if row else None) or 0
         if version > len(MIGRATIONS):
