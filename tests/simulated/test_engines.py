@@ -110,6 +110,22 @@ def test_shards_are_all_of_the_jobs(ledger: Path, simulator: Simulator, tmp_path
     assert {*followed} == {Save(name) for name in ids}
 
 
+def test_work_that_comes_again_is_left_out_at_once(ledger: Path, simulator: Simulator) -> None:
+    """One question for all of it, and no write: engines bring work often while much is waiting."""
+    client = made(ledger, simulator)
+    ids = tuple(asyncio.run(client.enqueue("a cat", VENDOR)).id for _ in range(3))
+    asyncio.run(perform(Submit(ids[:2]), client))
+    taken: list[str] = []
+
+    def see(when: str, step: Step) -> None:
+        if when == "before" and isinstance(step, Record) and isinstance(step.event, Take):
+            taken.append(step.event.entry)
+
+    client.wire.observer = see
+    asyncio.run(perform(Submit(ids), client))
+    assert taken == [ids[2]]
+
+
 def test_a_worker_saves_what_another_one_saw_end(ledger: Path, tmp_path: Path) -> None:
     """Simulated workers have clocks of their own, and one has gone on where others stood still."""
     first, second = AsyncClient(ledger=ledger), AsyncClient(ledger=ledger)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
@@ -66,7 +66,10 @@ async def perform(
     match work:
         case Submit():
             ends: dict[str, float] = {}
-            await _each(work.ids, lambda name: _submit(name, client, ends))
+            # An engine may bring work again: what is not queued any more is left out at once.
+            queued = ledger_of(client).outstanding.still_queued
+            names = await asyncio.to_thread(queued, work.ids, simulated=client.simulated)
+            await _each(names, lambda name: _submit(name, client, ends))
         case Save():
             await _fetch(work.id, client)
         case Tend():
@@ -93,7 +96,7 @@ def ledger_of(client: ClientSettings) -> StoredLedger:
     return client.ledger
 
 
-async def _each(names: tuple[str, ...], do: Callable[[str], Awaitable[None]]) -> None:
+async def _each(names: Sequence[str], do: Callable[[str], Awaitable[None]]) -> None:
     """Do something for each of some entries, a few at a time; then raise the first error."""
     left, errors = iter(names), []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from attrs import frozen
@@ -63,6 +63,12 @@ class OutstandingWork:
             values = (row["name"], row["vendor"], before, min(limit, _allowed(row)))
             found += self._ids(waiting, simulated, "queued", *values)
         return found
+
+    def still_queued(self, ids: Sequence[str], *, simulated: bool) -> list[str]:
+        """Those of these entries that are queued, in the same order."""
+        chosen = f"{KIND} AND id IN (SELECT value FROM json_each(?))"  # noqa: S608
+        found = {*self._ids(chosen, simulated, "queued", json.dumps([*ids]))}
+        return [name for name in ids if name in found]
 
     def vendors(self, *, simulated: bool) -> list[str]:
         """The vendors that work on jobs."""
