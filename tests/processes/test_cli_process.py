@@ -155,3 +155,24 @@ def test_the_shell_is_reported_what_can_be_typed(tmp_path: Path) -> None:
         asked = {"COMP_WORDS": " ".join(("polyreel", *words)), "COMP_CWORD": str(len(words))}
         answer = process(cwd=tmp_path, env={**asked, "_POLYREEL_COMPLETE": "complete_bash"})
         assert (answer.code, answer.out.split()) == (0, expected)
+
+
+@pytest.mark.parametrize(
+    "words", [("generate", "--output", "cl"), ("download", "x", "-o", ""), ("resume", "-o", "c")]
+)
+def test_the_shell_completes_paths_where_a_path_or_a_url_is_taken(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """As for what is a path only: the shell is told to take its own files."""
+    path_only = ("plan", "--request", "r")
+    answers = [
+        process(
+            cwd=tmp_path,
+            env={
+                "_TYPER_COMPLETE_ARGS": " ".join(("polyreel", *asked)),
+                "_POLYREEL_COMPLETE": "complete_zsh",
+            },
+        )
+        for asked in (words, path_only)
+    ]
+    assert [(one.code, one.out.strip()) for one in answers] == [(0, "_files")] * 2

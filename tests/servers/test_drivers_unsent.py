@@ -160,10 +160,14 @@ def test_a_missing_key_sends_nothing(server: FaultServer, kind: Kind) -> None:
     vendor, other = VENDORS[0], VENDORS[-1]
     with Clients(keys={vendor: CANARIES[vendor]}, base_urls={other: server.url}) as pair:
         elsewhere = next(iter(plans(vendor, server.url).values()))
-        for made in (any_plan(pair, other), elsewhere):
+        for made, why in ((any_plan(pair, other), f"no key for {other};"), (elsewhere, "only to")):
             error = failure(pair, kind, made)
             assert type(error).__name__ == "KeyMissingError"
             assert error.billed == "no"
+            assert why in str(error)
+        # There is a key, but for another address: both are said, and what to do.
+        for said in (f"no key for {vendor} at {server.url}", f"--base-url {vendor}=URL"):
+            assert said in str(error)
     assert server.connections == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,7 +102,21 @@ def test_a_key_that_is_refused_keeps_nothing(cli: Command, vendor: str, tmp_path
     with serving(cli, Simulator(keys=frozenset({"another"}))):
         found = cli("models", "--live", "--vendor", vendor)
     assert (found.code, "HTTP 401" in found.err) == (4, True)
+    assert f"polyreel keys set {vendor}" in " ".join(found.err.split())
     assert not (tmp_path / "limits").exists()
+
+
+@every_listing
+def test_who_is_not_reached_has_a_next_step(cli: Command, vendor: str) -> None:
+    """Another address can be given to the command itself."""
+    found = cli("models", "--live", "--vendor", vendor)
+    assert (found.code, f"--base-url {vendor}=URL" in " ".join(found.err.split())) == (3, True)
+    with serving(cli, Simulator()):
+        variable = get_provider(vendor).base_url_variable
+        there = os.environ[variable]
+        cli.monkeypatch.setenv(variable, "http://127.0.0.1:1")
+        found = cli("models", "--live", "--vendor", vendor, "--base-url", f"{vendor}={there}")
+    assert found.code == 0
 
 
 def test_what_cannot_be_asked_is_said(cli: Command) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from polyreel.cli.app import run
 from polyreel.mapping.workflows import WORKFLOWS
+from polyreel.places import JsonObject
 from polyreel.plans.planning import plan
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.registry import all_providers
@@ -178,6 +179,37 @@ def test_matrix_and_diff_print_every_form(form: str, capsys: pytest.CaptureFixtu
         assert {"model", "workflow", "field", "kind", "before", "after", "breaking"} == set(
             json.loads(out)[0]
         )
+
+
+def test_the_differences_of_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """As `matrix --model` and `translate --to VENDOR/MODEL` name models, `diff` does."""
+    one, other = [p.id for p in PROVIDERS if any(r.model == FAMILY for r in p.routes)][:2]
+    every = {item["model"] for item in _differences(capsys, one, other)}
+    assert {FAMILY} < every
+    found = [
+        _differences(capsys, *arguments)
+        for arguments in (
+            (one, other, "--model", FAMILY),
+            (f"{one}/{FAMILY}", other),
+            (one, f"{other}/{FAMILY}"),
+        )
+    ]
+    assert found[0] == found[1] == found[2]
+    assert {item["model"] for item in found[0]} == {FAMILY}
+    sold = {r.model for r in all_providers()[other].routes if r.workflow == "text-to-video"}
+    another = min(sold - {FAMILY})
+    changed = _differences(capsys, f"{one}/{FAMILY}", f"{other}/{another}")
+    assert changed != found[0]
+    assert {item["model"] for item in changed} == {FAMILY}
+    code, _, err = typed(capsys, "diff", f"{one}/{FAMILY}", other, "--model", FAMILY)
+    assert (code, "VENDOR/MODEL" in err) == (2, True)
+
+
+def _differences(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[JsonObject]:
+    code, out, _ = typed(capsys, "diff", *arguments, "--json")
+    assert code == 0
+    found: list[JsonObject] = json.loads(out)
+    return found
 
 
 def test_the_matrix_of_a_model(capsys: pytest.CaptureFixture[str]) -> None:

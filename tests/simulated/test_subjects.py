@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -159,6 +161,9 @@ def test_the_command_line_prints_the_id(cli: Command, tmp_path: Path) -> None:
     assert f"element {element}" in cli("jobs").out
     assert cli("get", row["id"]).out.strip().endswith(element)
     assert cli("download", row["id"]).out.strip() == element
+    assert not (tmp_path / "clips").exists()
+    (told,) = csv.DictReader(io.StringIO(cli("jobs", "--csv").out))
+    assert (told["element"], told["files"]) == (element, "")
     assert cli("resume").code == 0
     clip = ("generate", "@Element1 sails", "--element", element, "--vendor", SELLER)
     assert cli(*clip, "--model", "kling-o3", "--duration", "3").code == 0

@@ -182,3 +182,27 @@ def test_what_brings_a_limit_about_is_told() -> None:
     assert limited
     assert [one for one in told if " with last_frame." in one or " with last_frame;" in one]
     assert not [one for one in told if "https://" in one]
+
+
+def test_who_serves_a_request_sells_its_model() -> None:
+    """A vendor that would take another model is named with that model."""
+    seen = 0
+    sold = {
+        (vendor, route.model)
+        for vendor, provider in all_providers().items()
+        for route in provider.routes
+        if route.workflow == "text-to-video"
+    }
+    for vendor, model in sorted(sold):
+        request: JsonObject = {"prompt": "a cat", "model": model, "duration": 601, "seed": 7}
+        for violation in plan(request, get_provider(vendor)).violations:
+            others = dict.fromkeys(violation.served_by, model) | dict(violation.other_models)
+            assert vendor not in others
+            for other, theirs in others.items():
+                made = plan({**request, "model": theirs}, get_provider(other))
+                assert made.route is not None
+                assert violation.field not in {one.field for one in made.problems}
+            for other, theirs in violation.other_models.items():
+                assert f"{other} ({theirs})" in violation.message
+                seen += 1
+    assert seen

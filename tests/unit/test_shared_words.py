@@ -12,11 +12,11 @@ from polyreel.mapping import media
 from polyreel.mapping.codecs import (
     SIZES,
     CannotExpressError,
-    Items,
     MeaninglessError,
     cited_inputs,
 )
 from polyreel.mapping.numbers import Seed
+from polyreel.mapping.subjects import OwnId, OwnIds
 from polyreel.mapping.workflows import workflow_of
 from polyreel.money.book import read_prices
 from polyreel.plans.requests import check_request
@@ -170,6 +170,28 @@ def test_a_random_seed_is_no_seed() -> None:
 def test_ids_and_descriptions_are_distinguished() -> None:
     """A vendor that takes ids is never sent a description."""
     with pytest.raises(CannotExpressError) as caught:
-        Items("element_id").encode(["7", {"front_image": LINK}], {})
+        OwnIds("element_id").encode(["7", {"front_image": LINK}], {})
     assert caught.value.without == [{"element_id": "7"}]
     assert caught.value.leaves == ("/1",)
+
+
+@pytest.mark.parametrize(
+    "value", ["cat.png", "clips/CAT.JPEG", "boat.webm", LINK, "s3://bucket/cat", "data:image/png;x"]
+)
+def test_a_file_or_a_link_is_no_id_of_a_subject(value: str) -> None:
+    """Neither is written, nor taken for one in a body; what is left is said, item by item."""
+    with pytest.raises(CannotExpressError, match="not an id: make a subject of it first"):
+        OwnId().encode(value, {})
+    with pytest.raises(CannotExpressError) as caught:
+        OwnIds("element_id").encode(["7", value, {"front_image": LINK}], {})
+    assert caught.value.without == [{"element_id": "7"}]
+    assert [one.leaves for one in (caught.value, *caught.value.others)] == [("/1",), ("/2",)]
+    for codec, native in ((OwnId(), value), (OwnIds("element_id"), [{"element_id": value}])):
+        with pytest.raises(ValueError, match="not an id"):
+            codec.decode(native, {})
+
+
+@pytest.mark.parametrize("value", ["7", "u_8a.1", "el-boat.v2", "team/boat", "subject:12"])
+def test_any_other_text_may_be_an_id(value: str) -> None:
+    """How a vendor writes its ids is not known."""
+    assert OwnId().encode(value, {}) == OwnId().decode(value, {}) == value

@@ -6,7 +6,7 @@ import pytest
 from polyreel import VideoRequest
 from polyreel.mapping.shots import MultiShot
 from polyreel.mapping.shottexts import ShotText, spelled_shots
-from polyreel.plans.planning import plan
+from polyreel.plans.planning import Plan, plan
 from polyreel.plans.translation import translate
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
@@ -83,6 +83,53 @@ def test_what_cannot_be_written_is_refused(
     made = plan(VideoRequest(**request), SPELLING)
     told = " ".join(problem.message for problem in made.violations)
     assert reason in told.replace(f"; {SPELLING.id} takes", "; takes")
+
+
+def _fates(made: Plan) -> dict[str, str]:
+    return {one.source: one.reason for one in made.verdicts if one.source.startswith("/shots")}
+
+
+def test_each_shot_has_the_reason_of_its_own() -> None:
+    shots = [
+        {"prompt": "a; b", "duration": 3},
+        {"prompt": "Shot 2: a cat", "duration": 2},
+        {"prompt": "a dog", "duration": 2},
+    ]
+    made = plan({"model": "kling-o3", "shots": shots, "duration": 7}, SPELLING)
+    fates = _fates(made)
+    assert "semicolon" in fates["/shots/0/prompt"]
+    assert "'Shot 2:' would begin another shot" in fates["/shots/1/prompt"]
+    others = [text for at, text in fates.items() if at[7:] not in {"0/prompt", "1/prompt"}]
+    assert not any("semicolon" in text or "Shot 2" in text for text in others)
+    # The prompt is not needed as well: the shots would stand in its place.
+    assert {problem.field for problem in made.problems} == {"shots"}
+
+
+@pytest.mark.parametrize("words", ["shot 2, 3, a dog", "镜头2\uff0c a dog", "x. SHOT 12. a dog"])
+def test_words_that_begin_another_shot_are_refused(words: str) -> None:
+    made = plan({"model": "kling-v3", "shots": [{"prompt": words, "duration": 5}]}, SPELLING)
+    assert "would begin another shot" in made.violations[0].message
+
+
+@pytest.mark.parametrize("words", ["a shot of 2 cats", "a moonshot 2, seen", "one shot, then 2"])
+def test_the_word_shot_itself_is_no_shot(words: str) -> None:
+    assert not plan(
+        {"model": "kling-v3", "shots": [{"prompt": words, "duration": 5}]}, SPELLING
+    ).refused
+
+
+@pytest.mark.parametrize("vendor", [SPELLING, LISTING], ids=["spelled", "listed"])
+@pytest.mark.parametrize("model", ["kling-o3", "kling-v3"])
+def test_shots_without_times_are_the_only_problem(vendor: Provider, model: str) -> None:
+    made = plan({"model": model, "shots": [{"prompt": "a"}, {"prompt": "b"}]}, vendor)
+    assert [one.field for one in made.violations] == ["shots"]
+    assert '"duration": 3' in made.violations[0].message
+
+
+@pytest.mark.parametrize("vendor", [SPELLING, LISTING], ids=["spelled", "listed"])
+def test_a_wrong_total_says_what_must_agree(vendor: Provider) -> None:
+    made = plan({"model": "kling-v3", "shots": SHOTS}, vendor)
+    assert "5 together: set the `duration` of the request, or" in made.violations[0].message
 
 
 def test_a_plain_text_stays_plain_where_nobody_asks_for_shots() -> None:

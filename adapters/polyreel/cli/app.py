@@ -40,7 +40,7 @@ class CommandGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find a command. Near ones are named where there is none of this name."""
         if args and not args[0].startswith("-") and args[0] not in self.commands:
-            near = did_you_mean(args[0], self.commands)
+            near = did_you_mean(args[0], [*self.commands, "--help"])
             if " " in args[0].strip():
                 near = f'; did you mean polyreel generate "{args[0][:40]}"?'
             ctx.fail(f"No such command {args[0][:40]!r}{near}")

@@ -9,6 +9,7 @@ import typer
 from ..client import TIMEOUT, Client
 from ..jobs.documents import job_document
 from ..ledger.states import has_result
+from ..mapping.workflows import kind_of
 from ..providers.base.facts import FINAL
 from ..providers.base.registry import all_providers
 from . import show
@@ -87,12 +88,14 @@ def download(
     """
     from ..jobs.finishing import failed
 
-    prepare(output)
     with (
         open_ledger(ledger) as opened,
         show.Progress(opened) as progress,
         client(live=live, ledger=opened, listener=progress) as made,
     ):
+        known = None if task else opened.entry(_id_of(opened, name)).submission
+        if known is None or kind_of(known.workflow) != "element":  # a subject has no files
+            prepare(output)
         job = _find(made, opened, name, task, label)
         if job.status not in FINAL or not has_result(job):
             job = made.wait(job, timeout)

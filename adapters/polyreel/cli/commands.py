@@ -64,6 +64,7 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
             "polyreel models --json",
             "polyreel models --live",
         ),
+        calls=True,
     ),
     "doctor": ListedCommand(
         "catalog:doctor",
@@ -121,7 +122,10 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
         "compare:diff_command",
         "Show what changes in going from one vendor to another, model by model.",
         group="Vendors",
-        examples=("polyreel diff VENDOR OTHER",),
+        examples=(
+            "polyreel diff VENDOR OTHER",
+            "polyreel diff VENDOR/kling-v3 OTHER/kling-o3",
+        ),
     ),
     "advise": ListedCommand(
         "compare:advise_command",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,6 +38,14 @@ Format = Annotated[
     Literal["text", "markdown", "json"], typer.Option("--format", help="How to print it.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only these model families, several times.",
+        autocompletion=families,
+        show_default=False,
+    ),
+]
 TO_HELP = "Vendor, or vendor/model to accept another model family."
 
 
@@ -152,14 +161,7 @@ def matrix_command(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only these model families, several times.",
-            autocompletion=families,
-            show_default=False,
-        ),
-    ] = None,
+    model: Models = None,
     form: Format = "text",
     as_json: AsJson = False,
 ) -> None:
@@ -168,9 +170,7 @@ def matrix_command(
         known = f"there are {', '.join(WORKFLOWS)}{did_you_mean(workflow, WORKFLOWS)}"
         raise typer.BadParameter(f"no workflow {workflow}; {known}")
     vendors = [get_provider(name) for name in vendor] if vendor else None
-    for name in model or ():
-        if name not in (sold := families("")):
-            raise typer.BadParameter(f"nobody sells {name}{did_you_mean(name, sold)}")
+    _check_sold(model)
     sheets = list(matrix(workflow, vendors, model or None))
     offered = {sheet.workflow for sheet in sheets}
     others = [name for name in WORKFLOWS if name not in offered and workflow in {None, name}]
@@ -191,16 +191,30 @@ def matrix_command(
         show.line(f"{name}: none of {whom} offers it")
 
 
+def _check_sold(models: Sequence[str] | None) -> None:
+    """BadParameter for a model family that no vendor has."""
+    for name in models or ():
+        if name not in (sold := families("")):
+            raise typer.BadParameter(f"nobody sells {name}{did_you_mean(name, sold)}")
+
+
 def diff_command(
-    before: Annotated[str, typer.Argument(help="Vendor to leave.")],
-    after: Annotated[str, typer.Argument(help="Vendor to go to.")],
+    before: Annotated[str, typer.Argument(help="Vendor to leave, or vendor/model.")],
+    after: Annotated[
+        str, typer.Argument(help="Vendor to go to, or vendor/model for another model family.")
+    ],
+    model: Models = None,
     form: Format = "text",
     as_json: AsJson = False,
 ) -> None:
     """Show what changes in going from one vendor to another, model by model."""
-    _differences(
-        list(difference(get_provider(before), get_provider(after))), "json" if as_json else form
-    )
+    (source, old), (target, new) = _vendor(before), _vendor(after)
+    _check_sold(model)
+    if model and (old or new):
+        raise typer.BadParameter("give models there, or as VENDOR/MODEL", param_hint="--model")
+    models = [name] if (name := old or new) else model
+    found = list(difference(source, target, models or None, new))
+    _differences(found, "json" if as_json else form)
 
 
 def _differences(found: list[VendorDifference], form: str) -> None:

@@ -162,7 +162,7 @@ def _csv(entries: Sequence[LedgerEntry]) -> str:
     """The entries as CSV. What a spreadsheet would take for a formula begins with a quote."""
     text = io.StringIO()
     names = ["id", "created_at", "vendor", "model", "workflow", "state", "simulated", "job_name"]
-    names += ["labels", "task", "charged_usd", "estimated_usd", "files", "note"]
+    names += ["labels", "task", "charged_usd", "estimated_usd", "files", "element", "note"]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     for entry in entries:
@@ -183,6 +183,7 @@ def _csv(entries: Sequence[LedgerEntry]) -> str:
             charge and charge.usd,
             cost.usd,
             " ".join(str(output.path) for output in (job and job.outputs) or () if output.path),
+            job and job.element,
             entry.reason,
         ]
         writer.writerow([_cell(cell) for cell in cells])

@@ -17,6 +17,7 @@ from ..providers.base.registry import all_providers, get_provider
 from . import show
 from .exits import exit_code
 from .options import client
+from .readiness import next_step
 
 
 def ask_models(named: Sequence[str] | None, *, as_json: bool) -> None:
@@ -27,13 +28,14 @@ def ask_models(named: Sequence[str] | None, *, as_json: bool) -> None:
     vendors = _asked(named)
     keys = environment.keys(vendors)  # an error names the variables where there is none
     found: list[KeptLimits] = []
-    failures: list[PolyreelError] = []
+    failures: list[tuple[PolyreelError, str]] = []
     with client([*keys], live=True) as made:
         for vendor in keys:
             try:
                 found.append(_fetched(made, vendor))
             except PolyreelError as error:
-                failures.append(error)
+                address = made.base_urls.get(vendor) or get_provider(vendor).base_url
+                failures.append((error, next_step(error, vendor, address, "models")))
     if as_json:
         show.document({"vendors": [_document(one) for one in found]})
     elif found:
@@ -41,11 +43,12 @@ def ask_models(named: Sequence[str] | None, *, as_json: bool) -> None:
         show.table(["vendor", "model", "what", "values"], rows, beneath=("values",))
     for one in found:
         show.note(f"{one.vendor}: kept in {environment.limits_folder().file(one.vendor)}")
-    for failure in failures:
+    for failure, step in failures:
         show.note(f"error: {failure}")
+        show.note(step)
     show.note("Nothing was billed: only free calls were made.")
     if failures:
-        raise typer.Exit(exit_code(failures[0]))
+        raise typer.Exit(exit_code(failures[0][0]))
 
 
 def _asked(named: Sequence[str] | None) -> list[str]:

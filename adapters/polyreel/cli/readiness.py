@@ -11,9 +11,10 @@ from attrs import asdict, frozen
 from .. import environment
 from ..client import Client
 from ..drivers import run
-from ..errors import PolyreelError
+from ..errors import BadReplyError, PolyreelError, TransportError
 from ..places import JsonObject
 from ..providers.base.registry import all_providers, broken_plugins, get_provider
+from ..verification.probing import KEY_STATUSES
 from ..verification.readiness import AskedCall, Readiness, State, check_readiness
 from . import show
 from .exits import INTERNAL, exit_code
@@ -132,13 +133,9 @@ def _notes(vendor: str, one: Readiness | NotAsked) -> Iterator[str]:
     if one.state == "key refused":
         yield _next_key(vendor)
     elif one.state == "not reached" or any(call.outcome == "foreign" for call in one.calls):
-        variable = get_provider(vendor).base_url_variable
-        yield (
-            f"{vendor}: is {one.address} its address (--base-url {vendor}=URL, {variable}), and "
-            "can this machine reach it (--proxy, --ca)?"
-        )
+        yield _next_address(vendor, one.address)
     elif one.state == "failing":
-        yield f"{vendor}: ask it again later: polyreel doctor --live --vendor {vendor}"
+        yield _next_time(vendor, "doctor")
     elif one.key == "not proved":
         words = "; ".join(call.words for call in one.calls if call.outcome == "id refused")
         yield f"{vendor}: no answer shows whether the key is accepted" + (
@@ -154,6 +151,27 @@ def _notes(vendor: str, one: Readiness | NotAsked) -> Iterator[str]:
 def _next_key(vendor: str) -> str:
     variable = get_provider(vendor).key_variable
     return f"{vendor}: set {variable} to a valid key, or store one: polyreel keys set {vendor}"
+
+
+def _next_address(vendor: str, address: str) -> str:
+    variable = get_provider(vendor).base_url_variable
+    return (
+        f"{vendor}: is {address} its address (--base-url {vendor}=URL, {variable}), and can this "
+        "machine reach it (--proxy, --ca)?"
+    )
+
+
+def _next_time(vendor: str, command: str) -> str:
+    return f"{vendor}: ask it again later: polyreel {command} --live --vendor {vendor}"
+
+
+def next_step(error: PolyreelError, vendor: str, address: str, command: str) -> str:
+    """What to do after a free call of a command has failed at a vendor."""
+    if error.status in KEY_STATUSES:
+        return _next_key(vendor)
+    if isinstance(error, TransportError | BadReplyError):
+        return _next_address(vendor, address)
+    return _next_time(vendor, command)
 
 
 def _problems(vendor: str, call: AskedCall) -> Iterator[str]:

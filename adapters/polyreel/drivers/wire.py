@@ -230,11 +230,22 @@ class Wire:
         """
         key = self.keys.get(step.vendor) if origin in self.hosts.get(step.vendor, ()) else None
         if key is None and isinstance(step, Send):
-            raise KeyMissingError(f"no key for {step.vendor}", vendor=step.vendor)
+            raise KeyMissingError(self._why_no_key(step.vendor, origin), vendor=step.vendor)
         own = step.headers if isinstance(step, Send) else {}
         scheme = self.key_schemes.get(step.vendor, BEARER)
         found = {**USUAL, **own} | (scheme.headers(key.reveal()) if key else {})
         return self._with_own_headers(found, step.vendor, origin)
+
+    def _why_no_key(self, vendor: str, origin: str) -> str:
+        """Why a call goes to an origin without a key, and what to do about it."""
+        if vendor not in self.keys:
+            return f"no key for {vendor}; nothing was sent to {origin}"
+        known = " and ".join(sorted(self.hosts.get(vendor, ()))) or "no address"
+        return (
+            f"no key for {vendor} at {origin}: its key goes only to {known}; nothing was sent. If "
+            f"{origin} may have the key, say that {vendor} is there: --base-url {vendor}=URL, or "
+            "base_urls of the client"
+        )
 
     def moved(self, step: Send) -> Send:
         """A call to another host of the vendor's at the base URL that the user has for it."""

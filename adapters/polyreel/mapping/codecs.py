@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from attrs import Factory, field, frozen
@@ -21,6 +21,10 @@ class CannotExpressError(Exception):
 
     `nearest` is the nearest native value that it can write, `without` what remains where the
     `leaves` that are not possible are left out. Both are None where there is no such thing.
+    `others` say what is wrong with other leaves of the value, for another reason.
+
+    `stand_in` is never sent: it is in the body of a refused plan, so that the check of that body
+    does not miss the value, too.
     """
 
     def __init__(
@@ -31,6 +35,8 @@ class CannotExpressError(Exception):
         nearest: Any = None,
         without: Any = None,
         leaves: tuple[str, ...] = ("",),
+        stand_in: Any = None,
+        others: tuple[CannotExpressError, ...] = (),
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -38,9 +44,23 @@ class CannotExpressError(Exception):
         self.nearest = nearest
         self.without = without
         self.leaves = leaves
+        self.stand_in = stand_in
+        self.others = others
 
 
-ONLY_IDS: Final = "the vendor takes its own ids only, and nothing that the request describes"
+def joined(
+    errors: Sequence[CannotExpressError], *, without: Any = None, stand_in: Any = None
+) -> CannotExpressError:
+    """One error of several at different leaves, each of which keeps its own reason."""
+    first, *others = errors
+    return CannotExpressError(
+        first.reason,
+        limit=first.limit,
+        without=without,
+        leaves=first.leaves,
+        stand_in=stand_in,
+        others=tuple(others),
+    )
 
 
 class MeaninglessError(ValueError):
@@ -355,10 +375,7 @@ class Limited:
 
 @frozen
 class Items:
-    """A list of plain values where the vendor has objects with one member.
-
-    Subjects that the request itself describes are no plain values.
-    """
+    """A list of plain values where the vendor has objects with one member."""
 
     member: str
     marks: Mapping[str, str] = Factory(dict)
@@ -366,14 +383,7 @@ class Items:
 
     def encode(self, value: list[Any], shared: Mapping[str, Any]) -> list[JsonObject]:
         """Objects."""
-        plain = [{**self.marks, self.member: item} for item in value if not isinstance(item, dict)]
-        if len(plain) < len(value):
-            raise CannotExpressError(
-                ONLY_IDS,
-                without=plain or None,
-                leaves=tuple(f"/{at}" for at, item in enumerate(value) if isinstance(item, dict)),
-            )
-        return plain
+        return [{**self.marks, self.member: item} for item in value]
 
     def decode(self, value: Any, shared: Mapping[str, Any]) -> list[str]:
         """Plain values; numbers become text."""
@@ -382,23 +392,6 @@ class Items:
             if any(item.get(name) != mark for name, mark in self.marks.items()):
                 raise ValueError(f"an item is not one with {dict(self.marks)}")
         return [str(item[self.member]) for item in value]
-
-
-@frozen
-class OwnId:
-    """The vendor's own id of something. What the request itself describes is no id."""
-
-    def encode(self, value: object, shared: Mapping[str, Any]) -> str:
-        """The id."""
-        if isinstance(value, dict):
-            raise CannotExpressError(ONLY_IDS)
-        return str(value)
-
-    def decode(self, value: object, shared: Mapping[str, Any]) -> str:
-        """The id; a number becomes text."""
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise ValueError(f"{word(value)} is no id")
-        return str(value)
 
 
 @frozen

@@ -182,7 +182,7 @@ class Group:
                 refused = True
         if refused:
             # As in `settle`: the check of a refused body then finds no second problem.
-            for place, native in (error.without or error.nearest or {}).items():
+            for place, native in (error.without or error.nearest or error.stand_in or {}).items():
                 put(body, place, native)
             return
         touched = {leaf.split("/")[1] for leaf in error.leaves}

@@ -132,13 +132,16 @@ def settle(
         else:
             report.entries.append(MappingEntry(name, source, target, Fate.CONVERTED, error.reason))
             report.entries += [
-                MappingEntry(name, source + leaf, "", Fate.DROPPED, error.reason)
-                for leaf in error.leaves
+                MappingEntry(name, source + leaf, "", Fate.DROPPED, one.reason)
+                for one in (error, *error.others)
+                for leaf in one.leaves
             ]
         return left
     report.problems += [
-        Problem(name, source + leaf, error.reason, error.limit) for leaf in error.leaves
+        Problem(name, source + leaf, one.reason, one.limit)
+        for one in (error, *error.others)
+        for leaf in one.leaves
     ]
     # What could be sent is written all the same: the check of a refused body then finds no second
     # problem that is none.
-    return left
+    return left if error.stand_in is None else error.stand_in

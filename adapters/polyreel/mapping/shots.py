@@ -11,7 +11,7 @@ from ..places import MISSING, JsonObject, get
 from .codecs import CannotExpressError, Choice, MeaninglessError, check_members
 from .reports import MappingReport
 from .rows import Field
-from .shottexts import Spells, spelled_shots
+from .shottexts import TIMES_OF_SHOTS, Spells, spelled_shots
 
 MULTI_SHOT: Final = (
     "model_params.multi_shot",
@@ -21,12 +21,12 @@ MULTI_SHOT: Final = (
 """The native fields: whether there are shots, who plans them, and the shots."""
 
 
-def check_timed(shots: Sequence[Mapping[str, Any]]) -> None:
+def check_timed(shots: Sequence[Mapping[str, Any]], stand_in: JsonObject) -> None:
     """Raise CannotExpressError where a shot has no duration."""
     untimed = tuple(f"/shots/{index}" for index, shot in enumerate(shots) if "duration" not in shot)
     if untimed:
         raise CannotExpressError(
-            "every shot needs a duration", limit="durations that make the total", leaves=untimed
+            "every shot needs a duration", limit=TIMES_OF_SHOTS, leaves=untimed, stand_in=stand_in
         )
 
 
@@ -57,12 +57,13 @@ class MultiShot:
             return {self.places[0]: True, self.places[1]: self.automatic}
         if shots is None:
             raise CannotExpressError("custom planning needs shots", leaves=("/shot_mode",))
-        check_timed(shots)
         items = [
-            {"index": index, "prompt": shot["prompt"], "duration": str(shot["duration"])}
+            {"index": index, "prompt": shot["prompt"], "duration": str(shot.get("duration", 1))}
             for index, shot in enumerate(shots, 1)
         ]
-        return {self.places[0]: True, self.places[1]: "customize", self.places[2]: items}
+        made = {self.places[0]: True, self.places[1]: "customize", self.places[2]: items}
+        check_timed(shots, made)
+        return made
 
     def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
         """The shared fields. Without multi_shot the vendor ignores the other two fields."""
@@ -115,8 +116,6 @@ class ShotList:
             return {str(self.word): self.automatic}
         if shots is None:
             raise CannotExpressError("custom planning needs shots", leaves=("/shot_mode",))
-        if self.seconds is None:
-            check_timed(shots)
         items = [
             {
                 "prompt": shot["prompt"],
@@ -125,7 +124,10 @@ class ShotList:
             for shot in shots
         ]
         word = {self.word: "customize"} if self.word and mode else {}
-        return {str(self.list): items, **word}
+        made = {str(self.list): items, **word}
+        if self.seconds is None:
+            check_timed(shots, made)
+        return made
 
     def decode(self, natives: Mapping[str, Any]) -> Mapping[str, Any]:
         """The shared fields. The word alone asks for automatic shots, or for none at all."""

@@ -9,17 +9,22 @@ from typing import Any, Final
 from attrs import frozen
 
 from ..places import get
-from .codecs import CannotExpressError, Prompt
+from .codecs import CannotExpressError, Prompt, joined
 
 ENGLISH: Final = "shot {}, {}, {};"
 CHINESE: Final = "镜头 {}, {}, {};"
 """The two spellings: the number from 1, the seconds, and the words."""
+
+TIMES_OF_SHOTS: Final = 'a duration in each, such as {"prompt": "a door opens", "duration": 3}'
+"""What is taken where a shot has no duration."""
 
 _SHOT: Final = re.compile(
     r"\s*(?:shot|镜头) ?([1-9][0-9]?)[,\uff0c] ?([0-9]{1,3})[,\uff0c] ?"
     r"([^;\uff1b]+)(?:[;\uff1b]\s*|\Z)",
     re.IGNORECASE,
 )
+_NEXT: Final = re.compile(r"(?:\bshot|镜头) ?[0-9]{1,2} ?[,:.\uff0c\uff1a]", re.IGNORECASE)
+"""What begins a shot, or what a reader may take for that."""
 
 
 def spelled_shots(text: object) -> list[dict[str, Any]]:
@@ -65,20 +70,39 @@ class ShotText:
 
     def encode(self, value: list[Mapping[str, Any]], shared: Mapping[str, Any]) -> str:
         """The text."""
-        spelled = []
+        spelled, wrong = [], []
         for number, shot in enumerate(value, 1):
-            if "duration" not in shot:
-                raise CannotExpressError(
-                    "every shot needs a duration", limit="durations that make the total"
-                )
             try:
-                words = self.texts.encode(shot["prompt"], shared)
+                words = self._words(shot, number, shared)
             except CannotExpressError as error:
-                raise CannotExpressError(f"shot {number}: {error.reason}") from None
-            if re.search(r"[;\uff1b]", words) or not words:
-                raise CannotExpressError(f"shot {number}: a semicolon would end its words")
-            spelled.append(self.spelling.format(number, shot["duration"], words))
-        return " ".join(spelled)
+                wrong.append(error)
+                words = "?"
+            spelled.append(self.spelling.format(number, shot.get("duration", 1), words))
+        text = " ".join(spelled)
+        if wrong:
+            raise joined(wrong, stand_in=text)
+        return text
+
+    def _words(self, shot: Mapping[str, Any], number: int, shared: Mapping[str, Any]) -> str:
+        """The words of one shot, with which the text can be read as no other shots."""
+        at = f"/{number - 1}"
+        if "duration" not in shot:
+            raise CannotExpressError(
+                "every shot needs a duration", limit=TIMES_OF_SHOTS, leaves=(at,)
+            )
+        try:
+            words = self.texts.encode(shot["prompt"], shared)
+        except CannotExpressError as error:
+            reason = f"shot {number}: {error.reason}"
+            raise CannotExpressError(reason, leaves=(f"{at}/prompt",)) from None
+        reason = ""
+        if re.search(r"[;\uff1b]", words) or not words:
+            reason = "a semicolon would end its words: write a comma or a full stop"
+        elif (found := _NEXT.search(words)) is not None:
+            reason = f"{found[0].strip()!r} would begin another shot: say it in other words"
+        if reason:
+            raise CannotExpressError(f"shot {number}: {reason}", leaves=(f"{at}/prompt",))
+        return words
 
     def decode(self, value: str, shared: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The shots."""

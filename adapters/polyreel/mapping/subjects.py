@@ -1,16 +1,84 @@
-"""Subjects that a request describes itself, by images, a clip and a voice. Knows no vendor."""
+"""Subjects: by the vendor's own ids, or described by images, a clip and a voice.
+
+Knows no vendor.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import PurePath
+from typing import Any, Final
 
 from attrs import frozen
 
 from ..places import Json, JsonObject
-from .codecs import CannotExpressError, Codec, check_members
+from .codecs import CannotExpressError, Codec, Items, check_members, joined, word
+from .media import OTHER_SUFFIXES, SUFFIX_TYPES, is_local
 from .reports import ONE_TEXT
 from .shottexts import ShotText
+
+ONLY_IDS: Final = "the vendor takes its own ids only, and nothing that the request describes"
+
+
+def check_id(value: str) -> None:
+    """Raise CannotExpressError for a link or the name of a media file: neither is an id."""
+    suffix = PurePath(value).suffix.lower()
+    is_link = not is_local(value) or value.lower().startswith("data:")
+    if is_link or suffix in SUFFIX_TYPES or suffix in OTHER_SUFFIXES:
+        what = "a link" if is_link else "a file"
+        raise CannotExpressError(
+            f"{word(value)} is {what}, not an id: make a subject of it first "
+            "(polyreel generate --name NAME --front-image FILE), and give the id that it gets"
+        )
+
+
+@frozen
+class OwnId:
+    """The vendor's own id of a subject. What the request itself describes is no id."""
+
+    def encode(self, value: object, shared: Mapping[str, Any]) -> str:
+        """The id."""
+        if isinstance(value, dict):
+            raise CannotExpressError(ONLY_IDS)
+        check_id(str(value))
+        return str(value)
+
+    def decode(self, value: object, shared: Mapping[str, Any]) -> str:
+        """The id; a number becomes text."""
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise ValueError(f"{word(value)} is no id")
+        return _read_id(str(value))
+
+
+@frozen
+class OwnIds(Items):
+    """The vendor's own ids of subjects, each in an object with one member."""
+
+    def encode(self, value: list[Any], shared: Mapping[str, Any]) -> list[JsonObject]:
+        """Objects."""
+        ids, wrong = [], []
+        for at, item in enumerate(value):
+            try:
+                ids.append(OwnId().encode(item, shared))
+            except CannotExpressError as error:
+                wrong.append(CannotExpressError(error.reason, leaves=(f"/{at}",)))
+        made = super().encode(ids, shared)
+        if wrong:
+            raise joined(wrong, without=made or None)
+        return made
+
+    def decode(self, value: Any, shared: Mapping[str, Any]) -> list[str]:
+        """The ids; numbers become text."""
+        return [_read_id(one) for one in super().decode(value, shared)]
+
+
+def _read_id(value: str) -> str:
+    """An id as it is. ValueError for what `check_id` refuses."""
+    try:
+        check_id(value)
+    except CannotExpressError as error:
+        raise ValueError(error.reason) from None
+    return value
 
 
 def members_of(codec: Codec, *, native: bool = False) -> Mapping[str, str]:

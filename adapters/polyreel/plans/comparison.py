@@ -120,11 +120,22 @@ class VendorDifference:
         }
 
 
-def difference(before: Provider, after: Provider) -> Iterator[VendorDifference]:
-    """What changes from one vendor to another, for each model and workflow of the first."""
+def difference(
+    before: Provider,
+    after: Provider,
+    models: Collection[str] | None = None,
+    instead: str | None = None,
+) -> Iterator[VendorDifference]:
+    """What changes from one vendor to another, for each model and workflow of the first.
+
+    `models` are the families that are asked for, all where it is None. `instead` is the family that
+    each is compared with, where that is another one.
+    """
     there = {(route.model, route.workflow): route for route in reversed(_first_routes(after))}
     for route in _first_routes(before):
-        twin = there.get((route.model, route.workflow))
+        if models is not None and route.model not in models:
+            continue
+        twin = there.get((instead or route.model, route.workflow))
         if twin is None:
             same = (one for one in _first_routes(after) if one.workflow == route.workflow)
             others = ", ".join(one.model for one in same) or "no such workflow"

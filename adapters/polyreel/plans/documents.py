@@ -48,7 +48,8 @@ def verdict_document(verdict: Verdict) -> dict[str, Any]:
 def violation_document(violation: Violation) -> dict[str, Any]:
     """A violation as data."""
     facts = {"field": violation.field, "source": violation.source, "message": violation.message}
-    return {**facts, "limit": violation.limit, "served_by": list(violation.served_by)}
+    served = {"served_by": list(violation.served_by), "other_models": dict(violation.other_models)}
+    return {**facts, "limit": violation.limit, **served}
 
 
 def translation_document(done: Translation) -> JsonObject:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -30,7 +30,7 @@ from .fitting import fitting_routes
 from .frames import note_shape
 from .marking import idle_marks_of, note_idle_marks
 from .requests import CheckedRequest, check_allowances, check_request
-from .verdicts import Verdict, Violation, verdicts, violations
+from .verdicts import Served, Verdict, Violation, verdicts, violations
 from .wording import add_problems, unserved
 from .writing import Writing, by_preferences
 
@@ -47,31 +47,37 @@ They count where the caller left a field unset and the route can express it.
 
 
 class Elsewhere:
-    """What the other vendors make of refused requests: of those that are alike, only once."""
+    """What the other vendors make of a refused request; each is asked once."""
 
-    def __init__(self) -> None:
-        self._plans: list[Plan] = []
+    def __init__(self, refused: Plan) -> None:
+        self._refused = refused
+        self._others = [one for one in all_providers().values() if one is not refused.provider]
+        self._plans: dict[tuple[str, str | None], Plan] = {}
 
-    def served_by(self, refused: Plan, problem: Problem) -> Sequence[str]:
-        """The vendors that do not have a problem of a plan."""
+    def served_by(self, problem: Problem) -> Served:
+        """The vendors that do not have a problem of the plan, with its model or with another."""
         if problem.field == "extra":
-            return ()  # every other vendor would only leave it out
-        # Whether another vendor sells the model is asked with the model, all else without it.
-        asked = refused.checked if problem.field == "model" else refused.checked.of_model(None)
-        others = (one for one in all_providers().values() if one is not refused.provider)
-        plans = [self._plan(asked, other, stream=refused.stream) for other in others]
-        return [
-            other.vendor
-            for other in plans
-            if other.route and problem.field not in {one.field for one in other.problems}
-        ]
+            return Served()  # every other vendor would only leave it out
+        asked = self._refused.checked
+        same = self._without(problem, asked)
+        if asked.model is None or problem.field == "model":
+            return Served(tuple(same))
+        anyhow = self._without(problem, asked.of_model(None))
+        return Served(tuple(same), {who: anyhow[who] for who in anyhow if who not in same})
 
-    def _plan(self, asked: CheckedRequest, vendor: Provider, *, stream: bool) -> Plan:
-        for known in self._plans:
-            if (known.provider, known.stream, known.checked) == (vendor, stream, asked):
-                return known
-        self._plans.append(plan_checked(asked, vendor, stream=stream))
-        return self._plans[-1]
+    def _without(self, problem: Problem, asked: CheckedRequest) -> dict[str, str]:
+        """The vendors that do not have a problem, with the model that each would take."""
+        return {
+            one.vendor: one.route.model
+            for one in (self._plan(asked, vendor) for vendor in self._others)
+            if one.route and problem.field not in {each.field for each in one.problems}
+        }
+
+    def _plan(self, asked: CheckedRequest, vendor: Provider) -> Plan:
+        at = vendor.id, asked.model
+        if at not in self._plans:
+            self._plans[at] = plan_checked(asked, vendor, stream=self._refused.stream)
+        return self._plans[at]
 
 
 # Without slots: they double the time that a frozen class takes to fill.
@@ -172,11 +178,7 @@ class Plan:
     @cached_property
     def violations(self) -> tuple[Violation, ...]:
         """All problems at once, each with the vendors that do not have it."""
-        return self.violations_by(Elsewhere())
-
-    def violations_by(self, elsewhere: Elsewhere) -> tuple[Violation, ...]:
-        """The same, by what is known already of the other vendors."""
-        return tuple(violations(self.vendor, self.problems, partial(elsewhere.served_by, self)))
+        return tuple(violations(self.vendor, self.problems, Elsewhere(self).served_by))
 
     @cached_property
     def cost(self) -> Cost:
@@ -251,9 +253,6 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), al
 def dumps(body: Json) -> bytes:
     """JSON as bytes: compact, in the order of the table."""
     return _ENCODER.encode(body).encode()
-
-
-# -- planning --------------------------------------------------------------------------------------
 
 
 def plan(

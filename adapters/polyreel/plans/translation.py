@@ -19,11 +19,11 @@ from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
 from ..providers.base.schemas import SchemaViolation
 from .marking import idle_marks_of
-from .planning import Elsewhere, Plan, plan_checked
+from .planning import Plan, plan_checked
 from .reading import NOT_SHARED, Reading, UnreadableBodyError, read
 from .requests import check_allowances, check_request
 from .strays import Spelled, settled, spelled_out, without_empty
-from .verdicts import Verdict, Violation
+from .verdicts import Served, Verdict, Violation, violations
 from .wording import whole
 from .writing import can_express
 
@@ -156,8 +156,10 @@ def _written(
     target: Provider,
     target_model: str | None,
     allow: Mapping[str, Allowance],
-    elsewhere: Elsewhere | None = None,
+    *,
+    only: bool = False,
 ) -> Translation:
+    """The body for a target. With `only`, no other vendor is asked what it would make of it."""
     body, reading = given.body, settled(given.reading, given.spelled, target, target_model)
     request = {**reading.request, **({"model": target_model} if target_model else {})}
     try:
@@ -168,14 +170,15 @@ def _written(
     defaults = _telling_defaults(reading)
     relied_on = {name: value for name, value in defaults.items() if name not in said}
     made = plan_checked(checked, target, allow=allow, preferences=relied_on)
-    found = made.violations_by(elsewhere) if elsewhere else made.violations
-    violations = [*found, *_foreign_extras(reading, target, allow)]
+    alone = violations(target.id, made.problems, lambda _: Served())
+    found = alone if only else made.violations
+    refusals = [*found, *_foreign_extras(reading, target, allow)]
     verdicts = [
         *_composed(body, reading, made, allow),
         *_changed_defaults(given.reading, reading, made),
     ]
     return Translation(
-        reading.provider, target, body, reading, made, tuple(verdicts), tuple(violations)
+        reading.provider, target, body, reading, made, tuple(verdicts), tuple(refusals)
     )
 
 
@@ -186,12 +189,12 @@ def _unreadable(
     problems: Sequence[str],
     reading: Reading | None = None,
 ) -> Translation:
-    violations = tuple(
+    refusals = tuple(
         Violation("body", "", f"not a body of {source.id}: {text}") for text in problems
     )
     reason = "the body was refused"
     refused = tuple(Verdict(at, "body", "", Fate.REFUSED, reason) for at, _ in leaves(body) if at)
-    return Translation(source, target, body, reading, None, refused, violations)
+    return Translation(source, target, body, reading, None, refused, refusals)
 
 
 def _violation_texts(found: Sequence[SchemaViolation]) -> dict[str, list[str]]:
@@ -327,9 +330,8 @@ def _alternatives(
 ) -> Iterator[Alternative]:
     """The target's model families for the workflow, where it does not sell the one asked for."""
     fitting = (route.model for route in target.routes if route.workflow == workflow)
-    elsewhere = Elsewhere()
     for family in dict.fromkeys(fitting):
-        other = _written(given, target, family, allow, elsewhere)
+        other = _written(given, target, family, allow, only=True)
         losses = [violation.message for violation in other.violations]
         losses += [f"{one.field}: {one.verdict}" for one in other.losses if not other.refused]
         yield Alternative(family, other.refused, tuple(dict.fromkeys(losses)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from ..mapping.reports import Fate, MappingEntry, Problem
 from ..places import JsonObject, leaves
@@ -32,6 +32,14 @@ class Verdict:
 
 
 @frozen
+class Served:
+    """Who does not have a problem: as in `Violation`."""
+
+    vendors: tuple[str, ...] = ()
+    other_models: Mapping[str, str] = Factory(dict)
+
+
+@frozen
 class Violation:
     """Why a plan is refused: one problem in the caller's words."""
 
@@ -40,7 +48,9 @@ class Violation:
     message: str
     limit: str = ""
     served_by: tuple[str, ...] = ()
-    """The vendors that do not have this problem."""
+    """The vendors that do not have this problem, with the model that is asked for."""
+    other_models: Mapping[str, str] = Factory(dict)
+    """Further vendors that do not have it, and the model family of each that would do."""
 
 
 def verdicts(
@@ -76,15 +86,24 @@ def _covering(by_source: Mapping[str, Found], at: str) -> Found | None:
 
 
 def violations(
-    vendor: str, problems: Sequence[Problem], served_by: Callable[[Problem], Sequence[str]]
+    vendor: str, problems: Sequence[Problem], served_by: Callable[[Problem], Served]
 ) -> Iterator[Violation]:
     """Each problem once. `served_by` names the vendors that do not have a problem."""
     messages: set[str] = set()
     for problem in problems:
-        served = tuple(served_by(problem))
+        served = served_by(problem)
         limit = f"; {vendor} takes {problem.limit}" if problem.limit else ""
-        hint = f". Served by: {', '.join(served)}" if served else ""
+        hint = f". Served by: {', '.join(served.vendors)}" if served.vendors else ""
+        if others := ", ".join(f"{who} ({what})" for who, what in served.other_models.items()):
+            hint += f". With another model: {others}"
         message = f"{problem.field}: {problem.reason}{limit}{hint}{problem.near}"
         if message not in messages:
             messages.add(message)
-            yield Violation(problem.field, problem.source, message, problem.limit, served)
+            yield Violation(
+                problem.field,
+                problem.source,
+                message,
+                problem.limit,
+                served.vendors,
+                served.other_models,
+            )

@@ -204,6 +204,9 @@ def describe(
         case "pattern":
             form = "an https address" if limit == "^https://" else ""
             return f"{shown} has not the form that is taken", form
+        case "total":
+            advice = "set the `duration` of the request, or those of the shots, so that they agree"
+            return violation.message, f"{limit} together: {advice}"
         case "format":
             name = "URL" if limit in {"uri", "iri"} else limit
             return f"not a valid {name}", ""

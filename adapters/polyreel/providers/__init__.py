@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         Limited,
         MeaninglessError,
         Only,
-        OwnId,
         Pointless,
         Prompt,
         PublicUrl,
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from ..mapping.shots import MULTI_SHOT, MultiShot, ShotList, ShotSwitch, TextField
     from ..mapping.shottexts import CHINESE, OneShotText, ShotText, Spells
     from ..mapping.sizes import FrameSize
-    from ..mapping.subjects import Subjects
+    from ..mapping.subjects import OwnId, OwnIds, Subjects
     from ..places import Json, JsonObject, get, is_missing, put
     from .base.answers import first, is_number, is_task_id
     from .base.contract import Contract, Operation
@@ -63,7 +62,7 @@ _NAMES = {
     "..flows": ("Flow", "Part", "Reply", "Send", "now", "send_patiently"),
     "..mapping.codecs": (
         *("SAME", "CannotExpressError", "Choice", "Codec", "Default", "Items"),
-        *("Limited", "MeaninglessError", "Only", "OwnId", "Pointless", "Prompt", "PublicUrl"),
+        *("Limited", "MeaninglessError", "Only", "Pointless", "Prompt", "PublicUrl"),
         *("Single", "TwoOrMore", "Unless", "check_members", "cited_inputs"),
     ),
     "..mapping.groups": ("FirstAndLast", "Group", "GroupCodec", "Names"),
@@ -74,7 +73,7 @@ _NAMES = {
     "..mapping.shots": ("MULTI_SHOT", "MultiShot", "ShotList", "ShotSwitch", "TextField"),
     "..mapping.shottexts": ("CHINESE", "OneShotText", "ShotText", "Spells"),
     "..mapping.sizes": ("FrameSize",),
-    "..mapping.subjects": ("Subjects",),
+    "..mapping.subjects": ("OwnId", "OwnIds", "Subjects"),
     "..places": ("Json", "JsonObject", "get", "is_missing", "put"),
     ".base.answers": ("first", "is_number", "is_task_id"),
     ".base.contract": ("Contract", "Operation"),
@@ -134,6 +133,7 @@ __all__ = [
     "Only",
     "Operation",
     "OwnId",
+    "OwnIds",
     "Part",
     "Pointless",
     "Prompt",

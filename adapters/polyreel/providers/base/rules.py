@@ -93,12 +93,14 @@ def _wrong_shots(rule: Mapping[str, Any], body: Json) -> Iterator[SchemaViolatio
                 f"at most {rule['words']}",
             ),
             (0 in lengths, "a shot of 0 seconds", "at least 1"),
-            (sum(lengths) != wanted, f"shots that last {sum(lengths)} s", f"{wanted} together"),
         )
         marks = next(filter(None, map(_marks, rule["shots"].split("/"))), None)
         for is_wrong, what, limit in wrong if shots else ():
             if is_wrong:
                 yield SchemaViolation(_path(rule["shots"]), "shots", what, limit, marks=marks)
+        if shots and (total := sum(lengths)) != wanted:
+            message = f"shots that last {total} s"
+            yield SchemaViolation(_path(rule["shots"]), "total", message, wanted, marks=marks)
 
 
 def _not_public(place: str, body: Json) -> Iterator[SchemaViolation]:

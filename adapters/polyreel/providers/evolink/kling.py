@@ -24,6 +24,7 @@ from .. import (
     MultiShot,
     OneShotText,
     Only,
+    OwnIds,
     Prompt,
     Route,
     Row,
@@ -68,7 +69,7 @@ SHOT_PROMPT: Final = Field(
     evolve(SHOT_TEXT, replaced_by="shots"),
     default=Default("", "the field is demanded, and ignored beside shots", when="shots"),
 )
-ELEMENTS: Final = Field("elements", "model_params.element_list", Items("element_id"))
+ELEMENTS: Final = Field("elements", "model_params.element_list", OwnIds("element_id"))
 NO_NEGATIVE: Final = Absent(
     "negative_prompt", reason="EvoLink lists no negative prompt for Kling O3"
 )
