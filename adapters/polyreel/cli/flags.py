@@ -20,7 +20,10 @@ ROWS_ONLY: Final = frozenset({"shots", "extra"})
 """Fields that only a request file can hold."""
 SINGULAR: Final = {"reference_images": "reference-image", "elements": "element", "images": "image"}
 TYPES: Final = {"string": str, "integer": int, "number": float, "boolean": bool}
-SOURCE_HELP: Final = "JSON file with a shared request, or - for standard input. Flags win over it."
+SOURCE_HELP: Final = (
+    "JSON file with a shared request, or - for standard input. Flags win over it. Only there can "
+    f"{' and '.join(sorted(ROWS_ONLY, reverse=True))} be."
+)
 
 
 def fields() -> Mapping[str, JsonObject]:

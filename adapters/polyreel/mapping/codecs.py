@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from attrs import Factory, field, frozen
 
 from ..hosts import not_public_https
-from ..places import JsonObject, leaves, pointer
+from ..places import Json, JsonObject, leaves, pointer
 from .marks import AT, Marks, cited, rewrite
 from .workflows import INPUT_VIDEOS
 
@@ -35,7 +35,7 @@ class CannotExpressError(Exception):
         nearest: Any = None,
         without: Any = None,
         leaves: tuple[str, ...] = ("",),
-        stand_in: Any = None,
+        stand_in: Json = None,
         others: tuple[CannotExpressError, ...] = (),
     ) -> None:
         super().__init__(reason)
@@ -44,12 +44,12 @@ class CannotExpressError(Exception):
         self.nearest = nearest
         self.without = without
         self.leaves = leaves
-        self.stand_in = stand_in
+        self.stand_in: Any = stand_in
         self.others = others
 
 
 def joined(
-    errors: Sequence[CannotExpressError], *, without: Any = None, stand_in: Any = None
+    errors: Sequence[CannotExpressError], *, without: Json = None, stand_in: Json = None
 ) -> CannotExpressError:
     """One error of several at different leaves, each of which keeps its own reason."""
     first, *others = errors

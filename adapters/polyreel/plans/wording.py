@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -115,8 +116,9 @@ def in_callers_words(
         names = " or ".join(row.names) if row is not None and row.names else name
         reason = f"needed for {where}" if names == name else f"{names} is needed for {where}"
         if row is None and (why := route.ignored.get(name)):
-            source, reason = f"/extra/{provider.id}/{name}", f"{name} is {reason}: {why}"
-            return Problem("extra", source, reason)
+            example = json.dumps({"extra": {provider.id: {name: "..."}}})
+            how = f"{why}: {example}, on the command line in the file of --request"
+            return Problem("extra", f"/extra/{provider.id}/{name}", f"{name} is {reason}: {how}")
         return Problem(name, f"/{name}", reason)
     if violation.kind == "additionalProperties":
         unknown = [".".join(map(str, [*violation.path, name])) for name in violation.limit or ()]
