@@ -67,7 +67,7 @@ class OwnIds(Items):
             raise joined(wrong, without=made or None)
         return made
 
-    def decode(self, value: Any, shared: Mapping[str, Any]) -> list[str]:
+    def decode(self, value: list[Any], shared: Mapping[str, Any]) -> list[str]:
         """The ids; numbers become text."""
         return [_read_id(one) for one in super().decode(value, shared)]
 
