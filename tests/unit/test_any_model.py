@@ -8,6 +8,7 @@ import pytest
 from polyreel.mapping.codecs import Choice
 from polyreel.mapping.rows import Field
 from polyreel.mapping.sizes import FrameSize
+from polyreel.places import JsonObject
 from polyreel.plans.planning import plan
 from polyreel.plans.reading import read
 from polyreel.plans.translation import translate
@@ -109,3 +110,19 @@ def test_a_word_without_a_shared_one_is_kept(
     (verdict,) = [one for one in done.verdicts if one.source == f"/{place}"]
     assert verdict.verdict == "refused"
     assert provider.id in verdict.reason
+
+
+@every_open
+def test_a_request_without_it_is_told_how_to_give_it(provider: Provider, route: Route) -> None:
+    """As it stands in a request, and where that is on the command line."""
+    link = "https://example.com/a.png"
+    inputs: dict[str, JsonObject] = {
+        "text-to-video": {},
+        "image-to-video": {"first_frame": link},
+        "reference-to-video": {"reference_images": [link]},
+    }
+    request = {"model": route.model, "prompt": "a cat", **inputs[route.workflow]}
+    told = [one.message for one in plan(request, provider).violations if one.field == "extra"]
+    for place in demanded(provider, route):
+        example = f'{{"extra": {{"{provider.id}": {{"{place}": "..."}}}}}}'
+        assert any(example in one and "--request" in one for one in told)
