@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from polyreel.errors import LedgerError
+from polyreel.ledger.opening import open_ledger
 from polyreel.ledger.postgres_errors import as_own, is_lasting
 
 FATAL = 'connection failed: connection to server at "db", port 5432 failed: FATAL:  '
@@ -48,3 +50,23 @@ def test_what_no_column_takes_is_not_tried_again(error: psycopg.Error) -> None:
     own = str(as_own("postgresql://db:5432/x", error))
     assert "cannot be written" in own
     assert "try again" not in own
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://u:a@secret1@localhost:1/db",
+        "postgresql://u:a/secret1@localhost:1/db",
+        "postgresql://u:a secret1@localhost:1/db",
+        "postgresql://u:%zzsecret1@localhost:1/db",
+        "postgresql://u:a?b@secret1@localhost:1/db?sslmode=prefer",
+        "postgresql://u:a?/secret1@localhost:1/db",
+        "postgresql://u:secret1/?x@localhost:1/db",
+        " POSTGRESQL://u:%zzsecret1@localhost:1/db",
+    ],
+)
+def test_a_password_that_is_not_encoded_is_in_no_message(address: str) -> None:
+    """What libpq takes for a host, or quotes, may be a part of it."""
+    with pytest.raises(LedgerError, match="%40") as caught:
+        open_ledger(address)
+    assert "secret1" not in str(caught.value)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .keeping import StoredLedger
 
 POSTGRES: Final = ("postgresql", "postgres")
-ADDRESS: Final = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)
+ADDRESS: Final = re.compile(r"\s*([a-z][a-z0-9+.-]+):/", re.IGNORECASE)
 """How an address begins. A drive of Windows has one letter."""
 
 SETTINGS: Final = re.compile(r"\s*(host|hostaddr|port|dbname|user|password|service|sslmode)\s*=")
@@ -38,7 +38,7 @@ def open_ledger(place: str | Path) -> StoredLedger:
             )
         from .postgres import PostgresLedger  # noqa: PLC0415
 
-        return PostgresLedger(str(place))
+        return PostgresLedger(str(place).strip())
     from .sqlite import Ledger  # noqa: PLC0415
 
     return Ledger(place)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import selectors
 import threading
 import time
@@ -73,6 +74,15 @@ WHERE: Final = "SELECT current_database() AS name, current_setting('search_path'
 """Tells the database, by the server, and where tables are looked for."""
 SET_PATH: Final = "SELECT set_config('search_path', %s, true)"
 """Says where tables are looked for, until the transaction ends."""
+ENCODE: Final = (
+    "in a user or a password, write % as %25, @ as %40, / as %2F, : as %3A, ? as %3F, a blank as "
+    "%20"
+)
+UNSAFE: Final = re.compile(r"[/@\s]|%(?![0-9a-fA-F]{2})")
+"""What no user and no password has in an address as it is."""
+QUERY: Final = re.compile(r"/[^/@?]*\?.*", re.DOTALL)
+QUOTED: Final = re.compile('".*"', re.DOTALL)
+PORTS: Final = re.compile("[0-9,]*")
 WORDS: Final = (
     (NOW, POSTGRES_NOW),
     ("json_each(?) AS name", "json_array_elements_text(CAST(? AS json)) AS name(value)"),
@@ -345,16 +355,24 @@ def _has_news(connection: _Connection) -> bool:
 
 
 def _conninfo(address: str) -> str:
+    """An address in libpq's form. LedgerError, which quotes none of it, where it cannot be read."""
+    scheme, colon, rest = address.partition("://")
+    if UNSAFE.search(QUERY.sub("", rest).rpartition("@")[0]):
+        raise LedgerError(f"the address of the ledger cannot be read: {ENCODE}")
     try:
-        return make_conninfo(
-            address,
+        made = make_conninfo(
+            f"{scheme.lower()}{colon}{rest}" if colon else address,
             connect_timeout=CONNECT_SECONDS,
             application_name="polyreel",
             client_encoding="UTF8",
             options=f"-c search_path={SCHEMA} -c lock_timeout={LOCK_SECONDS}s",
         )
     except psycopg.Error as error:
-        raise LedgerError(f"the address of the ledger: {str(error)[:200]}") from None
+        text = QUOTED.sub('"..."', str(error))[:200]  # it may be a part of the password
+        raise LedgerError(f"the address of the ledger: {text}; {ENCODE}") from None
+    if not PORTS.fullmatch(str(conninfo_to_dict(made).get("port", ""))):
+        raise LedgerError(f"the address of the ledger has a port that is no number; {ENCODE}")
+    return made
 
 
 class PostgresLedger(StoredLedger):
