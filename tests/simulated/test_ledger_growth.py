@@ -136,7 +136,9 @@ def use(path: Path) -> None:
         limited(ledger, owner)
         there_is = ledger.outstanding
         there_is.states(["batch/1"], simulated=True)
-        there_is.queued(simulated=True, before=NOW, limit=1)
+        ledger.write(Queue(submission()), owner, NOW)
+        for _ in range(3):  # by turns
+            there_is.queued(simulated=True, before=NOW, limit=1)
         there_is.vendors(simulated=True)
         there_is.processes()
         there_is.shards(VENDOR, 2, simulated=True)

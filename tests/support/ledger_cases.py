@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -16,6 +17,7 @@ import pytest
 from polyreel.errors import ClaimedError, LedgerError, PolyreelError, UnknownNameError
 from polyreel.flows import Moment
 from polyreel.ledger.events import Claim, Find, Intend, Keep, Known, Past, Queue, Settle, Take
+from polyreel.ledger.keeping import StoredLedger
 from polyreel.ledger.opening import open_ledger
 from polyreel.ledger.records import LedgerEntry, State
 from polyreel.ledger.store import DIED, LedgerStore
@@ -345,6 +347,18 @@ def test_a_queued_submit_is_won_by_one_thread(ledger: LedgerStore) -> None:
 
     with ThreadPoolExecutor(16) as pool:
         assert sum(pool.map(race, range(32))) == 1
+
+
+def test_work_of_which_nothing_can_be_done_hides_no_other(ledger: LedgerStore) -> None:
+    """Each look that finds too much goes on after the one before it."""
+    assert isinstance(ledger, StoredLedger)
+    find = partial(ledger.outstanding.queued, simulated=True, before=NOW, limit=2)
+    first, second, third = (queued(ledger, reference=str(n)) for n in range(3))
+    assert [find(), find(), find()] == [[first, second], [third, first], [second, third]]
+    ledger.abandon(second)
+    assert [find(), find()] == [[first, third], [first, third]]
+    ledger.abandon(third)
+    assert [find(), find()] == [[first], [first]]
 
 
 def test_a_taken_submit_is_queued_again_only_where_nothing_was_sent(ledger: LedgerStore) -> None:

@@ -48,20 +48,22 @@ class OutstandingWork:
 
     def __init__(self, database: Database, owners: OwnerRegistry) -> None:
         self._database, self._owners = database, owners
+        self._turns: dict[tuple[str, bool, tuple[Value, ...]], int] = {}
+        """The row after which each look begins that finds no more than a number of entries."""
 
     def queued(self, *, simulated: bool, before: float, limit: int) -> list[str]:
-        """The ids of entries that have been queued since before a moment, oldest first.
+        """The ids of entries that have been queued since before a moment, oldest first, by turns.
 
         Of those that share limits, as many as these are likely to allow now, so that they keep
         nobody from the others. `limit` is how many at most without limits, and of each vendor's
         with the same ones.
         """
-        chosen = f"{KIND} AND limits IS NULL AND queued_at <= ? ORDER BY rowid LIMIT ?"
-        found = self._ids(chosen, simulated, "queued", before, limit)
-        waiting = f"{KIND} AND limits = ? AND vendor = ? AND queued_at <= ? ORDER BY rowid LIMIT ?"
+        chosen = f"{KIND} AND limits IS NULL AND queued_at <= ?"
+        found = self._by_turns(chosen, simulated, "queued", before=before, limit=limit)
+        chosen = f"{KIND} AND limits = ? AND vendor = ? AND queued_at <= ?"
         for row in self._database.query(LIMITED, int(simulated)):
-            values = (row["name"], row["vendor"], before, min(limit, _allowed(row)))
-            found += self._ids(waiting, simulated, "queued", *values)
+            most, key = min(limit, _allowed(row)), ("queued", row["name"], row["vendor"])
+            found += self._by_turns(chosen, simulated, *key, before=before, limit=most)
         return found
 
     def still_queued(self, ids: Sequence[str], *, simulated: bool) -> list[str]:
@@ -107,8 +109,8 @@ class OutstandingWork:
 
     def unsaved(self, *, simulated: bool, before: float, limit: int) -> list[str]:
         """The ids of entries that have a folder, and succeeded before a moment, without files."""
-        chosen = f"{KIND} AND folder IS NOT NULL AND finished_at <= ? ORDER BY rowid LIMIT ?"
-        return self._ids(chosen, simulated, "succeeded", before, limit)
+        chosen = f"{KIND} AND folder IS NOT NULL AND finished_at <= ?"
+        return self._by_turns(chosen, simulated, "succeeded", before=before, limit=limit)
 
     def processes(self) -> list[ProcessAtWork]:
         """Who is at work, on this machine or on others."""
@@ -134,6 +136,25 @@ class OutstandingWork:
         )
         newest = sorted(rows, key=lambda row: int(row["number"]))
         return {row["reference"]: (row["id"], row["state"]) for row in newest}
+
+    def _by_turns(
+        self, chosen: str, simulated: bool, *key: Value, before: float, limit: int
+    ) -> list[str]:
+        """The ids of the first entries after those of the last look, where there were too many.
+
+        So those of which nothing can be done, such as of a bucket that is away, hide no others.
+        """
+        turn = chosen, simulated, key
+        after = self._turns.get(turn, 0)
+        values = (int(simulated), *key, before)
+        select = f"SELECT rowid, id FROM jobs WHERE {chosen}"  # noqa: S608
+        then = f"{select} AND rowid > ? ORDER BY rowid LIMIT ?"
+        found = [*self._database.query(then, *values, after, limit)]
+        if after and len(found) < limit:
+            begin = f"{select} AND rowid <= ? ORDER BY rowid LIMIT ?"
+            found += self._database.query(begin, *values, after, limit - len(found))
+        self._turns[turn] = int(found[-1]["rowid"]) if 0 < limit == len(found) else 0
+        return [str(row["id"]) for row in found]
 
     def _ids(self, chosen: str, simulated: bool, *values: Value) -> list[str]:
         select = f"SELECT id FROM jobs WHERE {chosen}"  # noqa: S608
