@@ -27,13 +27,14 @@ from support.waiting import HANGS, until
 from support.workers import LEASE, VENDOR, client
 
 JOBS: Final = 50
-SLOW: Final = server.Options(latency=(0.05, 0.2))
+SLOW: Final = server.Options(latency=(0.5, 1.0))
 """So that submits are on their way whenever a worker is cut off."""
 SENDING: Final = """SELECT count(*) FROM jobs WHERE state = 'sending'
     AND owner LIKE (SELECT id || '/%%' FROM owners WHERE host LIKE %s)"""
 """The submits on their way of a process."""
 UNDER_WAY: Final = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'sending', 'accepted')"
 FLAGGED: Final = "SELECT count(*) FROM jobs WHERE state = 'ambiguous'"
+DOING: Final = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'"
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_a_worker_that_stood_still_pays_nothing_twice(
     said = tmp_path / "stderr.txt"
     with server.running(made, options=SLOW) as url, said.open("w") as errors:
         enqueue(url, postgres)
-        with workers(url, postgres, postgres, stderr=errors) as (worker, _):
+        with workers(url, postgres, stderr=errors) as (worker,):
             own = f"%/{worker.pid}"
 
             def stopped() -> bool:
@@ -113,11 +114,12 @@ def test_a_worker_that_stood_still_pays_nothing_twice(
                 return False
 
             until(stopped)
-            until(lambda: not ask(SENDING, own))
-            assert ask(FLAGGED)
-            worker.send_signal(signal.SIGCONT)
-            until(lambda: not ask(UNDER_WAY), 2 * HANGS)
-            until(lambda: not ask("SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'"))
+            with workers(url, postgres, stderr=errors):
+                until(lambda: not ask(SENDING, own))
+                assert ask(FLAGGED)
+                worker.send_signal(signal.SIGCONT)
+                until(lambda: not ask(UNDER_WAY), 2 * HANGS)
+                until(lambda: not ask(DOING))
     check(made, postgres)
     assert "Traceback" not in said.read_text()
 
@@ -129,7 +131,7 @@ def test_a_worker_whose_connections_froze_pays_nothing_twice(
     """For longer than its lease: what it wrote arrives late, and so do the answers."""
     with server.running(made, options=SLOW) as url, freezing(postgres) as way:
         enqueue(url, postgres)
-        with workers(url, way.address, postgres) as (worker, _):
+        with workers(url, way.address) as (worker,):
             own = f"%/{worker.pid}"
 
             def frozen() -> bool:
@@ -140,11 +142,12 @@ def test_a_worker_whose_connections_froze_pays_nothing_twice(
                 return False
 
             until(frozen)
-            until(lambda: not ask(SENDING, own))
-            assert ask(FLAGGED)
-            way.flowing.set()
-            until(lambda: not ask(UNDER_WAY), 2 * HANGS)
-            assert worker.poll() is None
+            with workers(url, postgres):
+                until(lambda: not ask(SENDING, own))
+                assert ask(FLAGGED)
+                way.flowing.set()
+                until(lambda: not ask(UNDER_WAY), 2 * HANGS)
+                assert worker.poll() is None
     check(made, postgres)
 
 
