@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..jobs.finishing import failed
 from ..jobs.naming import named
-from ..jobs.work import Engine, Submit
+from ..jobs.work import CHUNK, Engine, chunks
 from ..ledger.keeping import StoredLedger
 from ..ledger.limits import was_used_up
 from ..ledger.records import PROVED_UNPAID, LedgerEntry
@@ -40,8 +40,6 @@ Item = TypeVar("Item")
 LOG: Final = logging.getLogger("polyreel")
 PAGE: Final = 500
 """How many rows are written down, or looked for, at a time."""
-CHUNK: Final = 50
-"""How many submits are one piece of work at most."""
 LOOK_SECONDS: Final = 2.0
 """The pause between two looks into the ledger."""
 WORKER_SECONDS: Final = 20.0
@@ -110,8 +108,8 @@ class FollowedRun:
             if self.is_paced:
                 names = names[: max(0, CHUNK - told)]
             told += len(names)
-            for chunk in _pages(names, CHUNK):
-                await asyncio.to_thread(self.engine.put, Submit(tuple(chunk)))
+            for work in chunks(names):
+                await asyncio.to_thread(self.engine.put, work)
 
     async def _enqueued(self, row: Followed) -> str | None:
         """Write one row down; the id of its entry, or None where there is nothing to tell."""
@@ -240,7 +238,7 @@ def error_of(entry: LedgerEntry) -> Exception | None:
     return LedgerError(f"{entry.id} is {entry.state}", vendor=entry.vendor, ledger_id=entry.id)
 
 
-def _pages(items: Sequence[Item], size: int = PAGE) -> Iterator[list[Item]]:
+def _pages(items: Sequence[Item]) -> Iterator[list[Item]]:
     left = iter(items)
-    while page := [*islice(left, size)]:
+    while page := [*islice(left, PAGE)]:
         yield page

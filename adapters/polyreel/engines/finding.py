@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from ..jobs.work import Save, Submit, Tend, Work
+from ..jobs.work import Save, Tend, Work, chunks
 from .performing import ledger_of
 
 if TYPE_CHECKING:
     from ..client.settings import ClientSettings
 
-CHUNK: Final = 50
-"""How many submits are one piece of work at most."""
 MOST: Final = 1_000
 """How many submits, and how many downloads, are found at a time."""
 
@@ -33,11 +30,3 @@ def outstanding(client: ClientSettings, *, shards: int = 1, age: float = 0.0) ->
             yield Tend(vendor, shard, shards)
     for name in found.unsaved(simulated=simulated, before=before, limit=MOST):
         yield Save(name)
-
-
-def chunks(ids: list[str]) -> Iterator[Submit]:
-    """Submits in pieces of work."""
-    for start in count(0, CHUNK):
-        if start >= len(ids):
-            return
-        yield Submit(tuple(ids[start : start + CHUNK]))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
 
 from attrs import frozen
 
@@ -39,6 +39,16 @@ class Save:
 
 
 Work = Submit | Tend | Save
+
+
+CHUNK: Final = 50
+"""How many submits are one piece of work at most."""
+
+
+def chunks(ids: Sequence[str]) -> Iterator[Submit]:
+    """Submits in pieces of work."""
+    for start in range(0, len(ids), CHUNK):
+        yield Submit(tuple(ids[start : start + CHUNK]))
 
 
 class Engine(Protocol):
