@@ -4,10 +4,11 @@ stays in the file that the others see.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
 from pathlib import Path
 from subprocess import PIPE
 
@@ -71,6 +72,17 @@ def test_a_second_ledger_leaves_the_locks_of_the_first(path: Path, closed: str) 
         if closed == "open":
             second.close()
     assert look(path) == ["before", "order 17"]
+
+
+def test_a_new_file_that_another_program_writes_is_waited_for(path: Path) -> None:
+    """SQLite gives up at once when it is to use a log for a file in which somebody writes."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor() as pool:
+            opened = pool.submit(Ledger, path)
+            assert not wait([opened], timeout=0.2).done, opened.exception()
+            other.execute("ROLLBACK")
+            opened.result(HANGS).close()
 
 
 def test_one_reference_is_paid_once_by_two_clients(path: Path) -> None:

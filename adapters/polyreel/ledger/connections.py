@@ -13,6 +13,7 @@ import os
 import sqlite3
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,8 @@ from .schema import bring_up
 
 BUSY_SECONDS: Final = 30.0
 """How long a transaction waits for those of other threads and processes."""
+BUSY_PAUSE: Final = 0.02
+"""Seconds until a file that is in use is opened again."""
 
 Identity = tuple[int, int]
 """The device and the inode of a file: the same for all its names."""
@@ -102,12 +105,20 @@ class SharedConnection:
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
-        try:
-            return self._opened()
-        except sqlite3.OperationalError as error:
-            if not is_unwritable(error):
-                raise
-            return self._opened(alone=True)
+        """Open the file, with patience: SQLite does not wait by itself at each step of this.
+
+        It gives up at once where two processes change a new file to use a log.
+        """
+        until = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return self._opened()
+            except sqlite3.OperationalError as error:
+                if is_unwritable(error):
+                    return self._opened(alone=True)
+                if _kind(error) not in _BUSY or time.monotonic() > until:
+                    raise
+            time.sleep(BUSY_PAUSE)
 
     def _opened(self, *, alone: bool = False) -> sqlite3.Connection:
         """Open the file, or `alone`: for one use, in which no other process can use it.
