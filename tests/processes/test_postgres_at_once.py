@@ -101,7 +101,7 @@ def test_a_connection_that_the_server_has_ended_is_not_used(
     ledger.write(Intend(submission(reference="a")), owner, NOW)
     execute(
         postgres,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
     ledger.write(Intend(submission(reference="b")), owner, NOW)
