@@ -2,70 +2,91 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import resource
-import struct
+import socket
+import ssl
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
+from urllib.parse import urlsplit
 
 import httpx
-from polyreel.drivers import Wire, run
-from polyreel.flows import Answer, Fetch, Flow, Saved
-from polyreel.simulator import http
+from polyreel import Network
+from polyreel.drivers import Wire, arun, run
+from polyreel.flows import Fetch, Flow, Saved
 
-from .measuring import VENDOR, Peers, Row, serving, timed
+from .file_server import PIECE, SIZE, authority
+from .measuring import VENDOR, Figure, Peers, Row, in_turns, serving
 
-SIZE: Final = 200_000_000
-
-
-def serve() -> NoReturn:
-    """Serve the file until killed."""
-    head = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isommp41\x00\x00\x00\x08moov"
-    clip = head + struct.pack(">I4s", SIZE - len(head), b"mdat") + bytes(SIZE - len(head) - 8)
-    answer = Answer(200, {"content-type": "video/mp4", "etag": '"film"'}, clip)
-    with http.running(lambda _: answer) as url:
-        print(url, flush=True)
-        while True:
-            time.sleep(60)
+PEERS: Final = ("openai", "litellm")
 
 
 def downloading(peers: Peers) -> Iterator[Row]:
-    """Beside plain httpx; and how much more memory the process had at its peak."""
-    with serving(sys.argv[0], "--serve") as url, tempfile.TemporaryDirectory() as name:
-        folder, wire = Path(name), Wire(private_downloads=True)
-        for _ in range(
-            2
-        ):  # what is loaded only once does not count, nor does what the disk's cache begins with
-            fetched(url, folder, wire)
-            plainly(url, folder)
-        before = peak()
-        alone = [fetched(url, folder, wire) for _ in range(3)]
-        extra = peak() - before
-        own, peer = zip(
-            *((fetched(url, folder, wire), plainly(url, folder)) for _ in range(8)), strict=True
-        )
-        theirs = peers.figures("download", "--download-url", url, only=("openai", "litellm"))
-    best = min(*alone, *own)
-    reported = speed(best)
-    yield Row(
-        "download 200 MB",
-        reported,
-        f"httpx to a file, {speed(min(peer))}",
-        min(peer) / best,
-        ">= 0.9",
-    )
-    yield Row("download 200 MB, more memory", f"{extra:.1f} MiB", "4 MiB", extra / 4, "<= 1")
-    for who, figures in theirs.items():
+    """Plain and in TLS, beside httpx, which does not wait for the disk; and beside the least that
+    it can be, with the file as safe on the disk.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        made = authority(folder)
+        ca, leaf = made or (None, "")
+        with serving(sys.argv[0], "--serve", str(leaf)) as urls:
+            for url in urls.split():
+                yield from _of(url, folder, ca, peers)
+
+
+def _of(url: str, folder: Path, ca: Path | None, peers: Peers) -> Iterator[Row]:
+    film = folder / "film"
+    wire = Wire(private_downloads=True, network=Network(ca=ca))
+    tls = ssl.create_default_context(cafile=ca)
+    what = f"download 200 MB{' in TLS' if url.startswith('https') else ''}"
+
+    def fetching() -> Flow[Saved]:
+        saved = yield Fetch(VENDOR, url, film, "video")
+        assert isinstance(saved, Saved)
+        return saved
+
+    def fetched() -> None:
+        run(fetching(), wire)
+
+    ways: Mapping[str, Callable[[], object]] = {
+        "own": fetched,
+        "own awaited": lambda: asyncio.run(arun(fetching(), wire)),
+        "httpx": lambda: plainly(url, film, tls),
+        "httpx awaited": lambda: asyncio.run(aplainly(url, film, tls)),
+        "limit": lambda: barely(url, film, tls),
+    }
+    for way in ways.values():  # what is loaded only once does not count, nor does it in memory
+        way()
+        emptied(folder)
+    before = peak()
+    fetched()
+    extra = peak() - before
+    found = in_turns(ways, between=lambda: emptied(folder))
+    own, awaited = found["own"], found["own awaited"]
+    limit = f"recv_into, write and fsync, {speed(found['limit'])}"
+    yield Row(what, speed(own), f"httpx, {speed(found['httpx'])}", found["httpx"] / own, ">= 1.3")
+    beside = f"httpx, {speed(found['httpx awaited'])}"
+    ratio = found["httpx awaited"] / awaited
+    yield Row(f"{what}, awaited", speed(awaited), beside, ratio, ">= 1.3")
+    yield Row(what, speed(own), limit, found["limit"] / own)
+    yield Row(f"{what}, more memory", f"{extra:.1f} MiB", "4 MiB", extra / 4, "<= 1")
+    trusted = {"SSL_CERT_FILE": str(ca)} if url.startswith("https") else {}
+    for who, figures in peers.figures(
+        "download", "--download-url", url, only=PEERS, environment=trusted
+    ).items():
         rate, more = figures["megabytes_per_second"], figures["extra_memory_mib"]
-        yield Row(
-            "download 200 MB",
-            reported,
-            f"{who}, {rate:.0f} MB/s, {more:.0f} MiB more",
-            SIZE / 1e6 / best / rate,
-        )
+        reported = f"{who}, {rate:.0f} MB/s, {more:.0f} MiB more"
+        yield Row(what, speed(own), reported, SIZE / 1e6 / own.median / rate, ">= 1")
+
+
+def emptied(folder: Path) -> None:
+    """Delete the films: no download may find the last one."""
+    for path in folder.glob("film*"):
+        path.unlink()
 
 
 def peak() -> float:
@@ -73,28 +94,50 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def speed(seconds: float) -> str:
+def speed(seconds: Figure) -> str:
     """In words."""
-    return f"{SIZE / seconds / 1e6:.0f} MB/s"
+    return seconds.shown(lambda one: SIZE / one / 1e6, "MB/s")
 
 
-def fetched(url: str, folder: Path, wire: Wire) -> float:
-    """Seconds that polyreel takes, with the file safe on the disk."""
+def plainly(url: str, path: Path, tls: ssl.SSLContext) -> None:
+    """With plain httpx."""
+    with (
+        httpx.Client(verify=tls, trust_env=False) as client,
+        client.stream("GET", url) as response,
+        path.open("wb") as file,
+    ):
+        for chunk in response.iter_bytes():
+            file.write(chunk)
 
-    def fetching() -> Flow[Saved]:
-        saved = yield Fetch(VENDOR, url, folder / "film", "video")
-        assert isinstance(saved, Saved)
-        return saved
 
-    return timed(lambda: run(fetching(), wire))
-
-
-def plainly(url: str, folder: Path) -> float:
-    """Seconds that plain httpx takes."""
-
-    def stream() -> None:
-        with httpx.stream("GET", url) as response, (folder / "plain.mp4").open("wb") as file:
-            for chunk in response.iter_bytes():
+async def aplainly(url: str, path: Path, tls: ssl.SSLContext) -> None:
+    """The same, awaited."""
+    async with (
+        httpx.AsyncClient(verify=tls, trust_env=False) as client,
+        client.stream("GET", url) as response,
+    ):
+        with path.open("wb") as file:
+            async for chunk in response.aiter_bytes():
                 file.write(chunk)
 
-    return timed(stream)
+
+def barely(url: str, path: Path, tls: ssl.SSLContext) -> None:
+    """With nothing but a socket and a file, which is safe on the disk at the end."""
+    place = urlsplit(url)
+    connection = socket.create_connection((place.hostname or "", place.port or 0))
+    if place.scheme == "https":
+        connection = tls.wrap_socket(connection, server_hostname=place.hostname)
+    buffer = memoryview(bytearray(PIECE))
+    with connection, path.open("wb", buffering=0) as file:
+        connection.sendall(b"GET /film HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(1000)
+        body = head.partition(b"\r\n\r\n")[2]
+        file.write(body)
+        left = SIZE - len(body)
+        while left:
+            count = connection.recv_into(buffer)
+            file.write(buffer[:count])
+            left -= count
+        os.fsync(file.fileno())

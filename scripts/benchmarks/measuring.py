@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any, Final, NamedTuple, cast
 
 from peers.environments import PROGRAMS, measured
@@ -15,7 +16,10 @@ from peers.measuring import best
 from polyreel.providers.base.registry import all_providers
 from polyreel_generated.contracts.vendors import VendorId
 
-__all__ = ["REQUEST", "VENDOR", "Peers", "Row", "best", "serving", "timed"]
+__all__ = ["REQUEST", "ROUNDS", "VENDOR", "Figure", "Peers", "Row", "best", "in_turns", "serving"]
+
+ROUNDS: Final = 9
+"""How often each way is measured, in turns with the others."""
 
 VENDOR: Final = cast(VendorId, next(iter(all_providers())))
 REQUEST: Final = {
@@ -36,6 +40,38 @@ class Row(NamedTuple):
     ratio: float
     target: str = "-"
 
+    @property
+    def is_missed(self) -> bool:
+        """Whether the ratio is not what it is to be."""
+        if self.target == "-":
+            return False
+        sign, number = self.target.split()
+        most = float(number)
+        return not {"<=": self.ratio <= most, ">=": self.ratio >= most, "=": self.ratio == most}[
+            sign
+        ]
+
+
+class Figure:
+    """What one way took in each round: seconds, or what else is less where it is better."""
+
+    def __init__(self, rounds: Sequence[float]) -> None:
+        self.rounds = rounds
+
+    @property
+    def median(self) -> float:
+        """The one in the middle."""
+        return median(self.rounds)
+
+    def __truediv__(self, other: Figure) -> float:
+        """The median of the ratios of the rounds: what disturbs a round disturbs both of it."""
+        return median(one / two for one, two in zip(self.rounds, other.rounds, strict=True))
+
+    def shown(self, scale: Callable[[float], float], unit: str) -> str:
+        """The median, and the least and the most, in a unit."""
+        least, most = sorted((scale(min(self.rounds)), scale(max(self.rounds))))
+        return f"{scale(self.median):.4g} {unit} ({least:.4g} to {most:.4g})"
+
 
 class Peers:
     """Other libraries, each measured by its own program in an environment of its own; none where
@@ -46,13 +82,17 @@ class Peers:
         self._folder = folder
 
     def figures(
-        self, name: str, *arguments: str, only: tuple[str, ...] = tuple(PROGRAMS)
+        self,
+        name: str,
+        *arguments: str,
+        only: tuple[str, ...] = tuple(PROGRAMS),
+        environment: Mapping[str, str] | None = None,
     ) -> Mapping[str, Any]:
-        """One figure of every peer that has it."""
+        """One figure of every peer that has it, with more variables of its environment."""
         if self._folder is None:
             return {}
         found = {
-            peer: measured(peer, self._folder, [name, *arguments])
+            peer: measured(peer, self._folder, [name, *arguments], environment)
             for peer in PROGRAMS
             if peer in only
         }
@@ -70,8 +110,21 @@ def serving(*command: str) -> Iterator[str]:
             server.kill()
 
 
-def timed(work: Callable[[], Any]) -> float:
-    """Seconds for one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def in_turns(
+    ways: Mapping[str, Callable[[], object]],
+    *,
+    times: int = 1,
+    rounds: int = ROUNDS,
+    clock: Callable[[], float] = time.perf_counter,
+    between: Callable[[], object] = lambda: None,
+) -> dict[str, Figure]:
+    """What a call takes by a clock, in rounds in which each way is called so many times."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            start = clock()
+            for _ in range(times):
+                way()
+            found[name].append((clock() - start) / times)
+            between()
+    return {name: Figure(taken) for name, taken in found.items()}

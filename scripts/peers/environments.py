@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,18 +53,24 @@ def version_of(peer: str, python: Path) -> str:
     ).strip()
 
 
-def measured(peer: str, folder: Path, arguments: Sequence[str] = ()) -> dict[str, Any]:
+def measured(
+    peer: str,
+    folder: Path,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """What the peer's program prints: peer, version and figures."""
     program = Path(__file__).with_name(PROGRAMS[peer])
     found: dict[str, Any] = json.loads(
-        _output([str(python_of(peer, folder)), str(program), *arguments])
+        _output([str(python_of(peer, folder)), str(program), *arguments], environment)
     )
     return found
 
 
-def _output(command: list[str]) -> str:
+def _output(command: list[str], environment: Mapping[str, str] | None = None) -> str:
     """What it prints; a RuntimeError with the last line of its complaint if it fails."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    clean |= environment or {}
     done = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = (

@@ -46,7 +46,17 @@ ORDER = [name for line in ROOMS.split("\n") for name in line.split()]
 HTTP_FILES = {
     *(
         f"drivers/{name}.py"
-        for name in ("calls", "certificates", "downloads", "fast", "links", "puts", "urls", "wire")
+        for name in (
+            "calls",
+            "certificates",
+            "downloads",
+            "fast",
+            "links",
+            "puts",
+            "receiving",
+            "urls",
+            "wire",
+        )
     ),
     "simulator/transport.py",
 }

@@ -63,8 +63,8 @@ class Get:
     route: str
     """The URL by which a proxy is chosen: the request may have an address in the host's place."""
     begin: Callable[[httpx.Response], bool]
-    write: Callable[[bytes], bool]
-    """Takes a piece; the result is whether no more is wanted."""
+    write: Callable[[bytes | memoryview], bool]
+    """Takes a piece, and keeps none of its memory; the result is whether no more is wanted."""
 
 
 Action = Pause | Resolve | Get
@@ -86,7 +86,7 @@ class ErrorPage:
         self._body = bytearray()
         self._ends = time.monotonic() + REFUSAL_SECONDS
 
-    def write(self, piece: bytes) -> bool:
+    def write(self, piece: bytes | memoryview) -> bool:
         """Take a piece; the result is whether that is enough."""
         self._body += piece[:REFUSAL_BYTES]
         return len(self._body) >= REFUSAL_BYTES or time.monotonic() > self._ends
@@ -317,9 +317,9 @@ class Download:
         exact = headers.get("content-range") == f"bytes {self._from}-{length - 1}/{length}"
         return same and exact and length_of(headers) in {None, length - self._from}
 
-    def _write(self, chunk: bytes) -> bool:
+    def _write(self, chunk: bytes | memoryview) -> bool:
         """Take a piece of the body; the result is whether no more is wanted."""
-        pieces = [chunk] if self._decoder is None else self._decoder.decode(chunk)
+        pieces = [chunk] if self._decoder is None else self._decoder.decode(bytes(chunk))
         try:
             for piece in pieces:
                 if self._refusal is not None:
@@ -334,7 +334,7 @@ class Download:
             raise self.error(str(error)) from None
         return False
 
-    def _write_file(self, chunk: bytes) -> None:
+    def _write_file(self, chunk: bytes | memoryview) -> None:
         """Write a piece of the file; the first bytes must be those of an image or a video."""
         part = self._part
         before = part.size

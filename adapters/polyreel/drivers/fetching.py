@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Generator, Sequence
-from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any
+from contextlib import aclosing, closing, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import evolve
 
 from ..errors import PolyreelError
 from ..flows import Fetch, Reply, Saved, Transfer, TryFolder
@@ -13,9 +16,10 @@ from .addresses import aresolve, resolve
 from .downloads import Action, Download, Get, Pause
 from .links import Resolve
 from .puts import FilePut
+from .receiving import pieces_of
 from .storing import BlockingCall, FolderTrial, StoredDownload
-from .urls import abody_of, body_of, transport_errors
-from .watch import Trace
+from .urls import abody_of, transport_errors
+from .watch import Trace, Watch
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -23,7 +27,8 @@ if TYPE_CHECKING:
 
     Outcome = httpx.Response | Sequence[str] | Exception | object
 
-
+MAX_THREADS: Final = 32
+"""How many awaited downloads of a client have a thread each. More ones share the event loop."""
 Moving = Download | FilePut | StoredDownload | FolderTrial
 
 
@@ -89,16 +94,7 @@ def _do(action: Action | BlockingCall, moving: Moving) -> Outcome:
         return None
     if isinstance(action, Resolve):
         return resolve(wire.resolver, action.host, action.port, watch.left)
-    connections = wire.connections("download", action.route)
-    try:
-        with closing(connections.handle_request(_traced(action, watch.see))) as response:
-            if action.begin(response):
-                for chunk in body_of(response):
-                    if action.write(chunk):
-                        break
-            return response
-    finally:
-        watch.stop()
+    return _get(action, wire.connections("download", action.route), watch)
 
 
 async def _ado(action: Action | BlockingCall, moving: Moving) -> Outcome:
@@ -110,6 +106,9 @@ async def _ado(action: Action | BlockingCall, moving: Moving) -> Outcome:
         return None
     if isinstance(action, Resolve):
         return await aresolve(wire.resolver, action.host, action.port)
+    getting = _GetInThread(action, wire, watch)
+    if getting.begins():
+        return await getting.result()
     connections = wire.async_connections("download", action.route)
     answering = connections.handle_async_request(_traced(action, watch.asee))
     async with aclosing(await answering) as response:
@@ -118,6 +117,91 @@ async def _ado(action: Action | BlockingCall, moving: Moving) -> Outcome:
                 if action.write(chunk):
                     break
         return response
+
+
+def _get(action: Get, connections: httpx.BaseTransport, watch: Watch) -> httpx.Response:
+    try:
+        request = _traced(action, watch.see)
+        with closing(connections.handle_request(request)) as response:
+            if action.begin(response):
+                for chunk in pieces_of(request, response):
+                    if action.write(chunk):
+                        break
+            return response
+    finally:
+        watch.stop()
+
+
+class _GetInThread:
+    """A request of an awaited download, made in a thread.
+
+    There, the bytes go from the socket to the disk without the event loop, which takes longer for
+    them, and in which nothing else could go on while the disk writes.
+    """
+
+    def __init__(self, action: Get, wire: Wire, watch: Watch) -> None:
+        self._begin_own, self._write_own = action.begin, action.write
+        self._action = evolve(action, begin=self._begin, write=self._write)
+        self._wire, self._watch = wire, watch
+        self._connections = wire.connections("download", action.route)
+        self._lock = threading.Lock()
+        """Held while the download does something with what has arrived."""
+        self._is_given_up = False
+        self._loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[httpx.Response] = self._loop.create_future()
+
+    def begins(self) -> bool:
+        """Begin, and say whether there is a thread for it. Where a test has a transport instead of
+        the network, there is none.
+        """
+        threads = self._wire.downloading
+        if self._wire.transport is not None or len(threads) >= MAX_THREADS:
+            return False
+        thread = threading.Thread(target=self._work, name="polyreel-download", daemon=True)
+        threads.add(thread)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more
+            threads.discard(thread)
+            return False
+        return True
+
+    async def result(self) -> httpx.Response:
+        """The answer. Once this has ended, the thread does nothing more with the file."""
+        try:
+            return await self._future
+        except asyncio.CancelledError:
+            with self._lock:
+                self._is_given_up = True
+            self._watch.cut()  # a thread that still connects ends by itself, a little later
+            raise
+
+    def _work(self) -> None:
+        response: httpx.Response | None = None
+        error: BaseException | None = None
+        try:
+            response = _get(self._action, self._connections, self._watch)
+        except BaseException as failure:
+            error = failure
+        self._wire.downloading.discard(threading.current_thread())
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._report, response, error)
+
+    def _report(self, response: httpx.Response | None, error: BaseException | None) -> None:
+        if self._future.done():
+            return  # nobody waits any more
+        if error is not None:
+            self._future.set_exception(error)
+        elif response is not None:
+            self._future.set_result(response)
+
+    def _begin(self, response: httpx.Response) -> bool:
+        with self._lock:
+            return not self._is_given_up and self._begin_own(response)
+
+    def _write(self, chunk: bytes | memoryview) -> bool:
+        with self._lock:
+            return self._is_given_up or self._write_own(chunk)
 
 
 def _called(call: BlockingCall) -> object:

@@ -118,11 +118,14 @@ class Watch:
 
     def _set_timer(self, seconds: float) -> None:
         if self._connection is not None:  # a simulated call has no connection
-            self._timer = threading.Timer(max(0.0, seconds), self._cut)
+            self._timer = threading.Timer(max(0.0, seconds), self.cut)
             self._timer.daemon = True
             self._timer.start()
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
+        """End the connection of a blocking call, where there is one yet."""
+        if self._connection is None:
+            return
         # Closing a socket does not wake the thread that reads from it, shutting it down does.
         with suppress(OSError):
             socket.socket.shutdown(self._connection.get_extra_info("socket"), socket.SHUT_RDWR)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -127,6 +128,8 @@ class Wire:
     """What was uploaded, where no ledger is kept."""
     tried_folders: dict[str, float] = field(factory=dict, init=False, repr=False)
     """The folders of object storage in which something could be saved, and when that was tried."""
+    downloading: set[threading.Thread] = field(factory=set, init=False, repr=False)
+    """The threads of awaited downloads."""
     _transports: dict[Route, httpx.BaseTransport] = field(factory=dict, init=False, repr=False)
     _async_transports: dict[Route, httpx.AsyncBaseTransport] = field(
         factory=dict, init=False, repr=False
@@ -306,7 +309,8 @@ class Wire:
         self._transports = {}
 
     async def aclose(self) -> None:
-        """Close the awaiting connections."""
+        """Close the awaiting connections, and those of downloads in threads."""
+        self.close()
         if self._loop is asyncio.get_running_loop():
             for transport in self._async_transports.values():
                 await transport.aclose()
