@@ -175,13 +175,13 @@ def test_what_is_wrong_with_an_address_is_said_at_once(
     """It is not tried again, since it would not pass. The user is not named."""
     value, said = WRONG[part]
     tries: list[str] = []
-    connect = postgres_ledger._Connection.connect
+    connect = postgres_ledger.LedgerConnection.connect
 
     def counted(conninfo: str, **options: Any) -> Any:
         tries.append(conninfo)
         return connect(conninfo, **options)
 
-    monkeypatch.setattr(postgres_ledger._Connection, "connect", counted)
+    monkeypatch.setattr(postgres_ledger.LedgerConnection, "connect", counted)
     with pytest.raises(LedgerError, match=said) as caught:
         PostgresLedger(make_conninfo(path, **{part: value}))
     assert len(tries) == 1

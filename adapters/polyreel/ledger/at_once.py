@@ -17,10 +17,8 @@ from .events import Intend, LedgerEvent, Settle, Take
 from .rows import Columns, entry_of, new_columns, outcome_columns, sent_columns
 from .store import Write
 
-Statement = tuple[str, str]
-"""A statement, and the only value in it."""
-Run = Callable[[Sequence[Statement]], list[list[StoredRow]] | None]
-"""Runs statements in one transaction; the result is the rows that each of them gives.
+Run = Callable[[Sequence[tuple[str, Sequence[Value]]]], list[list[StoredRow]] | None]
+"""Runs statements, with their values, in one transaction; the result is the rows that each gives.
 
 None where a row, or another transaction, was in the way.
 """
@@ -28,7 +26,7 @@ NEW: Final = (
     "id, state, vendor, model, workflow, simulated, reference, folder, idempotency_key,"
     " fingerprint, submission, follows, owner, created_at, updated_at, sent_wall, sent_boot"
 )
-ROWS: Final = "json_populate_recordset(CAST(NULL AS jobs), CAST(%s AS json))"
+ROWS: Final = "json_populate_recordset(CAST(NULL AS jobs), CAST(? AS json))"
 """Rows that are given as one JSON document."""
 GIVEN: Final = f"(SELECT * FROM {ROWS} ORDER BY id) AS given"
 """The same in their order: who locks rows in another order can wait for who waits for it."""
@@ -77,7 +75,7 @@ def write_at_once(writes: Sequence[Write], run: Run) -> dict[int, Any]:
         of_kind = kinds.setdefault(type(writes[number][0]), {})
         of_kind.setdefault(row["id"], number)
     statements = [
-        (STATEMENTS[kind], json.dumps([columns[number] for number in numbers.values()]))
+        (STATEMENTS[kind], [json.dumps([columns[number] for number in numbers.values()])])
         for kind, numbers in kinds.items()
     ]
     results: dict[int, Any] = {}

@@ -7,15 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ClaimedError, LedgerError, UnknownNameError
+from ..money.charged import with_charge
 from .database import StoredRow, Transaction, Value
+from .events import sealed_facts
 from .records import PROVED_UNPAID, State
 from .rows import Columns, job_columns, sent_columns
-from .states import newer
+from .states import advance, newer
 from .store import CALLER_SECONDS, DELIVERY_DAYS, DIED
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
+    from ..providers.base.webhooks import Event
     from .events import Intend, Take
     from .reading import LedgerReader
     from .records import LedgerEntry
@@ -130,14 +133,24 @@ def update_job(connection: Transaction, job: Job, change: Callable[[Job], Job], 
             ledger_id=row["id"],
             billed="maybe",
         ) from None
-    after = newer(known, change(known)).model_copy(update={"ledger_id": row["id"]})
-    if after != known:
-        columns = {**job_columns(after, row["finished_at"] or now), "updated_at": now}
-        if row["state"] == "abandoned":  # on the user's word, and another may have its reference
-            del columns["state"]
+    after, columns = changed_job(row, known, change, now)
+    if columns:
         update = f"UPDATE jobs SET {assignments(columns)} WHERE id = ?"  # noqa: S608
         connection.execute(update, (*columns.values(), row["id"]))
     return after
+
+
+def changed_job(
+    row: StoredRow, known: Job, change: Callable[[Job], Job], now: float
+) -> tuple[Job, Columns]:
+    """The job of a row after a change, and the columns that are others then."""
+    after = newer(known, change(known)).model_copy(update={"ledger_id": row["id"]})
+    if after == known:
+        return after, {}
+    columns = {**job_columns(after, row["finished_at"] or now), "updated_at": now}
+    if row["state"] == "abandoned":  # on the user's word, and another may have its reference
+        del columns["state"]
+    return after, columns
 
 
 def claim_entry(
@@ -222,9 +235,23 @@ def note_delivery(connection: Transaction, vendor: str, identity: str, now: floa
     )
     if found.rowcount == 0:
         return False
+    forget_deliveries(connection, now)
+    return True
+
+
+def forget_deliveries(connection: Transaction, now: float, most: int = FORGOTTEN) -> None:
+    """Forget some of the webhooks that are too old to count."""
     connection.execute(
         "DELETE FROM deliveries WHERE (vendor, id) IN"
         " (SELECT vendor, id FROM deliveries WHERE received_at < ? ORDER BY received_at LIMIT ?)",
-        (now - DELIVERY_DAYS * 86_400, FORGOTTEN),
+        (now - DELIVERY_DAYS * 86_400, most),
     )
-    return True
+
+
+def reported(event: Event, now: float) -> Callable[[Job], Job]:
+    """What a webhook changes of a job."""
+
+    def change(job: Job) -> Job:
+        return with_charge(advance(job, sealed_facts(event.facts), now))
+
+    return change

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, assert_never
 
 from ..errors import BudgetError, ClaimedError, LedgerError, UnknownNameError, UnusableFileError
-from ..money.charged import with_charge
 from . import uploads
 from .changes import (
     assignments,
@@ -33,6 +32,7 @@ from .changes import (
     note_caller,
     note_delivery,
     refuse_other_entry,
+    reported,
     take_queued,
     update_job,
 )
@@ -50,14 +50,12 @@ from .events import (
     ReadNews,
     Settle,
     Take,
-    sealed_facts,
 )
 from .limits import LimitRows, NotYetError
 from .outstanding import OutstandingWork
 from .reading import LedgerReader
 from .records import PROVED_UNPAID, Later, LedgerEntry, State
 from .rows import entry_of, new_columns, outcome_columns, queued_columns
-from .states import advance
 from .store import INTERRUPTED, NOTHING_SENT, TOUCHED, Delivered, Write
 from .together import after_deadlocks, write_alone, write_together
 from .unwritten import Released, Unwritten, UnwrittenOutcomes
@@ -442,9 +440,5 @@ class StoredLedger:
             if not event.verified:
                 return Delivered("hint", entry)
             note_caller(connection, self._read, event.vendor, now)
-
-            def apply(job: Job) -> Job:
-                return with_charge(advance(job, sealed_facts(event.facts), now))
-
-            job = update_job(connection, entry.job, apply, now)
+            job = update_job(connection, entry.job, reported(event, now), now)
         return Delivered("applied" if job != entry.job else "unchanged", self.entry(entry.id))

@@ -11,31 +11,34 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import selectors
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
 from ..errors import ClaimedError, LedgerError, RequestError, UnusableFileError
-from .at_once import Statement, is_usual, without_nul, write_at_once
+from .at_once import is_usual, write_at_once
+from .changes import forget_deliveries
 from .database import DeadlockError
 from .events import LedgerEvent, Settle, Take
 from .keeping import StoredLedger
 from .leases import LEASE, LeaseOwners
-from .limits_schema import NOW, POSTGRES_NOW
+from .postgres_deliveries import BETWEEN, FORGOTTEN, deliver_at_once
 from .postgres_schema import SCHEMA, bring_up
+from .store import Delivered
+from .together import after_deadlocks
 
 try:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
     from psycopg.rows import dict_row
 
+    from .postgres_connection import LedgerConnection, Statement, executed, part
     from .postgres_errors import as_own, is_lasting
 except ImportError as error:
     raise LedgerError(
@@ -43,15 +46,11 @@ except ImportError as error:
     ) from None
 
 if TYPE_CHECKING:
-    from psycopg.abc import PQGen
-
+    from ..providers.base.webhooks import Event
     from .database import Cursor, StoredRow, Value
     from .store import Write
 
-T = TypeVar("T")
 CONNECT_SECONDS: Final = 5
-ANSWER_SECONDS: Final = 30.0
-"""How long an answer of the database is waited for. A frozen connection answers never."""
 LOCK_SECONDS: Final = 20
 """How long a transaction waits for those of others."""
 PATIENCE: Final = 15.0
@@ -72,7 +71,7 @@ IN_THE_WAY: Final = (
 """Errors after which the database goes on, and something else can be written."""
 WHERE: Final = "SELECT current_database() AS name, current_setting('search_path') AS path"
 """Tells the database, by the server, and where tables are looked for."""
-SET_PATH: Final = "SELECT set_config('search_path', %s, true)"
+SET_PATH: Final = "SELECT set_config('search_path', ?, true)"
 """Says where tables are looked for, until the transaction ends."""
 ENCODE: Final = (
     "in a user or a password, write % as %25, @ as %40, / as %2F, : as %3A, ? as %3F, a blank as "
@@ -83,35 +82,6 @@ UNSAFE: Final = re.compile(r"[/@\s]|%(?![0-9a-fA-F]{2})")
 QUERY: Final = re.compile(r"/[^/@?]*\?.*", re.DOTALL)
 QUOTED: Final = re.compile('".*"', re.DOTALL)
 PORTS: Final = re.compile("[0-9,]*")
-WORDS: Final = (
-    (NOW, POSTGRES_NOW),
-    ("json_each(?) AS name", "json_array_elements_text(CAST(? AS json)) AS name(value)"),
-    ("json_each(?)", "json_array_elements_text(CAST(? AS json)) AS items(value)"),
-    ("CROSS JOIN", "JOIN"),
-    (" IS ?", " IS NOT DISTINCT FROM ?"),
-    ("%", "%%"),
-    ("?", "%s"),
-)
-"""SQLite's words, and what stands for them here."""
-
-
-@cache
-def _translated(statement: str) -> str:
-    for theirs, ours in WORDS:
-        statement = statement.replace(theirs, ours)
-    return statement
-
-
-def _fitting(value: Value) -> Value:
-    """A value as its column takes it: a truth as a number, and no text with a NUL."""
-    return int(value) if isinstance(value, bool) else without_nul(value)
-
-
-class _Connection(psycopg.Connection[Any]):
-    """A connection whose every answer comes in time, or not at all."""
-
-    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        return super().wait(gen, interval, timeout or ANSWER_SECONDS)
 
 
 @frozen
@@ -122,17 +92,9 @@ class PostgresTransaction:
 
     def execute(self, statement: str, values: Sequence[Value] = (), /) -> Cursor:
         """Run one statement."""
-        text = _translated(statement)
-        if text.startswith("SELECT"):
-            text += " FOR UPDATE"
-        return _executed(self.connection, text, values)
-
-
-def _executed(
-    connection: psycopg.Connection[Any], text: str, values: Sequence[Value]
-) -> psycopg.Cursor[Any]:
-    cursor = psycopg.Cursor(connection, row_factory=dict_row)  # whatever a caller's own gives
-    return cursor.execute(text.encode(), [_fitting(value) for value in values])
+        if statement.startswith("SELECT"):
+            statement += " FOR UPDATE"
+        return executed(self.connection, statement, values)
 
 
 class PostgresDatabase:
@@ -146,14 +108,14 @@ class PostgresDatabase:
         self.place = f"postgresql://{host}:{port}/{parts.get('dbname', '')}"
         """Its address without a user and a password."""
         self._process = os.getpid()
-        self._idle: list[_Connection] = []
+        self._idle: list[LedgerConnection] = []
         self._guard = threading.Lock()
         self._running = threading.local()
         self._is_open = True
         try:
             with self._guarded(), self._connected(patience=OPENING) as connection:
                 bring_up(connection, self.place)
-                (found,) = _executed(connection, WHERE, ())
+                (found,) = executed(connection, WHERE).fetchall()
                 self._name = found["name"]
         except BaseException:
             self.close()
@@ -171,22 +133,22 @@ class PostgresDatabase:
         if not self._is_open:
             raise LedgerError(f"the ledger {self.place} is closed")
 
-    def _taken(self) -> _Connection:
+    def _taken(self) -> LedgerConnection:
         self.check()
         with self._guard:
             if self.is_inherited:  # the parent's connections are the parent's
                 self._process, self._idle = os.getpid(), []
             while self._idle:
                 idle = self._idle.pop()
-                if not _has_news(idle):
+                if not idle.has_news():
                     return idle
                 idle.close()
         options = f"{conninfo_to_dict(self.conninfo)['options']} {PLANNING}"
-        return _Connection.connect(
+        return LedgerConnection.connect(
             self.conninfo, autocommit=True, row_factory=dict_row, options=options
         )
 
-    def _given_back(self, connection: _Connection) -> None:
+    def _given_back(self, connection: LedgerConnection) -> None:
         idle = psycopg.pq.TransactionStatus.IDLE
         if not connection.closed and connection.info.transaction_status == idle:
             with self._guard:
@@ -196,7 +158,7 @@ class PostgresDatabase:
         connection.close()
 
     @contextmanager
-    def _connected(self, first: str = "", patience: float = PATIENCE) -> Iterator[_Connection]:
+    def _connected(self, first: str = "", patience: float = PATIENCE) -> Iterator[LedgerConnection]:
         """A connection that has answered to a first statement; where none does, with patience.
 
         Without a statement, it is one that the server has not ended.
@@ -207,7 +169,7 @@ class PostgresDatabase:
             try:
                 connection = self._taken()
                 if first:
-                    connection.execute(first.encode())
+                    connection.run(first)
                 break
             except psycopg.OperationalError as error:
                 if connection is not None:
@@ -248,17 +210,17 @@ class PostgresDatabase:
         """
         running: psycopg.Connection[Any] | None = getattr(self._running, "connection", None)
         if running is not None:
-            with self._guarded(), running.transaction():
+            with self._guarded(), part(running):
                 yield PostgresTransaction(running)
             return
         with self._guarded(), self._connected("BEGIN") as connection:
             self._running.connection = connection
             try:
                 yield PostgresTransaction(connection)
-                connection.execute(b"COMMIT")
+                connection.run("COMMIT")
             except BaseException:
                 with suppress(psycopg.Error):
-                    connection.execute(b"ROLLBACK")
+                    connection.run("ROLLBACK")
                 raise
             finally:
                 self._running.connection = None
@@ -276,27 +238,27 @@ class PostgresDatabase:
             if not connection.autocommit:
                 connection.execute(b"SELECT 1")  # begins the caller's transaction, if need be
             with connection.transaction():  # a part of the caller's, where there is one
-                (before,) = _executed(connection, WHERE, ())
+                (before,) = executed(connection, WHERE).fetchall()
                 if before["name"] != self._name:
                     text = f"connection: it is to another database than {self.place}"
                     raise RequestError([f"{text}; nothing was written"])
-                _executed(connection, SET_PATH, (SCHEMA,))
+                executed(connection, SET_PATH, (SCHEMA,))
                 outer = getattr(self._running, "connection", None)
                 self._running.connection = connection
                 try:
                     yield PostgresTransaction(connection)
                 finally:
                     self._running.connection = outer
-                _executed(connection, SET_PATH, (before["path"],))
+                executed(connection, SET_PATH, (before["path"],))
 
     def query(self, statement: str, *values: Value) -> list[StoredRow]:
         """Read the rows that a SELECT statement finds."""
-        text, running = _translated(statement), getattr(self._running, "connection", None)
+        running = getattr(self._running, "connection", None)
         with self._guarded():
             if running is not None:
-                return list(_executed(running, text, values))
+                return executed(running, statement, values).fetchall()
             with self._connected() as connection:
-                return list(_executed(connection, text, values))
+                return connection.run(statement, values).fetchall()
 
     @property
     def is_writing(self) -> bool:
@@ -308,23 +270,11 @@ class PostgresDatabase:
 
         None where a row, or another transaction, was in the way: then nothing is written.
         """
-        first = "BEGIN" if len(statements) > 1 else ""
-        with self._guarded(), self._connected(first) as connection:
+        with self._guarded(), self._connected() as connection:
             try:
-                found: list[list[StoredRow]] = []
-                for text, value in statements:
-                    cursor = psycopg.Cursor(connection, row_factory=dict_row)
-                    found.append(list(cursor.execute(text.encode(), [value])))
-                if first:
-                    connection.execute(b"COMMIT")
-            except BaseException as error:
-                if first:
-                    with suppress(psycopg.Error):
-                        connection.execute(b"ROLLBACK")
-                if isinstance(error, IN_THE_WAY):
-                    return None
-                raise
-            return found
+                return [answer.fetchall() for answer in connection.run_all(statements)]
+            except IN_THE_WAY:
+                return None
 
     def close(self) -> None:
         """Close the connections that are idle, and the others when they are given back."""
@@ -344,14 +294,6 @@ def _problem_of(connection: psycopg.Connection[Any]) -> str:
     if connection.info.encoding != "utf-8":
         return f"its client_encoding is {connection.info.encoding}: make it UTF8"
     return ""
-
-
-def _has_news(connection: _Connection) -> bool:
-    """Whether the server has said something unasked, such as that it ends."""
-    # Not `select`, which takes no descriptors beyond a thousand.
-    with selectors.DefaultSelector() as selector:
-        selector.register(connection.fileno(), selectors.EVENT_READ)
-        return bool(selector.select(0))
 
 
 def _conninfo(address: str) -> str:
@@ -391,6 +333,7 @@ class PostgresLedger(StoredLedger):
         self.place = database.place
         """Its address without a user and a password."""
         self.owners = LeaseOwners(database, lease)
+        self._deliveries = count()
         super().__init__(database, self.owners, self._local)
 
     def write(self, event: LedgerEvent, owner: str, now: float) -> Any:
@@ -430,6 +373,23 @@ class PostgresLedger(StoredLedger):
             if not isinstance(event, Settle):
                 self.touched.append(event.entry if isinstance(event, Take) else result)
         return results
+
+    @after_deadlocks
+    def deliver(self, event: Event, now: float, *, simulated: bool = False) -> Delivered:
+        """Write a webhook down, once; see `LedgerStore.deliver`."""
+        self._write_unwritten()
+        row = self._read.of_task(event.vendor, event.task_id, simulated=simulated)
+        entry = None if row is None else self._entry(row)
+        if row is None or entry is None or entry.job is None or not event.verified:
+            return super().deliver(event, now, simulated=simulated)
+        done = deliver_at_once(self.database, row, entry.job, event, now)
+        if done is None:
+            return super().deliver(event, now, simulated=simulated)
+        if next(self._deliveries) % BETWEEN == 0:
+            with self.database.writing() as connection:
+                forget_deliveries(connection, now, FORGOTTEN)
+        effect, after = done
+        return Delivered(effect, entry if after is row else self._entry(after))
 
     def _local(self, name: str) -> Path:
         import platformdirs  # noqa: PLC0415

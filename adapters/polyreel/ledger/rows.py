@@ -139,7 +139,7 @@ def queued_columns(submission: Submission, now: float) -> Columns:
 
 def _purpose(submission: Submission, now: float) -> Columns:
     """What a new entry is for, under a new id."""
-    identity = "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
+    identity = new_id()
     return {
         "id": identity,
         "vendor": submission.vendor,
@@ -155,6 +155,15 @@ def _purpose(submission: Submission, now: float) -> Columns:
         "updated_at": now,
         **limits_columns(submission),
     }
+
+
+def new_id() -> str:
+    """An id that no other entry has. All its letters are as likely as each other."""
+    number, letters = secrets.randbelow(len(ID_LETTERS) ** ID_LENGTH), []
+    for _ in range(ID_LENGTH):
+        number, letter = divmod(number, len(ID_LETTERS))
+        letters.append(ID_LETTERS[letter])
+    return "".join(letters)
 
 
 def limits_columns(submission: Submission) -> Columns:

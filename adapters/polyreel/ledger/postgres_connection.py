@@ -1,0 +1,221 @@
+"""Connections of a ledger to Postgres: each statement is one message to the server, and one back.
+
+They give libpq, by way of psycopg, the bytes that it sends. A cursor of psycopg takes several times
+as long for a statement as that, which is most of the time of a worker with much to write down.
+"""
+
+from __future__ import annotations
+
+import selectors
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import psycopg
+from attrs import define, field
+from psycopg.adapt import Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus
+from psycopg.rows import dict_row
+from psycopg.waiting import Ready, Wait
+
+from .at_once import without_nul
+from .limits_schema import NOW, POSTGRES_NOW
+
+if TYPE_CHECKING:
+    from psycopg.abc import PQGen
+    from psycopg.pq.abc import PGconn, PGresult
+
+    from .database import Cursor, StoredRow, Value
+
+T = TypeVar("T")
+Statement = tuple[str, Sequence["Value"]]
+"""A statement in the words of SQLite, and its values."""
+ANSWER_SECONDS: Final = 30.0
+"""How long an answer of the database is waited for. A frozen connection answers never."""
+MOST_PREPARED: Final = 200
+"""How many statements a connection remembers, so that the server need not plan them again."""
+TEXT, BIGINT, FLOAT = 0, 20, 701
+"""The types of values, by their numbers. The server finds out what a text stands for."""
+SELECTOR: Final = getattr(selectors, "PollSelector", selectors.DefaultSelector)
+"""Not `select`, which takes no descriptors beyond a thousand; nor one that opens one of its own."""
+WORDS: Final = (
+    (NOW, POSTGRES_NOW),
+    ("json_each(?) AS name", "json_array_elements_text(CAST(? AS json)) AS name(value)"),
+    ("json_each(?)", "json_array_elements_text(CAST(? AS json)) AS items(value)"),
+    ("CROSS JOIN", "JOIN"),
+    (" IS ?", " IS NOT DISTINCT FROM ?"),
+)
+"""SQLite's words, and what stands for them here."""
+
+
+@cache
+def translated(statement: str) -> str:
+    """A statement in the words of Postgres, with `?` for values."""
+    for theirs, ours in WORDS:
+        statement = statement.replace(theirs, ours)
+    return statement
+
+
+@cache
+def _numbered(statement: str) -> bytes:
+    """The same with numbers for values, as libpq takes it."""
+    first, *parts = translated(statement).split("?")
+    return (first + "".join(f"${n}{part}" for n, part in enumerate(parts, 1))).encode()
+
+
+@cache
+def _marked(statement: str) -> bytes:
+    """The same as psycopg takes it."""
+    return translated(statement).replace("%", "%%").replace("?", "%s").encode()
+
+
+def fitting(value: Value) -> Value:
+    """A value as its column takes it: a truth as a number, and no text with a NUL."""
+    return int(value) if isinstance(value, bool) else without_nul(value)
+
+
+def executed(
+    connection: psycopg.Connection[Any], statement: str, values: Sequence[Value] = ()
+) -> Cursor:
+    """Run one statement in a connection of the ledger's own, or of a caller's."""
+    if isinstance(connection, LedgerConnection):
+        return connection.run(statement, values)
+    # Its rows are those that are read here, whatever a caller's own cursors give.
+    cursor: psycopg.Cursor[Any] = psycopg.Cursor(connection, row_factory=dict_row)
+    return cursor.execute(_marked(statement), [*map(fitting, values)])
+
+
+@contextmanager
+def part(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Take back what happens in a part of a transaction, where it fails."""
+    executed(connection, "SAVEPOINT part")
+    try:
+        yield
+    except BaseException:
+        with suppress(psycopg.Error):
+            executed(connection, "ROLLBACK TO part")
+            executed(connection, "RELEASE part")
+        raise
+    executed(connection, "RELEASE part")
+
+
+@define
+class Answer:
+    """What a statement has found, or changed."""
+
+    rowcount: int
+    _rows: list[StoredRow] = field(alias="rows")
+
+    def fetchone(self) -> StoredRow | None:
+        """The next row."""
+        return self._rows.pop(0) if self._rows else None
+
+    def fetchall(self) -> list[StoredRow]:
+        """All rows that are left."""
+        rows, self._rows = self._rows, []
+        return rows
+
+
+class LedgerConnection(psycopg.Connection[Any]):
+    """A connection whose every answer comes in time, or not at all."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self._statements: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
+        """The names of those that the server has prepared, by their texts and types of values."""
+        self._numbers = count()
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """Wait for what a generator of psycopg waits for."""
+        return super().wait(gen, interval, timeout or ANSWER_SECONDS)
+
+    def has_news(self) -> bool:
+        """Whether the server has said something unasked, such as that it ends."""
+        with SELECTOR() as selector:
+            selector.register(self.fileno(), selectors.EVENT_READ)
+            return bool(selector.select(0))
+
+    def run(self, statement: str, values: Sequence[Value] = ()) -> Answer:
+        """Run one statement."""
+        return self.run_all([(statement, values)])[0]
+
+    def run_all(self, statements: Sequence[Statement]) -> list[Answer]:
+        """Run statements, all of them or none; the answers come together.
+
+        Where no transaction has begun, they are one.
+        """
+        pgconn, known = self.pgconn, {**self._statements}
+        try:
+            pgconn.enter_pipeline_mode()
+            are_new = [self._send(_numbered(text), values) for text, values in statements]
+            pgconn.pipeline_sync()
+            results = iter(self.wait(_results(pgconn)))
+            pgconn.exit_pipeline_mode()
+        except BaseException:
+            self.close()  # what comes next in it is not known
+            raise
+        answers = []
+        for is_new in are_new:
+            for is_prepared in [False, True] if is_new else [True]:
+                result = next(results)
+                if result.status not in {ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK}:
+                    self._statements = known
+                    raise error_from_result(result, encoding="utf-8")
+                if is_prepared:
+                    answers.append(self._read(result))
+        return answers
+
+    def _send(self, text: bytes, given: Sequence[Value]) -> bool:
+        """Send a statement; the result is whether it is prepared with it."""
+        values: list[bytes | None] = []
+        types: list[int] = []
+        for one in map(fitting, given):
+            kind = BIGINT if isinstance(one, int) else FLOAT if isinstance(one, float) else TEXT
+            types.append(kind)
+            values.append(None if one is None else str(one).encode())
+        key = text, tuple(types)
+        name, is_new = self._statements.get(key), False
+        if name is None:
+            if len(self._statements) == MOST_PREPARED:
+                self.pgconn.send_query_params(text, values, types)
+                return False
+            name, is_new = f"polyreel_{next(self._numbers)}".encode(), True
+            self.pgconn.send_prepare(name, text, types)
+            self._statements[key] = name
+        self.pgconn.send_query_prepared(name, values)
+        return is_new
+
+    def _read(self, result: PGresult) -> Answer:
+        names = [(result.fname(n) or b"").decode() for n in range(result.nfields)]
+        rows: list[StoredRow] = []
+        if names:
+            transformer = Transformer(self)
+            transformer.set_pgresult(result)
+            found = transformer.load_rows(0, result.ntuples, tuple)
+            rows = [dict(zip(names, row, strict=True)) for row in found]
+        return Answer(result.command_tuples or 0, rows)
+
+
+def _results(pgconn: PGconn) -> PQGen[list[PGresult]]:
+    """Wait until all is sent, and all results are there."""
+    results: list[PGresult] = []
+    was_end = False
+    while True:
+        ready = yield Wait.RW if pgconn.flush() else Wait.R
+        if not ready & Ready.R:
+            continue
+        pgconn.consume_input()
+        while not pgconn.is_busy():
+            result = pgconn.get_result()
+            if result is None:
+                if was_end:
+                    raise psycopg.OperationalError("the connection was lost")
+                was_end = True
+                continue
+            was_end = False
+            if result.status == ExecStatus.PIPELINE_SYNC:
+                return results
+            results.append(result)
