@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from polyreel import AsyncClient, Client
 from polyreel.errors import ClaimedError, LedgerError, RequestError
-from polyreel.ledger import postgres as postgres_ledger
 from polyreel.ledger.events import Intend, Settle
 from polyreel.ledger.opening import open_ledger
 from polyreel.ledger.postgres import PostgresLedger
+from polyreel.ledger.postgres_connection import LedgerConnection
 from polyreel.ledger.store import DIED, Write
 from polyreel.providers.base.registry import get_provider
 from psycopg.conninfo import make_conninfo
@@ -175,13 +175,13 @@ def test_what_is_wrong_with_an_address_is_said_at_once(
     """It is not tried again, since it would not pass. The user is not named."""
     value, said = WRONG[part]
     tries: list[str] = []
-    connect = postgres_ledger.LedgerConnection.connect
+    connect = LedgerConnection.connect
 
     def counted(conninfo: str, **options: Any) -> Any:
         tries.append(conninfo)
         return connect(conninfo, **options)
 
-    monkeypatch.setattr(postgres_ledger.LedgerConnection, "connect", counted)
+    monkeypatch.setattr(LedgerConnection, "connect", counted)
     with pytest.raises(LedgerError, match=said) as caught:
         PostgresLedger(make_conninfo(path, **{part: value}))
     assert len(tries) == 1

@@ -13,6 +13,7 @@ from polyreel.ledger import postgres as postgres_ledger
 from polyreel.ledger.events import Intend, Keep, Settle
 from polyreel.ledger.postgres import PLANNING, PostgresLedger
 from polyreel.ledger.postgres_connection import Answer, LedgerConnection, Statement
+from polyreel.ledger.postgres_deliveries import deliver_at_once
 from polyreel.ledger.store import DELIVERY_DAYS, Delivered
 from polyreel.providers.base.facts import Facts
 from polyreel.providers.base.webhooks import Event
@@ -89,13 +90,12 @@ def test_what_changes_meanwhile_is_not_lost(
     ledger: PostgresLedger, entry: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A webhook that was worked out from an older state is worked out again."""
-    deliver_at_once = postgres_ledger.deliver_at_once
 
     def late(*given: Any) -> object:
         ledger.write(Keep(job(status="failed")), "", NOW + 1)
         return deliver_at_once(*given)
 
-    monkeypatch.setattr(postgres_ledger, "deliver_at_once", late)
+    monkeypatch.setattr(f"{postgres_ledger.__name__}.deliver_at_once", late)
     delivered: Delivered = ledger.deliver(event("late"), NOW + 2, simulated=True)
     assert (delivered.effect, delivered.entry) == ("unchanged", ledger.entry(entry))
     assert ledger.entry(entry).state == "failed"
@@ -108,7 +108,8 @@ def test_an_abandoned_entry_stays_so(ledger: PostgresLedger, entry: str) -> None
     delivered = ledger.deliver(event("a", "failed"), NOW, simulated=True)
     assert delivered.effect == "applied"
     assert delivered.entry == ledger.entry(entry)
-    assert (ledger.entry(entry).state, ledger.entry(entry).job.status) == ("abandoned", "failed")
+    found = ledger.entry(entry)
+    assert (found.state, found.job and found.job.status) == ("abandoned", "failed")
 
 
 def test_old_webhooks_are_forgotten(ledger: PostgresLedger, entry: str, postgres: str) -> None:
