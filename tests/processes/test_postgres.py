@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from polyreel import AsyncClient, Client
 from polyreel.errors import ClaimedError, LedgerError, RequestError
+from polyreel.ledger import postgres as postgres_ledger
 from polyreel.ledger.events import Intend, Settle
 from polyreel.ledger.opening import open_ledger
 from polyreel.ledger.postgres import PostgresLedger
