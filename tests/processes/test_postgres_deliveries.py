@@ -12,7 +12,7 @@ from attrs import evolve
 from polyreel.ledger import postgres as postgres_ledger
 from polyreel.ledger.events import Intend, Keep, Settle
 from polyreel.ledger.postgres import PLANNING, PostgresLedger
-from polyreel.ledger.postgres_connection import Answer, LedgerConnection, Statement
+from polyreel.ledger.postgres_connection import LedgerConnection, Outcome, Statement
 from polyreel.ledger.postgres_deliveries import deliver_at_once
 from polyreel.ledger.store import DELIVERY_DAYS, Delivered
 from polyreel.providers.base.facts import Facts
@@ -43,7 +43,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     found: list[list[str]] = []
     run_all = LedgerConnection.run_all
 
-    def noted(self: LedgerConnection, statements: Sequence[Statement]) -> list[Answer]:
+    def noted(self: LedgerConnection, statements: Sequence[Statement]) -> list[Outcome]:
         found.append([text for text, _ in statements])
         return run_all(self, statements)
 

@@ -103,7 +103,7 @@ def part(connection: psycopg.Connection[Any]) -> Iterator[None]:
 
 
 @define
-class Answer:
+class Outcome:
     """What a statement has found, or changed."""
 
     rowcount: int
@@ -122,8 +122,8 @@ class Answer:
 class LedgerConnection(psycopg.Connection[Any]):
     """A connection whose every answer comes in time, or not at all."""
 
-    def __init__(self, *given: Any, **options: Any) -> None:
-        super().__init__(*given, **options)
+    def __init__(self, pgconn: PGconn) -> None:
+        super().__init__(pgconn)
         self._statements: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
         """The names of those that the server has prepared, by their texts and types of values."""
         self._numbers = count()
@@ -138,11 +138,11 @@ class LedgerConnection(psycopg.Connection[Any]):
             selector.register(self.fileno(), selectors.EVENT_READ)
             return bool(selector.select(0))
 
-    def run(self, statement: str, values: Sequence[Value] = ()) -> Answer:
+    def run(self, statement: str, values: Sequence[Value] = ()) -> Outcome:
         """Run one statement."""
         return self.run_all([(statement, values)])[0]
 
-    def run_all(self, statements: Sequence[Statement]) -> list[Answer]:
+    def run_all(self, statements: Sequence[Statement]) -> list[Outcome]:
         """Run statements, all of them or none; the answers come together.
 
         Where no transaction has begun, they are one.
@@ -188,7 +188,7 @@ class LedgerConnection(psycopg.Connection[Any]):
         self.pgconn.send_query_prepared(name, values)
         return is_new
 
-    def _read(self, result: PGresult) -> Answer:
+    def _read(self, result: PGresult) -> Outcome:
         names = [(result.fname(n) or b"").decode() for n in range(result.nfields)]
         rows: list[StoredRow] = []
         if names:
@@ -196,7 +196,7 @@ class LedgerConnection(psycopg.Connection[Any]):
             transformer.set_pgresult(result)
             found = transformer.load_rows(0, result.ntuples, tuple)
             rows = [dict(zip(names, row, strict=True)) for row in found]
-        return Answer(result.command_tuples or 0, rows)
+        return Outcome(result.command_tuples or 0, rows)
 
 
 def _results(pgconn: PGconn) -> PQGen[list[PGresult]]:
