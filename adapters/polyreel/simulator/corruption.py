@@ -11,12 +11,11 @@ from attrs import evolve, frozen
 
 from ..flows import Answer, Reply
 from ..places import JsonObject, get, is_missing, put
-from ..serving import answers
+from ..serving import answers, pages
 from ..serving.calls import Call, IncomingRequest
-from . import pages
+from ..serving.task_answers import task_body
 from .faults import CallKind, Change, Fault
 from .outputs import OutputFile
-from .task_answers import task_body
 from .tasks import Task
 
 UNDOCUMENTED_STATUS: Final = "PONDERING"

@@ -30,6 +30,7 @@ from ..serving import answers, calls
 from ..serving.calls import Call, CallRefusedError, IncomingRequest
 from ..serving.links import Links
 from ..serving.shapes import Picture, picture_of
+from ..serving.task_answers import task_reply
 from . import queries
 from .clock import VirtualClock
 from .corruption import FaultContext, apply, apply_to_file, as_answer
@@ -37,8 +38,7 @@ from .faults import CALL_KINDS, CallKind, Fault, When, fault_named
 from .injection import Rule, Rules
 from .outputs import OutputFile
 from .scripting import ENDS, scriptable, scripted
-from .signing import keys_reply
-from .task_answers import task_reply, task_stream
+from .task_streams import task_stream
 from .tasks import QUEUED_SECONDS, SECONDS_PER_SECOND, Bill, BillLine, End, Task, credits_of
 from .uploads import Uploads
 
@@ -333,7 +333,7 @@ class Simulator:
             return task_stream(call, self._accept(call)[0], self.clock)
         if role.startswith("upload"):
             return self._uploads.upload(call)
-        query = QUERIES.get(role)
+        query = queries.BY_ROLE.get(role)
         return query(self.tasks, now, call) if query else answers.first_success(call)
 
     def _create(self, call: Call) -> Reply:
@@ -421,20 +421,6 @@ class Simulator:
         if earlier_body != body:
             raise CallRefusedError("conflict")
         return self.tasks[vendor, identity]
-
-
-QUERIES: Final[Mapping[str, Callable[[queries.Tasks, float, Call], Outcome]]] = {
-    "get": queries.get,
-    "get-fallback": queries.get,
-    "result": queries.get,
-    "list": queries.newest_first,
-    "list-running": queries.newest_first,
-    "batch-get": queries.several,
-    "content": queries.content,
-    "cancel": queries.cancel,
-    "webhook-keys": keys_reply,
-}
-"""What answers the calls about tasks that are there, by their roles in the contract."""
 
 
 def _go_on_in_a_child() -> None:

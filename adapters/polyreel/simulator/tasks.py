@@ -9,11 +9,12 @@ from attrs import Factory, define, field, frozen
 
 from ..mapping.workflows import kind_of
 from ..money.published import published_credits
-from ..places import JsonObject
+from ..places import Json, JsonObject
 from ..providers.base.contract import Contract
 from ..providers.base.facts import SimulatedTask, Status
 from ..providers.base.registry import get_provider
 from ..providers.base.routes import Route
+from ..serving.calls import Call
 from ..serving.links import Links
 from ..serving.shapes import Picture
 
@@ -104,6 +105,15 @@ class Task:
             element=self.element if status == "succeeded" else None,
             path_values=self.route.path_values,
         )
+
+    def shown(
+        self, call: Call, status: Status, now: float, sample: JsonObject, schema: Json
+    ) -> JsonObject:
+        """A copy of a documented sample with the facts of the task in the place of its own."""
+        links = call.request.links
+        facts = self.facts(status, now, links)
+        outputs = facts.urls if status == "succeeded" else ()
+        return call.provider.impersonate(links.here(sample, call.provider.servers, outputs), facts)
 
 
 @frozen

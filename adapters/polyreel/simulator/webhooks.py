@@ -14,9 +14,9 @@ from ..providers.base.registry import get_provider
 from ..serving import answers
 from ..serving.calls import Call
 from ..serving.links import Links
+from ..serving.task_answers import task_body
 from . import signing
 from .engine import Simulator
-from .task_answers import task_body
 from .tasks import Task
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from ..flows import Reply
 from ..places import Json, JsonObject, get, put
 from ..providers.base.facts import Status
-from ..serving.answers import example, here, reply, status_of_example, status_query
-from ..serving.calls import Call, body, check_body, query_parameters
-from .task_answers import sample_of_task, task_body
-from .tasks import Task
+from .answers import example, here, reply, status_of_example, status_query
+from .calls import Call, body, check_body, query_parameters
+from .task_answers import ShownTask, task_body
 
 PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 100
 
 
-def page(call: Call, tasks: list[Task], now: float) -> Reply:
+def page(call: Call, tasks: Sequence[ShownTask], now: float) -> Reply:
     """The documented page with those of the tasks that the query asks for."""
     if place := call.operation.spec.get("x-polyreel-tasks"):
         return _selection(call, tasks, now, place)
@@ -36,7 +36,7 @@ def page(call: Call, tasks: list[Task], now: float) -> Reply:
     return reply(call, status, {**here(call, members), **documented})
 
 
-def _selection(call: Call, tasks: list[Task], now: float, place: str) -> Reply:
+def _selection(call: Call, tasks: Sequence[ShownTask], now: float, place: str) -> Reply:
     """The documented page, whose tasks at `place` are those of the status query.
 
     A body can ask for a number of them, for what comes after a cursor (the number of tasks before
@@ -69,14 +69,14 @@ def _number(cursor: Json) -> int:
     return int(cursor) if isinstance(cursor, str) and cursor.isdecimal() else 0
 
 
-def _alone(call: Call, task: Task, now: float) -> JsonObject:
+def _alone(call: Call, task: ShownTask, now: float) -> JsonObject:
     """A task as the status query shows it, without the list around it."""
     shown, query = task_body(call, task, task.status(now), now), status_query(call.provider)
     found: JsonObject = get(shown, f"{query.spec['x-polyreel-tasks']}.0")
     return found
 
 
-def _item(call: Call, task: Task, now: float, samples: list[JsonObject]) -> JsonObject:
+def _item(call: Call, task: ShownTask, now: float, samples: list[JsonObject]) -> JsonObject:
     """One task of a page.
 
     It is whole where the contract says so; else it has the members of a sample in the same state.
@@ -93,7 +93,7 @@ def _item(call: Call, task: Task, now: float, samples: list[JsonObject]) -> Json
         _, answer = example(provider, query, status)
         sample = {**sample, **{name: value for name, value in answer.items() if name in sample}}
     sample = {**sample, provider.reads.status[0]: _word(call, status, schema)}
-    shown = sample_of_task(call, task, status, now, sample)
+    shown = task.shown(call, status, now, sample, schema)
     return {name: value for name, value in shown.items() if name in sample}
 
 
