@@ -63,6 +63,7 @@ OFFLINE = {
 }
 """Commands that ask no vendor anything: what they read is not a vendor's answer."""
 ELSEWHERE = {
+    "gateway": "test_gateway_keys is about it",
     "listen": "test_no_webhook_keeps_it",
     "mcp": "test_no_tool_for_agents_shows_it",
     "worker": "test_no_worker_shows_it",

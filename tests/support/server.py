@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import shlex
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import pytest
@@ -92,6 +92,20 @@ CREATES: Final = calls("create")
 BODIES: Final = submits("create")
 
 
+class Answering(Protocol):
+    """Whoever answers the calls of vendors' clients."""
+
+    def handle(
+        self,
+        vendor: str,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        content: bytes = b"",
+    ) -> Reply:
+        """Answer one request."""
+
+
 def new_simulator(**options: Any) -> Simulator:
     """A simulator that does the same on every run."""
     return Simulator(clock=VirtualClock(START), seed=1, **options)
@@ -145,7 +159,7 @@ def key_at(url: str) -> dict[str, str]:
 
 
 def send(
-    simulator: Simulator,
+    simulator: Answering,
     provider: Provider,
     operation: Operation,
     content: Any = b"",
@@ -199,7 +213,7 @@ def check(
     )
 
 
-def submit(simulator: Simulator, one: Submit, **headers: str) -> Facts:
+def submit(simulator: Answering, one: Submit, **headers: str) -> Facts:
     """Submit a documented body, which is accepted."""
     reply = send(
         simulator, one.provider, one.operation, one.body, headers=headers, path=one.full_path
@@ -218,7 +232,7 @@ def status_query(provider: Provider) -> Operation:
     return found
 
 
-def poll(simulator: Simulator, provider: Provider, task: str | None) -> Facts:
+def poll(simulator: Answering, provider: Provider, task: str | None) -> Facts:
     """Ask for the state of a task."""
     reply = send(simulator, provider, status_query(provider), task=str(task))
     assert reply.ok, reply.content

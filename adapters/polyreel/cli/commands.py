@@ -263,6 +263,17 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
         ),
         calls=True,
     ),
+    "gateway": ListedCommand(
+        "gateway:gateway",
+        "Serve the APIs of all vendors, with the vendors of your choice behind.",
+        group="Make",
+        examples=(
+            "polyreel gateway --to VENDOR",
+            "polyreel gateway --prefer cheapest --port 8080",
+            "polyreel gateway --to VENDOR --to OTHER --live",
+        ),
+        calls=True,
+    ),
     "torture": ListedCommand(
         "torture:torture",
         "Count how many jobs each call of a program is billed, at every fault of a submit: "

@@ -59,7 +59,7 @@ def _is_wildcard(host: str) -> bool:
     return address is not None and address.is_unspecified
 
 
-def _access(host: str, names: list[str], origins: list[str]) -> Access:
+def access_by(host: str, names: list[str], origins: list[str]) -> Access:
     """Who may ask beside loopback: what was named on the command line, each thing explicitly."""
     from ..simulator.http import Access
 
@@ -247,7 +247,7 @@ def simulate(
     setup = _setup(faults, vendor or [])
     if key:
         setup = evolve(setup, keys=_valid_keys(key))
-    access = _access(host, allow_host or [], allow_origin or [])
+    access = access_by(host, allow_host or [], allow_origin or [])
     simulator = _simulator(setup, speed, seed, memory)
     options = server.Options(
         setup.vendors or (),

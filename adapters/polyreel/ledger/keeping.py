@@ -51,6 +51,7 @@ from .events import (
     Settle,
     Take,
 )
+from .gateway_rows import GatewayRows
 from .limits import LimitRows, NotYetError
 from .outstanding import OutstandingWork
 from .reading import LedgerReader
@@ -87,8 +88,8 @@ class StoredLedger:
         self._companion_file = companion_file
         self._read = LedgerReader(database)
         self.outstanding = OutstandingWork(database, owners)
-        self.limits = LimitRows(database)
-        """The limits that entries share."""
+        self.limits, self.gateway = LimitRows(database), GatewayRows(database)
+        """The limits that entries share; and what clients of a gateway know."""
         self._unwritten = UnwrittenOutcomes(companion_file("unwritten"))
 
     def companion_file(self, name: str) -> Path:
@@ -119,10 +120,7 @@ class StoredLedger:
         simulated: bool | None = None,
         last: int | None = None,
     ) -> list[LedgerEntry]:
-        """List the entries, oldest first: all, or those in some states, or of one kind.
-
-        `last` is how many at most, the newest. Of a ledger with many entries, use `each_entry`.
-        """
+        """List the entries, oldest first: all, or those in some states, or the `last` ones."""
         if last is None:
             return [*self.each_entry(states, simulated=simulated)]
         newest = self._each(states, simulated=simulated, newest_first=True)

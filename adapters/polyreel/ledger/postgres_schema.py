@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import LedgerError
+from .gateway_schema import POSTGRES_GATEWAY
 from .limits_schema import postgres_limits
 from .schema import HAS_DURATION, HOLDS_REFERENCE
 
@@ -101,6 +102,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ALTER TABLE jobs ADD COLUMN queued_at DOUBLE PRECISION;
     """,
     postgres_limits(SCHEMA),
+    POSTGRES_GATEWAY,
 )
 """One script for each version. Older tables go through the missing ones in order."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import LedgerError
+from .gateway_schema import SQLITE_GATEWAY
 from .limits_schema import SQLITE_LIMITS
 
 HOLDS_REFERENCE: Final = "state NOT IN ('abandoned', 'rejected', 'resubmitted', 'unsent')"
@@ -104,6 +105,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ALTER TABLE jobs ADD COLUMN queued_at REAL;
     """,
     SQLITE_LIMITS,
+    SQLITE_GATEWAY,
 )
 """One script for each version of the file. An older file goes through the missing ones in order."""
 

@@ -120,7 +120,7 @@ def first_success(call: Call) -> Reply:
 
 def error(call: Call, *names: str, message: str | None = None) -> Reply:
     """The first documented error with one of these names, with its own text or `message`."""
-    operation, shown = _find_error(call.provider, call.operation, names)
+    operation, shown = find_error(call.provider, call.operation, names)
     if message is not None and isinstance(shown.body, dict):
         body: JsonObject = json.loads(json.dumps(shown.body))
         places = (place for place in MESSAGE_PLACES if not is_missing(get(body, place)))
@@ -161,7 +161,7 @@ def submits(provider: Provider) -> list[Operation]:
     return sorted(paid, key=lambda one: one.role)
 
 
-def _find_error(
+def find_error(
     provider: Provider, operation: Operation, names: tuple[str, ...]
 ) -> tuple[Operation, DocumentedReply]:
     """The error that the call documents by name or usual status; else that of another call."""

@@ -31,6 +31,7 @@ from ..serving.calls import Call, CallRefusedError, IncomingRequest
 from ..serving.links import Links
 from ..serving.shapes import Picture, picture_of
 from ..serving.task_answers import task_reply
+from ..serving.uploads import Uploads
 from . import queries
 from .clock import VirtualClock
 from .corruption import FaultContext, apply, apply_to_file, as_answer
@@ -40,7 +41,6 @@ from .outputs import OutputFile
 from .scripting import ENDS, scriptable, scripted
 from .task_streams import task_stream
 from .tasks import QUEUED_SECONDS, SECONDS_PER_SECOND, Bill, BillLine, End, Task, credits_of
-from .uploads import Uploads
 
 __all__ = ["HOST", "Simulator", "scriptable"]
 

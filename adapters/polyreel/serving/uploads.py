@@ -1,4 +1,4 @@
-"""Uploads: the file is checked, measured and named, and not kept."""
+"""Uploads: the file is checked, measured and named. Whoever answers may keep it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..mapping import media
 from ..mapping.limits import LimitViolation, MeasuredFile, limit_violations
 from ..places import Json, JsonObject, leaves
 from ..providers.base.routes import Route
-from ..serving import answers, calls, forms
-from ..serving.calls import INVALID, Call, CallRefusedError, IncomingRequest
+from . import answers, calls, forms
+from .calls import INVALID, Call, CallRefusedError, IncomingRequest
 
 
 @frozen
@@ -33,7 +33,7 @@ class UploadedFile:
 
 @frozen
 class Uploads:
-    """What one simulator knows of the files that it was sent."""
+    """What is known of the files that were sent. A subclass may keep them."""
 
     _known: dict[str, MeasuredFile] = field(factory=dict)
     """What counts of each file, by its link without the scheme."""
@@ -53,9 +53,9 @@ class Uploads:
                 if not violation.inferred:
                     raise _refused(violation)
         name = str(asked.get("file_name") or file.name)
-        link = _new_link(call, name)
+        link = self.kept(call.request, name, file.content)
         if measured is not None:
-            self._known[_bare(link)] = measured
+            self._known[bare(link)] = measured
         facts = {
             "file_name": name,
             "original_name": file.name,
@@ -65,7 +65,7 @@ class Uploads:
         documented = _documented_members(call)
         known = {member: value for member, value in asked.items() if member in documented}
         shown = {member: value for member, value in {**known, **facts}.items() if value is not None}
-        return _uploaded(call, shown, link)
+        return self.answer(call, shown, link)
 
     def _begun(self, call: Call) -> Reply:
         """The answer to an upload whose file comes later: the link that takes it."""
@@ -73,31 +73,40 @@ class Uploads:
         asked = calls.body(call)
         calls.check_body(call, call.operation.request_schemas[0], asked)
         name = str(asked[call.operation.spec["x-polyreel-upload"]["name"]])
-        return _uploaded(call, {}, _new_link(call, name))
+        return self.answer(call, {}, self.kept(call.request, name, None))
+
+    def kept(self, request: IncomingRequest, name: str, content: bytes | None) -> str:
+        """The link to a file that was sent, or that is to be put there. It is not kept here."""
+        return new_link(request, name, request.number)
+
+    def answer(self, call: Call, facts: JsonObject, link: str) -> Reply:
+        """The documented answer to an upload, with the facts of the file and its link."""
+        status, sample = answers.example(call.provider, call.operation, "uploaded")
+        return answers.reply(call, status, _filled(answers.here(call, sample), facts, link))
 
     def put(self, request: IncomingRequest) -> Reply:
         """Take a file at a link that an upload has given."""
         measured = _measured(request.content)
         if measured is not None:
-            self._known[_bare(request.links.public + request.path)] = measured
+            self._known[bare(request.links.public + request.path)] = measured
         return Reply(200, {}, b"")
 
     def check(self, call: Call, route: Route, body: JsonObject) -> None:
         """Refuse a submit with a file that its field does not take: uploaded, or in the form."""
         contract, sent = call.provider.contract, self._sent(call)
         for at, value in leaves(body):
-            if not isinstance(value, str) or _bare(value) not in sent:
+            if not isinstance(value, str) or bare(value) not in sent:
                 continue
             place = ".".join(part for part in at.strip("/").split("/") if not part.isdigit())
             field_facts = (contract.property(route.schema, place) or {}).get("x-polyreel-media", {})
-            for violation in limit_violations(field_facts, sent[_bare(value)]):
+            for violation in limit_violations(field_facts, sent[bare(value)]):
                 if not violation.inferred:
                     raise _refused(violation, f"{place}: ")
 
     def _sent(self, call: Call) -> Mapping[str, MeasuredFile]:
         """The files that a body can mean, by what stands for them there."""
         files = {
-            _bare(f"{forms.UPLOADS}{number}"): measured
+            bare(f"{forms.UPLOADS}{number}"): measured
             for number, part in enumerate(calls.form(call) or (), 1)
             if part.filename is not None and (measured := _measured(part.content)) is not None
         }
@@ -111,14 +120,10 @@ def _measured(content: bytes | None) -> MeasuredFile | None:
     return media.LocalFile(kind, content=content).measured if kind else None
 
 
-def _uploaded(call: Call, facts: JsonObject, link: str) -> Reply:
-    status, sample = answers.example(call.provider, call.operation, "uploaded")
-    return answers.reply(call, status, _filled(answers.here(call, sample), facts, link))
-
-
-def _new_link(call: Call, name: str) -> str:
+def new_link(request: IncomingRequest, name: str, number: int) -> str:
+    """A link to a file below whoever answers."""
     quoted = re.sub(r"[^A-Za-z0-9._-]", "_", name)
-    return f"{call.request.links.public}/uploads/{call.request.number}/{quoted}"
+    return f"{request.links.public}/uploads/{number}/{quoted}"
 
 
 def _refused(violation: LimitViolation, place: str = "") -> CallRefusedError:
@@ -178,12 +183,12 @@ def _filled(value: Json, facts: JsonObject, link: str, member: str = "") -> Json
     if isinstance(value, dict):
         return {name: _filled(item, facts, link, name) for name, item in value.items()}
     if isinstance(value, str) and "://" in value:
-        return link if _is_link(value) else f"{value.partition('://')[0]}://{_bare(link)}"
+        return link if _is_link(value) else f"{value.partition('://')[0]}://{bare(link)}"
     found: Json = facts.get(member, value)
     return found
 
 
-def _bare(link: str) -> str:
+def bare(link: str) -> str:
     """A link without its scheme."""
     return link.partition("://")[2]
 

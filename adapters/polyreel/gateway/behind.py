@@ -1,0 +1,134 @@
+"""The vendors behind a gateway: what they would be sent for a call, and what it loses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from attrs import Factory, evolve, frozen
+
+from ..jobs.routing import Preference, ranked
+from ..mapping.reports import Fate
+from ..plans.translation import Translation, translate
+
+if TYPE_CHECKING:
+    from ..mapping.reports import Allowance
+    from ..money.book import PriceBook
+    from ..places import Json, JsonObject
+    from ..plans.planning import Plan
+    from ..plans.reading import Reading
+    from ..plans.verdicts import Violation
+    from ..providers.base.provider import Provider
+
+MOST_VERDICTS: Final = 1500
+"""The longest text of verdicts: servers limit the headers of an answer."""
+MOST_REASONS: Final = 3000
+"""The longest text of refusals."""
+
+
+@frozen
+class Behind:
+    """Who serves the calls of clients, and how much may be lost on the way."""
+
+    vendors: tuple[Provider, ...]
+    """In the order in which they are asked."""
+    prefer: Preference = "order"
+    allow: Mapping[str, Allowance] = Factory(dict)
+    prices: PriceBook | None = None
+
+    def offers(
+        self, reading: Reading, body: JsonObject, path: str, files: Mapping[str, str]
+    ) -> Offers:
+        """What each vendor would be sent for the body of a call at a path.
+
+        `files` are files of this machine, by the links that stand for them in the body.
+        """
+        local = _with_files(body, files)
+        made = [
+            translate(
+                local,
+                reading.provider,
+                one,
+                source_model=path.removeprefix("/"),
+                allow=self.allow,
+            )
+            for one in self.vendors
+        ]
+        names = {place: link for link, place in files.items()}
+        found = [
+            evolve(one, plan=evolve(one.plan, prices=self.prices))
+            if one.plan is not None and self.prices is not None
+            else one
+            for one in made
+        ]
+        return Offers(tuple(found), self.prefer, names)
+
+
+def _with_files(value: Json, files: Mapping[str, str]) -> Json:
+    """A body with the paths of files in the place of the links that stand for them."""
+    if not files:
+        return value
+    if isinstance(value, dict):
+        return {name: _with_files(item, files) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_files(item, files) for item in value]
+    return files.get(value, value) if isinstance(value, str) else value
+
+
+@frozen
+class Offers:
+    """What the vendors behind make of one call."""
+
+    made: tuple[Translation, ...]
+    prefer: Preference
+    _names: Mapping[str, str]
+
+    @property
+    def plans(self) -> list[Plan]:
+        """The plans that can be submitted, in the order in which they are tried."""
+        usable = [one.plan for one in self.made if one.plan is not None and not one.refused]
+        return ranked(usable, self.prefer)
+
+    def refusal(self) -> str:
+        """Why no vendor can serve the call: every reason of each, in the words of the client."""
+        texts = []
+        for one in self.made:
+            reasons = dict.fromkeys(
+                _in_words_of_body(one, violation) for violation in one.violations
+            )
+            texts.append(f"{one.target.id}: {'; '.join(reasons)}")
+        text = " | ".join(texts)
+        for place, link in self._names.items():
+            text = text.replace(place, link)
+        return text if len(text) <= MOST_REASONS else f"{text[:MOST_REASONS]} ..."
+
+    def verdicts(self, vendor: str) -> str:
+        """What becomes of the values of the body at a vendor, as far as they do not stay exact."""
+        made = next((one for one in self.made if one.target.id == vendor), None)
+        found = [] if made is None else made.verdicts
+        texts = dict.fromkeys(
+            f"{_name(one.source, one.field)}={one.verdict}"
+            for one in found
+            if one.verdict != Fate.EXACT
+        )
+        return _limited(", ".join(texts))
+
+
+def _name(source: str, field: str) -> str:
+    return source.strip("/").replace("/", ".") or field
+
+
+def _limited(text: str) -> str:
+    """A text as a header can have it."""
+    plain = json.dumps(text)[1:-1]
+    return plain if len(plain) <= MOST_VERDICTS else f"{plain[:MOST_VERDICTS]} ..."
+
+
+def _in_words_of_body(made: Translation, violation: Violation) -> str:
+    """A reason with the name that the client's own body has for the field, where it is another."""
+    entries = made.reading.entries if made.reading is not None else ()
+    own = next((_name(one.source, "") for one in entries if one.field == violation.field), "")
+    if not own or own == violation.field or violation.message.startswith(f"{own}:"):
+        return violation.message
+    return f"{own}: {violation.message}"

@@ -1,0 +1,270 @@
+"""Faces: the API of each vendor, spoken to clients, with other vendors behind.
+
+A call is read as the contract of the face says, a job is made by a vendor behind, and the answer
+has the shape of the face again. No vendor is known by name here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs, unquote
+
+from attrs import evolve, frozen
+
+from ..errors import PolyreelError
+from ..flows import Reply
+from ..places import JsonObject, get, is_missing
+from ..providers.base.calling import key_scheme_of, own_id_place
+from ..providers.base.provider import Provider
+from ..providers.base.registry import get_provider
+from ..serving import answers, calls, queries
+from ..serving.calls import (
+    MAX_JSON_BYTES,
+    MAX_UPLOAD_BYTES,
+    Call,
+    CallRefusedError,
+    IncomingRequest,
+)
+from ..serving.links import Links
+from . import refusals
+from .creating import Creator, untold_header
+from .jobs import FacedJobs, FileAnswer
+from .listing import list_alone, only_known
+from .tasks import FacedTask
+
+if TYPE_CHECKING:
+    from ..ledger.gateway_rows import GatewayJob
+
+LOG: Final = logging.getLogger("polyreel")
+LISTED: Final = 1000
+"""How many jobs, the newest, a list has at most."""
+NO_FILE: Final = Reply(404, {"content-type": "text/plain"}, b"no such file")
+_OUTPUT: Final = re.compile(r"/outputs/([^/]+)/([0-9]{1,3})(\.[A-Za-z0-9]+)?")
+
+
+@frozen
+class FaceRequest:
+    """One HTTP request to a face."""
+
+    face: str
+    """The vendor whose API is spoken."""
+    method: str
+    target: str
+    """The path (and query) below the vendor's host, quoted as in a URL."""
+    headers: Mapping[str, str]
+    """By lower-case names."""
+    content: bytes
+    public: str
+    """The URL below which clients find the face."""
+    token: str = ""
+    """The name of the client's token; empty where none is asked for."""
+
+    def with_content(self, content: bytes) -> FaceRequest:
+        """The same request with its body."""
+        return evolve(self, content=content)
+
+
+class Faces:
+    """The faces of a gateway."""
+
+    def __init__(self, jobs: FacedJobs, creator: Creator) -> None:
+        self.jobs, self.creator = jobs, creator
+        self.uploads = creator.uploads
+
+    def incoming(self, request: FaceRequest) -> IncomingRequest:
+        """A request as the calls of a contract read it."""
+        path, _, query = request.target.partition("?")
+        pairs = parse_qs(query, keep_blank_values=True).items()
+        return IncomingRequest(
+            vendor=request.face,
+            method=request.method,
+            path=path,
+            links=Links(request.public, self.jobs.link_seconds, self.jobs.link_secret),
+            number=0,
+            request_id=f"polyreel-{secrets.token_hex(8)}",
+            query={name: values[0] for name, values in pairs},
+            headers=request.headers,
+            content=request.content,
+        )
+
+    def body_limit(self, request: FaceRequest) -> int:
+        """How long the body of a request may be."""
+        path = request.target.partition("?")[0]
+        found = get_provider(request.face).contract.match(request.method, path)
+        takes_files = found is not None and (
+            found[0].takes_files or found[0].role.startswith("upload")
+        )
+        is_put = request.method == "PUT" and path.startswith("/uploads/")
+        return MAX_UPLOAD_BYTES if takes_files or is_put else MAX_JSON_BYTES
+
+    def too_large(self, request: FaceRequest) -> Reply:
+        """The answer to a request whose body is too long."""
+        incoming = self.incoming(request)
+        provider = get_provider(request.face)
+        found = provider.contract.match(request.method, incoming.path)
+        if found is None:
+            return refusals.unknown(provider, incoming)
+        text = f"the body is longer than {self.body_limit(request)} bytes"
+        call = Call(incoming, provider, *found)
+        return refusals.with_reason(call, ("too_large", *calls.INVALID), text)
+
+    async def answer(self, request: FaceRequest) -> Reply | FileAnswer:
+        """Answer one request to a face."""
+        provider = get_provider(request.face)
+        incoming = self.incoming(request)
+        if incoming.path.startswith("/outputs/"):
+            return await self._output(provider, incoming)
+        if incoming.path.startswith("/uploads/") and request.method == "PUT":
+            return await asyncio.to_thread(self.uploads.put, incoming)
+        found = provider.contract.match(request.method, incoming.path)
+        if found is None:
+            return refusals.unknown(provider, incoming)
+        call = Call(incoming, provider, *found)
+        try:
+            if key_scheme_of(provider.contract).key_in(call.headers) is None:
+                raise CallRefusedError("unauthorized")
+            calls.header_parameters(call)
+            return await self._by_role(call, request.token)
+        except CallRefusedError as error:
+            return refusals.refused(call, error)
+        except PolyreelError as error:
+            LOG.warning("%s %s: %s", request.method, call.operation.id, error)
+            return refusals.failed(call, error)
+
+    async def _output(self, provider: Provider, request: IncomingRequest) -> Reply | FileAnswer:
+        """The file behind a link of the gateway's own, or why there is none."""
+        found = _OUTPUT.fullmatch(request.path) if request.method in {"GET", "HEAD"} else None
+        if found is None:
+            return NO_FILE
+        path = unquote(request.path)
+        if refusal := request.links.refusal(path, request.query, self.jobs.now()):
+            return evolve(NO_FILE, status=refusal, content=b"this link does not work")
+        query = answers.status_query(provider)
+        call = Call(request, provider, query)
+        tasks = await self.jobs.tasks(
+            call, await self.jobs.rows(provider, [unquote(found[1])], None)
+        )
+        try:
+            return await self.jobs.file(tasks[0], int(found[2])) if tasks else NO_FILE
+        except PolyreelError as error:
+            LOG.warning("%s: %s", path, error)
+            return evolve(NO_FILE, status=502, content=b"the file cannot be fetched")
+
+    async def _by_role(self, call: Call, token: str) -> Reply | FileAnswer:
+        if call.operation.role.startswith("upload"):
+            return await asyncio.to_thread(self.uploads.upload, call)
+        serve = ROLES.get(call.operation.role)
+        if serve is not None:
+            return await serve(self, call, token)
+        text = f"the gateway does not serve {call.operation.id}: no vendor behind tells it"
+        return refusals.with_reason(call, refusals.NOT_SERVED, text)
+
+    async def create(self, call: Call, token: str) -> Reply:
+        """Have a job made by a vendor behind, once."""
+        return await self.creator.create(call, token)
+
+    async def get(self, call: Call, token: str) -> Reply:
+        """Say how jobs are, by their ids."""
+        rows = await self.jobs.rows(call.provider, call.task_ids, token)
+        own_ids = set(call.request.query.values()) - {""}
+        if own_id_of(call) is not None:
+            newest = await self.jobs.newest(call.provider, token, LISTED)
+            rows += [one for one in newest if own_id_in(call.provider, one) in own_ids]
+        return await self._shown(call, rows, queries.get)
+
+    async def list(self, call: Call, token: str) -> Reply:
+        """List jobs, the newest first."""
+        rows = await self.jobs.newest(call.provider, token, LISTED)
+        return await self._shown(call, rows, queries.newest_first, whole=False)
+
+    async def several(self, call: Call, token: str) -> Reply:
+        """Say how several jobs are, by the ids in a body."""
+        body = calls.body(call)
+        ids = [one for value in body.values() if isinstance(value, list) for one in value]
+        texts = [one for one in ids if isinstance(one, str)]
+        rows = await self.jobs.rows(call.provider, texts, token)
+        return await self._shown(call, rows, queries.several, whole=False)
+
+    async def _shown(
+        self,
+        call: Call,
+        rows: Sequence[GatewayJob],
+        show: Callable[[Mapping[tuple[str, str], FacedTask], float, Call], Reply],
+        *,
+        whole: bool = True,
+    ) -> Reply:
+        """What a query shows of some jobs, with their states of now."""
+        tasks = await self.jobs.tasks(call, rows)
+        found = {(call.provider.id, one.id): one for one in tasks}
+        reply = show(found, self.jobs.now(), call)
+        untold = dict.fromkeys(name for one in tasks for name in one.untold)
+        if not whole and reply.ok:
+            reply, more = list_alone(call, reply)
+            untold |= dict.fromkeys(more)
+        return evolve(reply, headers={**reply.headers, **untold_header(untold)})
+
+    async def cancel(self, call: Call, token: str) -> Reply:
+        """Ask the vendor behind to stop a job, as far as it offers that."""
+        rows = await self.jobs.rows(call.provider, call.task_ids, token)
+        if not rows:
+            raise CallRefusedError("not_found")
+        done = await self.jobs.cancel(rows[0])
+        if done.result == "too-late":
+            return refusals.with_reason(call, ("too_late", *calls.INVALID), done.text)
+        if done.result == "not-offered":
+            return refusals.with_reason(call, ("too_late", *refusals.NOT_SERVED), done.text)
+        place = call.operation.spec.get("x-polyreel-cancel", {}).get("place", "")
+        first = answers.first_success(call)
+        return only_known(call, first, lambda at, _: ".".join(map(str, at)) == place)[0]
+
+    async def content(self, call: Call, token: str) -> Reply | FileAnswer:
+        """Give the file of a job."""
+        calls.query_parameters(call)
+        rows = await self.jobs.rows(call.provider, call.task_ids, token)
+        tasks = await self.jobs.tasks(call, rows)
+        if not tasks:
+            raise CallRefusedError("not_found")
+        if tasks[0].status(self.jobs.now()) != "succeeded":
+            raise CallRefusedError("not_completed", *calls.INVALID)
+        return await self.jobs.file(tasks[0], 1)
+
+
+def own_id_of(call: Call) -> str | None:
+    """The parameter of a query that takes the client's own id of a job; None without one."""
+    found = call.operation.spec.get("parameters", ())
+    resolved = map(call.provider.contract.resolve, found)
+    names = (one["name"] for one in resolved if one.get("x-polyreel-own-id"))
+    return next(names, None)
+
+
+def own_id_in(provider: Provider, row: GatewayJob) -> str | None:
+    """The client's own id of a job, as its body has it."""
+    return own_id_of_body(provider, row.path, row.body)
+
+
+def own_id_of_body(provider: Provider, path: str, body: JsonObject) -> str | None:
+    """The client's own id in the body of a call at a path."""
+    for route in provider.routes:
+        if route.path == path and (place := own_id_place(provider.operation(route))):
+            value = get(body, place)
+            return None if is_missing(value) else str(value)
+    return None
+
+
+ROLES: Final[Mapping[str, Callable[[Faces, Call, str], Awaitable[Reply | FileAnswer]]]] = {
+    "create": Faces.create,
+    "get": Faces.get,
+    "get-fallback": Faces.get,
+    "result": Faces.get,
+    "list": Faces.list,
+    "list-running": Faces.list,
+    "batch-get": Faces.several,
+    "cancel": Faces.cancel,
+    "content": Faces.content,
+}
+"""What answers the calls of a contract, by their roles."""

@@ -1,0 +1,216 @@
+"""The jobs that clients of a gateway know: found by their ids, asked about, canceled, fetched."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, field, frozen
+
+from ..drivers import origin
+from ..errors import LedgerError, UnknownNameError, VendorError
+from ..jobs.locations import is_there
+from ..jobs.waiting import is_complete
+from ..ledger.keeping import StoredLedger
+from ..ledger.records import SUPERSEDED
+from ..plans.reading import read
+from ..providers.base.facts import FINAL
+from ..providers.base.registry import get_provider
+from .tasks import FacedTask
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from polyreel_generated.shared import Job
+
+    from ..client import AsyncClient
+    from ..jobs.canceling import Cancellation
+    from ..ledger.gateway_rows import GatewayJob, GatewayRows
+    from ..ledger.records import LedgerEntry
+    from ..providers.base.provider import Provider
+    from ..serving.calls import Call
+    from ..serving.links import Links
+
+LOG: Final = logging.getLogger("polyreel")
+LINK_SECONDS: Final = 24 * 60 * 60.0
+"""How long a link of the gateway's own to a file works. Every status query makes a new one."""
+AT_ONCE: Final = 8
+"""How many jobs of one list are asked about at the same time."""
+REMEMBERED: Final = 100_000
+"""Of how many jobs it is known when they were asked about."""
+MOST_IDS: Final = 100
+"""About how many jobs one call can ask."""
+
+
+@frozen
+class FileAnswer:
+    """A file of this machine, as the answer to a call."""
+
+    path: Path
+    content_type: str
+
+
+@define
+class Locks:
+    """A lock for each of the things that are worked on."""
+
+    _locks: dict[Hashable, tuple[asyncio.Lock, list[None]]] = field(factory=dict)
+
+    @asynccontextmanager
+    async def __call__(self, name: Hashable) -> AsyncIterator[None]:
+        """Hold the lock of a name; it is forgotten when nobody holds or wants it."""
+        lock, users = self._locks.setdefault(name, (asyncio.Lock(), []))
+        users.append(None)
+        try:
+            async with lock:
+                yield
+        finally:
+            users.pop()
+            if not users:
+                self._locks.pop(name, None)
+
+
+def rows_of(client: AsyncClient) -> GatewayRows:
+    """What is kept for the gateway in the ledger of a client; LedgerError where it has none."""
+    if not isinstance(client.ledger, StoredLedger):
+        raise LedgerError("a gateway keeps its jobs in a ledger of polyreel's own: pass ledger=")
+    return client.ledger.gateway
+
+
+class FacedJobs:
+    """The jobs of all faces."""
+
+    link_seconds = LINK_SECONDS
+
+    def __init__(self, client: AsyncClient, folder: Path) -> None:
+        self.client, self.folder = client, folder
+        self.kept = rows_of(client)
+        self.link_secret = self.kept.secret("links")
+        self._asked: OrderedDict[str, float] = OrderedDict()
+        self._fetching = Locks()
+
+    def now(self) -> float:
+        """The time of the jobs, in seconds since 1970."""
+        return self.client.wire.clock.now()
+
+    async def rows(
+        self, provider: Provider, ids: Sequence[str], token: str | None
+    ) -> list[GatewayJob]:
+        """The jobs of a token with these ids, as far as there are such; None: of any token."""
+        wanted = list(dict.fromkeys(ids))[:MOST_IDS]
+        simulated = self.client.simulated
+        find = partial(self.kept.found, provider.id, wanted, token, simulated=simulated)
+        found = {row.id: row for row in await asyncio.to_thread(find)}
+        return [found[one] for one in wanted if one in found]
+
+    async def newest(self, provider: Provider, token: str, last: int) -> list[GatewayJob]:
+        """The newest jobs of a token, oldest first."""
+        simulated = self.client.simulated
+        find = partial(self.kept.newest, provider.id, token, last, simulated=simulated)
+        return await asyncio.to_thread(find)
+
+    async def entries(self, rows: Sequence[GatewayJob]) -> Mapping[str, LedgerEntry]:
+        """The ledger entries of jobs, by reference: the one that holds it, else the newest."""
+        ledger = self.client.ledger
+        assert ledger is not None
+        references = [row.reference for row in rows]
+        simulated = self.client.simulated
+        read_all = partial(ledger.of_references, references, simulated=simulated)
+        found: dict[str, LedgerEntry] = {}
+        for entry in await asyncio.to_thread(read_all):
+            reference = entry.submission.reference or ""
+            before = found.get(reference)
+            if before is None or before.state in SUPERSEDED:
+                found[reference] = entry
+        return found
+
+    async def tasks(self, call: Call, rows: Sequence[GatewayJob]) -> list[FacedTask]:
+        """The jobs as a face shows them, with their states of now, in the order of the rows."""
+        entries = await self.entries(rows)
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def one(row: GatewayJob) -> FacedTask | None:
+            entry = entries.get(row.reference)
+            if entry is None or entry.job is None:
+                return None
+            async with places:
+                return self.task(call, row, entry, await self._fresh(entry))
+
+        found = await asyncio.gather(*map(one, rows))
+        return [task for task in found if task is not None]
+
+    def task(self, call: Call, row: GatewayJob, entry: LedgerEntry, job: Job) -> FacedTask:
+        """A job as a face shows it."""
+        ended = entry.finished_at or (self.now() if job.status in FINAL else None)
+        reading = read(row.body, call.provider, row.path)
+        link = partial(self._link, call.request.links, row, job.vendor)
+        return FacedTask(row, call.provider, reading, job, ended, link)
+
+    def _link(self, links: Links, row: GatewayJob, vendor: str, number: int, url: str) -> str:
+        """The link that clients get: the vendor's own, where it needs no key and is no private one.
+
+        Otherwise it is one of the gateway, which fetches the file.
+        """
+        if origin(url) not in self.client.wire.hosts.get(vendor, ()):
+            return url
+        suffix = Path(url.partition("?")[0]).suffix[:6]
+        clean = suffix if suffix[1:].isalnum() else ""
+        return links.url(row.id, f"{number}{clean}", self.now())
+
+    async def _fresh(self, entry: LedgerEntry) -> Job:
+        """The job of an entry after a query of its vendor, unless it was asked a moment ago."""
+        job = entry.job
+        assert job is not None
+        job = job.model_copy(update={"ledger_id": entry.id})
+        if (job.status in FINAL and is_complete(job)) or not self._is_due(entry):
+            return job
+        try:
+            return await self.client.look(entry.id)
+        except VendorError as error:
+            LOG.warning("%s %s: %s", entry.vendor, entry.id, error)
+            return job
+
+    def _is_due(self, entry: LedgerEntry) -> bool:
+        """Whether a vendor may be asked: however often clients ask, it is not asked more often."""
+        now = time.monotonic()
+        asked = self._asked.get(entry.id)
+        pause = 0.0 if self.client.simulated else get_provider(entry.vendor).poll_floor
+        if asked is not None and now - asked < pause:
+            return False
+        self._asked[entry.id] = now
+        self._asked.move_to_end(entry.id)
+        while len(self._asked) > REMEMBERED:
+            self._asked.popitem(last=False)
+        return True
+
+    async def cancel(self, row: GatewayJob) -> Cancellation:
+        """Ask the vendor of a job to stop it; UnknownNameError where there is no job of it."""
+        entry = (await self.entries([row])).get(row.reference)
+        if entry is None or entry.job is None:
+            raise UnknownNameError("there is no such job")
+        return await self.client.cancel(entry.id)
+
+    async def file(self, task: FacedTask, number: int) -> FileAnswer:
+        """Fetch an output of a job, by its number from 1; UnknownNameError where there is none."""
+        job = task.job
+        if not 1 <= number <= len(job.outputs or ()):
+            raise UnknownNameError("there is no such file")
+        async with self._fetching(job.ledger_id):
+            output = (job.outputs or [])[number - 1]
+            if output.path is None or not is_there(output.path):
+                kept = self.folder / str(job.ledger_id)
+                known = (await self.entries([task.row])).get(task.row.reference)
+                saved = known.job if known is not None else None
+                output = ((saved and saved.outputs) or job.outputs or [])[number - 1]
+                if output.path is None or not is_there(output.path):
+                    saved = await self.client.download(job, kept)
+                    output = (saved.outputs or [])[number - 1]
+        assert output.path is not None
+        return FileAnswer(Path(output.path), output.content_type or "application/octet-stream")

@@ -1,0 +1,70 @@
+"""The gateway on a socket, with uvicorn: what is under way at its end is finished."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from .application import GatewayApplication, check_installed
+
+if TYPE_CHECKING:
+    import socket
+
+KEEP_ALIVE: Final = 15
+"""Seconds that an idle connection is kept."""
+GRACE: Final = 30
+"""Seconds in which answers under way can be finished when the gateway ends."""
+CONNECTIONS: Final = 1000
+"""How many connections there are at most; further ones are answered with 503."""
+MOST_HEAD: Final = 32 * 1024
+"""The longest head of a request, in bytes."""
+
+
+async def serve(application: GatewayApplication, bound: socket.socket, **tls: str | None) -> None:
+    """Serve on a bound socket until SIGTERM or SIGINT; answers under way are finished.
+
+    `tls` are the arguments of uvicorn for a certificate: `ssl_certfile` and `ssl_keyfile`.
+    MissingExtraError is raised where uvicorn is not installed.
+    """
+    check_installed()
+    import uvicorn  # noqa: PLC0415
+
+    class Server(uvicorn.Server):
+        """A server whose end is asked for by this module."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """Leave signals alone: uvicorn would end the process with them afterwards."""
+            yield
+
+    options: dict[str, Any] = {name: value for name, value in tls.items() if value is not None}
+    config = uvicorn.Config(
+        application.starlette(),
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        loop="asyncio",
+        http="h11",  # strict about what two servers could read in two ways
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+        h11_max_incomplete_event_size=MOST_HEAD,
+        **options,
+    )
+    server = Server(config)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError, ValueError):  # Windows; another thread
+            loop.add_signal_handler(number, stop)
+    with contextlib.suppress(KeyboardInterrupt):
+        await server.serve(sockets=[bound])

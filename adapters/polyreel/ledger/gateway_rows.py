@@ -1,0 +1,136 @@
+"""What a gateway keeps in the database of its ledger, for all processes that serve it.
+
+A row says which reference of the ledger belongs to an id that a client of the gateway knows. It is
+written before the job is submitted. So a client that repeats a call, after whatever has happened,
+finds the first job.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from ..errors import ClaimedError
+
+if TYPE_CHECKING:
+    from ..places import JsonObject
+    from .database import Database, StoredRow
+
+MOST_IDS: Final = 500
+"""How many ids one statement asks for."""
+
+
+@frozen
+class GatewayJob:
+    """A call that a client of the gateway has made, and by which reference its job is found."""
+
+    face: str
+    """The vendor in whose words it was made."""
+    id: str
+    """The id that the client knows, in the shape of that vendor's."""
+    simulated: bool
+    token: str
+    """The name of the client's token; empty where the gateway asks for none."""
+    reference: str
+    """The reference of the job in the ledger."""
+    path: str
+    """The path of the call."""
+    body: JsonObject
+    created_at: float
+    """In seconds since 1970."""
+    callback: str | None = None
+    """The URL that the client wants to be called at."""
+
+
+class GatewayRows:
+    """The jobs that clients of a gateway know, and its secrets."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def enter(
+        self, job: GatewayJob, repeats: str | None = None, since: float | None = None
+    ) -> GatewayJob:
+        """Write a call down; the result is the earlier one that it repeats, or the call itself.
+
+        `repeats` is what a call has in common with its repetitions. One that was made before
+        `since`, in seconds since 1970, does not count.
+        """
+        with suppress(ClaimedError):
+            return self._entered(job, repeats, since)
+        return self._entered(job, repeats, since)  # another process has been faster
+
+    def _entered(self, job: GatewayJob, repeats: str | None, since: float | None) -> GatewayJob:
+        with self._database.writing() as connection:
+            if repeats is not None:
+                select = "SELECT * FROM gateway_jobs WHERE repeats = ?"
+                for row in self._database.query(select, repeats):
+                    if since is None or row["created_at"] >= since:
+                        return _read(row)
+                update = "UPDATE gateway_jobs SET repeats = NULL WHERE repeats = ?"
+                connection.execute(update, (repeats,))
+            connection.execute(
+                "INSERT INTO gateway_jobs (face, id, simulated, token, reference, repeats, path,"
+                " body, callback, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    job.face,
+                    job.id,
+                    int(job.simulated),
+                    job.token,
+                    job.reference,
+                    repeats,
+                    job.path,
+                    json.dumps(job.body, ensure_ascii=False),
+                    job.callback,
+                    job.created_at,
+                ),
+            )
+        return job
+
+    def found(
+        self, face: str, ids: Sequence[str], token: str | None, *, simulated: bool
+    ) -> list[GatewayJob]:
+        """The jobs of a token with these ids, as far as there are such; None: of any token."""
+        select = "SELECT * FROM gateway_jobs WHERE face = ? AND simulated = ?"
+        rows: list[StoredRow] = []
+        for start in range(0, len(ids), MOST_IDS):
+            wanted = ids[start : start + MOST_IDS]
+            statement = f"{select} AND id IN ({', '.join('?' * len(wanted))})"
+            rows += self._database.query(statement, face, int(simulated), *wanted)
+        return [_read(row) for row in rows if token in {None, row["token"]}]
+
+    def newest(self, face: str, token: str, last: int, *, simulated: bool) -> list[GatewayJob]:
+        """The newest jobs of a token, oldest first."""
+        select = "SELECT * FROM gateway_jobs WHERE token = ? AND face = ? AND simulated = ?"
+        order = "ORDER BY created_at DESC, id LIMIT ?"
+        rows = self._database.query(f"{select} {order}", token, face, int(simulated), last)
+        return [*map(_read, rows)][::-1]
+
+    def secret(self, name: str) -> bytes:
+        """A random secret of this ledger's gateways, which is made where it is asked for first."""
+        insert = "INSERT INTO gateway_secrets VALUES (?, ?) ON CONFLICT DO NOTHING"
+        select = "SELECT value FROM gateway_secrets WHERE name = ?"
+        if not (rows := self._database.query(select, name)):
+            with self._database.writing() as connection:
+                connection.execute(insert, (name, secrets.token_hex(32)))
+            rows = self._database.query(select, name)
+        return bytes.fromhex(rows[0]["value"])
+
+
+def _read(row: StoredRow) -> GatewayJob:
+    return GatewayJob(
+        face=row["face"],
+        id=row["id"],
+        simulated=bool(row["simulated"]),
+        token=row["token"],
+        reference=row["reference"],
+        path=row["path"],
+        body=json.loads(row["body"]),
+        created_at=row["created_at"],
+        callback=row["callback"],
+    )

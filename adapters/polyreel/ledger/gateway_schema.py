@@ -1,0 +1,34 @@
+"""The tables of the gateway: the ids that its clients know, and secrets of its own."""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+def _tables(strict: bool) -> str:
+    real, end = ("REAL", " STRICT, WITHOUT ROWID") if strict else ("DOUBLE PRECISION", "")
+    return f"""
+    CREATE TABLE gateway_jobs (
+        face TEXT NOT NULL,
+        id TEXT NOT NULL,
+        simulated INTEGER NOT NULL,
+        token TEXT NOT NULL,
+        reference TEXT NOT NULL,
+        repeats TEXT,
+        path TEXT NOT NULL,
+        body TEXT NOT NULL,
+        callback TEXT,
+        created_at {real} NOT NULL,
+        PRIMARY KEY (face, id)
+    ){end};
+    CREATE UNIQUE INDEX gateway_by_repeats ON gateway_jobs(repeats) WHERE repeats IS NOT NULL;
+    CREATE INDEX gateway_by_token ON gateway_jobs(token, face, simulated, created_at);
+    CREATE TABLE gateway_secrets (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ){end};
+    """
+
+
+SQLITE_GATEWAY: Final = _tables(strict=True)
+POSTGRES_GATEWAY: Final = _tables(strict=False)
