@@ -22,7 +22,7 @@ from support.rendered import RenderedOnce
 from support.waiting import HANGS
 from support.webhooks import OTHER_SECRET, SECRET
 
-EXAMPLES = {"quick": 5, "ci": 25, "full": 2000}
+EXAMPLES = {"quick": 5, "ci": 10, "full": 2000}
 """How many examples a law is tried with in each profile, which POLYREEL_LAWS names."""
 for _name, _examples in EXAMPLES.items():
     settings.register_profile(
@@ -76,6 +76,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_report_header() -> str:
     return matrix.reported()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What a sample is taken of can be asked for by its marker, as scripts/matrix does."""
+    if matrix.dear_vendor(item) is not None:
+        item.add_marker("matrix")
 
 
 @pytest.hookimpl(trylast=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support import matrix
 
 pytest_plugins = ["pytester"]
 TABLE = """
@@ -19,6 +20,12 @@ class Kit:
     def test_kit(self, fault): pass
 class TestOne(Kit): pass
 class TestTwo(Kit): pass
+"""
+VENDORS = """
+import pytest
+@pytest.mark.parametrize("kind", ["a", "b"])
+@pytest.mark.parametrize("vendor", ["v", "w", "x", "y", "z"])
+def test_vendors(vendor, kind): pass
 """
 LEAVING = """
 import socket, subprocess, sys
@@ -74,6 +81,20 @@ def test_a_sample_of_a_table_is_run(
     assert names(again) == names(found)
     monkeypatch.setenv("POLYREEL_MATRIX", "whole")
     suite.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=16)
+
+
+@pytest.mark.parametrize(("place", "number"), [("servers", 2 * matrix.SOME), ("unit", 10)])
+def test_a_dear_test_is_run_for_some_vendors(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, place: str, number: int
+) -> None:
+    """Others for all of them; and so are all where every combination is asked for."""
+    (suite.mkdir(place) / "test_vendors.py").write_text(VENDORS, encoding="utf-8")
+    suite.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(
+        passed=number, deselected=10 - number
+    )
+    monkeypatch.setenv("POLYREEL_MATRIX", "whole")
+    found = suite.runpytest_subprocess("-p", "no:cacheprovider", "-m", "matrix")
+    found.assert_outcomes(passed=10 * (place == "servers"), deselected=10 * (place != "servers"))
 
 
 def test_cheap_tests_open_no_socket_and_start_no_process(suite: pytest.Pytester) -> None:

@@ -14,17 +14,17 @@ OTHERS = 1_000_000
 ENOUGH = 20_000
 RULE = "refusal: the status alone is proof"
 FINDERS = {
-    "age: a key is used again however old it is": 72,
+    "age: a key is used again however old it is": 57,
     "age: only the wall clock counts": 198,
-    "age: only the clock since the start counts": 286,
+    "age: only the clock since the start counts": 57,
     "owner: nobody is alive": 6,
     "owner: nobody ever dies": 1,
-    "fingerprint: a reference stands for any request": 12,
+    "fingerprint: a reference stands for any request": 863,
     RULE: 0,
     "free retry: none at all": 134,
     "free retry: also of what may be paid": 32,
-    "budget: earlier runs are not counted": 337,
-    "absorption: the newest report counts": 18,
+    "budget: earlier runs are not counted": 96,
+    "absorption: the newest report counts": 52,
     "reference: it can have several jobs": 1,
     "interruption: a submit on its way was not sent": 55,
 }

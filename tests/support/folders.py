@@ -10,6 +10,8 @@ import pytest
 
 FOLDERS: Final = ("unit", "laws", "simulated", "servers", "processes")
 """From the cheapest to the dearest, which is the order in which they run."""
+DEAR: Final = frozenset({"simulated", "servers", "processes"})
+"""The folders of tests that make whole jobs."""
 QUICK: Final = frozenset({"unit", "laws", "simulated"})
 """The folders of tests that stay in their process."""
 LEAVING: Final = frozenset(

@@ -2,7 +2,8 @@
 
 A test with `@pytest.mark.matrix("vendor", "fault")` runs with a covering sample of its parameters:
 every vendor and every fault is in it, but not every fault at every vendor. Which of them meet is
-drawn from a seed, which is the commit. `scripts/matrix` runs every combination.
+drawn from a seed, which is the commit. Of a test in one of the dear folders that is run for each
+vendor, and for nothing else, the sample has some vendors. `scripts/matrix` runs every combination.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Final, TypeVar
 import pytest
 from polyreel.mapping.rows import Row
 
+from .folders import DEAR, folder
 from .paths import ROOT
 
 WHOLE: Final = "POLYREEL_MATRIX"
@@ -25,6 +27,8 @@ WHOLE: Final = "POLYREEL_MATRIX"
 SEED: Final = "POLYREEL_SEED"
 """The variable that repeats the sample of another commit."""
 T = TypeVar("T")
+SOME: Final = 3
+"""How many vendors a test in a dear folder is run for."""
 Value = tuple[str, object]
 """An axis, and one of its values."""
 
@@ -33,14 +37,35 @@ def sample(items: list[pytest.Item]) -> list[pytest.Item]:
     """The items without those that the covering sample leaves out, in the same order."""
     drawn_from = seed()  # asks Git, which most tests themselves may not
     tables: dict[str, list[pytest.Function]] = {}
+    vendors: dict[str, dict[str, list[pytest.Item]]] = {}
     for item in items:
-        if isinstance(item, pytest.Function) and axes_of(item) and not whole():
-            tables.setdefault(f"{item.path.name} {item.originalname}", []).append(item)
+        if not isinstance(item, pytest.Function) or whole():
+            continue
+        name = f"{item.path.name} {item.originalname}"
+        if axes_of(item):
+            tables.setdefault(name, []).append(item)
+        elif (vendor := dear_vendor(item)) is not None:
+            vendors.setdefault(name, {}).setdefault(vendor, []).append(item)
     left = set[pytest.Item]()
+    for name, of_vendor in vendors.items():
+        number = max(0, len(of_vendor) - SOME)
+        for vendor in random.Random(f"{drawn_from} {name}").sample(sorted(of_vendor), number):
+            left.update(of_vendor[vendor])
     for name, cases in tables.items():
         chosen = covering([values_of(case) for case in cases], f"{drawn_from} {name}")
         left |= {*cases} - {cases[index] for index in chosen}
     return [item for item in items if item not in left]
+
+
+def dear_vendor(item: pytest.Item) -> str | None:
+    """The vendor that a test of a dear folder is run for; None where it is no such test."""
+    if not isinstance(item, pytest.Function) or folder(item.path) not in DEAR:
+        return None
+    given = getattr(item, "callspec", None)
+    parameters = given.params if given is not None else {}
+    vendor = parameters.get("vendor", parameters.get("provider"))
+    name = getattr(vendor, "id", vendor)
+    return name if isinstance(name, str) else None
 
 
 def axes_of(case: pytest.Item) -> list[str]:

@@ -98,6 +98,9 @@ def fraction(value: object, whole: int = 100) -> float | None:
 
 def printable(text: str) -> str:
     """A vendor's text without control characters, which could drive a terminal."""
-    return "".join(
-        character if character.isprintable() or character == "\n" else " " for character in text
+    return "\n".join(
+        line
+        if line.isprintable()
+        else "".join(character if character.isprintable() else " " for character in line)
+        for line in text.split("\n")
     ).strip()
