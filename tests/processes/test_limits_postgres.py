@@ -39,9 +39,9 @@ globals().update(limit_cases.CASES)
 
 # -- many at once ----------------------------------------------------------------------------------
 
-ENTRIES = 240
+ENTRIES = 120
 PROCESSES = 4
-MOST = 90
+MOST = 45
 COUNTED = """SELECT
     (SELECT spent FROM limits WHERE name = 'web' AND vendor = ''),
     (SELECT coalesce(sum(reserved), 0) FROM jobs

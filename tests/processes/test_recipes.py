@@ -1,4 +1,4 @@
-"""The recipes of examples/engines and examples/orders, with 20 jobs each, and a kill where the
+"""The recipes of examples/engines and examples/orders, with 12 jobs each, and a kill where the
 engine goes on after it: the simulator's bill has each job once, and none is lost.
 """
 
@@ -25,7 +25,7 @@ from support.workers import LEASE, VENDOR, client
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("bare")]
 ENGINES: Final = ROOT / "examples" / "engines"
-JOBS: Final = 20
+JOBS: Final = 12
 UNDER_WAY: Final[tuple[State, ...]] = ("queued", "sending", "accepted")
 HURRY: Final = f"""
 from polyreel.client import settings
@@ -58,7 +58,7 @@ class Stage:
         }
 
     def enqueue(self) -> list[str]:
-        """Write 20 jobs down; their ids."""
+        """Write 12 jobs down; their ids."""
         made = client(self.url, self.ledger)
         names = [f"job {number}" for number in range(JOBS)]
         return [asyncio.run(made.enqueue(name, VENDOR, reference=name)).id for name in names]
@@ -171,7 +171,7 @@ with httpx.Client(
     transport=httpx.WSGITransport(app=app.application, raise_app_exceptions=False),
     base_url="http://localhost",
 ) as web:
-    for number in range(20):
+    for number in range(12):
         def post(**more):
             url = f"/orders/{number}"
             return web.post(url, params={"prompt": f"order {number}", **more}).status_code

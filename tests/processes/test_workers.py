@@ -30,7 +30,7 @@ from support.running import bills
 from support.waiting import HANGS, until
 from support.workers import LEASE, VENDOR, client
 
-JOBS = 100
+JOBS = 60
 FAULTS = {"lost-reset": 0.05, "refused": 0.1, "rate-limited-zero": 0.1}
 """What goes wrong with submits, and with which part of them."""
 CUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -26,7 +26,7 @@ from support.running import bills
 from support.waiting import HANGS, until
 from support.workers import LEASE, VENDOR, client
 
-JOBS: Final = 50
+JOBS: Final = 24
 SLOW: Final = server.Options(latency=(0.5, 1.0))
 """So that submits are on their way whenever a worker is cut off."""
 SENDING: Final = """SELECT count(*) FROM jobs WHERE state = 'sending'

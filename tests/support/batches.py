@@ -35,7 +35,7 @@ FIRST = VENDORS[0]
 SPEED = 100.0
 
 
-ROWS = 200
+ROWS = 100
 
 
 CLIP: dict[str, Any] = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
