@@ -36,10 +36,11 @@ from polyreel.ledger.store import CALLER_SECONDS, DELIVERY_DAYS, ID_LENGTH, ID_L
 from polyreel.ledger.uploads import ForgetUpload, KeepUpload, TakeUpload, UploadKey
 from polyreel.providers.base.facts import Facts
 from polyreel.providers.base.webhooks import Event
+from support.gateway_cases import keeps_calls, keeps_tokens
 from support.ledgers import NOW, VENDOR, database, job, submission
 from support.webhooks import SIGNED
 
-GROWING: Final = ("jobs", "labels", "deliveries", "uploads")
+GROWING: Final = ("jobs", "labels", "deliveries", "uploads", "gateway_jobs")
 """The tables with a row for each job, webhook or content. `callers` has one for each vendor."""
 FIRST_WORDS: Final = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ")
 OLD_VERSION: Final = 4
@@ -134,6 +135,8 @@ def use(path: Path) -> None:
         queued = ledger.write(Queue(submission()), owner, NOW)
         ledger.write(Take(queued.id, simulated=True), owner, NOW)
         limited(ledger, owner)
+        keeps_calls(ledger)
+        keeps_tokens(ledger)
         there_is = ledger.outstanding
         there_is.states(["batch/1"], simulated=True)
         ledger.write(Queue(submission()), owner, NOW)

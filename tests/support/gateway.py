@@ -35,9 +35,11 @@ class GatewayStage:
     behind: tuple[Provider, ...]
     simulator: Simulator = field(factory=new_simulator)
     dedupe: float | None = None
+    with_tokens: bool = False
     options: dict[str, Any] = field(factory=dict)
     """Further options of what is behind."""
     client: AsyncClient = field(init=False)
+    gateway: GatewayApplication = field(init=False)
     application: Any = field(init=False)
     web: httpx.AsyncClient = field(init=False)
     _runner: asyncio.Runner = field(factory=asyncio.Runner, init=False)
@@ -49,7 +51,9 @@ class GatewayStage:
         self.client = client or AsyncClient(simulator=self.simulator, ledger=ledger)
         jobs = FacedJobs(self.client, self.folder / "gateway")
         creator = Creator(jobs, Behind(self.behind, **self.options), self.dedupe)
-        self.application = GatewayApplication(Faces(jobs, creator), Edge()).starlette()
+        tokens = jobs.kept.tokens if self.with_tokens else None
+        self.gateway = GatewayApplication(Faces(jobs, creator, tokens), Edge())
+        self.application = self.gateway.starlette()
         transport = httpx.ASGITransport(app=self.application)
         self.web = httpx.AsyncClient(transport=transport, base_url=HOST)
 

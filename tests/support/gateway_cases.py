@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 
+import pytest
+from polyreel.errors import RequestError, UnknownNameError
 from polyreel.ledger.gateway_rows import GatewayJob
+from polyreel.ledger.gateway_tokens import GatewayToken
 from polyreel.ledger.keeping import StoredLedger
 
 
@@ -40,6 +44,8 @@ def keeps_calls(ledger: StoredLedger) -> None:
     assert sorted(one.id for one in found) == ["task-1", "task-5"]
     assert rows.found("one", ["task-6"], None, simulated=False) == [other]
     assert [one.id for one in rows.newest("one", "", 2, simulated=True)] == ["task-4", "task-5"]
+    rows.ping()
+    assert all(len(one) == 3 for one in rows.under_way(simulated=True))
     secret = rows.secret("links")
     assert (len(secret), rows.secret("links")) == (32, secret)
     assert rows.secret("others") != secret
@@ -52,3 +58,40 @@ def enters_once(ledger: StoredLedger) -> None:
             pool.submit(ledger.gateway.enter, call(number), "same") for number in range(10, 26)
         ]
         assert len({one.result().id for one in entered}) == 1
+
+
+def keeps_tokens(ledger: StoredLedger) -> None:
+    """A token is known by what its client sends until it expires or is revoked, and not shown."""
+    rows = ledger.gateway.tokens
+    web = GatewayToken(
+        "web",
+        vendors=("one",),
+        labels={"team": "ads"},
+        per_day=Decimal("2.50"),
+        allow={"watermark": "drop"},
+        created_at=1000.0,
+        expires_at=2000.0,
+    )
+    text = rows.make(web)
+    assert rows.listed() == [web]
+    assert rows.of(text, 1999.0) == web
+    assert rows.of(text, 2000.0) is None
+    for wrong in (
+        "",
+        "any-key",
+        text[:-1],
+        f"{text[:-1]}{'a' if text[-1] != 'a' else 'b'}",
+        "\ud800",
+    ):
+        assert rows.of(wrong, 1500.0) is None
+    with pytest.raises(RequestError, match="take another name"):
+        rows.make(web)
+    with pytest.raises(RequestError, match="a name has letters"):
+        rows.make(GatewayToken("a b"))
+    other = rows.make(GatewayToken("other"))
+    assert rows.of(other, 1e12) is not None
+    assert rows.revoke("other", 1500.0).revoked_at == 1500.0
+    assert rows.revoke("other", 1600.0).revoked_at == 1500.0
+    assert rows.of(other, 1501.0) is None
+    with pytest.raises(UnknownNameError):
+        rows.revoke("nobody", 1.0)

@@ -10,6 +10,7 @@ from polyreel.flows import Reply
 from polyreel.places import JsonObject
 from polyreel.plans.planning import Plan, plan
 from polyreel.plans.translation import translate
+from polyreel.providers.base.calling import key_scheme_of
 from polyreel.providers.base.provider import Provider
 
 from .server import PROVIDERS, Answering, send
@@ -71,17 +72,24 @@ def first_swap(face: Provider) -> Swap:
 
 
 def asked(
-    stage: Answering, made: Plan, body: JsonObject | None = None, *, key: str | None = None
+    stage: Answering,
+    made: Plan,
+    body: JsonObject | None = None,
+    *,
+    key: str | None = None,
+    token: str | None = None,
 ) -> Reply:
     """Send a client's body to the face of its vendor; the answer is a documented one.
 
-    `key` is the idempotency key of the call.
+    `key` is the idempotency key of the call, `token` what the client sends as the vendor's key.
     """
     assert made.route is not None
     operation = made.operation
     path = operation.full_path.removesuffix(operation.path) + made.route.path
     content = made.body if body is None else body
     headers = {} if key is None else {"Idempotency-Key": key}
+    if token is not None:
+        headers |= key_scheme_of(made.provider.contract).headers(token)
     return send(stage, made.provider, operation, content, headers=headers, path=path)
 
 

@@ -270,6 +270,7 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
         examples=(
             "polyreel gateway --to VENDOR",
             "polyreel gateway --prefer cheapest --port 8080",
+            "polyreel gateway tokens make web --per-day 20",
             "polyreel gateway --to VENDOR --to OTHER --live",
         ),
         calls=True,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -14,7 +16,17 @@ import typer
 from ..errors import did_you_mean
 from ..jobs.routing import Preference
 from ..providers.base.registry import all_providers, get_provider
-from . import show
+from . import gateway_tokens, show
+from .gateway_tokens import (
+    Days,
+    MaxCost,
+    MayReadMetrics,
+    Models,
+    PerDay,
+    Rate,
+    UnknownPrices,
+)
+from .labels import Labels, read_labels
 from .options import (
     Allow,
     AsJson,
@@ -37,11 +49,23 @@ if TYPE_CHECKING:
 
     from ..client import AsyncClient
     from ..gateway.application import GatewayApplication
+    from ..ledger.gateway_tokens import GatewayToken
     from ..ledger.store import LedgerStore
     from ..mapping.reports import Allowance
 
 
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[check|tokens make|list|revoke NAME]",
+        help="Check the settings, or make, list or revoke tokens; left out: serve.",
+        show_default=False,
+    ),
+]
+
+
 def gateway(
+    words: Words = None,
     *,
     to: Annotated[
         list[str] | None,
@@ -100,6 +124,29 @@ def gateway(
             show_default=False,
         ),
     ] = None,
+    everybody: Annotated[
+        bool,
+        typer.Option("--everybody", help="Let in whoever can reach it, without a token."),
+    ] = False,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Certificate (PEM) to serve over TLS, with --certificate-key.",
+            show_default=False,
+        ),
+    ] = None,
+    certificate_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its key (PEM).", show_default=False)
+    ] = None,
+    model: Models = None,
+    label: Labels = None,
+    per_day: PerDay = None,
+    max_cost: MaxCost = None,
+    unknown_prices: UnknownPrices = False,
+    rate: Rate = None,
+    days: Days = None,
+    metrics: MayReadMetrics = False,
     speed: Annotated[
         float,
         typer.Option(
@@ -114,16 +161,53 @@ def gateway(
 
     Programs keep their code for one vendor, and get another one by changing their base URL. Jobs
     are simulated unless --live is given; then they cost money, and are paid with your keys. On
-    loopback unless --host is given. See docs/gateway.md.
+    loopback unless --host is given. Clients need a token where jobs cost money, or others can call:
+    `polyreel gateway tokens make NAME`. See docs/gateway.md.
     """
     from ..gateway.application import check_installed
 
     check_installed()
-    behind = _behind(to or [], prefer)
-    faces = tuple(get_provider(one).id for one in dict.fromkeys(face or all_providers()))
+    what, *rest = words or ["serve"]
     allowed = allowances(allow)
+    token = partial(
+        gateway_tokens.made_of,
+        vendors=to or (),
+        models=model or (),
+        labels=read_labels(label),
+        per_day=per_day,
+        in_all=max_cost,
+        unknown_prices=unknown_prices,
+        rate=rate,
+        dedupe=dedupe,
+        allow=allowed,
+        days=days,
+        metrics=metrics,
+    )
+    if what == "tokens":
+        with open_ledger(ledger) as opened:
+            gateway_tokens.run(rest, opened, token, json=as_json)
+        return
+    if what not in {"serve", "check"} or rest:
+        text = f"{what[:40]!r} is neither check nor tokens{did_you_mean(what, ['check', 'tokens'])}"
+        raise typer.BadParameter(text, param_hint="WORDS")
+    own = {name for name, given in _of_tokens(token("name")).items() if given}
+    if own:
+        text = f"{', '.join(sorted(own))}: it goes with tokens make"
+        raise typer.BadParameter(text)
+    behind = _behind(to or [], prefer)
+    if what == "check":
+        with open_ledger(ledger) as opened:
+            gateway_tokens.check(opened, behind, live=live, as_json=as_json)
+        return
+    faces = tuple(get_provider(one).id for one in dict.fromkeys(face or all_providers()))
+    access = access_by(host, allow_host or [], [])
+    tls = _tls(certificate, certificate_key)
     show.log(logging.INFO)
     with open_ledger(ledger) as opened:
+        reachable = access.addresses or bool(access.hosts) or public_url is not None
+        needs_token = gateway_tokens.needed(
+            opened, live=live, reachable=reachable, everybody=everybody
+        )
         client = _client(behind, opened, live=live, speed=speed, prices_file=prices_file)
         made = _application(
             client,
@@ -131,19 +215,50 @@ def gateway(
             prefer=cast("Preference", prefer),
             allow=allowed,
             dedupe=dedupe,
-            edge={
-                "access": access_by(host, allow_host or [], []),
-                "public_url": public_url.rstrip("/") if public_url else None,
-                "vendors": faces,
-            },
+            with_tokens=needs_token,
+            edge={"access": access, "public_url": _public(public_url), "vendors": faces},
         )
         bound, url = listen_on(port, host)
+        url = url.replace("http:", "https:", 1) if tls else url
         notice = files_in_general(live=live)
         with suppress(KeyboardInterrupt), bound, announced(notice):
-            _announce(made, public_url or url, as_json=as_json)
+            _announce(made, _public(public_url) or url, as_json=as_json)
             _warn(made, host, port)
-            asyncio.run(_serve(made, bound))
+            asyncio.run(_serve(made, bound, tls))
     show.note("stopped")
+
+
+def _of_tokens(token: GatewayToken) -> dict[str, object]:
+    """The options that are about a token alone."""
+    return {
+        "--model": token.models,
+        "--label": token.labels,
+        "--per-day": token.per_day is not None,
+        "--max-cost": token.in_all is not None,
+        "--unknown-prices": token.unknown_prices,
+        "--rate": token.rate,
+        "--days": token.expires_at,
+        "--metrics": token.metrics,
+    }
+
+
+def _public(url: str | None) -> str | None:
+    if url is not None and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", url):
+        text = f"{url[:80]!r} is no URL such as https://gateway.example.com"
+        raise typer.BadParameter(text, param_hint="--public-url")
+    return url.rstrip("/") if url else None
+
+
+def _tls(certificate: Path | None, key: Path | None) -> dict[str, str]:
+    """What uvicorn needs for TLS; nothing where it is not asked for."""
+    if (certificate is None) is not (key is None):
+        raise typer.BadParameter("TLS needs both --certificate and --certificate-key")
+    for path in (certificate, key):
+        if path is not None and not path.is_file():
+            raise typer.BadParameter(f"{path} is no file")
+    if certificate is None or key is None:
+        return {}
+    return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
 
 
 def _behind(to: list[str], prefer: str) -> list[str]:
@@ -191,6 +306,7 @@ def _application(
     prefer: Preference,
     allow: dict[str, Allowance],
     dedupe: float | None,
+    with_tokens: bool,
     edge: dict[str, Any],
 ) -> GatewayApplication:
     from ..gateway.application import Edge, GatewayApplication
@@ -205,7 +321,8 @@ def _application(
     jobs = FacedJobs(client, client.ledger.companion_file("gateway"))
     creator = Creator(jobs, Behind(vendors, prefer, allow, client.prices), dedupe)
     creator.uploads.purge()
-    return GatewayApplication(Faces(jobs, creator), Edge(**edge))
+    tokens = jobs.kept.tokens if with_tokens else None
+    return GatewayApplication(Faces(jobs, creator, tokens), Edge(**edge))
 
 
 def _announce(made: GatewayApplication, url: str, *, as_json: bool) -> None:
@@ -226,15 +343,16 @@ def _announce(made: GatewayApplication, url: str, *, as_json: bool) -> None:
 
 
 def _warn(made: GatewayApplication, host: str, port: int) -> None:
-    """Say aloud what is open to others than programs of this machine."""
-    if made.edge.access.addresses:
-        show.note(
-            f"WARNING: every machine that can reach {host} port {port} can have jobs made here, "
-            "without a password."
-        )
+    """Say who is let in, and aloud what is open to others than programs of this machine."""
+    if not made.faces.door.is_open:
+        show.note("Clients need a token: polyreel gateway tokens list")
+    elif made.edge.access.addresses or not made.faces.jobs.client.simulated:
+        who = f"whoever can reach {host} port {port}"
+        paid = "" if made.faces.jobs.client.simulated else ", and you pay for them"
+        show.note(f"WARNING: {who} can have jobs made here without a token{paid}.")
 
 
-async def _serve(made: GatewayApplication, bound: socket) -> None:
+async def _serve(made: GatewayApplication, bound: socket, tls: dict[str, str]) -> None:
     from ..gateway.server import serve
 
-    await serve(made, bound)
+    await serve(made, bound, **tls)

@@ -57,6 +57,7 @@ class Client(JobCalls):
         reference: str | None = None,
         output: str | Path | None = None,
         labels: Mapping[str, str] | None = None,
+        limits: str | None = None,
         **options: Unpack[GenerateOptions],
     ) -> Job:
         """Send a plan's bytes once. A request or a text is planned first: see `plan`.
@@ -64,13 +65,15 @@ class Client(JobCalls):
         Of several plans (see `plans`) the first that a vendor takes becomes the job. Two of them
         are never paid. With a ledger, a `reference` of yours is submitted once. `output` is the
         folder in which `resume` saves the files; `labels` are yours, and come back with the job.
+        `limits` names limits that it shares with other jobs: see `set_limits`.
 
         Raises PlanRefusedError before anything is sent, ClaimedError where the reference has the
         job of this request already, RequestError where it has that of another one, and a
-        SubmitError that says what the submit may have cost.
+        SubmitError that says what the submit may have cost. Where limits are reached, it raises
+        BudgetError, or LedgerError where the job may be submitted later. Nothing is sent then.
         """
         plans = self._planned(plan, vendor, options)
-        return self._run(self._submission(plans, reference, output, labels))
+        return self._run(self._submission(plans, reference, output, labels, limits))
 
     def enqueue(
         self,

@@ -6,8 +6,6 @@ client never imports the simulator.
 
 from __future__ import annotations
 
-import uuid
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -26,13 +24,10 @@ from ..plans.requests import CheckedRequest, check_request
 from ..providers.base.registry import all_providers, get_provider, ordered
 from .checks import (
     check_by_vendor,
-    check_labels,
     check_number,
-    check_reference,
     check_retries,
     check_seconds,
     checked_output,
-    level_of_caller,
     located,
 )
 from .fields import GenerateOptions, RequestFields, divided, with_fields
@@ -271,41 +266,23 @@ class ClientSettings:
         reference: str | None,
         output: str | Path | None,
         labels: Mapping[str, str] | None = None,
+        limits: str | None = None,
     ) -> Flow[Job]:
-        from ..jobs import recovery, routing, submitting
-        from ..jobs.naming import named
+        from .submitting import submission
 
-        check_reference(reference)
-        check_labels(labels)
         self._needs_ledger(reference)
-        chosen = [plans] if isinstance(plans, Plan) else plans
-        folder = None
-        if output is not None:
-            folder = str(named(checked_output(output, chosen), reference))
-        if self.simulated:
-            _warn_of_ready_made_files(chosen)
-        if isinstance(plans, Plan):
-            flow = submitting.submit(
-                self._here(plans),
-                simulated=self.simulated,
-                idempotency_key=str(uuid.uuid4()),
-                reference=reference,
-                folder=folder,
-                labels=labels,
-                retries=self.retries,
-            )
-        else:
-            flow = routing.submit_somewhere(
-                [self._here(plan) for plan in plans],
-                self.health,
-                simulated=self.simulated,
-                idempotency_key=str(uuid.uuid4()),
-                reference=reference,
-                folder=folder,
-                labels=labels,
-                retries=self.retries,
-            )
-        return recovery.submit_once(flow, chosen, reference, simulated=self.simulated)
+        self._needs_ledger(limits, "limits")
+        here = self._here(plans) if isinstance(plans, Plan) else [*map(self._here, plans)]
+        return submission(
+            here,
+            simulated=self.simulated,
+            retries=self.retries,
+            health=None if isinstance(plans, Plan) else self.health,
+            reference=reference,
+            output=output,
+            labels=labels,
+            limits=limits,
+        )
 
     def _generation(
         self,
@@ -360,9 +337,9 @@ class ClientSettings:
             raise RequestError([f"{', '.join(given)}: this goes with a request, not with a plan"])
         return plans
 
-    def _needs_ledger(self, reference: str | None) -> None:
-        if reference is not None and self.ledger is None:
-            problem = "reference: it is kept in a ledger, and this client has none: pass ledger="
+    def _needs_ledger(self, value: str | None, what: str = "reference") -> None:
+        if value is not None and self.ledger is None:
+            problem = f"{what}: it is kept in a ledger, and this client has none: pass ledger="
             raise RequestError([problem])
 
     def _wait(self, job: Job, timeout: float) -> Flow[Job]:
@@ -416,15 +393,6 @@ class ClientSettings:
     def _close_ledger(self) -> None:
         if self.ledger is not None and self._owns_ledger:
             self.ledger.close()
-
-
-def _warn_of_ready_made_files(plans: Sequence[Plan]) -> None:
-    """Warn before a simulated submit whose file will not be as it was asked for."""
-    from ..simulator import ready_made
-
-    plan = next((plan for plan in plans if not plan.refused), None)
-    if plan is not None and (text := ready_made.shortcoming(plan)):
-        warnings.warn(text, ready_made.ReadyMadeWarning, stacklevel=level_of_caller())
 
 
 def _opened(ledger: LedgerStore | str | Path | None) -> LedgerStore | None:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
-from ..errors import MissingExtraError
+from ..errors import MissingExtraError, PolyreelError
 from ..flows import Reply
+from ..providers.base.calling import BEARER
 from ..providers.base.registry import all_providers
 from ..serving.answers import plain
+from ..serving.calls import CallRefusedError
 from ..simulator.http import LOOPBACK, Access
 from ..simulator.server import mounts
 from .faces import FaceRequest, Faces
 from .jobs import FileAnswer
+from .metrics import CONTENT_TYPE, Labels, Metrics
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -26,8 +30,11 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 LOG: Final = logging.getLogger("polyreel")
+ACCESS: Final = logging.getLogger("polyreel.access")
 BODY_SECONDS: Final = 60.0
 """How long a body may take to arrive."""
+ANSWER_SECONDS: Final = 100.0
+"""How long a client waits for its answer; a submit that takes longer goes on."""
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 
 
@@ -54,7 +61,8 @@ class GatewayApplication:
     """What answers the requests of a gateway."""
 
     def __init__(self, faces: Faces, edge: Edge) -> None:
-        self.faces, self.edge = faces, edge
+        self.faces, self.edge, self.metrics = faces, edge, Metrics()
+        self._working: set[asyncio.Task[Reply | FileAnswer]] = set()
 
     def starlette(self) -> Starlette:
         """The application; MissingExtraError is raised where Starlette is not installed."""
@@ -67,10 +75,66 @@ class GatewayApplication:
             try:
                 yield
             finally:
+                if self._working:  # a submit that is under way is written down first
+                    await asyncio.wait(self._working, timeout=ANSWER_SECONDS)
                 await self.faces.jobs.client.close()
 
-        routes = [Route("/", self._index), Route("/{rest:path}", self._face, methods=METHODS)]
+        routes = [
+            Route("/", self._index),
+            Route("/healthz", self._health),
+            Route("/readyz", self._readiness),
+            Route("/metrics", self._metrics),
+            Route("/{rest:path}", self._face, methods=METHODS),
+        ]
         return Starlette(routes=routes, lifespan=lifespan)
+
+    async def _health(self, _: Request) -> Response:
+        """Whether the process is at work at all."""
+        return _response(plain(200, {"status": "ok"}))
+
+    async def _readiness(self, _: Request) -> Response:
+        """Whether jobs can be taken: the ledger can be read."""
+        try:
+            await asyncio.to_thread(self.faces.jobs.kept.ping)
+        except PolyreelError as error:
+            LOG.error("not ready: %s", error)
+            return _response(plain(503, {"status": "the ledger cannot be used"}))
+        return _response(plain(200, {"status": "ok"}))
+
+    async def _metrics(self, request: Request) -> Response:
+        """What was counted, for Prometheus; a token that may read it is needed where one is."""
+        if (refused := self._unwelcome(request)) is not None:
+            return refused
+        key = BEARER.key_in({"authorization": request.headers.get("authorization", "")})
+        try:
+            token = await self.faces.door.token(key or "", _client_of(request))
+        except CallRefusedError as error:
+            return _response(plain(401, {"message": error.message}))
+        if not token.metrics:
+            return _response(plain(403, {"message": "the token may not read the metrics"}))
+        text = await asyncio.to_thread(self.metrics.text, self._gauges())
+        return _response(Reply(200, {"content-type": CONTENT_TYPE}, text.encode()))
+
+    def _gauges(self) -> Iterator[tuple[str, str, list[tuple[Labels, float]]]]:
+        """What the ledger and the client know now."""
+        jobs, creator = self.faces.jobs, self.faces.creator
+        under_way = jobs.kept.under_way(simulated=jobs.client.simulated)
+        found: list[tuple[Labels, float]] = [
+            ((("vendor", vendor), ("state", state)), count) for vendor, state, count in under_way
+        ]
+        yield "polyreel_jobs", "Jobs in the ledger that have not ended.", found
+        rests = jobs.client.health.rests
+        resting: list[tuple[Labels, float]] = [
+            ((("vendor", one.id),), rests(one.id, jobs.now())) for one in creator.behind.vendors
+        ]
+        text = "Seconds for which a vendor is not asked, after failures in a row."
+        yield "polyreel_vendor_rests_seconds", text, resting
+        spent: list[tuple[Labels, float]] = [
+            ((("token", one.name),), float(creator.budgets.spent(one.name)))
+            for one in jobs.kept.tokens.listed()
+        ]
+        text = "Dollars that the jobs of tokens with a budget or a rate may have cost."
+        yield "polyreel_gateway_spent_dollars", text, spent
 
     async def _index(self, request: Request) -> Response:
         """What is served here, as JSON."""
@@ -85,13 +149,35 @@ class GatewayApplication:
         )
 
     async def _face(self, request: Request) -> Response:
+        begin = time.monotonic()
+        seen: dict[str, str] = {}
+        answer = await self._answered(request, seen)
+        seconds, path = time.monotonic() - begin, request.scope["path"]
+        if "face" in seen:
+            role = seen.get("call", "unknown")
+            self.metrics.note(seen["face"], role, answer.status_code, seconds)
+        ACCESS.info(
+            "%s %s %s %s: %d in %.0f ms",
+            _client_of(request) or "-",
+            seen.get("token") or "-",
+            request.method,
+            ascii(path[:200])[1:-1],  # without the query: it can have a signature
+            answer.status_code,
+            seconds * 1000,
+        )
+        return answer
+
+    async def _answered(self, request: Request, seen: dict[str, str]) -> Response:
         if (refused := self._unwelcome(request)) is not None:
             return refused
         raw = request.scope.get("raw_path") or request.scope["path"].encode()
-        face, _, rest = raw.decode("ascii", "replace").lstrip("/").partition("/")
+        # Some servers leave the query in it.
+        path = raw.decode("ascii", "replace").partition("?")[0]
+        face, _, rest = path.lstrip("/").partition("/")
         if face not in self.edge.vendors:
             names = ", ".join(self.edge.vendors)
             return _response(plain(404, {"message": f"there is no such face; there are {names}"}))
+        seen["face"] = face
         query = request.scope.get("query_string", b"").decode("ascii", "replace")
         wanted = FaceRequest(
             face=face,
@@ -100,15 +186,25 @@ class GatewayApplication:
             headers={name.lower(): value for name, value in request.headers.items()},
             content=b"",
             public=f"{self._base(request)}/{face}",
+            client=_client_of(request),
+            seen=seen,
         )
-        limit = self.faces.body_limit(wanted)
         try:
+            limit = self.faces.body_limit(wanted)
             content = await asyncio.wait_for(_content(request, limit), BODY_SECONDS)
         except TimeoutError:
             return _response(plain(408, {"message": "the body did not arrive in time"}))
         if content is None:
             return _response(self.faces.too_large(wanted))
-        return _response(await self.faces.answer(wanted.with_content(content)))
+        return _response(await self._in_time(wanted.with_content(content)))
+
+    async def _in_time(self, wanted: FaceRequest) -> Reply | FileAnswer:
+        """The answer, or after some time that there is none yet. What is under way goes on."""
+        work = asyncio.create_task(self.faces.answer(wanted))
+        self._working.add(work)
+        work.add_done_callback(self._working.discard)
+        done, _ = await asyncio.wait({work}, timeout=ANSWER_SECONDS)
+        return work.result() if done else self.faces.too_late(wanted)
 
     def _base(self, request: Request) -> str:
         return self.edge.public_url or f"{request.url.scheme}://{request.headers['host']}"
@@ -136,6 +232,11 @@ async def _content(request: Request, limit: int) -> bytes | None:
         if len(found) > limit:
             return None
     return bytes(found)
+
+
+def _client_of(request: Request) -> str:
+    """The address that a request came from."""
+    return request.client.host if request.client is not None else ""
 
 
 def _response(answer: Reply | FileAnswer) -> Response:

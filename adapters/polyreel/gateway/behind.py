@@ -13,6 +13,7 @@ from ..mapping.reports import Fate
 from ..plans.translation import Translation, translate
 
 if TYPE_CHECKING:
+    from ..ledger.gateway_tokens import GatewayToken
     from ..mapping.reports import Allowance
     from ..money.book import PriceBook
     from ..places import Json, JsonObject
@@ -36,6 +37,13 @@ class Behind:
     prefer: Preference = "order"
     allow: Mapping[str, Allowance] = Factory(dict)
     prices: PriceBook | None = None
+
+    def for_token(self, token: GatewayToken) -> Behind:
+        """The same for a client: with its vendors only, in its order, and what it allows."""
+        known = {one.id: one for one in self.vendors}
+        chosen = tuple(known[name] for name in token.vendors if name in known)
+        vendors = chosen if token.vendors else self.vendors
+        return evolve(self, vendors=vendors, allow={**self.allow, **token.allow})
 
     def offers(
         self, reading: Reading, body: JsonObject, path: str, files: Mapping[str, str]
@@ -98,7 +106,7 @@ class Offers:
                 _in_words_of_body(one, violation) for violation in one.violations
             )
             texts.append(f"{one.target.id}: {'; '.join(reasons)}")
-        text = " | ".join(texts)
+        text = " | ".join(texts) or "no vendor is behind for this token"
         for place, link in self._names.items():
             text = text.replace(place, link)
         return text if len(text) <= MOST_REASONS else f"{text[:MOST_REASONS]} ..."

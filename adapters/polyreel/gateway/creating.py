@@ -28,14 +28,16 @@ from ..plans.reading import Reading
 from ..providers.base.calling import filled, own_id_place
 from ..providers.base.provider import Provider
 from ..serving import answers, calls
-from ..serving.calls import INVALID, Call, CallRefusedError
+from ..serving.calls import INVALID, UNKNOWN_MODEL, Call, CallRefusedError
 from ..serving.task_answers import task_reply
 from . import refusals
 from .behind import Behind
-from .jobs import FacedJobs, Locks
+from .jobs import FacedJobs, Locks, limits_of
+from .tokens import Budgets
 from .uploads import KeptUploads
 
 if TYPE_CHECKING:
+    from ..ledger.gateway_tokens import GatewayToken
     from ..ledger.records import LedgerEntry
 
 LOG: Final = logging.getLogger("polyreel")
@@ -65,7 +67,7 @@ class Wish:
     """A call for a job, read and checked as the vendor of the face would."""
 
     call: Call
-    token: str
+    token: GatewayToken
     path: str
     """The path of the plain call, where this one streams."""
     body: JsonObject
@@ -84,10 +86,11 @@ class Creator:
 
     def __init__(self, jobs: FacedJobs, behind: Behind, dedupe: float | None = None) -> None:
         self.jobs, self.behind, self.dedupe = jobs, behind, dedupe
+        self.budgets = Budgets(limits_of(jobs.client), simulated=jobs.client.simulated)
         self.uploads = KeptUploads(folder=jobs.folder / "uploads")
         self._submitting = Locks()
 
-    async def create(self, call: Call, token: str) -> Reply:
+    async def create(self, call: Call, token: GatewayToken) -> Reply:
         """Answer a call for a job."""
         wish = self._read(call, token)
         row, is_first = await self._enter(wish)
@@ -112,7 +115,7 @@ class Creator:
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def _read(self, call: Call, token: str) -> Wish:
+    def _read(self, call: Call, token: GatewayToken) -> Wish:
         parts, public = calls.form(call), call.request.links.public
         body = calls.body(call)
         if parts is not None:
@@ -120,6 +123,9 @@ class Creator:
         reading = calls.read_submit(call, body)
         plain = calls.creating(call.provider, call.operation)
         path = filled(plain.path, call.parameters, slashes=True)
+        if token.models and reading.route.model not in token.models:
+            text = f"the token may ask for {', '.join(token.models)}, not {reading.route.model}"
+            raise CallRefusedError("forbidden_model", "forbidden", *UNKNOWN_MODEL, message=text)
         for name, _, value, _ in media.inputs(reading.request):
             if media.is_local(value) and not media.is_inline(value):
                 text = f"{name}: give a public URL or the content itself, not the name of a file"
@@ -138,7 +144,7 @@ class Creator:
             face=wish.provider.id,
             id=_new_id(wish.provider, now),
             simulated=self.jobs.client.simulated,
-            token=wish.token,
+            token=wish.token.name,
             reference=f"gateway/{secrets.token_hex(16)}",
             path=wish.path,
             body=wish.body,
@@ -148,8 +154,8 @@ class Creator:
         since: float | None = None
         if key is not None:
             same = _digest(row, "key", key)
-        elif self.dedupe is not None:
-            same, since = _digest(row, "body", _canonical(wish)), now - self.dedupe
+        elif (seconds := wish.token.dedupe or self.dedupe) is not None:
+            same, since = _digest(row, "body", _canonical(wish)), now - seconds
         enter = partial(self.jobs.kept.enter, row, same, since)
         entered = await asyncio.to_thread(enter)
         if (entered.path, entered.body) != (row.path, row.body):
@@ -162,15 +168,18 @@ class Creator:
     async def _submitted(self, wish: Wish, row: GatewayJob) -> tuple[LedgerEntry, dict[str, str]]:
         """Submit a job; the entry may be one that another process has submitted meanwhile."""
         body = _without_own_id(wish)
-        made = await asyncio.to_thread(
-            self.behind.offers, wish.reading, body, wish.path, wish.files
-        )
+        behind = self.behind.for_token(wish.token)
+        made = await asyncio.to_thread(behind.offers, wish.reading, body, wish.path, wish.files)
         plans = made.plans
         if not plans:
             raise refusals.refusing(made.refusal())
-        labels = {"face": row.face, "face_id": row.id}
+        own = {"token": row.token} if row.token else {}
+        labels = {**wish.token.labels, **own, "face": row.face, "face_id": row.id}
+        limits, plans = await asyncio.to_thread(self.budgets.of, wish.token, plans)
         try:
-            job = await self.jobs.client.submit(plans, reference=row.reference, labels=labels)
+            job = await self.jobs.client.submit(
+                plans, reference=row.reference, labels=labels, limits=limits
+            )
         except ClaimedError:
             pass  # another process has it
         else:

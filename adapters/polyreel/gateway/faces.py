@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, unquote
 
-from attrs import evolve, frozen
+from attrs import Factory, evolve, frozen
 
 from ..errors import PolyreelError
 from ..flows import Reply
@@ -36,9 +36,11 @@ from .creating import Creator, untold_header
 from .jobs import FacedJobs, FileAnswer
 from .listing import list_alone, only_known
 from .tasks import FacedTask
+from .tokens import Doorkeeper
 
 if TYPE_CHECKING:
     from ..ledger.gateway_rows import GatewayJob
+    from ..ledger.gateway_tokens import GatewayToken, TokenRows
 
 LOG: Final = logging.getLogger("polyreel")
 LISTED: Final = 1000
@@ -61,8 +63,10 @@ class FaceRequest:
     content: bytes
     public: str
     """The URL below which clients find the face."""
-    token: str = ""
-    """The name of the client's token; empty where none is asked for."""
+    client: str = ""
+    """The address that it came from."""
+    seen: dict[str, str] = Factory(dict)
+    """What was found out about it, for the access log: the `call`, and the name of the `token`."""
 
     def with_content(self, content: bytes) -> FaceRequest:
         """The same request with its body."""
@@ -72,8 +76,10 @@ class FaceRequest:
 class Faces:
     """The faces of a gateway."""
 
-    def __init__(self, jobs: FacedJobs, creator: Creator) -> None:
+    def __init__(self, jobs: FacedJobs, creator: Creator, tokens: TokenRows | None = None) -> None:
+        """Answer for these jobs. With `tokens`, a client needs one of them."""
         self.jobs, self.creator = jobs, creator
+        self.door = Doorkeeper(tokens)
         self.uploads = creator.uploads
 
     def incoming(self, request: FaceRequest) -> IncomingRequest:
@@ -104,14 +110,20 @@ class Faces:
 
     def too_large(self, request: FaceRequest) -> Reply:
         """The answer to a request whose body is too long."""
-        incoming = self.incoming(request)
-        provider = get_provider(request.face)
+        text = f"the body is longer than {self.body_limit(request)} bytes"
+        return self._refusal(request, ("too_large", *calls.INVALID), text)
+
+    def too_late(self, request: FaceRequest) -> Reply:
+        """The answer to a request whose answer takes too long."""
+        text = "the vendor takes long; ask again under the same idempotency key"
+        return self._refusal(request, refusals.UNKNOWN, text)
+
+    def _refusal(self, request: FaceRequest, names: tuple[str, ...], text: str) -> Reply:
+        incoming, provider = self.incoming(request), get_provider(request.face)
         found = provider.contract.match(request.method, incoming.path)
         if found is None:
             return refusals.unknown(provider, incoming)
-        text = f"the body is longer than {self.body_limit(request)} bytes"
-        call = Call(incoming, provider, *found)
-        return refusals.with_reason(call, ("too_large", *calls.INVALID), text)
+        return refusals.with_reason(Call(incoming, provider, *found), names, text)
 
     async def answer(self, request: FaceRequest) -> Reply | FileAnswer:
         """Answer one request to a face."""
@@ -125,11 +137,15 @@ class Faces:
         if found is None:
             return refusals.unknown(provider, incoming)
         call = Call(incoming, provider, *found)
+        request.seen["call"] = call.operation.role or call.operation.id
         try:
-            if key_scheme_of(provider.contract).key_in(call.headers) is None:
+            key = key_scheme_of(provider.contract).key_in(call.headers)
+            if key is None:
                 raise CallRefusedError("unauthorized")
+            token = await self.door.token(key, request.client)
+            request.seen["token"] = token.name
             calls.header_parameters(call)
-            return await self._by_role(call, request.token)
+            return await self._by_role(call, token)
         except CallRefusedError as error:
             return refusals.refused(call, error)
         except PolyreelError as error:
@@ -155,7 +171,7 @@ class Faces:
             LOG.warning("%s: %s", path, error)
             return evolve(NO_FILE, status=502, content=b"the file cannot be fetched")
 
-    async def _by_role(self, call: Call, token: str) -> Reply | FileAnswer:
+    async def _by_role(self, call: Call, token: GatewayToken) -> Reply | FileAnswer:
         if call.operation.role.startswith("upload"):
             return await asyncio.to_thread(self.uploads.upload, call)
         serve = ROLES.get(call.operation.role)
@@ -164,30 +180,30 @@ class Faces:
         text = f"the gateway does not serve {call.operation.id}: no vendor behind tells it"
         return refusals.with_reason(call, refusals.NOT_SERVED, text)
 
-    async def create(self, call: Call, token: str) -> Reply:
+    async def create(self, call: Call, token: GatewayToken) -> Reply:
         """Have a job made by a vendor behind, once."""
         return await self.creator.create(call, token)
 
-    async def get(self, call: Call, token: str) -> Reply:
+    async def get(self, call: Call, token: GatewayToken) -> Reply:
         """Say how jobs are, by their ids."""
-        rows = await self.jobs.rows(call.provider, call.task_ids, token)
+        rows = await self.jobs.rows(call.provider, call.task_ids, token.name)
         own_ids = set(call.request.query.values()) - {""}
         if own_id_of(call) is not None:
-            newest = await self.jobs.newest(call.provider, token, LISTED)
+            newest = await self.jobs.newest(call.provider, token.name, LISTED)
             rows += [one for one in newest if own_id_in(call.provider, one) in own_ids]
         return await self._shown(call, rows, queries.get)
 
-    async def list(self, call: Call, token: str) -> Reply:
+    async def list(self, call: Call, token: GatewayToken) -> Reply:
         """List jobs, the newest first."""
-        rows = await self.jobs.newest(call.provider, token, LISTED)
+        rows = await self.jobs.newest(call.provider, token.name, LISTED)
         return await self._shown(call, rows, queries.newest_first, whole=False)
 
-    async def several(self, call: Call, token: str) -> Reply:
+    async def several(self, call: Call, token: GatewayToken) -> Reply:
         """Say how several jobs are, by the ids in a body."""
         body = calls.body(call)
         ids = [one for value in body.values() if isinstance(value, list) for one in value]
         texts = [one for one in ids if isinstance(one, str)]
-        rows = await self.jobs.rows(call.provider, texts, token)
+        rows = await self.jobs.rows(call.provider, texts, token.name)
         return await self._shown(call, rows, queries.several, whole=False)
 
     async def _shown(
@@ -208,9 +224,9 @@ class Faces:
             untold |= dict.fromkeys(more)
         return evolve(reply, headers={**reply.headers, **untold_header(untold)})
 
-    async def cancel(self, call: Call, token: str) -> Reply:
+    async def cancel(self, call: Call, token: GatewayToken) -> Reply:
         """Ask the vendor behind to stop a job, as far as it offers that."""
-        rows = await self.jobs.rows(call.provider, call.task_ids, token)
+        rows = await self.jobs.rows(call.provider, call.task_ids, token.name)
         if not rows:
             raise CallRefusedError("not_found")
         done = await self.jobs.cancel(rows[0])
@@ -222,10 +238,10 @@ class Faces:
         first = answers.first_success(call)
         return only_known(call, first, lambda at, _: ".".join(map(str, at)) == place)[0]
 
-    async def content(self, call: Call, token: str) -> Reply | FileAnswer:
+    async def content(self, call: Call, token: GatewayToken) -> Reply | FileAnswer:
         """Give the file of a job."""
         calls.query_parameters(call)
-        rows = await self.jobs.rows(call.provider, call.task_ids, token)
+        rows = await self.jobs.rows(call.provider, call.task_ids, token.name)
         tasks = await self.jobs.tasks(call, rows)
         if not tasks:
             raise CallRefusedError("not_found")
@@ -256,7 +272,7 @@ def own_id_of_body(provider: Provider, path: str, body: JsonObject) -> str | Non
     return None
 
 
-ROLES: Final[Mapping[str, Callable[[Faces, Call, str], Awaitable[Reply | FileAnswer]]]] = {
+ROLES: Final[Mapping[str, Callable[[Faces, Call, GatewayToken], Awaitable[Reply | FileAnswer]]]] = {
     "create": Faces.create,
     "get": Faces.get,
     "get-fallback": Faces.get,

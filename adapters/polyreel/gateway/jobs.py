@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from ..client import AsyncClient
     from ..jobs.canceling import Cancellation
-    from ..ledger.gateway_rows import GatewayJob, GatewayRows
+    from ..ledger.gateway_rows import GatewayJob
+    from ..ledger.limits import LimitRows
     from ..ledger.records import LedgerEntry
     from ..providers.base.provider import Provider
     from ..serving.calls import Call
@@ -77,11 +78,16 @@ class Locks:
                 self._locks.pop(name, None)
 
 
-def rows_of(client: AsyncClient) -> GatewayRows:
-    """What is kept for the gateway in the ledger of a client; LedgerError where it has none."""
+def ledger_of(client: AsyncClient) -> StoredLedger:
+    """The ledger of a client; LedgerError where it has none that can keep a gateway's jobs."""
     if not isinstance(client.ledger, StoredLedger):
         raise LedgerError("a gateway keeps its jobs in a ledger of polyreel's own: pass ledger=")
-    return client.ledger.gateway
+    return client.ledger
+
+
+def limits_of(client: AsyncClient) -> LimitRows:
+    """The limits in the ledger of a client."""
+    return ledger_of(client).limits
 
 
 class FacedJobs:
@@ -91,7 +97,7 @@ class FacedJobs:
 
     def __init__(self, client: AsyncClient, folder: Path) -> None:
         self.client, self.folder = client, folder
-        self.kept = rows_of(client)
+        self.kept = ledger_of(client).gateway
         self.link_secret = self.kept.secret("links")
         self._asked: OrderedDict[str, float] = OrderedDict()
         self._fetching = Locks()

@@ -79,9 +79,10 @@ def failed(call: Call, error: PolyreelError) -> Reply:
         case AmbiguousError():
             return with_reason(call, UNKNOWN, text)
         case BudgetError():
-            return with_reason(call, UNPAYABLE, text)
+            return with_reason(call, UNPAYABLE, text.partition(": raise the limit")[0])
         case NotYetError():
             later = error.later.seconds if error.later is not None else RETRY_SECONDS
+            text = f"the token begins too many jobs; nothing was sent: wait {later:.0f} s"
             return with_reason(call, BUSY, text, later)
         case RequestError():
             return with_reason(call, INVALID, text)

@@ -13,6 +13,8 @@ from .application import GatewayApplication, check_installed
 if TYPE_CHECKING:
     import socket
 
+HEAD_SECONDS: Final = 15.0
+"""How long the head of a request may take to arrive."""
 KEEP_ALIVE: Final = 15
 """Seconds that an idle connection is kept."""
 GRACE: Final = 30
@@ -31,6 +33,33 @@ async def serve(application: GatewayApplication, bound: socket.socket, **tls: st
     """
     check_installed()
     import uvicorn  # noqa: PLC0415
+    from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: PLC0415
+
+    class Protocol(H11Protocol):
+        """A connection whose client has some seconds for the head of each request."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            """Begin to wait for the first head."""
+            super().connection_made(transport)
+            self._await_head()
+
+        def on_response_complete(self) -> None:
+            """Begin to wait for the next head."""
+            super().on_response_complete()
+            self._head.cancel()
+            self._await_head()
+
+        def _await_head(self) -> None:
+            self._head = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+        def _give_up(self) -> None:
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.close()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            """Wait no longer."""
+            self._head.cancel()
+            super().connection_lost(exc)
 
     class Server(uvicorn.Server):
         """A server whose end is asked for by this module."""
@@ -47,7 +76,7 @@ async def serve(application: GatewayApplication, bound: socket.socket, **tls: st
         access_log=False,
         lifespan="on",
         loop="asyncio",
-        http="h11",  # strict about what two servers could read in two ways
+        http=Protocol,  # h11 is strict about what two servers could read in two ways
         ws="none",
         proxy_headers=False,
         server_header=False,
@@ -64,7 +93,7 @@ async def serve(application: GatewayApplication, bound: socket.socket, **tls: st
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError, ValueError):  # Windows; another thread
+        with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows; another thread
             loop.add_signal_handler(number, stop)
     with contextlib.suppress(KeyboardInterrupt):
         await server.serve(sockets=[bound])

@@ -6,8 +6,8 @@ answer no other vendor is tried: there could be two bills for one clip.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Literal, Unpack
 
 from attrs import Factory, define
 
@@ -15,7 +15,7 @@ from ..errors import AmbiguousError, NeverSentError, RejectedError, RequestError
 from ..flows import Flow, now
 from ..ledger.events import keep
 from ..plans.planning import PlanRefusedError
-from .submitting import submit
+from .submitting import SubmitOptions, submit
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job, RoutingStep
@@ -102,12 +102,8 @@ def submit_somewhere(
     plans: Sequence[Plan],
     health: Health,
     *,
-    simulated: bool,
-    idempotency_key: str,
     retries: int,
-    folder: str | None = None,
-    reference: str | None = None,
-    labels: Mapping[str, str] | None = None,
+    **options: Unpack[SubmitOptions],
 ) -> Flow[Job]:
     """Submit to the first vendor that accepts the job; see `submit` for the arguments.
 
@@ -125,15 +121,7 @@ def submit_somewhere(
             continue
         allowed = health.retries(plan.vendor, retries)
         try:
-            job = yield from submit(
-                plan,
-                simulated=simulated,
-                idempotency_key=idempotency_key,
-                retries=allowed,
-                folder=folder,
-                reference=reference,
-                labels=labels,
-            )
+            job = yield from submit(plan, retries=allowed, **options)
         except SubmitError as error:
             yield from _note(plan, error, health, allowed)
             if not goes_elsewhere(plan, error):

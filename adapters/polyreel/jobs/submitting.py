@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Required, TypedDict, TypeVar
 
 from ..errors import (
     AmbiguousError,
@@ -47,6 +47,17 @@ T = TypeVar("T")
 LOG: Final = logging.getLogger("polyreel")
 
 
+class SubmitOptions(TypedDict, total=False):
+    """What `submit` takes beside a plan, and how often it is tried again."""
+
+    simulated: Required[bool]
+    idempotency_key: Required[str]
+    folder: str | None
+    reference: str | None
+    labels: Mapping[str, str] | None
+    limits: str | None
+
+
 # -- submit ----------------------------------------------------------------------------------------
 
 
@@ -59,13 +70,14 @@ def submit(
     folder: str | None = None,
     reference: str | None = None,
     labels: Mapping[str, str] | None = None,
+    limits: str | None = None,
 ) -> Flow[Job]:
     """Upload what the plan needs, then make its one paid call.
 
     The paid call is repeated at most `retries` times, and only where the call before it is proved
     unpaid: it was never sent, or it was refused because of too many requests. `folder`,
-    `reference` and `labels` are for the ledger. A SubmitError is raised that says what the call
-    may have cost.
+    `reference`, `labels` and `limits` are for the ledger. A SubmitError is raised that says what
+    the call may have cost.
     """
     plan.check()
     plan, uploaded = yield from upload_all(plan, simulated=simulated)
@@ -76,6 +88,7 @@ def submit(
         folder=folder,
         reference=reference,
         labels=labels,
+        limits=limits,
     )
     try:
         return (yield from pay(submission, retries))

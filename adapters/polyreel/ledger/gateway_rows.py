@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from ..errors import ClaimedError
+from .gateway_tokens import TokenRows
 
 if TYPE_CHECKING:
     from ..places import JsonObject
@@ -52,6 +53,21 @@ class GatewayRows:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.tokens = TokenRows(database)
+        """The tokens of its clients."""
+
+    def ping(self) -> None:
+        """Read something; LedgerError is raised where that is not possible."""
+        self._database.query("SELECT name FROM gateway_secrets LIMIT 1")
+
+    def under_way(self, *, simulated: bool) -> list[tuple[str, str, int]]:
+        """Vendor, state and number of the jobs that have not ended."""
+        select = (
+            "SELECT vendor, state, count(*) AS jobs FROM jobs WHERE simulated = ?"
+            " AND state IN ('accepted', 'ambiguous', 'queued', 'sending') GROUP BY vendor, state"
+        )
+        rows = self._database.query(select, int(simulated))
+        return [(row["vendor"], row["state"], row["jobs"]) for row in rows]
 
     def enter(
         self, job: GatewayJob, repeats: str | None = None, since: float | None = None

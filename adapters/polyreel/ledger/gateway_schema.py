@@ -1,4 +1,4 @@
-"""The tables of the gateway: the ids that its clients know, and secrets of its own."""
+"""The tables of the gateway: the ids that its clients know, their tokens, and its secrets."""
 
 from __future__ import annotations
 
@@ -30,5 +30,22 @@ def _tables(strict: bool) -> str:
     """
 
 
+def _tokens(strict: bool) -> str:
+    real, end = ("REAL", " STRICT, WITHOUT ROWID") if strict else ("DOUBLE PRECISION", "")
+    return f"""
+    CREATE TABLE gateway_tokens (
+        name TEXT PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        digest TEXT NOT NULL,
+        settings TEXT NOT NULL,
+        created_at {real} NOT NULL,
+        expires_at {real},
+        revoked_at {real}
+    ){end};
+    """
+
+
 SQLITE_GATEWAY: Final = _tables(strict=True)
 POSTGRES_GATEWAY: Final = _tables(strict=False)
+SQLITE_TOKENS: Final = _tokens(strict=True)
+POSTGRES_TOKENS: Final = _tokens(strict=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import LedgerError
-from .gateway_schema import SQLITE_GATEWAY
+from .gateway_schema import SQLITE_GATEWAY, SQLITE_TOKENS
 from .limits_schema import SQLITE_LIMITS
 
 HOLDS_REFERENCE: Final = "state NOT IN ('abandoned', 'rejected', 'resubmitted', 'unsent')"
@@ -106,6 +106,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     """,
     SQLITE_LIMITS,
     SQLITE_GATEWAY,
+    SQLITE_TOKENS,
 )
 """One script for each version of the file. An older file goes through the missing ones in order."""
 

@@ -1,0 +1,253 @@
+"""The tokens of a gateway's clients, made, listed and revoked; and the check of a gateway."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from .. import environment
+from ..errors import PolyreelError, RequestError, did_you_mean
+from ..ledger.gateway_tokens import GatewayToken
+from ..ledger.keeping import StoredLedger
+from ..providers.base.registry import all_providers, get_provider
+from . import show
+from .consent import dollars
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..ledger.store import LedgerStore
+    from ..mapping.reports import Allowance
+
+ACTIONS: Final = ("make", "list", "revoke")
+DAY: Final = 24 * 60 * 60
+MODELS_HELP: Final = "Of a token: model family that it may ask for, several times; all if left out."
+Models = Annotated[list[str] | None, typer.Option("--model", help=MODELS_HELP, show_default=False)]
+PerDay = Annotated[
+    str | None,
+    typer.Option(
+        metavar="USD",
+        help="Of a token: the most that its jobs of a day (UTC) may cost.",
+        show_default=False,
+    ),
+]
+MaxCost = Annotated[
+    str | None,
+    typer.Option(
+        metavar="USD", help="Of a token: the most that all its jobs may cost.", show_default=False
+    ),
+]
+UnknownPrices = Annotated[
+    bool,
+    typer.Option(
+        "--unknown-prices",
+        help="Of a token: jobs whose price nobody knows may be made too, and do not count.",
+    ),
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        max=1e6,
+        help="Of a token: jobs begun at each vendor in a minute, at most.",
+        show_default=False,
+    ),
+]
+Days = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001, max=36500, help="Of a token: for how many days it works.", show_default=False
+    ),
+]
+MayReadMetrics = Annotated[
+    bool, typer.Option("--metrics", help="Of a token: it may read /metrics.")
+]
+COLUMNS: Final = ["token", "state", "vendors", "models", "a day", "in all", "spent", "rate"]
+
+
+def stored(ledger: LedgerStore) -> StoredLedger:
+    """The ledger as one that can keep tokens."""
+    assert isinstance(ledger, StoredLedger)
+    return ledger
+
+
+def run(
+    words: Sequence[str], ledger: LedgerStore, token: Callable[[str], GatewayToken], *, json: bool
+) -> None:
+    """Do what `polyreel gateway tokens ...` asks; `token` is what its options make of a name."""
+    action, name = (*words, None, None)[:2]
+    if action not in ACTIONS or len(words) > 2 or (action == "list") is not (name is None):
+        near = did_you_mean(action, ACTIONS) if action else ""
+        text = f"write tokens make NAME, tokens list, or tokens revoke NAME{near}"
+        raise typer.BadParameter(text, param_hint="TOKENS")
+    rows = stored(ledger).gateway.tokens
+    if action == "list":
+        _list(stored(ledger), as_json=json)
+    elif action == "make":
+        made = token(str(name))
+        text = rows.make(made)
+        if json:
+            show.document({"token": text, **_document(made, None)})
+        else:
+            show.line(text)
+        show.note(f"this is the token {name}: it is shown now, and never again")
+    else:
+        revoked = rows.revoke(str(name), time.time())
+        show.note(f"the token {name} works no more; gateways hear of it within seconds")
+        if json:
+            show.document(_document(revoked, None))
+
+
+def made_of(
+    name: str,
+    *,
+    vendors: Sequence[str],
+    models: Sequence[str],
+    labels: Mapping[str, str],
+    per_day: str | None,
+    in_all: str | None,
+    allow: Mapping[str, Allowance],
+    days: float | None,
+    unknown_prices: bool,
+    rate: float | None,
+    dedupe: float | None,
+    metrics: bool,
+) -> GatewayToken:
+    """A token by the options of the command line; errors name what is wrong with them."""
+    known = sorted({route.model for one in all_providers().values() for route in one.routes})
+    for model in models:
+        if model not in known:
+            text = f"no vendor sells {model[:60]!r}{did_you_mean(model, known)}"
+            raise typer.BadParameter(text, param_hint="--model")
+    now = time.time()
+    return GatewayToken(
+        name,
+        vendors=tuple(get_provider(one).id for one in dict.fromkeys(vendors)),
+        models=tuple(dict.fromkeys(models)),
+        labels=labels,
+        per_day=dollars(per_day),
+        in_all=dollars(in_all),
+        allow=allow,
+        created_at=now,
+        expires_at=None if days is None else now + days * DAY,
+        unknown_prices=unknown_prices,
+        rate=rate,
+        dedupe=dedupe,
+        metrics=metrics,
+    )
+
+
+def _list(ledger: StoredLedger, *, as_json: bool) -> None:
+    found = ledger.gateway.tokens.listed()
+    spent = {one.name: _spent(ledger, one) for one in found}
+    if as_json:
+        show.document([_document(one, spent[one.name]) for one in found])
+    elif not found:
+        show.note("no token was made: polyreel gateway tokens make NAME")
+    else:
+        show.table(COLUMNS, [_cells(one, spent[one.name]) for one in found])
+
+
+def _spent(ledger: StoredLedger, token: GatewayToken) -> str:
+    """What its live jobs may have cost, as far as they are counted."""
+    from ..gateway.tokens import Budgets
+
+    return format(Budgets(ledger.limits, simulated=False).spent(token.name), "f")
+
+
+def _state(token: GatewayToken) -> str:
+    if token.revoked_at is not None:
+        return "revoked"
+    if not token.is_usable(time.time()):
+        return "expired"
+    if token.expires_at is None:
+        return "usable"
+    return f"usable until {datetime.fromtimestamp(token.expires_at, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _document(token: GatewayToken, spent: str | None) -> dict[str, object]:
+    counted = {} if spent is None else {"spent": spent}
+    return {"name": token.name, "state": _state(token), **token.settings(), **counted}
+
+
+def _cells(token: GatewayToken, spent: str) -> list[str]:
+    limits = [token.per_day, token.in_all]
+    return [
+        token.name,
+        _state(token),
+        ", ".join(token.vendors) or "all",
+        ", ".join(token.models) or "all",
+        *("-" if usd is None else f"${usd:f}" for usd in limits),
+        f"${spent}",
+        "-" if token.rate is None else f"{token.rate:g}/min",
+    ]
+
+
+def needed(ledger: LedgerStore, *, live: bool, reachable: bool, everybody: bool) -> bool:
+    """Whether clients need a token; RequestError where they would, and none was made.
+
+    `reachable` says that others than programs of this machine can call, `everybody` that all are
+    let in all the same.
+    """
+    found = stored(ledger).gateway.tokens.listed()
+    if everybody:
+        return False
+    if any(one.is_usable(time.time()) for one in found):
+        return True
+    if not (live or reachable or found):
+        return False
+    why = (
+        "its jobs cost money" if live else "others can reach it" if reachable else "tokens expired"
+    )
+    raise RequestError(
+        [
+            f"clients need a token, as {why}, and none is usable: make one with polyreel gateway "
+            "tokens make NAME, or let everybody in with --everybody"
+        ]
+    )
+
+
+# -- the check -------------------------------------------------------------------------------------
+
+
+def check(ledger: LedgerStore, behind: Sequence[str], *, live: bool, as_json: bool) -> None:
+    """Try what a gateway needs, and say what it found; exit with 1 where it cannot serve."""
+    rows = [*_checked(stored(ledger), behind, live=live)]
+    if as_json:
+        show.document([dict(zip(("what", "ok", "found"), row, strict=True)) for row in rows])
+    else:
+        cells = [[what, "ok" if good else "NO", found] for what, good, found in rows]
+        show.table(["what", "", "found"], cells)
+    if not all(good for _, good, _ in rows):
+        raise typer.Exit(1)
+
+
+def _checked(
+    ledger: StoredLedger, behind: Sequence[str], *, live: bool
+) -> Iterator[tuple[str, bool, str]]:
+    try:
+        secret = ledger.gateway.secret("links")
+        yield "ledger", bool(secret), "it can be read and written"
+    except PolyreelError as error:
+        yield "ledger", False, str(error)
+        return
+    folder = ledger.companion_file("gateway")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = folder / ".check"
+        probe.touch()
+        probe.unlink()
+        yield "files", True, str(folder)
+    except OSError as error:
+        yield "files", False, f"{folder}: {error.strerror}"
+    usable = [one.name for one in ledger.gateway.tokens.listed() if one.is_usable(time.time())]
+    needs = " (polyreel gateway tokens make NAME)" if live and not usable else ""
+    yield "tokens", bool(usable) or not live, f"{', '.join(usable) or 'none'}{needs}"
+    for vendor in behind:
+        state = environment.key_state(vendor) if live else "simulated"
+        good = not live or environment.has_key(vendor)
+        yield f"key of {vendor}", good, state

@@ -1,0 +1,135 @@
+"""Who may call a gateway, and what the jobs of each may cost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from ..errors import BudgetError
+from ..ledger.gateway_tokens import GatewayToken
+from ..money.amounts import CostRange
+from ..serving.calls import CallRefusedError
+
+if TYPE_CHECKING:
+    from ..ledger.gateway_tokens import TokenRows
+    from ..ledger.limits import LimitChanges, LimitRows
+    from ..plans.planning import Plan
+
+OPEN: Final = GatewayToken("", metrics=True)
+"""What stands for the token where none is asked for."""
+REMEMBERED: Final = 2.0
+"""For how many seconds a token is known without a look into the ledger: revoked ones end then."""
+GUESSES: Final = 20
+"""After how many wrong tokens in a minute a client is told to wait."""
+MINUTE: Final = 60.0
+CLIENTS: Final = 10_000
+"""Of how many clients the wrong tokens are counted."""
+PREFIX: Final = "gateway"
+
+
+class Doorkeeper:
+    """Lets clients in by their tokens; with no tokens to know, it lets everybody in."""
+
+    def __init__(self, rows: TokenRows | None) -> None:
+        self._rows = rows
+        self._known: OrderedDict[str, tuple[GatewayToken, float]] = OrderedDict()
+        self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no token is asked for."""
+        return self._rows is None
+
+    async def token(self, key: str, client: str) -> GatewayToken:
+        """The token that a client has sent; CallRefusedError where it is none.
+
+        A client that guesses is told to wait. A right token is let in all the same: many clients
+        can have one address.
+        """
+        if self._rows is None:
+            return OPEN
+        now = time.monotonic()
+        known = self._known.get(key)
+        if known is not None and now < known[1]:
+            return known[0]
+        found = await asyncio.to_thread(self._rows.of, key, time.time())
+        if found is None:
+            self._known.pop(key, None)
+            self._note_wrong(client, now)
+            raise CallRefusedError("unauthorized", message="the token is not one of this gateway")
+        self._known[key] = (found, now + REMEMBERED)
+        while len(self._known) > CLIENTS:
+            self._known.popitem(last=False)
+        return found
+
+    def _note_wrong(self, client: str, now: float) -> None:
+        times = self._wrong.setdefault(client, deque(maxlen=GUESSES))
+        self._wrong.move_to_end(client)
+        while len(self._wrong) > CLIENTS:
+            self._wrong.popitem(last=False)
+        is_guessing = len(times) == GUESSES and now - times[0] < MINUTE
+        times.append(now)
+        if is_guessing:
+            raise CallRefusedError("rate_limited", message="too many wrong tokens: wait a minute")
+
+
+class Budgets:
+    """The limits of tokens, kept in the ledger for all gateways on it.
+
+    A day of a token is a row of limits (see `polyreel.ledger.limits`). A limit in all holds what
+    is left of it for the day.
+    """
+
+    def __init__(self, rows: LimitRows, *, simulated: bool) -> None:
+        self._rows, self._simulated = rows, simulated
+        self._set: dict[str, LimitChanges] = {}
+
+    def of(self, token: GatewayToken, plans: Sequence[Plan]) -> tuple[str | None, list[Plan]]:
+        """The name of the limits of a job, and the plans that may be submitted.
+
+        Raises BudgetError where money is limited, and nobody knows what the job costs.
+        """
+        limited = token.per_day is not None or token.in_all is not None
+        priced = [plan for plan in plans if CostRange.of(plan.cost).most is not None]
+        if limited and not priced:
+            if not token.unknown_prices:
+                vendors = ", ".join(plan.vendor for plan in plans)
+                raise BudgetError(
+                    f"nobody knows what the job costs at {vendors}, and the token {token.name} "
+                    "has a budget; nothing was sent"
+                )
+            return None, [*plans]
+        if not limited and token.rate is None:
+            return None, [*plans]
+        name = f"{self._start(token)}{datetime.now(UTC):%Y-%m-%d}"
+        changes: LimitChanges = {"max_cost": self._most(token, name), "rate": token.rate}
+        if self._set.get(name) != changes:
+            self._rows.set(name, simulated=self._simulated, changes=changes)
+            self._set[name] = changes
+        return name, priced if limited else [*plans]
+
+    def _most(self, token: GatewayToken, name: str) -> Decimal | None:
+        """The most that the jobs of a day may cost."""
+        if token.in_all is None:
+            return token.per_day
+        left = max(Decimal(0), token.in_all - self.spent(token.name, without=name))
+        return left if token.per_day is None else min(left, token.per_day)
+
+    def spent(self, token: str, *, without: str = "") -> Decimal:
+        """What the jobs of a token may have cost, on all days but one."""
+        found = self._rows.found(simulated=self._simulated)
+        start = f"{PREFIX}/{token}/"
+        amounts = (
+            one.spent
+            for one in found
+            if not one.vendor and one.name.startswith(start) and one.name != without
+        )
+        return sum(amounts, Decimal(0))
+
+    def _start(self, token: GatewayToken) -> str:
+        return f"{PREFIX}/{token.name}/"
