@@ -19,7 +19,7 @@ from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.routes import Route
 from polyreel.testing.laws import completed
 from polyreel.testing.requests import fields_of, requests_for, shared_spec
-from support.requests import ROUTES, every_kind, every_table
+from support.requests import ROUTES, every_table, every_workflow
 
 KINDS = [*REQUESTS.values()]
 NEW: dict[str, dict[str, Any]] = {
@@ -97,7 +97,7 @@ def taken(route: Route) -> set[str]:
     return {name for row in route.rows if not isinstance(row, Absent) for name in row.names}
 
 
-@every_kind
+@every_workflow
 def test_requests_can_be_planned(provider: Provider, route: Route) -> None:
     """So that the laws see whole plans, with more in them than what a workflow needs.
 

@@ -38,12 +38,12 @@ def every_table(law: Callable[..., None]) -> Callable[..., None]:
     A family whose rows are those of others adds nothing that a law has not seen: only what is drawn
     for it costs time. All are run by `scripts/matrix` and `scripts/laws`.
     """
-    return every_kind(shortened(law))
+    return _sampled(shortened(law), "provider.id+route.workflow", "route.rows*")
 
 
-def every_kind(test: Callable[..., None]) -> Callable[..., None]:
-    """A test for the same routes, with no drawn examples or with its own."""
-    return _sampled(test, "provider.id+route.workflow", "route.rows*")
+def every_workflow(test: Callable[..., None]) -> Callable[..., None]:
+    """A test for one route of each workflow of every vendor."""
+    return _sampled(test, "provider.id+route.workflow")
 
 
 def shortened(law: Callable[..., None]) -> Callable[..., None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -111,7 +112,9 @@ def _not_json(value: object) -> Complaints:
         yield from (complaint for child in value.values() for complaint in _not_json(child))
     elif isinstance(value, list):
         yield from (complaint for child in value for complaint in _not_json(child))
-    elif not isinstance(value, str | int | float | None):
+    elif not isinstance(value, str | int | float | None) or (
+        isinstance(value, float) and not math.isfinite(value)
+    ):
         yield f"{value!r} is not JSON"
 
 

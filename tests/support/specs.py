@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+import yaml
 from polyreel.places import JsonObject
 from polyreel.providers.base.contract import Contract, Operation
 from polyreel.providers.base.schemas import SCHEMAS
-from ruamel.yaml import YAML
 
 from .paths import SPECS
 
@@ -32,6 +33,26 @@ _SINGLES: Final = (
     *("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"),
     *("unevaluatedItems", "unevaluatedProperties"),
 )
+
+
+class Reader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads YAML 1.2: its core schema, in which no word is a switch and no text a date."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"null|Null|NULL|~|", "nN~"),
+    ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+):
+    _whole = re.compile(f"(?:{_pattern})$")
+    Reader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _whole, [*_first, ""])
 
 
 def files(name: str) -> list[Path]:
@@ -67,7 +88,7 @@ def parse(source: str) -> JsonObject:
     try:
         document = json.loads(source)  # a bundled spec, which a parser of YAML takes seconds for
     except json.JSONDecodeError:
-        document = YAML(typ="safe", pure=True).load(source)
+        document = yaml.load(source, Loader=Reader)
     assert isinstance(document, dict)
     return document
 
