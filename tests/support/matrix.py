@@ -2,8 +2,8 @@
 
 A test with `@pytest.mark.matrix("vendor", "fault")` runs with a covering sample of its parameters:
 every vendor and every fault is in it, but not every fault at every vendor. Which of them meet is
-drawn from a seed, which is the commit. Of a test in one of the dear folders that is run for each
-vendor, and for nothing else, the sample has some vendors. `scripts/matrix` runs every combination.
+drawn from a seed, which is the commit. Of a slow test, or one in a dear folder, that is run for
+each vendor and names no axis, the sample has some vendors. `scripts/matrix` runs every combination.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SEED: Final = "POLYREEL_SEED"
 """The variable that repeats the sample of another commit."""
 T = TypeVar("T")
 SOME: Final = 3
-"""How many vendors a test in a dear folder is run for."""
+"""How many vendors such a test is run for."""
 Value = tuple[str, object]
 """An axis, and one of its values."""
 
@@ -58,8 +58,10 @@ def sample(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def dear_vendor(item: pytest.Item) -> str | None:
-    """The vendor that a test of a dear folder is run for; None where it is no such test."""
-    if not isinstance(item, pytest.Function) or folder(item.path) not in DEAR:
+    """The vendor that a dear or slow test is run for; None where it is no such test."""
+    if not isinstance(item, pytest.Function):
+        return None
+    if folder(item.path) not in DEAR and item.get_closest_marker("slow") is None:
         return None
     given = getattr(item, "callspec", None)
     parameters = given.params if given is not None else {}
