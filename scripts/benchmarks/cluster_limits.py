@@ -26,6 +26,8 @@ THREADS: Final = 4
 ENTRIES: Final = 1_600
 """How many entries are taken in a run."""
 RUNS: Final = 3
+LEAST: Final = 500
+"""How many are to begin in a second."""
 NAME: Final = "budget"
 
 
@@ -44,13 +46,9 @@ def budget_row(address: str | None = None) -> Iterator[Row]:
                 rates[limited] = max(rates.get(limited, 0.0), _rate(place, limited=limited))
         _check(place)
     takers = PROCESSES * THREADS
-    yield Row(
-        f"submits begun under one limit of money, {takers} takers",
-        f"{rates[True]:,.0f}/s",
-        f"without limits, {rates[False]:,.0f}/s",
-        rates[True] / rates[False],
-        ">= 500/s",
-    )
+    what, own = f"submits begun under one limit of money, {takers} takers", f"{rates[True]:,.0f}/s"
+    yield Row(what, own, f"{LEAST}/s", rates[True] / LEAST, ">= 1")
+    yield Row(what, own, f"without limits, {rates[False]:,.0f}/s", rates[True] / rates[False])
 
 
 def _rate(place: str, *, limited: bool) -> float:

@@ -11,14 +11,17 @@ from typing import Any
 
 import psycopg
 import pytest
+from polyreel.errors import BudgetError
 from polyreel.ledger.database import DeadlockError
-from polyreel.ledger.events import Take
+from polyreel.ledger.events import Intend, Take
+from polyreel.ledger.limits import LimitChanges
 from polyreel.ledger.postgres import PostgresLedger
-from polyreel.ledger.records import LedgerEntry
+from polyreel.ledger.records import Later, LedgerEntry
 from polyreel.ledger.rows import NANODOLLARS
 from polyreel.ledger.store import Write
 from support import forked, limit_cases
-from support.ledgers import NOW
+from support.ledgers import NOW, submission
+from support.limit_cases import price
 from support.paths import TESTS
 from support.waiting import HANGS, until
 
@@ -92,7 +95,6 @@ def test_groups_that_wait_for_each_other_are_written_one_by_one(
 ) -> None:
     """Two groups count under the same names in another order: the database ends one of them."""
     names = ("one", "other")
-    entries = {name: [limit_cases.enqueued(ledger, name) for _ in range(2)] for name in names}
     meeting, deadlocks = threading.Barrier(2), []
     write = PostgresLedger._write
 
@@ -110,15 +112,57 @@ def test_groups_that_wait_for_each_other_are_written_one_by_one(
     met = threading.local()
     monkeypatch.setattr(PostgresLedger, "_write", watched)
 
-    def group(number: int, order: Sequence[str]) -> list[Any]:
+    def group(order: Sequence[str]) -> list[Any]:
         writes: list[Write] = [
-            (Take(entries[name][number], simulated=True), ledger.new_owner(), NOW) for name in order
+            (Intend(submission(limits=name, **price("1"))), ledger.new_owner(), NOW)
+            for name in order
         ]
         return ledger.write_all(writes)
 
     with ThreadPoolExecutor(2) as pool:
-        made = [*pool.map(group, range(2), (names, names[::-1]))]
+        made = [*pool.map(group, (names, names[::-1]))]
     assert deadlocks
-    assert [type(one) for results in made for one in results] == [LedgerEntry] * 4
+    assert [type(one) for results in made for one in results] == [str] * 4
     for name in names:
         assert limit_cases.limits(ledger, name)[""].spent == 2
+
+
+# -- in one statement ------------------------------------------------------------------------------
+
+ALLOWED: dict[str, tuple[LimitChanges, Sequence[str], Sequence[type]]] = {
+    "money": ({"max_cost": 3}, "1111", [LedgerEntry] * 3 + [BudgetError]),
+    "one is too dear": ({"max_cost": 2}, "151", [LedgerEntry, BudgetError, LedgerEntry]),
+    "places": ({"concurrency": 2}, "111", [LedgerEntry] * 2 + [Later]),
+    "pace": ({"rate": 1}, "11", [LedgerEntry, Later]),
+    "all": ({"max_cost": 9, "rate": 1, "concurrency": 3}, "11", [LedgerEntry, Later]),
+    "none": ({}, "111", [LedgerEntry] * 3),
+}
+"""What is set, what entries cost, and what comes of taking them in their order."""
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_a_group_is_taken_as_its_entries_would_be(
+    ledger: PostgresLedger, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its order, beside those with other limits, or none; alone are only those left over."""
+    changes, prices, kinds = ALLOWED[name]
+    limit_cases.setting(ledger, "web", **changes)
+    limit_cases.setting(ledger, "other", max_cost=1)
+    entries = [limit_cases.enqueued(ledger, "web", usd) for usd in prices]
+    others = [limit_cases.enqueued(ledger, name) for name in ("other", None)]
+    alone, take = [], PostgresLedger._take
+
+    def noted(self: PostgresLedger, event: Take, *rest: Any) -> Any:
+        alone.append(event.entry)
+        return take(self, event, *rest)
+
+    monkeypatch.setattr(PostgresLedger, "_take", noted)
+    owner = ledger.new_owner()
+    taken = [others[0], *entries, others[1]]
+    found = ledger.write_all([(Take(one, simulated=True), owner, NOW) for one in taken])
+    assert [type(one) for one in found] == [LedgerEntry, *kinds, LedgerEntry]
+    assert set(alone) <= set(entries[1:])
+    begun = [entry for entry in ledger.entries(["sending"]) if entry.submission.limits == "web"]
+    whole = limit_cases.limits(ledger, "web")
+    assert whole[""].spent == sum(entry.submission.most_usd or 0 for entry in begun)
+    assert whole[begun[0].vendor].under_way == len(begun) == kinds.count(LedgerEntry)

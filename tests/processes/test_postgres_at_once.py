@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from polyreel.errors import ClaimedError, LedgerError
-from polyreel.ledger.at_once import STATEMENTS
+from polyreel.ledger.at_once import STATEMENTS, TAKE_LIMITED
 from polyreel.ledger.events import Intend, Queue, Settle, Take
 from polyreel.ledger.postgres import PLANNING, PostgresLedger
 from polyreel.ledger.records import LedgerEntry
@@ -110,7 +110,7 @@ def test_a_connection_that_the_server_has_ended_is_not_used(
 
 def test_every_statement_finds_its_rows_by_an_index(ledger: PostgresLedger, postgres: str) -> None:
     """Also by a plan that was made when the tables were empty, and is kept."""
-    for statement in STATEMENTS.values():
+    for statement in (*STATEMENTS.values(), TAKE_LIMITED):
         text = f"EXPLAIN {statement}".replace("?", "%s")
         plan = rows(postgres, text, json.dumps([{"id": "x"}]), options=PLANNING)
-        assert not [line for line in plan if "Seq Scan" in line or "Hash" in line], plan
+        assert not [line for line in plan if "Seq Scan" in line or "Hash Join" in line], plan

@@ -170,6 +170,8 @@ class _Tending:
     stop: Stop | None
     known: dict[str, str] = Factory(dict)
     """The ids of the entries that are waited for, or were, by those of their tasks."""
+    names: set[str] = Factory(set)
+    """The ids of these entries."""
     with_folder: set[str] = Factory(set)
     """The entries whose files are to be saved."""
     fetched: list[str] = Factory(list)
@@ -211,7 +213,7 @@ class _Tending:
             work.shard,
             work.shards,
             simulated=client.simulated,
-            known={*self.known.values()},
+            known=self.names,
             since=0.0 if is_whole else self.newest - LATE_SECONDS,
         )
         if not found:
@@ -222,9 +224,9 @@ class _Tending:
             read_news(client.wire.clock.now(), simulated=client.simulated), client.wire
         )
         for entry in found:
+            self.names.add(entry.id)
             if entry.job is None:
                 LOG.warning("%s: %s, so nothing is done about it", entry.id, entry.trouble)
-                self.known[entry.id] = entry.id
                 continue
             self.known[entry.job.id] = entry.id
             if entry.submission.folder is not None:

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..errors import LedgerError, MissingExtraError, RequestError
 from ..jobs.work import Save, Submit, Tend, Work
@@ -37,9 +37,12 @@ except ImportError as error:
     ) from None
 
 if TYPE_CHECKING:
+    from psycopg.abc import PQGen
+
     from ..client.settings import ClientSettings
     from ..ledger.database import Transaction
 
+T = TypeVar("T")
 LOG: Final = logging.getLogger("polyreel")
 PREPARING: Final = 7_067_089_376
 """The number of the lock under which tables are made."""
@@ -51,8 +54,18 @@ LEAST_SECONDS: Final = 1.0
 """The least such pause, after jobs were submitted that have to be waited for; and the pause between
 two looks for workers that have died.
 """
+STALLED: Final = """
+    SELECT 1 AS one FROM procrastinate_jobs AS job
+    LEFT JOIN procrastinate_workers AS worker ON worker.id = job.worker_id
+    WHERE job.status = 'doing' AND (worker.id IS NULL
+    OR worker.last_heartbeat < clock_timestamp() - make_interval(secs => ?)) LIMIT 1"""
+"""Tells whether there is work that Procrastinate would call stalled: it is asked every second."""
 LOOK_SECONDS: Final = 2.0
 """After how many seconds a worker looks for work that it has not heard of."""
+LISTEN_SECONDS: Final = 10.0
+"""After how many seconds a connection looks whether there is anything else to do than to wait."""
+NEVER: Final = 1e6
+"""The pause between two looks for work to abort: none ever is."""
 TOLD_SECONDS: Final = 10.0
 """For how long new work is left to those who were told of it."""
 REST: Final = 30
@@ -67,6 +80,21 @@ MOST_VENDORS: Final = 16
 """For how many vendors at most a worker waits with all its shards at the same time."""
 TENDING_SECONDS: Final = 5.0
 """The same for those that wait for jobs, which can be waited for by others."""
+
+
+class _Connection(psycopg.AsyncConnection[Any]):
+    """A connection that wakes the process when there is something to read, not ten times a second.
+
+    Psycopg looks so often for an interrupt, which asyncio tells of by itself.
+    """
+
+    async def wait(
+        self,
+        gen: PQGen[T],
+        interval: float = LISTEN_SECONDS,
+        timeout: float | None = None,  # noqa: ASYNC109 - psycopg's
+    ) -> T:
+        return await super().wait(gen, interval, timeout)
 
 
 class ProcrastinateEngine:
@@ -231,6 +259,9 @@ class ProcrastinateEngine:
             concurrency=at_once,
             delete_jobs="always",
             fetch_job_polling_interval=LOOK_SECONDS,
+            # To be told costs a connection, and CPU all the time. Downloads can wait.
+            listen_notify=queue != "save",
+            abort_job_polling_interval=NEVER,
             install_signal_handlers=False,
             shutdown_graceful_timeout=patience,
             update_heartbeat_interval=self._lease / 3,
@@ -261,16 +292,26 @@ class ProcrastinateEngine:
 
         Their submits that were on their way become ambiguous.
         """
+        if not await asyncio.to_thread(self._is_somebody_dead):
+            return False
         lost = [*await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=self._lease)]
         for job in lost:
             with suppress(ConnectorException):  # another keeper was faster
                 await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
-        await asyncio.to_thread(ledger_of(self._client).recover)
         return bool(lost)
+
+    def _is_somebody_dead(self) -> bool:
+        """Whether work is at workers that have died. Submits of the dead become ambiguous."""
+        ledger_of(self._client).recover()
+        return bool(self._database.query(STALLED, self._lease))
 
     def _app(self, do: Callable[[Work], Awaitable[None]]) -> App:
         conninfo = self._database.conninfo
-        app = App(connector=PsycopgConnector(conninfo=conninfo, max_size=4, timeout=POOL_SECONDS))
+        app = App(
+            connector=PsycopgConnector(
+                conninfo=conninfo, max_size=4, timeout=POOL_SECONDS, connection_class=_Connection
+            )
+        )
 
         @app.task(name="submit")
         async def submit(ids: list[str]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from .database import StoredRow, Value
 from .events import Intend, LedgerEvent, Settle, Take
+from .limits_at_once import taking
 from .rows import Columns, entry_of, new_columns, outcome_columns, sent_columns
 from .store import Write
 
@@ -30,14 +31,17 @@ ROWS: Final = "json_populate_recordset(CAST(NULL AS jobs), CAST(? AS json))"
 """Rows that are given as one JSON document."""
 GIVEN: Final = f"(SELECT * FROM {ROWS} ORDER BY id) AS given"
 """The same in their order: who locks rows in another order can wait for who waits for it."""
+TAKEN: Final = (
+    "state = 'sending', owner = given.owner, reason = NULL, attempts = jobs.attempts + 1,"
+    " updated_at = given.updated_at, sent_wall = given.sent_wall, sent_boot = given.sent_boot"
+)
+TAKE_LIMITED: Final = taking(ROWS, TAKEN)
+"""What takes those that have limits: as many as these allow together."""
 STATEMENTS: Final[Mapping[type[LedgerEvent], str]] = {
     Intend: f"INSERT INTO jobs ({NEW}) SELECT {NEW} FROM {ROWS} AS given"
     " ORDER BY reference ON CONFLICT DO NOTHING RETURNING id, owner",
-    Take: "UPDATE jobs SET state = 'sending', owner = given.owner, reason = NULL,"
-    " attempts = jobs.attempts + 1, updated_at = given.updated_at,"
-    f" sent_wall = given.sent_wall, sent_boot = given.sent_boot FROM {GIVEN}"
+    Take: f"UPDATE jobs SET {TAKEN} FROM {GIVEN}"
     " WHERE jobs.id = given.id AND jobs.simulated = given.simulated AND jobs.state = 'queued'"
-    # Limits have to allow it, which is asked by itself.
     " AND jobs.limits IS NULL RETURNING jobs.*",
     Settle: "UPDATE jobs SET state = given.state, reason = given.reason,"
     " updated_at = given.updated_at, task = given.task, job = given.job,"
@@ -70,12 +74,24 @@ def write_at_once(writes: Sequence[Write], run: Run) -> dict[int, Any]:
     The result is theirs, by their numbers; the others are left alone.
     """
     columns = {n: _columns(one) for n, one in enumerate(writes) if is_usual(one[0])}
+    results = _written(writes, columns, run, STATEMENTS)
+    left = {n: columns[n] for n in columns if n not in results and isinstance(writes[n][0], Take)}
+    return results | _written(writes, left, run, {Take: TAKE_LIMITED})
+
+
+def _written(
+    writes: Sequence[Write],
+    columns: Mapping[int, Columns],
+    run: Run,
+    texts: Mapping[type[LedgerEvent], str],
+) -> dict[int, Any]:
+    """The results of those writes that statements have written; `texts` are those of each kind."""
     kinds: dict[type[LedgerEvent], dict[Value, int]] = {}
     for number, row in columns.items():
         of_kind = kinds.setdefault(type(writes[number][0]), {})
         of_kind.setdefault(row["id"], number)
     statements = [
-        (STATEMENTS[kind], [json.dumps([columns[number] for number in numbers.values()])])
+        (texts[kind], [json.dumps([columns[number] for number in numbers.values()])])
         for kind, numbers in kinds.items()
     ]
     results: dict[int, Any] = {}

@@ -1,5 +1,7 @@
 """What there is to do in a ledger, for those who carry work to workers."""
 
+# ruff: noqa: S608 - all that is put together is from this file
+
 from __future__ import annotations
 
 import json
@@ -15,12 +17,29 @@ from .records import LedgerEntry, State
 from .rows import entry_of
 
 KIND: Final = "simulated = ? AND state = ?"
+AT_VENDORS: Final = "simulated = ? AND state = 'accepted'"
+"""The entries that vendors work on. There is an index of them, by vendor and last change."""
+VENDORS: Final = (
+    # From one to the next: there are few, with many entries each.
+    f"WITH RECURSIVE found(vendor) AS (SELECT min(vendor) FROM jobs WHERE {AT_VENDORS}"
+    f" UNION ALL SELECT (SELECT min(vendor) FROM jobs WHERE {AT_VENDORS}"
+    " AND vendor > found.vendor) FROM found WHERE found.vendor IS NOT NULL)"
+    " SELECT vendor FROM found WHERE vendor IS NOT NULL"
+)
+SHARDS: Final = (
+    # Where a shard has entries, one of them is soon found.
+    "SELECT CAST(value AS INTEGER) AS shard FROM json_each(?) WHERE EXISTS (SELECT 1 FROM jobs"
+    f" WHERE {AT_VENDORS} AND vendor = ? AND rowid % ? = CAST(value AS INTEGER))"
+)
+ACCEPTED: Final = (
+    f"SELECT id FROM jobs WHERE {AT_VENDORS} AND vendor = ? AND updated_at >= ? AND rowid % ? = ?"
+)
 MOST: Final = 1_000_000
 """More than are ever found at a time."""
 AHEAD: Final = 10.0
 """For how many seconds, at their rate, entries are found that wait for it."""
 LIMITED: Final = (
-    f"SELECT name, vendor, next_at - {NOW} AS wait,"  # noqa: S608
+    f"SELECT name, vendor, next_at - {NOW} AS wait,"
     " at_once, under_way, interval_seconds FROM limits"
     " WHERE simulated = ? AND vendor <> '' AND EXISTS (SELECT 1 FROM jobs"
     " WHERE jobs.limits = limits.name AND jobs.simulated = limits.simulated"
@@ -68,22 +87,20 @@ class OutstandingWork:
 
     def still_queued(self, ids: Sequence[str], *, simulated: bool) -> list[str]:
         """Those of these entries that are queued, in the same order."""
-        chosen = f"{KIND} AND id IN (SELECT value FROM json_each(?))"  # noqa: S608
+        chosen = f"{KIND} AND id IN (SELECT value FROM json_each(?))"
         found = {*self._ids(chosen, simulated, "queued", json.dumps([*ids]))}
         return [name for name in ids if name in found]
 
     def vendors(self, *, simulated: bool) -> list[str]:
         """The vendors that work on jobs."""
-        select = f"SELECT DISTINCT vendor FROM jobs WHERE {KIND} ORDER BY vendor"  # noqa: S608
-        rows = self._database.query(select, int(simulated), "accepted")
+        rows = self._database.query(VENDORS, int(simulated), int(simulated))
         return [str(row["vendor"]) for row in rows]
 
     def shards(self, vendor: str, shards: int, *, simulated: bool) -> list[int]:
         """The shards of a vendor in which it works on jobs."""
-        chosen = f"{KIND} AND vendor = ? ORDER BY shard"
-        select = f"SELECT DISTINCT rowid % ? AS shard FROM jobs WHERE {chosen}"  # noqa: S608
-        rows = self._database.query(select, shards, int(simulated), "accepted", vendor)
-        return [int(row["shard"]) for row in rows]
+        numbers = json.dumps([*range(shards)])
+        rows = self._database.query(SHARDS, numbers, int(simulated), vendor, shards)
+        return sorted(int(row["shard"]) for row in rows)
 
     def accepted(
         self,
@@ -99,11 +116,12 @@ class OutstandingWork:
 
         Of all, or of those that have changed since a moment.
         """
-        chosen = f"{KIND} AND vendor = ? AND rowid % ? = ? AND updated_at >= ?"
-        found = self._ids(chosen, simulated, "accepted", vendor, shards, shard, since)
+        found = self._database.query(ACCEPTED, int(simulated), vendor, since, shards, shard)
+        new = [row["id"] for row in found if row["id"] not in known]
+        if not new:
+            return []
         rows = self._database.query(
-            "SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?))",
-            json.dumps([name for name in found if name not in known]),
+            "SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?))", json.dumps(new)
         )
         return [entry_of(row, owned=False) for row in rows]
 
@@ -147,7 +165,7 @@ class OutstandingWork:
         turn = chosen, simulated, key
         after = self._turns.get(turn, 0)
         values = (int(simulated), *key, before)
-        select = f"SELECT rowid, id FROM jobs WHERE {chosen}"  # noqa: S608
+        select = f"SELECT rowid, id FROM jobs WHERE {chosen}"
         then = f"{select} AND rowid > ? ORDER BY rowid LIMIT ?"
         found = [*self._database.query(then, *values, after, limit)]
         if after and len(found) < limit:
@@ -157,7 +175,7 @@ class OutstandingWork:
         return [str(row["id"]) for row in found]
 
     def _ids(self, chosen: str, simulated: bool, *values: Value) -> list[str]:
-        select = f"SELECT id FROM jobs WHERE {chosen}"  # noqa: S608
+        select = f"SELECT id FROM jobs WHERE {chosen}"
         return [str(row["id"]) for row in self._database.query(select, int(simulated), *values)]
 
 

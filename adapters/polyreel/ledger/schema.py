@@ -18,6 +18,10 @@ HAS_DURATION: Final = (
     "state IN ('saved', 'succeeded') AND attempts = 1 AND finished_at > created_at"
 )
 """Where an entry tells how long its job took: accepted at the first attempt, else nobody knows."""
+BY_CHANGE: Final = (
+    "CREATE INDEX by_change ON jobs(simulated, vendor, updated_at) WHERE state = 'accepted';"
+)
+"""Which entries vendors work on, and which of them are new: workers ask often."""
 
 MIGRATIONS: Final[tuple[str, ...]] = (
     f"""
@@ -107,6 +111,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     SQLITE_LIMITS,
     SQLITE_GATEWAY,
     SQLITE_TOKENS,
+    BY_CHANGE,
 )
 """One script for each version of the file. An older file goes through the missing ones in order."""
 
