@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from support.endpoints import CLIENTS, ENDPOINTS, PACKAGE, each_client
 from support.paths import ROOT
-from support.specs import SHARED
+from support.specs import GATEWAY, SHARED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +74,7 @@ def copied(tmp_path: Path) -> Path:
             ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
         )
     package = tmp_path / "generated" / PACKAGE
-    for name in {path.stem for path in (ROOT / "specs").glob("*.yaml")} - {CLIENT, SHARED}:
+    for name in {path.stem for path in (ROOT / "specs").glob("*.yaml")} - {CLIENT, SHARED, GATEWAY}:
         (tmp_path / "specs" / f"{name}.yaml").unlink()
         (package / "contracts" / f"{name}.json").unlink()
         shutil.rmtree(tmp_path / "specs" / name, ignore_errors=True)

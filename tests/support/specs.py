@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHARED: Final = "polyreel"
-"""The spec of the shared model; every other one is a vendor's."""
+"""The spec of the shared model."""
+GATEWAY: Final = "gateway"
+"""The spec of the gateway's own APIs, which tests of the gateway look at."""
 
-NAMES: Final = sorted(path.stem for path in SPECS.glob("*.yaml"))
+ALL: Final = sorted(path.stem for path in SPECS.glob("*.yaml"))
+NAMES: Final = [name for name in ALL if name != GATEWAY]
+"""The specs that clients and models are made from."""
 VENDORS: Final = [name for name in NAMES if name != SHARED]
 """The specs of vendors."""
 

@@ -26,7 +26,7 @@ from support.endpoints import (
     shipped,
 )
 from support.paths import ROOT
-from support.specs import NAMES, SHARED, files, json_body, parse, text
+from support.specs import ALL, NAMES, SHARED, files, json_body, parse, text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +83,7 @@ def test_provenance_is_true() -> None:
     )
     generators = ("openapi-python-client", "datamodel-code-generator", "ruff")
     assert noted == {
-        "specs": {name: digest(sorted(files(name))) for name in NAMES},
+        "specs": {name: digest(sorted(files(name))) for name in ALL},
         "templates": digest(templates),
         "generators": {name: importlib.metadata.version(name) for name in generators},
     }

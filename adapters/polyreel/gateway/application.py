@@ -23,6 +23,7 @@ from ..simulator.server import mounts
 from .faces import FaceRequest, Faces
 from .jobs import FileAnswer
 from .metrics import CONTENT_TYPE, Labels, Metrics
+from .own import OWN, OwnApis
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -62,6 +63,7 @@ class GatewayApplication:
 
     def __init__(self, faces: Faces, edge: Edge) -> None:
         self.faces, self.edge, self.metrics = faces, edge, Metrics()
+        self.own = OwnApis(faces)
         self._working: set[asyncio.Task[Reply | FileAnswer]] = set()
 
     def starlette(self) -> Starlette:
@@ -84,6 +86,7 @@ class GatewayApplication:
             Route("/healthz", self._health),
             Route("/readyz", self._readiness),
             Route("/metrics", self._metrics),
+            Route("/v1/openapi.json", self._openapi),
             Route("/{rest:path}", self._face, methods=METHODS),
         ]
         return Starlette(routes=routes, lifespan=lifespan)
@@ -100,6 +103,10 @@ class GatewayApplication:
             LOG.error("not ready: %s", error)
             return _response(plain(503, {"status": "the ledger cannot be used"}))
         return _response(plain(200, {"status": "ok"}))
+
+    async def _openapi(self, _: Request) -> Response:
+        """The contract of the gateway's own APIs."""
+        return _response(plain(200, OWN.contract.document))
 
     async def _metrics(self, request: Request) -> Response:
         """What was counted, for Prometheus; a token that may read it is needed where one is."""
@@ -174,7 +181,10 @@ class GatewayApplication:
         # Some servers leave the query in it.
         path = raw.decode("ascii", "replace").partition("?")[0]
         face, _, rest = path.lstrip("/").partition("/")
-        if face not in self.edge.vendors:
+        is_own = face == "v1"
+        if is_own:
+            face, rest = OWN.id, f"v1/{rest}"
+        if face not in self.edge.vendors and not is_own:
             names = ", ".join(self.edge.vendors)
             return _response(plain(404, {"message": f"there is no such face; there are {names}"}))
         seen["face"] = face
@@ -185,26 +195,27 @@ class GatewayApplication:
             target=f"/{rest}" + (f"?{query}" if query else ""),
             headers={name.lower(): value for name, value in request.headers.items()},
             content=b"",
-            public=f"{self._base(request)}/{face}",
+            public=self._base(request) + ("" if is_own else f"/{face}"),
             client=_client_of(request),
             seen=seen,
         )
+        serving = self.own if is_own else self.faces
         try:
-            limit = self.faces.body_limit(wanted)
+            limit = serving.body_limit(wanted)
             content = await asyncio.wait_for(_content(request, limit), BODY_SECONDS)
         except TimeoutError:
             return _response(plain(408, {"message": "the body did not arrive in time"}))
         if content is None:
-            return _response(self.faces.too_large(wanted))
-        return _response(await self._in_time(wanted.with_content(content)))
+            return _response(serving.too_large(wanted))
+        return _response(await self._in_time(serving, wanted.with_content(content)))
 
-    async def _in_time(self, wanted: FaceRequest) -> Reply | FileAnswer:
+    async def _in_time(self, serving: Faces | OwnApis, wanted: FaceRequest) -> Reply | FileAnswer:
         """The answer, or after some time that there is none yet. What is under way goes on."""
-        work = asyncio.create_task(self.faces.answer(wanted))
+        work = asyncio.create_task(serving.answer(wanted))
         self._working.add(work)
         work.add_done_callback(self._working.discard)
         done, _ = await asyncio.wait({work}, timeout=ANSWER_SECONDS)
-        return work.result() if done else self.faces.too_late(wanted)
+        return work.result() if done else serving.too_late(wanted)
 
     def _base(self, request: Request) -> str:
         return self.edge.public_url or f"{request.url.scheme}://{request.headers['host']}"

@@ -120,14 +120,14 @@ class Offers:
             for one in found
             if one.verdict != Fate.EXACT
         )
-        return _limited(", ".join(texts))
+        return in_header(", ".join(texts))
 
 
 def _name(source: str, field: str) -> str:
     return source.strip("/").replace("/", ".") or field
 
 
-def _limited(text: str) -> str:
+def in_header(text: str) -> str:
     """A text as a header can have it."""
     plain = json.dumps(text)[1:-1]
     return plain if len(plain) <= MOST_VERDICTS else f"{plain[:MOST_VERDICTS]} ..."

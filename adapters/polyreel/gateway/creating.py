@@ -14,22 +14,15 @@ import logging
 import secrets
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from attrs import Factory, frozen
+from attrs import frozen
 
 from ..errors import AmbiguousError, ClaimedError, NeverSentError
-from ..flows import Reply
 from ..ledger.gateway_rows import GatewayJob
 from ..ledger.records import SUPERSEDED
-from ..mapping import media
-from ..places import JsonObject, get, is_missing
-from ..plans.reading import Reading
-from ..providers.base.calling import filled, own_id_place
-from ..providers.base.provider import Provider
-from ..serving import answers, calls
-from ..serving.calls import INVALID, UNKNOWN_MODEL, Call, CallRefusedError
-from ..serving.task_answers import task_reply
+from ..places import JsonObject
+from ..serving.calls import INVALID, CallRefusedError
 from . import refusals
 from .behind import Behind
 from .jobs import FacedJobs, Locks, limits_of
@@ -39,9 +32,9 @@ from .uploads import KeptUploads
 if TYPE_CHECKING:
     from ..ledger.gateway_tokens import GatewayToken
     from ..ledger.records import LedgerEntry
+    from ..plans.planning import Plan
 
 LOG: Final = logging.getLogger("polyreel")
-LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 KEY: Final = "idempotency-key"
 LONGEST_KEY: Final = 500
 VERDICTS: Final = "x-polyreel-verdicts"
@@ -62,23 +55,76 @@ def untold_header(names: Mapping[str, None]) -> dict[str, str]:
     return {UNTOLD: ", ".join(names)[:1500]} if names else {}
 
 
-@frozen
-class Wish:
-    """A call for a job, read and checked as the vendor of the face would."""
+def checked_key(key: str | None) -> str | None:
+    """A client's idempotency key, where it can be one; CallRefusedError for another text."""
+    if key is not None and (not key.strip() or len(key) > LONGEST_KEY):
+        text = f"the idempotency key has 1 to {LONGEST_KEY} characters"
+        raise CallRefusedError(*INVALID, message=text)
+    return key
 
-    call: Call
-    token: GatewayToken
-    path: str
-    """The path of the plain call, where this one streams."""
-    body: JsonObject
-    reading: Reading
-    files: Mapping[str, str] = Factory(dict)
-    """Files of this machine, by the links that stand for them in the body."""
+
+class Offered(Protocol):
+    """What the vendors behind make of a call."""
 
     @property
-    def provider(self) -> Provider:
-        """The vendor in whose words it is."""
-        return self.call.provider
+    def plans(self) -> list[Plan]:
+        """The plans that can be submitted, in the order in which they are tried."""
+
+    def refusal(self) -> str:
+        """Why no vendor can serve the call: every reason of each."""
+
+    def verdicts(self, vendor: str) -> str:
+        """What becomes of the values of the call at a vendor that do not stay exact."""
+
+
+class Wish(Protocol):
+    """A call for a job, read and checked."""
+
+    @property
+    def token(self) -> GatewayToken:
+        """Who makes it."""
+
+    @property
+    def face(self) -> str:
+        """In whose words it is."""
+
+    @property
+    def path(self) -> str:
+        """The path of the call."""
+
+    @property
+    def body(self) -> JsonObject:
+        """The client's body."""
+
+    @property
+    def key(self) -> str | None:
+        """By what the client says that it repeats a call."""
+
+    @property
+    def callback(self) -> str | None:
+        """The URL at which the client wants to be called."""
+
+    def new_id(self, now: float) -> str:
+        """An id for the client, in the shape of the face's; `now` is in seconds since 1970."""
+
+    def offers(self, behind: Behind) -> Offered:
+        """What the vendors behind make of it."""
+
+
+@frozen
+class Made:
+    """A job that a client has asked for."""
+
+    row: GatewayJob
+    entry: LedgerEntry
+    """Its job is known."""
+    headers: Mapping[str, str]
+    """What the answer's headers say of it."""
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether the call repeats an earlier one."""
+        return REPLAYED in self.headers
 
 
 class Creator:
@@ -90,9 +136,11 @@ class Creator:
         self.uploads = KeptUploads(folder=jobs.folder / "uploads")
         self._submitting = Locks()
 
-    async def create(self, call: Call, token: GatewayToken) -> Reply:
-        """Answer a call for a job."""
-        wish = self._read(call, token)
+    async def made(self, wish: Wish) -> Made:
+        """The job of a call: a new one, or that of the call that it repeats.
+
+        Raises CallRefusedError and PolyreelErrors.
+        """
         row, is_first = await self._enter(wish)
         async with self._submitting(row.reference):
             entry = (await self.jobs.entries([row])).get(row.reference)
@@ -100,60 +148,28 @@ class Creator:
             if entry is None or entry.state in SUPERSEDED:
                 entry, headers = await self._submitted(wish, row)
             elif not is_first:
-                headers = self._repeated(call)
+                headers = {REPLAYED: "true"}
         entry = await self._settled(row, entry)
-        assert entry.job is not None
-        task = self.jobs.task(call, row, entry, entry.job)
-        status, body = task_reply(call, task, "queued", row.created_at, call.operation)
-        headers |= {JOB: entry.id, **untold_header(dict.fromkeys(task.untold))}
-        return answers.reply(call, status, body, headers)
-
-    def _repeated(self, call: Call) -> dict[str, str]:
-        """The headers of an answer about an earlier call."""
-        own = call.operation.spec.get("x-polyreel-idempotency", {}).get("replayed-header")
-        return {REPLAYED: "true", **({own.lower(): "true"} if own else {})}
-
-    # -- reading -----------------------------------------------------------------------------------
-
-    def _read(self, call: Call, token: GatewayToken) -> Wish:
-        parts, public = calls.form(call), call.request.links.public
-        body = calls.body(call)
-        if parts is not None:
-            body = self.uploads.of_form(call.request, parts, body)
-        reading = calls.read_submit(call, body)
-        plain = calls.creating(call.provider, call.operation)
-        path = filled(plain.path, call.parameters, slashes=True)
-        if token.models and reading.route.model not in token.models:
-            text = f"the token may ask for {', '.join(token.models)}, not {reading.route.model}"
-            raise CallRefusedError("forbidden_model", "forbidden", *UNKNOWN_MODEL, message=text)
-        for name, _, value, _ in media.inputs(reading.request):
-            if media.is_local(value) and not media.is_inline(value):
-                text = f"{name}: give a public URL or the content itself, not the name of a file"
-                raise CallRefusedError(*INVALID, message=text)
-        if _callback_of(call, reading) is not None:
-            text = "this gateway calls nobody back: leave the address out, and ask for the status"
-            raise CallRefusedError(*INVALID, message=text)
-        files = self.uploads.files_in(body, public)
-        return Wish(call, token, path, body, reading, files)
+        return Made(row, entry, {**headers, JOB: entry.id})
 
     async def _enter(self, wish: Wish) -> tuple[GatewayJob, bool]:
         """Write a call down, or find the one that it repeats; and whether it is the first."""
         now = self.jobs.now()
-        key = _key_of(wish)
         row = GatewayJob(
-            face=wish.provider.id,
-            id=_new_id(wish.provider, now),
+            face=wish.face,
+            id=wish.new_id(now),
             simulated=self.jobs.client.simulated,
             token=wish.token.name,
             reference=f"gateway/{secrets.token_hex(16)}",
             path=wish.path,
             body=wish.body,
             created_at=now,
+            callback=wish.callback,
         )
         same: str | None = None
         since: float | None = None
-        if key is not None:
-            same = _digest(row, "key", key)
+        if wish.key is not None:
+            same = _digest(row, "key", wish.key)
         elif (seconds := wish.token.dedupe or self.dedupe) is not None:
             same, since = _digest(row, "body", _canonical(wish)), now - seconds
         enter = partial(self.jobs.kept.enter, row, same, since)
@@ -163,13 +179,9 @@ class Creator:
             raise CallRefusedError("conflict", *INVALID, message=text)
         return entered, entered.reference == row.reference
 
-    # -- submitting --------------------------------------------------------------------------------
-
     async def _submitted(self, wish: Wish, row: GatewayJob) -> tuple[LedgerEntry, dict[str, str]]:
         """Submit a job; the entry may be one that another process has submitted meanwhile."""
-        body = _without_own_id(wish)
-        behind = self.behind.for_token(wish.token)
-        made = await asyncio.to_thread(behind.offers, wish.reading, body, wish.path, wish.files)
+        made = await asyncio.to_thread(wish.offers, self.behind.for_token(wish.token))
         plans = made.plans
         if not plans:
             raise refusals.refusing(made.refusal())
@@ -211,47 +223,6 @@ class Creator:
         raise AmbiguousError(f"{text}. It is not sent again", vendor=entry.vendor, billed="maybe")
 
 
-def _key_of(wish: Wish) -> str | None:
-    """By what a client says that it repeats a call: its key, or its own id in the body."""
-    key = calls.idempotency_key(wish.call) or wish.call.headers.get(KEY)
-    if key is not None:
-        if not key.strip() or len(key) > LONGEST_KEY:
-            text = f"the idempotency key has 1 to {LONGEST_KEY} characters"
-            raise CallRefusedError(*INVALID, message=text)
-        return key
-    own = _own_id(wish)
-    return None if own is None else f"own id {own}"
-
-
-def _own_id(wish: Wish) -> str | None:
-    place = own_id_place(wish.provider.operation(wish.reading.route))
-    value = get(wish.body, place) if place else None
-    return value if isinstance(value, str) and value else None
-
-
-def _without_own_id(wish: Wish) -> JsonObject:
-    """The body without the client's own id: the vendor behind gets one of the gateway's."""
-    place = own_id_place(wish.provider.operation(wish.reading.route))
-    if place is None or is_missing(get(wish.body, place)):
-        return wish.body
-    body: JsonObject = json.loads(json.dumps(wish.body))
-    *parents, last = place.split(".")
-    holder = get(body, ".".join(parents)) if parents else body
-    del holder[last]
-    if parents and not holder:
-        del body[parents[0]]
-    return body
-
-
-def _callback_of(call: Call, reading: Reading) -> str | None:
-    """The address that a client wants to be called at."""
-    row = reading.route.by_name.get("callback_url")
-    native = next(iter(row.places), "") if row is not None else ""
-    in_query = call.request.query.get(native[1:]) if native.startswith("?") else None
-    found = reading.request.get("callback_url") or in_query
-    return str(found) if found else None
-
-
 def _canonical(wish: Wish) -> str:
     return json.dumps([wish.path, wish.body], sort_keys=True)
 
@@ -260,8 +231,3 @@ def _digest(row: GatewayJob, what: str, text: str) -> str:
     """What repetitions of a call have in common: nobody reads a client's key in it."""
     parts = [row.token, row.face, int(row.simulated), what, text]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _new_id(provider: Provider, now: float) -> str:
-    letters = "".join(secrets.choice(LETTERS) for _ in range(32))
-    return provider.new_task_id(secrets.randbelow(10**9), int(now), letters)

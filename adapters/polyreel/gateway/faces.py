@@ -31,12 +31,14 @@ from ..serving.calls import (
     IncomingRequest,
 )
 from ..serving.links import Links
+from ..serving.task_answers import task_reply
 from . import refusals
 from .creating import Creator, untold_header
 from .jobs import FacedJobs, FileAnswer
 from .listing import list_alone, only_known
 from .tasks import FacedTask
 from .tokens import Doorkeeper
+from .wishes import read_wish
 
 if TYPE_CHECKING:
     from ..ledger.gateway_rows import GatewayJob
@@ -166,7 +168,11 @@ class Faces:
             call, await self.jobs.rows(provider, [unquote(found[1])], None)
         )
         try:
-            return await self.jobs.file(tasks[0], int(found[2])) if tasks else NO_FILE
+            return (
+                await self.jobs.file(tasks[0].row, tasks[0].job, int(found[2]))
+                if tasks
+                else NO_FILE
+            )
         except PolyreelError as error:
             LOG.warning("%s: %s", path, error)
             return evolve(NO_FILE, status=502, content=b"the file cannot be fetched")
@@ -182,7 +188,16 @@ class Faces:
 
     async def create(self, call: Call, token: GatewayToken) -> Reply:
         """Have a job made by a vendor behind, once."""
-        return await self.creator.create(call, token)
+        wish = await asyncio.to_thread(read_wish, call, token, self.creator.uploads)
+        made = await self.creator.made(wish)
+        assert made.entry.job is not None
+        task = self.jobs.task(call, made.row, made.entry, made.entry.job)
+        status, body = task_reply(call, task, "queued", made.row.created_at, call.operation)
+        headers = {**made.headers, **untold_header(dict.fromkeys(task.untold))}
+        own = call.operation.spec.get("x-polyreel-idempotency", {}).get("replayed-header")
+        if own and made.is_repeated:
+            headers[own.lower()] = "true"
+        return answers.reply(call, status, body, headers)
 
     async def get(self, call: Call, token: GatewayToken) -> Reply:
         """Say how jobs are, by their ids."""
@@ -247,7 +262,7 @@ class Faces:
             raise CallRefusedError("not_found")
         if tasks[0].status(self.jobs.now()) != "succeeded":
             raise CallRefusedError("not_completed", *calls.INVALID)
-        return await self.jobs.file(tasks[0], 1)
+        return await self.jobs.file(tasks[0].row, tasks[0].job, 1)
 
 
 def own_id_of(call: Call) -> str | None:

@@ -58,6 +58,15 @@ class FileAnswer:
     content_type: str
 
 
+@frozen
+class Shown:
+    """A job that a client knows, as it is now."""
+
+    row: GatewayJob
+    entry: LedgerEntry
+    job: Job
+
+
 @define
 class Locks:
     """A lock for each of the things that are worked on."""
@@ -110,16 +119,22 @@ class FacedJobs:
         self, provider: Provider, ids: Sequence[str], token: str | None
     ) -> list[GatewayJob]:
         """The jobs of a token with these ids, as far as there are such; None: of any token."""
+        return await self.rows_of(provider.id, ids, token)
+
+    async def rows_of(self, face: str, ids: Sequence[str], token: str | None) -> list[GatewayJob]:
+        """The same by the name of the face."""
         wanted = list(dict.fromkeys(ids))[:MOST_IDS]
-        simulated = self.client.simulated
-        find = partial(self.kept.found, provider.id, wanted, token, simulated=simulated)
+        find = partial(self.kept.found, face, wanted, token, simulated=self.client.simulated)
         found = {row.id: row for row in await asyncio.to_thread(find)}
         return [found[one] for one in wanted if one in found]
 
     async def newest(self, provider: Provider, token: str, last: int) -> list[GatewayJob]:
         """The newest jobs of a token, oldest first."""
-        simulated = self.client.simulated
-        find = partial(self.kept.newest, provider.id, token, last, simulated=simulated)
+        return await self.newest_of(provider.id, token, last)
+
+    async def newest_of(self, face: str, token: str, last: int) -> list[GatewayJob]:
+        """The same by the name of the face."""
+        find = partial(self.kept.newest, face, token, last, simulated=self.client.simulated)
         return await asyncio.to_thread(find)
 
     async def entries(self, rows: Sequence[GatewayJob]) -> Mapping[str, LedgerEntry]:
@@ -137,20 +152,25 @@ class FacedJobs:
                 found[reference] = entry
         return found
 
-    async def tasks(self, call: Call, rows: Sequence[GatewayJob]) -> list[FacedTask]:
-        """The jobs as a face shows them, with their states of now, in the order of the rows."""
+    async def shown(self, rows: Sequence[GatewayJob]) -> list[Shown]:
+        """Jobs with their states of now, in the order of the rows; those without a job are not."""
         entries = await self.entries(rows)
         places = asyncio.Semaphore(AT_ONCE)
 
-        async def one(row: GatewayJob) -> FacedTask | None:
+        async def one(row: GatewayJob) -> Shown | None:
             entry = entries.get(row.reference)
             if entry is None or entry.job is None:
                 return None
             async with places:
-                return self.task(call, row, entry, await self._fresh(entry))
+                return Shown(row, entry, await self._fresh(entry))
 
         found = await asyncio.gather(*map(one, rows))
-        return [task for task in found if task is not None]
+        return [each for each in found if each is not None]
+
+    async def tasks(self, call: Call, rows: Sequence[GatewayJob]) -> list[FacedTask]:
+        """The same as a face shows them."""
+        found = await self.shown(rows)
+        return [self.task(call, one.row, one.entry, one.job) for one in found]
 
     def task(self, call: Call, row: GatewayJob, entry: LedgerEntry, job: Job) -> FacedTask:
         """A job as a face shows it."""
@@ -164,11 +184,15 @@ class FacedJobs:
 
         Otherwise it is one of the gateway, which fetches the file.
         """
-        if origin(url) not in self.client.wire.hosts.get(vendor, ()):
+        if not self.is_private(vendor, url):
             return url
         suffix = Path(url.partition("?")[0]).suffix[:6]
         clean = suffix if suffix[1:].isalnum() else ""
         return links.url(row.id, f"{number}{clean}", self.now())
+
+    def is_private(self, vendor: str, url: str) -> bool:
+        """Whether a link of a vendor needs its key, or leads to nowhere in the world."""
+        return origin(url) in self.client.wire.hosts.get(vendor, ())
 
     async def _fresh(self, entry: LedgerEntry) -> Job:
         """The job of an entry after a query of its vendor, unless it was asked a moment ago."""
@@ -203,20 +227,17 @@ class FacedJobs:
             raise UnknownNameError("there is no such job")
         return await self.client.cancel(entry.id)
 
-    async def file(self, task: FacedTask, number: int) -> FileAnswer:
+    async def file(self, row: GatewayJob, job: Job, number: int) -> FileAnswer:
         """Fetch an output of a job, by its number from 1; UnknownNameError where there is none."""
-        job = task.job
         if not 1 <= number <= len(job.outputs or ()):
             raise UnknownNameError("there is no such file")
-        async with self._fetching(job.ledger_id):
-            output = (job.outputs or [])[number - 1]
+        async with self._fetching(row.reference):
+            entry = (await self.entries([row])).get(row.reference)
+            known = entry.job if entry is not None and entry.job is not None else job
+            output = (known.outputs or job.outputs or [])[number - 1]
             if output.path is None or not is_there(output.path):
-                kept = self.folder / str(job.ledger_id)
-                known = (await self.entries([task.row])).get(task.row.reference)
-                saved = known.job if known is not None else None
-                output = ((saved and saved.outputs) or job.outputs or [])[number - 1]
-                if output.path is None or not is_there(output.path):
-                    saved = await self.client.download(job, kept)
-                    output = (saved.outputs or [])[number - 1]
+                name = entry.id if entry is not None else row.id
+                saved = await self.client.download(job, self.folder / name)
+                output = (saved.outputs or [])[number - 1]
         assert output.path is not None
         return FileAnswer(Path(output.path), output.content_type or "application/octet-stream")
