@@ -99,6 +99,7 @@ def _follow(jobs: int, workers: int, shards: int) -> Followed:
         with psycopg.connect(address, autocommit=True, options="-c search_path=polyreel") as direct:
             left = "SELECT 1 FROM jobs WHERE state = 'accepted' AND simulated = 0 LIMIT 1"
             while direct.execute(left).fetchone():
+                assert not any(worker.poll() for worker in at_work), "a worker has ended"
                 time.sleep(1)
             seconds = time.monotonic() - began
             count = "SELECT count(*) FROM jobs WHERE state = 'succeeded'"

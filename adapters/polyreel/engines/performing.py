@@ -17,9 +17,9 @@ from ..jobs.many import Completed, ManyJobs
 from ..jobs.queued import submit_queued
 from ..jobs.retrying import can_be_made_later
 from ..jobs.work import Save, Submit, Tend, Work
-from ..ledger.events import read_news
+from ..ledger.events import News, read_news
 from ..ledger.keeping import StoredLedger
-from ..ledger.records import Later
+from ..ledger.records import Later, LedgerEntry
 
 if TYPE_CHECKING:
     from ..client import AsyncClient
@@ -36,6 +36,8 @@ _TURNS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[int, str],
 )
 LOOK_SECONDS: Final = 2.0
 """The pause between two looks into the ledger for more jobs of a shard."""
+PAGE: Final = 1_000
+"""How many entries are read, and in memory, at a time."""
 WHOLE_SECONDS: Final = 60.0
 """The pause between two looks at all jobs of a shard; the others are at what has changed."""
 LATE_SECONDS: Final = 60.0
@@ -207,33 +209,38 @@ class _Tending:
         work, client, seconds = self.work, self.client, time.monotonic()
         is_whole = driver.is_idle or seconds - self.looked_at >= WHOLE_SECONDS
         self.looked_at = seconds if is_whole else self.looked_at
+        outstanding = ledger_of(client).outstanding
         found = await asyncio.to_thread(
-            ledger_of(client).outstanding.accepted,
+            outstanding.accepted,
             work.vendor,
             work.shard,
             work.shards,
             simulated=client.simulated,
-            known=self.names,
             since=0.0 if is_whole else self.newest - LATE_SECONDS,
         )
-        if not found:
+        new = [name for name in found if name not in self.names]
+        if not new:
             return
-        self.newest = max(self.newest, *(entry.updated_at for entry in found))
-        # What the ledger says of each job was read just now. Who calls back is asked once.
+        # What the ledger says of each job is read just now. Who calls back is asked once.
         news = await arun(
             read_news(client.wire.clock.now(), simulated=client.simulated), client.wire
         )
-        for entry in found:
-            self.names.add(entry.id)
-            if entry.job is None:
-                LOG.warning("%s: %s, so nothing is done about it", entry.id, entry.trouble)
-                continue
-            self.known[entry.job.id] = entry.id
-            if entry.submission.folder is not None:
-                self.with_folder.add(entry.id)
-            job = entry.job.model_copy(update={"ledger_id": entry.id})
-            base_url = entry.submission.base_url
-            await driver.enrol(job, timeout=float("inf"), base_url=base_url, news=news)
+        for start in range(0, len(new), PAGE):
+            for entry in await asyncio.to_thread(outstanding.read, new[start : start + PAGE]):
+                await self._add(driver, entry, news)
+
+    async def _add(self, driver: ManyJobsDriver, entry: LedgerEntry, news: News | None) -> None:
+        self.names.add(entry.id)
+        self.newest = max(self.newest, entry.updated_at)
+        if entry.job is None:
+            LOG.warning("%s: %s, so nothing is done about it", entry.id, entry.trouble)
+            return
+        self.known[entry.job.id] = entry.id
+        if entry.submission.folder is not None:
+            self.with_folder.add(entry.id)
+        job = entry.job.model_copy(update={"ledger_id": entry.id})
+        base_url = entry.submission.base_url
+        await driver.enrol(job, timeout=float("inf"), base_url=base_url, news=news)
 
     def _end(self, end: Completed) -> None:
         name = self.known[end.job.id]

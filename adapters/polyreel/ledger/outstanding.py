@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from attrs import frozen
@@ -103,25 +103,19 @@ class OutstandingWork:
         return sorted(int(row["shard"]) for row in rows)
 
     def accepted(
-        self,
-        vendor: str,
-        shard: int,
-        shards: int,
-        *,
-        simulated: bool,
-        known: Collection[str] = (),
-        since: float = 0.0,
-    ) -> list[LedgerEntry]:
-        """The entries in a shard of those that a vendor works on, but for those that are known.
+        self, vendor: str, shard: int, shards: int, *, simulated: bool, since: float = 0.0
+    ) -> list[str]:
+        """The ids of the entries in a shard of those that a vendor works on.
 
         Of all, or of those that have changed since a moment.
         """
-        found = self._database.query(ACCEPTED, int(simulated), vendor, since, shards, shard)
-        new = [row["id"] for row in found if row["id"] not in known]
-        if not new:
-            return []
+        values = int(simulated), vendor, since, shards, shard
+        return [str(row["id"]) for row in self._database.query(ACCEPTED, *values)]
+
+    def read(self, ids: Sequence[str]) -> list[LedgerEntry]:
+        """Read entries, as if nobody worked on them."""
         rows = self._database.query(
-            "SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?))", json.dumps(new)
+            "SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?))", json.dumps([*ids])
         )
         return [entry_of(row, owned=False) for row in rows]
 
