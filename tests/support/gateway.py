@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import httpx
 from attrs import define, field
-from polyreel import AsyncClient, Network, Simulator
+from polyreel import AsyncClient, Network, Simulator, asgi
 from polyreel.flows import Reply
 from polyreel.gateway.application import Edge, GatewayApplication
 from polyreel.gateway.behind import Behind
@@ -36,6 +36,8 @@ class GatewayStage:
     simulator: Simulator = field(factory=new_simulator)
     dedupe: float | None = None
     with_tokens: bool = False
+    secrets: Mapping[str, str] = field(factory=dict)
+    """Those of vendors' webhooks."""
     options: dict[str, Any] = field(factory=dict)
     """Further options of what is behind."""
     client: AsyncClient = field(init=False)
@@ -52,7 +54,8 @@ class GatewayStage:
         jobs = FacedJobs(self.client, self.folder / "gateway")
         creator = Creator(jobs, Behind(self.behind, **self.options), self.dedupe)
         tokens = jobs.kept.tokens if self.with_tokens else None
-        self.gateway = GatewayApplication(Faces(jobs, creator, tokens), Edge())
+        webhooks = asgi.webhooks(self.client, self.secrets)
+        self.gateway = GatewayApplication(Faces(jobs, creator, tokens), Edge(), webhooks)
         self.application = self.gateway.starlette()
         transport = httpx.ASGITransport(app=self.application)
         self.web = httpx.AsyncClient(transport=transport, base_url=HOST)

@@ -309,6 +309,7 @@ def _application(
     with_tokens: bool,
     edge: dict[str, Any],
 ) -> GatewayApplication:
+    from .. import asgi, environment
     from ..gateway.application import Edge, GatewayApplication
     from ..gateway.behind import Behind
     from ..gateway.creating import Creator
@@ -322,7 +323,8 @@ def _application(
     creator = Creator(jobs, Behind(vendors, prefer, allow, client.prices), dedupe)
     creator.uploads.purge()
     tokens = jobs.kept.tokens if with_tokens else None
-    return GatewayApplication(Faces(jobs, creator, tokens), Edge(**edge))
+    webhooks = asgi.webhooks(client, environment.webhook_secrets())
+    return GatewayApplication(Faces(jobs, creator, tokens), Edge(**edge), webhooks)
 
 
 def _announce(made: GatewayApplication, url: str, *, as_json: bool) -> None:

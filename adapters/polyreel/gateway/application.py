@@ -13,22 +13,24 @@ from typing import TYPE_CHECKING, Final
 from attrs import field, frozen
 
 from ..errors import MissingExtraError, PolyreelError
-from ..flows import Reply
+from ..flows import EVENT_STREAM, Reply
 from ..providers.base.calling import BEARER
 from ..providers.base.registry import all_providers
 from ..serving.answers import plain
 from ..serving.calls import CallRefusedError
 from ..simulator.http import LOOPBACK, Access
 from ..simulator.server import mounts
-from .faces import FaceRequest, Faces
+from .faces import FaceAnswer, FaceRequest, Faces
 from .jobs import FileAnswer
 from .metrics import CONTENT_TYPE, Labels, Metrics
 from .own import OWN, OwnApis
+from .streams import StreamAnswer
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import ASGIApp
 
 LOG: Final = logging.getLogger("polyreel")
 ACCESS: Final = logging.getLogger("polyreel.access")
@@ -61,16 +63,18 @@ class Edge:
 class GatewayApplication:
     """What answers the requests of a gateway."""
 
-    def __init__(self, faces: Faces, edge: Edge) -> None:
+    def __init__(self, faces: Faces, edge: Edge, webhooks: ASGIApp | None = None) -> None:
+        """Serve these faces; `webhooks` is what takes the calls of vendors, as `polyreel.asgi`."""
+        self._webhooks = webhooks
         self.faces, self.edge, self.metrics = faces, edge, Metrics()
         self.own = OwnApis(faces)
-        self._working: set[asyncio.Task[Reply | FileAnswer]] = set()
+        self._working: set[asyncio.Task[FaceAnswer]] = set()
 
     def starlette(self) -> Starlette:
         """The application; MissingExtraError is raised where Starlette is not installed."""
         check_installed()
         from starlette.applications import Starlette  # noqa: PLC0415
-        from starlette.routing import Route  # noqa: PLC0415
+        from starlette.routing import Mount, Route  # noqa: PLC0415
 
         @asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -87,6 +91,7 @@ class GatewayApplication:
             Route("/readyz", self._readiness),
             Route("/metrics", self._metrics),
             Route("/v1/openapi.json", self._openapi),
+            *([Mount("/webhooks", self._webhooks)] if self._webhooks is not None else []),
             Route("/{rest:path}", self._face, methods=METHODS),
         ]
         return Starlette(routes=routes, lifespan=lifespan)
@@ -209,7 +214,7 @@ class GatewayApplication:
             return _response(serving.too_large(wanted))
         return _response(await self._in_time(serving, wanted.with_content(content)))
 
-    async def _in_time(self, serving: Faces | OwnApis, wanted: FaceRequest) -> Reply | FileAnswer:
+    async def _in_time(self, serving: Faces | OwnApis, wanted: FaceRequest) -> FaceAnswer:
         """The answer, or after some time that there is none yet. What is under way goes on."""
         work = asyncio.create_task(serving.answer(wanted))
         self._working.add(work)
@@ -250,8 +255,12 @@ def _client_of(request: Request) -> str:
     return request.client.host if request.client is not None else ""
 
 
-def _response(answer: Reply | FileAnswer) -> Response:
-    from starlette.responses import FileResponse, Response  # noqa: PLC0415
+def _response(answer: FaceAnswer) -> Response:
+    from starlette.responses import FileResponse, Response, StreamingResponse  # noqa: PLC0415
+
+    if isinstance(answer, StreamAnswer):
+        headers = {**answer.headers, "cache-control": "no-cache"}
+        return StreamingResponse(answer.events, media_type=EVENT_STREAM, headers=headers)
 
     if isinstance(answer, FileAnswer):
         return FileResponse(answer.path, media_type=answer.content_type)

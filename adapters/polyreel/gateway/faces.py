@@ -33,9 +33,10 @@ from ..serving.calls import (
 from ..serving.links import Links
 from ..serving.task_answers import task_reply
 from . import refusals
-from .creating import Creator, untold_header
+from .creating import Creator, Made, untold_header
 from .jobs import FacedJobs, FileAnswer
 from .listing import list_alone, only_known
+from .streams import StreamAnswer, events_of
 from .tasks import FacedTask
 from .tokens import Doorkeeper
 from .wishes import read_wish
@@ -49,6 +50,9 @@ LISTED: Final = 1000
 """How many jobs, the newest, a list has at most."""
 NO_FILE: Final = Reply(404, {"content-type": "text/plain"}, b"no such file")
 _OUTPUT: Final = re.compile(r"/outputs/([^/]+)/([0-9]{1,3})(\.[A-Za-z0-9]+)?")
+
+
+FaceAnswer = Reply | FileAnswer | StreamAnswer
 
 
 @frozen
@@ -127,7 +131,7 @@ class Faces:
             return refusals.unknown(provider, incoming)
         return refusals.with_reason(Call(incoming, provider, *found), names, text)
 
-    async def answer(self, request: FaceRequest) -> Reply | FileAnswer:
+    async def answer(self, request: FaceRequest) -> FaceAnswer:
         """Answer one request to a face."""
         provider = get_provider(request.face)
         incoming = self.incoming(request)
@@ -177,7 +181,7 @@ class Faces:
             LOG.warning("%s: %s", path, error)
             return evolve(NO_FILE, status=502, content=b"the file cannot be fetched")
 
-    async def _by_role(self, call: Call, token: GatewayToken) -> Reply | FileAnswer:
+    async def _by_role(self, call: Call, token: GatewayToken) -> FaceAnswer:
         if call.operation.role.startswith("upload"):
             return await asyncio.to_thread(self.uploads.upload, call)
         serve = ROLES.get(call.operation.role)
@@ -188,8 +192,7 @@ class Faces:
 
     async def create(self, call: Call, token: GatewayToken) -> Reply:
         """Have a job made by a vendor behind, once."""
-        wish = await asyncio.to_thread(read_wish, call, token, self.creator.uploads)
-        made = await self.creator.made(wish)
+        made = await self._made(call, token)
         assert made.entry.job is not None
         task = self.jobs.task(call, made.row, made.entry, made.entry.job)
         status, body = task_reply(call, task, "queued", made.row.created_at, call.operation)
@@ -198,6 +201,15 @@ class Faces:
         if own and made.is_repeated:
             headers[own.lower()] = "true"
         return answers.reply(call, status, body, headers)
+
+    async def _made(self, call: Call, token: GatewayToken) -> Made:
+        wish = await asyncio.to_thread(read_wish, call, token, self.creator.uploads)
+        return await self.creator.made(wish)
+
+    async def stream(self, call: Call, token: GatewayToken) -> StreamAnswer:
+        """Have a job made, and tell of its states until it ends."""
+        made = await self._made(call, token)
+        return StreamAnswer(events_of(self.jobs, call, made.row), made.headers)
 
     async def get(self, call: Call, token: GatewayToken) -> Reply:
         """Say how jobs are, by their ids."""
@@ -287,8 +299,9 @@ def own_id_of_body(provider: Provider, path: str, body: JsonObject) -> str | Non
     return None
 
 
-ROLES: Final[Mapping[str, Callable[[Faces, Call, GatewayToken], Awaitable[Reply | FileAnswer]]]] = {
+ROLES: Final[Mapping[str, Callable[[Faces, Call, GatewayToken], Awaitable[FaceAnswer]]]] = {
     "create": Faces.create,
+    "stream": Faces.stream,
     "get": Faces.get,
     "get-fallback": Faces.get,
     "result": Faces.get,
