@@ -135,14 +135,15 @@ class Fetch:
 class Put:
     """Send a file to a link that the vendor gave for it. The result is a Reply without a body.
 
-    A TransportError is thrown in. Where the link leads is checked as for a download.
+    A TransportError is thrown in. Where the link leads is checked as for a download. Of no vendor,
+    it is a call to somebody else, such as one that wants to hear of a job.
     """
 
     vendor: str
     url: str
     file: Part
     deadline: float = 300.0
-    method: ClassVar = "PUT"
+    method: str = "PUT"
 
 
 @frozen

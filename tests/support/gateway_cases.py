@@ -45,6 +45,16 @@ def keeps_calls(ledger: StoredLedger) -> None:
     assert rows.found("one", ["task-6"], None, simulated=False) == [other]
     assert [one.id for one in rows.newest("one", "", 2, simulated=True)] == ["task-4", "task-5"]
     rows.ping()
+    called = call(7, callback="{}", next_call=5.0)
+    rows.enter(called)
+    assert rows.due_calls(4.0, 9, simulated=True) == []
+    assert rows.due_calls(5.0, 9, simulated=True) == [called]
+    assert rows.claim_call(called, 65.0)
+    assert not rows.claim_call(called, 66.0)
+    rows.set_call(called, 70.0, 1)
+    assert [one.calls for one in rows.due_calls(70.0, 9, simulated=True)] == [1]
+    rows.set_call(called, None, 1)
+    assert rows.due_calls(1e9, 9, simulated=True) == []
     assert all(len(one) == 3 for one in rows.under_way(simulated=True))
     secret = rows.secret("links")
     assert (len(secret), rows.secret("links")) == (32, secret)

@@ -128,6 +128,12 @@ def gateway(
         bool,
         typer.Option("--everybody", help="Let in whoever can reach it, without a token."),
     ] = False,
+    private_callbacks: Annotated[
+        bool,
+        typer.Option(
+            "--private-callbacks", help="Call clients back in private networks too, also over HTTP."
+        ),
+    ] = False,
     certificate: Annotated[
         Path | None,
         typer.Option(
@@ -216,6 +222,7 @@ def gateway(
             allow=allowed,
             dedupe=dedupe,
             with_tokens=needs_token,
+            private_callbacks=private_callbacks,
             edge={"access": access, "public_url": _public(public_url), "vendors": faces},
         )
         bound, url = listen_on(port, host)
@@ -307,6 +314,7 @@ def _application(
     allow: dict[str, Allowance],
     dedupe: float | None,
     with_tokens: bool,
+    private_callbacks: bool,
     edge: dict[str, Any],
 ) -> GatewayApplication:
     from .. import asgi, environment
@@ -321,6 +329,7 @@ def _application(
     vendors = tuple(get_provider(one) for one in usable)
     jobs = FacedJobs(client, client.ledger.companion_file("gateway"))
     creator = Creator(jobs, Behind(vendors, prefer, allow, client.prices), dedupe)
+    creator.private_callbacks = private_callbacks
     creator.uploads.purge()
     tokens = jobs.kept.tokens if with_tokens else None
     webhooks = asgi.webhooks(client, environment.webhook_secrets())

@@ -80,7 +80,7 @@ def call_ended(
         return printable(text)[:LONGEST]
 
     request_id = None
-    if isinstance(outcome, Reply):
+    if isinstance(outcome, Reply) and step.vendor:  # else it is a call to nobody of those
         request_id = get_provider(step.vendor).request_id(outcome)
     failed = outcome if isinstance(outcome, BaseException) else None
     status = outcome.status if isinstance(outcome, Reply) else getattr(failed, "status", None)

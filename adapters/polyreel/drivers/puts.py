@@ -67,7 +67,7 @@ class FilePut:
         kind = self.step.file.content_type or "application/octet-stream"
         headers = self.wire.headers(self.step, origin(url)) | {"Content-Type": kind}
         timeout = self.watch.timeout(STALLED_SECONDS)
-        request = request_at(address, "PUT", url, headers, timeout, content)
+        request = request_at(address, self.step.method, url, headers, timeout, content)
         return Get(request, str(url), lambda _: False, lambda _: True)
 
     def _failure(self, error: Exception) -> TransportError:

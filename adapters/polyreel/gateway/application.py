@@ -20,6 +20,7 @@ from ..serving.answers import plain
 from ..serving.calls import CallRefusedError
 from ..simulator.http import LOOPBACK, Access
 from ..simulator.server import mounts
+from .callbacks import Callbacks
 from .faces import FaceAnswer, FaceRequest, Faces
 from .jobs import FileAnswer
 from .metrics import CONTENT_TYPE, Labels, Metrics
@@ -68,6 +69,7 @@ class GatewayApplication:
         self._webhooks = webhooks
         self.faces, self.edge, self.metrics = faces, edge, Metrics()
         self.own = OwnApis(faces)
+        self.callbacks = Callbacks(faces, self.own.job_of)
         self._working: set[asyncio.Task[FaceAnswer]] = set()
 
     def starlette(self) -> Starlette:
@@ -78,11 +80,15 @@ class GatewayApplication:
 
         @asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[None]:
+            calling = asyncio.create_task(self.callbacks.run())
             try:
                 yield
             finally:
+                calling.cancel()
+                await asyncio.wait([calling])
                 if self._working:  # a submit that is under way is written down first
                     await asyncio.wait(self._working, timeout=ANSWER_SECONDS)
+                await self.callbacks.wire.aclose()
                 await self.faces.jobs.client.close()
 
         routes = [

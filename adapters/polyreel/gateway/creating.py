@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import secrets
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
@@ -134,6 +135,8 @@ class Creator:
         self.jobs, self.behind, self.dedupe = jobs, behind, dedupe
         self.budgets = Budgets(limits_of(jobs.client), simulated=jobs.client.simulated)
         self.uploads = KeptUploads(folder=jobs.folder / "uploads")
+        self.private_callbacks = False
+        """Whether clients in private networks may be called back."""
         self._submitting = Locks()
 
     async def made(self, wish: Wish) -> Made:
@@ -165,6 +168,7 @@ class Creator:
             body=wish.body,
             created_at=now,
             callback=wish.callback,
+            next_call=time.time() if wish.callback is not None else None,
         )
         same: str | None = None
         since: float | None = None

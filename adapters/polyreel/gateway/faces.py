@@ -11,6 +11,7 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, unquote
 
@@ -203,7 +204,9 @@ class Faces:
         return answers.reply(call, status, body, headers)
 
     async def _made(self, call: Call, token: GatewayToken) -> Made:
-        wish = await asyncio.to_thread(read_wish, call, token, self.creator.uploads)
+        creator = self.creator
+        read = partial(read_wish, private=creator.private_callbacks)
+        wish = await asyncio.to_thread(read, call, token, creator.uploads)
         return await self.creator.made(wish)
 
     async def stream(self, call: Call, token: GatewayToken) -> StreamAnswer:

@@ -32,7 +32,7 @@ from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
 from ..serving import calls
 from ..serving.answers import plain
-from ..serving.calls import INVALID, Call, CallRefusedError
+from ..serving.calls import Call, CallRefusedError
 from . import videos
 from .creating import KEY, Made, checked_key
 from .faces import FaceRequest, Faces
@@ -40,11 +40,10 @@ from .jobs import FileAnswer, Shown
 from .refusals import RETRY_SECONDS
 from .shared import SharedWish
 from .videos import VIDEOS, video_of
-from .wishes import check_media, check_model
+from .wishes import check_address, check_media, check_model, wanted_call
 
 if TYPE_CHECKING:
     from ..ledger.gateway_tokens import GatewayToken
-    from ..serving.calls import IncomingRequest
 
 LOG: Final = logging.getLogger("polyreel")
 JOBS: Final = "jobs"
@@ -141,21 +140,24 @@ class OwnApis:
         request: JsonObject = {**checked.fields}
         check_model(token, request.get("model"))
         check_media(request)
-        if request.get("callback_url"):
-            text = "callback_url: this gateway calls nobody back; ask for the job"
-            raise CallRefusedError(*INVALID, message=text)
+        public = call.request.links.public
+        callback = request.pop("callback_url", None)
+        if callback is not None:
+            check_address(str(callback), private=self.creator.private_callbacks)
+            callback = wanted_call(str(callback), public)
         wish = SharedWish(
             token=token,
             face=JOBS,
             path=call.request.path,
             body=body,
-            request=checked,
+            request=evolve(checked, fields=request),
             key=checked_key(call.headers.get(KEY)),
+            callback=callback,
             vendors=tuple(map(get_provider, body.get("vendors", ()))),
             allow=check_allowances(body.get("allow")),
         )
         made = await self.creator.made(wish)
-        shown = self.job_of(call.request, self.shown(made))
+        shown = self.job_of(public, self.shown(made))
         return plain(200 if made.is_repeated else 201, shown, made.headers)
 
     def shown(self, made: Made) -> Shown:
@@ -163,13 +165,13 @@ class OwnApis:
         assert made.entry.job is not None
         return Shown(made.row, made.entry, made.entry.job)
 
-    def job_of(self, request: IncomingRequest, shown: Shown) -> JsonObject:
-        """A job as `/v1/jobs` shows it."""
+    def job_of(self, public: str, shown: Shown) -> JsonObject:
+        """A job as `/v1/jobs` shows it; `public` is the URL by which clients reach the gateway."""
         job = shown.job
         found = job.model_dump(mode="json", exclude_none=True, include={*TOLD, *PRICES})
         outputs = [
             {
-                "url": self._file_link(request, shown, number, one.url),
+                "url": self._file_link(public, shown, number, one.url),
                 **({"content_type": one.content_type} if one.content_type else {}),
             }
             for number, one in enumerate(job.outputs or (), 1)
@@ -184,8 +186,8 @@ class OwnApis:
             **({"outputs": outputs} if outputs else {}),
         }
 
-    def _file_link(self, request: IncomingRequest, shown: Shown, number: int, url: str) -> str:
-        own = f"{request.links.public}/v1/jobs/{shown.row.id}/files/{number}"
+    def _file_link(self, public: str, shown: Shown, number: int, url: str) -> str:
+        own = f"{public}/v1/jobs/{shown.row.id}/files/{number}"
         return own if self.jobs.is_private(shown.job.vendor, url) else url
 
     async def one(self, call: Call, token: GatewayToken, face: str) -> Shown:
@@ -204,18 +206,18 @@ class OwnApis:
 
     async def get_job(self, call: Call, token: GatewayToken) -> Reply:
         """Say how a job is."""
-        return plain(200, self.job_of(call.request, await self.one(call, token, JOBS)))
+        return plain(200, self.job_of(call.request.links.public, await self.one(call, token, JOBS)))
 
     async def list_jobs(self, call: Call, token: GatewayToken) -> Reply:
         """List jobs."""
         found = await self.several(call, token, JOBS)
-        return plain(200, {"jobs": [self.job_of(call.request, one) for one in found]})
+        return plain(200, {"jobs": [self.job_of(call.request.links.public, one) for one in found]})
 
     async def cancel_job(self, call: Call, token: GatewayToken) -> Reply:
         """Ask the vendor to stop a job."""
         shown = await self.one(call, token, JOBS)
         done = await self.jobs.cancel(shown.row)
-        job = self.job_of(call.request, evolve(shown, job=done.job))
+        job = self.job_of(call.request.links.public, evolve(shown, job=done.job))
         facts = {"result": done.result, "text": done.text, "bill": done.bill}
         return plain(200, {**facts, "job": job})
 

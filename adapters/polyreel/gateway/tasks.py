@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -12,9 +13,10 @@ from attrs import evolve, field, frozen
 from ..mapping.workflows import kind_of
 from ..places import Json, JsonObject, Place, Pointer, get, is_missing, leaves, pointer_parts, put
 from ..plans.reading import Reading
-from ..providers.base.facts import FINAL, SimulatedTask, Status
+from ..providers.base.facts import FINAL, Reads, SimulatedTask, Status
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
+from ..providers.base.specified import filled_in
 from ..serving.answers import status_query
 from ..serving.calls import Call
 from ..serving.shapes import picture_of
@@ -75,10 +77,37 @@ class FacedTask:
         self, call: Call, status: Status, now: float, sample: JsonObject, schema: Json
     ) -> JsonObject:
         """A copy of a documented sample with what is known of the job, and nothing else."""
+        provider = self.provider
+        way = (provider.impersonate, provider.reads)
+        return self._shown(call, status, now, sample, schema, way)
+
+    def told(
+        self,
+        call: Call,
+        status: Status,
+        now: float,
+        sample: JsonObject,
+        schema: Json,
+        reads: Reads,
+    ) -> JsonObject:
+        """The same for a documented webhook, which has its facts at places of its own."""
+        make = partial(filled_in, reads=reads)
+        return self._shown(call, status, now, sample, schema, (make, reads))
+
+    def _shown(
+        self,
+        call: Call,
+        status: Status,
+        now: float,
+        sample: JsonObject,
+        schema: Json,
+        way: tuple[Callable[[JsonObject, SimulatedTask], JsonObject], Reads],
+    ) -> JsonObject:
+        make, reads = way
         own = call.request.links.here(sample, self.provider.servers)
         facts = self._facts(status, now)
-        shown: JsonObject = self.provider.impersonate(own, facts)
-        other = self.provider.impersonate(own, _varied(facts, self.provider, self._knows))
+        shown = make(own, facts)
+        other = make(own, _varied(facts, self.provider, self._knows))
         others = {pointer_parts(at): value for at, value in leaves(other)}
         told = {
             place
@@ -87,8 +116,8 @@ class FacedTask:
         }
         self._place_links(call, shown)
         if status in {"failed", "canceled"}:
-            told |= self._put_reason(shown)
-        words = {*self.provider.reads.status, ok_place(self.provider)}
+            told |= self._put_reason(shown, reads)
+        words = {*reads.status, ok_place(self.provider)}
 
         def is_kept(at: Place, value: Json) -> bool:
             place = tuple(map(str, at))
@@ -111,12 +140,12 @@ class FacedTask:
             if isinstance(link := get(shown, place), str) and link.startswith("/"):
                 put(shown, place, call.request.links.public + link)
 
-    def _put_reason(self, shown: JsonObject) -> set[Pointer]:
+    def _put_reason(self, shown: JsonObject, reads: Reads) -> set[Pointer]:
         """Put the vendor's own words in the place of a failure's text; the result is where.
 
         Its code is told where the face is that vendor's: no other face has such codes.
         """
-        reads, error = self.provider.reads, self.job.error
+        error = self.job.error
         found: dict[str | None, str] = {}
         if error is not None and error.code is not None and self.job.vendor == self.provider.id:
             found[_first_place(shown, reads.error_code)] = error.code

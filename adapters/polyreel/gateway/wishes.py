@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import Factory, frozen
 
+from ..hosts import not_public_https
 from ..mapping import media
 from ..places import JsonObject, get, is_missing
 from ..plans.reading import Reading
 from ..providers.base.calling import filled, own_id_place
+from ..providers.base.contract import Operation
 from ..providers.base.provider import Provider
 from ..serving import calls
 from ..serving.calls import INVALID, UNKNOWN_MODEL, Call, CallRefusedError
@@ -98,8 +100,13 @@ def check_media(request: JsonObject, local: Mapping[str, str] | None = None) -> 
             raise CallRefusedError(*INVALID, message=text)
 
 
-def read_wish(call: Call, token: GatewayToken, uploads: KeptUploads) -> FaceWish:
-    """Read a call for a job; CallRefusedError where the vendor, or the gateway, would refuse it."""
+def read_wish(
+    call: Call, token: GatewayToken, uploads: KeptUploads, *, private: bool = False
+) -> FaceWish:
+    """Read a call for a job; CallRefusedError where the vendor, or the gateway, would refuse it.
+
+    `private` says whether clients in private networks may be called back.
+    """
     parts, public = calls.form(call), call.request.links.public
     body = calls.body(call)
     if parts is not None:
@@ -111,9 +118,31 @@ def read_wish(call: Call, token: GatewayToken, uploads: KeptUploads) -> FaceWish
     check_media(reading.request)
     callback = _callback_of(call, reading)
     if callback is not None:
-        text = "this gateway calls nobody back: leave the address out, and ask for the status"
-        raise CallRefusedError(*INVALID, message=text)
+        check_callback(call.provider, calls.creating(call.provider, call.operation))
+        check_address(callback, private=private)
+        callback = wanted_call(callback, public)
     return FaceWish(call, token, path, body, reading, callback, uploads.files_in(body, public))
+
+
+def wanted_call(url: str, public: str) -> str:
+    """Who wants to be called, and the URL below which they find the face, as it is kept."""
+    return json.dumps({"url": url, "public": public})
+
+
+def check_callback(provider: Provider, operation: Operation) -> None:
+    """Raise CallRefusedError where the gateway cannot call as the vendor of the face would."""
+    webhook = provider.webhook
+    signed = webhook is not None and webhook.signed and not webhook.optional
+    if signed or (webhook is None and not operation.spec.get("callbacks")):
+        text = "the gateway has no keys to sign calls as this API does: ask for the status instead"
+        raise CallRefusedError(*INVALID, message=text)
+
+
+def check_address(url: str, *, private: bool) -> None:
+    """Raise CallRefusedError for an address that nobody calls."""
+    problem = None if private else not_public_https(url)
+    if problem is not None:
+        raise CallRefusedError(*INVALID, message=f"the address to be called: {problem}")
 
 
 def _callback_of(call: Call, reading: Reading) -> str | None:

@@ -45,7 +45,11 @@ class GatewayJob:
     created_at: float
     """In seconds since 1970."""
     callback: str | None = None
-    """The URL that the client wants to be called at."""
+    """Who wants to be called when the job has ended: JSON of the gateway's own."""
+    next_call: float | None = None
+    """When to call, in seconds since 1970; None where nobody is to be called any more."""
+    calls: int = 0
+    """How many calls have failed."""
 
 
 class GatewayRows:
@@ -92,7 +96,7 @@ class GatewayRows:
                 connection.execute(update, (repeats,))
             connection.execute(
                 "INSERT INTO gateway_jobs (face, id, simulated, token, reference, repeats, path,"
-                " body, callback, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " body, callback, created_at, next_call) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     job.face,
                     job.id,
@@ -104,6 +108,7 @@ class GatewayRows:
                     json.dumps(job.body, ensure_ascii=False),
                     job.callback,
                     job.created_at,
+                    job.next_call,
                 ),
             )
         return job
@@ -127,6 +132,25 @@ class GatewayRows:
         rows = self._database.query(f"{select} {order}", token, face, int(simulated), last)
         return [*map(_read, rows)][::-1]
 
+    def due_calls(self, now: float, most: int, *, simulated: bool) -> list[GatewayJob]:
+        """The jobs of which somebody is to hear, or that are to be asked about, by now."""
+        select = "SELECT * FROM gateway_jobs WHERE next_call IS NOT NULL AND next_call <= ?"
+        statement = f"{select} AND simulated = ? ORDER BY next_call LIMIT ?"
+        return [*map(_read, self._database.query(statement, now, int(simulated), most))]
+
+    def claim_call(self, job: GatewayJob, until: float) -> bool:
+        """Take a job that is due for this process; False where another one has been faster."""
+        update = "UPDATE gateway_jobs SET next_call = ? WHERE face = ? AND id = ? AND next_call = ?"
+        with self._database.writing() as connection:
+            done = connection.execute(update, (until, job.face, job.id, job.next_call))
+            return done.rowcount == 1
+
+    def set_call(self, job: GatewayJob, at: float | None, calls: int) -> None:
+        """Say when the job is due again, or that it is not, and how many calls have failed."""
+        update = "UPDATE gateway_jobs SET next_call = ?, calls = ? WHERE face = ? AND id = ?"
+        with self._database.writing() as connection:
+            connection.execute(update, (at, calls, job.face, job.id))
+
     def secret(self, name: str) -> bytes:
         """A random secret of this ledger's gateways, which is made where it is asked for first."""
         insert = "INSERT INTO gateway_secrets VALUES (?, ?) ON CONFLICT DO NOTHING"
@@ -149,4 +173,6 @@ def _read(row: StoredRow) -> GatewayJob:
         body=json.loads(row["body"]),
         created_at=row["created_at"],
         callback=row["callback"],
+        next_call=row["next_call"],
+        calls=row["calls"],
     )

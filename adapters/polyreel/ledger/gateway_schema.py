@@ -45,7 +45,17 @@ def _tokens(strict: bool) -> str:
     """
 
 
+def _calls(real: str) -> str:
+    return f"""
+    ALTER TABLE gateway_jobs ADD COLUMN next_call {real};
+    ALTER TABLE gateway_jobs ADD COLUMN calls INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX gateway_by_call ON gateway_jobs(next_call) WHERE next_call IS NOT NULL;
+    """
+
+
 SQLITE_GATEWAY: Final = _tables(strict=True)
 POSTGRES_GATEWAY: Final = _tables(strict=False)
 SQLITE_TOKENS: Final = _tokens(strict=True)
 POSTGRES_TOKENS: Final = _tokens(strict=False)
+SQLITE_CALLS: Final = _calls("REAL")
+POSTGRES_CALLS: Final = _calls("DOUBLE PRECISION")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import LedgerError
-from .gateway_schema import POSTGRES_GATEWAY, POSTGRES_TOKENS
+from .gateway_schema import POSTGRES_CALLS, POSTGRES_GATEWAY, POSTGRES_TOKENS
 from .limits_schema import postgres_limits
 from .schema import BY_CHANGE, HAS_DURATION, HOLDS_REFERENCE
 
@@ -104,6 +104,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     postgres_limits(SCHEMA),
     POSTGRES_GATEWAY,
     POSTGRES_TOKENS,
+    POSTGRES_CALLS,
     BY_CHANGE,
 )
 """One script for each version. Older tables go through the missing ones in order."""

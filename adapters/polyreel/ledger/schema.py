@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import LedgerError
-from .gateway_schema import SQLITE_GATEWAY, SQLITE_TOKENS
+from .gateway_schema import SQLITE_CALLS, SQLITE_GATEWAY, SQLITE_TOKENS
 from .limits_schema import SQLITE_LIMITS
 
 HOLDS_REFERENCE: Final = "state NOT IN ('abandoned', 'rejected', 'resubmitted', 'unsent')"
@@ -111,6 +111,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     SQLITE_LIMITS,
     SQLITE_GATEWAY,
     SQLITE_TOKENS,
+    SQLITE_CALLS,
     BY_CHANGE,
 )
 """One script for each version of the file. An older file goes through the missing ones in order."""
