@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -12,7 +13,7 @@ from polyreel.ledger.postgres_connection import LedgerConnection
 
 @pytest.fixture
 def connection(postgres: str) -> Iterator[LedgerConnection]:
-    with LedgerConnection.connect(postgres, autocommit=True) as made:
+    with LedgerConnection.to(postgres) as made:
         made.run("CREATE TEMPORARY TABLE things (name TEXT PRIMARY KEY, number BIGINT)")
         yield made
 
@@ -87,3 +88,32 @@ def test_a_connection_that_does_not_answer_is_not_used_again(
     with pytest.raises(psycopg.OperationalError):
         connection.run("SELECT pg_sleep(60)")
     assert connection.closed
+
+
+def test_what_others_do_in_it_takes_no_statements_away(connection: LedgerConnection) -> None:
+    """An engine runs statements of its own, and takes them back, by cursors of psycopg."""
+    known = "SELECT count(*) AS many FROM pg_prepared_statements"
+    (before,) = connection.run(known).fetchall()
+    for _ in range(12):
+        connection.execute("SELECT name FROM things")
+    with suppress(psycopg.Error), connection.transaction():
+        connection.execute("SELECT nonesuch")
+    connection.execute("SELECT name FROM things")
+    assert connection.run(known).fetchall() == [before]
+
+
+def test_statements_that_the_server_has_forgotten_are_told_it_again(
+    connection: LedgerConnection,
+) -> None:
+    """Outside of a transaction at once; in one, which is lost then, from the next one on."""
+    insert = "INSERT INTO things (name) VALUES (?)"
+    connection.run(insert, ("a",))
+    connection.execute("DEALLOCATE ALL")
+    connection.run_all([(insert, ("b",)), (insert, ("c",))])
+    connection.run("BEGIN")
+    connection.execute("DEALLOCATE ALL")
+    with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+        connection.run(insert, ("d",))
+    connection.run("ROLLBACK")
+    connection.run(insert, ("e",))
+    assert names(connection) == ["a", "b", "c", "e"]

@@ -36,7 +36,6 @@ from .together import after_deadlocks
 try:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
-    from psycopg.rows import dict_row
 
     from .postgres_connection import LedgerConnection, Statement, executed, part
     from .postgres_errors import as_own, is_lasting
@@ -144,9 +143,7 @@ class PostgresDatabase:
                     return idle
                 idle.close()
         options = f"{conninfo_to_dict(self.conninfo)['options']} {PLANNING}"
-        return LedgerConnection.connect(
-            self.conninfo, autocommit=True, row_factory=dict_row, options=options
-        )
+        return LedgerConnection.to(self.conninfo, options)
 
     def _given_back(self, connection: LedgerConnection) -> None:
         idle = psycopg.pq.TransactionStatus.IDLE

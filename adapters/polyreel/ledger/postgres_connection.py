@@ -17,7 +17,7 @@ import psycopg
 from attrs import define, field
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.waiting import Ready, Wait
 
@@ -128,6 +128,20 @@ class LedgerConnection(psycopg.Connection[Any]):
         """The names of those that the server has prepared, by their texts and types of values."""
         self._numbers = count()
 
+    @classmethod
+    def to(cls, conninfo: str, options: str = "") -> LedgerConnection:
+        """Connect to a database. `options` are those of its server."""
+        made = cls.connect(
+            conninfo,
+            autocommit=True,
+            row_factory=dict_row,
+            # With its own, psycopg would make the server forget those of this class too.
+            prepare_threshold=None,
+            options=options,
+        )
+        assert isinstance(made, cls)
+        return made
+
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for what a generator of psycopg waits for."""
         return super().wait(gen, interval, timeout or ANSWER_SECONDS)
@@ -147,6 +161,15 @@ class LedgerConnection(psycopg.Connection[Any]):
 
         Where no transaction has begun, they are one.
         """
+        try:
+            return self._run_all(statements)
+        except psycopg.errors.InvalidSqlStatementName:  # somebody has made the server forget them
+            self._statements.clear()
+            if self.info.transaction_status != TransactionStatus.IDLE:
+                raise
+        return self._run_all(statements)
+
+    def _run_all(self, statements: Sequence[Statement]) -> list[Outcome]:
         pgconn, known = self.pgconn, {**self._statements}
         try:
             pgconn.enter_pipeline_mode()
