@@ -17,7 +17,7 @@ from polyreel.gateway.behind import Behind
 from polyreel.gateway.creating import Creator
 from polyreel.gateway.faces import Faces
 from polyreel.gateway.jobs import FacedJobs
-from polyreel.ledger.sqlite import Ledger
+from polyreel.ledger.opening import open_ledger
 from polyreel.providers.base.provider import Provider
 from polyreel.simulator.server import mounts
 
@@ -36,6 +36,8 @@ class GatewayStage:
     simulator: Simulator = field(factory=new_simulator)
     dedupe: float | None = None
     with_tokens: bool = False
+    place: str = ""
+    """The address of the ledger, where it is a database's."""
     secrets: Mapping[str, str] = field(factory=dict)
     """Those of vendors' webhooks."""
     options: dict[str, Any] = field(factory=dict)
@@ -49,8 +51,9 @@ class GatewayStage:
 
     def start(self, client: AsyncClient | None = None) -> None:
         """Begin, or begin anew, as another process on the same ledger would."""
-        ledger = Ledger(self.folder / "ledger.sqlite3")
-        self.client = client or AsyncClient(simulator=self.simulator, ledger=ledger)
+        ledger = self.place or str(self.folder / "ledger.sqlite3")
+        opened = None if client is not None else open_ledger(ledger)
+        self.client = client or AsyncClient(simulator=self.simulator, ledger=opened)
         jobs = FacedJobs(self.client, self.folder / "gateway")
         creator = Creator(jobs, Behind(self.behind, **self.options), self.dedupe)
         tokens = jobs.kept.tokens if self.with_tokens else None

@@ -330,7 +330,7 @@ def _application(
     jobs = FacedJobs(client, client.ledger.companion_file("gateway"))
     creator = Creator(jobs, Behind(vendors, prefer, allow, client.prices), dedupe)
     creator.private_callbacks = private_callbacks
-    creator.uploads.purge()
+    jobs.purge()
     tokens = jobs.kept.tokens if with_tokens else None
     webhooks = asgi.webhooks(client, environment.webhook_secrets())
     return GatewayApplication(Faces(jobs, creator, tokens), Edge(**edge), webhooks)

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 LOG: Final = logging.getLogger("polyreel")
 LINK_SECONDS: Final = 24 * 60 * 60.0
 """How long a link of the gateway's own to a file works. Every status query makes a new one."""
+KEPT_SECONDS: Final = 3 * 24 * 60 * 60.0
+"""How long files are kept, those of clients and those of vendors."""
 AT_ONCE: Final = 8
 """How many jobs of one list are asked about at the same time."""
 REMEMBERED: Final = 100_000
@@ -106,10 +108,20 @@ class FacedJobs:
 
     def __init__(self, client: AsyncClient, folder: Path) -> None:
         self.client, self.folder = client, folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.kept = ledger_of(client).gateway
         self.link_secret = self.kept.secret("links")
         self._asked: OrderedDict[str, float] = OrderedDict()
         self._fetching = Locks()
+
+    def purge(self) -> None:
+        """Delete the files that were fetched long ago: they are fetched again where need be."""
+        oldest = time.time() - KEPT_SECONDS
+        for path in [*self.folder.glob("*/*"), *self.folder.glob("uploads/*/*")]:
+            with suppress(OSError):
+                if path.is_file() and path.stat().st_mtime < oldest:
+                    path.unlink()
+                    path.parent.rmdir()
 
     def now(self) -> float:
         """The time of the jobs, in seconds since 1970."""

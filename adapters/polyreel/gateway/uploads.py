@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
 from collections.abc import Iterable
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,8 +21,6 @@ from .listing import only_known
 if TYPE_CHECKING:
     from ..serving.calls import Call, IncomingRequest
 
-KEPT_SECONDS: Final = 3 * 24 * 60 * 60.0
-"""How long an uploaded file is kept."""
 _PATH: Final = re.compile(r"/uploads/([0-9]{1,20})/([A-Za-z0-9_-][A-Za-z0-9._-]{0,99})")
 
 
@@ -95,15 +91,6 @@ class KeptUploads(Uploads):
             return None
         found = _PATH.fullmatch(bare(link).removeprefix(start))
         return self.folder / found[1] / found[2] if found else None
-
-    def purge(self) -> None:
-        """Delete what was uploaded long ago."""
-        now = time.time()
-        for path in self.folder.glob("*/*"):
-            with suppress(OSError):
-                if now - path.stat().st_mtime > KEPT_SECONDS:
-                    path.unlink()
-                    path.parent.rmdir()
 
 
 def _with(links: dict[str, str], value: Json) -> Json:

@@ -92,8 +92,10 @@ class GatewayRows:
                 for row in self._database.query(select, repeats):
                     if since is None or row["created_at"] >= since:
                         return _read(row)
-                update = "UPDATE gateway_jobs SET repeats = NULL WHERE repeats = ?"
-                connection.execute(update, (repeats,))
+                    # This row and no other: another process may have entered the call meanwhile,
+                    # and then the index refuses a second one.
+                    update = "UPDATE gateway_jobs SET repeats = NULL WHERE face = ? AND id = ?"
+                    connection.execute(update, (row["face"], row["id"]))
             connection.execute(
                 "INSERT INTO gateway_jobs (face, id, simulated, token, reference, repeats, path,"
                 " body, callback, created_at, next_call) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
