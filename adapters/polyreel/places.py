@@ -8,6 +8,7 @@ document.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
@@ -46,7 +47,7 @@ def get(body: Mapping[str, Any], place: str) -> Any:
     if "." not in place:
         return body.get(place, MISSING)
     value: Any = body
-    for name in place.split("."):
+    for name in _names(place):
         if isinstance(value, dict) and name in value:
             value = value[name]
         elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
@@ -54,6 +55,11 @@ def get(body: Mapping[str, Any], place: str) -> Any:
         else:
             return MISSING
     return value
+
+
+@lru_cache(maxsize=4096)
+def _names(place: str) -> tuple[str, ...]:
+    return tuple(place.split("."))
 
 
 def is_missing(value: object) -> bool:

@@ -23,7 +23,7 @@ from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import Simulator
 from polyreel_generated.shared import Job
 
-from .measuring import REQUEST, Peers, Row, serving
+from .measuring import REQUEST, Peers, Row, resident, serving
 
 JOBS: Final = 10_000
 LONG: Final = {**REQUEST, "duration": 15}
@@ -241,11 +241,3 @@ def counted(provider: Provider, *, together: bool) -> int:
             else:
                 assert one.wait(jobs[0]).status == "succeeded"
     return count.requests.total()
-
-
-def resident() -> float:
-    """Bytes of memory that this process has."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS:"):
-            return float(line.split()[1]) * 1024
-    raise OSError("how much memory a process has is read from /proc")

@@ -16,7 +16,18 @@ from peers.measuring import best
 from polyreel.providers.base.registry import all_providers
 from polyreel_generated.contracts.vendors import VendorId
 
-__all__ = ["REQUEST", "ROUNDS", "VENDOR", "Figure", "Peers", "Row", "best", "in_turns", "serving"]
+__all__ = [
+    "REQUEST",
+    "ROUNDS",
+    "VENDOR",
+    "Figure",
+    "Peers",
+    "Row",
+    "best",
+    "in_turns",
+    "resident",
+    "serving",
+]
 
 ROUNDS: Final = 9
 """How often each way is measured, in turns with the others."""
@@ -128,3 +139,11 @@ def in_turns(
             found[name].append((clock() - start) / times)
             between()
     return {name: Figure(taken) for name, taken in found.items()}
+
+
+def resident() -> float:
+    """Bytes of memory that this process has."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmRSS:"):
+            return float(line.split()[1]) * 1024
+    raise OSError("how much memory a process has is read from /proc")

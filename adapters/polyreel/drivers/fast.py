@@ -86,8 +86,9 @@ class FastConnections:
         try:
             async with request as response:
                 call.begin(response.headers)
-                while chunk := await response.content.readany():
-                    call.write(chunk)
+                content = response.content
+                while not content.at_eof():
+                    call.write(await content.readany())
                 return call.finish(response.status, response.headers)
         except aiohttp.ClientHttpProxyError as error:
             raise call.failure(httpx.ProxyError(str(error.status))) from None

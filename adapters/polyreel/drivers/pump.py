@@ -50,6 +50,9 @@ def run(flow: Flow[T], wire: Wire) -> T:
                     step = _resume(flow, outcome)
                 except StopIteration as stop:
                     return stop.value  # type: ignore[no-any-return]
+                if type(step) is Now and wire.observer is None:  # every flow asks, and often
+                    outcome = wire.clock.now()
+                    continue
                 step = this.begin(step)
                 try:
                     outcome = _perform(step, this)
@@ -70,6 +73,9 @@ async def arun(flow: Flow[T], wire: Wire) -> T:
                     step = _resume(flow, outcome)
                 except StopIteration as stop:
                     return stop.value  # type: ignore[no-any-return]
+                if type(step) is Now and wire.observer is None:  # every flow asks, and often
+                    outcome = wire.clock.now()
+                    continue
                 step = this.begin(step)
                 try:
                     outcome = await _aperform(step, this)
@@ -77,7 +83,8 @@ async def arun(flow: Flow[T], wire: Wire) -> T:
                     outcome = _bare(error)
                 this.end(step, outcome)
         finally:
-            await this.aclose_stream()
+            if this.has_stream:
+                await this.aclose_stream()
 
 
 def _resume(flow: Flow[T], outcome: object) -> Step:
@@ -215,6 +222,11 @@ class _Run:
         if reply is None:
             await self.aclose_stream()
         return reply
+
+    @property
+    def has_stream(self) -> bool:
+        """Whether an awaited stream is open."""
+        return self._astream is not None
 
     def close_stream(self) -> None:
         """Close the stream, if one is open."""

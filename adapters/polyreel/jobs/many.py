@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import Factory, define, field, frozen
 
 from ..errors import LedgerError, PolyreelError, Portable, VendorError, alike
-from ..flows import LAST_CALL, Flow, Notify, Sleep, Step, altered, now
+from ..flows import LAST_CALL, Flow, Notify, Reply, Sleep, now
 from ..ledger.events import News, keep, past, read_news, read_news_of
 from ..ledger.states import about, advance, warn_of_unknown
 from ..providers.base.facts import FINAL, Facts
@@ -154,33 +155,43 @@ class ManyJobs:
         The result of the flow is the jobs that are then over. Infinity means that only an answer,
         or another job, can lead to more work.
         """
+        if (least := self.wait(seconds)) > 0:
+            return least
+        if self._ends[0][0] <= seconds:
+            return self._expired(heappop(self._ends)[2])
+        if self._callers and self._news_are_due(seconds):
+            return self._read_news(seconds)
+        key, queue = next(one for one in self._queues.items() if one[1].wait(seconds) <= 0)
+        # It goes to the end, so that no vendor has to wait for another.
+        self._queues[key] = self._queues.pop(key)
+        return self._ask(queue.query(seconds), seconds)
+
+    def wait(self, seconds: float) -> float:
+        """For how many seconds from now (`seconds` since 1970) there is nothing to do.
+
+        0 or less where there is something now, infinity as for `next`.
+        """
         while self._ends and self._ends[0][2].over:
             heappop(self._ends)
-        least = self._ends[0][0] - seconds if self._ends else float("inf")
-        if least <= 0:
-            return self._expired(heappop(self._ends)[2])
-        if self._pending and self._callers:
-            least = min(least, self._news_read_at + LISTEN_SECONDS - seconds)
-            if least <= 0:
-                return self._read_news()
-        for key, queue in self._queues.items():
-            wait = queue.wait(seconds)
-            if wait <= 0:
-                # It goes to the end, so that no vendor has to wait for another.
-                self._queues[key] = self._queues.pop(key)
-                return self._ask(queue.query(seconds))
-            least = min(least, wait)
+        if not self._ends:
+            return float("inf")
+        least = self._ends[0][0] - seconds
+        if self._callers:
+            least = min(least, LISTEN_SECONDS - (seconds - self._news_read_at))
+        for queue in self._queues.values():
+            least = min(least, queue.wait(seconds))
         return least
 
     def _expired(self, pending: PendingJob) -> Flow[list[Completed]]:
         """The time of a job is up, though its vendor could not be asked for the last time."""
         return self._ask_later(pending, (yield from now()))
 
-    def _read_news(self) -> Flow[list[Completed]]:
+    def _news_are_due(self, seconds: float) -> bool:
+        """Whether the ledger has not been read for a while."""
+        return seconds - self._news_read_at >= LISTEN_SECONDS
+
+    def _read_news(self, seconds: float) -> Flow[list[Completed]]:
         """Read from the ledger which jobs have ended: webhooks or other processes report them."""
-        seconds = yield from now()
-        if seconds - self._news_read_at < LISTEN_SECONDS:
-            return []
         # From a little before the last time: other processes read the clock before they write.
         since, self._news_read_at = self._news_read_at - LISTEN_SECONDS, seconds
         try:
@@ -204,14 +215,15 @@ class ManyJobs:
 
     # -- queries and their answers -----------------------------------------------------------------
 
-    def _ask(self, query: Query) -> Flow[list[Completed]]:
+    def _ask(self, query: Query, seconds: float) -> Flow[list[Completed]]:
         """Make a query, unless the ledger has the ends of all its jobs by then."""
         ends = []
         try:
-            ends = yield from self._read_news()
+            if self._news_are_due(seconds):
+                ends = yield from self._read_news(seconds)
             if all(pending.over for pending in query.jobs):
                 return ends
-            facts = yield from at_once(query.ask())
+            facts = yield from at_once(query.ask(), query.is_no_news)
         except Paused as pause:
             return ends + (yield from self._unanswered(query, pause))
         except Exception as error:  # whatever it is, nobody may wait for these jobs for ever
@@ -232,9 +244,12 @@ class ManyJobs:
         query.ask_apart(seconds)
         return [end for pending in query.jobs for end in self._ask_later(pending, seconds)]
 
-    def _answered(self, query: Query, answer: Mapping[str, Facts]) -> Flow[list[Completed]]:
+    def _answered(self, query: Query, answer: Mapping[str, Facts] | None) -> Flow[list[Completed]]:
+        """Handle an answer; None stands for one with the same bytes as the last one."""
         seconds = yield from now()
         ends: list[Completed] = []
+        if answer is None:
+            return self._nothing_new(query.jobs[0], seconds)
         for pending in query.jobs:
             if (facts := answer.get(pending.task)) is None:
                 pending.alone = True
@@ -242,20 +257,27 @@ class ManyJobs:
             else:
                 pending.alone = False
                 ends += yield from self._advanced(pending, facts, seconds)
+                if not facts.is_strange and facts.status not in FINAL:
+                    pending.answer = query.answer
         return ends
+
+    def _nothing_new(self, pending: PendingJob, seconds: float) -> list[Completed]:
+        if pending.patience is not None:
+            pending.patience.answered()
+        return self._ask_later(pending, seconds)
 
     def _advanced(self, pending: PendingJob, facts: Facts, seconds: float) -> Flow[list[Completed]]:
         if pending.over:
             return []
         if facts.is_strange:
             return (yield from self._strange(pending, facts, seconds))
-        if pending.patience is not None:
-            pending.patience.answered()
         if facts.status not in FINAL:  # nothing else in the answer matters later
             if facts.status != pending.status:
                 warn_of_unknown(pending.queue.provider, pending.task, facts)
                 pending.status = facts.status
-            return self._ask_later(pending, seconds)
+            return self._nothing_new(pending, seconds)
+        if pending.patience is not None:
+            pending.patience.answered()
         job = advance(pending.job, facts, seconds)
         yield Notify(job)
         pending.patience = pending.patience or Patience()
@@ -336,13 +358,25 @@ class Paused(Portable, Exception):  # noqa: N818 - it asks for patience
         self.seconds = seconds
 
 
-def at_once(flow: Flow[T]) -> Flow[T]:
-    """The same flow without pauses: it raises Paused instead, so that others can run meanwhile."""
+def at_once(flow: Flow[T], is_no_news: Callable[[Reply], bool] | None = None) -> Flow[T | None]:
+    """The same flow without pauses: it raises Paused instead, so that others can run meanwhile.
 
-    def without_pauses(step: Step) -> Flow[Step]:
-        yield from ()
-        if isinstance(step, Sleep):
-            raise Paused(step.seconds)
-        return step
-
-    return altered(flow, without_pauses)
+    Where `is_no_news` says so of an answer, the flow ends with None, and nothing more is read.
+    """
+    result: Any = None
+    failure: PolyreelError | None = None
+    with closing(flow):
+        while True:
+            try:
+                step = flow.throw(failure) if failure else flow.send(result)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            if isinstance(step, Sleep):
+                raise Paused(step.seconds)
+            try:
+                result, failure = (yield step), None
+            except PolyreelError as error:
+                failure = error
+                continue
+            if is_no_news is not None and isinstance(result, Reply) and is_no_news(result):
+                return None

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
-from ..flows import Flow
+from ..flows import Flow, Reply
 from ..providers.base.facts import Facts, Status
 from .timetable import Timetable
 from .waiting import Patience
@@ -50,6 +50,8 @@ class PendingJob:
     locator: str | None = None
     alone: bool = False
     """Whether queries about several jobs leave it out, so that it has a query of its own."""
+    answer: int | None = None
+    """The hash of the vendor's last answer, where the same bytes would be no news."""
     turn: int = 0
     """The number of its valid entry in the heap; entries with other numbers are skipped."""
     over: bool = False
@@ -136,13 +138,15 @@ class VendorQueue:
         self.trouble = " (last trouble: no usable answer)"
 
 
-@frozen
+@define
 class Query:
     """One status query about one job, or about several of one vendor."""
 
     queue: VendorQueue
     jobs: tuple[PendingJob, ...]
     together: bool
+    answer: int | None = None
+    """The hash of the last answer, where the vendor was asked about one job."""
 
     def ask(self) -> Flow[Mapping[str, Facts]]:
         """Ask the vendor; the result is what it says of each task."""
@@ -151,6 +155,15 @@ class Query:
             return (yield from provider.ask_about([job.task for job in self.jobs], base_url))
         job = self.jobs[0]
         return {job.task: (yield from provider.get(job.task, base_url, job.locator))}
+
+    def is_no_news(self, reply: Reply) -> bool:
+        """Whether an answer has the same bytes as the one that was read last time, of which
+        nothing came: not where it is about several jobs.
+        """
+        if self.together:
+            return False
+        self.answer = hash((reply.status, reply.content))
+        return self.answer == self.jobs[0].answer
 
     def ask_apart(self, seconds: float) -> None:
         """Ask about jobs one by one for a time, since this query about several has failed.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any, Final, TypeGuard
 
-from ...places import Json, JsonObject, get, is_missing
+from ...places import MISSING, Json, JsonObject, get
 
 
 def first(value: JsonObject, places: tuple[str, ...]) -> Any:
     """The value at the first of several dotted places whose value is not null; None without one."""
     for place in places:
         found = get(value, place)
-        if not is_missing(found) and found is not None:
+        if found is not None and found is not MISSING:
             return found
     return None
 
@@ -24,6 +24,8 @@ def urls(value: JsonObject, places: tuple[str, ...]) -> tuple[str, ...]:
     """
     for place in places:
         found = get(value, place)
+        if found is None or found is MISSING:
+            continue
         links = [_link(item) for item in (found if isinstance(found, list) else [found])]
         if kept := tuple(link for link in links if link is not None):
             return kept
@@ -45,9 +47,12 @@ def is_link(text: str) -> bool:
     return text.startswith(("https://", "http://"))
 
 
+_TASK_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,200}")
+
+
 def is_task_id(text: str) -> bool:
     """Whether a text can be a task id, which goes into paths and file names."""
-    return re.fullmatch(r"[A-Za-z0-9._:-]{1,200}", text) is not None and ".." not in text
+    return _TASK_ID.fullmatch(text) is not None and ".." not in text
 
 
 def can_be_asked_about(text: str) -> bool:

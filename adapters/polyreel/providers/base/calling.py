@@ -18,8 +18,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 from urllib.parse import quote, urlsplit
+from weakref import WeakKeyDictionary
 
 from attrs import Factory, frozen
 
@@ -88,18 +89,32 @@ class TaskPlace:
     place: Literal["path", "query"]
     separator: str = ""
     """Between several ids; empty where the call takes one."""
+    has_others: bool = False
+    """Whether the path takes more than that."""
+
+
+_TASK_PLACES: Final[WeakKeyDictionary[Contract, dict[str, TaskPlace | None]]] = WeakKeyDictionary()
 
 
 def task_place(contract: Contract, operation: Operation) -> TaskPlace | None:
     """Where a call takes the id of a task, or of several; None where it takes none."""
+    known = _TASK_PLACES.setdefault(contract, {})
+    if operation.id not in known:
+        known[operation.id] = _task_place(contract, operation)
+    return known[operation.id]
+
+
+def _task_place(contract: Contract, operation: Operation) -> TaskPlace | None:
+    names = PLACEHOLDER.findall(operation.path)
     places: tuple[Literal["path", "query"], ...] = ("path", "query")
     for place in places:
         for one in parameters(contract, operation, place):
             if marked := one.get("x-polyreel-task-id"):
                 separator = marked.get("separator", "") if isinstance(marked, Mapping) else ""
-                return TaskPlace(one["name"], place, separator)
-    names = PLACEHOLDER.findall(operation.path)
-    return TaskPlace(names[-1], "path") if names else None
+                return TaskPlace(
+                    one["name"], place, separator, {*names} != {one["name"]} & {*names}
+                )
+    return TaskPlace(names[-1], "path", has_others=len({*names}) > 1) if names else None
 
 
 def task_request(contract: Contract, operation: Operation, tasks: Sequence[str]) -> JsonObject:
@@ -108,12 +123,7 @@ def task_request(contract: Contract, operation: Operation, tasks: Sequence[str])
     Raises LookupError where the call does not take them.
     """
     where = task_place(contract, operation)
-    others = (
-        []
-        if where is None
-        else [name for name in PLACEHOLDER.findall(operation.path) if name != where.name]
-    )
-    if where is None or others or (len(tasks) > 1 and not where.separator):
+    if where is None or where.has_others or (len(tasks) > 1 and not where.separator):
         raise LookupError(f"{operation.id} does not take {len(tasks)} task ids alone")
     text = where.separator.join(tasks)
     request: JsonObject = {"method": operation.method.lower(), "url": operation.path}
@@ -158,25 +168,51 @@ def locator_of(contract: Contract, values: Mapping[str, str], task: str) -> str 
 
     `values` are the route's own values for parameters of paths.
     """
-    return locators_of(contract, [values], task)[0]
+    return query_paths(contract, [values]).of(task)[0]
 
 
-def locators_of(
-    contract: Contract, routes: Iterable[Mapping[str, str]], task: str
-) -> list[str | None]:
-    """What `locator_of` finds for the values of several routes, each path once."""
+class HasPathValues(Protocol):
+    """A route, as far as it concerns paths."""
+
+    @property
+    def path_values(self) -> Mapping[str, str]:
+        """Its own values for parameters of paths."""
+
+
+@frozen
+class QueryPaths:
+    """The paths of a vendor's status query, where they need more than the id of a task."""
+
+    place: str
+    """The parameter that takes the id."""
+    templates: tuple[str | None, ...]
+    """The different ones, with that parameter; None where the id is enough."""
+
+    def of(self, task: str) -> list[str | None]:
+        """The paths for a task."""
+        values = {self.place: task}
+        return [one and filled(one, values) for one in self.templates]
+
+
+def query_paths_of(contract: Contract, routes: Iterable[HasPathValues]) -> QueryPaths:
+    """The paths of the status query that a vendor's routes make, the first route's first."""
+    return query_paths(contract, [route.path_values for route in routes] or [{}])
+
+
+def query_paths(contract: Contract, routes: Iterable[Mapping[str, str]]) -> QueryPaths:
+    """The paths by the values that several routes have for parameters of paths."""
     operation = contract.operation("get")
     where = None if operation is None else task_place(contract, operation)
     if operation is None or where is None or where.place != "path":
-        return [None]
+        return QueryPaths("", (None,))
     path, place = operation.path, where.name
     names = [name for name in PLACEHOLDER.findall(path) if name != place]
     distinct = {tuple(map(values.get, names)): values for values in routes}
-    paths = (
-        filled(path, {**values, place: task}) if names and None not in key else None
+    templates = (
+        filled(path, {name: values[name] for name in names}) if names and None not in key else None
         for key, values in distinct.items()
     )
-    return list(dict.fromkeys(paths))
+    return QueryPaths(place, tuple(dict.fromkeys(templates)))
 
 
 def filled(path: str, values: Mapping[str, str], *, slashes: bool = False) -> str:

@@ -146,9 +146,11 @@ class Contract:
 
     def operation(self, role: str) -> Operation | None:
         """The first call with a role, such as `get` or `credits`."""
-        return next(
-            (operation for operation in self.operations.values() if operation.role == role), None
-        )
+        return self._first_by_role.get(role)
+
+    @cached_property
+    def _first_by_role(self) -> Mapping[str, Operation]:
+        return {one.role: one for one in reversed([*self.operations.values()])}
 
     @cached_property
     def streams(self) -> Mapping[str, Operation]:

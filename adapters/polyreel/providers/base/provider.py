@@ -28,7 +28,7 @@ from .answers import (
     urls,
     word_or_number,
 )
-from .calling import locator_of, own_path, task_request, without_repetition
+from .calling import QueryPaths, own_path, query_paths_of, task_request, without_repetition
 from .contract import Contract, Operation
 from .facts import Facts, Listed, Listing, Reads, SimulatedTask, Status, Survey, Webhook, status_of
 from .links import links_by_shape
@@ -225,10 +225,14 @@ class Provider:
         """The request of a status query, as a `build_request` returns it: the call with the role
         `get`, and where its path needs more than the id, the first path that a route makes.
         """
-        routes: Sequence[Route] = getattr(self, "routes", ())
-        if routes and (path := locator_of(self.contract, routes[0].path_values, task_id)):
+        if (path := self.query_paths.of(task_id)[0]) is not None:
             return {"method": "get", "url": path}
         return task_request(self.contract, self._status_query, [task_id])
+
+    @cached_property
+    def query_paths(self) -> QueryPaths:
+        """The paths of the status query, where they need more than the id of a task."""
+        return query_paths_of(self.contract, getattr(self, "routes", ()))
 
     @cached_property
     def _status_query(self) -> Operation:
@@ -391,9 +395,8 @@ class Provider:
     def _objects(self, items: Json) -> Iterator[JsonObject]:
         """The objects in a list of tasks; BadReplyError where it is no list."""
         if not isinstance(items, list):
-            raise BadReplyError(
-                f"{self.id} answered with something that is not a list of tasks", vendor=self.id
-            )
+            text = f"{self.id} answered with something that is not a list of tasks"
+            raise BadReplyError(text, vendor=self.id)
         return (item for item in items if isinstance(item, dict))
 
     def read_error(self, reply: Reply) -> tuple[str | None, str]:

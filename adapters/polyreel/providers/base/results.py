@@ -16,7 +16,7 @@ from ...errors import BadReplyError, TaskNotFoundError, VendorError
 from ...flows import Flow, Reply, send_patiently
 from ...hosts import SIMULATED_HOST
 from .answers import first
-from .calling import job_request, locators_of, own_path
+from .calling import QueryPaths, job_request, own_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ...places import JsonObject
     from .contract import Contract
     from .facts import Facts, Reads
-    from .routes import Route
 
 
 class Asked(Protocol):
@@ -33,7 +32,10 @@ class Asked(Protocol):
 
     id: ClassVar[str]
     reads: ClassVar[Reads]
-    routes: ClassVar[tuple[Route, ...]]
+
+    @property
+    def query_paths(self) -> QueryPaths:
+        """The paths of its status query."""
 
     @property
     def contract(self) -> Contract:
@@ -80,8 +82,7 @@ def facts_of_job(
     Where the path needs more than the id, and nobody has kept the one that the vendor gave, those
     that its routes make are asked one after the other: the queries cost nothing.
     """
-    values = (route.path_values for route in provider.routes)
-    found = [locator] if locator is not None else locators_of(provider.contract, values, task)
+    found = [locator] if locator is not None else provider.query_paths.of(task)
     *others, last = found or [None]
     for path in others:
         with suppress(TaskNotFoundError):
