@@ -12,7 +12,6 @@ from statistics import median
 from typing import Any, Final, NamedTuple, cast
 
 from peers.environments import PROGRAMS, measured
-from peers.measuring import best
 from polyreel.providers.base.registry import all_providers
 from polyreel_generated.contracts.vendors import VendorId
 
@@ -23,7 +22,6 @@ __all__ = [
     "Figure",
     "Peers",
     "Row",
-    "best",
     "in_turns",
     "resident",
     "serving",
