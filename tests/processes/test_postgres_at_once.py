@@ -114,3 +114,4 @@ def test_every_statement_finds_its_rows_by_an_index(ledger: PostgresLedger, post
         text = f"EXPLAIN {statement}".replace("?", "%s")
         plan = rows(postgres, text, json.dumps([{"id": "x"}]), options=PLANNING)
         assert not [line for line in plan if "Seq Scan" in line or "Hash Join" in line], plan
+    assert not [line for line in plan if "on jobs" in line and "by_" in line], plan  # of limits

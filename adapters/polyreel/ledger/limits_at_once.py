@@ -14,8 +14,10 @@ from .limits_schema import POSTGRES_NOW
 
 ENTRY: Final = (
     "SELECT jobs.id, jobs.limits, jobs.vendor, jobs.simulated, jobs.reserved, given.number"
-    " FROM jobs, given WHERE jobs.id = given.id AND jobs.simulated = given.simulated"
-    " AND jobs.state = 'queued' AND jobs.limits IS NOT NULL ORDER BY jobs.id FOR UPDATE OF jobs"
+    " FROM jobs, given WHERE jobs.id = given.id AND jobs.simulated + 0 = given.simulated"
+    # Not by any index but that of ids: a plan that was made with few entries is kept.
+    " AND jobs.state || '' = 'queued' AND jobs.limits || '' IS NOT NULL"
+    " ORDER BY jobs.id FOR UPDATE OF jobs"
 )
 """The entries that are queued, with locks: first they, then the whole of their limits, then those
 at their vendors, as triggers do. Who locks in this order waits for nobody who waits for it.
