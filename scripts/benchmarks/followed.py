@@ -21,7 +21,7 @@ from polyreel import AsyncClient, Client
 from polyreel.engines import InlineEngine, perform
 from polyreel.engines.procrastinate import ProcrastinateEngine
 from polyreel.ledger.postgres import PostgresLedger
-from polyreel.providers.base.registry import all_providers
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import RunningClock, Simulator, server
 
 from .database import database
@@ -114,10 +114,10 @@ def _follow(jobs: int, workers: int, shards: int) -> Followed:
 class _Tally(list[Any]):
     """A list that only counts what is added to it."""
 
-    count = 0
+    added = 0
 
     def append(self, _: object) -> None:
-        self.count += 1
+        self.added += 1
 
 
 def _serve(parent: Connection) -> None:
@@ -136,13 +136,13 @@ def _serve(parent: Connection) -> None:
                 simulator.tasks[VENDOR, name] = evolve(first, id=name, seconds=lasts)
         parent.send("ready")
         parent.recv()
-        parent.send(counted.count)
+        parent.send(counted.added)
 
 
 def _write_down(address: str, url: str, jobs: int) -> None:
     """Submit a job, and write so many copies of its entry, and some that have ended."""
     with Client(keys={VENDOR: KEY}, base_urls={VENDOR: url}, ledger=address) as client:
-        job = client.submit(client.plan(REQUEST, VENDOR))
+        job = client.submit(client.plan(REQUEST, get_provider(VENDOR)))
     with psycopg.connect(address, autocommit=True, options="-c search_path=polyreel") as direct:
         columns = [
             str(row[0])
@@ -185,7 +185,7 @@ async def _worked(parent: Connection, address: str, url: str, shards: int) -> fl
     stop = asyncio.Event()
     with PostgresLedger(address) as ledger:
         async with AsyncClient(keys=keys, base_urls=urls, ledger=ledger) as client:
-            client.plan(REQUEST, VENDOR)
+            client.plan(REQUEST, get_provider(VENDOR))
             engine = (
                 ProcrastinateEngine(client, shards=shards, stop=stop)
                 if shards
