@@ -86,12 +86,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The cheapest tests come first; of tests over several axes only a sample is run."""
+    """The cheapest tests come first, or all are mixed where several workers share them.
+
+    Of tests over several axes only a sample is run.
+    """
     kept = matrix.sample(items)
     left = {*items}.difference(kept)
     if left:
         config.hook.pytest_deselected(items=[item for item in items if item in left])
-    items[:] = folders.cheapest_first(kept)
+    ordered = folders.cheapest_first(kept)
+    items[:] = folders.spread(ordered) if hasattr(config, "workerinput") else ordered
 
 
 def pytest_collection_finish() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +14,8 @@ FOLDERS: Final = ("unit", "laws", "simulated", "servers", "processes")
 """From the cheapest to the dearest, which is the order in which they run."""
 DEAR: Final = frozenset({"simulated", "servers", "processes"})
 """The folders of tests that make whole jobs."""
+WAITING: Final = frozenset({"servers", "processes"})
+"""The folders of tests that wait for others more than they compute."""
 QUICK: Final = frozenset({"unit", "laws", "simulated"})
 """The folders of tests that stay in their process."""
 LEAVING: Final = frozenset(
@@ -32,6 +36,22 @@ def cheapest_first(items: list[pytest.Item]) -> list[pytest.Item]:
     """The same items in the order of their folders."""
     ranks = {name: rank for rank, name in enumerate(FOLDERS)}
     return sorted(items, key=lambda item: ranks.get(folder(item.path) or "", len(ranks)))
+
+
+def spread(items: list[pytest.Item]) -> list[pytest.Item]:
+    """The same items, file by file: those that wait for sockets and processes among the others.
+
+    So that a worker computes while another one waits, when several share the tests.
+    """
+    files = [[*group] for _, group in groupby(items, key=lambda item: item.path)]
+    waiting = [one for one in files if folder(one[0].path) in WAITING]
+    others = [one for one in files if folder(one[0].path) not in WAITING]
+    number, before = sum(map(len, others)), 0
+    placed = [(position / len(waiting), one) for position, one in enumerate(waiting)]
+    for one in others:
+        placed.append((before / number, one))
+        before += len(one)
+    return [item for _, one in sorted(placed, key=itemgetter(0)) for item in one]
 
 
 class Exits:

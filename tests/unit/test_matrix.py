@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from itertools import product
+from itertools import groupby, product
 from types import SimpleNamespace
 from typing import Any
 
@@ -83,3 +83,28 @@ def test_every_folder_of_tests_has_a_rank() -> None:
     assert {path.parent for path in TESTS.rglob("test_*.py")} == {
         TESTS / name for name in folders.FOLDERS
     }
+
+
+@given(sizes=st.lists(st.tuples(st.sampled_from(folders.FOLDERS), st.integers(1, 9)), max_size=20))
+def test_no_test_is_lost_when_they_are_spread(sizes: list[tuple[str, int]]) -> None:
+    """Each file stays together."""
+    items = in_files(sizes)
+    found = folders.spread(items)
+    assert sorted(map(id, found)) == sorted(map(id, items))
+    assert len([*groupby(item.path for item in found)]) == len(sizes)
+
+
+def test_tests_that_wait_are_spread_among_the_others() -> None:
+    """As evenly as the others have tests."""
+    found = folders.spread(in_files([("unit", 2)] * 6 + [("processes", 3)] * 3))
+    order = [folders.folder(path) for path, _ in groupby(item.path for item in found)]
+    assert order == ["processes", "unit", "unit"] * 3
+
+
+def in_files(sizes: list[tuple[str, int]]) -> list[Any]:
+    """A file of tests for each pair of a folder and a number."""
+    return [
+        SimpleNamespace(path=TESTS / name / f"test_{number}.py")
+        for number, (name, size) in enumerate(sizes)
+        for _ in range(size)
+    ]
