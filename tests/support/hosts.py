@@ -128,9 +128,9 @@ def handler_for(host: Host) -> type[BaseHTTPRequestHandler]:
             body = self.head(way, asked)
             for start in range(0, len(body), 16384):
                 piece = body[start : start + 16384]
-                self.wfile.write(piece)
-                with host.lock:
+                with host.lock:  # before who asked has it, and looks at this
                     host.sent += len(piece)
+                self.wfile.write(piece)
                 if way.drip and over.wait(way.drip):
                     return None
             return self.stop(way, over) if way.stop is not None else None

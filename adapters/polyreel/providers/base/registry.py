@@ -98,8 +98,12 @@ class _Vendors(Mapping[str, Provider]):
         return len(self._own) + len(self._others)
 
 
+@cache
 def _load(name: str) -> Provider:
-    """One of polyreel's own vendors, by the name of its file."""
+    """One of polyreel's own vendors, by the name of its file: one object in a process.
+
+    Also where the vendors are looked for again, because there is another one.
+    """
     module = import_module(f"{folder.__name__}.{name}")
     provider: Provider = module.PROVIDER.load()
     named = provider.id.replace("-", "_")
