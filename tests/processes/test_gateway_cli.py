@@ -86,7 +86,7 @@ def test_the_commands_of_the_page_make_a_clip(tmp_path: Path) -> None:
     named = shlex.split(command)
     back = named[named.index("--to") + 1]
     with serving(tmp_path, signal.SIGTERM, back) as document:
-        script = commands.replace("http://127.0.0.1:8770", document["url"]).replace("sleep 5", "")
+        script = commands.replace("http://127.0.0.1:8770", document["url"])
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         more = {"PATH": programs, "POLYREEL_LEDGER": str(tmp_path / LEDGER)}
         done = subprocess.run(
