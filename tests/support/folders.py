@@ -44,7 +44,8 @@ def spread(items: list[pytest.Item]) -> list[pytest.Item]:
     So that a worker computes while another one waits, when several share the tests.
     """
     files = [[*group] for _, group in groupby(items, key=lambda item: item.path)]
-    waiting = [one for one in files if folder(one[0].path) in WAITING]
+    # The dearest first: none of them is left for one worker alone at the end.
+    waiting = [one for one in reversed(files) if folder(one[0].path) in WAITING]
     others = [one for one in files if folder(one[0].path) not in WAITING]
     number, before = sum(map(len, others)), 0
     placed = [(position / len(waiting), one) for position, one in enumerate(waiting)]
