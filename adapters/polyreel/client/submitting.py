@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,28 +47,18 @@ def submission(
     if simulated:
         _warn_of_ready_made_files(chosen)
     if isinstance(plans, Plan):
-        flow = submitting.submit(
-            plans,
-            simulated=simulated,
-            idempotency_key=str(uuid.uuid4()),
-            reference=reference,
-            folder=folder,
-            labels=labels,
-            limits=limits,
-            retries=retries,
-        )
+        submit = partial(submitting.submit, plans)
     else:
-        flow = routing.submit_somewhere(
-            plans,
-            health or routing.Health(),
-            simulated=simulated,
-            idempotency_key=str(uuid.uuid4()),
-            reference=reference,
-            folder=folder,
-            labels=labels,
-            limits=limits,
-            retries=retries,
-        )
+        submit = partial(routing.submit_somewhere, plans, health or routing.Health())
+    flow = submit(
+        simulated=simulated,
+        idempotency_key=str(uuid.uuid4()),
+        reference=reference,
+        folder=folder,
+        labels=labels,
+        limits=limits,
+        retries=retries,
+    )
     return recovery.submit_once(flow, chosen, reference, simulated=simulated)
 
 

@@ -170,7 +170,7 @@ class Faces:
         query = answers.status_query(provider)
         call = Call(request, provider, query)
         tasks = await self.jobs.tasks(
-            call, await self.jobs.rows(provider, [unquote(found[1])], None)
+            call, await self.jobs.rows(provider.id, [unquote(found[1])], None)
         )
         try:
             return (
@@ -216,16 +216,16 @@ class Faces:
 
     async def get(self, call: Call, token: GatewayToken) -> Reply:
         """Say how jobs are, by their ids."""
-        rows = await self.jobs.rows(call.provider, call.task_ids, token.name)
+        rows = await self.jobs.rows(call.provider.id, call.task_ids, token.name)
         own_ids = set(call.request.query.values()) - {""}
         if own_id_of(call) is not None:
-            newest = await self.jobs.newest(call.provider, token.name, LISTED)
+            newest = await self.jobs.newest(call.provider.id, token.name, LISTED)
             rows += [one for one in newest if own_id_in(call.provider, one) in own_ids]
         return await self._shown(call, rows, queries.get)
 
     async def list(self, call: Call, token: GatewayToken) -> Reply:
         """List jobs, the newest first."""
-        rows = await self.jobs.newest(call.provider, token.name, LISTED)
+        rows = await self.jobs.newest(call.provider.id, token.name, LISTED)
         return await self._shown(call, rows, queries.newest_first, whole=False)
 
     async def several(self, call: Call, token: GatewayToken) -> Reply:
@@ -233,7 +233,7 @@ class Faces:
         body = calls.body(call)
         ids = [one for value in body.values() if isinstance(value, list) for one in value]
         texts = [one for one in ids if isinstance(one, str)]
-        rows = await self.jobs.rows(call.provider, texts, token.name)
+        rows = await self.jobs.rows(call.provider.id, texts, token.name)
         return await self._shown(call, rows, queries.several, whole=False)
 
     async def _shown(
@@ -256,7 +256,7 @@ class Faces:
 
     async def cancel(self, call: Call, token: GatewayToken) -> Reply:
         """Ask the vendor behind to stop a job, as far as it offers that."""
-        rows = await self.jobs.rows(call.provider, call.task_ids, token.name)
+        rows = await self.jobs.rows(call.provider.id, call.task_ids, token.name)
         if not rows:
             raise CallRefusedError("not_found")
         done = await self.jobs.cancel(rows[0])
@@ -271,7 +271,7 @@ class Faces:
     async def content(self, call: Call, token: GatewayToken) -> Reply | FileAnswer:
         """Give the file of a job."""
         calls.query_parameters(call)
-        rows = await self.jobs.rows(call.provider, call.task_ids, token.name)
+        rows = await self.jobs.rows(call.provider.id, call.task_ids, token.name)
         tasks = await self.jobs.tasks(call, rows)
         if not tasks:
             raise CallRefusedError("not_found")

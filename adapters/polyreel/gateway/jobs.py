@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from ..ledger.gateway_rows import GatewayJob
     from ..ledger.limits import LimitRows
     from ..ledger.records import LedgerEntry
-    from ..providers.base.provider import Provider
     from ..serving.calls import Call
     from ..serving.links import Links
 
@@ -127,25 +126,15 @@ class FacedJobs:
         """The time of the jobs, in seconds since 1970."""
         return self.client.wire.clock.now()
 
-    async def rows(
-        self, provider: Provider, ids: Sequence[str], token: str | None
-    ) -> list[GatewayJob]:
+    async def rows(self, face: str, ids: Sequence[str], token: str | None) -> list[GatewayJob]:
         """The jobs of a token with these ids, as far as there are such; None: of any token."""
-        return await self.rows_of(provider.id, ids, token)
-
-    async def rows_of(self, face: str, ids: Sequence[str], token: str | None) -> list[GatewayJob]:
-        """The same by the name of the face."""
         wanted = list(dict.fromkeys(ids))[:MOST_IDS]
         find = partial(self.kept.found, face, wanted, token, simulated=self.client.simulated)
         found = {row.id: row for row in await asyncio.to_thread(find)}
         return [found[one] for one in wanted if one in found]
 
-    async def newest(self, provider: Provider, token: str, last: int) -> list[GatewayJob]:
+    async def newest(self, face: str, token: str, last: int) -> list[GatewayJob]:
         """The newest jobs of a token, oldest first."""
-        return await self.newest_of(provider.id, token, last)
-
-    async def newest_of(self, face: str, token: str, last: int) -> list[GatewayJob]:
-        """The same by the name of the face."""
         find = partial(self.kept.newest, face, token, last, simulated=self.client.simulated)
         return await asyncio.to_thread(find)
 

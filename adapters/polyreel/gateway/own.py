@@ -13,17 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
-from ..errors import (
-    AmbiguousError,
-    BudgetError,
-    NeverSentError,
-    PolyreelError,
-    RejectedError,
-    RequestError,
-    UnknownNameError,
-)
+from ..errors import PolyreelError, UnknownNameError
 from ..flows import Reply
-from ..ledger.limits import NotYetError
 from ..places import JsonObject
 from ..plans.requests import check_allowances, check_request
 from ..providers.base.calling import BEARER
@@ -33,11 +24,10 @@ from ..providers.base.registry import get_provider
 from ..serving import calls
 from ..serving.answers import plain
 from ..serving.calls import Call, CallRefusedError
-from . import videos
+from . import refusals, videos
 from .creating import KEY, Made, checked_key
 from .faces import FaceRequest, Faces
 from .jobs import FileAnswer, Shown
-from .refusals import RETRY_SECONDS
 from .shared import SharedWish
 from .videos import VIDEOS, video_of
 from .wishes import check_address, check_media, check_model, wanted_call
@@ -192,7 +182,7 @@ class OwnApis:
 
     async def one(self, call: Call, token: GatewayToken, face: str) -> Shown:
         """The job that a call is about; CallRefusedError where there is none."""
-        rows = await self.jobs.rows_of(face, [call.parameters["id"]], token.name)
+        rows = await self.jobs.rows(face, [call.parameters["id"]], token.name)
         found = await self.jobs.shown(rows)
         if not found:
             raise CallRefusedError("not_found", message=f"there is no {call.parameters['id'][:80]}")
@@ -201,7 +191,7 @@ class OwnApis:
     async def several(self, call: Call, token: GatewayToken, face: str) -> list[Shown]:
         """The newest jobs, the newest first."""
         limit = int(calls.query_parameters(call)["limit"])
-        rows = await self.jobs.newest_of(face, token.name, limit)
+        rows = await self.jobs.newest(face, token.name, limit)
         return (await self.jobs.shown(rows))[::-1]
 
     async def get_job(self, call: Call, token: GatewayToken) -> Reply:
@@ -297,26 +287,10 @@ def _shape_at(path: str) -> Refuse:
 
 def _failed(shape: Refuse, error: PolyreelError) -> Reply:
     """The answer where a job could not be made, or asked about."""
-    text, later = str(error), None
-    match error:
-        case RejectedError() if error.is_busy:
-            code, later = "rate_limited", error.retry_after or RETRY_SECONDS
-        case RejectedError():
-            code = "insufficient_credits" if error.unpayable else "invalid_request"
-        case NeverSentError():
-            code, later = "unavailable", RETRY_SECONDS
-        case AmbiguousError():
-            code = "paid_outcome_unknown"
-        case NotYetError():
-            code, later = "rate_limited", error.later.seconds if error.later else RETRY_SECONDS
-            text = "the token begins too many jobs; nothing was sent"
-        case BudgetError():
-            code, text = "insufficient_credits", text.partition(": raise the limit")[0]
-        case UnknownNameError() | RequestError():
-            code = "not_found" if isinstance(error, UnknownNameError) else "invalid_request"
-        case _:
-            code, text = "unavailable", f"the gateway cannot serve it: {type(error).__name__}"
-    reply = shape(code, text)
+    names, text, later = refusals.failure_of(error)
+    if isinstance(error, UnknownNameError):
+        names, text = ("not_found",), str(error)
+    reply = shape(names[0], text)
     if later is None:
         return reply
     return evolve(reply, headers={**reply.headers, "retry-after": str(max(1, round(later)))})

@@ -68,30 +68,35 @@ def failed(call: Call, error: PolyreelError) -> Reply:
 
     What the ledger or the settings of this machine say is not repeated to clients.
     """
+    names, text, later = failure_of(error)
+    if isinstance(error, NotYetError):
+        text += f": wait {later:.0f} s"
+    return with_reason(call, names, text, later)
+
+
+def failure_of(error: PolyreelError) -> tuple[tuple[str, ...], str, float | None]:
+    """The names of documented errors for one of polyreel's, the best first; its text for clients;
+    and after how many seconds to come again, where that helps.
+    """
     text = str(error)
     match error:
         case RejectedError() if error.is_busy:
-            return with_reason(call, BUSY, text, error.retry_after or RETRY_SECONDS)
+            return BUSY, text, error.retry_after or RETRY_SECONDS
         case RejectedError():
-            return with_reason(call, UNPAYABLE if error.unpayable else INVALID, text)
+            return UNPAYABLE if error.unpayable else INVALID, text, None
         case NeverSentError():
-            return with_reason(call, UNREACHED, text, RETRY_SECONDS)
+            return UNREACHED, text, RETRY_SECONDS
         case AmbiguousError():
-            return with_reason(call, UNKNOWN, text)
+            return UNKNOWN, text, None
         case BudgetError():
-            return with_reason(call, UNPAYABLE, text.partition(": raise the limit")[0])
+            return UNPAYABLE, text.partition(": raise the limit")[0], None
         case NotYetError():
             later = error.later.seconds if error.later is not None else RETRY_SECONDS
-            text = f"the token begins too many jobs; nothing was sent: wait {later:.0f} s"
-            return with_reason(call, BUSY, text, later)
+            return BUSY, "the token begins too many jobs; nothing was sent", later
         case RequestError():
-            return with_reason(call, INVALID, text)
+            return INVALID, text, None
         case _:
-            return with_reason(call, UNREACHED, f"the gateway cannot serve it: {_kind(error)}")
-
-
-def _kind(error: PolyreelError) -> str:
-    return type(error).__name__
+            return UNREACHED, f"the gateway cannot serve it: {type(error).__name__}", None
 
 
 def with_reason(
