@@ -70,8 +70,9 @@ def errors(provider: Provider) -> Iterator[str]:
         "errors, and without the id of a task in it. What proves nothing leaves a submit ambiguous."
     ]
     facts += _refusals(provider)
-    if codes := contract.document.get("x-polyreel-no-money"):
-        facts.append(f"Codes that say that the account cannot pay: {code(codes)}.")
+    if signs := contract.no_money:
+        texts = [f"HTTP {one}" if isinstance(one, int) else one for one in signs]
+        facts.append(f"What says that the account cannot pay: {code(texts)}.")
     if rule := contract.document.get("x-polyreel-ok"):
         values = code(map(json.dumps, rule["values"]))
         facts.append(f"An answer with HTTP 2xx is an error unless `{rule['place']}` is {values}.")

@@ -44,6 +44,11 @@ def keeps_calls(ledger: StoredLedger) -> None:
     assert sorted(one.id for one in found) == ["task-1", "task-5"]
     assert rows.found("one", ["task-6"], None, simulated=False) == [other]
     assert [one.id for one in rows.newest("one", "", 2, simulated=True)] == ["task-4", "task-5"]
+    named = [call(number, own_id="boat-1") for number in (8, 9)]
+    for one in (*named, call(10, own_id="boat-1", token="other"), call(11, own_id="boat-2")):
+        rows.enter(one)
+    assert rows.of_own_id("one", "boat-1", "", simulated=True) == named
+    assert rows.of_own_id("one", "boat-1", "", simulated=False) == []
     rows.ping()
     called = call(7, callback="{}", next_call=5.0)
     rows.enter(called)

@@ -57,6 +57,19 @@ def documented(provider: Provider, operation: Operation) -> Iterator[tuple[int, 
 
 
 @every_paid_call
+def test_an_account_that_cannot_pay_is_known(provider: Provider, operation: Operation) -> None:
+    """By every documented error of that kind, and by none of a wrong body or key: the next vendor
+    is asked then.
+    """
+    for status, _, name, body in provider.contract.replies(operation):
+        code, _ = provider.read_error(Reply(status, {}, encoded(body)))
+        if name.startswith("insufficient_credits"):
+            assert provider.says_no_money(status, code), name
+        elif name in {"invalid_request", "unauthorized", "rate_limited"}:
+            assert not provider.says_no_money(status, code), name
+
+
+@every_paid_call
 def test_documented_errors_are_proof(provider: Provider, operation: Operation) -> None:
     """Each documented error of a listed status, and no other one."""
     proofs = list(documented(provider, operation))

@@ -17,7 +17,7 @@ from ..flows import EVENT_STREAM, Reply
 from ..providers.base.calling import BEARER
 from ..providers.base.registry import all_providers
 from ..serving.answers import plain
-from ..serving.calls import CallRefusedError
+from ..serving.calls import INVALID, CallRefusedError
 from ..simulator.http import LOOPBACK, Access
 from ..simulator.server import mounts
 from .callbacks import Callbacks
@@ -25,6 +25,7 @@ from .faces import FaceAnswer, FaceRequest, Faces
 from .jobs import FileAnswer
 from .metrics import CONTENT_TYPE, Labels, Metrics
 from .own import OWN, OwnApis
+from .refusals import UNKNOWN
 from .streams import StreamAnswer
 
 if TYPE_CHECKING:
@@ -217,7 +218,8 @@ class GatewayApplication:
         except TimeoutError:
             return _response(plain(408, {"message": "the body did not arrive in time"}))
         if content is None:
-            return _response(serving.too_large(wanted))
+            text = f"the body is longer than {limit} bytes"
+            return _response(serving.refusal(wanted, ("too_large", *INVALID), text))
         return _response(await self._in_time(serving, wanted.with_content(content)))
 
     async def _in_time(self, serving: Faces | OwnApis, wanted: FaceRequest) -> FaceAnswer:
@@ -226,7 +228,10 @@ class GatewayApplication:
         self._working.add(work)
         work.add_done_callback(self._working.discard)
         done, _ = await asyncio.wait({work}, timeout=ANSWER_SECONDS)
-        return work.result() if done else serving.too_late(wanted)
+        if done:
+            return work.result()
+        text = "the vendor takes long; ask again under the same idempotency key"
+        return serving.refusal(wanted, UNKNOWN, text)
 
     def _base(self, request: Request) -> str:
         return self.edge.public_url or f"{request.url.scheme}://{request.headers['host']}"

@@ -102,6 +102,10 @@ class Wish(Protocol):
         """By what the client says that it repeats a call."""
 
     @property
+    def own_id(self) -> str | None:
+        """The client's own id of the job, in its body."""
+
+    @property
     def callback(self) -> str | None:
         """The URL at which the client wants to be called."""
 
@@ -169,6 +173,7 @@ class Creator:
             created_at=now,
             callback=wish.callback,
             next_call=time.time() if wish.callback is not None else None,
+            own_id=wish.own_id,
         )
         same: str | None = None
         since: float | None = None

@@ -19,8 +19,7 @@ from attrs import Factory, evolve, frozen
 
 from ..errors import PolyreelError
 from ..flows import Reply
-from ..places import JsonObject, get, is_missing
-from ..providers.base.calling import key_scheme_of, own_id_place
+from ..providers.base.calling import key_scheme_of
 from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
 from ..serving import answers, calls, queries
@@ -115,17 +114,8 @@ class Faces:
         is_put = request.method == "PUT" and path.startswith("/uploads/")
         return MAX_UPLOAD_BYTES if takes_files or is_put else MAX_JSON_BYTES
 
-    def too_large(self, request: FaceRequest) -> Reply:
-        """The answer to a request whose body is too long."""
-        text = f"the body is longer than {self.body_limit(request)} bytes"
-        return self._refusal(request, ("too_large", *calls.INVALID), text)
-
-    def too_late(self, request: FaceRequest) -> Reply:
-        """The answer to a request whose answer takes too long."""
-        text = "the vendor takes long; ask again under the same idempotency key"
-        return self._refusal(request, refusals.UNKNOWN, text)
-
-    def _refusal(self, request: FaceRequest, names: tuple[str, ...], text: str) -> Reply:
+    def refusal(self, request: FaceRequest, names: tuple[str, ...], text: str) -> Reply:
+        """The answer to a request that cannot be answered in another way, in the face's words."""
         incoming, provider = self.incoming(request), get_provider(request.face)
         found = provider.contract.match(request.method, incoming.path)
         if found is None:
@@ -217,10 +207,10 @@ class Faces:
     async def get(self, call: Call, token: GatewayToken) -> Reply:
         """Say how jobs are, by their ids."""
         rows = await self.jobs.rows(call.provider.id, call.task_ids, token.name)
-        own_ids = set(call.request.query.values()) - {""}
-        if own_id_of(call) is not None:
-            newest = await self.jobs.newest(call.provider.id, token.name, LISTED)
-            rows += [one for one in newest if own_id_in(call.provider, one) in own_ids]
+        if (parameter := own_id_of(call)) is not None and call.request.query.get(parameter):
+            own_id, known = call.request.query[parameter], {one.id for one in rows}
+            found = await self.jobs.of_own_id(call.provider.id, own_id, token.name)
+            rows += [one for one in found if one.id not in known]
         return await self._shown(call, rows, queries.get)
 
     async def list(self, call: Call, token: GatewayToken) -> Reply:
@@ -286,20 +276,6 @@ def own_id_of(call: Call) -> str | None:
     resolved = map(call.provider.contract.resolve, found)
     names = (one["name"] for one in resolved if one.get("x-polyreel-own-id"))
     return next(names, None)
-
-
-def own_id_in(provider: Provider, row: GatewayJob) -> str | None:
-    """The client's own id of a job, as its body has it."""
-    return own_id_of_body(provider, row.path, row.body)
-
-
-def own_id_of_body(provider: Provider, path: str, body: JsonObject) -> str | None:
-    """The client's own id in the body of a call at a path."""
-    for route in provider.routes:
-        if route.path == path and (place := own_id_place(provider.operation(route))):
-            value = get(body, place)
-            return None if is_missing(value) else str(value)
-    return None
 
 
 ROLES: Final[Mapping[str, Callable[[Faces, Call, GatewayToken], Awaitable[FaceAnswer]]]] = {

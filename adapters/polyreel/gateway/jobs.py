@@ -133,6 +133,11 @@ class FacedJobs:
         found = {row.id: row for row in await asyncio.to_thread(find)}
         return [found[one] for one in wanted if one in found]
 
+    async def of_own_id(self, face: str, own_id: str, token: str) -> list[GatewayJob]:
+        """The jobs of a token that its client has given this id, oldest first."""
+        find = partial(self.kept.of_own_id, face, own_id, token)
+        return await asyncio.to_thread(find, simulated=self.client.simulated)
+
     async def newest(self, face: str, token: str, last: int) -> list[GatewayJob]:
         """The newest jobs of a token, oldest first."""
         find = partial(self.kept.newest, face, token, last, simulated=self.client.simulated)

@@ -84,15 +84,9 @@ class OwnApis:
         found = OWN.contract.match(request.method, request.target.partition("?")[0])
         return calls.MAX_UPLOAD_BYTES if found and found[0].takes_files else calls.MAX_JSON_BYTES
 
-    def too_large(self, request: FaceRequest) -> Reply:
-        """The answer to a request whose body is too long."""
-        text = f"the body is longer than {self.body_limit(request)} bytes"
-        return _shape_at(request.target)("too_large", text)
-
-    def too_late(self, request: FaceRequest) -> Reply:
-        """The answer to a request whose answer takes too long."""
-        text = "the vendor takes long; ask again under the same Idempotency-Key"
-        return _shape_at(request.target)("paid_outcome_unknown", text)
+    def refusal(self, request: FaceRequest, names: tuple[str, ...], text: str) -> Reply:
+        """The answer to a request that cannot be answered in another way."""
+        return _shape_at(request.target)(names[0], text)
 
     async def answer(self, request: FaceRequest) -> Reply | FileAnswer:
         """Answer one request."""

@@ -61,6 +61,7 @@ class SharedWish:
     request: CheckedRequest
     key: str | None
     callback: str | None = None
+    own_id: str | None = None
     vendors: tuple[Provider, ...] = ()
     """Who may make it, where the client says so."""
     allow: Mapping[str, Allowance] = Factory(dict)

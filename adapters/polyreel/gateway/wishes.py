@@ -51,11 +51,14 @@ class FaceWish:
     def key(self) -> str | None:
         """By what a client says that it repeats a call: its key, or its own id in the body."""
         key = checked_key(calls.idempotency_key(self.call) or self.call.headers.get(KEY))
-        if key is not None:
-            return key
+        return key or (f"own id {self.own_id}" if self.own_id else None)
+
+    @property
+    def own_id(self) -> str | None:
+        """The client's own id of the job, where the vendor of the face has a place for one."""
         place = own_id_place(self.call.provider.operation(self.reading.route))
         value = get(self.body, place) if place else None
-        return f"own id {value}" if isinstance(value, str) and value else None
+        return value if isinstance(value, str) and value else None
 
     def new_id(self, now: float) -> str:
         """An id in the shape of the vendor's."""

@@ -50,6 +50,8 @@ class GatewayJob:
     """When to call, in seconds since 1970; None where nobody is to be called any more."""
     calls: int = 0
     """How many calls have failed."""
+    own_id: str | None = None
+    """The client's own id of the job, where the vendor of the face has such ids."""
 
 
 class GatewayRows:
@@ -98,7 +100,8 @@ class GatewayRows:
                     connection.execute(update, (row["face"], row["id"]))
             connection.execute(
                 "INSERT INTO gateway_jobs (face, id, simulated, token, reference, repeats, path,"
-                " body, callback, created_at, next_call) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " body, callback, created_at, next_call, own_id)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     job.face,
                     job.id,
@@ -111,6 +114,7 @@ class GatewayRows:
                     job.callback,
                     job.created_at,
                     job.next_call,
+                    job.own_id,
                 ),
             )
         return job
@@ -126,6 +130,13 @@ class GatewayRows:
             statement = f"{select} AND id IN ({', '.join('?' * len(wanted))})"
             rows += self._database.query(statement, face, int(simulated), *wanted)
         return [_read(row) for row in rows if token in {None, row["token"]}]
+
+    def of_own_id(self, face: str, own_id: str, token: str, *, simulated: bool) -> list[GatewayJob]:
+        """The jobs of a token that its client has given this id, oldest first."""
+        select = "SELECT * FROM gateway_jobs WHERE own_id = ? AND face = ? AND token = ?"
+        statement = f"{select} AND simulated = ? ORDER BY created_at DESC, id LIMIT ?"
+        values = (own_id, face, token, int(simulated), MOST_IDS)
+        return [*map(_read, self._database.query(statement, *values))][::-1]
 
     def newest(self, face: str, token: str, last: int, *, simulated: bool) -> list[GatewayJob]:
         """The newest jobs of a token, oldest first."""
@@ -177,4 +188,5 @@ def _read(row: StoredRow) -> GatewayJob:
         callback=row["callback"],
         next_call=row["next_call"],
         calls=row["calls"],
+        own_id=row["own_id"],
     )

@@ -53,6 +53,10 @@ def _calls(real: str) -> str:
     """
 
 
+OWN_IDS: Final = """
+    ALTER TABLE gateway_jobs ADD COLUMN own_id TEXT;
+    CREATE INDEX gateway_by_own_id ON gateway_jobs(own_id, face, token) WHERE own_id IS NOT NULL;
+    """
 SQLITE_GATEWAY: Final = _tables(strict=True)
 POSTGRES_GATEWAY: Final = _tables(strict=False)
 SQLITE_TOKENS: Final = _tokens(strict=True)

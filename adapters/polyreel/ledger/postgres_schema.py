@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import LedgerError
-from .gateway_schema import POSTGRES_CALLS, POSTGRES_GATEWAY, POSTGRES_TOKENS
+from .gateway_schema import OWN_IDS, POSTGRES_CALLS, POSTGRES_GATEWAY, POSTGRES_TOKENS
 from .limits_schema import postgres_limits
 from .schema import BY_CHANGE, HAS_DURATION, HOLDS_REFERENCE
 
@@ -106,6 +106,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     POSTGRES_TOKENS,
     POSTGRES_CALLS,
     BY_CHANGE,
+    OWN_IDS,
 )
 """One script for each version. Older tables go through the missing ones in order."""
 

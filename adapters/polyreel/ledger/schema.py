@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import LedgerError
-from .gateway_schema import SQLITE_CALLS, SQLITE_GATEWAY, SQLITE_TOKENS
+from .gateway_schema import OWN_IDS, SQLITE_CALLS, SQLITE_GATEWAY, SQLITE_TOKENS
 from .limits_schema import SQLITE_LIMITS
 
 HOLDS_REFERENCE: Final = "state NOT IN ('abandoned', 'rejected', 'resubmitted', 'unsent')"
@@ -113,6 +113,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     SQLITE_TOKENS,
     SQLITE_CALLS,
     BY_CHANGE,
+    OWN_IDS,
 )
 """One script for each version of the file. An older file goes through the missing ones in order."""
 

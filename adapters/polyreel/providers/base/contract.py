@@ -158,6 +158,11 @@ class Contract:
         named = ((one.spec.get("x-polyreel-streams"), one) for one in self.operations.values())
         return {plain: one for plain, one in named if plain and one.role == "stream"}
 
+    @property
+    def no_money(self) -> tuple[str | int, ...]:
+        """Codes, and statuses beside 402, of refusals that say that the account cannot pay."""
+        return tuple(self.document.get("x-polyreel-no-money", ()))
+
     @cached_property
     def upload_facts(self) -> JsonObject:
         """What the upload of a file takes of media, `x-polyreel-media`; nothing where none says."""

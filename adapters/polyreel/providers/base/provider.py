@@ -421,7 +421,7 @@ class Provider:
 
     def says_no_money(self, status: int, code: str | None) -> bool:
         """Whether a refusal says that the account cannot pay, by its status or code."""
-        return status == UNPAYABLE or code in self.contract.document.get("x-polyreel-no-money", ())
+        return not {status, code}.isdisjoint({UNPAYABLE, *self.contract.no_money})
 
     def is_error(self, reply: Reply) -> bool:
         """Whether a reply is an error: by its HTTP status, or as the contract says of 2xx ones."""
