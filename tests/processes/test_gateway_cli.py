@@ -37,7 +37,7 @@ LEDGER = "ledger.sqlite3"
 def serving(folder: Path, end: int, back: str = SWAP.back.id) -> Iterator[dict[str, Any]]:
     """The command, until the signal at the end; what it printed at its start."""
     command = ("-W", "error", "-m", "polyreel", "gateway", "--to", back, "--port", "0")
-    more = ("--ledger", LEDGER, "--speed", "1000", "--json")
+    more = ("--ledger", LEDGER, "--store", "kept", "--speed", "1000", "--json")
     with Program(*command, *more, cwd=folder, env=environment(), stdout=PIPE, stderr=PIPE) as run:
         assert run.stdout is not None
         printed = "".join(iter(run.stdout.readline, "}\n"))
@@ -98,5 +98,7 @@ def test_the_commands_of_the_page_make_a_clip(tmp_path: Path) -> None:
             check=False,
         )
     assert (done.returncode, done.stderr) == (0, "")
-    assert (tmp_path / "clip.mp4").read_bytes()[4:8] == b"ftyp"
+    clip = (tmp_path / "clip.mp4").read_bytes()
+    assert clip[4:8] == b"ftyp"
+    assert [one.read_bytes() for one in (tmp_path / "kept").iterdir()] == [clip]
     assert back in done.stdout

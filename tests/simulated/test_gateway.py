@@ -175,10 +175,10 @@ def test_files_are_kept_for_some_days(tmp_path: Path, monkeypatch: pytest.Monkey
         (link,) = poll(stage, face, task).urls
         assert stage.call("GET", link).status == 200
         kept = [*(tmp_path / "gateway").glob("*/*")]
-        stage.gateway.faces.jobs.purge()
+        stage.gateway.faces.jobs.files.purge()
         assert [*(tmp_path / "gateway").glob("*/*")] == kept != []
-        monkeypatch.setattr("polyreel.gateway.jobs.KEPT_SECONDS", -60.0)
-        stage.gateway.faces.jobs.purge()
+        monkeypatch.setattr("polyreel.gateway.files.KEPT_SECONDS", -60.0)
+        stage.gateway.faces.jobs.files.purge()
         assert [*(tmp_path / "gateway").iterdir()] == []
         assert stage.call("GET", link).status == 200
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from polyreel.places import JsonObject, put
 from polyreel.plans.planning import Plan
 from polyreel.providers.base.provider import Provider
 from polyreel.simulator import ready_made
-from support.gateway import HOST, GatewayStage, gateway
+from support.gateway import HOST, GatewayStage, gateway, turn
 from support.server import KEY, PROVIDERS, each_vendor
 from support.swaps import asked, first_swap, id_in
 
@@ -52,19 +51,11 @@ class Client:
         self.heard: list[tuple[str, str, JsonObject]] = []
         self.status = 200
         stage.gateway.callbacks.wire.transport = httpx.MockTransport(self._hear)
-        self.stage = stage
 
     def _hear(self, request: httpx.Request) -> httpx.Response:
         assert "authorization" not in request.headers
         self.heard.append((request.method, str(request.url), json.loads(request.content)))
         return httpx.Response(self.status)
-
-    def turn(self, monkeypatch: pytest.MonkeyPatch, later: float = 0.0) -> None:
-        """Let the gateway make the calls that are due, so many seconds later."""
-        with monkeypatch.context() as patch:
-            now = time.time() + later
-            patch.setattr("polyreel.gateway.callbacks.time.time", lambda: now)
-            self.stage.run(self.stage.gateway.callbacks.turn())
 
 
 def with_address(made: Plan, url: str) -> JsonObject:
@@ -87,11 +78,11 @@ def test_a_client_hears_of_the_end_once(
             stage.simulator.script(back.id, "failed")
         task = id_in(asked(stage, made, with_address(made, URL)), face)
         assert URL not in stage.client.jobs()[0].submission.dump()
-        client.turn(monkeypatch)
+        turn(stage, monkeypatch)
         assert client.heard == []
         stage.simulator.clock.sleep(1000)
         for later in (10.0, 20.0):
-            client.turn(monkeypatch, later)
+            turn(stage, monkeypatch, later)
         ((method, url, body),) = client.heard
         assert (method, url) == ("POST", URL)
         sample = sample_of(face, end)
@@ -115,14 +106,14 @@ def test_a_call_is_tried_again_and_outlives_the_gateway(
         client.status = 500
         id_in(asked(stage, made, with_address(made, URL)), face)
         stage.simulator.clock.sleep(1000)
-        client.turn(monkeypatch)
-        client.turn(monkeypatch)  # not yet
+        turn(stage, monkeypatch)
+        turn(stage, monkeypatch)  # not yet
         assert len(client.heard) == 1
         stage.stop()
         stage.start()
         client = Client(stage)
         for _ in range(2):
-            client.turn(monkeypatch, 6.0)
+            turn(stage, monkeypatch, 6.0)
         assert len(client.heard) == 1
 
 
@@ -182,7 +173,7 @@ def test_a_shared_request_is_answered_by_a_call(
         reply = stage.call("POST", f"{HOST}/v1/jobs", headers, json.dumps(body).encode())
         assert reply.status == 201, reply.content
         stage.simulator.clock.sleep(1000)
-        client.turn(monkeypatch)
+        turn(stage, monkeypatch)
         ((_, _, told),) = client.heard
         task = told["id"]
         shown: Reply = stage.call("GET", f"{HOST}/v1/jobs/{task}", KEY)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import pytest
 from attrs import define, field
 from polyreel import AsyncClient, Network, Simulator, asgi
 from polyreel.flows import Reply
@@ -17,6 +19,7 @@ from polyreel.gateway.behind import Behind
 from polyreel.gateway.creating import Creator
 from polyreel.gateway.faces import Faces
 from polyreel.gateway.jobs import FacedJobs
+from polyreel.jobs.locations import Location
 from polyreel.ledger.opening import open_ledger
 from polyreel.providers.base.provider import Provider
 from polyreel.simulator.server import mounts
@@ -42,6 +45,8 @@ class GatewayStage:
     """Those of vendors' webhooks."""
     options: dict[str, Any] = field(factory=dict)
     """Further options of what is behind."""
+    store: Location | None = None
+    """Where files are stored."""
     client: AsyncClient = field(init=False)
     gateway: GatewayApplication = field(init=False)
     application: Any = field(init=False)
@@ -54,7 +59,7 @@ class GatewayStage:
         ledger = self.place or str(self.folder / "ledger.sqlite3")
         opened = None if client is not None else open_ledger(ledger)
         self.client = client or AsyncClient(simulator=self.simulator, ledger=opened)
-        jobs = FacedJobs(self.client, self.folder / "gateway")
+        jobs = FacedJobs(self.client, self.folder / "gateway", self.store)
         creator = Creator(jobs, Behind(self.behind, **self.options), self.dedupe)
         tokens = jobs.kept.tokens if self.with_tokens else None
         webhooks = asgi.webhooks(self.client, self.secrets)
@@ -118,6 +123,14 @@ def gateway(folder: Path, *behind: Provider, **options: Any) -> Iterator[Gateway
         yield stage
     finally:
         stage.close()
+
+
+def turn(stage: GatewayStage, monkeypatch: pytest.MonkeyPatch, later: float = 0.0) -> None:
+    """Let the gateway do what is due, so many seconds later."""
+    with monkeypatch.context() as patch:
+        now = time.time() + later
+        patch.setattr("polyreel.gateway.callbacks.time.time", lambda: now)
+        stage.run(stage.gateway.callbacks.turn())
 
 
 def live_client(stage: GatewayStage, face: Provider) -> AsyncClient:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import sys
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
@@ -39,19 +38,11 @@ from .options import (
     finite,
     known_vendors,
     open_ledger,
-    prices,
-    settings,
 )
 from .serve import LOOPBACK, Port, access_by, listen_on
 
 if TYPE_CHECKING:
-    from socket import socket
-
-    from ..client import AsyncClient
-    from ..gateway.application import GatewayApplication
     from ..ledger.gateway_tokens import GatewayToken
-    from ..ledger.store import LedgerStore
-    from ..mapping.reports import Allowance
 
 
 Words = Annotated[
@@ -124,6 +115,15 @@ def gateway(
             show_default=False,
         ),
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|URL",
+            help="Where files of finished jobs are fetched to and stay, such as s3://bucket/clips; "
+            "clients get links of the gateway to them.",
+            show_default=False,
+        ),
+    ] = None,
     everybody: Annotated[
         bool,
         typer.Option("--everybody", help="Let in whoever can reach it, without a token."),
@@ -170,7 +170,9 @@ def gateway(
     loopback unless --host is given. Clients need a token where jobs cost money, or others can call:
     `polyreel gateway tokens make NAME`. See docs/gateway.md.
     """
+    from ..client.checks import located
     from ..gateway.application import check_installed
+    from . import gateway_starting as starting
 
     check_installed()
     what, *rest = words or ["serve"]
@@ -207,15 +209,15 @@ def gateway(
         return
     faces = tuple(get_provider(one).id for one in dict.fromkeys(face or all_providers()))
     access = access_by(host, allow_host or [], [])
-    tls = _tls(certificate, certificate_key)
+    tls, where = _tls(certificate, certificate_key), None if store is None else located(store)
     show.log(logging.INFO)
     with open_ledger(ledger) as opened:
         reachable = access.addresses or bool(access.hosts) or public_url is not None
         needs_token = gateway_tokens.needed(
             opened, live=live, reachable=reachable, everybody=everybody
         )
-        client = _client(behind, opened, live=live, speed=speed, prices_file=prices_file)
-        made = _application(
+        client = starting.client(behind, opened, live=live, speed=speed, prices_file=prices_file)
+        made = starting.application(
             client,
             behind=behind,
             prefer=cast("Preference", prefer),
@@ -223,15 +225,19 @@ def gateway(
             dedupe=dedupe,
             with_tokens=needs_token,
             private_callbacks=private_callbacks,
+            store=where,
             edge={"access": access, "public_url": _public(public_url), "vendors": faces},
         )
         bound, url = listen_on(port, host)
         url = url.replace("http:", "https:", 1) if tls else url
         notice = files_in_general(live=live)
         with suppress(KeyboardInterrupt), bound, announced(notice):
-            _announce(made, _public(public_url) or url, as_json=as_json)
-            _warn(made, host, port)
-            asyncio.run(_serve(made, bound, tls))
+
+            def ready() -> None:
+                starting.announce(made, _public(public_url) or url, as_json=as_json)
+                starting.warn(made, host, port)
+
+            asyncio.run(starting.serve(made, bound, tls, ready))
     show.note("stopped")
 
 
@@ -279,91 +285,3 @@ def _behind(to: list[str], prefer: str) -> list[str]:
             "name a vendor that makes the jobs, or write --prefer cheapest", param_hint="--to"
         )
     return [get_provider(one).id for one in dict.fromkeys(to or all_providers())]
-
-
-def _client(
-    behind: list[str],
-    ledger: LedgerStore,
-    *,
-    live: bool,
-    speed: float,
-    prices_file: Path | None,
-) -> AsyncClient:
-    """The client that has the jobs made."""
-    from ..client import AsyncClient
-
-    options = settings(behind, live=live, ledger=ledger, prices=prices(prices_file))
-    if not live:
-        from ..simulator import RunningClock, Simulator
-        from ..simulator.memory import remember
-
-        simulator = Simulator(clock=RunningClock(speed))
-        remember(simulator, ledger.companion_file("simulated"))
-        newest = max((task.created for task in simulator.tasks.values()), default=0.0)
-        ahead = max(newest, ledger.last_simulated()) - simulator.clock.now()
-        cast("RunningClock", simulator.clock).advance(ahead)
-        options["simulator"] = simulator
-    return AsyncClient(**options)
-
-
-def _application(
-    client: AsyncClient,
-    *,
-    behind: list[str],
-    prefer: Preference,
-    allow: dict[str, Allowance],
-    dedupe: float | None,
-    with_tokens: bool,
-    private_callbacks: bool,
-    edge: dict[str, Any],
-) -> GatewayApplication:
-    from .. import asgi, environment
-    from ..gateway.application import Edge, GatewayApplication
-    from ..gateway.behind import Behind
-    from ..gateway.creating import Creator
-    from ..gateway.faces import Faces
-    from ..gateway.jobs import FacedJobs
-
-    assert client.ledger is not None
-    usable = [one for one in behind if client.vendors is None or one in client.vendors]
-    vendors = tuple(get_provider(one) for one in usable)
-    jobs = FacedJobs(client, client.ledger.companion_file("gateway"))
-    creator = Creator(jobs, Behind(vendors, prefer, allow, client.prices), dedupe)
-    creator.private_callbacks = private_callbacks
-    jobs.purge()
-    tokens = jobs.kept.tokens if with_tokens else None
-    webhooks = asgi.webhooks(client, environment.webhook_secrets())
-    return GatewayApplication(Faces(jobs, creator, tokens), Edge(**edge), webhooks)
-
-
-def _announce(made: GatewayApplication, url: str, *, as_json: bool) -> None:
-    from ..simulator.server import mounts
-
-    addresses = {name: url + path for name, path in mounts(made.edge.vendors).items()}
-    behind = [one.id for one in made.faces.creator.behind.vendors]
-    simulated = made.faces.jobs.client.simulated
-    if as_json:
-        show.document({"url": url, "faces": addresses, "to": behind, "live": not simulated})
-        sys.stdout.flush()
-    else:
-        for name, address in addresses.items():
-            show.note(f"{name}: {address}")
-    show.note(f"Jobs are made by {', '.join(behind)}.")
-    paid = "Simulated: nothing is sent or paid." if simulated else "LIVE: jobs cost money."
-    show.note(f"{paid} Stop with Ctrl-C.")
-
-
-def _warn(made: GatewayApplication, host: str, port: int) -> None:
-    """Say who is let in, and aloud what is open to others than programs of this machine."""
-    if not made.faces.door.is_open:
-        show.note("Clients need a token: polyreel gateway tokens list")
-    elif made.edge.access.addresses or not made.faces.jobs.client.simulated:
-        who = f"whoever can reach {host} port {port}"
-        paid = "" if made.faces.jobs.client.simulated else ", and you pay for them"
-        show.note(f"WARNING: {who} can have jobs made here without a token{paid}.")
-
-
-async def _serve(made: GatewayApplication, bound: socket, tls: dict[str, str]) -> None:
-    from ..gateway.server import serve
-
-    await serve(made, bound, **tls)

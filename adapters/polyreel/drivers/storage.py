@@ -143,6 +143,19 @@ def try_folder(folder: str) -> None:
         system.rm_file(key)
 
 
+def copy_here(url: str, path: Path) -> None:
+    """Copy an object to a file of this machine, which is there whole or not at all."""
+    system, key = _opened(url)
+    descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file, system.open(key, "rb") as source:
+            shutil.copyfileobj(source, file, COMPARED)
+        Path(part).replace(path)
+    except BaseException:
+        Path(part).unlink()
+        raise
+
+
 def _opened(folder: str) -> tuple[FileSystem, str]:
     """The store of a folder, as fsspec has it, and the folder's name there."""
     scheme = folder.partition(":")[0]

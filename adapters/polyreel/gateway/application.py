@@ -22,7 +22,7 @@ from ..simulator.http import LOOPBACK, Access
 from ..simulator.server import mounts
 from .callbacks import Callbacks
 from .faces import FaceAnswer, FaceRequest, Faces
-from .jobs import FileAnswer
+from .files import FileAnswer
 from .metrics import CONTENT_TYPE, Labels, Metrics
 from .own import OWN, OwnApis
 from .refusals import UNKNOWN

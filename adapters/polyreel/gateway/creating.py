@@ -138,7 +138,7 @@ class Creator:
     def __init__(self, jobs: FacedJobs, behind: Behind, dedupe: float | None = None) -> None:
         self.jobs, self.behind, self.dedupe = jobs, behind, dedupe
         self.budgets = Budgets(limits_of(jobs.client), simulated=jobs.client.simulated)
-        self.uploads = KeptUploads(folder=jobs.folder / "uploads")
+        self.uploads = KeptUploads(folder=jobs.files.folder / "uploads")
         self.private_callbacks = False
         """Whether clients in private networks may be called back."""
         self._submitting = Locks()
@@ -172,7 +172,7 @@ class Creator:
             body=wish.body,
             created_at=now,
             callback=wish.callback,
-            next_call=time.time() if wish.callback is not None else None,
+            next_call=time.time() if wish.callback or self.jobs.files.store else None,
             own_id=wish.own_id,
         )
         same: str | None = None

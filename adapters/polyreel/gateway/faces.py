@@ -34,7 +34,8 @@ from ..serving.links import Links
 from ..serving.task_answers import task_reply
 from . import refusals
 from .creating import Creator, Made, untold_header
-from .jobs import FacedJobs, FileAnswer
+from .files import FileAnswer
+from .jobs import FacedJobs
 from .listing import list_alone, only_known
 from .streams import StreamAnswer, events_of
 from .tasks import FacedTask

@@ -7,22 +7,21 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field, frozen
 
-from ..drivers import origin
 from ..errors import LedgerError, UnknownNameError, VendorError
-from ..jobs.locations import is_there
 from ..jobs.waiting import is_complete
 from ..ledger.keeping import StoredLedger
 from ..ledger.records import SUPERSEDED
 from ..plans.reading import read
 from ..providers.base.facts import FINAL
 from ..providers.base.registry import get_provider
+from .files import FileAnswer, JobFiles
 from .tasks import FacedTask
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from ..client import AsyncClient
     from ..jobs.canceling import Cancellation
+    from ..jobs.locations import Location
     from ..ledger.gateway_rows import GatewayJob
     from ..ledger.limits import LimitRows
     from ..ledger.records import LedgerEntry
@@ -41,22 +41,14 @@ if TYPE_CHECKING:
 LOG: Final = logging.getLogger("polyreel")
 LINK_SECONDS: Final = 24 * 60 * 60.0
 """How long a link of the gateway's own to a file works. Every status query makes a new one."""
-KEPT_SECONDS: Final = 3 * 24 * 60 * 60.0
-"""How long files are kept, those of clients and those of vendors."""
+STORED_LINK_SECONDS: Final = 30 * LINK_SECONDS
+"""The same, where files are stored."""
 AT_ONCE: Final = 8
 """How many jobs of one list are asked about at the same time."""
 REMEMBERED: Final = 100_000
 """Of how many jobs it is known when they were asked about."""
 MOST_IDS: Final = 100
 """About how many jobs one call can ask."""
-
-
-@frozen
-class FileAnswer:
-    """A file of this machine, as the answer to a call."""
-
-    path: Path
-    content_type: str
 
 
 @frozen
@@ -103,24 +95,15 @@ def limits_of(client: AsyncClient) -> LimitRows:
 class FacedJobs:
     """The jobs of all faces."""
 
-    link_seconds = LINK_SECONDS
-
-    def __init__(self, client: AsyncClient, folder: Path) -> None:
-        self.client, self.folder = client, folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def __init__(self, client: AsyncClient, folder: Path, store: Location | None = None) -> None:
+        """Keep files beside the ledger in `folder`, and those of jobs in `store` for good."""
+        self.client = client
+        self.files = JobFiles(client, folder, store)
+        self.link_seconds = LINK_SECONDS if store is None else STORED_LINK_SECONDS
         self.kept = ledger_of(client).gateway
         self.link_secret = self.kept.secret("links")
         self._asked: OrderedDict[str, float] = OrderedDict()
         self._fetching = Locks()
-
-    def purge(self) -> None:
-        """Delete the files that were fetched long ago: they are fetched again where need be."""
-        oldest = time.time() - KEPT_SECONDS
-        for path in [*self.folder.glob("*/*"), *self.folder.glob("uploads/*/*")]:
-            with suppress(OSError):
-                if path.is_file() and path.stat().st_mtime < oldest:
-                    path.unlink()
-                    path.parent.rmdir()
 
     def now(self) -> float:
         """The time of the jobs, in seconds since 1970."""
@@ -186,19 +169,12 @@ class FacedJobs:
         return FacedTask(row, call.provider, reading, job, ended, link)
 
     def _link(self, links: Links, row: GatewayJob, vendor: str, number: int, url: str) -> str:
-        """The link that clients get: the vendor's own, where it needs no key and is no private one.
-
-        Otherwise it is one of the gateway, which fetches the file.
-        """
-        if not self.is_private(vendor, url):
+        """The link that clients get: the vendor's own, or one of the gateway."""
+        if not self.files.are_given(vendor, url):
             return url
         suffix = Path(url.partition("?")[0]).suffix[:6]
         clean = suffix if suffix[1:].isalnum() else ""
         return links.url(row.id, f"{number}{clean}", self.now())
-
-    def is_private(self, vendor: str, url: str) -> bool:
-        """Whether a link of a vendor needs its key, or leads to nowhere in the world."""
-        return origin(url) in self.client.wire.hosts.get(vendor, ())
 
     async def _fresh(self, entry: LedgerEntry) -> Job:
         """The job of an entry after a query of its vendor, unless it was asked a moment ago."""
@@ -240,10 +216,13 @@ class FacedJobs:
         async with self._fetching(row.reference):
             entry = (await self.entries([row])).get(row.reference)
             known = entry.job if entry is not None and entry.job is not None else job
-            output = (known.outputs or job.outputs or [])[number - 1]
-            if output.path is None or not is_there(output.path):
-                name = entry.id if entry is not None else row.id
-                saved = await self.client.download(job, self.folder / name)
-                output = (saved.outputs or [])[number - 1]
-        assert output.path is not None
-        return FileAnswer(Path(output.path), output.content_type or "application/octet-stream")
+            name = entry.id if entry is not None else row.id
+            found = known if len(known.outputs or ()) >= number else job
+            return await self.files.answer(found, number, name)
+
+    async def store(self, row: GatewayJob) -> None:
+        """Have the files of a job that has succeeded in the store. Raises DownloadError."""
+        async with self._fetching(row.reference):
+            entry = (await self.entries([row])).get(row.reference)
+            if entry is not None and entry.job is not None:
+                await self.files.stored(entry.job)

@@ -27,7 +27,8 @@ from ..serving.calls import Call, CallRefusedError
 from . import refusals, videos
 from .creating import KEY, Made, checked_key
 from .faces import FaceRequest, Faces
-from .jobs import FileAnswer, Shown
+from .files import FileAnswer
+from .jobs import Shown
 from .shared import SharedWish
 from .videos import VIDEOS, video_of
 from .wishes import check_address, check_media, check_model, wanted_call
@@ -172,7 +173,7 @@ class OwnApis:
 
     def _file_link(self, public: str, shown: Shown, number: int, url: str) -> str:
         own = f"{public}/v1/jobs/{shown.row.id}/files/{number}"
-        return own if self.jobs.is_private(shown.job.vendor, url) else url
+        return own if self.jobs.files.are_given(shown.job.vendor, url) else url
 
     async def one(self, call: Call, token: GatewayToken, face: str) -> Shown:
         """The job that a call is about; CallRefusedError where there is none."""

@@ -164,6 +164,12 @@ class GatewayRows:
         with self._database.writing() as connection:
             connection.execute(update, (at, calls, job.face, job.id))
 
+    def note_called(self, job: GatewayJob) -> None:
+        """Note that the client of a job was called, and wants to hear no more."""
+        update = "UPDATE gateway_jobs SET callback = NULL WHERE face = ? AND id = ?"
+        with self._database.writing() as connection:
+            connection.execute(update, (job.face, job.id))
+
     def secret(self, name: str) -> bytes:
         """A random secret of this ledger's gateways, which is made where it is asked for first."""
         insert = "INSERT INTO gateway_secrets VALUES (?, ?) ON CONFLICT DO NOTHING"

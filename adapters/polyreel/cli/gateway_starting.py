@@ -1,0 +1,122 @@
+"""What serves the APIs of vendors for `polyreel gateway`: made, announced, and run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ..providers.base.registry import get_provider
+from . import show
+from .options import prices, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from socket import socket
+
+    from ..client import AsyncClient
+    from ..gateway.application import GatewayApplication
+    from ..jobs.locations import Location
+    from ..jobs.routing import Preference
+    from ..ledger.store import LedgerStore
+    from ..mapping.reports import Allowance
+    from ..simulator import RunningClock
+
+
+def client(
+    behind: list[str],
+    ledger: LedgerStore,
+    *,
+    live: bool,
+    speed: float,
+    prices_file: Path | None,
+) -> AsyncClient:
+    """The client that has the jobs made."""
+    from ..client import AsyncClient
+
+    options = settings(behind, live=live, ledger=ledger, prices=prices(prices_file))
+    if not live:
+        from ..simulator import RunningClock, Simulator
+        from ..simulator.memory import remember
+
+        simulator = Simulator(clock=RunningClock(speed))
+        remember(simulator, ledger.companion_file("simulated"))
+        newest = max((task.created for task in simulator.tasks.values()), default=0.0)
+        ahead = max(newest, ledger.last_simulated()) - simulator.clock.now()
+        cast("RunningClock", simulator.clock).advance(ahead)
+        options["simulator"] = simulator
+    return AsyncClient(**options)
+
+
+def application(
+    client: AsyncClient,
+    *,
+    behind: list[str],
+    prefer: Preference,
+    allow: dict[str, Allowance],
+    dedupe: float | None,
+    with_tokens: bool,
+    private_callbacks: bool,
+    store: Location | None,
+    edge: dict[str, Any],
+) -> GatewayApplication:
+    """The application that serves the faces."""
+    from .. import asgi, environment
+    from ..gateway.application import Edge, GatewayApplication
+    from ..gateway.behind import Behind
+    from ..gateway.creating import Creator
+    from ..gateway.faces import Faces
+    from ..gateway.jobs import FacedJobs
+
+    assert client.ledger is not None
+    usable = [one for one in behind if client.vendors is None or one in client.vendors]
+    vendors = tuple(get_provider(one) for one in usable)
+    jobs = FacedJobs(client, client.ledger.companion_file("gateway"), store)
+    creator = Creator(jobs, Behind(vendors, prefer, allow, client.prices), dedupe)
+    creator.private_callbacks = private_callbacks
+    jobs.files.purge()
+    tokens = jobs.kept.tokens if with_tokens else None
+    webhooks = asgi.webhooks(client, environment.webhook_secrets())
+    return GatewayApplication(Faces(jobs, creator, tokens), Edge(**edge), webhooks)
+
+
+def announce(made: GatewayApplication, url: str, *, as_json: bool) -> None:
+    """Say what is served, where, and who makes the jobs."""
+    from ..simulator.server import mounts
+
+    addresses = {name: url + path for name, path in mounts(made.edge.vendors).items()}
+    behind = [one.id for one in made.faces.creator.behind.vendors]
+    simulated = made.faces.jobs.client.simulated
+    if as_json:
+        show.document({"url": url, "faces": addresses, "to": behind, "live": not simulated})
+        sys.stdout.flush()
+    else:
+        for name, address in addresses.items():
+            show.note(f"{name}: {address}")
+    show.note(f"Jobs are made by {', '.join(behind)}.")
+    paid = "Simulated: nothing is sent or paid." if simulated else "LIVE: jobs cost money."
+    show.note(f"{paid} Stop with Ctrl-C.")
+
+
+def warn(made: GatewayApplication, host: str, port: int) -> None:
+    """Say who is let in, and aloud what is open to others than programs of this machine."""
+    if not made.faces.door.is_open:
+        show.note("Clients need a token: polyreel gateway tokens list")
+    elif made.edge.access.addresses or not made.faces.jobs.client.simulated:
+        who = f"whoever can reach {host} port {port}"
+        paid = "" if made.faces.jobs.client.simulated else ", and you pay for them"
+        show.note(f"WARNING: {who} can have jobs made here without a token{paid}.")
+
+
+async def serve(
+    made: GatewayApplication, bound: socket, tls: dict[str, str], ready: Callable[[], None]
+) -> None:
+    """Serve until the end is asked for; `ready` is called when nothing is in the way.
+
+    Raises DownloadError where nothing can be stored.
+    """
+    from ..gateway import server
+
+    await made.faces.jobs.files.try_store()
+    ready()
+    await server.serve(made, bound, **tls)
