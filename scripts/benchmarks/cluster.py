@@ -100,6 +100,7 @@ def submits(address: str) -> Iterator[Row]:
         ways: dict[str, Callable[[], tuple[float, float]]] = {
             "pgbench": lambda: (rate(address, script, FLOWS), 0.0),
             "threads": lambda: in_threads(ledger, FLOWS),
+            "awaited": lambda: asyncio.run(grouped(ledger, FLOWS)),
             "pgbench, many": lambda: (rate(address, script, MANY), 0.0),
             "grouped": lambda: asyncio.run(grouped(ledger, MANY)),
             "more": lambda: asyncio.run(grouped(ledger, 4 * MANY)),
@@ -108,6 +109,7 @@ def submits(address: str) -> Iterator[Row]:
     bare, many = found["pgbench"][0], found["pgbench, many"][0]
     for name, what, beside, target in (
         ("threads", f"{FLOWS} threads", (FLOWS, bare), ">= 0.5"),
+        ("awaited", f"{FLOWS} awaited flows", (FLOWS, bare), ">= 0.5"),
         ("grouped", f"{MANY} awaited flows", (MANY, many), ">= 1.5"),
         ("more", f"{4 * MANY} awaited flows", (MANY, many), "-"),
     ):

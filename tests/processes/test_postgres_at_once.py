@@ -5,7 +5,9 @@ what it would be told alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from polyreel.errors import ClaimedError, LedgerError
 from polyreel.ledger.at_once import STATEMENTS, TAKE_LIMITED
 from polyreel.ledger.events import Intend, Queue, Settle, Take
 from polyreel.ledger.postgres import PLANNING, PostgresLedger
+from polyreel.ledger.postgres_connection import Statement
 from polyreel.ledger.records import LedgerEntry
 from support.ledgers import NOW, job, submission
 from support.postgres import execute, rows
@@ -114,4 +117,80 @@ def test_every_statement_finds_its_rows_by_an_index(ledger: PostgresLedger, post
         text = f"EXPLAIN {statement}".replace("?", "%s")
         plan = rows(postgres, text, json.dumps([{"id": "x"}]), options=PLANNING)
         assert not [line for line in plan if "Seq Scan" in line or "Hash Join" in line], plan
-    assert not [line for line in plan if "on jobs" in line and "by_" in line], plan  # of limits
+        assert not [line for line in plan if "on jobs" in line and "by_" in line], plan  # of ids
+
+
+class Held:
+    """Statements of a ledger that are held up until enough other writes wait for them."""
+
+    def __init__(self, ledger: PostgresLedger, waiting: int) -> None:
+        self.groups = 0
+        self._ledger, self._run, self._waiting = ledger, ledger.database.run, waiting
+        setattr(ledger.database, "run", self)  # noqa: B010
+
+    def __call__(self, statements: Sequence[Statement]) -> Any:
+        self.groups += 1
+        gathered = self._ledger._gathered
+        while self.groups == 1 and len(gathered._waiting) < self._waiting:
+            threading.Event().wait(0.01)
+        self.before()
+        return self._run(statements)
+
+    def before(self) -> None:
+        """What happens before statements are run."""
+
+
+def test_threads_share_statements(ledger: PostgresLedger) -> None:
+    """Those that wait for others; each is told what it would be told alone."""
+    owner, held = ledger.new_owner(), Held(ledger, 6)
+
+    def intend(number: int) -> Any:
+        try:
+            return ledger.write(Intend(submission(reference=str(number // 2))), owner, NOW)
+        except ClaimedError as error:
+            return error
+
+    with ThreadPoolExecutor(8) as threads:
+        found = [*threads.map(intend, range(8))]
+    references = {entry.id: entry.submission.reference for entry in ledger.entries()}
+    assert [*map(type, found)].count(ClaimedError) == 4
+    assert {one for one in found if isinstance(one, str)} == {*references}
+    assert held.groups < 8
+
+
+def test_a_thread_that_is_interrupted_loses_no_outcome_of_another(ledger: PostgresLedger) -> None:
+    """They are kept beside the ledger, and written into it before anything else."""
+    owner = ledger.new_owner()
+    entries = [ledger.write(Intend(submission()), owner, NOW) for _ in range(5)]
+
+    class Interrupted(Held):
+        def before(self) -> None:
+            if self.groups <= 2:
+                raise SystemExit
+
+    def settle(entry: str) -> str:
+        try:
+            ledger.write(Settle(entry, "accepted", job=job(f"task-{entry}")), owner, NOW)
+        except SystemExit:
+            return "interrupted"
+        except LedgerError as error:
+            return str(error)
+        return "written"
+
+    Interrupted(ledger, 3)
+    with ThreadPoolExecutor(5) as threads:
+        told = [*threads.map(settle, entries)]
+    assert "interrupted" in told
+    kept = [entry for entry, text in zip(entries, told, strict=True) if "is not lost" in text]
+    assert kept
+    found = {entry.id: entry.state for entry in ledger.entries()}
+    assert {found[entry] for entry in kept} == {"accepted"}
+
+
+def test_a_forked_process_waits_for_no_thread_of_its_parent(ledger: PostgresLedger) -> None:
+    owner = ledger.new_owner()
+    ledger._gathered._is_busy = True  # as where others write while it is forked
+    ledger._gathered.process -= 1
+    with ThreadPoolExecutor(1) as threads:
+        written = threads.submit(ledger.write, Intend(submission()), owner, NOW)
+        assert ledger.entry(written.result(20)).state == "sending"

@@ -6,21 +6,22 @@ Flows go on when theirs is durable. While one group is written, the next one gat
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from attrs import frozen
+from attrs import define
 
 from ..ledger.events import LedgerEvent
 from ..ledger.store import LedgerStore, Write
 
 
-@frozen
+@define(eq=False)
 class _Waiting:
     """A write that a flow waits for."""
 
     write: Write
     done: asyncio.Future[Any]
+    is_written: bool = False
 
 
 class GroupedWrites:
@@ -42,28 +43,30 @@ class GroupedWrites:
         if not self._is_busy:
             self._is_busy = True
             self.loop.call_soon(self._begin)
-        try:
-            return await asyncio.shield(one.done)
-        except asyncio.CancelledError:
-            while not one.done.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([one.done])
-            one.done.exception()
-            raise
+        canceled, result = None, None
+        while not one.is_written:
+            try:
+                result = await one.done
+            except asyncio.CancelledError as error:
+                canceled, one.done = error, self.loop.create_future()
+        if canceled is not None:
+            raise canceled
+        if isinstance(result, BaseException):
+            raise result
+        return result
 
     def _begin(self) -> None:
         group, self._waiting = self._waiting, []
         writes = [one.write for one in group]
         written = self.loop.run_in_executor(None, self._ledger.write_all, writes)
-        written.add_done_callback(lambda _: self._end(group, written))
+        written.add_done_callback(partial(self._end, group))
 
     def _end(self, group: list[_Waiting], written: asyncio.Future[list[Any]]) -> None:
         error = written.exception()
         results = [error] * len(group) if error else written.result()
         for one, result in zip(group, results, strict=True):
-            if isinstance(result, BaseException):
-                one.done.set_exception(result)
-            else:
+            one.is_written = True
+            if not one.done.done():  # its flow was canceled just now
                 one.done.set_result(result)
         self._is_busy = bool(self._waiting)
         if self._waiting:

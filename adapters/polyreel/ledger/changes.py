@@ -63,7 +63,8 @@ def take_queued(connection: Transaction, event: Take, owner: str, now: float) ->
     change = "state = 'sending', owner = ?, reason = NULL, attempts = attempts + 1, updated_at = ?"
     taken = connection.execute(
         f"UPDATE jobs SET {change}, {assignments(sent)}"  # noqa: S608
-        " WHERE id = ? AND simulated = ? AND state = 'queued'"
+        # Not by other indexes than that of ids: a plan that was made with few entries is kept.
+        " WHERE id = ? AND simulated + 0 = ? AND state || '' = 'queued'"
         " RETURNING limits, vendor, simulated, reserved",
         (owner, now, *sent.values(), event.entry, int(event.simulated)),
     )

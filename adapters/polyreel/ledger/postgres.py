@@ -26,6 +26,7 @@ from .at_once import is_usual, write_at_once
 from .changes import forget_deliveries
 from .database import DeadlockError
 from .events import LedgerEvent, Settle, Take
+from .gathering import NOT_WRITTEN, GatheredWrites
 from .keeping import StoredLedger
 from .leases import LEASE, LeaseOwners
 from .postgres_deliveries import BETWEEN, FORGOTTEN, deliver_at_once
@@ -331,14 +332,18 @@ class PostgresLedger(StoredLedger):
         """Its address without a user and a password."""
         self.owners = LeaseOwners(database, lease)
         self._deliveries = count()
+        self._gathered = GatheredWrites(self._at_once, self._interrupted)
         super().__init__(database, self.owners, self._local)
 
     def write(self, event: LedgerEvent, owner: str, now: float) -> Any:
         """Write one event of a flow durably; each event's class says what the result is."""
         if is_usual(event) and not self.database.is_writing:
-            for result in self._at_once([(event, owner, now)]).values():
-                if isinstance(result, Exception):
-                    raise result
+            if self._gathered.process != os.getpid():
+                self._gathered = GatheredWrites(self._at_once, self._interrupted)
+            result = self._gathered.write((event, owner, now))
+            if isinstance(result, Exception):
+                raise result
+            if result is not NOT_WRITTEN:
                 return result
         return super().write(event, owner, now)
 
@@ -360,16 +365,22 @@ class PostgresLedger(StoredLedger):
             self._write_unwritten()
             found = write_at_once([*usual.values()], self.database.run)
         except UnusableFileError as error:
-            return {
-                number: self._kept(event, now, error) if isinstance(event, Settle) else error
-                for number, (event, _, now) in usual.items()
-            }
+            return {number: self._not_written(one, error) for number, one in usual.items()}
         results = {number: found[n] for n, number in enumerate(usual) if n in found}
         for number, result in results.items():
             event = writes[number][0]
             if not isinstance(event, Settle):
                 self.touched.append(event.entry if isinstance(event, Take) else result)
         return results
+
+    def _not_written(self, write: Write, error: LedgerError) -> LedgerError:
+        """What the flow of a write is told; the outcome of a submit is kept elsewhere."""
+        event, _, now = write
+        return self._kept(event, now, error) if isinstance(event, Settle) else error
+
+    def _interrupted(self, write: Write) -> LedgerError:
+        text = "a thread was interrupted that wrote to it for others too; it may not be written"
+        return self._not_written(write, LedgerError(f"the ledger {self.place}: {text}"))
 
     @after_deadlocks
     def deliver(self, event: Event, now: float, *, simulated: bool = False) -> Delivered:

@@ -1,0 +1,86 @@
+"""Writes of threads to a ledger whose commits take long: those that wait at a time share one.
+
+While a thread writes its own and those of others, the next ones gather; one of them goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from attrs import define, field
+
+from .store import Write
+
+NOT_WRITTEN: Final = object()
+"""The result of a write that was left alone."""
+
+
+@define(eq=False)
+class _WaitingThread:
+    """A write whose thread waits until it is written, or until it is to write the next group."""
+
+    write: Write
+    turn: threading.Lock = field(factory=threading.Lock)
+    is_written: bool = False
+    result: Any = NOT_WRITTEN
+
+
+class GatheredWrites:
+    """The writes of the threads of one process to one ledger.
+
+    `write` makes several writes, and gives their results, by their numbers; it raises no error of
+    the ledger. `interrupted` makes the result of a write whose group was interrupted.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[Write]], dict[int, Any]],
+        interrupted: Callable[[Write], Exception],
+    ) -> None:
+        self.process = os.getpid()
+        """A process that is forked from it needs another one: locks may be held for ever there."""
+        self._write = write
+        self._interrupted = interrupted
+        self._guard = threading.Lock()
+        self._waiting: list[_WaitingThread] = []
+        self._is_busy = False
+
+    def write(self, one: Write) -> Any:
+        """The result of one write, which may be an error; NOT_WRITTEN where it is left alone."""
+        if threading.current_thread() is threading.main_thread():
+            # Ctrl-C interrupts this thread alone, so it waits for nobody, and nobody for it.
+            return self._write([one]).get(0, NOT_WRITTEN)
+        mine = _WaitingThread(one)
+        with self._guard:
+            waits, self._is_busy = self._is_busy, True
+            if waits:
+                mine.turn.acquire()
+                self._waiting.append(mine)
+        if waits:
+            mine.turn.acquire()  # released when it is written, or is to write
+        if not mine.is_written:
+            self._write_group(mine)
+        return mine.result
+
+    def _write_group(self, mine: _WaitingThread) -> None:
+        """Write what waits, and let one of those that have come meanwhile go on."""
+        with self._guard:
+            group, self._waiting = [mine, *self._waiting], []
+        results: dict[int, Any] = {}
+        try:
+            results = self._write([one.write for one in group])
+        except BaseException:
+            results = {n: self._interrupted(one.write) for n, one in enumerate(group)}
+            raise
+        finally:
+            for number, one in enumerate(group):
+                one.result = results.get(number, NOT_WRITTEN)
+                one.is_written = True
+            with self._guard:
+                following, self._waiting = self._waiting[:1], self._waiting[1:]
+                self._is_busy = bool(following)
+            for one in [*following, *group[1:]]:
+                one.turn.release()
