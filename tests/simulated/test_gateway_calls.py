@@ -168,6 +168,38 @@ def test_what_is_no_call_of_a_face_is_said_in_its_shape(provider: Provider, tmp_
             assert 400 <= reply.status < 500
 
 
+def test_whatever_the_path_and_the_method_the_face_answers(tmp_path: Path) -> None:
+    """Also where a path has a line feed, or ends with a slash, or no vendor knows the method."""
+    with gateway(tmp_path, SWAP.back) as stage:
+        for method, path in (("GET", "/x%0Ay"), ("GET", "/x/"), ("PROPFIND", "/x")):
+            reply = stage.handle(SWAP.face.id, method, path, key_of(SWAP.face))
+            assert reply.status == 404
+            assert isinstance(json.loads(reply.content), dict)
+
+
+@pytest.mark.parametrize("provider", with_role("webhook-keys"), ids=named)
+def test_no_key_signs_the_calls_to_clients(provider: Provider, tmp_path: Path) -> None:
+    """The face says so in the form of its contract, and shows no key of its examples."""
+    keys = provider.contract.operation("webhook-keys")
+    assert keys is not None
+    with gateway(tmp_path, first_swap(provider).back) as stage:
+        reply = send(stage, provider, keys)
+    (listed,) = json.loads(reply.content).values()
+    assert listed == []
+
+
+@pytest.mark.parametrize("provider", with_role("credits", "models", "receipt"), ids=named)
+def test_what_no_vendor_tells_is_refused_as_the_call_documents(
+    provider: Provider, tmp_path: Path
+) -> None:
+    """By a status of its own, not by one of another call."""
+    with gateway(tmp_path, first_swap(provider).back) as stage:
+        for one, operation in calls("credits", "models", "receipt"):
+            if one is provider:
+                reply = send(stage, provider, operation, task="none")
+                assert str(reply.status) in operation.spec["responses"]
+
+
 def test_a_link_to_a_file_works_for_a_day_and_cannot_be_made_up(tmp_path: Path) -> None:
     """It needs no key, as the links of vendors do."""
     face, back, made = SWAP

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast, get_args
 
 import typer
 from attrs import asdict
@@ -13,6 +14,7 @@ from . import show
 from .options import AsJson, finite
 
 if TYPE_CHECKING:
+    from ..gateway.torture import GatewayScene, Where
     from ..testing.torture import Run, TortureReport
 
 MARK: Final = "!"
@@ -56,6 +58,24 @@ def torture(
         bool,
         typer.Option("--keep-going", help="Leave vendors out that the program does not reach."),
     ] = False,
+    gateway: Annotated[
+        str | None,
+        typer.Option(
+            metavar="behind|before",
+            help="Put a gateway before the vendors; the faults are behind or before it.",
+            show_default=False,
+        ),
+    ] = None,
+    dedupe: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=1,
+            callback=lambda value: value if value is None else finite(value),
+            help="The gateway answers a repeated body with the first job.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Count how many jobs each call of a program is billed, at every fault of a submit: the
@@ -66,17 +86,38 @@ def torture(
     billed more often than it should be.
     """
     from ..providers.base.registry import all_providers
-    from ..testing.torture import SUBMIT_FAULTS, Torture
+    from ..testing.torture import SUBMIT_FAULTS, Torture, simulated_vendor
 
     vendors = list(dict.fromkeys(vendor or all_providers()))
     faults = list(dict.fromkeys(fault or SUBMIT_FAULTS))
-    plan = Torture(command, vendors, faults, calls, timeout, jobs, speed, _variables(env or ()))
+    plan = Torture(
+        command,
+        vendors,
+        faults,
+        calls,
+        timeout,
+        jobs,
+        speed,
+        _variables(env or ()),
+        simulated_vendor if gateway is None else _gateway(gateway, dedupe),
+    )
     report = plan.run(keep_going=keep_going, listener=lambda run: show.note(_progress(run)))
     if as_json:
         show.document(_document(report))
     else:
         _print_table(report, faults)
     _judge(report)
+
+
+def _gateway(where: str, dedupe: float | None) -> GatewayScene:
+    from ..gateway.application import check_installed
+    from ..gateway.torture import GatewayScene, Where
+
+    if where not in get_args(Where):
+        raise typer.BadParameter("it is behind or before", param_hint="--gateway")
+    check_installed()
+    logging.getLogger("polyreel").setLevel(logging.CRITICAL)  # the faults are meant
+    return GatewayScene(cast("Where", where), dedupe)
 
 
 def _variables(texts: Sequence[str]) -> dict[str, str]:

@@ -40,7 +40,6 @@ BODY_SECONDS: Final = 60.0
 """How long a body may take to arrive."""
 ANSWER_SECONDS: Final = 100.0
 """How long a client waits for its answer; a submit that takes longer goes on."""
-METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 
 
 def check_installed() -> None:
@@ -77,7 +76,7 @@ class GatewayApplication:
         """The application; MissingExtraError is raised where Starlette is not installed."""
         check_installed()
         from starlette.applications import Starlette  # noqa: PLC0415
-        from starlette.routing import Mount, Route  # noqa: PLC0415
+        from starlette.routing import Mount, Route, request_response  # noqa: PLC0415
 
         @asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -99,9 +98,12 @@ class GatewayApplication:
             Route("/metrics", self._metrics),
             Route("/v1/openapi.json", self._openapi),
             *([Mount("/webhooks", self._webhooks)] if self._webhooks is not None else []),
-            Route("/{rest:path}", self._face, methods=METHODS),
         ]
-        return Starlette(routes=routes, lifespan=lifespan)
+        made = Starlette(routes=routes, lifespan=lifespan)
+        # Not by a route: its pattern would leave out paths with a line feed, and some methods.
+        made.router.default = request_response(self._face)
+        made.router.redirect_slashes = False
+        return made
 
     async def _health(self, _: Request) -> Response:
         """Whether the process is at work at all."""

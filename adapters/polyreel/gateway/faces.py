@@ -259,6 +259,10 @@ class Faces:
         first = answers.first_success(call)
         return only_known(call, first, lambda at, _: ".".join(map(str, at)) == place)[0]
 
+    async def webhook_keys(self, call: Call, token: GatewayToken) -> Reply:
+        """Give the public keys with which clients are called: there are none."""
+        return only_known(call, answers.first_success(call), lambda _at, _value: False)[0]
+
     async def content(self, call: Call, token: GatewayToken) -> Reply | FileAnswer:
         """Give the file of a job."""
         calls.query_parameters(call)
@@ -290,5 +294,6 @@ ROLES: Final[Mapping[str, Callable[[Faces, Call, GatewayToken], Awaitable[FaceAn
     "batch-get": Faces.several,
     "cancel": Faces.cancel,
     "content": Faces.content,
+    "webhook-keys": Faces.webhook_keys,
 }
 """What answers the calls of a contract, by their roles."""

@@ -36,7 +36,7 @@ UNKNOWN: Final = ("paid_outcome_unknown", "timeout", "bad_gateway", "server_erro
 """Names of documented errors after which nobody knows whether there is a job."""
 BUSY: Final = ("rate_limited", *UNREACHED)
 UNPAYABLE: Final = ("insufficient_credits", "forbidden", *INVALID)
-NOT_SERVED: Final = ("not_implemented", "not_found", *INVALID)
+NOT_SERVED: Final = ("not_implemented", "not_found", *INVALID, *UNREACHED)
 WORDS: Final = frozenset({*MESSAGE_PLACES, *ERROR_CODES, *ERROR_MESSAGES})
 """Where errors have their code and their text."""
 RETRY_SECONDS: Final = 2.0

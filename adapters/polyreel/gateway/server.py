@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from ..simulator.http import HOST, listen
 from .application import GatewayApplication, check_installed
 
 if TYPE_CHECKING:
     import socket
+
+    import uvicorn
 
 HEAD_SECONDS: Final = 15.0
 """How long the head of a request may take to arrive."""
@@ -31,6 +35,40 @@ async def serve(application: GatewayApplication, bound: socket.socket, **tls: st
     `tls` are the arguments of uvicorn for a certificate: `ssl_certfile` and `ssl_keyfile`.
     MissingExtraError is raised where uvicorn is not installed.
     """
+    server = _server(application, tls)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows; another thread
+            loop.add_signal_handler(number, stop)
+    with contextlib.suppress(KeyboardInterrupt):
+        await server.serve(sockets=[bound])
+
+
+@contextlib.contextmanager
+def running(application: GatewayApplication) -> Iterator[str]:
+    """Serve on loopback in a thread while the block runs. The block gets the gateway's URL.
+
+    The end of the block waits for answers under way. MissingExtraError is raised where uvicorn is
+    not installed.
+    """
+    server, bound = _server(application, {}), listen(0)
+    thread = threading.Thread(
+        target=lambda: asyncio.run(server.serve(sockets=[bound])), name="polyreel-gateway"
+    )
+    thread.start()
+    try:
+        yield f"http://{HOST}:{bound.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        bound.close()
+
+
+def _server(application: GatewayApplication, tls: dict[str, str | None]) -> uvicorn.Server:
     check_installed()
     import uvicorn  # noqa: PLC0415
     from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: PLC0415
@@ -86,14 +124,4 @@ async def serve(application: GatewayApplication, bound: socket.socket, **tls: st
         h11_max_incomplete_event_size=MOST_HEAD,
         **options,
     )
-    server = Server(config)
-
-    def stop() -> None:
-        server.should_exit = True
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows; another thread
-            loop.add_signal_handler(number, stop)
-    with contextlib.suppress(KeyboardInterrupt):
-        await server.serve(sockets=[bound])
+    return Server(config)

@@ -94,6 +94,10 @@ class Simulator:
 
     It must not call the simulator.
     """
+    upstream: Callable[[IncomingRequest], Reply] | None = field(
+        default=None, init=False, repr=False
+    )
+    """Answers the calls of APIs instead; the faults happen to its answers."""
     _rules: Rules = field(init=False, repr=False)
     _link_secret: bytes = field(init=False, repr=False)
     _scripted: dict[str, list[str | Fault]] = field(factory=dict, init=False, repr=False)
@@ -313,6 +317,8 @@ class Simulator:
     # -- the vendor's own answer -----------------------------------------------------------------
 
     def _answered(self, call: Call, now: float) -> Outcome:
+        if self.upstream is not None:
+            return self.upstream(call.request)
         try:
             self._authorize(call)
             calls.header_parameters(call)

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -30,6 +30,7 @@ from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers, get_provider
 from ..simulator import FAULTS, RunningClock, Simulator, server
 from ..simulator.faults import fault_named
+from ..simulator.tasks import Bill
 
 KEY: Final = "sk-torture-0123456789abcdef"
 """The key that programs get. It opens nothing."""
@@ -99,6 +100,42 @@ class TortureReport:
 
 
 @frozen
+class Cell:
+    """One run that is to be made."""
+
+    vendor: str
+    fault: str | None = None
+    stays: bool = False
+
+    def afflict(self, simulator: Simulator) -> None:
+        """Let the fault happen to the first submit, or to every one."""
+        if self.fault is not None:
+            simulator.inject(self.fault, times=None if self.stays else 1)
+
+
+@frozen
+class Scene:
+    """What a program is run against."""
+
+    url: str
+    """The base URL that it gets."""
+    bill: Bill
+    """What it has made the vendor bill, once the scene is closed."""
+    fired: Sequence[tuple[str, str]]
+    """The faults that have happened."""
+
+
+@contextmanager
+def simulated_vendor(cell: Cell, speed: float) -> Iterator[Scene]:
+    """The vendor itself, simulated; `speed` is how many times as fast as real time it works."""
+    simulator = Simulator(clock=RunningClock(speed), seed=1)
+    cell.afflict(simulator)
+    # The server has ended, with every answer under way, before the bill is read.
+    with server.running(simulator) as url:
+        yield Scene(url + server.mounts()[cell.vendor], simulator.bill, simulator.fired)
+
+
+@frozen
 class Torture:
     """A program to run, and how to run it."""
 
@@ -115,6 +152,8 @@ class Torture:
     """How many times as fast as real time the simulator's clock runs."""
     variables: Mapping[str, str] = Factory(dict)
     """More environment variables; `{url}`, `{key}` and `{vendor}` in them are replaced."""
+    scene: Callable[[Cell, float], AbstractContextManager[Scene]] = simulated_vendor
+    """What each run is made against."""
 
     def check(self) -> list[str]:
         """The program's arguments; RequestError or UnknownNameError where a setting is wrong."""
@@ -138,13 +177,13 @@ class Torture:
         """
         runner = _Runner(self, self.check(), listener or (lambda _: None))
         with runner.open() as run_all:
-            baselines = run_all([_Cell(vendor) for vendor in self.vendors])
+            baselines = run_all([Cell(vendor) for vendor in self.vendors])
             first = TortureReport(self.calls, baselines, ())
             if first.wrong_baselines and not keep_going:
                 raise RequestError([explain(run, self.calls) for run in first.wrong_baselines])
             left_out = {run.vendor for run in first.wrong_baselines}
             cells = [
-                _Cell(vendor, fault, stays)
+                Cell(vendor, fault, stays)
                 for fault in self.faults
                 for vendor in self.vendors
                 if vendor not in left_out
@@ -210,15 +249,6 @@ def _environment(own: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "NO_PROXY": NO_PROXY, "no_proxy": NO_PROXY, "PYTHONUNBUFFERED": "1", **own}
 
 
-@frozen
-class _Cell:
-    """One run that is to be made."""
-
-    vendor: str
-    fault: str | None = None
-    stays: bool = False
-
-
 @define(eq=False)
 class _Runner:
     """Makes the runs, some at the same time, and leaves no process behind."""
@@ -232,7 +262,7 @@ class _Runner:
     lock: threading.Lock = field(factory=threading.Lock, init=False)
 
     @contextmanager
-    def open(self) -> Iterator[Callable[[Sequence[_Cell]], tuple[Run, ...]]]:
+    def open(self) -> Iterator[Callable[[Sequence[Cell]], tuple[Run, ...]]]:
         """A function that makes runs, while the block runs."""
         with ThreadPoolExecutor(self.torture.jobs, "polyreel-torture") as pool:
             try:
@@ -249,22 +279,18 @@ class _Runner:
             for process, mark in self.running.items():
                 _kill(process, mark)
 
-    def _run(self, cell: _Cell) -> Run:
-        simulator = Simulator(clock=RunningClock(self.torture.speed), seed=1)
-        if cell.fault is not None:
-            simulator.inject(cell.fault, cell.vendor, times=None if cell.stays else 1)
-        # The server has ended, with every answer under way, before the bill is read.
-        with server.running(simulator) as url, tempfile.TemporaryFile() as stderr:
-            address = url + server.mounts()[cell.vendor]
-            own = variables(all_providers()[cell.vendor], address, self.torture.variables)
+    def _run(self, cell: Cell) -> Run:
+        made = self.torture.scene(cell, self.torture.speed)
+        with made as scene, tempfile.TemporaryFile() as stderr:
+            own = variables(all_providers()[cell.vendor], scene.url, self.torture.variables)
             code, seconds = self._execute(_environment(own), stderr)
             complaint = _tail(stderr)
         run = Run(
             vendor=cell.vendor,
             fault=cell.fault,
             stays=cell.stays,
-            billed=simulator.bill.count(),
-            met=len(simulator.fired),
+            billed=scene.bill.count(),
+            met=len(scene.fired),
             exit_code=code,
             seconds=seconds,
             complaint=complaint,

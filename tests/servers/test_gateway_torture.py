@@ -1,0 +1,56 @@
+"""A gateway before the vendors of a torture: faults behind it and before it, each billed once."""
+
+from __future__ import annotations
+
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Final, get_args
+from urllib.parse import urlsplit
+
+import pytest
+from polyreel.gateway.torture import GatewayScene, Where
+from polyreel.testing.torture import Cell, Scene
+from support.cli import stranger
+from support.server import PROVIDERS, key_of
+from support.swaps import first_swap
+from support.waiting import HANGS
+
+FACE, _, MADE = first_swap(PROVIDERS[0])
+JSON: Final = {**key_of(FACE), "Content-Type": "application/json"}
+SPEED: Final = 1000.0
+
+
+def status(scene: Scene, headers: dict[str, str]) -> int | None:
+    """The status of a submit; None where its answer is lost."""
+    url = urlsplit(scene.url)
+    connection = HTTPConnection(url.netloc, timeout=HANGS)
+    assert MADE.route is not None
+    try:
+        connection.request("POST", url.path + MADE.route.path, MADE.content, headers)
+        return connection.getresponse().status
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("where", get_args(Where))
+def test_a_fault_of_a_submit_is_billed_once(where: Where) -> None:
+    """A client that tries again under its key, or the same body, is never billed a second time."""
+    for headers, dedupe in (({**JSON, "Idempotency-Key": "k" * 20}, None), (JSON, 600.0)):
+        with GatewayScene(where, dedupe)(Cell(FACE.id, "lost-reset"), SPEED) as scene:
+            first, second = (status(scene, headers) for _ in range(2))
+            assert scene.fired[0][1] == "lost-reset"
+        assert scene.bill.count() == 1
+        if where == "before":
+            assert first is None
+            assert second == 200
+
+
+def test_the_place_of_the_faults_is_one_of_two(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another word is refused before anything is run."""
+    found = stranger(capsys, monkeypatch, tmp_path)("torture", "true", "--gateway", "beside")
+    assert found.code == 2
+    assert "behind or before" in found.err
