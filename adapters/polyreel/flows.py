@@ -144,6 +144,7 @@ class Put:
     file: Part
     deadline: float = 300.0
     method: str = "PUT"
+    headers: Mapping[str, str] = Factory(dict)
 
 
 @frozen

@@ -8,14 +8,18 @@ from typing import Any, Final
 
 import httpx
 import pytest
+from polyreel.errors import WebhookError
 from polyreel.flows import Reply
 from polyreel.gateway.callbacks import sample_of
 from polyreel.places import JsonObject, put
 from polyreel.plans.planning import Plan
 from polyreel.providers.base.provider import Provider
+from polyreel.providers.base.webhooks import parse
 from polyreel.simulator import ready_made
+from polyreel.simulator.signing import key_set
+from standardwebhooks import Webhook, WebhookVerificationError
 from support.gateway import HOST, GatewayStage, gateway, turn
-from support.server import KEY, PROVIDERS, each_vendor
+from support.server import KEY, PROVIDERS, each_vendor, send
 from support.swaps import asked, first_swap, id_in
 
 URL: Final = "https://shop.example.com/hook"
@@ -23,19 +27,12 @@ REQUEST: Final[JsonObject] = {"model": "kling-v3", "prompt": "a cat", "duration"
 
 
 def place_of(made: Plan) -> str:
-    """Where a client's body has the address to be called at; empty without one in the body."""
+    """Where a client has the address to be called at; empty where its vendor takes none."""
     row = made.route.by_name.get("callback_url") if made.route is not None else None
-    place = next(iter(row.places), "") if row is not None else ""
-    return "" if place.startswith("?") else place
+    return next(iter(row.places), "") if row is not None else ""
 
 
-CALLING: Final = [
-    one
-    for one in PROVIDERS
-    if place_of(first_swap(one).made)
-    and one.webhook is not None
-    and (one.webhook.optional or not one.webhook.signed)
-]
+CALLING: Final = [one for one in PROVIDERS if place_of(first_swap(one).made)]
 
 
 @pytest.fixture(autouse=True)
@@ -49,20 +46,25 @@ class Client:
 
     def __init__(self, stage: GatewayStage) -> None:
         self.heard: list[tuple[str, str, JsonObject]] = []
+        self.requests: list[httpx.Request] = []
         self.status = 200
         stage.gateway.callbacks.wire.transport = httpx.MockTransport(self._hear)
 
     def _hear(self, request: httpx.Request) -> httpx.Response:
         assert "authorization" not in request.headers
+        self.requests.append(request)
         self.heard.append((request.method, str(request.url), json.loads(request.content)))
         return httpx.Response(self.status)
 
 
-def with_address(made: Plan, url: str) -> JsonObject:
-    """A client's body with an address to be called at."""
+def asked_to_call(stage: GatewayStage, made: Plan, url: str) -> Reply:
+    """Ask for a job, and to be called at its end."""
+    place = place_of(made) or "callback_url"
+    if place.startswith("?"):
+        return asked(stage, made, query={place[1:]: url})
     body: JsonObject = json.loads(made.content)
-    put(body, place_of(made), url)
-    return body
+    put(body, place, url)
+    return asked(stage, made, body)
 
 
 @pytest.mark.parametrize("provider", CALLING, ids=lambda one: one.id)
@@ -76,7 +78,7 @@ def test_a_client_hears_of_the_end_once(
         client = Client(stage)
         if end == "failed":
             stage.simulator.script(back.id, "failed")
-        task = id_in(asked(stage, made, with_address(made, URL)), face)
+        task = id_in(asked_to_call(stage, made, URL), face)
         assert URL not in stage.client.jobs()[0].submission.dump()
         turn(stage, monkeypatch)
         assert client.heard == []
@@ -96,6 +98,35 @@ def test_a_client_hears_of_the_end_once(
             assert str(facts.error_message).startswith(back.id)
 
 
+@pytest.mark.parametrize("provider", CALLING, ids=lambda one: one.id)
+def test_a_call_is_signed_as_the_vendor_signs(
+    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the secret of the token, or under a key that the gateway publishes; another is wrong."""
+    face, back, made = first_swap(provider)
+    with gateway(tmp_path, back) as stage:
+        client = Client(stage)
+        asked_to_call(stage, made, URL)
+        stage.simulator.clock.sleep(1000)
+        turn(stage, monkeypatch)
+        (request,) = client.requests
+        signatures = stage.gateway.faces.signatures
+        right, wrong = signatures.secret_of(""), signatures.secret_of("other")
+        if face.webhook is not None and face.webhook.published is not None:
+            operation = face.contract.operation("webhook-keys")
+            assert operation is not None
+            right, wrong = send(stage, face, operation).content.decode(), key_set()
+    if face.webhook is not None and face.webhook.signed:
+        event = parse(face.id, dict(request.headers), request.content, right)
+        assert event.verified
+        with pytest.raises(WebhookError, match="not verified"):
+            parse(face.id, dict(request.headers), request.content, wrong)
+    else:
+        Webhook(right).verify(request.content, dict(request.headers))
+        with pytest.raises(WebhookVerificationError):
+            Webhook(wrong).verify(request.content, dict(request.headers))
+
+
 def test_a_call_is_tried_again_and_outlives_the_gateway(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +135,7 @@ def test_a_call_is_tried_again_and_outlives_the_gateway(
     with gateway(tmp_path, back) as stage:
         client = Client(stage)
         client.status = 500
-        id_in(asked(stage, made, with_address(made, URL)), face)
+        id_in(asked_to_call(stage, made, URL), face)
         stage.simulator.clock.sleep(1000)
         turn(stage, monkeypatch)
         turn(stage, monkeypatch)  # not yet
@@ -119,9 +150,8 @@ def test_a_call_is_tried_again_and_outlives_the_gateway(
 
 @each_vendor
 def test_no_private_address_is_called(provider: Provider, tmp_path: Path) -> None:
-    """It is refused before anything is paid; so is what the gateway could not sign."""
+    """It is refused before anything is paid."""
     back, made = first_swap(provider)[1:]
-    place = place_of(made)
     with gateway(tmp_path, back) as stage:
         for url in (
             "http://shop.example.com/",
@@ -133,10 +163,7 @@ def test_no_private_address_is_called(provider: Provider, tmp_path: Path) -> Non
             "https://10.0.0.1.example.internal/",
             "file:///etc/passwd",
         ):
-            body: JsonObject = json.loads(made.content)
-            put(body, place or "callback_url", url)
-            reply = asked(stage, made, body)
-            assert not reply.ok, url
+            assert not asked_to_call(stage, made, url).ok, url
         assert stage.simulator.journal == []
 
 
@@ -146,7 +173,7 @@ def test_a_name_that_leads_into_a_private_network_is_not_called(
     """Whatever it led to before: it is looked up for each call, and the call goes to that."""
     face, back, made = first_swap(CALLING[0])
     with gateway(tmp_path, back) as stage:
-        id_in(asked(stage, made, with_address(made, URL)), face)
+        id_in(asked_to_call(stage, made, URL), face)
         stage.simulator.clock.sleep(1000)
         asked_for: list[str] = []
 

@@ -237,6 +237,11 @@ def test_tokens_are_made_listed_and_revoked(cli: Command) -> None:
     (listed,) = cli("gateway", "tokens", "list", "--json").document
     assert (listed["name"], listed["vendors"], listed["per_day"]) == ("web", [vendor], "2.50")
     assert listed["state"].startswith("usable until ")
+    secret = cli("gateway", "tokens", "secret", "web").out
+    assert secret.startswith("whsec_")
+    assert cli("gateway", "tokens", "secret", "web", "--json").document["secret"] == secret.strip()
+    assert cli("gateway", "tokens", "secret").out not in {"", secret}
+    assert cli("gateway", "tokens", "secret", "nobody").code == 2
     assert cli("gateway", "tokens", "revoke", "web").code == 0
     shown = cli("gateway", "tokens", "list")
     assert "revoked" in shown.out

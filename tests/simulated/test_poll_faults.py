@@ -15,7 +15,8 @@ from polyreel.providers.base.contract import Operation
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import get_provider
 from polyreel.providers.base.webhooks import parse
-from polyreel.simulator import Simulator, VirtualClock, signing
+from polyreel.serving.signing import identity_header
+from polyreel.simulator import Simulator, VirtualClock
 from polyreel.simulator.scripting import scriptable
 from polyreel.simulator.webhooks import deliveries
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -191,7 +192,7 @@ def test_webhooks_tell_every_state_and_are_signed(vendor: str, end: str) -> None
     has the same id.
     """
     provider = next(provider for provider in PROVIDERS if provider.id == vendor)
-    name = signing.identity_header(provider)
+    name = identity_header(provider)
     for count, (simulator, task, now) in enumerate(hooked(vendor, end), 1):
         reached = [one for one in told(vendor, end) if one in ("queued", "running", end)[:count]]
         made = deliveries(simulator, vendor, task, SECRET, now)

@@ -55,7 +55,7 @@ def signed_now(simulator: Simulator, vendor: str, task: str) -> Delivery:
     last = deliveries(simulator, vendor, task, None, made.ended + 1)[-1]
     keys = webhook(vendor).published
     assert keys is not None
-    headers = signing.signed_by_key(keys, last.headers[keys.id], last.body, time.time())
+    headers = signing.SIGNING.signed(keys, last.headers[keys.id], last.body, time.time())
     return Delivery({**last.headers, **headers}, last.body)
 
 
@@ -152,7 +152,7 @@ def test_an_old_or_early_signature_is_refused(
     delivery, keys = ended(client, vendor), webhook(vendor).published
     assert keys is not None
     moment = time.time() + shift
-    headers = signing.signed_by_key(keys, delivery.headers[keys.id], delivery.body, moment)
+    headers = signing.SIGNING.signed(keys, delivery.headers[keys.id], delivery.body, moment)
     if good:
         event = parse(vendor, headers, delivery.body, signing.key_set())
         assert (event.verified, event.id) == (True, delivery.headers[keys.id])

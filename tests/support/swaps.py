@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -78,6 +79,7 @@ def asked(
     *,
     key: str | None = None,
     token: str | None = None,
+    query: Mapping[str, str] | None = None,
 ) -> Reply:
     """Send a client's body to the face of its vendor; the answer is a documented one.
 
@@ -90,7 +92,7 @@ def asked(
     headers = {} if key is None else {"Idempotency-Key": key}
     if token is not None:
         headers |= key_scheme_of(made.provider.contract).headers(token)
-    return send(stage, made.provider, operation, content, headers=headers, path=path)
+    return send(stage, made.provider, operation, content, headers=headers, path=path, query=query)
 
 
 def id_in(reply: Reply, face: Provider) -> str:

@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 Words = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[check|tokens make|list|revoke NAME]",
-        help="Check the settings, or make, list or revoke tokens; left out: serve.",
+        metavar="[check|tokens make|list|secret|revoke NAME]",
+        help="Check the settings, or make, list or revoke tokens, or print what signs the calls "
+        "to a token's client; left out: serve.",
         show_default=False,
     ),
 ]
@@ -121,6 +122,22 @@ def gateway(
             metavar="FOLDER|URL",
             help="Where files of finished jobs are fetched to and stay, such as s3://bucket/clips; "
             "clients get links of the gateway to them.",
+            show_default=False,
+        ),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Append the traffic to a file, without secrets: for polyreel verify and --replay.",
+            show_default=False,
+        ),
+    ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Answer as a recording of --record has it; no job is made.",
             show_default=False,
         ),
     ] = None,
@@ -202,13 +219,14 @@ def gateway(
     if own:
         text = f"{', '.join(sorted(own))}: it goes with tokens make"
         raise typer.BadParameter(text)
-    behind = _behind(to or [], prefer)
+    behind = _behind(to or [], "cheapest" if replay is not None else prefer)
     if what == "check":
         with open_ledger(ledger) as opened:
             gateway_tokens.check(opened, behind, live=live, as_json=as_json)
         return
     faces = tuple(get_provider(one).id for one in dict.fromkeys(face or all_providers()))
     access = access_by(host, allow_host or [], [])
+    _check_replay(replay, live=live, record=record)
     tls, where = _tls(certificate, certificate_key), None if store is None else located(store)
     show.log(logging.INFO)
     with open_ledger(ledger) as opened:
@@ -216,6 +234,9 @@ def gateway(
         needs_token = gateway_tokens.needed(
             opened, live=live, reachable=reachable, everybody=everybody
         )
+        if replay is not None and needs_token:
+            text = "it answers without a token: write --everybody to let in whoever can reach it"
+            raise typer.BadParameter(text, param_hint="--replay")
         client = starting.client(behind, opened, live=live, speed=speed, prices_file=prices_file)
         made = starting.application(
             client,
@@ -228,6 +249,7 @@ def gateway(
             store=where,
             edge={"access": access, "public_url": _public(public_url), "vendors": faces},
         )
+        starting.use_records(made, record, replay)
         bound, url = listen_on(port, host)
         url = url.replace("http:", "https:", 1) if tls else url
         notice = files_in_general(live=live)
@@ -239,6 +261,11 @@ def gateway(
 
             asyncio.run(starting.serve(made, bound, tls, ready))
     show.note("stopped")
+
+
+def _check_replay(replay: Path | None, *, live: bool, record: Path | None) -> None:
+    if replay is not None and (live or record is not None):
+        raise typer.BadParameter("it goes with neither --live nor --record", param_hint="--replay")
 
 
 def _of_tokens(token: GatewayToken) -> dict[str, object]:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from ..mapping.textfiles import read_bytes
 from ..providers.base.registry import get_provider
 from . import show
 from .options import prices, settings
@@ -78,6 +79,17 @@ def application(
     tokens = jobs.kept.tokens if with_tokens else None
     webhooks = asgi.webhooks(client, environment.webhook_secrets())
     return GatewayApplication(Faces(jobs, creator, tokens), Edge(**edge), webhooks)
+
+
+def use_records(made: GatewayApplication, record: Path | None, replay: Path | None) -> None:
+    """Have the traffic recorded, or answered from a recording."""
+    from ..gateway.recording import Recorder, Replay
+
+    if record is not None:
+        made.recorder = Recorder(record)
+    if replay is not None:
+        content = read_bytes(str(replay), f"--replay {replay}")
+        made.replay = Replay(content, str(replay), made.faces, made.own)
 
 
 def announce(made: GatewayApplication, url: str, *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from .. import environment
-from ..errors import PolyreelError, RequestError, did_you_mean
+from ..errors import PolyreelError, RequestError, UnknownNameError, did_you_mean
 from ..ledger.gateway_tokens import GatewayToken
 from ..ledger.keeping import StoredLedger
 from ..providers.base.registry import all_providers, get_provider
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..ledger.store import LedgerStore
     from ..mapping.reports import Allowance
 
-ACTIONS: Final = ("make", "list", "revoke")
+ACTIONS: Final = ("make", "list", "revoke", "secret")
 DAY: Final = 24 * 60 * 60
 MODELS_HELP: Final = "Of a token: model family that it may ask for, several times; all if left out."
 Models = Annotated[list[str] | None, typer.Option("--model", help=MODELS_HELP, show_default=False)]
@@ -80,13 +80,16 @@ def run(
 ) -> None:
     """Do what `polyreel gateway tokens ...` asks; `token` is what its options make of a name."""
     action, name = (*words, None, None)[:2]
-    if action not in ACTIONS or len(words) > 2 or (action == "list") is not (name is None):
+    nameless = action == "list" if action != "secret" else name is None
+    if action not in ACTIONS or len(words) > 2 or nameless is not (name is None):
         near = did_you_mean(action, ACTIONS) if action else ""
-        text = f"write tokens make NAME, tokens list, or tokens revoke NAME{near}"
+        text = f"write tokens make NAME, tokens list, tokens secret NAME, tokens revoke NAME{near}"
         raise typer.BadParameter(text, param_hint="TOKENS")
     rows = stored(ledger).gateway.tokens
     if action == "list":
         _list(stored(ledger), as_json=json)
+    elif action == "secret":
+        _show_secret(stored(ledger), name or "", as_json=json)
     elif action == "make":
         made = token(str(name))
         text = rows.make(made)
@@ -150,6 +153,19 @@ def _list(ledger: StoredLedger, *, as_json: bool) -> None:
         show.note("no token was made: polyreel gateway tokens make NAME")
     else:
         show.table(COLUMNS, [_cells(one, spent[one.name]) for one in found])
+
+
+def _show_secret(ledger: StoredLedger, name: str, *, as_json: bool) -> None:
+    """Print what signs the calls to a token's client; UnknownNameError where there is no such."""
+    from ..gateway.signatures import CallSignatures
+
+    if name and name not in {one.name for one in ledger.gateway.tokens.listed()}:
+        raise UnknownNameError(f"there is no token {name[:80]!r}")
+    secret = CallSignatures(ledger.gateway).secret_of(name)
+    if as_json:
+        show.document({"name": name, "secret": secret})
+    else:
+        show.line(secret)
 
 
 def _spent(ledger: StoredLedger, token: GatewayToken) -> str:

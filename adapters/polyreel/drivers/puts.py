@@ -65,7 +65,8 @@ class FilePut:
     def _put(self, url: httpx.URL, address: str | None, content: bytes) -> Get:
         """The request. The key goes only to the vendor's own hosts, as with downloads."""
         kind = self.step.file.content_type or "application/octet-stream"
-        headers = self.wire.headers(self.step, origin(url)) | {"Content-Type": kind}
+        headers = self.wire.headers(self.step, origin(url))
+        headers |= {"Content-Type": kind, **self.step.headers}
         timeout = self.watch.timeout(STALLED_SECONDS)
         request = request_at(address, self.step.method, url, headers, timeout, content)
         return Get(request, str(url), lambda _: False, lambda _: True)

@@ -25,6 +25,7 @@ from .faces import FaceAnswer, FaceRequest, Faces
 from .files import FileAnswer
 from .metrics import CONTENT_TYPE, Labels, Metrics
 from .own import OWN, OwnApis
+from .recording import Recorder, Replay
 from .refusals import UNKNOWN
 from .streams import StreamAnswer
 
@@ -49,6 +50,9 @@ def check_installed() -> None:
         raise MissingExtraError(text)
 
 
+Serving = Faces | OwnApis | Replay
+
+
 @frozen
 class Edge:
     """How a gateway is reached."""
@@ -70,6 +74,10 @@ class GatewayApplication:
         self.faces, self.edge, self.metrics = faces, edge, Metrics()
         self.own = OwnApis(faces)
         self.callbacks = Callbacks(faces, self.own.job_of)
+        self.recorder: Recorder | None = None
+        """What writes the traffic down."""
+        self.replay: Replay | None = None
+        """What answers in the place of vendors."""
         self._working: set[asyncio.Task[FaceAnswer]] = set()
 
     def starlette(self) -> Starlette:
@@ -213,7 +221,7 @@ class GatewayApplication:
             client=_client_of(request),
             seen=seen,
         )
-        serving = self.own if is_own else self.faces
+        serving = self.replay or (self.own if is_own else self.faces)
         try:
             limit = serving.body_limit(wanted)
             content = await asyncio.wait_for(_content(request, limit), BODY_SECONDS)
@@ -222,9 +230,11 @@ class GatewayApplication:
         if content is None:
             text = f"the body is longer than {limit} bytes"
             return _response(serving.refusal(wanted, ("too_large", *INVALID), text))
-        return _response(await self._in_time(serving, wanted.with_content(content)))
+        wanted = wanted.with_content(content)
+        answer = await self._in_time(serving, wanted)
+        return _response(self.recorder.recorded(wanted, answer) if self.recorder else answer)
 
-    async def _in_time(self, serving: Faces | OwnApis, wanted: FaceRequest) -> FaceAnswer:
+    async def _in_time(self, serving: Serving, wanted: FaceRequest) -> FaceAnswer:
         """The answer, or after some time that there is none yet. What is under way goes on."""
         work = asyncio.create_task(serving.answer(wanted))
         self._working.add(work)

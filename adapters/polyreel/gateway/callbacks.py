@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ..drivers import RealClock, Wire, arun
-from ..errors import DownloadError, PolyreelError, TransportError
+from ..errors import DownloadError, MissingExtraError, PolyreelError, TransportError
 from ..flows import Flow, Part, Put, Reply
 from ..providers.base.facts import FINAL
 from ..providers.base.provider import Provider
@@ -24,9 +24,10 @@ from ..serving.answers import dumps, status_query
 from ..serving.calls import Call
 from ..serving.task_answers import task_body
 from .faces import FaceRequest, Faces
+from .shared import JOBS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ..ledger.gateway_rows import GatewayJob
     from ..places import Json, JsonObject
@@ -122,10 +123,13 @@ class Callbacks:
         """Call the client of a job; the result is whether it has heard."""
         wanted = json.loads(row.callback or "{}")
         try:
-            body = self._body(shown, wanted["public"])
-            reply = await arun(_posted(wanted["url"], body), self.wire)
+            content = dumps(self._body(shown, wanted["public"]))
+            provider = None if row.face == JOBS else get_provider(row.face)
+            signatures = self.faces.signatures
+            headers = signatures.headers(provider, row, content, time.time())
+            reply = await arun(_posted(wanted["url"], content, headers), self.wire)
             trouble = None if reply.ok else f"HTTP {reply.status}"
-        except TransportError as error:
+        except (TransportError, MissingExtraError) as error:
             trouble = str(error)
         if trouble is not None:
             LOG.warning("%s %s: its client was not reached: %s", row.face, row.id, trouble)
@@ -152,7 +156,7 @@ class Callbacks:
 
     def _body(self, shown: Shown, public: str) -> JsonObject:
         """What a client is told, in the words of its face."""
-        if shown.row.path.startswith("/v1/jobs") and shown.row.face == "jobs":
+        if shown.row.face == JOBS:
             return self._own(public, shown)
         provider = get_provider(shown.row.face)
         query = status_query(provider)
@@ -167,9 +171,9 @@ class Callbacks:
         return task.told(call, state, now, sample, schema, provider.webhook.reads)
 
 
-def _posted(url: str, body: JsonObject) -> Flow[Reply]:
-    content = Part("body", content_type="application/json", content=dumps(body))
-    reply = yield Put("", url, content, deadline=CALL_SECONDS, method="POST")
+def _posted(url: str, content: bytes, headers: Mapping[str, str]) -> Flow[Reply]:
+    body = Part("body", content_type="application/json", content=content)
+    reply = yield Put("", url, body, CALL_SECONDS, "POST", headers)
     assert isinstance(reply, Reply)
     return reply
 

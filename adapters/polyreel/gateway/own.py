@@ -29,7 +29,7 @@ from .creating import KEY, Made, checked_key
 from .faces import FaceRequest, Faces
 from .files import FileAnswer
 from .jobs import Shown
-from .shared import SharedWish
+from .shared import JOBS, SharedWish
 from .videos import VIDEOS, video_of
 from .wishes import check_address, check_media, check_model, wanted_call
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from ..ledger.gateway_tokens import GatewayToken
 
 LOG: Final = logging.getLogger("polyreel")
-JOBS: Final = "jobs"
 TOLD: Final = ("vendor", "model", "workflow", "progress", "estimated_seconds", "element", "error")
 """What an answer has of a job as it is."""
 PRICES: Final = ("estimate", "charge")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import Factory, evolve, frozen
 
@@ -20,6 +20,10 @@ from .wishes import LETTERS
 if TYPE_CHECKING:
     from ..ledger.gateway_tokens import GatewayToken
     from ..providers.base.provider import Provider
+
+
+JOBS: Final = "jobs"
+"""What stands for a face in the rows of `/v1/jobs`."""
 
 
 @frozen(slots=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from attrs import Factory, frozen
@@ -135,9 +136,11 @@ def wanted_call(url: str, public: str) -> str:
 def check_callback(provider: Provider, operation: Operation) -> None:
     """Raise CallRefusedError where the gateway cannot call as the vendor of the face would."""
     webhook = provider.webhook
-    signed = webhook is not None and webhook.signed and not webhook.optional
-    if signed or (webhook is None and not operation.spec.get("callbacks")):
-        text = "the gateway has no keys to sign calls as this API does: ask for the status instead"
+    if webhook is None and not operation.spec.get("callbacks"):
+        text = "this API documents no calls: ask for the status instead"
+        raise CallRefusedError(*INVALID, message=text)
+    if webhook is not None and webhook.published and find_spec("cryptography") is None:
+        text = "the gateway cannot sign calls as this API does: ask for the status instead"
         raise CallRefusedError(*INVALID, message=text)
 
 

@@ -17,6 +17,7 @@ from ..hosts import address_of
 from ..places import JsonObject
 from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
+from ..serving.signing import identity_header
 from . import signing
 from .engine import HOST, Simulator
 from .webhooks import Delivery, deliveries
@@ -95,7 +96,7 @@ def _made(delivery: Delivery, target: CallbackTarget, provider: Provider) -> Jso
     It is signed at the machine's time, by which receivers go: simulated time is ahead.
     """
     time.sleep(target.delay)
-    identity = delivery.headers.get(signing.identity_header(provider))
+    identity = delivery.headers.get(identity_header(provider))
     headers = dict(delivery.headers)
     if identity is not None:
         headers |= signing.sign(provider, identity, delivery.body, target.secret, time.time())

@@ -14,6 +14,7 @@ from ..providers.base.registry import get_provider
 from ..serving import answers
 from ..serving.calls import Call
 from ..serving.links import Links
+from ..serving.signing import signs
 from ..serving.task_answers import task_body
 from . import signing
 from .engine import Simulator
@@ -84,7 +85,7 @@ def _webhook(
     headers = {"content-type": "application/json"}
     identity = f"msg_{task.id}_{status}"
     needed = secret is not None or not provider.webhook.optional
-    if needed and signing.signs(provider, post):
+    if needed and signs(provider, post):
         headers |= signing.sign(provider, identity, content, secret, now)
     return Delivery(headers, content)
 

@@ -124,7 +124,7 @@ class SkillsVideo(Provider):
 def _item(example: JsonObject, task: SimulatedTask, url: str) -> JsonObject:
     """The description of one output."""
     size = {"width": task.width, "height": task.height} if "width" in example else {}
-    name = url.rpartition("/")[2]
+    name = url.partition("?")[0].rpartition("/")[2]
     return {**example, "url": url, "file_name": name, "content_type": task.content_type, **size}
 
 
