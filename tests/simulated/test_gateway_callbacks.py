@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from polyreel.errors import WebhookError
 from polyreel.flows import Reply
+from polyreel.gateway.behind import webhook_addresses
 from polyreel.gateway.callbacks import sample_of
-from polyreel.places import JsonObject, put
+from polyreel.places import JsonObject, get, put
 from polyreel.plans.planning import Plan
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.webhooks import parse
@@ -20,7 +22,7 @@ from polyreel.simulator.signing import key_set
 from standardwebhooks import Webhook, WebhookVerificationError
 from support.gateway import HOST, GatewayStage, gateway, turn
 from support.server import KEY, PROVIDERS, each_vendor, send
-from support.swaps import asked, first_swap, id_in
+from support.swaps import asked, first_swap, id_in, swaps
 
 URL: Final = "https://shop.example.com/hook"
 REQUEST: Final[JsonObject] = {"model": "kling-v3", "prompt": "a cat", "duration": 5}
@@ -206,3 +208,34 @@ def test_a_shared_request_is_answered_by_a_call(
         shown: Reply = stage.call("GET", f"{HOST}/v1/jobs/{task}", KEY)
         assert told == json.loads(shown.content)
         assert told["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("provider", CALLING, ids=lambda one: one.id)
+def test_vendors_are_told_to_call_the_gateway(provider: Provider, tmp_path: Path) -> None:
+    """Where it has a public URL; in the place that each has for it, and no client hears of that."""
+    face, back, made = next(one for one in swaps() if one.back is provider)
+    told = webhook_addresses([back], "https://gateway.example.com", [back.id])
+    address, place = told[back.id], place_of(first_swap(back).made)
+    assert address == f"https://gateway.example.com/webhooks/{back.id}"
+    with gateway(tmp_path, back, options={"webhooks": told}) as stage:
+        id_in(asked(stage, made), face)
+        headers = {**KEY, "Content-Type": "application/json"}
+        assert "callback" not in stage.header.get("x-polyreel-verdicts", "")
+        body = {"request": {**made.request}}
+        shared = stage.call("POST", f"{HOST}/v1/jobs", headers, json.dumps(body).encode())
+        assert shared.status == 201, shared.content
+        for entry in stage.client.jobs():
+            sent = entry.submission.send
+            in_query = parse_qs(urlsplit(sent.url).query).get(place[1:], [""])
+            assert address in {*in_query, get(json.loads(sent.content or b""), place)}
+
+
+def test_nobody_is_told_an_address_that_leads_nowhere() -> None:
+    """Vendors cannot reach a private address; what an unknown secret signs is not believed."""
+    for url in (None, "http://127.0.0.1:8770", "http://gateway.example.com", "https://10.0.0.1"):
+        assert webhook_addresses(PROVIDERS, url, []) == {}
+    signed = [one for one in PROVIDERS if one.webhook and one.webhook.signed]
+    strict = [one.id for one in signed if one.webhook and one.webhook.secret_variable]
+    believed = webhook_addresses(PROVIDERS, "https://gateway.example.com", [])
+    optional = {one.id for one in signed if one.webhook and one.webhook.optional}
+    assert not believed.keys() & ({*strict} - optional)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -178,10 +179,13 @@ def test_whatever_the_path_and_the_method_the_face_answers(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("provider", with_role("webhook-keys"), ids=named)
-def test_no_key_signs_the_calls_to_clients(provider: Provider, tmp_path: Path) -> None:
+def test_without_its_library_no_key_signs_the_calls_to_clients(
+    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The face says so in the form of its contract, and shows no key of its examples."""
     keys = provider.contract.operation("webhook-keys")
     assert keys is not None
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric", None)
     with gateway(tmp_path, first_swap(provider).back) as stage:
         reply = send(stage, provider, keys)
     (listed,) = json.loads(reply.content).values()

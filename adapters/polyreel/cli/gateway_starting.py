@@ -64,7 +64,7 @@ def application(
     """The application that serves the faces."""
     from .. import asgi, environment
     from ..gateway.application import Edge, GatewayApplication
-    from ..gateway.behind import Behind
+    from ..gateway.behind import Behind, webhook_addresses
     from ..gateway.creating import Creator
     from ..gateway.faces import Faces
     from ..gateway.jobs import FacedJobs
@@ -73,11 +73,13 @@ def application(
     usable = [one for one in behind if client.vendors is None or one in client.vendors]
     vendors = tuple(get_provider(one) for one in usable)
     jobs = FacedJobs(client, client.ledger.companion_file("gateway"), store)
-    creator = Creator(jobs, Behind(vendors, prefer, allow, client.prices), dedupe)
+    secrets = environment.webhook_secrets()
+    told = webhook_addresses(vendors, edge["public_url"], secrets)
+    creator = Creator(jobs, Behind(vendors, prefer, allow, client.prices, told), dedupe)
     creator.private_callbacks = private_callbacks
     jobs.files.purge()
     tokens = jobs.kept.tokens if with_tokens else None
-    webhooks = asgi.webhooks(client, environment.webhook_secrets())
+    webhooks = asgi.webhooks(client, secrets)
     return GatewayApplication(Faces(jobs, creator, tokens), Edge(**edge), webhooks)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from attrs import Factory, evolve, frozen
 
+from ..hosts import not_public_https
 from ..jobs.routing import Preference, ranked
 from ..mapping.reports import Fate
 from ..plans.translation import Translation, translate
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..plans.verdicts import Violation
     from ..providers.base.provider import Provider
 
+CALLBACK: Final = "callback_url"
 MOST_VERDICTS: Final = 1500
 """The longest text of verdicts: servers limit the headers of an answer."""
 MOST_REASONS: Final = 3000
@@ -37,6 +39,12 @@ class Behind:
     prefer: Preference = "order"
     allow: Mapping[str, Allowance] = Factory(dict)
     prices: PriceBook | None = None
+    webhooks: Mapping[str, str] = Factory(dict)
+    """The gateway's own addresses that vendors are told to call, by vendor id."""
+
+    def preferences(self, vendor: str) -> JsonObject:
+        """What each job at a vendor is to say, where its call has a place for it."""
+        return {CALLBACK: self.webhooks[vendor]} if vendor in self.webhooks else {}
 
     def for_token(self, token: GatewayToken) -> Behind:
         """The same for a client: with its vendors only, in its order, and what it allows."""
@@ -60,6 +68,7 @@ class Behind:
                 one,
                 source_model=path.removeprefix("/"),
                 allow=self.allow,
+                preferences=self.preferences(one.id),
             )
             for one in self.vendors
         ]
@@ -71,6 +80,24 @@ class Behind:
             for one in made
         ]
         return Offers(tuple(found), self.prefer, names)
+
+
+def webhook_addresses(
+    vendors: Iterable[Provider], public_url: str | None, secrets: Collection[str]
+) -> dict[str, str]:
+    """The addresses at which the gateway takes the webhooks of vendors, by vendor id.
+
+    They are those of vendors whose calls it can believe, or takes for hints: `secrets` are the ids
+    of those whose secret it has. There are none where vendors cannot reach it.
+    """
+    if public_url is None or not_public_https(public_url) is not None:
+        return {}
+    return {
+        one.id: f"{public_url}/webhooks/{one.id}"
+        for one in vendors
+        if (webhook := one.webhook) is not None
+        and (not webhook.signed or webhook.optional or webhook.published or one.id in secrets)
+    }
 
 
 def _with_files(value: Json, files: Mapping[str, str]) -> Json:
@@ -118,7 +145,7 @@ class Offers:
         texts = dict.fromkeys(
             f"{_name(one.source, one.field)}={one.verdict}"
             for one in found
-            if one.verdict != Fate.EXACT
+            if one.verdict != Fate.EXACT and one.field != CALLBACK
         )
         return in_header(", ".join(texts))
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote
 
 from attrs import Factory, evolve, frozen
 
-from ..errors import PolyreelError
+from ..errors import MissingExtraError, PolyreelError
 from ..flows import Reply
 from ..providers.base.calling import key_scheme_of
 from ..providers.base.provider import Provider
@@ -140,7 +140,7 @@ class Faces:
         request.seen["call"] = call.operation.role or call.operation.id
         try:
             if call.operation.role == "webhook-keys":  # they are public
-                return self.signatures.keys(call)
+                return self.webhook_keys(call)
             key = key_scheme_of(provider.contract).key_in(call.headers)
             if key is None:
                 raise CallRefusedError("unauthorized")
@@ -263,9 +263,12 @@ class Faces:
         first = answers.first_success(call)
         return only_known(call, first, lambda at, _: ".".join(map(str, at)) == place)[0]
 
-    async def webhook_keys(self, call: Call, token: GatewayToken) -> Reply:
-        """Give the public keys with which clients are called: there are none."""
-        return only_known(call, answers.first_success(call), lambda _at, _value: False)[0]
+    def webhook_keys(self, call: Call) -> Reply:
+        """Give the public key that signs calls to clients; none where nothing can sign."""
+        try:
+            return self.signatures.keys(call)
+        except MissingExtraError:
+            return only_known(call, answers.first_success(call), lambda _at, _value: False)[0]
 
     async def content(self, call: Call, token: GatewayToken) -> Reply | FileAnswer:
         """Give the file of a job."""
@@ -298,6 +301,5 @@ ROLES: Final[Mapping[str, Callable[[Faces, Call, GatewayToken], Awaitable[FaceAn
     "batch-get": Faces.several,
     "cancel": Faces.cancel,
     "content": Faces.content,
-    "webhook-keys": Faces.webhook_keys,
 }
 """What answers the calls of a contract, by their roles."""

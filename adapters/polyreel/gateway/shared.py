@@ -14,7 +14,7 @@ from ..mapping.reports import Allowance, Fate
 from ..places import JsonObject
 from ..plans.planning import Plan, choose
 from ..plans.requests import CheckedRequest
-from .behind import Behind, in_header
+from .behind import CALLBACK, Behind, in_header
 from .wishes import LETTERS
 
 if TYPE_CHECKING:
@@ -50,7 +50,11 @@ class SharedOffers:
         """What becomes of the values of the request at a vendor that do not stay exact."""
         made = next((one for one in self.made if one.vendor == vendor), None)
         found = () if made is None else made.verdicts
-        texts = (f"{one.field}={one.verdict}" for one in found if one.verdict != Fate.EXACT)
+        texts = (
+            f"{one.field}={one.verdict}"
+            for one in found
+            if one.verdict != Fate.EXACT and one.field != CALLBACK
+        )
         return in_header(", ".join(dict.fromkeys(texts)))
 
 
@@ -69,8 +73,6 @@ class SharedWish:
     vendors: tuple[Provider, ...] = ()
     """Who may make it, where the client says so."""
     allow: Mapping[str, Allowance] = Factory(dict)
-    preferences: JsonObject = Factory(dict)
-    """Values for fields that the client leaves out, where a vendor has words for them."""
 
     def new_id(self, now: float) -> str:
         """A random id, that begins as the API's ids do."""
@@ -85,7 +87,7 @@ class SharedWish:
                 self.request,
                 [one],
                 allow={**behind.allow, **self.allow},
-                preferences=self.preferences or None,
+                preferences=behind.preferences(one.id) or None,
             )
             for one in wanted
         ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve, field, frozen
 
@@ -90,6 +90,7 @@ def translate(
     source_model: str | None = None,
     target_model: str | None = None,
     allow: Mapping[str, Allowance] | None = None,
+    preferences: Mapping[str, Any] | None = None,
 ) -> Translation:
     """Write a native body of one vendor for another. Nothing is sent, and no key is needed.
 
@@ -102,6 +103,7 @@ def translate(
         allow: the fields that may be left out (`"drop"`) or brought to the nearest value that the
             target takes (`"nearest"`), or that may be sent although only an inferred fact speaks
             against it (`"send"`).
+        preferences: values for fields that the body leaves unset, as for a plan.
 
     The source's defaults are made explicit where the target has others, so that the same clip comes
     out. A translation that is not possible is returned all the same: `violations` says why, and
@@ -135,7 +137,7 @@ def translate(
         return _unreadable(source, target, body, problems, reading)
     source_body = SourceBody(body, reading, spelled)
     allowed = check_allowances(allow)
-    made = _written(source_body, target, target_model, allowed)
+    made = _written(source_body, target, target_model, allowed, preferences or {})
     if made.plan is None or made.plan.route is not None:
         return made
     others = _alternatives(source_body, target, made.plan.workflow, allowed)
@@ -156,6 +158,7 @@ def _written(
     target: Provider,
     target_model: str | None,
     allow: Mapping[str, Allowance],
+    preferences: Mapping[str, Any],
     *,
     only: bool = False,
 ) -> Translation:
@@ -169,6 +172,7 @@ def _written(
     said = {entry.field for entry in given.reading.entries}
     defaults = _telling_defaults(reading)
     relied_on = {name: value for name, value in defaults.items() if name not in said}
+    relied_on |= preferences
     made = plan_checked(checked, target, allow=allow, preferences=relied_on)
     alone = violations(target.id, made.problems, lambda _: Served())
     found = alone if only else made.violations
@@ -331,7 +335,7 @@ def _alternatives(
     """The target's model families for the workflow, where it does not sell the one asked for."""
     fitting = (route.model for route in target.routes if route.workflow == workflow)
     for family in dict.fromkeys(fitting):
-        other = _written(given, target, family, allow, only=True)
+        other = _written(given, target, family, allow, {}, only=True)
         losses = [violation.message for violation in other.violations]
         losses += [f"{one.field}: {one.verdict}" for one in other.losses if not other.refused]
         yield Alternative(family, other.refused, tuple(dict.fromkeys(losses)))
