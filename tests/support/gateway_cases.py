@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from polyreel.errors import RequestError, UnknownNameError
 from polyreel.ledger.gateway_rows import GatewayJob
-from polyreel.ledger.gateway_tokens import GatewayToken
+from polyreel.ledger.gateway_tokens import GatewayToken, ModelRouting
 from polyreel.ledger.keeping import StoredLedger
 
 
@@ -86,6 +86,8 @@ def keeps_tokens(ledger: StoredLedger) -> None:
     web = GatewayToken(
         "web",
         vendors=("one",),
+        prefer="cheapest",
+        by_model={"some": ModelRouting(("two", "one")), "other": ModelRouting(prefer="order")},
         labels={"team": "ads"},
         per_day=Decimal("2.50"),
         allow={"watermark": "drop"},

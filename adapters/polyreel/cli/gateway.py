@@ -8,14 +8,14 @@ import re
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import did_you_mean
-from ..jobs.routing import Preference
 from ..providers.base.registry import all_providers, get_provider
 from . import gateway_tokens, show
+from .gateway_routing import Prefer, To, read_routing
 from .gateway_tokens import (
     Days,
     MaxCost,
@@ -59,23 +59,8 @@ Words = Annotated[
 def gateway(
     words: Words = None,
     *,
-    to: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="VENDOR",
-            help="Vendor that makes the jobs; of several, the next is asked where the one before "
-            "is proved unpaid.",
-            autocompletion=known_vendors,
-            show_default=False,
-        ),
-    ] = None,
-    prefer: Annotated[
-        str,
-        typer.Option(
-            metavar="order|cheapest",
-            help="Which of the vendors is asked first. Without --to, cheapest is of all.",
-        ),
-    ] = "order",
+    to: To = None,
+    prefer: Prefer = None,
     face: Annotated[
         list[str] | None,
         typer.Option(
@@ -193,10 +178,10 @@ def gateway(
 
     check_installed()
     what, *rest = words or ["serve"]
-    allowed = allowances(allow)
+    allowed, routing = allowances(allow), read_routing(to or (), prefer or ())
     token = partial(
         gateway_tokens.made_of,
-        vendors=to or (),
+        routing=routing,
         models=model or (),
         labels=read_labels(label),
         per_day=per_day,
@@ -219,7 +204,9 @@ def gateway(
     if own:
         text = f"{', '.join(sorted(own))}: it goes with tokens make"
         raise typer.BadParameter(text)
-    behind = _behind(to or [], "cheapest" if replay is not None else prefer)
+    if replay is None or to:
+        routing = routing.of_all()
+    behind = [*routing.vendors, *routing.others]
     if what == "check":
         with open_ledger(ledger) as opened:
             gateway_tokens.check(opened, behind, live=live, as_json=as_json)
@@ -240,8 +227,7 @@ def gateway(
         client = starting.client(behind, opened, live=live, speed=speed, prices_file=prices_file)
         made = starting.application(
             client,
-            behind=behind,
-            prefer=cast("Preference", prefer),
+            routing=routing,
             allow=allowed,
             dedupe=dedupe,
             with_tokens=needs_token,
@@ -299,16 +285,3 @@ def _tls(certificate: Path | None, key: Path | None) -> dict[str, str]:
     if certificate is None or key is None:
         return {}
     return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
-
-
-def _behind(to: list[str], prefer: str) -> list[str]:
-    """The vendors behind, by id."""
-    known = get_args(Preference)
-    if prefer not in known:
-        text = f"{prefer[:40]!r} is neither {' nor '.join(known)}{did_you_mean(prefer, known)}"
-        raise typer.BadParameter(text, param_hint="--prefer")
-    if not to and prefer == "order":
-        raise typer.BadParameter(
-            "name a vendor that makes the jobs, or write --prefer cheapest", param_hint="--to"
-        )
-    return [get_provider(one).id for one in dict.fromkeys(to or all_providers())]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ..mapping.textfiles import read_bytes
-from ..providers.base.registry import get_provider
+from ..providers.base.registry import all_providers, get_provider
 from . import show
 from .options import prices, settings
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from ..client import AsyncClient
     from ..gateway.application import GatewayApplication
     from ..jobs.locations import Location
-    from ..jobs.routing import Preference
     from ..ledger.store import LedgerStore
     from ..mapping.reports import Allowance
     from ..simulator import RunningClock
+    from .gateway_routing import RoutingOptions
 
 
 def client(
@@ -52,8 +52,7 @@ def client(
 def application(
     client: AsyncClient,
     *,
-    behind: list[str],
-    prefer: Preference,
+    routing: RoutingOptions,
     allow: dict[str, Allowance],
     dedupe: float | None,
     with_tokens: bool,
@@ -70,12 +69,23 @@ def application(
     from ..gateway.jobs import FacedJobs
 
     assert client.ledger is not None
-    usable = [one for one in behind if client.vendors is None or one in client.vendors]
-    vendors = tuple(get_provider(one) for one in usable)
+    usable = all_providers() if client.vendors is None else client.vendors
+    vendors, others = (
+        tuple(get_provider(one) for one in names if one in usable)
+        for names in (routing.vendors, routing.others)
+    )
     jobs = FacedJobs(client, client.ledger.companion_file("gateway"), store)
     secrets = environment.webhook_secrets()
-    told = webhook_addresses(vendors, edge["public_url"], secrets)
-    creator = Creator(jobs, Behind(vendors, prefer, allow, client.prices, told), dedupe)
+    behind = Behind(
+        vendors=vendors,
+        prefer=routing.prefer or "order",
+        allow=allow,
+        prices=client.prices,
+        webhooks=webhook_addresses((*vendors, *others), edge["public_url"], secrets),
+        by_model=routing.by_model,
+        others=others,
+    )
+    creator = Creator(jobs, behind, dedupe)
     creator.private_callbacks = private_callbacks
     jobs.files.purge()
     tokens = jobs.kept.tokens if with_tokens else None
@@ -99,7 +109,7 @@ def announce(made: GatewayApplication, url: str, *, as_json: bool) -> None:
     from ..simulator.server import mounts
 
     addresses = {name: url + path for name, path in mounts(made.edge.vendors).items()}
-    behind = [one.id for one in made.faces.creator.behind.vendors]
+    behind = [one.id for one in made.faces.creator.behind.every_vendor]
     simulated = made.faces.jobs.client.simulated
     if as_json:
         show.document({"url": url, "faces": addresses, "to": behind, "live": not simulated})

@@ -13,15 +13,16 @@ from .. import environment
 from ..errors import PolyreelError, RequestError, UnknownNameError, did_you_mean
 from ..ledger.gateway_tokens import GatewayToken
 from ..ledger.keeping import StoredLedger
-from ..providers.base.registry import all_providers, get_provider
 from . import show
 from .consent import dollars
+from .gateway_routing import check_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..ledger.store import LedgerStore
     from ..mapping.reports import Allowance
+    from .gateway_routing import RoutingOptions
 
 ACTIONS: Final = ("make", "list", "revoke", "secret")
 DAY: Final = 24 * 60 * 60
@@ -108,7 +109,7 @@ def run(
 def made_of(
     name: str,
     *,
-    vendors: Sequence[str],
+    routing: RoutingOptions,
     models: Sequence[str],
     labels: Mapping[str, str],
     per_day: str | None,
@@ -121,15 +122,14 @@ def made_of(
     metrics: bool,
 ) -> GatewayToken:
     """A token by the options of the command line; errors name what is wrong with them."""
-    known = sorted({route.model for one in all_providers().values() for route in one.routes})
     for model in models:
-        if model not in known:
-            text = f"no vendor sells {model[:60]!r}{did_you_mean(model, known)}"
-            raise typer.BadParameter(text, param_hint="--model")
+        check_model(model, "--model")
     now = time.time()
     return GatewayToken(
         name,
-        vendors=tuple(get_provider(one).id for one in dict.fromkeys(vendors)),
+        vendors=routing.vendors,
+        prefer=routing.prefer,
+        by_model=routing.by_model,
         models=tuple(dict.fromkeys(models)),
         labels=labels,
         per_day=dollars(per_day),
@@ -190,12 +190,18 @@ def _document(token: GatewayToken, spent: str | None) -> dict[str, object]:
     return {"name": token.name, "state": _state(token), **token.settings(), **counted}
 
 
+def _of_models(token: GatewayToken) -> Iterator[str]:
+    """Who makes the jobs of single model families."""
+    for model, routing in token.by_model.items():
+        yield from (f"{model}={vendor}" for vendor in routing.vendors)
+
+
 def _cells(token: GatewayToken, spent: str) -> list[str]:
     limits = [token.per_day, token.in_all]
     return [
         token.name,
         _state(token),
-        ", ".join(token.vendors) or "all",
+        ", ".join([*token.vendors, *_of_models(token)]) or "all",
         ", ".join(token.models) or "all",
         *("-" if usd is None else f"${usd:f}" for usd in limits),
         f"${spent}",

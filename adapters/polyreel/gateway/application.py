@@ -154,7 +154,8 @@ class GatewayApplication:
         yield "polyreel_jobs", "Jobs in the ledger that have not ended.", found
         rests = jobs.client.health.rests
         resting: list[tuple[Labels, float]] = [
-            ((("vendor", one.id),), rests(one.id, jobs.now())) for one in creator.behind.vendors
+            ((("vendor", one.id),), rests(one.id, jobs.now()))
+            for one in creator.behind.every_vendor
         ]
         text = "Seconds for which a vendor is not asked, after failures in a row."
         yield "polyreel_vendor_rests_seconds", text, resting
@@ -171,7 +172,7 @@ class GatewayApplication:
             return refused
         base = self._base(request)
         addresses = {name: base + path for name, path in mounts(self.edge.vendors).items()}
-        behind = [one.id for one in self.faces.creator.behind.vendors]
+        behind = [one.id for one in self.faces.creator.behind.every_vendor]
         live = not self.faces.jobs.client.simulated
         return _response(
             plain(200, {"gateway": "polyreel", "live": live, "faces": addresses, "to": behind})

@@ -10,6 +10,7 @@ from attrs import Factory, evolve, frozen
 
 from ..hosts import not_public_https
 from ..jobs.routing import Preference, ranked
+from ..ledger.gateway_tokens import ModelRouting
 from ..mapping.reports import Fate
 from ..plans.translation import Translation, translate
 
@@ -41,17 +42,38 @@ class Behind:
     prices: PriceBook | None = None
     webhooks: Mapping[str, str] = Factory(dict)
     """The gateway's own addresses that vendors are told to call, by vendor id."""
+    by_model: Mapping[str, ModelRouting] = Factory(dict)
+    """What holds for single model families in the place of the above."""
+    others: tuple[Provider, ...] = ()
+    """Vendors that serve single model families only."""
+
+    @property
+    def every_vendor(self) -> tuple[Provider, ...]:
+        """All vendors that serve some call."""
+        return (*self.vendors, *self.others)
 
     def preferences(self, vendor: str) -> JsonObject:
         """What each job at a vendor is to say, where its call has a place for it."""
         return {CALLBACK: self.webhooks[vendor]} if vendor in self.webhooks else {}
 
-    def for_token(self, token: GatewayToken) -> Behind:
-        """The same for a client: with its vendors only, in its order, and what it allows."""
-        known = {one.id: one for one in self.vendors}
-        chosen = tuple(known[name] for name in token.vendors if name in known)
-        vendors = chosen if token.vendors else self.vendors
-        return evolve(self, vendors=vendors, allow={**self.allow, **token.allow})
+    def for_call(self, token: GatewayToken, model: str | None) -> Behind:
+        """The same for a call of a client for a model family: with the vendors that may make it
+        only, in their order, and what the client allows.
+        """
+        known = {one.id: one for one in self.every_vendor}
+        ours = self.by_model.get(model or "", ModelRouting())
+        theirs = token.by_model.get(model or "", ModelRouting())
+        mine = ours.vendors or tuple(one.id for one in self.vendors)
+        names = theirs.vendors
+        if not names:
+            names = tuple(one for one in token.vendors if one in mine) if token.vendors else mine
+        prefer = theirs.prefer or token.prefer or ours.prefer or self.prefer
+        return evolve(
+            self,
+            vendors=tuple(known[one] for one in names if one in known),
+            prefer=prefer,
+            allow={**self.allow, **token.allow},
+        )
 
     def offers(
         self, reading: Reading, body: JsonObject, path: str, files: Mapping[str, str]

@@ -102,6 +102,10 @@ class Wish(Protocol):
         """By what the client says that it repeats a call."""
 
     @property
+    def model(self) -> str | None:
+        """The model family that is asked for."""
+
+    @property
     def own_id(self) -> str | None:
         """The client's own id of the job, in its body."""
 
@@ -190,7 +194,7 @@ class Creator:
 
     async def _submitted(self, wish: Wish, row: GatewayJob) -> tuple[LedgerEntry, dict[str, str]]:
         """Submit a job; the entry may be one that another process has submitted meanwhile."""
-        made = await asyncio.to_thread(wish.offers, self.behind.for_token(wish.token))
+        made = await asyncio.to_thread(wish.offers, self.behind.for_call(wish.token, wish.model))
         plans = made.plans
         if not plans:
             raise refusals.refusing(made.refusal())

@@ -74,6 +74,12 @@ class SharedWish:
     """Who may make it, where the client says so."""
     allow: Mapping[str, Allowance] = Factory(dict)
 
+    @property
+    def model(self) -> str | None:
+        """The model family that is asked for."""
+        model = self.request.fields.get("model")
+        return model if isinstance(model, str) else None
+
     def new_id(self, now: float) -> str:
         """A random id, that begins as the API's ids do."""
         letters = "".join(secrets.choice(LETTERS) for _ in range(24))

@@ -49,6 +49,11 @@ class FaceWish:
         return self.call.provider.id
 
     @property
+    def model(self) -> str | None:
+        """The model family that is asked for."""
+        return self.reading.route.model
+
+    @property
     def key(self) -> str | None:
         """By what a client says that it repeats a call: its key, or its own id in the body."""
         key = checked_key(calls.idempotency_key(self.call) or self.call.headers.get(KEY))

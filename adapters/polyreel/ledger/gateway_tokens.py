@@ -13,9 +13,9 @@ import re
 import secrets
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from attrs import Factory, frozen
+from attrs import Factory, asdict, frozen
 
 from ..errors import ClaimedError, RequestError, UnknownNameError
 
@@ -29,12 +29,26 @@ _TOKEN: Final = re.compile(r"polyreel_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")
 
 
 @frozen
+class ModelRouting:
+    """Who makes the jobs of one model family."""
+
+    vendors: tuple[str, ...] = ()
+    """In this order; empty for those that make the others."""
+    prefer: Literal["order", "cheapest"] | None = None
+    """Which of them is asked first; None for what holds for the others."""
+
+
+@frozen
 class GatewayToken:
     """A client of a gateway, and what it may do."""
 
     name: str
     vendors: tuple[str, ...] = ()
     """Who may make its jobs, in this order; empty for all that the gateway has behind it."""
+    prefer: Literal["order", "cheapest"] | None = None
+    """Which of them is asked first; None for what the gateway has."""
+    by_model: Mapping[str, ModelRouting] = Factory(dict)
+    """What holds for single model families in the place of that."""
     models: tuple[str, ...] = ()
     """The model families that it may ask for; empty for all."""
     labels: Mapping[str, str] = Factory(dict)
@@ -67,6 +81,8 @@ class GatewayToken:
         money = {name: getattr(self, name) for name in ("per_day", "in_all")}
         return {
             "vendors": list(self.vendors),
+            "prefer": self.prefer,
+            "by_model": {name: asdict(one) for name, one in self.by_model.items()},
             "models": list(self.models),
             "labels": dict(self.labels),
             **{name: None if usd is None else format(usd, "f") for name, usd in money.items()},
@@ -85,6 +101,10 @@ class GatewayToken:
             found[name] = None if found[name] is None else Decimal(found[name])
         for name in ("vendors", "models"):
             found[name] = tuple(found[name])
+        found["by_model"] = {
+            name: ModelRouting(tuple(one["vendors"]), one["prefer"])
+            for name, one in found.get("by_model", {}).items()
+        }
         times = {name: row[name] for name in ("created_at", "expires_at", "revoked_at")}
         return cls(name=row["name"], **found, **times)
 
