@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 import pytest
-from polyreel.places import JsonObject
+from polyreel.ledger.gateway_tokens import GatewayToken
+from polyreel.places import JsonObject, get, leaves
 from polyreel.plans.planning import plan
+from polyreel.plans.reading import read
+from polyreel.providers.base.calling import key_scheme_of
+from polyreel.providers.base.limits import reading_of
 from polyreel.providers.base.provider import Provider
 from polyreel.serving.calls import MAX_JSON_BYTES
 from polyreel.simulator import ready_made
@@ -192,13 +197,50 @@ def test_without_its_library_no_key_signs_the_calls_to_clients(
     assert listed == []
 
 
-@pytest.mark.parametrize("provider", with_role("credits", "models", "receipt"), ids=named)
+@pytest.mark.parametrize("provider", with_role("credits"), ids=named)
+def test_nobody_knows_the_credits_of_another_vendor(provider: Provider, tmp_path: Path) -> None:
+    """No number of an example is shown; what is left of a token's budget is in a header."""
+    query = provider.contract.operation("credits")
+    assert query is not None
+    with gateway(tmp_path, first_swap(provider).back, with_tokens=True) as stage:
+        make = stage.gateway.faces.jobs.kept.tokens.make
+        for token, left in (
+            (GatewayToken("free"), None),
+            (GatewayToken("day", per_day=Decimal("2.5")), "2.5"),
+            (GatewayToken("all", per_day=Decimal("2.5"), in_all=Decimal(1)), "1"),
+        ):
+            key = key_scheme_of(provider.contract).headers(make(token))
+            reply = send(stage, provider, query, headers=key)
+            numbers = [value for _, value in leaves(json.loads(reply.content)) if value]
+            assert (reply.status, numbers) == (200, [])
+            assert reply.header("x-polyreel-dollars-left") == left
+
+
+@pytest.mark.parametrize("provider", with_role("models"), ids=named)
+def test_models_are_those_that_somebody_behind_makes(provider: Provider, tmp_path: Path) -> None:
+    """By the names that the face has for them; nobody says what they take."""
+    back = first_swap(provider).back
+    models = provider.contract.operation("models")
+    assert models is not None
+    with gateway(tmp_path, back) as stage:
+        listed = json.loads(send(stage, provider, models).content)
+    how = reading_of(provider.contract)
+    entries: list[JsonObject] = get(listed, how["models"])
+    assert entries
+    assert all(one.keys() == {how["id"]} for one in entries)
+    sold = {route.model for route in back.routes}
+    for one in entries:
+        body = {how["model"]: one[how["id"]], "prompt": "a cat"}
+        assert read(body, provider).route.model in sold
+
+
+@pytest.mark.parametrize("provider", with_role("receipt"), ids=named)
 def test_what_no_vendor_tells_is_refused_as_the_call_documents(
     provider: Provider, tmp_path: Path
 ) -> None:
     """By a status of its own, not by one of another call."""
     with gateway(tmp_path, first_swap(provider).back) as stage:
-        for one, operation in calls("credits", "models", "receipt"):
+        for one, operation in calls("receipt"):
             if one is provider:
                 reply = send(stage, provider, operation, task="none")
                 assert str(reply.status) in operation.spec["responses"]

@@ -33,6 +33,7 @@ from ..serving.calls import (
 from ..serving.links import Links
 from ..serving.task_answers import task_reply
 from . import refusals
+from .accounts import credits_reply, models_reply
 from .creating import Creator, Made, untold_header
 from .files import FileAnswer
 from .jobs import FacedJobs
@@ -263,6 +264,14 @@ class Faces:
         first = answers.first_success(call)
         return only_known(call, first, lambda at, _: ".".join(map(str, at)) == place)[0]
 
+    async def credits(self, call: Call, token: GatewayToken) -> Reply:
+        """Say what credits there are, as far as anybody here knows."""
+        return await credits_reply(call, token, self.creator)
+
+    async def models(self, call: Call, token: GatewayToken) -> Reply:
+        """List the models that the vendors behind can make."""
+        return await asyncio.to_thread(models_reply, call, token, self.creator)
+
     def webhook_keys(self, call: Call) -> Reply:
         """Give the public key that signs calls to clients; none where nothing can sign."""
         try:
@@ -301,5 +310,7 @@ ROLES: Final[Mapping[str, Callable[[Faces, Call, GatewayToken], Awaitable[FaceAn
     "batch-get": Faces.several,
     "cancel": Faces.cancel,
     "content": Faces.content,
+    "credits": Faces.credits,
+    "models": Faces.models,
 }
 """What answers the calls of a contract, by their roles."""

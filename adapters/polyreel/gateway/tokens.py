@@ -106,7 +106,7 @@ class Budgets:
             return None, [*plans]
         if not limited and token.rate is None:
             return None, [*plans]
-        name = f"{self._start(token)}{datetime.now(UTC):%Y-%m-%d}"
+        name = self._today(token)
         changes: LimitChanges = {"max_cost": self._most(token, name), "rate": token.rate}
         if self._set.get(name) != changes:
             self._rows.set(name, simulated=self._simulated, changes=changes)
@@ -120,6 +120,15 @@ class Budgets:
         left = max(Decimal(0), token.in_all - self.spent(token.name, without=name))
         return left if token.per_day is None else min(left, token.per_day)
 
+    def left(self, token: GatewayToken) -> Decimal | None:
+        """What further jobs of a token may cost today; None where its money is not limited."""
+        name = self._today(token)
+        most = self._most(token, name)
+        if most is None:
+            return None
+        today = self.spent(token.name) - self.spent(token.name, without=name)
+        return max(Decimal(0), most - today)
+
     def spent(self, token: str, *, without: str = "") -> Decimal:
         """What the jobs of a token may have cost, on all days but one."""
         found = self._rows.found(simulated=self._simulated)
@@ -131,5 +140,6 @@ class Budgets:
         )
         return sum(amounts, Decimal(0))
 
-    def _start(self, token: GatewayToken) -> str:
-        return f"{PREFIX}/{token.name}/"
+    def _today(self, token: GatewayToken) -> str:
+        """The name of the limits of a token's day."""
+        return f"{PREFIX}/{token.name}/{datetime.now(UTC):%Y-%m-%d}"
