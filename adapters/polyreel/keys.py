@@ -18,6 +18,8 @@ SHORTEST_REDACTED: Final = 16
 
 ESCAPES: Final = ("\\", "%", "&#", "\0")
 """Marks of texts in which characters can be written in other ways: JSON, URLs, HTML, UTF-16."""
+NUL: Final = "\\u0000"
+"""A NUL as JSON has it."""
 NULS: Final = "\0{0,3}"
 """What stands between the characters of UTF-16 and UTF-32, read byte by byte."""
 
@@ -156,6 +158,13 @@ class Secret:
             if core in text:
                 text = text.replace(core, "****")
         return text
+
+    def may_be_in(self, document: str) -> bool:
+        """Whether any text of a JSON document may have the key in it: quick, and yes in doubt."""
+        # As JSON, a NUL is six letters, and some letters of keys have a backslash before them.
+        if NUL in document or not {'"', "\\"}.isdisjoint(self._value):
+            return True
+        return self.redact_text(document) != document
 
     def redact_value(self, value: Json) -> Json:
         """A JSON value without the key in any text of it."""

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from polyreel import Job
 from polyreel.errors import ClaimedError, LedgerError
 from polyreel.ledger.at_once import STATEMENTS, TAKE_LIMITED
-from polyreel.ledger.events import Intend, Queue, Settle, Take
+from polyreel.ledger.events import Intend, Keep, Queue, Settle, Take
 from polyreel.ledger.postgres import PLANNING, PostgresLedger
 from polyreel.ledger.postgres_connection import Statement
 from polyreel.ledger.records import LedgerEntry
@@ -25,6 +26,11 @@ from support.postgres import execute, rows
 def ledger(postgres: str) -> Iterator[PostgresLedger]:
     with PostgresLedger(postgres) as opened:
         yield opened
+
+
+def evolve_job(before: Job, status: str, **changes: Any) -> Job:
+    """A job with another state."""
+    return Job.model_validate({**before.model_dump(), "status": status, **changes})
 
 
 def queued(ledger: PostgresLedger, **changes: Any) -> str:
@@ -79,6 +85,54 @@ def test_text_that_postgres_cannot_hold_stops_nobody(ledger: PostgresLedger) -> 
     )
     found = [ledger.entry(name).submission.reference for name in names]
     assert found == ["a\N{REPLACEMENT CHARACTER}b", "\\u0000", "plain"]
+
+
+def test_states_of_many_jobs_are_kept_as_those_of_each_alone(ledger: PostgresLedger) -> None:
+    """Also of one that nobody knows, of the same one twice, and of one that was given up."""
+    owner = ledger.new_owner()
+    entries = {name: ledger.write(Intend(submission()), owner, NOW) for name in "abcd"}
+    for name, entry in entries.items():
+        ledger.write(Settle(entry, "accepted", job=job(name)), owner, NOW)
+    ledger.release(owner, sent=False)
+    ledger.abandon(entries["c"])
+    ended = {name: evolve_job(job(name), "succeeded", progress=1.0) for name in "abcx"}
+    failed = evolve_job(job("d"), "failed", error={"code": "x", "message": "no\0pe"})
+    early = evolve_job(job("a"), "running", progress=0.5)
+    given = [ended["a"], ended["x"], early, ended["c"], failed, ended["b"]]
+    kept = ledger.write_all([(Keep(one), "", NOW + n) for n, one in enumerate(given)])
+    assert [one.status for one in kept] == [
+        *("succeeded", "succeeded", "succeeded", "succeeded", "failed", "succeeded")
+    ]
+    assert kept[1] == ended["x"]
+    assert [one.ledger_id for one in kept] == [
+        *(entries["a"], None, entries["a"], entries["c"], entries["d"], entries["b"])
+    ]
+    found = {name: ledger.entry(entry) for name, entry in entries.items()}
+    assert {name: entry.state for name, entry in found.items()} == {
+        "a": "succeeded",
+        "b": "succeeded",
+        "c": "abandoned",
+        "d": "failed",
+    }
+    assert {name: entry.finished_at for name, entry in found.items()} == {
+        "a": NOW,
+        "b": NOW + 5,
+        "c": NOW + 3,
+        "d": NOW + 4,
+    }
+    assert found["d"].reason == "no\N{REPLACEMENT CHARACTER}pe"
+
+
+def test_a_row_that_cannot_be_read_stops_no_other(ledger: PostgresLedger, postgres: str) -> None:
+    owner = ledger.new_owner()
+    entries = [ledger.write(Intend(submission()), owner, NOW) for _ in range(2)]
+    for entry in entries:
+        ledger.write(Settle(entry, "accepted", job=job(f"of-{entry}")), owner, NOW)
+    execute(postgres, f"UPDATE polyreel.jobs SET job = '{{}}' WHERE id = '{entries[0]}'")
+    ended = [evolve_job(job(f"of-{entry}"), "succeeded", progress=1.0) for entry in entries]
+    results = ledger.write_all([(Keep(one), "", NOW) for one in ended])
+    assert [type(result) for result in results] == [LedgerError, Job]
+    assert ledger.entry(entries[1]).state == "succeeded"
 
 
 def test_an_attempt_that_is_over_settles_nothing(ledger: PostgresLedger) -> None:

@@ -94,3 +94,14 @@ def test_the_ledger_writes_no_key_down() -> None:
             for one in words:
                 assert "****" in one.replace("\0", "")
                 assert SECRET.redact_text(one) == one
+
+
+@pytest.mark.parametrize("mark", ['"', "\\", "'", "<"])
+def test_the_ledger_writes_no_key_down_with_letters_that_json_escapes(mark: str) -> None:
+    secret = Secret.check(f"sk-CANARY{mark}0123{mark}456789abcdef", "test")
+    given = {"vendor": "acme", "model": "one", "workflow": "text-to-video", "simulated": False}
+    raw = {"message": f"bad key {secret.reveal()}!"}
+    job = Job.model_validate({**given, "id": "task-1", "status": "failed", "raw": raw})
+    written = sealed(Keep(job), [SECRET, secret])
+    assert isinstance(written, Keep)
+    assert written.job.raw == {"message": "bad key ****!"}

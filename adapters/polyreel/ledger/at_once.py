@@ -96,7 +96,7 @@ def _written(
         of_kind = kinds.setdefault(type(writes[number][0]), {})
         of_kind.setdefault(row["id"], number)
     statements = [
-        (texts[kind], [_document([columns[number] for number in numbers.values()])])
+        (texts[kind], [document([columns[number] for number in numbers.values()])])
         for kind, numbers in kinds.items()
     ]
     results: dict[int, Any] = {}
@@ -133,7 +133,7 @@ def _columns(write: Write) -> Columns:
     return columns
 
 
-def _document(rows: Sequence[Columns]) -> str:
+def document(rows: Sequence[Columns]) -> str:
     """Rows as one JSON document."""
     text = json.dumps(rows)
     if "\\u0000" not in text:  # how a NUL is written; a text that says so is looked at in vain

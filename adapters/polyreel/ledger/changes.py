@@ -134,18 +134,16 @@ def update_job(connection: Transaction, job: Job, change: Callable[[Job], Job], 
             ledger_id=row["id"],
             billed="maybe",
         ) from None
-    after, columns = changed_job(row, known, change, now)
+    after, columns = changed_job(row, known, change(known), now)
     if columns:
         update = f"UPDATE jobs SET {assignments(columns)} WHERE id = ?"  # noqa: S608
         connection.execute(update, (*columns.values(), row["id"]))
     return after
 
 
-def changed_job(
-    row: StoredRow, known: Job, change: Callable[[Job], Job], now: float
-) -> tuple[Job, Columns]:
-    """The job of a row after a change, and the columns that are others then."""
-    after = newer(known, change(known)).model_copy(update={"ledger_id": row["id"]})
+def changed_job(row: StoredRow, known: Job, job: Job, now: float) -> tuple[Job, Columns]:
+    """The job of a row after it is said to be so, and the columns that are others then."""
+    after = newer(known, job).model_copy(update={"ledger_id": row["id"]})
     if after == known:
         return after, {}
     columns = {**job_columns(after, row["finished_at"] or now), "updated_at": now}

@@ -184,15 +184,17 @@ def sealed(event: LedgerEvent, keys: Iterable[Secret]) -> LedgerEvent:
     """
     if not isinstance(event, Settle | Keep):
         return event
-    before: Json = event.job.model_dump(mode="json", exclude_unset=True) if event.job else {}
-    value = before
-    reason = event.reason if isinstance(event, Settle) else None
-    for key in keys:
-        value = key.redact_value(value)
+    job, reason, secrets = event.job, getattr(event, "reason", None), [*keys]
+    for key in secrets:
         reason = key.redact_text(reason) if reason else reason
-    job = event.job
-    if job is not None and value != before:
-        job = type(job).model_validate_json(json.dumps(value))
+    document = "" if job is None else job.model_dump_json(exclude_unset=True)
+    if job is not None and any(key.may_be_in(document) for key in secrets):
+        before: Json = job.model_dump(mode="json", exclude_unset=True)
+        value = before
+        for key in secrets:
+            value = key.redact_value(value)
+        if value != before:
+            job = type(job).model_validate_json(json.dumps(value))
     if isinstance(event, Keep):
         return event if job is None else evolve(event, job=job)
     return evolve(event, job=job, reason=reason)

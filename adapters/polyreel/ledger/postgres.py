@@ -13,7 +13,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -25,12 +25,14 @@ from ..errors import ClaimedError, LedgerError, RequestError, UnusableFileError
 from .at_once import is_usual, write_at_once
 from .changes import forget_deliveries
 from .database import DeadlockError
-from .events import LedgerEvent, Settle, Take
+from .events import Intend, Keep, LedgerEvent, Settle, Take
 from .gathering import NOT_WRITTEN, GatheredWrites
 from .keeping import StoredLedger
 from .leases import LEASE, LeaseOwners
 from .postgres_deliveries import BETWEEN, FORGOTTEN, deliver_at_once
 from .postgres_schema import SCHEMA, bring_up
+from .postgres_states import keep_at_once
+from .records import LedgerEntry
 from .store import Delivered
 from .together import after_deadlocks
 
@@ -274,6 +276,23 @@ class PostgresDatabase:
             except IN_THE_WAY:
                 return None
 
+    def change(self, read: Statement, made: Callable[[list[StoredRow]], Statement | None]) -> bool:
+        """Read rows, and run the statement that is made of them, in one durable transaction.
+
+        False where a row, or another transaction, was in the way: then nothing is changed.
+        """
+        with self._guarded(), self._connected("BEGIN") as connection:
+            try:
+                statement = made(connection.run(*read).fetchall())
+                connection.run_all([*([statement] if statement else []), ("COMMIT", ())])
+            except BaseException as error:
+                with suppress(psycopg.Error):
+                    connection.run("ROLLBACK")
+                if isinstance(error, IN_THE_WAY):
+                    return False
+                raise
+        return True
+
     def close(self) -> None:
         """Close the connections that are idle, and the others when they are given back."""
         with self._guard:
@@ -281,6 +300,11 @@ class PostgresDatabase:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+
+def _is_gathered(event: LedgerEvent) -> bool:
+    """Whether an event can be written together with those of other threads."""
+    return isinstance(event, Keep) or is_usual(event)
 
 
 def _problem_of(connection: psycopg.Connection[Any]) -> str:
@@ -337,7 +361,7 @@ class PostgresLedger(StoredLedger):
 
     def write(self, event: LedgerEvent, owner: str, now: float) -> Any:
         """Write one event of a flow durably; each event's class says what the result is."""
-        if is_usual(event) and not self.database.is_writing:
+        if _is_gathered(event) and not self.database.is_writing:
             if self._gathered.process != os.getpid():
                 self._gathered = GatheredWrites(self._at_once, self._interrupted)
             result = self._gathered.write((event, owner, now))
@@ -358,19 +382,27 @@ class PostgresLedger(StoredLedger):
 
     def _at_once(self, writes: Sequence[Write]) -> dict[int, Any]:
         """The results of those writes that are made in few statements, by their numbers."""
+        keeps = {n: (event, now) for n, (event, _, now) in enumerate(writes) if type(event) is Keep}
         usual = {n: one for n, one in enumerate(writes) if is_usual(one[0])}
-        if not usual:
+        if not usual and not keeps:
             return {}
+        results: dict[int, Any] = {}
         try:
             self._write_unwritten()
-            found = write_at_once([*usual.values()], self.database.run)
+            if usual:
+                found = write_at_once([*usual.values()], self.database.run)
+                results |= {number: found[n] for n, number in enumerate(usual) if n in found}
+            if keeps:
+                results |= keep_at_once(keeps, self.database.change)
         except UnusableFileError as error:
-            return {number: self._not_written(one, error) for number, one in usual.items()}
-        results = {number: found[n] for n, number in enumerate(usual) if n in found}
+            left = {*usual, *keeps}.difference(results)
+            results |= {number: self._not_written(writes[number], error) for number in left}
         for number, result in results.items():
             event = writes[number][0]
-            if not isinstance(event, Settle):
-                self.touched.append(event.entry if isinstance(event, Take) else result)
+            if isinstance(event, Take) and isinstance(result, LedgerEntry):
+                self.touched.append(event.entry)
+            elif isinstance(event, Intend) and isinstance(result, str):
+                self.touched.append(result)
         return results
 
     def _not_written(self, write: Write, error: LedgerError) -> LedgerError:

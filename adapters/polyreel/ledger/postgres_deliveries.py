@@ -44,7 +44,7 @@ def deliver_at_once(
 
     The result is its effect, and the row after it; None where the row was another one by then.
     """
-    _, columns = changed_job(row, job, reported(event, now), now)
+    _, columns = changed_job(row, job, reported(event, now)(job), now)
     vendor = event.vendor
     parts = {"entry": ENTRY, "noted": NOTED, "called": CALLED}
     values = [row["id"], row["job"], row["state"], vendor, event.id, now]
