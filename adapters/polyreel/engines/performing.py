@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
@@ -195,10 +196,9 @@ class _Tending:
                     await self._enrol(driver)
                     if driver.is_idle:
                         break
-                try:
-                    self._end(await asyncio.wait_for(driver.get(), LOOK_SECONDS))
-                except TimeoutError:
-                    continue
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):  # costs no task, as wait_for does
+                        self._end(await driver.get())
         if self.fetched:
             await _each(tuple(self.fetched), lambda name: _fetch(name, client))
         if self.trouble:
