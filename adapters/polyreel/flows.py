@@ -329,7 +329,8 @@ _DECODER: Final = json.JSONDecoder(
 
 def _read(content: bytes) -> Any:
     """JSON in any of its encodings, made safe to store. ASCII needs one pass only."""
-    text = content.decode(json.detect_encoding(content), "surrogatepass")
+    plain = content[:2].isascii() and b"\0" not in content[:2]  # no other encoding begins so
+    text = content.decode("utf-8" if plain else json.detect_encoding(content), "surrogatepass")
     if json_is_deep(text, MAX_JSON_DEPTH):
         raise ValueError("nested too deeply")
     value = _DECODER.decode(text.removeprefix("\ufeff"))

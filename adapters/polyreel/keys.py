@@ -152,7 +152,8 @@ class Secret:
         if self._written is None:
             self._cores = _base64_cores(self._value)
             self._written = self._pattern()
-        if self._value in text or any(mark in text for mark in ESCAPES):
+        has_escapes = "\\" in text or "%" in text or "&#" in text or "\0" in text
+        if has_escapes or self._value in text:
             text = self._written.sub(_stars, text)
         for core in self._cores:
             if core in text:

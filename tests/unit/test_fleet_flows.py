@@ -13,9 +13,12 @@ from polyreel import Job
 from polyreel.errors import TransportError, VendorError
 from polyreel.flows import Flow, Now, Record, Reply, Send, Sleep, Step
 from polyreel.jobs.many import ManyJobs, Paused, at_once
+from polyreel.jobs.queues import unfinished
 from polyreel.ledger.events import Keep, News, ReadNews
+from polyreel.places import JsonObject, put
+from polyreel.providers.base.facts import Webhook
 from polyreel.providers.base.registry import all_providers, get_provider
-from support.fleet import by_survey
+from support.fleet import BY_ONE, by_survey
 
 
 def test_a_flow_at_once_says_how_long_it_would_wait() -> None:
@@ -77,6 +80,38 @@ def test_an_answer_is_read_as_it_stands(value: Any, ascii_only: bool) -> None:
     json.dumps(reported, ensure_ascii=False, allow_nan=False).encode()
     if not any("\ud800" <= letter <= "\udfff" for letter in json.dumps(value, ensure_ascii=False)):
         assert reported == value
+
+
+@given(body=JSON, word=st.sampled_from(["queued", "RUNNING", "in_progress", "done", "odd", 7]))
+def test_an_answer_that_a_job_goes_on_is_read_as_ever(body: Any, word: Any) -> None:
+    """What is read of it at a glance is what all of it says; any other answer is read in full."""
+    for provider in all_providers().values():
+        asking = provider.contract.operation("get")
+        assert asking is not None
+        replies = [(status, one) for status, *_, one in provider.contract.replies(asking)]
+        drawn = dict(body) if isinstance(body, dict) else {}
+        put(drawn, provider.reads.status[0], word)
+        for status, one in [*replies, (200, body), (200, drawn)]:
+            reply = Reply(status, {}, json.dumps(one).encode())
+            status_word = unfinished(provider, reply)
+            goes_on = isinstance(one, dict) and not provider.is_error(reply)
+            facts = provider.read(reply) if goes_on else None
+            if facts is not None and facts.status in {"queued", "running"}:
+                assert (status_word, facts.is_strange) == (facts.status, False)
+            else:
+                assert status_word is None
+
+
+def test_a_vendor_that_reads_answers_in_its_own_way_is_asked_what_they_mean() -> None:
+    """Whatever its status word says."""
+
+    class Own(type(get_provider(BY_ONE[0]))):  # type: ignore[misc]
+        def facts(self, raw: JsonObject, webhook: Webhook | None = None) -> Any:
+            raise AssertionError
+
+    reply = Reply(200, {}, b'{"status": "running"}')
+    assert unfinished(get_provider(BY_ONE[0]), reply) == "running"
+    assert unfinished(Own(), reply) is None
 
 
 ITEMS: st.SearchStrategy[Any] = st.lists(

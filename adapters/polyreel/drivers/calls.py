@@ -58,8 +58,7 @@ async def _asend(step: Send, wire: Wire) -> Reply:
     call = HttpCall(step, wire)
     try:
         if (fast := wire.fast_connections(step)) is not None:
-            async with asyncio.timeout(call.watch.left):
-                return await fast.make(call)
+            return await fast.make(call)
         connections = wire.async_connections("paid" if step.paid else "free", step.url)
         async with asyncio.timeout(call.watch.left), AsyncExitStack() as stack:
             response = await connections.handle_async_request(call.request(stack, call.watch.asee))
@@ -117,8 +116,10 @@ class HttpCall:
     def begin(self, headers: Mapping[str, str]) -> None:
         """Read the headers of the answer, whose names are found in any case."""
         self.watch.answer_began()
+        if (encoding := headers.get("content-encoding")) is None:
+            return
         try:
-            self._decoder = decoder_for(headers.get("content-encoding"), MAX_REPLY_BYTES)
+            self._decoder = decoder_for(encoding, MAX_REPLY_BYTES)
         except ValueError as error:
             raise self.error(str(error)) from None
 
@@ -139,8 +140,9 @@ class HttpCall:
 
     def finish(self, status: int, headers: Mapping[str, str]) -> Reply:
         """Make the result of the step."""
-        has_length = "content-length" in headers or "transfer-encoding" in headers
-        if self.watch.left <= 0 and not has_length:
+        if self.watch.left <= 0 and not (
+            "content-length" in headers or "transfer-encoding" in headers
+        ):
             # Without a length, a body that was cut off looks whole.
             raise self.error(LATE)
         if self._decoder is not None and not self._decoder.is_whole:
@@ -150,10 +152,10 @@ class HttpCall:
     def reply(self, status: int, headers: Mapping[str, str], content: bytes) -> Reply:
         """Make a Reply of an answer, or of a part of it, without the key."""
         shown = {name.lower(): value for name, value in headers.items()}
+        text = "\n".join([*shown.values(), content.decode("latin-1")])
         for secret in self.wire.secrets(self.step.vendor):
-            content = secret.redact(content)
-            text = "\n".join(shown.values())
-            if secret.redact_text(text) != text:  # seldom: they are looked through at once
+            if secret.redact_text(text) is not text:  # seldom: all is looked through at once
+                content = secret.redact(content)
                 shown = {name: secret.redact_text(value) for name, value in shown.items()}
         return Reply(status, shown, content)
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from typing import Final, Protocol
+from functools import lru_cache
+from math import inf
+from typing import Protocol
 
 import aiohttp
 import httpx
@@ -22,8 +24,14 @@ from ..network import Network
 from .urls import beginning
 from .watch import CONNECT_SECONDS, Watch
 
-PATIENCE: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
-"""Only connecting has a timeout of its own: the driver holds the whole call to its deadline."""
+
+@lru_cache(maxsize=64)
+def _timeout(deadline: float) -> aiohttp.ClientTimeout:
+    """The timeouts of a call with a deadline in seconds. aiohttp would round up those of 5 or more.
+
+    It has a timer for the whole call anyway: asyncio's own would cost as much once more.
+    """
+    return aiohttp.ClientTimeout(deadline, sock_connect=CONNECT_SECONDS, ceil_threshold=inf)
 
 
 class FastCall(Protocol):
@@ -79,7 +87,7 @@ class FastConnections:
             data=step.content,
             headers=headers,
             allow_redirects=False,
-            timeout=PATIENCE,
+            timeout=_timeout(step.deadline),
             proxy=proxy.url if proxy else None,
             proxy_headers=proxy.headers if proxy else None,
         )

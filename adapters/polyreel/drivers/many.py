@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from math import isinf
 from types import TracebackType
@@ -37,11 +38,16 @@ class ManyJobsDriver:
 
     def __init__(self, wire: Wire, many: ManyJobs) -> None:
         self._wire, self._many = wire, many
+        self._jumps = getattr(wire.clock, "jumps", False)
+        """Whether the clock moves on when somebody waits for a time, whoever else is at work."""
         self._ended: asyncio.Queue[Completed | Exception] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
-        self._turn = asyncio.Lock()
-        self._changed = asyncio.Event()
-        """Set where an answer, another job or a time may have brought something to do."""
+        self._idle: deque[asyncio.Future[None]] = deque()
+        """What the workers that have nothing to do wait for."""
+        self._awake = 0
+        """How many workers do something, or are about to look for it."""
+        self._alarm: tuple[float, Callable[[], object]] | None = None
+        """When an idle worker is woken, in seconds since 1970, and what cancels that."""
 
     async def enrol(
         self,
@@ -54,6 +60,7 @@ class ManyJobsDriver:
         """Wait for one more job, at most `timeout` seconds; `news` is as for ManyJobs."""
         adding = self._many.enrol(job, timeout=timeout, base_url=base_url, news=news)
         self._hand_out(await arun(adding, self._wire))
+        self._look_ahead(self._wire.clock.now())
 
     @property
     def is_idle(self) -> bool:
@@ -76,6 +83,7 @@ class ManyJobsDriver:
 
     async def __aenter__(self) -> Self:
         self._workers = [asyncio.create_task(self._work()) for _ in range(CONNECTIONS)]
+        self._awake = CONNECTIONS
         return self
 
     async def __aexit__(
@@ -84,6 +92,8 @@ class ManyJobsDriver:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._idle.clear()  # nobody is to be woken any more
+        self._cancel_alarm()
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
@@ -95,38 +105,73 @@ class ManyJobsDriver:
                 self._hand_out(await arun(work, self._wire))
         except Exception as error:  # `get` raises it
             self._ended.put_nowait(error)
+            self._awake -= 1
+            self._look_ahead(self._wire.clock.now())
 
     def _hand_out(self, ends: list[Completed]) -> None:
         for end in ends:
             self._ended.put_nowait(end)
-        self._changed.set()
 
     async def _next(self) -> Flow[list[Completed]]:
-        """Wait for the next thing to do. One worker waits for it, the others for their turn."""
-        async with self._turn:
-            while isinstance(work := self._many.next(self._wire.clock.now()), float):
-                self._changed.clear()
-                await self._rest(work)
-            return work
+        """Wait for the next thing to do."""
+        while True:
+            seconds = self._wire.clock.now()
+            work = self._many.next(seconds)
+            if not isinstance(work, float):
+                self._look_ahead(seconds)
+                return work
+            idle = asyncio.get_running_loop().create_future()
+            self._idle.append(idle)
+            self._awake -= 1
+            self._wake_after(work, seconds)
+            await idle
 
-    async def _rest(self, seconds: float) -> None:
-        """Wait until the time is up or something has changed."""
-        cancel = None if isinf(seconds) else self._alarm(seconds)
-        try:
-            await self._changed.wait()
-        finally:
-            if cancel is not None:
-                cancel()
+    def _look_ahead(self, seconds: float) -> None:
+        """Have an idle worker woken when there is something to do, from now (`seconds`) on."""
+        if self._idle:  # who ends its work looks, too
+            self._wake_after(self._many.wait(seconds), seconds)
 
-    def _alarm(self, seconds: float) -> Callable[[], object]:
-        """End the rest after some seconds; the result cancels that."""
+    def _wake_after(self, wait: float, seconds: float) -> None:
+        """Wake an idle worker some seconds after now (`seconds`).
+
+        One alarm is for all of them. It stays where it comes before that.
+        """
+        if wait <= 0:
+            self._wake()
+        elif self._jumps and self._awake:
+            return  # such a clock stands still as long as a query is on its way
+        elif not isinf(wait) and (self._alarm is None or seconds + wait < self._alarm[0]):
+            self._cancel_alarm()
+            self._alarm = seconds + wait, self._alarm_in(wait)
+
+    def _wake(self) -> None:
+        if self._jumps:
+            self._cancel_alarm()
+        while self._idle:
+            idle = self._idle.popleft()
+            if not idle.done():  # one that is cancelled waits no longer
+                idle.set_result(None)
+                self._awake += 1
+                return
+
+    def _cancel_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm[1]()
+            self._alarm = None
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake()
+
+    def _alarm_in(self, seconds: float) -> Callable[[], object]:
+        """Wake an idle worker after some seconds; the result cancels that."""
         clock = self._wire.clock
         if type(clock) is RealClock:
             # A timer costs a fraction of a task, and there is one for almost every query.
-            return asyncio.get_running_loop().call_later(seconds, self._changed.set).cancel
+            return asyncio.get_running_loop().call_later(seconds, self._ring).cancel
 
         async def ring() -> None:
             await clock.asleep(seconds)
-            self._changed.set()
+            self._ring()
 
         return asyncio.create_task(ring()).cancel

@@ -103,20 +103,22 @@ class _Run:
     stream is open.
     """
 
+    # Here, and not in __init__: there is a flow for each status query, which needs none of them.
+    _stream: Stream | None = None
+    _astream: AsyncStream | None = None
+    _owner: str | None = None
+    _sent = False
+    _call: tuple[Send | Transfer, float] | None = None
+    """The call under way and when it began, where calls are watched."""
+    _paying: Send | None = None
+    """The paid call under way."""
+    _job: Job | None = None
+    """The job that this flow has submitted."""
+
     def __init__(self, wire: Wire, *, awaited: bool = False) -> None:
         self.wire = wire
         self._awaited = awaited
-        self._stream: Stream | None = None
-        self._astream: AsyncStream | None = None
-        self._owner: str | None = None
-        self._sent = False
         self._watched = bool(wire.hooks) or LOG.isEnabledFor(logging.DEBUG)
-        self._call: tuple[Send | Transfer, float] | None = None
-        """The call under way and when it began, where calls are watched."""
-        self._paying: Send | None = None
-        """The paid call under way."""
-        self._job: Job | None = None
-        """The job that this flow has submitted."""
 
     def begin(self, step: Step) -> Step:
         """Note that a step is about to be performed; the result is the step as it is performed."""
@@ -124,8 +126,8 @@ class _Run:
             step = self.wire.moved(step)
             if step.paid and self._owner is not None and self.wire.ledger is not None:
                 self.wire.ledger.check_owner(self._owner)
-            self._sent = self._sent or step.paid
-            self._paying = step if step.paid else self._paying
+            if step.paid:
+                self._sent, self._paying = True, step
             if not step.parts and step.deadline > self.wire.call_seconds:
                 step = evolve(step, deadline=self.wire.call_seconds)
         if self._watched and isinstance(step, Send | Transfer):
@@ -257,7 +259,8 @@ class _Run:
                 self.wire.ledger.release(self._owner, sent=self._sent)
             except LedgerError as trouble:
                 LOG.warning("%s", trouble)  # the outcome of the flow matters more
-        self._notify_of_call(error)
+        if self._call is not None:
+            self._notify_of_call(error)
         if error is not None and not isinstance(error, PolyreelError):
             self._keep_handle(error)
         if self.wire.hooks:
@@ -281,27 +284,27 @@ class _Run:
 
 
 def _perform(step: Step, this: _Run) -> object:
+    if isinstance(step, Send):
+        return this.start_stream(step) if step.stream else exchange(step, this.wire)
     if isinstance(step, Sleep):
         this.wire.clock.sleep(this.wire.pause(step))
         return None
     if isinstance(step, NextEvent):
         return this.next_event(step)
-    if isinstance(step, Send) and step.stream:
-        return this.start_stream(step)
-    if isinstance(step, Send | Transfer | TryFolder):
+    if isinstance(step, Transfer | TryFolder):
         return exchange(step, this.wire)
     return _perform_at_once(step, this)
 
 
 async def _aperform(step: Step, this: _Run) -> object:
+    if isinstance(step, Send):  # the first, since there are the most of them
+        return await (this.astart_stream(step) if step.stream else aexchange(step, this.wire))
     if isinstance(step, Sleep):
         await this.wire.clock.asleep(this.wire.pause(step))
         return None
     if isinstance(step, NextEvent):
         return await this.anext_event(step)
-    if isinstance(step, Send) and step.stream:
-        return await this.astart_stream(step)
-    if isinstance(step, Send | Transfer | TryFolder):
+    if isinstance(step, Transfer | TryFolder):
         return await aexchange(step, this.wire)
     if isinstance(step, Record):
         return await this.arecord(step)

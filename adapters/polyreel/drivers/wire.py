@@ -252,7 +252,9 @@ class Wire:
 
     def moved(self, step: Send) -> Send:
         """A call to another host of the vendor's at the base URL that the user has for it."""
-        moves = self.moves.get(step.vendor, {})
+        moves = self.moves.get(step.vendor)
+        if not moves:
+            return step
         fitting = [server for server in moves if step.url.startswith(f"{server}/")]
         if not fitting:
             return step

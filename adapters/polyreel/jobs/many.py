@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import Factory, define, field, frozen
@@ -19,7 +20,7 @@ from ..errors import LedgerError, PolyreelError, Portable, VendorError, alike
 from ..flows import LAST_CALL, Flow, Notify, Reply, Sleep, now
 from ..ledger.events import News, keep, past, read_news, read_news_of
 from ..ledger.states import about, advance, warn_of_unknown
-from ..providers.base.facts import FINAL, Facts
+from ..providers.base.facts import FINAL, Facts, Status
 from ..providers.base.registry import get_provider
 from .queues import PendingJob, Query, VendorQueue
 from .timetable import Timetable
@@ -155,31 +156,39 @@ class ManyJobs:
         The result of the flow is the jobs that are then over. Infinity means that only an answer,
         or another job, can lead to more work.
         """
-        if (least := self.wait(seconds)) > 0:
+        if (least := self._wait_but_for_queries(seconds)) > 0:
+            for key, queue in self._queues.items():
+                if (wait := queue.wait(seconds)) <= 0:
+                    # It goes to the end, so that no vendor has to wait for another.
+                    self._queues[key] = self._queues.pop(key)
+                    return self._ask(queue.query(seconds), seconds)
+                least = min(least, wait)
             return least
         if self._ends[0][0] <= seconds:
             return self._expired(heappop(self._ends)[2])
-        if self._callers and self._news_are_due(seconds):
-            return self._read_news(seconds)
-        key, queue = next(one for one in self._queues.items() if one[1].wait(seconds) <= 0)
-        # It goes to the end, so that no vendor has to wait for another.
-        self._queues[key] = self._queues.pop(key)
-        return self._ask(queue.query(seconds), seconds)
+        return self._read_news(seconds)
 
     def wait(self, seconds: float) -> float:
         """For how many seconds from now (`seconds` since 1970) there is nothing to do.
 
         0 or less where there is something now, infinity as for `next`.
         """
+        least = self._wait_but_for_queries(seconds)
+        for queue in self._queues.values():
+            if least <= 0:
+                break
+            least = min(least, queue.wait(seconds))
+        return least
+
+    def _wait_but_for_queries(self, seconds: float) -> float:
+        """The same for anything but a query."""
         while self._ends and self._ends[0][2].over:
             heappop(self._ends)
         if not self._ends:
-            return float("inf")
+            return inf
         least = self._ends[0][0] - seconds
         if self._callers:
             least = min(least, LISTEN_SECONDS - (seconds - self._news_read_at))
-        for queue in self._queues.values():
-            least = min(least, queue.wait(seconds))
         return least
 
     def _expired(self, pending: PendingJob) -> Flow[list[Completed]]:
@@ -223,7 +232,7 @@ class ManyJobs:
                 ends = yield from self._read_news(seconds)
             if all(pending.over for pending in query.jobs):
                 return ends
-            facts = yield from at_once(query.ask(), query.is_no_news)
+            answer = yield from at_once(query.ask(), query.goes_on)
         except Paused as pause:
             return ends + (yield from self._unanswered(query, pause))
         except Exception as error:  # whatever it is, nobody may wait for these jobs for ever
@@ -235,7 +244,9 @@ class ManyJobs:
         finally:
             query.queue.under_way -= 1
         query.queue.answered()
-        return ends + (yield from self._answered(query, facts))
+        if isinstance(answer, str):
+            return ends + self._goes_on(query, answer, (yield from now()))
+        return ends + (yield from self._answered(query, answer))
 
     def _unanswered(self, query: Query, pause: Paused) -> Flow[list[Completed]]:
         """Handle a query without a usable answer: the vendor is not asked again for some time."""
@@ -244,12 +255,16 @@ class ManyJobs:
         query.ask_apart(seconds)
         return [end for pending in query.jobs for end in self._ask_later(pending, seconds)]
 
-    def _answered(self, query: Query, answer: Mapping[str, Facts] | None) -> Flow[list[Completed]]:
-        """Handle an answer; None stands for one with the same bytes as the last one."""
+    def _goes_on(self, query: Query, status: Status, seconds: float) -> list[Completed]:
+        """Handle an answer that only says that its one job goes on."""
+        pending = query.jobs[0]
+        pending.alone, pending.status, pending.answer = False, status, query.answer
+        return self._nothing_new(pending, seconds)
+
+    def _answered(self, query: Query, answer: Mapping[str, Facts]) -> Flow[list[Completed]]:
+        """Handle an answer that was read."""
         seconds = yield from now()
         ends: list[Completed] = []
-        if answer is None:
-            return self._nothing_new(query.jobs[0], seconds)
         for pending in query.jobs:
             if (facts := answer.get(pending.task)) is None:
                 pending.alone = True
@@ -358,11 +373,14 @@ class Paused(Portable, Exception):  # noqa: N818 - it asks for patience
         self.seconds = seconds
 
 
-def at_once(flow: Flow[T], is_no_news: Callable[[Reply], bool] | None = None) -> Flow[T | None]:
+def at_once(
+    flow: Flow[T], enough: Callable[[Reply], Status | None] = lambda _: None
+) -> Flow[T | Status]:
     """The same flow without pauses: it raises Paused instead, so that others can run meanwhile.
 
-    Where `is_no_news` says so of an answer, the flow ends with None, and nothing more is read.
+    What `enough` makes of the first answer, unless it is None, is the result, and ends the flow.
     """
+    first = True
     result: Any = None
     failure: PolyreelError | None = None
     with closing(flow):
@@ -378,5 +396,7 @@ def at_once(flow: Flow[T], is_no_news: Callable[[Reply], bool] | None = None) ->
             except PolyreelError as error:
                 failure = error
                 continue
-            if is_no_news is not None and isinstance(result, Reply) and is_no_news(result):
-                return None
+            if first and isinstance(result, Reply):
+                first = False
+                if (found := enough(result)) is not None:
+                    return found

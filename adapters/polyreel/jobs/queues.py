@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from heapq import heappop, heappush
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from attrs import Factory, define
 
+from ..errors import BadReplyError
 from ..flows import Flow, Reply
-from ..providers.base.facts import Facts, Status
+from ..providers.base.answers import first
+from ..providers.base.facts import Facts, Status, status_of
+from ..providers.base.provider import Provider
 from .timetable import Timetable
 from .waiting import Patience
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
-
-    from ..providers.base.provider import Provider
 
 AT_ONCE: Final = 4
 """How many queries may be under way at one vendor."""
@@ -28,6 +30,22 @@ LONGEST_REST: Final = 120.0
 """The longest time, in seconds, for which a vendor that does not answer is not asked again."""
 ALONE_SECONDS: Final = 60.0
 """How long jobs are asked about one by one after a query about several has failed."""
+
+
+def unfinished(provider: Provider, reply: Reply) -> Status | None:
+    """The status in the answer to a status query, where nothing else in it matters: the job is
+    queued or running. None where `Provider.read` has to say what the answer means.
+    """
+    if type(provider).facts is not Provider.facts or type(provider).read is not Provider.read:
+        return None  # one that reads in a way of its own
+    try:
+        raw = None if provider.is_error(reply) else reply.json()
+    except BadReplyError:
+        return None
+    if not isinstance(raw, dict):
+        return None
+    status = status_of(first(raw, provider.reads.status), provider.statuses)
+    return status if status in {"queued", "running"} else None
 
 
 @define(eq=False)
@@ -91,9 +109,13 @@ class VendorQueue:
 
     def first(self) -> PendingJob | None:
         """The job that is due first."""
-        while self.due and (self.due[0][2].over or self.due[0][1] != self.due[0][2].turn):
-            heappop(self.due)
-        return self.due[0][2] if self.due else None
+        due = self.due
+        while due:
+            _, turn, pending = due[0]
+            if not pending.over and turn == pending.turn:
+                return pending
+            heappop(due)
+        return None
 
     def wait(self, seconds: float) -> float:
         """Seconds from now (`seconds`) until a query can be made.
@@ -101,7 +123,7 @@ class VendorQueue:
         Infinity where only an answer, or another job, can lead to one.
         """
         if self.under_way >= AT_ONCE or self.first() is None:
-            return float("inf")
+            return inf
         return max(self.due[0][0], self.rests_until) - seconds
 
     def schedule(self, pending: PendingJob, at: float, turn: int) -> None:
@@ -156,14 +178,18 @@ class Query:
         job = self.jobs[0]
         return {job.task: (yield from provider.get(job.task, base_url, job.locator))}
 
-    def is_no_news(self, reply: Reply) -> bool:
-        """Whether an answer has the same bytes as the one that was read last time, of which
-        nothing came: not where it is about several jobs.
+    def goes_on(self, reply: Reply) -> Status | None:
+        """The status of the one job that an answer is about, where it only says that the job goes
+        on; None where there may be more to read.
+
+        An answer with the same bytes as the last one is not read again.
         """
         if self.together:
-            return False
-        self.answer = hash((reply.status, reply.content))
-        return self.answer == self.jobs[0].answer
+            return None
+        job, self.answer = self.jobs[0], hash((reply.status, reply.content))
+        if self.answer == job.answer:
+            return job.status
+        return unfinished(self.queue.provider, reply)
 
     def ask_apart(self, seconds: float) -> None:
         """Ask about jobs one by one for a time, since this query about several has failed.

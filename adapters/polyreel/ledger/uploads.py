@@ -133,4 +133,5 @@ class RememberedUploads:
 
     def release(self, owner: object) -> None:
         """Free what an owner, whose flow has ended, was to upload."""
-        self._owners = {key: one for key, one in self._owners.items() if one is not owner}
+        if self._owners:
+            self._owners = {key: one for key, one in self._owners.items() if one is not owner}

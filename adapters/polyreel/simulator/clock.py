@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import ClassVar
 
 from ..flows import Moment
 
@@ -13,6 +14,9 @@ class VirtualClock:
 
     It starts now, or at `start`, in seconds since 1970.
     """
+
+    jumps: ClassVar = True
+    """Whether a wait moves it, whoever else is at work."""
 
     def __init__(self, start: float | None = None) -> None:
         self._now = time.time() if start is None else start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final, TypeGuard
 
 from ...places import MISSING, Json, JsonObject, get
@@ -10,11 +11,19 @@ from ...places import MISSING, Json, JsonObject, get
 
 def first(value: JsonObject, places: tuple[str, ...]) -> Any:
     """The value at the first of several dotted places whose value is not null; None without one."""
-    for place in places:
-        found = get(value, place)
-        if found is not None and found is not MISSING:
-            return found
+    for name, place in _ways(places):
+        if (found := value.get(name)) is not None:
+            if place:
+                found = get(value, place)
+            if found is not None and found is not MISSING:
+                return found
     return None
+
+
+@lru_cache(maxsize=4096)
+def _ways(places: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The first name of each place, and the place where there are more: most are not there."""
+    return tuple((place.partition(".")[0], place if "." in place else "") for place in places)
 
 
 def urls(value: JsonObject, places: tuple[str, ...]) -> tuple[str, ...]:
@@ -22,8 +31,11 @@ def urls(value: JsonObject, places: tuple[str, ...]) -> tuple[str, ...]:
 
     A place can hold a URL, an object with a URL (see LINK_NAMES), or a list of both.
     """
-    for place in places:
-        found = get(value, place)
+    for name, place in _ways(places):
+        if (found := value.get(name)) is None:
+            continue
+        if place:
+            found = get(value, place)
         if found is None or found is MISSING:
             continue
         links = [_link(item) for item in (found if isinstance(found, list) else [found])]

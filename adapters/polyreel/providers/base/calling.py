@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, Literal, Protocol
 from urllib.parse import quote, urlsplit
 from weakref import WeakKeyDictionary
@@ -98,7 +98,8 @@ _TASK_PLACES: Final[WeakKeyDictionary[Contract, dict[str, TaskPlace | None]]] = 
 
 def task_place(contract: Contract, operation: Operation) -> TaskPlace | None:
     """Where a call takes the id of a task, or of several; None where it takes none."""
-    known = _TASK_PLACES.setdefault(contract, {})
+    if (known := _TASK_PLACES.get(contract)) is None:
+        known = _TASK_PLACES[contract] = {}
     if operation.id not in known:
         known[operation.id] = _task_place(contract, operation)
     return known[operation.id]
@@ -126,10 +127,10 @@ def task_request(contract: Contract, operation: Operation, tasks: Sequence[str])
     if where is None or where.has_others or (len(tasks) > 1 and not where.separator):
         raise LookupError(f"{operation.id} does not take {len(tasks)} task ids alone")
     text = where.separator.join(tasks)
-    request: JsonObject = {"method": operation.method.lower(), "url": operation.path}
+    method = operation.method.lower()
     if where.place == "query":
-        return {**request, "params": {where.name: text}}
-    return {**request, "url": filled(operation.path, {where.name: text})}
+        return {"method": method, "url": operation.path, "params": {where.name: text}}
+    return {"method": method, "url": filled(operation.path, {where.name: text})}
 
 
 def job_request(
@@ -218,9 +219,16 @@ def query_paths(contract: Contract, routes: Iterable[Mapping[str, str]]) -> Quer
 def filled(path: str, values: Mapping[str, str], *, slashes: bool = False) -> str:
     """A path with values for its parameters, quoted; those without a value stay."""
     safe = "/" if slashes else ""
-    return PLACEHOLDER.sub(
-        lambda found: quote(values[found[1]], safe=safe) if found[1] in values else found[0], path
-    )
+    pieces = [*_pieces(path)]
+    for index in range(1, len(pieces), 2):  # every second one is a name
+        name = pieces[index]
+        pieces[index] = quote(values[name], safe) if name in values else f"{{{name}}}"
+    return "".join(pieces)
+
+
+@lru_cache(maxsize=1024)
+def _pieces(path: str) -> tuple[str, ...]:
+    return tuple(PLACEHOLDER.split(path))
 
 
 def without_repetition(base_url: str, paths: Iterable[str]) -> str:
