@@ -7,10 +7,16 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
+from polyreel import AsyncClient
 from polyreel.errors import AmbiguousError
+from polyreel.gateway.spans import RequestSpans
+from polyreel.ledger.opening import open_ledger
 from polyreel_generated.contracts.vendors import VendorId
 from support.faults import Clients, Kind, every_kind, every_vendor
+from support.gateway import HOST, GatewayStage
+from support.server import PROVIDERS, key_of
+from support.swaps import first_swap
 
 
 class Spans:
@@ -88,3 +94,38 @@ def test_failures_are_marked(vendor: VendorId, tmp_path: Path) -> None:
     (span,) = spans.of_jobs()
     assert span.status.status_code is StatusCode.ERROR
     assert (span.attributes or {})["error.type"] == "AmbiguousError"
+
+
+def test_a_request_to_a_gateway_is_a_span_of_its_clients_trace(tmp_path: Path) -> None:
+    """Above the span of the job that it makes; the span of a refusal says that it is one."""
+    spans, swap = Spans(), first_swap(PROVIDERS[0])
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    stage = GatewayStage(tmp_path, (swap.back,))
+    ledger = open_ledger(str(tmp_path / "ledger.sqlite3"))
+    stage.start(AsyncClient(simulator=stage.simulator, ledger=ledger, hooks=[spans.hook]))
+    stage.gateway.spans = RequestSpans(spans.provider)
+    try:
+        headers = {"traceparent": f"00-{trace}-{parent}-01", **key_of(swap.face)}
+        path = swap.made.route.path if swap.made.route is not None else ""
+        url = f"{HOST}/{swap.face.id}{path}?signature=secret"
+        content = swap.made.content
+        kind = {"Content-Type": "application/json"}
+        assert stage.call("POST", url, {**headers, **kind}, content).status == 200
+        (job,) = spans.of_jobs()
+        assert stage.call("POST", url, kind, content).status == 401
+    finally:
+        stage.close()
+    served = [one for one in spans.exporter.get_finished_spans() if one.kind is SpanKind.SERVER]
+    assert [one.name for one in served] == [f"{swap.face.id} create"] * 2
+    first, second = served
+    assert first.parent is not None
+    assert job.parent is not None
+    assert (f"{first.context.trace_id:032x}", f"{first.parent.span_id:016x}") == (trace, parent)
+    assert (job.parent.span_id, job.context.trace_id) == (
+        first.context.span_id,
+        first.context.trace_id,
+    )
+    assert second.parent is None
+    found = dict(second.attributes or {})
+    assert (found["http.response.status_code"], found["polyreel.call"]) == (401, "create")
+    assert "secret" not in f"{first.attributes}{second.attributes}"

@@ -126,6 +126,14 @@ def gateway(
             show_default=False,
         ),
     ] = None,
+    spans: Annotated[
+        bool,
+        typer.Option(
+            "--spans",
+            help="Make OpenTelemetry spans of requests and calls; opentelemetry-instrument says "
+            "where they go.",
+        ),
+    ] = False,
     everybody: Annotated[
         bool,
         typer.Option("--everybody", help="Let in whoever can reach it, without a token."),
@@ -224,7 +232,9 @@ def gateway(
         if replay is not None and needs_token:
             text = "it answers without a token: write --everybody to let in whoever can reach it"
             raise typer.BadParameter(text, param_hint="--replay")
-        client = starting.client(behind, opened, live=live, speed=speed, prices_file=prices_file)
+        client = starting.client(
+            behind, opened, live=live, speed=speed, prices_file=prices_file, spans=spans
+        )
         made = starting.application(
             client,
             routing=routing,
@@ -236,6 +246,8 @@ def gateway(
             edge={"access": access, "public_url": _public(public_url), "vendors": faces},
         )
         starting.use_records(made, record, replay)
+        if spans:
+            starting.use_spans(made)
         bound, url = listen_on(port, host)
         url = url.replace("http:", "https:", 1) if tls else url
         notice = files_in_general(live=live)

@@ -31,6 +31,7 @@ def client(
     live: bool,
     speed: float,
     prices_file: Path | None,
+    spans: bool,
 ) -> AsyncClient:
     """The client that has the jobs made."""
     from ..client import AsyncClient
@@ -46,6 +47,10 @@ def client(
         ahead = max(newest, ledger.last_simulated()) - simulator.clock.now()
         cast("RunningClock", simulator.clock).advance(ahead)
         options["simulator"] = simulator
+    if spans:
+        from ..drivers.spans import OpenTelemetryHook
+
+        options["hooks"] = [OpenTelemetryHook()]
     return AsyncClient(**options)
 
 
@@ -102,6 +107,13 @@ def use_records(made: GatewayApplication, record: Path | None, replay: Path | No
     if replay is not None:
         content = read_bytes(str(replay), f"--replay {replay}")
         made.replay = Replay(content, str(replay), made.faces, made.own)
+
+
+def use_spans(made: GatewayApplication) -> None:
+    """Have a span made of each request."""
+    from ..gateway.spans import RequestSpans
+
+    made.spans = RequestSpans()
 
 
 def announce(made: GatewayApplication, url: str, *, as_json: bool) -> None:

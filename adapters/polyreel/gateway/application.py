@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp
 
+    from .spans import RequestSpans
+
 LOG: Final = logging.getLogger("polyreel")
 ACCESS: Final = logging.getLogger("polyreel.access")
 BODY_SECONDS: Final = 60.0
@@ -78,6 +80,8 @@ class GatewayApplication:
         """What writes the traffic down."""
         self.replay: Replay | None = None
         """What answers in the place of vendors."""
+        self.spans: RequestSpans | None = None
+        """What makes a span of each request."""
         self._working: set[asyncio.Task[FaceAnswer]] = set()
 
     def starlette(self) -> Starlette:
@@ -181,8 +185,14 @@ class GatewayApplication:
     async def _face(self, request: Request) -> Response:
         begin = time.monotonic()
         seen: dict[str, str] = {}
-        answer = await self._answered(request, seen)
-        seconds, path = time.monotonic() - begin, request.scope["path"]
+        path = request.scope["path"]
+        if self.spans is None:
+            answer = await self._answered(request, seen)
+        else:
+            with self.spans.request(request.method, path[:200], request.headers) as span:
+                answer = await self._answered(request, seen)
+                self.spans.answered(span, answer.status_code, seen)
+        seconds = time.monotonic() - begin
         if "face" in seen:
             role = seen.get("call", "unknown")
             self.metrics.note(seen["face"], role, answer.status_code, seconds)
