@@ -4,9 +4,12 @@ there is, polyreel takes each command line, and no secret stands in them.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import kubernetes_validate
@@ -15,11 +18,13 @@ import typer
 import yaml
 from polyreel.cli.app import app
 from polyreel.cli.commands import COMMANDS, Deferred
+from polyreel.cli.gateway import gateway
 from support.paths import ROOT
 
 FOLDER: Final = ROOT / "examples" / "cluster"
 COMPOSE: Final = yaml.safe_load((FOLDER / "compose.yaml").read_text("utf-8"))
 MANIFEST: Final = [*yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text("utf-8"))]
+GATEWAY: Final = ROOT / "Containerfile"
 IMAGE: Final = "registry.example.com/polyreel:1"
 
 
@@ -45,6 +50,21 @@ def command_lines() -> Iterator[list[str]]:
                 yield probe["exec"]["command"][1:]
     text = (FOLDER / "Containerfile").read_text("utf-8")
     yield json.loads(re.findall(r"^CMD (.+)$", text, re.MULTILINE)[0])
+    entry = json.loads(instructions(GATEWAY)["ENTRYPOINT"][0])[1:]
+    page = (ROOT / "docs" / "gateway.md").read_text("utf-8").replace("\\\n", " ")
+    run = re.findall(r"^\$ podman run .*? polyreel-gateway (.*)$", page, re.MULTILINE)
+    assert len(run) == 2
+    yield from ([*entry, *line.split()] for line in run)
+
+
+def instructions(file: Path) -> dict[str, list[str]]:
+    """What a file for a container says, by instruction, in its order."""
+    found: dict[str, list[str]] = {}
+    for line in file.read_text("utf-8").replace("\\\n", " ").splitlines():
+        if line.strip() and not line.startswith("#"):
+            name, _, rest = line.partition(" ")
+            found.setdefault(name, []).append(rest)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -95,6 +115,31 @@ def test_polyreel_takes_the_command_line(line: list[str]) -> None:
     listed = Deferred(name=line[0], help=COMMANDS[line[0]].help)
     with listed.make_context(line[0], line[1:], parent=command.make_context("polyreel", [line[0]])):
         pass
+
+
+def test_the_container_of_the_gateway_is_sound() -> None:
+    """A fixed base, what is there, a user without rights, one port, and a query for its health."""
+    found = instructions(GATEWAY)
+    known = {"FROM", "WORKDIR", "COPY", "RUN", "ENV", "VOLUME", "USER", "EXPOSE", "HEALTHCHECK"}
+    assert found.keys() == {*known, "ENTRYPOINT"}
+    (base,) = found["FROM"]
+    assert re.fullmatch(r"docker\.io/library/python:3\.\d+-slim", base)
+    for line in found["COPY"]:
+        *sources, _ = line.split()
+        assert all((ROOT / source).exists() for source in sources)
+    (extras,) = re.findall(r"/source\[(.*)\]", found["RUN"][0])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert {*extras.split(",")} <= project["optional-dependencies"].keys()
+    assert "--no-cache-dir" in found["RUN"][0]
+    assert found["USER"] == ["polyreel"]
+    assert [*found][-3:] == ["EXPOSE", "HEALTHCHECK", "ENTRYPOINT"]
+    (port,) = found["EXPOSE"]
+    options = inspect.signature(gateway).parameters
+    assert str(options["port"].default) == port
+    check = json.loads(found["HEALTHCHECK"][0].partition("CMD ")[2])
+    assert check[:2] == ["python", "-c"]
+    compile(check[2], "check", "exec")
+    assert f"http://127.0.0.1:{port}/healthz" in check[2]
 
 
 def test_no_secret_stands_in_the_files() -> None:
