@@ -48,7 +48,7 @@ def test_a_stored_file_outlives_the_vendor(
         turn(stage, monkeypatch)
         assert in_memory() == {}
         stage.simulator.clock.sleep(1000)
-        turn(stage, monkeypatch, 10.0)
+        turn(stage, monkeypatch, 40.0)
         ((_, content),) = in_memory().items()
         stage.simulator.tasks.clear()
         shutil.rmtree(tmp_path / "gateway")

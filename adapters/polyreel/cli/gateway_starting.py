@@ -129,6 +129,9 @@ def announce(made: GatewayApplication, url: str, *, as_json: bool) -> None:
     else:
         for name, address in addresses.items():
             show.note(f"{name}: {address}")
+    if made.replay is not None:
+        show.note("Answers are those of a recording: no job is made. Stop with Ctrl-C.")
+        return
     show.note(f"Jobs are made by {', '.join(behind)}.")
     paid = "Simulated: nothing is sent or paid." if simulated else "LIVE: jobs cost money."
     show.note(f"{paid} Stop with Ctrl-C.")

@@ -38,6 +38,8 @@ PAUSES: Final = (5.0, 30.0, 120.0, 600.0, 3600.0, 3600.0, 3600.0, 3600.0)
 """Seconds between the tries; after the last one it is given up."""
 LOOK_AGAIN: Final = 5.0
 """Seconds between two looks at a job that has not ended."""
+STORE_AGAIN: Final = 30.0
+"""The same where nobody is to be called: files are there for some minutes at least."""
 CLAIM: Final = 60.0
 """For how many seconds a process has a call for itself."""
 AT_ONCE: Final = 50
@@ -110,7 +112,8 @@ class Callbacks:
             await self._later(row)
             return
         if found[0].job.status not in FINAL:
-            await asyncio.to_thread(jobs.kept.set_call, row, time.time() + LOOK_AGAIN, row.calls)
+            pause = LOOK_AGAIN if row.callback is not None else STORE_AGAIN
+            await asyncio.to_thread(jobs.kept.set_call, row, time.time() + pause, row.calls)
             return
         called = row.callback is None or await self._call(row, found[0])
         stored = jobs.files.store is None or await self._store(row, found[0])
