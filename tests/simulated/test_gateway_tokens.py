@@ -265,6 +265,11 @@ def test_tokens_are_made_listed_and_revoked(cli: Command) -> None:
         ("--to", PROVIDERS[0].id, "--public-url", "gateway.example.com"),
         ("--to", PROVIDERS[0].id, "--certificate", "none.pem"),
         ("--to", PROVIDERS[0].id, "--host", "0.0.0.0"),
+        ("--replay", "none.jsonl"),
+        ("--replay", "calls.jsonl", "--record", "calls.jsonl"),
+        ("--replay", "calls.jsonl", "--host", "0.0.0.0"),
+        ("--to", PROVIDERS[0].id, "--record", "none/calls.jsonl"),
+        ("--to", PROVIDERS[0].id, "--store", "https://bucket.example.com/clips"),
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error(cli: Command, words: tuple[str, ...]) -> None:
@@ -278,6 +283,10 @@ def test_the_check_says_what_is_missing(cli: Command) -> None:
     """A live gateway needs keys and a token."""
     vendor = PROVIDERS[0].id
     assert cli("gateway", "check", "--to", vendor).code == 0
+    assert cli("gateway", "check", "--to", vendor, "--store", "kept").code == 0
+    Path("file").touch()
+    found = cli("gateway", "check", "--to", vendor, "--store", "file/kept")
+    assert (found.code, "cannot save to" in found.out) == (1, True)
     found = cli("gateway", "check", "--to", vendor, "--live", "--json")
     assert found.code == 1
     state = {one["what"]: one["ok"] for one in found.document}

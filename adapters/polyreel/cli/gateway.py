@@ -215,14 +215,15 @@ def gateway(
     if replay is None or to:
         routing = routing.of_all()
     behind = [*routing.vendors, *routing.others]
+    where = None if store is None else located(store)
     if what == "check":
         with open_ledger(ledger) as opened:
-            gateway_tokens.check(opened, behind, live=live, as_json=as_json)
+            gateway_tokens.check(opened, behind, where, live=live, as_json=as_json)
         return
     faces = tuple(get_provider(one).id for one in dict.fromkeys(face or all_providers()))
     access = access_by(host, allow_host or [], [])
     _check_replay(replay, live=live, record=record)
-    tls, where = _tls(certificate, certificate_key), None if store is None else located(store)
+    tls = _tls(certificate, certificate_key)
     show.log(logging.INFO)
     with open_ledger(ledger) as opened:
         reachable = access.addresses or bool(access.hosts) or public_url is not None

@@ -16,10 +16,12 @@ from ..ledger.keeping import StoredLedger
 from . import show
 from .consent import dollars
 from .gateway_routing import check_model
+from .network import given
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..jobs.locations import Location
     from ..ledger.store import LedgerStore
     from ..mapping.reports import Allowance
     from .gateway_routing import RoutingOptions
@@ -236,9 +238,16 @@ def needed(ledger: LedgerStore, *, live: bool, reachable: bool, everybody: bool)
 # -- the check -------------------------------------------------------------------------------------
 
 
-def check(ledger: LedgerStore, behind: Sequence[str], *, live: bool, as_json: bool) -> None:
+def check(
+    ledger: LedgerStore,
+    behind: Sequence[str],
+    store: Location | None,
+    *,
+    live: bool,
+    as_json: bool,
+) -> None:
     """Try what a gateway needs, and say what it found; exit with 1 where it cannot serve."""
-    rows = [*_checked(stored(ledger), behind, live=live)]
+    rows = [*_checked(stored(ledger), behind, live=live), *_checked_store(store)]
     if as_json:
         show.document([dict(zip(("what", "ok", "found"), row, strict=True)) for row in rows])
     else:
@@ -273,3 +282,18 @@ def _checked(
         state = environment.key_state(vendor) if live else "simulated"
         good = not live or environment.has_key(vendor)
         yield f"key of {vendor}", good, state
+
+
+def _checked_store(store: Location | None) -> Iterator[tuple[str, bool, str]]:
+    """Whether files can be stored there; nothing where they are not to be."""
+    if store is None:
+        return
+    from ..drivers import Wire, run
+    from ..gateway.files import trying
+    from ..network import Network
+
+    try:
+        run(trying(store), Wire(network=given() or Network()))
+        yield "store", True, str(store)
+    except PolyreelError as error:
+        yield "store", False, str(error)

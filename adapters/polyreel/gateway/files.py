@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from polyreel_generated.shared import Job, Output
 
     from ..client import AsyncClient
+    from ..flows import Flow
 
 LOG: Final = logging.getLogger("polyreel")
 KEPT_SECONDS: Final = 3 * 24 * 60 * 60.0
@@ -39,6 +41,20 @@ class FileAnswer:
     content_type: str
 
 
+def trying(store: Location) -> Flow[None]:
+    """Try whether files can be saved in a store. Raises DownloadError, or MissingExtraError."""
+    if isinstance(store, Path):
+        try:
+            store.mkdir(parents=True, exist_ok=True)
+            probe = store / f".{secrets.token_hex(8)}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise DownloadError(f"cannot save to {store}: {error.strerror}") from None
+    else:
+        yield from try_output(str(store))
+
+
 class JobFiles:
     """The files of the jobs of a gateway."""
 
@@ -49,14 +65,8 @@ class JobFiles:
 
     async def try_store(self) -> None:
         """Raise DownloadError where nothing can be saved in the store."""
-        if isinstance(self.store, Path):
-            try:
-                self.store.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                text = f"cannot save to {self.store}: {error.strerror}"
-                raise DownloadError(text) from None
-        elif self.store is not None:
-            await arun(try_output(str(self.store)), self.client.wire)
+        if self.store is not None:
+            await arun(trying(self.store), self.client.wire)
 
     def purge(self) -> None:
         """Delete the files that were fetched long ago: they are fetched again where need be."""
