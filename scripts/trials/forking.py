@@ -12,7 +12,8 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
@@ -47,14 +48,19 @@ def load() -> None:
 
 
 def nursery(url: str, folder: Path, jobs: int) -> None:
-    """Make a runner for each line of stdin, which names its mode; tell its id, and when it ends."""
+    """Make a runner for each line of stdin, which names its mode."""
     load()
+    children(lambda mode: Runner(url, folder, jobs, mode).run())
+
+
+def children(work: Callable[[Mode], object]) -> None:
+    """Do some work in a new process for each line of stdin; tell its id, and when it ends."""
     ended: list[int] = []
     for line in sys.stdin:
         while ended:  # until now its id was nobody else's, whoever wanted to kill it
             os.waitpid(ended.pop(), 0)
         mode: Mode = line.strip()  # type: ignore[assignment]
-        child = fork(lambda mode=mode: Runner(url, folder, jobs, mode).run())  # type: ignore[misc]
+        child = fork(partial(work, mode))
         print(child, flush=True)
         os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
         print("ended", flush=True)
@@ -96,5 +102,6 @@ def process(role: str, url: str, folder: Path, *more: str) -> Iterator[subproces
         try:
             yield made
         finally:
-            os.killpg(made.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended
+                os.killpg(made.pid, signal.SIGKILL)
             made.communicate()

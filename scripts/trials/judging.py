@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,26 +37,36 @@ def row_of(body: dict[str, Any]) -> str:
     return found[0]
 
 
-def judge(simulator: Simulator, folder: Path, jobs: int) -> dict[str, int | float]:
-    """What the bill says, beside what the ledger says."""
+def by_reference(entry: LedgerEntry) -> str:
+    """The row of an entry whose reference names it."""
+    return str(entry.submission.reference)
+
+
+def judge(
+    simulator: Simulator,
+    folder: Path,
+    jobs: int,
+    row: Callable[[LedgerEntry], str] = by_reference,
+) -> dict[str, int | float]:
+    """What the bill says, beside what the ledger says of the same rows."""
     with opened(folder) as ledger:
         entries = ledger.entries()
     billed = Counter(row_of(task.body) for task in simulator.tasks.values())
     by_row: dict[str, list[LedgerEntry]] = {}
     for entry in entries:
-        by_row.setdefault(str(entry.submission.reference), []).append(entry)
+        by_row.setdefault(row(entry), []).append(entry)
     states = {row: {entry.state for entry in found} for row, found in by_row.items()}
     known = {"accepted", "succeeded", "saved", "failed", "canceled", "ambiguous"}
     ambiguous = Counter(entry.vendor for entry in entries if entry.state == "ambiguous")
-    finished = [row for row, found in states.items() if found & ENDED]
+    finished = [one for one, found in states.items() if found & ENDED]
     return {
         "jobs": jobs,
         "billed": simulator.bill.count(),
         "faults": len(simulator.fired),
         "disturbances": disturbances(folder),
         "submitted twice": sum(count > 1 for count in billed.values()),
-        "lost": sum(not states.get(row, set()) & known for row in billed) + jobs - len(states),
-        "unflagged ambiguous": sum(row in billed and not states[row] & known for row in states),
+        "lost": sum(not states.get(one, set()) & known for one in billed) + jobs - len(states),
+        "unflagged ambiguous": sum(one in billed and not states[one] & known for one in states),
         "neither ended nor flagged": sum(
             not found & {*ENDED, "ambiguous"} for found in states.values()
         ),

@@ -40,7 +40,7 @@ LOCKED: Final = 0.25
 LOCKED_SECONDS: Final = 0.3
 LEASE: Final = 1.0
 """After how many seconds a runner that was killed is known to be dead, where a database says so."""
-Mode = Literal["plain", "ledgers", "visitors", "clocks", "locked", "database", "cluster"]
+Mode = Literal["plain", "ledgers", "visitors", "clocks", "locked", "database", "cluster", "gateway"]
 
 
 def ledger_in(folder: Path) -> Path:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from polyreel.gateway.creating import REPLAYED
+from polyreel.flows import Reply
+from polyreel.gateway.creating import REPLAYED, Made, Wish
 from polyreel.places import JsonObject, put
 from polyreel.plans.planning import Plan
 from polyreel.plans.translation import translate
@@ -147,6 +148,40 @@ def is_served(swap: Swap, back: Provider) -> bool:
     """Whether another vendor can make what a client asks for, too."""
     path = swap.made.route.path.removeprefix("/") if swap.made.route else ""
     return not translate(swap.made.body, swap.face, back, source_model=path).refused
+
+
+def test_a_gateway_that_ends_says_under_what_a_call_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it waits no longer for a vendor: the answer is one of the face, and the job is made."""
+    face, back, made = SWAP
+    with gateway(tmp_path, back) as stage:
+        creator, goes_on = stage.gateway.faces.creator, asyncio.Event()
+        begun, make = asyncio.Event(), creator.made
+
+        async def slowly(wish: Wish) -> Made:
+            begun.set()
+            await goes_on.wait()
+            return await make(wish)
+
+        monkeypatch.setattr(creator, "made", slowly)
+        url = f"{HOST}/{face.id}{made.operation.full_path}"
+
+        async def ended() -> int:
+            asking = asyncio.create_task(stage.web.post(url, json=made.body, headers=key_of(face)))
+            await begun.wait()
+            asking.cancel("the server ends")
+            reply = await asking
+            assert b"idempotency key" in reply.content
+            goes_on.set()
+            (work,) = stage.gateway.working
+            made_meanwhile = await work
+            assert isinstance(made_meanwhile, Reply)
+            assert made_meanwhile.ok
+            return reply.status_code
+
+        assert stage.run(ended()) >= 400
+        assert stage.simulator.bill.count() == 1
 
 
 def test_calls_at_the_same_time_are_paid_once(tmp_path: Path) -> None:

@@ -82,7 +82,8 @@ class GatewayApplication:
         """What answers in the place of vendors."""
         self.spans: RequestSpans | None = None
         """What makes a span of each request."""
-        self._working: set[asyncio.Task[FaceAnswer]] = set()
+        self.working: set[asyncio.Task[FaceAnswer]] = set()
+        """Calls that are being answered: they are finished, also where nobody waits any more."""
 
     def starlette(self) -> Starlette:
         """The application; MissingExtraError is raised where Starlette is not installed."""
@@ -98,8 +99,8 @@ class GatewayApplication:
             finally:
                 calling.cancel()
                 await asyncio.wait([calling])
-                if self._working:  # a submit that is under way is written down first
-                    await asyncio.wait(self._working, timeout=ANSWER_SECONDS)
+                if self.working:  # a submit that is under way is written down first
+                    await asyncio.wait(self.working, timeout=ANSWER_SECONDS)
                 await self.callbacks.wire.aclose()
                 await self.faces.jobs.client.close()
 
@@ -248,9 +249,12 @@ class GatewayApplication:
     async def _in_time(self, serving: Serving, wanted: FaceRequest) -> FaceAnswer:
         """The answer, or after some time that there is none yet. What is under way goes on."""
         work = asyncio.create_task(serving.answer(wanted))
-        self._working.add(work)
-        work.add_done_callback(self._working.discard)
-        done, _ = await asyncio.wait({work}, timeout=ANSWER_SECONDS)
+        self.working.add(work)
+        work.add_done_callback(self.working.discard)
+        try:
+            done, _ = await asyncio.wait({work}, timeout=ANSWER_SECONDS)
+        except asyncio.CancelledError:  # the gateway ends, and waits no longer with an answer
+            done = set()
         if done:
             return work.result()
         text = "the vendor takes long; ask again under the same idempotency key"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -191,10 +190,10 @@ class FacedJobs:
 
     def _is_due(self, entry: LedgerEntry) -> bool:
         """Whether a vendor may be asked: however often clients ask, it is not asked more often."""
-        now = time.monotonic()
+        now = self.now()
         asked = self._asked.get(entry.id)
         pause = 0.0 if self.client.simulated else get_provider(entry.vendor).poll_floor
-        if asked is not None and now - asked < pause:
+        if asked is not None and 0 <= now - asked < pause:  # clocks are set back now and then
             return False
         self._asked[entry.id] = now
         self._asked.move_to_end(entry.id)

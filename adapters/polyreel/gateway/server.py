@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -124,4 +125,10 @@ def _server(application: GatewayApplication, tls: dict[str, str | None]) -> uvic
         h11_max_incomplete_event_size=MOST_HEAD,
         **options,
     )
+    logging.getLogger("uvicorn.error").addFilter(_is_no_end)
     return Server(config)
+
+
+def _is_no_end(record: logging.LogRecord) -> bool:
+    """Whether a record tells of more than an answer, such as a stream, that was cut at the end."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
