@@ -85,6 +85,16 @@ def test_a_shared_request_becomes_a_clip(stage: GatewayStage) -> None:
     assert json.loads(stage.call("GET", f"{HOST}/v1/openapi.json").content) == CONTRACT.document
 
 
+def test_a_job_runs_until_there_is_a_link_to_its_file(stage: GatewayStage) -> None:
+    """A vendor can say that it is done before it says where the file is."""
+    job = json.loads(call(stage, "POST", "/v1/jobs", CLIP).content)["id"]
+    stage.simulator.clock.sleep(1000)
+    stage.simulator.inject("no-output")
+    assert json.loads(call(stage, "GET", f"/v1/jobs/{job}").content)["status"] == "running"
+    done = json.loads(call(stage, "GET", f"/v1/jobs/{job}").content)
+    assert (done["status"], len(done["outputs"])) == ("succeeded", 1)
+
+
 def test_a_client_chooses_among_the_vendors(stage: GatewayStage) -> None:
     """Of those behind; what is refused has every reason."""
     second = SELLERS[1].id

@@ -154,7 +154,9 @@ class Creator:
         """
         row, is_first = await self._enter(wish)
         async with self._submitting(row.reference):
-            entry = (await self.jobs.entries([row])).get(row.reference)
+            # The reference of a first call is a new one, which no entry can have.
+            found = {} if is_first else await self.jobs.entries([row])
+            entry = found.get(row.reference)
             headers: dict[str, str] = {}
             if entry is None or entry.state in SUPERSEDED:
                 entry, headers = await self._submitted(wish, row)

@@ -47,6 +47,7 @@ from .wishes import read_wish
 if TYPE_CHECKING:
     from ..ledger.gateway_rows import GatewayJob
     from ..ledger.gateway_tokens import GatewayToken, TokenRows
+    from ..plans.reading import Reading
 
 LOG: Final = logging.getLogger("polyreel")
 LISTED: Final = 1000
@@ -189,9 +190,9 @@ class Faces:
 
     async def create(self, call: Call, token: GatewayToken) -> Reply:
         """Have a job made by a vendor behind, once."""
-        made = await self._made(call, token)
+        made, reading = await self._made(call, token)
         assert made.entry.job is not None
-        task = self.jobs.task(call, made.row, made.entry, made.entry.job)
+        task = self.jobs.task(call, made.row, made.entry, made.entry.job, reading)
         status, body = task_reply(call, task, "queued", made.row.created_at, call.operation)
         headers = {**made.headers, **untold_header(dict.fromkeys(task.untold))}
         own = call.operation.spec.get("x-polyreel-idempotency", {}).get("replayed-header")
@@ -199,15 +200,15 @@ class Faces:
             headers[own.lower()] = "true"
         return answers.reply(call, status, body, headers)
 
-    async def _made(self, call: Call, token: GatewayToken) -> Made:
+    async def _made(self, call: Call, token: GatewayToken) -> tuple[Made, Reading]:
         creator = self.creator
         read = partial(read_wish, private=creator.private_callbacks)
         wish = await asyncio.to_thread(read, call, token, creator.uploads)
-        return await self.creator.made(wish)
+        return await self.creator.made(wish), wish.reading
 
     async def stream(self, call: Call, token: GatewayToken) -> StreamAnswer:
         """Have a job made, and tell of its states until it ends."""
-        made = await self._made(call, token)
+        made, _ = await self._made(call, token)
         return StreamAnswer(events_of(self.jobs, call, made.row), made.headers)
 
     async def get(self, call: Call, token: GatewayToken) -> Reply:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..ledger.gateway_rows import GatewayJob
     from ..ledger.limits import LimitRows
     from ..ledger.records import LedgerEntry
+    from ..plans.reading import Reading
     from ..serving.calls import Call
     from ..serving.links import Links
 
@@ -160,10 +161,17 @@ class FacedJobs:
         found = await self.shown(rows)
         return [self.task(call, one.row, one.entry, one.job) for one in found]
 
-    def task(self, call: Call, row: GatewayJob, entry: LedgerEntry, job: Job) -> FacedTask:
-        """A job as a face shows it."""
+    def task(
+        self,
+        call: Call,
+        row: GatewayJob,
+        entry: LedgerEntry,
+        job: Job,
+        reading: Reading | None = None,
+    ) -> FacedTask:
+        """A job as a face shows it; `reading` is what was asked for, where that is known."""
         ended = entry.finished_at or (self.now() if job.status in FINAL else None)
-        reading = read(row.body, call.provider, row.path)
+        reading = reading or read(row.body, call.provider, row.path)
         link = partial(self._link, call.request.links, row, job.vendor)
         return FacedTask(row, call.provider, reading, job, ended, link)
 

@@ -15,6 +15,7 @@ from attrs import evolve
 
 from ..errors import PolyreelError, UnknownNameError
 from ..flows import Reply
+from ..jobs.waiting import is_complete
 from ..places import JsonObject
 from ..plans.requests import check_allowances, check_request
 from ..providers.base.calling import BEARER
@@ -163,7 +164,7 @@ class OwnApis:
         return {
             "id": shown.row.id,
             "task": job.id,
-            "status": "running" if job.status == "unknown" else job.status,
+            "status": "running" if job.status == "unknown" or not is_complete(job) else job.status,
             "created_at": shown.row.created_at,
             "simulated": job.simulated,
             **found,

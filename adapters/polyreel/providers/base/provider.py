@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal, Self
 
@@ -35,7 +35,7 @@ from .links import links_by_shape
 from .reasons import reason_by_name
 from .refusals import ERROR_CODES, ERROR_MESSAGES, Refusal, read_refusal, says_error
 from .results import facts_of_job
-from .routes import Route
+from .routes import Route, Routes
 
 LOG: Final = logging.getLogger("polyreel")
 UNPAYABLE: Final = 402
@@ -187,9 +187,9 @@ class Provider:
     # -- routes ----------------------------------------------------------------------------------
 
     @cached_property
-    def readable_routes(self) -> tuple[Route, ...]:
+    def readable_routes(self) -> Routes:
         """The routes that bodies are read by: those that the vendor sells, then the others."""
-        return (*self.routes, *self.read_only_routes)
+        return Routes((*self.routes, *self.read_only_routes))
 
     def routes_of_body(
         self, body: Mapping[str, Any], path: str | None = None, model: str | None = None
@@ -202,12 +202,12 @@ class Provider:
         """
         candidates = [
             route
-            for route in self.readable_routes
-            if path in {None, route.path}
-            and model in {None, route.model, route.path.removeprefix("/")}
+            for route in self.readable_routes.with_model(path, body.get("model"))
+            if model in {None, route.model, route.path.removeprefix("/")}
             and all(row.matches(body) or row.is_left_out(body) for row in route.constants)
         ]
-        return iter(sorted(candidates, key=lambda route: route.strangeness(body, self.contract)))
+        likeliest = partial(Route.strangeness, body=body, contract=self.contract)
+        return iter(sorted(candidates, key=likeliest) if len(candidates) > 1 else candidates)
 
     def defaults(self, route: Route) -> Mapping[str, Any]:
         """The shared values that the vendor documents for fields that a body leaves out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -109,3 +109,30 @@ class Route:
                     with suppress(MeaninglessError):
                         found[row.shared] = row.codec.decode(schema["default"], {})
         return found
+
+
+class Routes(tuple[Route, ...]):
+    """Routes in order, and those of them that a body can belong to at the first look."""
+
+    def with_model(self, path: str | None, model: object) -> Sequence[Route]:
+        """The routes at a path (None: at any) that do not contradict the `model` of a body."""
+        at = self._by_model.get(path, {})
+        return at.get(model if isinstance(model, str) else None, at.get(None, ()))
+
+    @cached_property
+    def _by_model(self) -> Mapping[str | None, Mapping[str | None, Sequence[Route]]]:
+        found: dict[str | None, dict[str | None, list[Route]]] = {}
+        for path in (None, *(route.path for route in self)):
+            at = [route for route in self if path in {None, route.path}]
+            models = {name for route in at if (name := _model_of(route)) is not None}
+            found[path] = {
+                name: [route for route in at if _model_of(route) in {None, name}]
+                for name in (None, *models)
+            }
+        return found
+
+
+def _model_of(route: Route) -> str | None:
+    """The `model` that every body of a route has; None where bodies can be without one."""
+    rows = (row for row in route.constants if row.places == ("model",) and not row.optional)
+    return next((row.value for row in rows if row.field != "workflow"), None)
