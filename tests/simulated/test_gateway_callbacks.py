@@ -85,7 +85,8 @@ def test_a_client_hears_of_the_end_once(
         turn(stage, monkeypatch)
         assert client.heard == []
         stage.simulator.clock.sleep(1000)
-        for later in (10.0, 20.0):
+        stage.simulator.inject("no-output", back.id)  # at first it says no more than the end
+        for later in (10.0, 20.0, 40.0):
             turn(stage, monkeypatch, later)
         ((method, url, body),) = client.heard
         assert (method, url) == ("POST", URL)

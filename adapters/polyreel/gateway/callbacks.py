@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from ..drivers import RealClock, Wire, arun
 from ..errors import DownloadError, MissingExtraError, PolyreelError, TransportError
 from ..flows import Flow, Part, Put, Reply
+from ..jobs.waiting import is_complete
 from ..providers.base.facts import FINAL
 from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
@@ -111,7 +112,7 @@ class Callbacks:
         if not found:  # the submit was refused; it may be repeated
             await self._later(row)
             return
-        if found[0].job.status not in FINAL:
+        if found[0].job.status not in FINAL or not is_complete(found[0].job):
             pause = LOOK_AGAIN if row.callback is not None else STORE_AGAIN
             await asyncio.to_thread(jobs.kept.set_call, row, time.time() + pause, row.calls)
             return
