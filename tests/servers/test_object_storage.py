@@ -10,6 +10,7 @@ from typing import Any
 import fsspec
 import pytest
 from polyreel import AsyncClient, Client
+from polyreel.drivers import storage
 from polyreel.errors import DownloadError
 from polyreel_generated.shared import Job
 from support.batches import CLIP, write
@@ -73,6 +74,12 @@ def test_a_file_is_saved_in_s3(kind: Kind, s3: S3Server, tmp_path: Path) -> None
     assert [path for method, path in s3.calls if method == "DELETE"] == [
         f"/{BUCKET}/clips/polyreel-can-save-here"
     ]
+    copy = tmp_path / "copy.mp4"
+    storage.copy_here(url_of(job), copy)
+    assert copy.read_bytes() == content
+    with pytest.raises(FileNotFoundError):
+        storage.copy_here(f"{FOLDER}/none.mp4", tmp_path / "none.mp4")
+    assert not [one for one in tmp_path.iterdir() if "none" in one.name]
 
 
 @every_kind
