@@ -255,7 +255,7 @@ class Prompt:
         """The text with the vendor's marks."""
         if self.replaced_by in shared:
             raise CannotExpressError(f"the vendor does not use it beside {self.replaced_by}")
-        if not (AT.pattern.search(value) or self.marks.pattern.search(value)):
+        if not (AT.may_be_in(value) or self.marks.may_be_in(value)):
             return value
         counts = self.counts(shared)
         text = rewrite(value, AT, self.marks, counts, self._before(shared))

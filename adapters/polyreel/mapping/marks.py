@@ -7,6 +7,7 @@ and stays as it is in both directions.
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from attrs import Factory, frozen
@@ -27,6 +28,16 @@ class Marks:
     template: str
     title: bool = False
     kinds: Mapping[str, str] = Factory(dict)
+
+    @cached_property
+    def sign(self) -> str:
+        """What each mark begins with that is no letter; empty where it begins with a letter."""
+        start = self.template.partition("{")[0]
+        return "" if any(map(str.isalpha, start)) else start
+
+    def may_be_in(self, text: str) -> bool:
+        """Whether a text can hold a mark in this spelling."""
+        return self.sign in text and self.pattern.search(text) is not None
 
     def write(self, kind: str, number: int) -> str:
         """One mark in this spelling."""

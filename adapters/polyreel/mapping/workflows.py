@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 WORKFLOWS: Final[Mapping[str, tuple[str, ...]]] = {
     "motion-control": ("motion_video", "character_image", "character_orientation"),
@@ -40,8 +40,8 @@ _OTHERS: Final[Mapping[str, Kind]] = {
 """What the workflows make that make no video."""
 
 
-def workflow_of(request: Mapping[str, Any], kind: Kind) -> str:
-    """What a request asks for, from the inputs that are set."""
+def workflow_of(request: Iterable[str], kind: Kind) -> str:
+    """What a request, or what sets these fields, asks for."""
     return _workflow_of_inputs(_INPUTS[kind].intersection(request), kind)
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from attrs import evolve
 
 from ..mapping.codecs import cited_inputs
 from ..mapping.marks import idle_marks
 from ..mapping.reports import MappingReport
-
-SIGNS: Final = re.compile(r"[@<\[{]")
-"""With what a mark begins, in any vendor's spelling."""
 
 
 def idle_marks_of(shared: Mapping[str, Any]) -> Iterator[str]:
@@ -30,7 +26,8 @@ def note_idle_marks(shared: Mapping[str, Any], report: MappingReport) -> None:
     """
     counts = None
     for source, text in _texts(shared):
-        if not SIGNS.search(text):
+        # A mark begins with one of these in any vendor's spelling.
+        if not ("@" in text or "<" in text or "[" in text or "{" in text):
             continue
         counts = counts or cited_inputs(shared)
         reason = "; ".join(idle_marks(text, counts))
@@ -40,8 +37,11 @@ def note_idle_marks(shared: Mapping[str, Any], report: MappingReport) -> None:
 
 def _texts(shared: Mapping[str, Any]) -> list[tuple[str, str]]:
     texts = [("/prompt", shared["prompt"])] if "prompt" in shared else []
-    shots = enumerate(shared.get("shots", ()))
-    return texts + [(f"/shots/{index}/prompt", shot["prompt"]) for index, shot in shots]
+    if "shots" in shared:
+        texts += [
+            (f"/shots/{index}/prompt", shot["prompt"]) for index, shot in enumerate(shared["shots"])
+        ]
+    return texts
 
 
 def _warn(source: str, reason: str, report: MappingReport) -> None:

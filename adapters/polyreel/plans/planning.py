@@ -15,7 +15,7 @@ from attrs import Factory, evolve, field, frozen
 
 from ..errors import PolyreelError, UnknownNameError
 from ..flows import EVENT_STREAM, Part, Send
-from ..mapping.reports import Allowance, MappingEntry, Problem
+from ..mapping.reports import Allowance, MappingEntry, MappingReport, Problem
 from ..mapping.workflows import Kind
 from ..money.amounts import Cost
 from ..money.book import PriceBook
@@ -26,7 +26,7 @@ from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers, get_provider
 from ..providers.base.routes import Route
 from .attachments import Attachments, Upload, replaced
-from .fitting import fitting_routes
+from .courses import Course, courses_of
 from .frames import note_shape
 from .marking import idle_marks_of, note_idle_marks
 from .requests import CheckedRequest, check_allowances, check_request
@@ -351,25 +351,26 @@ def plan_checked(
     routes: Sequence[Route] | None = None,
 ) -> Plan:
     """Plan a checked request on the vendor's routes, or on some of them."""
-    fitting = fitting_routes(request, provider, routes)
     base_url = base_url or provider.base_url
-    if fitting:
-        if preferences and len(fitting) > 1:
-            fitting = by_preferences(provider, fitting, request.fields, preferences)
-        # Of several routes, one that needs no allowance comes before one that uses some.
-        ways: list[Mapping[str, Allowance]] = [allow or {}]
-        if allow and len(fitting) > 1:
-            ways.insert(0, {})
-        made = _best_of(
-            _plan_route(
-                provider, route, request, base_url, allowed, preferences or {}, override=override
-            )
-            for allowed in ways
-            for route in fitting
-        )
-    else:
+    courses = courses_of(request, provider, routes)
+    if not courses:
         problems = tuple(unserved(request, provider))
         made = Plan(provider, None, request, request.model, base_url, problems=problems)
+        return _streamed(made) if stream else made
+    if preferences and len(courses) > 1:
+        courses = by_preferences(provider, courses, request.fields, preferences)
+    # Of several routes, one that needs no allowance comes before one that uses some.
+    ways = [{}, allow] if allow and len(courses) > 1 else [allow or {}]
+    refused = []
+    for allowed in ways:
+        for course in courses:
+            made = _plan_on(
+                provider, course, request, base_url, allowed, preferences or {}, override=override
+            )
+            if not made.problems:
+                return _streamed(made) if stream else made
+            refused.append(made)
+    made = min(refused, key=_badness)
     return _streamed(made) if stream else made
 
 
@@ -389,9 +390,9 @@ def _badness(made: Plan) -> tuple[bool, int, int]:
     return made.route is None, len(made.problems), len(unknown)
 
 
-def _plan_route(
+def _plan_on(
     provider: Provider,
-    route: Route,
+    course: Course,
     request: CheckedRequest,
     base_url: str,
     allow: Mapping[str, Allowance],
@@ -399,24 +400,29 @@ def _plan_route(
     *,
     override: bool,
 ) -> Plan:
-    shared = request.written
-    writing = Writing(provider, route, shared, allow)
+    """What one route makes of a request: what the fields alone decide is in its course."""
+    route, shared = course.route, request.written
+    body: JsonObject = {}
+    report = MappingReport([], [])
+    writing = Writing(provider, course, shared, allow, body, report)
     writing.write_rows(preferences)
-    writing.note_model(asked=request.model is not None)
-    if request.extra:
+    if "extra" in request.fields:
         writing.add_extra(request.extra, override=override)
-    body, report = writing.body, writing.report
-    query = {name[1:]: str(body.pop(name)) for name in [*body] if name[:1] == "?"}
+    query = {}
+    if course.has_query:
+        query = {name[1:]: str(body.pop(name)) for name in [*body] if name[:1] == "?"}
     note_idle_marks(shared, report)
-    files = Attachments(provider, route, shared, report, base_url, allow)
-    if files.local:
+    files = None
+    if course.has_media:
+        files = Attachments(provider, route, shared, report, base_url, allow)
+    if files and files.local:
         note_shape(provider, route, shared, body, files.local, report)
-    found = provider.contract.sends(route.schema, files.stand_in(body))
-    if found and allow and writing.approximate(found):
-        found = provider.contract.sends(route.schema, files.stand_in(body))
-    if found and "send" in allow.values():
-        found = writing.without_allowed(found)
+    found = provider.contract.sends(route.schema, files.stand_in(body) if files else body)
     if found:
+        if allow and writing.approximate(found):
+            found = provider.contract.sends(route.schema, files.stand_in(body) if files else body)
+        if "send" in allow.values():
+            found = writing.without_allowed(found)
         add_problems(found, route, request.fields, provider, report)
     problems = tuple(report.problems)
     return Plan(
@@ -429,8 +435,8 @@ def _plan_route(
         query,
         tuple(report.entries),
         problems,
-        uploads=() if problems else files.uploads(body),
-        parts=() if problems else files.parts(body),
+        uploads=files.uploads(body) if files and not problems else (),
+        parts=files.parts(body) if files and not problems else (),
     )
 
 

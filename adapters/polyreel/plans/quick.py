@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from ..mapping.workflows import REQUESTS, Kind
@@ -25,11 +25,14 @@ SURROGATES: Final = re.compile("[\ud800-\udfff]")
 def read_quickly(request: JsonObject, kind: Kind) -> JsonObject | None:
     """A copy of a request, ordered like its schema; None where the model has to decide."""
     schema = REQUESTS[kind]
-    fields = _ordered_fields(schema)
+    plain: JsonObject = {}
     try:
-        names = sorted(request, key=fields.__getitem__)
-        plain = {name: _copied(request[name], fields[name][1]) for name in names}
-    except (_UncertainError, KeyError, TypeError):  # such as names that are no text
+        for name, order in _in_order(schema, tuple(request)):
+            value = request[name]
+            of = type(value)
+            is_plain = of is int or of is bool or (of is str and value.isascii())
+            plain[name] = value if is_plain else _copied(value, order)
+    except (_UncertainError, KeyError):
         return None
     return None if _shared().accepts(schema, plain) else plain
 
@@ -41,6 +44,18 @@ def _shared() -> Contract:
 
 class _UncertainError(Exception):
     """The schema and the model may read a value in different ways."""
+
+
+@lru_cache(maxsize=1000)
+def _in_order(
+    schema: str, names: tuple[str, ...]
+) -> tuple[tuple[str, tuple[str, ...] | None], ...]:
+    """The fields of these names in the order of a schema; KeyError for any that it has not.
+
+    Remembered, because most requests of a program set the same fields. An error is not.
+    """
+    fields = _ordered_fields(schema)
+    return tuple((name, fields[name][1]) for name in sorted(names, key=fields.__getitem__))
 
 
 @cache

@@ -6,12 +6,10 @@ A `Writing` holds the body and the report about it from the first row to the las
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field
 
-from ..mapping.groups import Group
 from ..mapping.reports import (
     SENT_ALL_THE_SAME,
     Allowance,
@@ -21,31 +19,50 @@ from ..mapping.reports import (
     Problem,
     refuse,
 )
-from ..mapping.rows import Constant, Field, Forced, Row
+from ..mapping.rows import Field
 from ..places import Json, JsonObject, get, leaves, merge, pointer, put
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route, undocumented
 from ..providers.base.schemas import SchemaViolation
+from .courses import Course, course
 from .wording import describe, row_at
 
 
-@frozen(eq=False, slots=False)
+@define(eq=False)
 class Writing:
     """The native body of one request on one route, and what became of each field on the way."""
 
     provider: Provider
-    route: Route
+    course: Course
     shared: Mapping[str, Any]
     """The shared request without `model` and `extra`."""
     allow: Mapping[str, Allowance]
     body: JsonObject = field(factory=dict)
     report: MappingReport = field(factory=MappingReport)
 
+    @property
+    def route(self) -> Route:
+        """The route whose rows write."""
+        return self.course.route
+
     def write_rows(self, preferences: Mapping[str, Any]) -> None:
         """Write the request, and the preferences for what it leaves unset, through the rows."""
+        body, allow, report, shared, at_work = (
+            self.body,
+            self.allow,
+            self.report,
+            self.shared,
+            self.course,
+        )
         preferred = self._preferred(preferences) if preferences else {}
-        shared = {**self.shared, **preferred} if preferred else self.shared
-        write_body(self.provider.id, self.route, shared, self.allow, self.body, self.report)
+        if preferred:
+            shared = {**shared, **preferred}
+            at_work = course(self.provider.id, self.route, tuple(shared))
+        report.entries.append(self.course.model)
+        for row in at_work.rows:
+            row.write(shared, body, allow, report)
+        for name in at_work.unknown:
+            refuse(name, undocumented(self.provider.id, self.route), allow, report)
         if preferred:
             reason = f"asked for: {self.provider.id} may make another by default"
             self.report.entries[:] = [
@@ -72,10 +89,6 @@ class Writing:
         return (
             isinstance(row, Field) and row.default is not None and row.default.applies(self.shared)
         )
-
-    def note_model(self, *, asked: bool) -> None:
-        """Report the model family of the route, first of all entries."""
-        self.report.entries.insert(0, _model_entry(self.route, self.provider.id, asked=asked))
 
     def add_extra(self, extra: Mapping[str, JsonObject], *, override: bool) -> None:
         """Merge the caller's native fields. What a row has written stays, unless `override`."""
@@ -176,43 +189,6 @@ class Writing:
         return None
 
 
-def write_body(
-    vendor: str,
-    route: Route,
-    shared: Mapping[str, Any],
-    allow: Mapping[str, Allowance],
-    body: JsonObject,
-    report: MappingReport,
-) -> None:
-    """Write a shared request (without `model` and `extra`) into a body through a route's rows."""
-    rows, unknown = _rows_at_work(route, tuple(shared))
-    for row in rows:
-        row.write(shared, body, allow, report)
-    for name in unknown:
-        refuse(name, undocumented(vendor, route), allow, report)
-
-
-def has_work(row: Row, names: Iterable[str]) -> bool:
-    """Whether a row may write or report anything for a request that sets just these fields."""
-    demanded = (
-        isinstance(row, Constant)
-        or (isinstance(row, Field) and row.default is not None)
-        or (isinstance(row, Group) and bool(row.defaults))
-        or (isinstance(row, Forced) and row.chosen)
-    )
-    return demanded or any(name in row.names for name in names)
-
-
-@lru_cache(maxsize=1000)
-def _rows_at_work(route: Route, names: tuple[str, ...]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
-    """The rows that write something for these fields, and the fields that the route does not know.
-
-    Remembered, because most requests of a program set the same fields.
-    """
-    rows = tuple(row for row in route.rows if has_work(row, names))
-    return rows, tuple(name for name in names if name not in route.by_name)
-
-
 def can_express(provider: Provider, route: Route, name: str, value: Json) -> bool:
     """Whether a route can express a value of one field, as far as that field alone decides it."""
     row = route.by_name.get(name)
@@ -229,25 +205,14 @@ def can_express(provider: Provider, route: Route, name: str, value: Json) -> boo
 
 def by_preferences(
     provider: Provider,
-    routes: Sequence[Route],
+    courses: Sequence[Course],
     request: Mapping[str, Any],
     preferences: Mapping[str, Any],
-) -> list[Route]:
-    """The routes, those first that can do the most of what is preferred and not asked for."""
+) -> list[Course]:
+    """The courses, those first that can do the most of what is preferred and not asked for."""
     wanted = {name: value for name, value in preferences.items() if name not in request}
 
-    def missed(route: Route) -> int:
-        return sum(not can_express(provider, route, *one) for one in wanted.items())
+    def missed(one: Course) -> int:
+        return sum(not can_express(provider, one.route, *each) for each in wanted.items())
 
-    return sorted(routes, key=missed)
-
-
-@lru_cache(maxsize=1000)
-def _model_entry(route: Route, vendor: str, *, asked: bool) -> MappingEntry:
-    constant = next((row for row in route.constants if row.field == "model"), None)
-    target = pointer(constant.native) if constant else ""
-    if asked:
-        reason = "" if target else route.ignored.get("model", "part of the URL")
-        return MappingEntry("model", "/model", target, Fate.CONVERTED, reason)
-    reason = f"{route.model} is {vendor}'s first for {route.workflow}"
-    return MappingEntry("model", "", target, Fate.DEFAULTED, reason)
+    return sorted(courses, key=missed)

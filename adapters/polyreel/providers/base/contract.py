@@ -330,8 +330,9 @@ class Contract:
         except (ValueError, RecursionError) as error:
             reason = f"is not JSON that can be checked: {str(error)[:120]}"
             return [SchemaViolation((), "json", reason)]
-        violations = [violation_of(error, self.document) for error in found]
-        for fields, rule in self._rules(schema):
+        violations = [violation_of(error, self.document) for error in found] if found else []
+        rules = self._rules_of.get(schema)
+        for fields, rule in self._rules(schema) if rules is None else rules:
             if not (isinstance(body, dict) and fields.isdisjoint(body)):
                 violations += violations_of_rule(rule, body)
         return violations
@@ -341,11 +342,10 @@ class Contract:
 
         A body without any of these fields cannot break the rule, so the rule is not tried.
         """
-        if schema not in self._rules_of:
-            rules = self.schema(schema).get("x-polyreel-rules", ())
-            self._rules_of[schema] = [
-                (frozenset(map(field_of_place, places_counted(rule))), rule) for rule in rules
-            ]
+        self._rules_of[schema] = [
+            (frozenset(map(field_of_place, places_counted(rule))), rule)
+            for rule in self.schema(schema).get("x-polyreel-rules", ())
+        ]
         return self._rules_of[schema]
 
     @cached_property

@@ -36,27 +36,23 @@ class SchemaViolation:
     """
 
 
-class NamedSchemas:
+class NamedSchemas(dict[str, "jsonschema_rs.Validator"]):
     """The named schemas of a document, each compiled when it is first used. Most are never used.
 
     `formats` says whether formats are checked.
     """
 
     def __init__(self, document: JsonObject, *, formats: bool) -> None:
+        super().__init__()
         self._document = _named_schemas(document)
         self._formats = formats
-        self._compiled: dict[str, jsonschema_rs.Validator] = {}
 
-    def __getitem__(self, name: str) -> jsonschema_rs.Validator:
-        if name not in self._compiled:
-            self._compiled[name] = self._compile(name)
-        return self._compiled[name]
-
-    def _compile(self, name: str) -> jsonschema_rs.Validator:
+    def __missing__(self, name: str) -> jsonschema_rs.Validator:
         import jsonschema_rs  # noqa: PLC0415
 
         schema = {**self._document, "$ref": SCHEMAS + name}
-        return jsonschema_rs.validator_for(schema, validate_formats=self._formats)
+        self[name] = jsonschema_rs.validator_for(schema, validate_formats=self._formats)
+        return self[name]
 
 
 def compiled_schema(document: JsonObject, schema: Json) -> jsonschema_rs.Validator:
