@@ -189,26 +189,7 @@ class Plan:
         """As tables in a notebook."""
         from .display import plan_html  # noqa: PLC0415
 
-        state = "is refused" if self.refused else "would be sent; nothing was"
-        values = {
-            "model": self.model,
-            "workflow": self.workflow,
-            "prompt": self.request.get("prompt"),
-            "call": f"{self.method} {self.url}" if self.route else "not served",
-            "cost": self.cost,
-            "warnings": "\n".join(self.warnings) or None,
-        }
-        return plan_html(
-            f"plan for {self.vendor}: {state}",
-            values,
-            body=self.body,
-            files=[
-                *(one.file for one in self.uploads),
-                *(one for one in self.parts if one.is_file),
-            ],
-            verdicts=self.verdicts,
-            violations=self.violations,
-        )
+        return plan_html(self)
 
     def check(self) -> Plan:
         """The plan itself. Raises PlanRefusedError where the vendor cannot take the request."""
