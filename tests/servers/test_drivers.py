@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from polyreel.errors import AmbiguousError, NeverSentError, PolyreelError, RejectedError
 from polyreel.flows import Reply
-from polyreel.places import get, put
-from polyreel.plans.planning import Plan, dumps
+from polyreel.places import get, json_bytes, put
+from polyreel.plans.planning import Plan
 from polyreel.providers.base.calling import own_id_place
 from support.faults import (
     CANARIES,
@@ -326,7 +326,7 @@ def test_the_paid_call_is_the_plan(
     if place := own_id_place(made.operation):
         body = json.loads(json.dumps(made.body))
         put(body, place, str(uuid.UUID(get(json.loads(request.body), place))))
-        expected = dumps(body)
+        expected = json_bytes(body)
     assert (request.method, server.url + request.target, request.body) == (
         made.method,
         made.url,

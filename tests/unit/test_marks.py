@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from polyreel.mapping import marks as spellings
 from polyreel.mapping.marks import ANGLE, AT, Marks, idle_marks
 from polyreel.mapping.reports import Fate
 from polyreel.plans.planning import plan
@@ -20,6 +21,17 @@ MODEL = "kling-o3-image-to-video"
 def spelled(marks: Marks, kind: str, number: int) -> str:
     """One mark."""
     return marks.write(kind, number)
+
+
+def test_each_mark_begins_with_the_sign_of_its_spelling() -> None:
+    """Texts without the sign are not searched for marks."""
+    found = [one for one in vars(spellings).values() if isinstance(one, Marks)]
+    assert len(found) > 3
+    for one in found:
+        mark = one.write(next(iter(one.kinds.values()), "image"), 12)
+        assert one.pattern.fullmatch(mark)
+        assert mark.startswith(one.sign)
+        assert one.sign == "" or not one.pattern.search(mark.removeprefix(one.sign))
 
 
 # --- marks inside shots ---------------------------------------------------------------------------

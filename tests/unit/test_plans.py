@@ -5,8 +5,11 @@ from itertools import product
 from typing import Any
 
 import pytest
+from polyreel import places
+from polyreel.errors import RequestError
 from polyreel.mapping.workflows import WORKFLOWS, kind_of
-from polyreel.places import JsonObject
+from polyreel.places import JsonObject, json_bytes
+from polyreel.plans import courses, quick
 from polyreel.plans.planning import PORTABLE, plan
 from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel_generated.contracts.vendors import VendorId
@@ -43,6 +46,52 @@ def test_plans_are_as_recorded(vendor: VendorId, pytestconfig: pytest.Config) ->
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     assert found == json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("vendor", list(all_providers()))
+def test_what_is_remembered_of_the_set_fields_changes_no_plan(vendor: VendorId) -> None:
+    """A plan is the same before and after others whose requests set the same fields."""
+    for remembered in (courses._courses, courses.course, quick._in_order):
+        remembered.cache_clear()
+    fresh = {name: plan(request, vendor) for name, request in EXAMPLES.items()}
+    for name, request in reversed(EXAMPLES.items()):
+        again = plan(dict(reversed(request.items())), vendor)
+        assert again == fresh[name]
+        assert again.content == fresh[name].content
+
+
+def test_fields_that_nobody_knows_are_not_remembered() -> None:
+    """Names and models that come from anywhere take no memory."""
+    vendor = next(iter(all_providers().values()))
+    before = [one.cache_info().currsize for one in (courses._courses, quick._in_order)]
+    for odd in ("x" * 99, "é"):
+        with pytest.raises(RequestError):
+            plan({"prompt": "a cat", odd: 1}, vendor)
+        assert plan({"prompt": "a cat", "model": odd}, vendor).refused
+    after = [one.cache_info().currsize for one in (courses._courses, quick._in_order)]
+    assert after[0] == before[0]
+    assert after[1] <= before[1] + 1  # the names `prompt` and `model`
+
+
+def test_bodies_are_written_as_the_encoder_writes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compact and in order, with letters as they are; a number that JSON has not is refused."""
+    values: list[Any] = [
+        'ü\n"',
+        1,
+        True,
+        None,
+        2.5,
+        [],
+        {},
+        {"b": [1, {"é": None}], "a": {"x": ""}},
+    ]
+    for pieces in (places._PIECES, None):
+        monkeypatch.setattr(places, "_PIECES", pieces)
+        for value in values:
+            expected = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            assert json_bytes(value) == expected.encode()
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            json_bytes({"a": float("nan")})
 
 
 def test_examples_cover_every_workflow_at_every_vendor_that_serves_it() -> None:

@@ -230,12 +230,18 @@ class Prompt:
 
     def note(self, value: str, shared: Mapping[str, Any]) -> str:
         """Why a text has other numbers here, or marks that cite nothing; empty where neither."""
+        if not self._may_have_marks(value):
+            return ""
         if self.nameless and cited(value, AT, self._nameless(shared)):
             return self.nameless
         if self.frames is None or not self.frames(shared):
             return ""
         cites = any(cited(value, marks, self._native(shared)) for marks in (AT, self.marks))
         return self.numbering if cites else ""
+
+    def _may_have_marks(self, value: str) -> bool:
+        """Whether a text has what marks begin with. Most have not, and this takes no time."""
+        return AT.sign in value or self.marks.sign in value
 
     def _nameless(self, shared: Mapping[str, Any]) -> Mapping[str, int]:
         """How many inputs of the kinds that texts cannot cite here."""
@@ -255,7 +261,9 @@ class Prompt:
         """The text with the vendor's marks."""
         if self.replaced_by in shared:
             raise CannotExpressError(f"the vendor does not use it beside {self.replaced_by}")
-        if not (AT.may_be_in(value) or self.marks.may_be_in(value)):
+        if not self._may_have_marks(value):
+            return value
+        if not (AT.pattern.search(value) or self.marks.pattern.search(value)):
             return value
         counts = self.counts(shared)
         text = rewrite(value, AT, self.marks, counts, self._before(shared))

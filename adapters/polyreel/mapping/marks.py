@@ -35,10 +35,6 @@ class Marks:
         start = self.template.partition("{")[0]
         return "" if any(map(str.isalpha, start)) else start
 
-    def may_be_in(self, text: str) -> bool:
-        """Whether a text can hold a mark in this spelling."""
-        return self.sign in text and self.pattern.search(text) is not None
-
     def write(self, kind: str, number: int) -> str:
         """One mark in this spelling."""
         own = next((own for own, shared in self.kinds.items() if shared == kind), kind)

@@ -78,13 +78,13 @@ class Field:
         report: MappingReport,
     ) -> None:
         """Put the shared value, or the demanded default, into the body."""
-        value = shared.get(self.shared, MISSING)
-        if value is MISSING:
+        if self.shared not in shared:
             if self.default is not None and self.default.applies(shared):
                 put(body, self.native, self.codec.encode(self.default.value, {}))
                 target, reason = pointer(self.native), self.default.reason
                 report.entries.append(MappingEntry(self.shared, "", target, Fate.DEFAULTED, reason))
             return
+        value = shared[self.shared]
         if self.codec is SAME:
             put(body, self.native, value)
             report.entries.append(self._exact)

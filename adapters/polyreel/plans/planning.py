@@ -5,7 +5,6 @@ Planning sends nothing and reads no clock. It looks at local files only to see t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +18,7 @@ from ..mapping.reports import Allowance, MappingEntry, MappingReport, Problem
 from ..mapping.workflows import Kind
 from ..money.amounts import Cost
 from ..money.book import PriceBook
-from ..places import Json, JsonObject
+from ..places import JsonObject, json_bytes
 from ..providers.base.calling import filled
 from ..providers.base.contract import Operation
 from ..providers.base.provider import Provider
@@ -31,7 +30,7 @@ from .frames import note_shape
 from .marking import idle_marks_of, note_idle_marks
 from .requests import CheckedRequest, check_allowances, check_request
 from .verdicts import Served, Verdict, Violation, verdicts, violations
-from .wording import add_problems, unserved
+from .wording import unserved
 from .writing import Writing, by_preferences
 
 if TYPE_CHECKING:
@@ -152,10 +151,14 @@ class Plan:
         plain = self.provider.operation(self.route)
         return self.provider.contract.streams.get(plain.id, plain) if self.stream else plain
 
-    @cached_property
+    @property
     def content(self) -> bytes:
         """The exact bytes of the JSON body."""
-        return dumps(self.body)
+        # Kept by hand: the lock of a cached_property takes as long as the bytes of a small body.
+        found: bytes | None = self.__dict__.get("_content")
+        if found is None:
+            found = self.__dict__["_content"] = json_bytes(self.body)
+        return found
 
     @property
     def native(self) -> JsonObject:
@@ -189,7 +192,26 @@ class Plan:
         """As tables in a notebook."""
         from .display import plan_html  # noqa: PLC0415
 
-        return plan_html(self)
+        state = "is refused" if self.refused else "would be sent; nothing was"
+        values = {
+            "model": self.model,
+            "workflow": self.workflow,
+            "prompt": self.request.get("prompt"),
+            "call": f"{self.method} {self.url}" if self.route else "not served",
+            "cost": self.cost,
+            "warnings": "\n".join(self.warnings) or None,
+        }
+        return plan_html(
+            f"plan for {self.vendor}: {state}",
+            values,
+            body=self.body,
+            files=[
+                *(one.file for one in self.uploads),
+                *(one for one in self.parts if one.is_file),
+            ],
+            verdicts=self.verdicts,
+            violations=self.violations,
+        )
 
     def check(self) -> Plan:
         """The plan itself. Raises PlanRefusedError where the vendor cannot take the request."""
@@ -228,14 +250,6 @@ class PlanRefusedError(PolyreelError, ValueError):
         self.violations = tuple(violations)
 
 
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def dumps(body: Json) -> bytes:
-    """JSON as bytes: compact, in the order of the table."""
-    return _ENCODER.encode(body).encode()
-
-
 def plan(
     request: BaseModel | Mapping[str, Any],
     vendor: Vendor,
@@ -271,14 +285,21 @@ def plan(
     aspect_ratio: 5:7 is not offered; evolink takes one of 16:9, 9:16, 1:1
     """
     provider = get_provider(vendor)
-    return choose(
-        request,
-        [provider],
-        allow=allow,
-        preferences=preferences,
-        base_urls={provider.id: provider.without_repetition(base_url)} if base_url else None,
-        override=override,
-        stream=stream,
+    if base_url:
+        base_url = provider.without_repetition(base_url)
+    if preferences:
+        return choose(
+            request,
+            [provider],
+            allow=allow,
+            preferences=preferences,
+            base_urls={provider.id: base_url} if base_url else None,
+            override=override,
+            stream=stream,
+        )
+    checked, allowed = check_request(request), check_allowances(allow)
+    return plan_checked(
+        checked, provider, allow=allowed, base_url=base_url, override=override, stream=stream
     )
 
 
@@ -299,12 +320,6 @@ def choose(
     if not providers:
         raise UnknownNameError("no vendor to choose from")
     checked, allowed = check_request(request), check_allowances(allow)
-    if preferences is None and len(providers) == 1:
-        (only,) = providers
-        base_url = base_urls.get(only.id) if base_urls else None
-        return plan_checked(
-            checked, only, allow=allowed, base_url=base_url, override=override, stream=stream
-        )
     return _best_of(
         plan_checked(
             checked,
@@ -400,11 +415,7 @@ def _plan_on(
         note_shape(provider, route, shared, body, files.local, report)
     found = provider.contract.sends(route.schema, files.stand_in(body) if files else body)
     if found:
-        if allow and writing.approximate(found):
-            found = provider.contract.sends(route.schema, files.stand_in(body) if files else body)
-        if "send" in allow.values():
-            found = writing.without_allowed(found)
-        add_problems(found, route, request.fields, provider, report)
+        writing.settle(found, files, request.fields)
     problems = tuple(report.problems)
     return Plan(
         provider,

@@ -24,8 +24,9 @@ from ..places import Json, JsonObject, get, leaves, merge, pointer, put
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route, undocumented
 from ..providers.base.schemas import SchemaViolation
+from .attachments import Attachments
 from .courses import Course, course
-from .wording import describe, row_at
+from .wording import add_problems, describe, row_at
 
 
 @define(eq=False)
@@ -110,6 +111,22 @@ class Writing:
                     problems.append(Problem("extra", source + at, reason))
             for at, _ in leaves(natives):
                 entries.append(MappingEntry("extra", source + at, at, Fate.EXACT, "extra"))
+
+    def settle(
+        self,
+        found: list[SchemaViolation],
+        files: Attachments | None,
+        asked: Mapping[str, Any],
+    ) -> None:
+        """Do what the caller allows about what the contract has against the body, and report the
+        rest as problems of the fields that were asked for.
+        """
+        if self.allow and self.approximate(found):
+            body = files.stand_in(self.body) if files else self.body
+            found = self.provider.contract.sends(self.route.schema, body)
+        if "send" in self.allow.values():
+            found = self.without_allowed(found)
+        add_problems(found, self.route, asked, self.provider, self.report)
 
     def approximate(self, violations: Iterable[SchemaViolation]) -> bool:
         """Bring values to the vendor's limit, or leave them out, where the caller allows it.

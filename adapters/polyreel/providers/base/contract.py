@@ -112,6 +112,7 @@ class Contract:
 
     def __init__(self, document: JsonObject) -> None:
         self.document = document
+        self._rules_of: dict[str, list[tuple[frozenset[str], JsonObject]]] = {}
 
     @classmethod
     def load(cls, name: str) -> Contract:
@@ -347,10 +348,6 @@ class Contract:
             for rule in self.schema(schema).get("x-polyreel-rules", ())
         ]
         return self._rules_of[schema]
-
-    @cached_property
-    def _rules_of(self) -> dict[str, list[tuple[frozenset[str], JsonObject]]]:
-        return {}
 
     @cached_property
     def _open(self) -> NamedSchemas:
