@@ -22,7 +22,7 @@ from support.rendered import RenderedOnce
 from support.waiting import HANGS
 from support.webhooks import OTHER_SECRET, SECRET
 
-EXAMPLES = {"quick": 5, "ci": 10, "full": 2000}
+EXAMPLES = {"quick": 5, "ci": 6, "full": 2000}
 """How many examples a law is tried with in each profile, which POLYREEL_LAWS names."""
 for _name, _examples in EXAMPLES.items():
     settings.register_profile(

@@ -50,7 +50,7 @@ from support.stage import every_with_links_in_states
     faults=st.lists(st.sampled_from(STATUS_FAULTS), unique=True, max_size=8),
     sizes=st.lists(st.integers(0, 8), min_size=len(VENDORS), max_size=len(VENDORS)),
 )
-@settings(max_examples=matrix.shared(70, len(VENDORS)), derandomize=True)
+@settings(max_examples=matrix.shared(70, 2 * len(VENDORS)), derandomize=True)
 def test_each_job_comes_out_once_whatever_happens(
     kind: Kind, seed: int, share: float, faults: list[str], sizes: list[int]
 ) -> None:
@@ -74,7 +74,7 @@ def test_each_job_comes_out_once_whatever_happens(
 @pytest.mark.slow
 @pytest.mark.matrix("seed", "kind")
 @every_kind
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_trouble_upon_trouble_loses_nothing(kind: Kind, seed: int) -> None:
     """Half of all queries go wrong, in every way there is, with a hundred jobs."""
     with World(kind, seed) as world:

@@ -350,5 +350,5 @@ def test_the_model_does_what_the_file_does(tmp_path: Path, monkeypatch: pytest.M
             file.close()
             memory.close()
 
-    seeds = matrix.drawn(range(SEQUENCES), 20)
+    seeds = matrix.drawn(range(SEQUENCES), 10)
     hold_for_all(check, [(f"the seed {seed}", (seed,)) for seed in seeds])

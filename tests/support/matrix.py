@@ -27,7 +27,7 @@ WHOLE: Final = "POLYREEL_MATRIX"
 SEED: Final = "POLYREEL_SEED"
 """The variable that repeats the sample of another commit."""
 T = TypeVar("T")
-SOME: Final = 3
+SOME: Final = 2
 """How many vendors such a test is run for."""
 Value = tuple[str, object]
 """An axis, and one of its values."""

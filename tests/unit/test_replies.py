@@ -173,7 +173,7 @@ REPLIES = st.one_of(
     st.binary(max_size=60),
 )
 FUZZ = settings(
-    max_examples=shared(2000, 2 * len(VENDORS)),
+    max_examples=shared(1000, 2 * len(VENDORS)),
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
