@@ -15,8 +15,10 @@ from polyreel import Job
 from polyreel.errors import ClaimedError, LedgerError
 from polyreel.ledger.at_once import STATEMENTS, TAKE_LIMITED
 from polyreel.ledger.events import Intend, Keep, Queue, Settle, Take
-from polyreel.ledger.postgres import PLANNING, PostgresLedger
+from polyreel.ledger.gathering import _begin_in_a_child
+from polyreel.ledger.postgres import PostgresLedger
 from polyreel.ledger.postgres_connection import Statement
+from polyreel.ledger.postgres_database import PLANNING
 from polyreel.ledger.records import LedgerEntry
 from support.ledgers import NOW, job, submission
 from support.postgres import execute, rows
@@ -244,7 +246,7 @@ def test_a_thread_that_is_interrupted_loses_no_outcome_of_another(ledger: Postgr
 def test_a_forked_process_waits_for_no_thread_of_its_parent(ledger: PostgresLedger) -> None:
     owner = ledger.new_owner()
     ledger._gathered._is_busy = True  # as where others write while it is forked
-    ledger._gathered.process -= 1
+    _begin_in_a_child()
     with ThreadPoolExecutor(1) as threads:
         written = threads.submit(ledger.write, Intend(submission()), owner, NOW)
         assert ledger.entry(written.result(20)).state == "sending"

@@ -29,7 +29,8 @@ try:
     from procrastinate.jobs import Status
     from procrastinate.worker import Worker
 
-    from ..ledger.postgres import PostgresLedger, PostgresTransaction
+    from ..ledger.postgres import PostgresLedger
+    from ..ledger.postgres_database import PostgresTransaction
     from ..ledger.postgres_errors import as_own
 except ImportError as error:
     raise MissingExtraError(

@@ -6,7 +6,7 @@ words in the place of the few that it lacks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -21,6 +21,9 @@ class StoredRow(Protocol):
 
     def __getitem__(self, name: str, /) -> Any:
         """The value of a column."""
+
+    def keys(self) -> Iterable[str]:
+        """The names of the columns."""
 
 
 class Cursor(Protocol):

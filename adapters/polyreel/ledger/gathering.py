@@ -1,4 +1,4 @@
-"""Writes of threads to a ledger whose commits take long: those that wait at a time share one.
+"""Writes of threads to a database whose commits take long: those that wait at a time share one.
 
 While a thread writes its own and those of others, the next ones gather; one of them goes on.
 """
@@ -8,28 +8,28 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
+from weakref import WeakSet
 
 from attrs import define, field
 
-from .store import Write
-
+T = TypeVar("T")
 NOT_WRITTEN: Final = object()
 """The result of a write that was left alone."""
 
 
 @define(eq=False)
-class _WaitingThread:
+class _WaitingThread(Generic[T]):
     """A write whose thread waits until it is written, or until it is to write the next group."""
 
-    write: Write
+    write: T
     turn: threading.Lock = field(factory=threading.Lock)
     is_written: bool = False
     result: Any = NOT_WRITTEN
 
 
-class GatheredWrites:
-    """The writes of the threads of one process to one ledger.
+class GatheredWrites(Generic[T]):
+    """The writes of one kind of the threads of one process to one ledger.
 
     `write` makes several writes, and gives their results, by their numbers; it raises no error of
     the ledger. `interrupted` makes the result of a write whose group was interrupted.
@@ -37,18 +37,21 @@ class GatheredWrites:
 
     def __init__(
         self,
-        write: Callable[[Sequence[Write]], dict[int, Any]],
-        interrupted: Callable[[Write], Exception],
+        write: Callable[[Sequence[T]], dict[int, Any]],
+        interrupted: Callable[[T], Exception],
     ) -> None:
-        self.process = os.getpid()
-        """A process that is forked from it needs another one: locks may be held for ever there."""
         self._write = write
         self._interrupted = interrupted
+        self.begin()
+        _ALL.add(self)
+
+    def begin(self) -> None:
+        """Begin anew, as in a process that was forked: the threads that write are not there."""
         self._guard = threading.Lock()
-        self._waiting: list[_WaitingThread] = []
+        self._waiting: list[_WaitingThread[T]] = []
         self._is_busy = False
 
-    def write(self, one: Write) -> Any:
+    def write(self, one: T) -> Any:
         """The result of one write, which may be an error; NOT_WRITTEN where it is left alone."""
         if threading.current_thread() is threading.main_thread():
             # Ctrl-C interrupts this thread alone, so it waits for nobody, and nobody for it.
@@ -65,7 +68,7 @@ class GatheredWrites:
             self._write_group(mine)
         return mine.result
 
-    def _write_group(self, mine: _WaitingThread) -> None:
+    def _write_group(self, mine: _WaitingThread[T]) -> None:
         """Write what waits, and let one of those that have come meanwhile go on."""
         with self._guard:
             group, self._waiting = [mine, *self._waiting], []
@@ -84,3 +87,15 @@ class GatheredWrites:
                 self._is_busy = bool(following)
             for one in [*following, *group[1:]]:
                 one.turn.release()
+
+
+_ALL: Final[WeakSet[GatheredWrites[Any]]] = WeakSet()
+
+
+def _begin_in_a_child() -> None:
+    for one in _ALL:
+        one.begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_a_child)

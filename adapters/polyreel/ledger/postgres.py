@@ -9,39 +9,25 @@ SQLite's are replaced.
 from __future__ import annotations
 
 import hashlib
-import os
-import re
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
-from ..errors import ClaimedError, LedgerError, RequestError, UnusableFileError
+from ..errors import LedgerError, UnusableFileError
 from .at_once import is_usual, write_at_once
 from .changes import forget_deliveries
-from .database import DeadlockError
 from .events import Intend, Keep, LedgerEvent, Settle, Take
 from .gathering import NOT_WRITTEN, GatheredWrites
 from .keeping import StoredLedger
 from .leases import LEASE, LeaseOwners
-from .postgres_deliveries import BETWEEN, FORGOTTEN, deliver_at_once
-from .postgres_schema import SCHEMA, bring_up
+from .postgres_deliveries import BETWEEN, FORGOTTEN, Delivery, deliver_at_once
 from .postgres_states import keep_at_once
 from .records import LedgerEntry
 from .store import Delivered
-from .together import after_deadlocks
 
 try:
-    import psycopg
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
-    from .postgres_connection import LedgerConnection, Statement, executed, part
-    from .postgres_errors import as_own, is_lasting
+    from .postgres_database import PostgresDatabase
 except ImportError as error:
     raise LedgerError(
         f"a ledger in Postgres needs psycopg ({error}): pip install 'polyreel[postgres]'"
@@ -49,294 +35,12 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from ..providers.base.webhooks import Event
-    from .database import Cursor, StoredRow, Value
     from .store import Write
-
-CONNECT_SECONDS: Final = 5
-LOCK_SECONDS: Final = 20
-"""How long a transaction waits for those of others."""
-PATIENCE: Final = 15.0
-"""For how many seconds a database that is away is tried again, before a transaction has begun."""
-OPENING: Final = 5.0
-"""The same where a ledger is opened: its address may be wrong."""
-MOST_IDLE: Final = 8
-"""How many connections are kept for later transactions."""
-PLANNING: Final = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
-"""Every statement finds its rows by an index. A plan that was made when the tables were empty, and
-is kept, would read them whole.
-"""
-IN_THE_WAY: Final = (
-    psycopg.IntegrityError,
-    psycopg.DataError,
-    psycopg.errors.DeadlockDetected,
-)
-"""Errors after which the database goes on, and something else can be written."""
-WHERE: Final = "SELECT current_database() AS name, current_setting('search_path') AS path"
-"""Tells the database, by the server, and where tables are looked for."""
-SET_PATH: Final = "SELECT set_config('search_path', ?, true)"
-"""Says where tables are looked for, until the transaction ends."""
-ENCODE: Final = (
-    "in a user or a password, write % as %25, @ as %40, / as %2F, : as %3A, ? as %3F, a blank as "
-    "%20"
-)
-UNSAFE: Final = re.compile(r"[/@\s]|%(?![0-9a-fA-F]{2})")
-"""What no user and no password has in an address as it is."""
-QUERY: Final = re.compile(r"/[^/@?]*\?.*", re.DOTALL)
-QUOTED: Final = re.compile('".*"', re.DOTALL)
-PORTS: Final = re.compile("[0-9,]*")
-
-
-@frozen
-class PostgresTransaction:
-    """A transaction of Postgres. What it reads, it locks."""
-
-    connection: psycopg.Connection[Any]
-
-    def execute(self, statement: str, values: Sequence[Value] = (), /) -> Cursor:
-        """Run one statement."""
-        if statement.startswith("SELECT"):
-            statement += " FOR UPDATE"
-        return executed(self.connection, statement, values)
-
-
-class PostgresDatabase:
-    """A Postgres database. Each thread's transaction has a connection of its own."""
-
-    def __init__(self, address: str) -> None:
-        self.conninfo = _conninfo(address)
-        """How it is connected to. It can have a password in it."""
-        parts = conninfo_to_dict(self.conninfo)
-        host, port = parts.get("host", "localhost"), parts.get("port", 5432)
-        self.place = f"postgresql://{host}:{port}/{parts.get('dbname', '')}"
-        """Its address without a user and a password."""
-        self._process = os.getpid()
-        self._idle: list[LedgerConnection] = []
-        self._guard = threading.Lock()
-        self._running = threading.local()
-        self._is_open = True
-        try:
-            with self._guarded(), self._connected(patience=OPENING) as connection:
-                bring_up(connection, self.place)
-                (found,) = executed(connection, WHERE).fetchall()
-                self._name = found["name"]
-        except BaseException:
-            self.close()
-            raise
-
-    # -- connections -------------------------------------------------------------------------------
-
-    @property
-    def is_inherited(self) -> bool:
-        """Whether a fork has made this process after it was opened."""
-        return self._process != os.getpid()
-
-    def check(self) -> None:
-        """Raise LedgerError where it is closed."""
-        if not self._is_open:
-            raise LedgerError(f"the ledger {self.place} is closed")
-
-    def _taken(self) -> LedgerConnection:
-        self.check()
-        with self._guard:
-            if self.is_inherited:  # the parent's connections are the parent's
-                self._process, self._idle = os.getpid(), []
-            while self._idle:
-                idle = self._idle.pop()
-                if not idle.has_news():
-                    return idle
-                idle.close()
-        options = f"{conninfo_to_dict(self.conninfo)['options']} {PLANNING}"
-        return LedgerConnection.to(self.conninfo, options)
-
-    def _given_back(self, connection: LedgerConnection) -> None:
-        idle = psycopg.pq.TransactionStatus.IDLE
-        if not connection.closed and connection.info.transaction_status == idle:
-            with self._guard:
-                if self._is_open and len(self._idle) < MOST_IDLE:
-                    self._idle.append(connection)
-                    return
-        connection.close()
-
-    @contextmanager
-    def _connected(self, first: str = "", patience: float = PATIENCE) -> Iterator[LedgerConnection]:
-        """A connection that has answered to a first statement; where none does, with patience.
-
-        Without a statement, it is one that the server has not ended.
-        """
-        end, pause = time.monotonic() + patience, 0.0
-        while True:
-            connection = None
-            try:
-                connection = self._taken()
-                if first:
-                    connection.run(first)
-                break
-            except psycopg.OperationalError as error:
-                if connection is not None:
-                    connection.close()
-                if time.monotonic() >= end or is_lasting(error):
-                    raise
-            time.sleep(pause)
-            pause = min(2 * pause or 0.05, 1.0)
-        try:
-            yield connection
-        finally:
-            self._given_back(connection)
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Raise the errors of the database as errors of polyreel."""
-        try:
-            yield
-        except psycopg.IntegrityError:
-            raise ClaimedError(
-                "another thread or process has taken the reference in the meantime"
-            ) from None
-        except psycopg.errors.DeadlockDetected:
-            raise DeadlockError(
-                f"the ledger {self.place}: a deadlock with another transaction; nothing was "
-                "written by this one: try again"
-            ) from None
-        except (psycopg.Error, OSError) as error:
-            raise as_own(self.place, error) from None
-
-    # -- statements --------------------------------------------------------------------------------
-
-    @contextmanager
-    def writing(self) -> Iterator[PostgresTransaction]:
-        """Run one durable transaction: it is committed at the end, or taken back by an error.
-
-        Within another one of the same thread it is a part, which can be taken back alone.
-        """
-        running: psycopg.Connection[Any] | None = getattr(self._running, "connection", None)
-        if running is not None:
-            with self._guarded(), part(running):
-                yield PostgresTransaction(running)
-            return
-        with self._guarded(), self._connected("BEGIN") as connection:
-            self._running.connection = connection
-            try:
-                yield PostgresTransaction(connection)
-                connection.run("COMMIT")
-            except BaseException:
-                with suppress(psycopg.Error):
-                    connection.run("ROLLBACK")
-                raise
-            finally:
-                self._running.connection = None
-
-    @contextmanager
-    def joining(self, connection: object) -> Iterator[PostgresTransaction]:
-        """Run statements in the transaction of a caller's connection, which the caller ends."""
-        if not isinstance(connection, psycopg.Connection):
-            raise RequestError(
-                [f"connection: it is a psycopg.Connection, not a {type(connection).__name__}"]
-            )
-        with self._guarded():
-            if problem := _problem_of(connection):
-                raise RequestError([f"connection: {problem}; nothing was written"])
-            if not connection.autocommit:
-                connection.execute(b"SELECT 1")  # begins the caller's transaction, if need be
-            with connection.transaction():  # a part of the caller's, where there is one
-                (before,) = executed(connection, WHERE).fetchall()
-                if before["name"] != self._name:
-                    text = f"connection: it is to another database than {self.place}"
-                    raise RequestError([f"{text}; nothing was written"])
-                executed(connection, SET_PATH, (SCHEMA,))
-                outer = getattr(self._running, "connection", None)
-                self._running.connection = connection
-                try:
-                    yield PostgresTransaction(connection)
-                finally:
-                    self._running.connection = outer
-                executed(connection, SET_PATH, (before["path"],))
-
-    def query(self, statement: str, *values: Value) -> list[StoredRow]:
-        """Read the rows that a SELECT statement finds."""
-        running = getattr(self._running, "connection", None)
-        with self._guarded():
-            if running is not None:
-                return executed(running, statement, values).fetchall()
-            with self._connected() as connection:
-                return connection.run(statement, values).fetchall()
-
-    @property
-    def is_writing(self) -> bool:
-        """Whether this thread is in a transaction."""
-        return getattr(self._running, "connection", None) is not None
-
-    def run(self, statements: Sequence[Statement]) -> list[list[StoredRow]] | None:
-        """Run statements in one durable transaction; the result is the rows that each gives.
-
-        None where a row, or another transaction, was in the way: then nothing is written.
-        """
-        with self._guarded(), self._connected() as connection:
-            try:
-                return [answer.fetchall() for answer in connection.run_all(statements)]
-            except IN_THE_WAY:
-                return None
-
-    def change(self, read: Statement, made: Callable[[list[StoredRow]], Statement | None]) -> bool:
-        """Read rows, and run the statement that is made of them, in one durable transaction.
-
-        False where a row, or another transaction, was in the way: then nothing is changed.
-        """
-        with self._guarded(), self._connected("BEGIN") as connection:
-            try:
-                statement = made(connection.run(*read).fetchall())
-                connection.run_all([*([statement] if statement else []), ("COMMIT", ())])
-            except BaseException as error:
-                with suppress(psycopg.Error):
-                    connection.run("ROLLBACK")
-                if isinstance(error, IN_THE_WAY):
-                    return False
-                raise
-        return True
-
-    def close(self) -> None:
-        """Close the connections that are idle, and the others when they are given back."""
-        with self._guard:
-            self._is_open = False
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
 
 
 def _is_gathered(event: LedgerEvent) -> bool:
     """Whether an event can be written together with those of other threads."""
     return isinstance(event, Keep) or is_usual(event)
-
-
-def _problem_of(connection: psycopg.Connection[Any]) -> str:
-    """Why nothing can be written in a caller's transaction; empty where it can."""
-    if connection.closed:
-        return "it is closed"
-    if connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
-        return "a statement has failed in its transaction: roll it back, and begin again"
-    if connection.info.encoding != "utf-8":
-        return f"its client_encoding is {connection.info.encoding}: make it UTF8"
-    return ""
-
-
-def _conninfo(address: str) -> str:
-    """An address in libpq's form. LedgerError, which quotes none of it, where it cannot be read."""
-    scheme, colon, rest = address.partition("://")
-    if UNSAFE.search(QUERY.sub("", rest).rpartition("@")[0]):
-        raise LedgerError(f"the address of the ledger cannot be read: {ENCODE}")
-    try:
-        made = make_conninfo(
-            f"{scheme.lower()}{colon}{rest}" if colon else address,
-            connect_timeout=CONNECT_SECONDS,
-            application_name="polyreel",
-            client_encoding="UTF8",
-            options=f"-c search_path={SCHEMA} -c lock_timeout={LOCK_SECONDS}s",
-        )
-    except psycopg.Error as error:
-        text = QUOTED.sub('"..."', str(error))[:200]  # it may be a part of the password
-        raise LedgerError(f"the address of the ledger: {text}; {ENCODE}") from None
-    if not PORTS.fullmatch(str(conninfo_to_dict(made).get("port", ""))):
-        raise LedgerError(f"the address of the ledger has a port that is no number; {ENCODE}")
-    return made
 
 
 class PostgresLedger(StoredLedger):
@@ -357,13 +61,12 @@ class PostgresLedger(StoredLedger):
         self.owners = LeaseOwners(database, lease)
         self._deliveries = count()
         self._gathered = GatheredWrites(self._at_once, self._interrupted)
+        self._delivered = GatheredWrites(self._deliver_all, lambda _: self._unknown())
         super().__init__(database, self.owners, self._local)
 
     def write(self, event: LedgerEvent, owner: str, now: float) -> Any:
         """Write one event of a flow durably; each event's class says what the result is."""
         if _is_gathered(event) and not self.database.is_writing:
-            if self._gathered.process != os.getpid():
-                self._gathered = GatheredWrites(self._at_once, self._interrupted)
             result = self._gathered.write((event, owner, now))
             if isinstance(result, Exception):
                 raise result
@@ -411,25 +114,33 @@ class PostgresLedger(StoredLedger):
         return self._kept(event, now, error) if isinstance(event, Settle) else error
 
     def _interrupted(self, write: Write) -> LedgerError:
-        text = "a thread was interrupted that wrote to it for others too; it may not be written"
-        return self._not_written(write, LedgerError(f"the ledger {self.place}: {text}"))
+        return self._not_written(write, self._unknown())
 
-    @after_deadlocks
+    def _unknown(self) -> LedgerError:
+        text = "a thread was interrupted that wrote to it for others too; it may not be written"
+        return LedgerError(f"the ledger {self.place}: {text}")
+
     def deliver(self, event: Event, now: float, *, simulated: bool = False) -> Delivered:
         """Write a webhook down, once; see `LedgerStore.deliver`."""
-        self._write_unwritten()
-        row = self._read.of_task(event.vendor, event.task_id, simulated=simulated)
-        entry = None if row is None else self._entry(row)
-        if row is None or entry is None or entry.job is None or not event.verified:
-            return super().deliver(event, now, simulated=simulated)
-        done = deliver_at_once(self.database, row, entry.job, event, now)
-        if done is None:
-            return super().deliver(event, now, simulated=simulated)
-        if next(self._deliveries) % BETWEEN == 0:
-            with self.database.writing() as connection:
-                forget_deliveries(connection, now, FORGOTTEN)
-        effect, after = done
-        return Delivered(effect, entry if after is row else self._entry(after))
+        if event.verified and not self.database.is_writing:
+            result: Delivered | Exception | object = self._delivered.write((event, now, simulated))
+            if isinstance(result, Exception):
+                raise result
+            if isinstance(result, Delivered):
+                return result
+        return super().deliver(event, now, simulated=simulated)
+
+    def _deliver_all(self, deliveries: Sequence[Delivery]) -> dict[int, Any]:
+        try:
+            self._write_unwritten()
+            found = deliver_at_once(deliveries, self.database.change)
+            for _ in found:
+                if next(self._deliveries) % BETWEEN == 0:
+                    with self.database.writing() as connection:
+                        forget_deliveries(connection, deliveries[0][1], FORGOTTEN)
+            return {n: Delivered(effect, self._entry(row)) for n, (effect, row) in found.items()}
+        except UnusableFileError as error:
+            return dict.fromkeys(range(len(deliveries)), error)
 
     def _local(self, name: str) -> Path:
         import platformdirs  # noqa: PLC0415

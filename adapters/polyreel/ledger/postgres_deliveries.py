@@ -1,64 +1,101 @@
-"""Webhooks in Postgres: all that one changes is changed by one statement.
+"""Webhooks in Postgres: one message reads what is known of the jobs of many, another changes it."""
 
-It is worked out before from what the row holds, and nothing is changed where the row holds
-something else by then.
-"""
-
-# ruff: noqa: S608 - all that is put together is from this file, and from names of columns
+# ruff: noqa: S608 - all that is put together is from this file
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
-from .changes import assignments, changed_job, reported
+from .at_once import document
+from .changes import changed_job, reported
+from .postgres_states import CHANGED, Change
+from .rows import readable_job
 from .store import CALLER_SECONDS, Effect
 
 if TYPE_CHECKING:
-    from polyreel_generated.shared import Job
-
     from ..providers.base.webhooks import Event
-    from .database import Database, StoredRow
+    from .database import StoredRow
+    from .postgres_connection import Statement
+    from .rows import Columns
 
 FORGOTTEN: Final = 2_000
 """How many old deliveries are forgotten at a time, so that none takes long."""
 BETWEEN: Final = 20
 """After how many deliveries old ones are forgotten: more than are added."""
-ENTRY: Final = "SELECT id FROM jobs WHERE id = ? AND job = ? AND state = ? FOR UPDATE"
+GIVEN: Final = (
+    "json_to_recordset(CAST(? AS json)) AS given(number INTEGER, id TEXT, vendor TEXT, task TEXT,"
+    " simulated INTEGER, received_at DOUBLE PRECISION)"
+)
+OF_TASK: Final = (
+    "jobs.vendor = given.vendor AND jobs.simulated = given.simulated AND jobs.task = given.task"
+)
+KNOWN: Final = (
+    f"SELECT jobs.*, given.number FROM jobs, {GIVEN} WHERE {OF_TASK}"
+    # In this order: who locks rows in another one can wait for who waits for it.
+    " ORDER BY jobs.id FOR UPDATE OF jobs"
+)
 NOTED: Final = (
-    "INSERT INTO deliveries (vendor, id, received_at) SELECT ?, ?, ? FROM entry"
-    " ON CONFLICT DO NOTHING RETURNING id"
+    "INSERT INTO deliveries (vendor, id, received_at)"
+    f" SELECT given.vendor, given.id, given.received_at FROM {GIVEN}"
+    # Otherwise unknown senders could fill the table.
+    f" WHERE EXISTS (SELECT 1 FROM jobs WHERE {OF_TASK} AND jobs.job IS NOT NULL)"
+    " ORDER BY given.vendor, given.id ON CONFLICT DO NOTHING RETURNING vendor, id"
 )
 CALLED: Final = (
-    "INSERT INTO callers (vendor, received_at) SELECT ?, ? FROM noted"
+    "INSERT INTO callers (vendor, received_at) SELECT given.vendor, max(given.received_at)"
+    f" FROM {GIVEN}"
     # All deliveries of a vendor would wait for each other otherwise.
-    " WHERE NOT EXISTS (SELECT 1 FROM callers"
-    " WHERE vendor = ? AND received_at >= ? AND received_at <= ?)"
+    " WHERE NOT EXISTS (SELECT 1 FROM callers WHERE callers.vendor = given.vendor AND"
+    f" callers.received_at BETWEEN given.received_at - {CALLER_SECONDS / 60} AND given.received_at)"
+    " GROUP BY given.vendor ORDER BY given.vendor"
     " ON CONFLICT (vendor) DO UPDATE SET received_at = excluded.received_at"
 )
-COUNTS: Final = "(SELECT count(*) FROM entry) AS found, (SELECT count(*) FROM noted) AS noted"
+Delivery = tuple["Event", float, bool]
+"""A webhook, when it came, and whether its job is simulated."""
 
 
 def deliver_at_once(
-    database: Database, row: StoredRow, job: Job, event: Event, now: float
-) -> tuple[Effect, StoredRow] | None:
-    """Write a verified webhook about the job of a row down, once.
+    deliveries: Sequence[Delivery], change: Change
+) -> dict[int, tuple[Effect, StoredRow]]:
+    """Write verified webhooks down, each once; the result is their effects, and the rows then.
 
-    The result is its effect, and the row after it; None where the row was another one by then.
+    They are by the numbers of the webhooks. Some are left alone: those of jobs that are not known,
+    or cannot be read, and all but the first that are about the same job.
     """
-    _, columns = changed_job(row, job, reported(event, now)(job), now)
-    vendor = event.vendor
-    parts = {"entry": ENTRY, "noted": NOTED, "called": CALLED}
-    values = [row["id"], row["job"], row["state"], vendor, event.id, now]
-    values += [vendor, now, vendor, now - CALLER_SECONDS / 60, now]
-    select = f"SELECT {COUNTS}"
-    if columns:
-        change = f"UPDATE jobs SET {assignments(columns)}"
-        parts["changed"] = f"{change} FROM noted WHERE jobs.id = ? RETURNING jobs.*"
-        values += [*columns.values(), row["id"]]
-        select += ", changed.* FROM (SELECT 1) AS always LEFT JOIN changed ON true"
-    tables = ", ".join(f"{name} AS ({statement})" for name, statement in parts.items())
-    (found,) = database.query(f"WITH {tables} {select}", *values)
-    if not found["found"]:
-        return None
-    if not found["noted"]:
-        return "duplicate", row
-    return ("applied", found) if columns else ("unchanged", row)
+    first: dict[tuple[str, str, bool], int] = {}
+    for number, (event, _, simulated) in enumerate(deliveries):
+        first.setdefault((event.vendor, event.task_id, simulated), number)
+    given: list[dict[str, Any]] = []
+    for (vendor, task, simulated), number in first.items():
+        event, now, _ = deliveries[number]
+        one = {"number": number, "vendor": vendor, "task": task, "simulated": int(simulated)}
+        given.append({**one, "id": event.id, "received_at": now})
+    found: dict[int, tuple[Effect, StoredRow]] = {}
+
+    def changes(answers: list[list[StoredRow]]) -> list[Statement] | None:
+        rows, noted = answers
+        new = {(row["vendor"], row["id"]) for row in noted}
+        changed: list[Columns] = []
+        for row in rows:
+            event, now, _ = deliveries[row["number"]]
+            known = readable_job(row)
+            if (event.vendor, event.id) not in new:
+                if row["job"] is not None:
+                    found[row["number"]] = "duplicate", row
+                continue
+            if known is None:
+                return None
+            _, columns = changed_job(row, known, reported(event, now)(known), now)
+            if columns:
+                changed.append({"id": row["id"], **columns})
+            effect: Effect = "applied" if columns else "unchanged"
+            found[row["number"]] = effect, {**dict(row), **columns}
+        called = [one for one in given if (one["vendor"], one["id"]) in new]
+        return [
+            *([(CALLED, [json.dumps(called)])] if called else []),
+            *([(CHANGED, [document(changed)])] if changed else []),
+        ]
+
+    read = json.dumps(given)
+    return found if change([(KNOWN, [read]), (NOTED, [read])], changes) else {}

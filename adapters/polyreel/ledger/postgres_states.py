@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .at_once import document
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from .postgres_connection import Statement
     from .rows import Columns
 
-Change = Callable[["Statement", Callable[[list["StoredRow"]], "Statement | None"]], bool]
-"""Reads rows, and runs the statement that is made of them, in one transaction.
+Rows = list["StoredRow"]
+Change = Callable[
+    [Sequence["Statement"], Callable[[list[Rows]], "Sequence[Statement] | None"]], bool
+]
+"""Reads rows, and runs the statements that are made of them, in one transaction.
 
-False where a row, or another transaction, was in the way: then nothing is changed.
+False where a row, or another transaction, was in the way, or nothing was made: then nothing is
+changed.
 """
 KNOWN: Final = (
     "SELECT jobs.id, jobs.state, jobs.job, jobs.finished_at, given.number FROM jobs,"
@@ -57,9 +61,9 @@ def keep_at_once(keeps: Mapping[int, tuple[Keep, float]], change: Change) -> dic
     # A job that the ledger does not know stays as it is.
     found: dict[int, Job] = {number: keeps[number][0].job for number in first.values()}
 
-    def changes(rows: list[StoredRow]) -> Statement | None:
+    def changes(answers: list[Rows]) -> Sequence[Statement]:
         changed: list[Columns] = []
-        for row in rows:
+        for row in answers[0]:
             number = row["number"]
             event, now = keeps[number]
             known = readable_job(row)
@@ -69,6 +73,6 @@ def keep_at_once(keeps: Mapping[int, tuple[Keep, float]], change: Change) -> dic
             found[number], columns = changed_job(row, known, event.job, now)
             if columns:
                 changed.append({"id": row["id"], **columns})
-        return (CHANGED, [document(changed)]) if changed else None
+        return [(CHANGED, [document(changed)])] if changed else []
 
-    return {**found} if change((KNOWN, [json.dumps(asked)]), changes) else {}
+    return {**found} if change([(KNOWN, [json.dumps(asked)])], changes) else {}
