@@ -1,6 +1,6 @@
 """Writes of threads to a database whose commits take long: those that wait at a time share one.
 
-While a thread writes its own and those of others, the next ones gather; one of them goes on.
+While some threads write their own and those of others, the next ones gather; one of them goes on.
 """
 
 from __future__ import annotations
@@ -32,14 +32,18 @@ class GatheredWrites(Generic[T]):
     """The writes of one kind of the threads of one process to one ledger.
 
     `write` makes several writes, and gives their results, by their numbers; it raises no error of
-    the ledger. `interrupted` makes the result of a write whose group was interrupted.
+    the ledger. `interrupted` makes the result of a write whose group was interrupted. `at_a_time`
+    is how many groups are written at a time: with more of them, the database works at one while
+    this process works at another; with fewer, they are larger, and cost less each.
     """
 
     def __init__(
         self,
         write: Callable[[Sequence[T]], dict[int, Any]],
         interrupted: Callable[[T], Exception],
+        at_a_time: int = 1,
     ) -> None:
+        self._at_a_time = at_a_time
         self._write = write
         self._interrupted = interrupted
         self.begin()
@@ -49,7 +53,7 @@ class GatheredWrites(Generic[T]):
         """Begin anew, as in a process that was forked: the threads that write are not there."""
         self._guard = threading.Lock()
         self._waiting: list[_WaitingThread[T]] = []
-        self._is_busy = False
+        self._writers = 0
 
     def write(self, one: T) -> Any:
         """The result of one write, which may be an error; NOT_WRITTEN where it is left alone."""
@@ -58,10 +62,12 @@ class GatheredWrites(Generic[T]):
             return self._write([one]).get(0, NOT_WRITTEN)
         mine = _WaitingThread(one)
         with self._guard:
-            waits, self._is_busy = self._is_busy, True
+            waits = self._writers == self._at_a_time
             if waits:
                 mine.turn.acquire()
                 self._waiting.append(mine)
+            else:
+                self._writers += 1
         if waits:
             mine.turn.acquire()  # released when it is written, or is to write
         if not mine.is_written:
@@ -84,7 +90,8 @@ class GatheredWrites(Generic[T]):
                 one.is_written = True
             with self._guard:
                 following, self._waiting = self._waiting[:1], self._waiting[1:]
-                self._is_busy = bool(following)
+                if not following:
+                    self._writers -= 1
             for one in [*following, *group[1:]]:
                 one.turn.release()
 

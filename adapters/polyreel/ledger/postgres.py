@@ -61,7 +61,7 @@ class PostgresLedger(StoredLedger):
         self.owners = LeaseOwners(database, lease)
         self._deliveries = count()
         self._gathered = GatheredWrites(self._at_once, self._interrupted)
-        self._delivered = GatheredWrites(self._deliver_all, lambda _: self._unknown())
+        self._delivered = GatheredWrites(self._deliver_all, lambda _: self._unknown(), 2)
         super().__init__(database, self.owners, self._local)
 
     def write(self, event: LedgerEvent, owner: str, now: float) -> Any:
