@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from polyreel import AsyncClient, Client
 from polyreel.errors import ClaimedError, LedgerError, RequestError
-from polyreel.ledger import postgres as postgres_ledger
+from polyreel.ledger import postgres_database
 from polyreel.ledger.events import Intend, Settle
 from polyreel.ledger.opening import open_ledger
 from polyreel.ledger.postgres import PostgresLedger
@@ -156,7 +156,7 @@ def test_an_address_that_cannot_be_used_is_an_error_without_the_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It says what to do."""
-    monkeypatch.setattr(postgres_ledger, "OPENING", 0.0)
+    monkeypatch.setattr(postgres_database, "OPENING", 0.0)
     for address in ("postgresql://me:secret-word@127.0.0.1:9/x", "postgresql://[:x"):
         with pytest.raises(LedgerError) as caught:
             open_ledger(address)
