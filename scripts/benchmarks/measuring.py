@@ -88,7 +88,7 @@ class Peers:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def figures(
         self,
@@ -98,10 +98,10 @@ class Peers:
         environment: Mapping[str, str] | None = None,
     ) -> Mapping[str, Any]:
         """One figure of every peer that has it, with more variables of its environment."""
-        if self._folder is None:
+        if self.folder is None:
             return {}
         found = {
-            peer: measured(peer, self._folder, [name, *arguments], environment)
+            peer: measured(peer, self.folder, [name, *arguments], environment)
             for peer in PROGRAMS
             if peer in only
         }

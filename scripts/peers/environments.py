@@ -46,6 +46,14 @@ def python_of(peer: str, folder: Path) -> Path:
     return python
 
 
+def with_extra(peer: str, extra: str, folder: Path) -> Path:
+    """The same with an extra of the package, which is installed each time."""
+    python = python_of(peer, folder)
+    quiet = ["--quiet", "--disable-pip-version-check"]
+    _output([str(python), "-m", "pip", "install", *quiet, f"{peer}[{extra}]"])
+    return python
+
+
 def version_of(peer: str, python: Path) -> str:
     """The version that is installed there; a RuntimeError if none is."""
     return _output(
