@@ -230,7 +230,7 @@ class Prompt:
 
     def note(self, value: str, shared: Mapping[str, Any]) -> str:
         """Why a text has other numbers here, or marks that cite nothing; empty where neither."""
-        if not self._may_have_marks(value):
+        if AT.sign not in value and self.marks.sign not in value:
             return ""
         if self.nameless and cited(value, AT, self._nameless(shared)):
             return self.nameless
@@ -238,10 +238,6 @@ class Prompt:
             return ""
         cites = any(cited(value, marks, self._native(shared)) for marks in (AT, self.marks))
         return self.numbering if cites else ""
-
-    def _may_have_marks(self, value: str) -> bool:
-        """Whether a text has what marks begin with. Most have not, and this takes no time."""
-        return AT.sign in value or self.marks.sign in value
 
     def _nameless(self, shared: Mapping[str, Any]) -> Mapping[str, int]:
         """How many inputs of the kinds that texts cannot cite here."""
@@ -261,8 +257,8 @@ class Prompt:
         """The text with the vendor's marks."""
         if self.replaced_by in shared:
             raise CannotExpressError(f"the vendor does not use it beside {self.replaced_by}")
-        if not self._may_have_marks(value):
-            return value
+        if AT.sign not in value and self.marks.sign not in value:
+            return value  # as most texts are, and this is found out at once
         if not (AT.pattern.search(value) or self.marks.pattern.search(value)):
             return value
         counts = self.counts(shared)

@@ -86,7 +86,10 @@ class Field:
             return
         value = shared[self.shared]
         if self.codec is SAME:
-            put(body, self.native, value)
+            if self._is_member:
+                body[self.native] = value
+            else:
+                put(body, self.native, value)
             report.entries.append(self._exact)
             return
         try:
@@ -103,6 +106,11 @@ class Field:
         if isinstance(self.codec, Prompt) and (note := self.codec.note(value, shared)):
             entry = evolve(entry, reason=note, warning=True)
         report.entries.append(entry)
+
+    @cached_property
+    def _is_member(self) -> bool:
+        """Whether the native place is a member of the body itself, as most are."""
+        return "." not in self.native
 
     # Each request that sets the field has one of these two in its report, so they are made once.
 
