@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from .kept import KeptConnection
+
 Stack = ExitStack | AsyncExitStack
 MAX_REPLY_BYTES: Final = 8_000_000
 
@@ -39,19 +41,46 @@ async def aexchange(step: Send | Transfer | TryFolder, wire: Wire) -> Reply | Sa
 def _send(step: Send, wire: Wire) -> Reply:
     call = HttpCall(step, wire)
     try:
-        with ExitStack() as stack:
-            stack.callback(call.watch.stop)
-            connections = wire.connections("paid" if step.paid else "free", step.url)
-            request = call.request(stack, call.watch.see)
-            response = stack.enter_context(closing(connections.handle_request(request)))
-            call.begin(response.headers)
-            for chunk in body_of(response):
-                call.write(chunk)
-            return call.finish(response.status_code, response.headers)
+        if step.method != "GET" or step.paid or wire.transport is not None:
+            return _made(call, wire.connections("paid" if step.paid else "free", step.url))
+        with wire.kept_connection(step.url) as kept:
+            if kept is None:
+                return _made(call, wire.connections("free", step.url))
+            return _query(call, kept)
     except PolyreelError:
         raise
     except transport_errors() as error:
         raise call.failure(error) from None
+    finally:
+        call.watch.stop()
+
+
+def _made(call: HttpCall, connections: httpx.BaseTransport) -> Reply:
+    """Make a call, blocking."""
+    with (
+        ExitStack() as stack,
+        closing(connections.handle_request(call.request(stack, call.watch.see))) as response,
+    ):
+        call.begin(response.headers)
+        for chunk in body_of(response):
+            call.write(chunk)
+        return call.finish(response.status_code, response.headers)
+
+
+def _query(call: HttpCall, kept: KeptConnection) -> Reply:
+    """Make a query on a kept connection, and on a fresh one where that is found closed."""
+    watch = call.watch
+    watch.connection = before = kept.stream
+    try:
+        return _made(call, kept.transport)
+    except transport_errors() as error:
+        was_kept = before is not None and watch.connection is before
+        if not was_kept or watch.answered or watch.late(error):
+            raise
+        watch.stop()
+        return _made(call, kept.transport)
+    finally:
+        kept.stream = watch.connection
 
 
 async def _asend(step: Send, wire: Wire) -> Reply:
@@ -93,10 +122,13 @@ class HttpCall:
         import httpx  # noqa: PLC0415
 
         step = self.step
-        url = httpx.URL(step.url, params=step.params) if step.params else _url(step.url)
+        if step.params:
+            url, place = _placed(str(httpx.URL(step.url, params=step.params)))
+        else:
+            url, place = _placed(step.url)
         self.timeout = self.watch.timeout(step.deadline)
         extensions = {"timeout": self.timeout, "trace": trace}
-        headers = self.headers(origin(url))
+        headers = self.headers(place)
         if step.parts:
             files: Any = [(part.name, _file(part, stack)) for part in step.parts]
             return httpx.Request(
@@ -173,10 +205,12 @@ class HttpCall:
 
 
 @lru_cache(maxsize=256)
-def _url(text: str) -> httpx.URL:
+def _placed(text: str) -> tuple[httpx.URL, str]:
+    """A URL and its origin."""
     import httpx  # noqa: PLC0415
 
-    return httpx.URL(text)
+    url = httpx.URL(text)
+    return url, origin(url)
 
 
 def _file(part: Part, stack: Stack) -> tuple[str, IO[bytes], str | None] | tuple[None, str]:

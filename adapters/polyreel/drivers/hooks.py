@@ -66,7 +66,8 @@ def notify(hooks: Iterable[Hook], event: HookEvent) -> None:
             hook(event)
         except Exception as error:  # what is paid for goes on
             LOG.warning("a hook failed: %s", type(error).__name__)
-    _log(event)
+    if LOG.isEnabledFor(logging.INFO):
+        _log(event)
 
 
 def call_ended(

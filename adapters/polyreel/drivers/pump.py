@@ -10,11 +10,13 @@ from attrs import evolve
 
 from ..errors import LedgerError, PolyreelError
 from ..flows import (
+    Fetch,
     Flow,
     NextEvent,
     Notify,
     Now,
     Observe,
+    Put,
     ReadClocks,
     Record,
     Reply,
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOG: Final = logging.getLogger("polyreel")
+# Tuples: a union in the place of one of them would be made anew for each step.
+_MOVING: Final = (Fetch, Put, TryFolder)
+_OBSERVED: Final = (SubmitBegan, SubmitEnded, JobEnded)
 
 
 def run(flow: Flow[T], wire: Wire) -> T:
@@ -155,7 +160,7 @@ class _Run:
         """Tell hooks what happened, and remember the job that is paid for."""
         if isinstance(event, SubmitEnded):
             self._paying, self._job = None, event.job
-        assert isinstance(event, SubmitBegan | SubmitEnded | JobEnded)
+        assert isinstance(event, _OBSERVED)
         notify(self.wire.hooks, event)
 
     def record(self, step: Record) -> Any:
@@ -291,7 +296,7 @@ def _perform(step: Step, this: _Run) -> object:
         return None
     if isinstance(step, NextEvent):
         return this.next_event(step)
-    if isinstance(step, Transfer | TryFolder):
+    if isinstance(step, _MOVING):
         return exchange(step, this.wire)
     return _perform_at_once(step, this)
 
@@ -304,7 +309,7 @@ async def _aperform(step: Step, this: _Run) -> object:
         return None
     if isinstance(step, NextEvent):
         return await this.anext_event(step)
-    if isinstance(step, Transfer | TryFolder):
+    if isinstance(step, _MOVING):
         return await aexchange(step, this.wire)
     if isinstance(step, Record):
         return await this.arecord(step)

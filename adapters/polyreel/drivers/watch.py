@@ -48,8 +48,10 @@ class Watch:
         """Whether any event has come. A replaced transport, such as a mock, gives none."""
         self.negotiates = False
         """Whether a SOCKS proxy has been asked to connect, and has not done so."""
-        self._answered = False
-        self._connection: Any = None
+        self.answered = False
+        """Whether an answer has begun."""
+        self.connection: Any = None
+        """The connection that the call is on, which the watch can cut."""
         self._timer: threading.Timer | None = None
 
     @property
@@ -75,7 +77,7 @@ class Watch:
         """Take note of an event of a blocking call."""
         # By way of a proxy, the events have other names before the point.
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-            self._connection = info["return_value"]
+            self.connection = info["return_value"]
         elif event.endswith(".send_request_headers.started"):
             self.stop()
             self._set_timer(self.left)
@@ -83,15 +85,15 @@ class Watch:
             self._set_timer(min(self.left, CONNECT_SECONDS))  # httpcore waits without a timeout
         elif event.endswith(".setup_socks5_connection.failed"):
             self.stop()
-            self._connection.close()  # httpcore leaves it open
+            self.connection.close()  # httpcore leaves it open
         self._note(event, info)
 
     async def asee(self, event: str, info: Mapping[str, Any]) -> None:
         """Take note of an event of an awaited call."""
         if event.endswith(".connect_tcp.complete"):
-            self._connection = info["return_value"]
+            self.connection = info["return_value"]
         elif event.endswith(".setup_socks5_connection.failed"):
-            await self._connection.aclose()  # httpcore leaves it open
+            await self.connection.aclose()  # httpcore leaves it open
         self._note(event, info)
 
     def _note(self, event: str, info: Mapping[str, Any]) -> None:
@@ -117,22 +119,22 @@ class Watch:
             self._timer.cancel()
 
     def _set_timer(self, seconds: float) -> None:
-        if self._connection is not None:  # a simulated call has no connection
+        if self.connection is not None:  # a simulated call has no connection
             self._timer = threading.Timer(max(0.0, seconds), self.cut)
             self._timer.daemon = True
             self._timer.start()
 
     def cut(self) -> None:
         """End the connection of a blocking call, where there is one yet."""
-        if self._connection is None:
+        if self.connection is None:
             return
         # Closing a socket does not wake the thread that reads from it, shutting it down does.
         with suppress(OSError):
-            socket.socket.shutdown(self._connection.get_extra_info("socket"), socket.SHUT_RDWR)
+            socket.socket.shutdown(self.connection.get_extra_info("socket"), socket.SHUT_RDWR)
 
     def answer_began(self) -> None:
         """Note that an answer has begun: who answers has heard the request."""
-        self.may_have_left = self._answered = True
+        self.may_have_left = self.answered = True
 
     def judge(self, error: Exception) -> None:
         """Note what an exception proves.
@@ -140,7 +142,7 @@ class Watch:
         Where there were no events, some come after sending. A server that refuses the certificate
         of this side has read nothing, although TLS 1.3 lets the request leave before.
         """
-        if REFUSED_CERTIFICATE.search(str(error)) and not self._answered:
+        if REFUSED_CERTIFICATE.search(str(error)) and not self.answered:
             self.may_have_left = False
         elif not self._traced and type(error).__name__ in AFTER_SENDING:
             self.may_have_left = True

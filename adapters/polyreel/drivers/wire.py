@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
@@ -22,6 +23,7 @@ from ..network import Network, Proxy
 from ..providers.base.calling import BEARER, KeyScheme
 from .addresses import Resolver, look_up
 from .grouping import GroupedWrites
+from .kept import IDLE_SECONDS, KeptConnection, KeptConnections
 from .urls import USUAL, beginning
 from .urls import origin as origin_of
 
@@ -40,8 +42,8 @@ CONNECTIONS: Final = 16
 """The largest number of connections to vendors' own hosts, for each use."""
 
 
-Use = Literal["free", "paid", "download"]
-"""The purpose of a connection."""
+Use = Literal["free", "kept", "paid", "download"]
+"""The purpose of a connection. Those that are kept are for blocking queries."""
 Route = tuple[Use, Proxy | None]
 
 
@@ -136,6 +138,7 @@ class Wire:
     )
     _tls: ssl.SSLContext | None = field(default=None, init=False, repr=False)
     _fast: FastConnections | None = field(default=None, init=False, repr=False)
+    _kept: KeptConnections | None = field(default=None, init=False, repr=False)
     _grouped: GroupedWrites | None = field(default=None, init=False, repr=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False, repr=False)
 
@@ -167,6 +170,20 @@ class Wire:
         if route not in self._transports:
             self._transports[route] = httpx.HTTPTransport(**self._options(route, 0))
         return self._transports[route]
+
+    def kept_connection(self, url: str) -> AbstractContextManager[KeptConnection | None]:
+        """A connection for a query, kept from the one before where there was any; None where as
+        many as are kept are in use.
+        """
+        if self._kept is None:
+            self._kept = KeptConnections(self._kept_transport)
+        return self._kept.taken(beginning(url), self.network.proxy_for(url))
+
+    def _kept_transport(self, proxy: Proxy | None) -> httpx.BaseTransport:
+        """A transport for one connection."""
+        import httpx  # noqa: PLC0415
+
+        return httpx.HTTPTransport(**self._options(("kept", proxy), 1))
 
     def async_connections(self, use: Use = "free", url: str = "") -> httpx.AsyncBaseTransport:
         """The awaiting connections for one use of a URL.
@@ -309,6 +326,8 @@ class Wire:
         for transport in self._transports.values():
             transport.close()
         self._transports = {}
+        if self._kept is not None:
+            self._kept.close()
 
     async def aclose(self) -> None:
         """Close the awaiting connections, and those of downloads in threads."""
@@ -328,6 +347,7 @@ def _limits(use: Use, keep_alive: int) -> httpx.Limits:
     return httpx.Limits(
         max_connections=None if use == "download" else CONNECTIONS,
         max_keepalive_connections=keep_alive,
+        keepalive_expiry=IDLE_SECONDS if use == "kept" else 5.0,
     )
 
 

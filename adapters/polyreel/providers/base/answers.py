@@ -73,7 +73,11 @@ def can_be_asked_about(text: str) -> bool:
     So much is asked of the id in the answer to a paid submit, where doubt costs a job. What nobody
     was paid for, such as a webhook of a stranger, must look like an id.
     """
-    return re.fullmatch(r"[!-~]{1,200}", text) is not None and not re.search(r"\.\.|[/\\?#%]", text)
+    return _PRINTED.fullmatch(text) is not None and _OF_PATHS.search(text) is None
+
+
+_PRINTED: Final = re.compile(r"[!-~]{1,200}")
+_OF_PATHS: Final = re.compile(r"\.\.|[/\\?#%]")
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
