@@ -252,10 +252,8 @@ class Reply:
 
     def header(self, name: str) -> str | None:
         """A header, in any case."""
-        known, wanted = self.headers.get(name), name.lower()
-        return known or next(
-            (text for key, text in self.headers.items() if key.lower() == wanted), None
-        )
+        wanted = name.lower()
+        return next((value for key, value in self.headers.items() if key.lower() == wanted), None)
 
 
 Ending = Literal["whole", "cut", "drip", "close", "reset", "silence"]

@@ -6,7 +6,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from statistics import median
 from typing import Any
 
@@ -14,6 +15,7 @@ import httpx
 from polyreel import Client, plan
 from polyreel.simulator import Simulator
 
+from .counting import counted
 from .measuring import REQUEST, VENDOR, Figure, Peers, Row, in_turns
 
 
@@ -64,8 +66,9 @@ def planning(peers: Peers) -> Iterator[Row]:
         )
 
 
-def submitting(peers: Peers) -> Iterator[Row]:
-    """A submit over httpx with a mock transport, beside the same POST by hand."""
+@contextmanager
+def submits() -> Iterator[Mapping[str, Callable[[], object]]]:
+    """A submit over httpx with a mock transport, and the same POST by hand."""
     made = plan(REQUEST, VENDOR)
     target = httpx.URL(made.url).raw_path.decode()
     answer = Simulator(seed=1).handle(
@@ -76,20 +79,30 @@ def submitting(peers: Peers) -> Iterator[Row]:
         "content": answer.content,
     }
     transport = httpx.MockTransport(lambda _: httpx.Response(200, **reply))
-    with httpx.Client(transport=transport) as raw, Client() as client:
+    # A live client: one that simulates looks at what it could render.
+    with (
+        httpx.Client(transport=transport) as raw,
+        Client(keys={VENDOR: "sk-" + "x" * 20}) as client,
+    ):
         client.wire.transport = transport
         headers = {"Authorization": "Bearer x", "Content-Type": "application/json"}
-        found = in_turns(
-            {
-                "own": lambda: client.submit(made),
-                "peer": lambda: raw.post(made.url, content=made.content, headers=headers).json(),
-            },
-            times=300,
-            clock=time.process_time,
-        )
+        yield {
+            "own": lambda: client.submit(made),
+            "peer": lambda: raw.post(made.url, content=made.content, headers=headers).json(),
+        }
+
+
+def submitting(peers: Peers) -> Iterator[Row]:
+    """A submit beside the same POST by hand."""
+    with submits() as ways:
+        found = in_turns(ways, times=300, clock=time.process_time)
     own, peer = found["own"], found["peer"]
     what, reported = "submit, mock transport", shown(own)
     yield Row(what, reported, f"httpx.Client.post, {shown(peer)}", own / peer, "<= 1.1")
+    counts = [counted("submit", way) for way in ("own", "peer")]
+    if None not in counts:
+        (ours, theirs), name = counts, f"{what}, instructions"
+        yield Row(name, f"{ours:,.0f}", f"httpx.Client.post, {theirs:,.0f}", ours / theirs)
     for name, seconds in peers.figures("submit").items():
         yield Row(what, reported, f"{name}, {seconds * 1e6:.0f} us", own.median / seconds)
 

@@ -28,7 +28,8 @@ def server() -> Iterator[FaultServer]:
 
 @pytest.fixture
 def wire(server: FaultServer) -> Iterator[Wire]:
-    made = Wire(keys={"acme": Secret("sk-0123456789abcdef")}, hosts={"acme": {server.url}})  # type: ignore[dict-item]
+    hosts = {"acme": frozenset({server.url})}
+    made = Wire(keys={"acme": Secret("sk-0123456789abcdef")}, hosts=hosts)
     yield made
     made.close()
 

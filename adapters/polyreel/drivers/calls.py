@@ -18,7 +18,7 @@ from .watch import LATE, Trace, Watch, trouble
 from .wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     import httpx
 
@@ -33,9 +33,11 @@ def exchange(step: Send | Transfer | TryFolder, wire: Wire) -> Reply | Saved | N
     return _send(step, wire) if isinstance(step, Send) else transfer(step, wire)
 
 
-async def aexchange(step: Send | Transfer | TryFolder, wire: Wire) -> Reply | Saved | None:
+def aexchange(
+    step: Send | Transfer | TryFolder, wire: Wire
+) -> Coroutine[Any, Any, Reply | Saved | None]:
     """The same, awaiting."""
-    return await (_asend(step, wire) if isinstance(step, Send) else atransfer(step, wire))
+    return _asend(step, wire) if isinstance(step, Send) else atransfer(step, wire)
 
 
 def _send(step: Send, wire: Wire) -> Reply:
@@ -166,7 +168,7 @@ class HttpCall:
 
     def write(self, chunk: bytes) -> None:
         """Add a piece of the body."""
-        self._body += self.decoded(chunk)
+        self._body += chunk if self._decoder is None else self.decoded(chunk)
         if len(self._body) > MAX_REPLY_BYTES:
             raise self.error("the answer is too large")
 

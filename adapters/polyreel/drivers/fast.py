@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Mapping
 from functools import lru_cache
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohttp
 import httpx
@@ -78,9 +78,11 @@ class FastConnections:
         if step.params:
             url = yarl.URL(str(httpx.URL(step.url, params=step.params)), encoded=True)
         headers = call.headers(beginning(step.url))
-        proxy = self._network.proxy_for(step.url)
-        if proxy is not None and url.scheme == "http":  # the proxy reads the request itself
-            headers |= proxy.headers
+        by_proxy: dict[str, Any] = {}
+        if (proxy := self._network.proxy_for(step.url)) is not None:
+            by_proxy = {"proxy": proxy.url, "proxy_headers": proxy.headers}
+            if url.scheme == "http":  # the proxy reads the request itself
+                headers |= proxy.headers
         request = self._session.request(
             step.method,
             url,
@@ -88,8 +90,7 @@ class FastConnections:
             headers=headers,
             allow_redirects=False,
             timeout=_timeout(step.deadline),
-            proxy=proxy.url if proxy else None,
-            proxy_headers=proxy.headers if proxy else None,
+            **by_proxy,
         )
         try:
             async with request as response:

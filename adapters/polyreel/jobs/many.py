@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
@@ -230,7 +229,7 @@ class ManyJobs:
         try:
             if self._news_are_due(seconds):
                 ends = yield from self._read_news(seconds)
-            if all(pending.over for pending in query.jobs):
+            if query.jobs[0].over and all(pending.over for pending in query.jobs):
                 return ends
             answer = yield from at_once(query.ask(), query.goes_on)
         except Paused as pause:
@@ -383,7 +382,7 @@ def at_once(
     first = True
     result: Any = None
     failure: PolyreelError | None = None
-    with closing(flow):
+    try:
         while True:
             try:
                 step = flow.throw(failure) if failure else flow.send(result)
@@ -400,3 +399,5 @@ def at_once(
                 first = False
                 if (found := enough(result)) is not None:
                     return found
+    finally:
+        flow.close()
