@@ -140,6 +140,8 @@ class Wire:
     _fast: FastConnections | None = field(default=None, init=False, repr=False)
     _kept: KeptConnections | None = field(default=None, init=False, repr=False)
     _grouped: GroupedWrites | None = field(default=None, init=False, repr=False)
+    shares_commits: bool = field(default=False, init=False, repr=False)
+    """Whether awaited writes share commits also where the ledger is a file: for very many flows."""
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False, repr=False)
 
     @property
@@ -150,7 +152,7 @@ class Wire:
     @property
     def grouped(self) -> GroupedWrites | None:
         """Awaited writes to the ledger, where they should share its commits."""
-        if self.ledger is None or not self.ledger.shares_commits:
+        if self.ledger is None or not (self.shares_commits or self.ledger.shares_commits):
             return None
         if self._grouped is None or self._grouped.loop is not asyncio.get_running_loop():
             self._grouped = GroupedWrites(self.ledger)

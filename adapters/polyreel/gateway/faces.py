@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from ..plans.reading import Reading
 
 LOG: Final = logging.getLogger("polyreel")
+SMALL: Final = 64 * 1024
+"""The longest body, in bytes, that is read at once, and not in a thread."""
 LISTED: Final = 1000
 """How many jobs, the newest, a list has at most."""
 NO_FILE: Final = Reply(404, {"content-type": "text/plain"}, b"no such file")
@@ -203,7 +205,10 @@ class Faces:
     async def _made(self, call: Call, token: GatewayToken) -> tuple[Made, Reading]:
         creator = self.creator
         read = partial(read_wish, private=creator.private_callbacks)
-        wish = await asyncio.to_thread(read, call, token, creator.uploads)
+        if len(call.content) <= SMALL:
+            wish = read(call, token, creator.uploads)
+        else:  # files are written
+            wish = await asyncio.to_thread(read, call, token, creator.uploads)
         return await self.creator.made(wish), wish.reading
 
     async def stream(self, call: Call, token: GatewayToken) -> StreamAnswer:

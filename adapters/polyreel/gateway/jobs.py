@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from attrs import define, field, frozen
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ..serving.calls import Call
     from ..serving.links import Links
 
+T = TypeVar("T")
 LOG: Final = logging.getLogger("polyreel")
 LINK_SECONDS: Final = 24 * 60 * 60.0
 """How long a link of the gateway's own to a file works. Every status query makes a new one."""
@@ -98,6 +99,7 @@ class FacedJobs:
     def __init__(self, client: AsyncClient, folder: Path, store: Location | None = None) -> None:
         """Keep files beside the ledger in `folder`, and those of jobs in `store` for good."""
         self.client = client
+        client.wire.shares_commits = True
         self.files = JobFiles(client, folder, store)
         self.link_seconds = LINK_SECONDS if store is None else STORED_LINK_SECONDS
         self.kept = ledger_of(client).gateway
@@ -109,17 +111,27 @@ class FacedJobs:
         """The time of the jobs, in seconds since 1970."""
         return self.client.wire.clock.now()
 
+    async def of_ledger(self, work: Callable[[], T]) -> T:
+        """What a quick look into the ledger finds.
+
+        Awaited where the ledger is a server's. In a file it is done at once: in a thread it would
+        wait for those that write.
+        """
+        shared = ledger_of(self.client).shares_commits
+        return await asyncio.to_thread(work) if shared else work()
+
     async def rows(self, face: str, ids: Sequence[str], token: str | None) -> list[GatewayJob]:
         """The jobs of a token with these ids, as far as there are such; None: of any token."""
         wanted = list(dict.fromkeys(ids))[:MOST_IDS]
         find = partial(self.kept.found, face, wanted, token, simulated=self.client.simulated)
-        found = {row.id: row for row in await asyncio.to_thread(find)}
+        found = {row.id: row for row in await self.of_ledger(find)}
         return [found[one] for one in wanted if one in found]
 
     async def of_own_id(self, face: str, own_id: str, token: str) -> list[GatewayJob]:
         """The jobs of a token that its client has given this id, oldest first."""
-        find = partial(self.kept.of_own_id, face, own_id, token)
-        return await asyncio.to_thread(find, simulated=self.client.simulated)
+        simulated = self.client.simulated
+        find = partial(self.kept.of_own_id, face, own_id, token, simulated=simulated)
+        return await self.of_ledger(find)
 
     async def newest(self, face: str, token: str, last: int) -> list[GatewayJob]:
         """The newest jobs of a token, oldest first."""
@@ -134,7 +146,7 @@ class FacedJobs:
         simulated = self.client.simulated
         read_all = partial(ledger.of_references, references, simulated=simulated)
         found: dict[str, LedgerEntry] = {}
-        for entry in await asyncio.to_thread(read_all):
+        for entry in await self.of_ledger(read_all):
             reference = entry.submission.reference or ""
             before = found.get(reference)
             if before is None or before.state in SUPERSEDED:

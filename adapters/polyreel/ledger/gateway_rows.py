@@ -87,6 +87,13 @@ class GatewayRows:
             return self._entered(job, repeats, since)
         return self._entered(job, repeats, since)  # another process has been faster
 
+    def enter_all(
+        self, calls: Sequence[tuple[GatewayJob, str | None, float | None]]
+    ) -> list[GatewayJob]:
+        """Write several calls down with one commit, each as `enter` does."""
+        with self._database.writing():
+            return [self.enter(*one) for one in calls]
+
     def _entered(self, job: GatewayJob, repeats: str | None, since: float | None) -> GatewayJob:
         with self._database.writing() as connection:
             if repeats is not None:
