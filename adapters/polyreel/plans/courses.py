@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
+from typing import Any
 
 from attrs import frozen
 
 from ..mapping.groups import Group
-from ..mapping.reports import Fate, MappingEntry
+from ..mapping.reports import Allowance, Fate, MappingEntry, MappingReport, refuse
 from ..mapping.rows import Constant, Field, Forced, Row
 from ..mapping.workflows import Kind, workflow_of
-from ..places import pointer
+from ..places import JsonObject, pointer
 from ..providers.base.provider import Provider
-from ..providers.base.routes import Route
+from ..providers.base.routes import Route, undocumented
 from .attachments import MEDIA_FIELDS
 from .requests import CheckedRequest
 
@@ -39,6 +40,21 @@ class Course:
     """Whether a field is set that can hold a file."""
     has_query: bool
     """Whether something may be written into the query."""
+    undocumented: str
+    """Why the fields without a row are refused."""
+
+    def write(
+        self,
+        shared: Mapping[str, Any],
+        body: JsonObject,
+        allow: Mapping[str, Allowance],
+        report: MappingReport,
+    ) -> None:
+        """Put a request that sets these fields, without `model` and `extra`, into a body."""
+        for row in self.rows:
+            row.write(shared, body, allow, report)
+        for name in self.unknown:
+            refuse(name, self.undocumented, allow, report)
 
 
 def courses_of(
@@ -86,6 +102,7 @@ def course(vendor: str, route: Route, fields: tuple[str, ...]) -> Course:
         _model_entry(vendor, route, asked="model" in fields),
         has_media=not MEDIA_FIELDS.isdisjoint(names),
         has_query="extra" in fields or any(at[:1] == "?" for row in rows for at in row.places),
+        undocumented=undocumented(vendor, route),
     )
 
 

@@ -399,11 +399,13 @@ def _plan_on(
     """What one route makes of a request: what the fields alone decide is in its course."""
     route, shared = course.route, request.written
     body: JsonObject = {}
-    report = MappingReport([], [])
-    writing = Writing(provider, course, shared, allow, body, report)
-    writing.write_rows(preferences)
-    if "extra" in request.fields:
+    report = MappingReport([course.model], [])
+    if preferences or "extra" in request.fields:
+        writing = Writing(provider, course, shared, allow, body, report)
+        writing.write_rows(preferences)
         writing.add_extra(request.extra, override=override)
+    else:
+        course.write(shared, body, allow, report)
     query = {}
     if course.has_query:
         query = {name[1:]: str(body.pop(name)) for name in [*body] if name[:1] == "?"}
@@ -415,6 +417,7 @@ def _plan_on(
         note_shape(provider, route, shared, body, files.local, report)
     found = provider.contract.sends(route.schema, files.stand_in(body) if files else body)
     if found:
+        writing = Writing(provider, course, shared, allow, body, report)
         writing.settle(found, files, request.fields)
     problems = tuple(report.problems)
     return Plan(

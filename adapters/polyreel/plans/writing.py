@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import evolve, frozen
 
 from ..mapping.reports import (
     SENT_ALL_THE_SAME,
@@ -17,19 +17,18 @@ from ..mapping.reports import (
     MappingEntry,
     MappingReport,
     Problem,
-    refuse,
 )
 from ..mapping.rows import Field
 from ..places import Json, JsonObject, get, leaves, merge, pointer, put
 from ..providers.base.provider import Provider
-from ..providers.base.routes import Route, undocumented
+from ..providers.base.routes import Route
 from ..providers.base.schemas import SchemaViolation
 from .attachments import Attachments
 from .courses import Course, course
 from .wording import add_problems, describe, row_at
 
 
-@define(eq=False)
+@frozen(eq=False)
 class Writing:
     """The native body of one request on one route, and what became of each field on the way."""
 
@@ -38,8 +37,8 @@ class Writing:
     shared: Mapping[str, Any]
     """The shared request without `model` and `extra`."""
     allow: Mapping[str, Allowance]
-    body: JsonObject = field(factory=dict)
-    report: MappingReport = field(factory=MappingReport)
+    body: JsonObject
+    report: MappingReport
 
     @property
     def route(self) -> Route:
@@ -48,22 +47,12 @@ class Writing:
 
     def write_rows(self, preferences: Mapping[str, Any]) -> None:
         """Write the request, and the preferences for what it leaves unset, through the rows."""
-        body, allow, report, shared, at_work = (
-            self.body,
-            self.allow,
-            self.report,
-            self.shared,
-            self.course,
-        )
-        preferred = self._preferred(preferences) if preferences else {}
+        preferred = self._preferred(preferences)
+        shared, at_work = self.shared, self.course
         if preferred:
             shared = {**shared, **preferred}
             at_work = course(self.provider.id, self.route, tuple(shared))
-        report.entries.append(self.course.model)
-        for row in at_work.rows:
-            row.write(shared, body, allow, report)
-        for name in at_work.unknown:
-            refuse(name, undocumented(self.provider.id, self.route), allow, report)
+        at_work.write(shared, self.body, self.allow, self.report)
         if preferred:
             reason = f"asked for: {self.provider.id} may make another by default"
             self.report.entries[:] = [
