@@ -407,7 +407,7 @@ def _plan_on(
     else:
         course.write(shared, body, allow, report)
     query = {}
-    if course.has_query:
+    if course.has_query or preferences:  # which can be for any row
         query = {name[1:]: str(body.pop(name)) for name in [*body] if name[:1] == "?"}
     note_idle_marks(shared, report)
     files = None
