@@ -98,10 +98,10 @@ def test_no_fault_is_paid_twice(
 @every_kind
 @every_vendor
 def test_documented_errors_go_elsewhere_as_the_table_says(vendor: str, kind: Kind) -> None:
-    """After 402, 429, and a refusal that names the model; after no other refusal, and after no
-    doubt.
+    """After 402, 429, and a refusal that names the model, or says that the account cannot pay;
+    after no other refusal, and after no doubt.
     """
-    reported = 0
+    reported, no_money = 0, get_provider(vendor).contract.no_money
     for event in scriptable(get_provider(vendor)):
         if event in FAULTS or event in {"failed", "canceled"}:
             continue
@@ -114,7 +114,7 @@ def test_documented_errors_go_elsewhere_as_the_table_says(vendor: str, kind: Kin
             result = routed(pair, kind, order(vendor))
         names_the_model = event in UNKNOWN_MODEL
         elsewhere = isinstance(alone, RejectedError) and (
-            alone.status in {402, 429} or names_the_model
+            alone.status in {402, 429, *no_money} or names_the_model or alone.code in no_money
         )
         assert isinstance(result, Job) == elsewhere, event
         assert simulator.bill.count() == elsewhere

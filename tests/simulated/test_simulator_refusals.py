@@ -364,7 +364,7 @@ def test_any_body_gets_a_documented_answer(provider: Provider, operation: Operat
     simulator = new_simulator()
     accepted = 0
 
-    @settings(max_examples=60, deadline=None, database=None)
+    @settings(max_examples=200, deadline=None, database=None)
     @given(contents, types)
     def attempt(content: bytes, kind: str) -> None:
         nonlocal accepted

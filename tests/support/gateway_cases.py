@@ -61,6 +61,8 @@ def keeps_calls(ledger: StoredLedger) -> None:
     rows.set_call(called, None, 1)
     assert rows.due_calls(1e9, 9, simulated=True) == []
     assert all(len(one) == 3 for one in rows.under_way(simulated=True))
+    rows.note_called(called)
+    assert rows.found("one", [called.id], None, simulated=True)[0].callback is None
     secret = rows.secret("links")
     assert (len(secret), rows.secret("links")) == (32, secret)
     assert rows.secret("others") != secret
