@@ -204,7 +204,12 @@ def litellm_proxy(peers: Peers, vendor: str) -> Iterator[str | None]:
         )
         port = _free_port()
         command = [python.parent / "litellm", "--config", config, "--port", str(port)]
-        plain = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_PROXY": "127.0.0.1"}
+        variables = {
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+            "NO_PROXY": "127.0.0.1",
+        }
+        plain = {**os.environ, **variables}
         quiet = subprocess.DEVNULL
         with subprocess.Popen(command, env=plain, stdout=quiet, stderr=quiet) as proxy:
             try:
