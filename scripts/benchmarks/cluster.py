@@ -43,6 +43,8 @@ ROUNDS: Final = 3
 FLOWS: Final = 8
 MANY: Final = 32
 """How many flows write at the same time, and how many clients of pgbench."""
+ENOUGH: Final = 10_000 * SECONDS
+"""How many submits are made before a measurement: more than any way can write."""
 ROWS: Final = 1_000_000
 TAKEN_OVER: Final = 25_000
 DEATHS: Final = 3
@@ -158,11 +160,12 @@ def bare_submit() -> str:
 
 def in_threads(ledger: PostgresLedger, threads: int) -> tuple[float, float]:
     """How many submits threads write in a second, and the seconds of CPU of each."""
+    left = iter([another() for _ in range(ENOUGH)])
     done, end = [0] * threads, time.monotonic() + SECONDS
 
     def work(number: int) -> None:
         while time.monotonic() < end:
-            submission, job = another()
+            submission, job = next(left)
             owner = ledger.new_owner()
             entry = ledger.write(Intend(submission, sent=SENT), owner, NOW)
             ledger.write(Settle(entry, "accepted", job=job), owner, NOW)
@@ -180,12 +183,13 @@ def in_threads(ledger: PostgresLedger, threads: int) -> tuple[float, float]:
 
 async def grouped(ledger: PostgresLedger, flows: int) -> tuple[float, float]:
     """The same for flows that await, and share statements and commits."""
+    left = iter([another() for _ in range(ENOUGH)])
     writes, jobs, end = GroupedWrites(ledger), 0, time.monotonic() + SECONDS
 
     async def work() -> None:
         nonlocal jobs
         while time.monotonic() < end:
-            submission, job = another()
+            submission, job = next(left)
             owner = ledger.new_owner()
             entry = await writes.write(Intend(submission, sent=SENT), owner, NOW)
             await writes.write(Settle(entry, "accepted", job=job), owner, NOW)

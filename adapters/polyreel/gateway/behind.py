@@ -12,6 +12,7 @@ from ..hosts import not_public_https
 from ..jobs.routing import Preference, ranked
 from ..ledger.gateway_tokens import ModelRouting
 from ..mapping.reports import Fate
+from ..plans.planning import plan
 from ..plans.translation import Translation, translate
 
 if TYPE_CHECKING:
@@ -51,6 +52,18 @@ class Behind:
     def every_vendor(self) -> tuple[Provider, ...]:
         """All vendors that serve some call."""
         return (*self.vendors, *self.others)
+
+    def warm_up(self, faces: Iterable[Provider]) -> None:
+        """Read what calls need of the contracts of all vendors.
+
+        Otherwise the first clients wait for it, and one with a short timeout would call again.
+        """
+        for face in faces:
+            made = plan({"prompt": "a cat"}, face)
+            if made.route is not None:
+                path = made.route.path.removeprefix("/")
+                for one in self.every_vendor:
+                    translate(dict(made.body), face, one, source_model=path)
 
     def preferences(self, vendor: str) -> JsonObject:
         """What each job at a vendor is to say, where its call has a place for it."""
