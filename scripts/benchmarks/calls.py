@@ -99,9 +99,9 @@ def submitting(peers: Peers) -> Iterator[Row]:
     own, peer = found["own"], found["peer"]
     what, reported = "submit, mock transport", shown(own)
     yield Row(what, reported, f"httpx.Client.post, {shown(peer)}", own / peer, "<= 1.1")
-    counts = [counted("submit", way) for way in ("own", "peer")]
-    if None not in counts:
-        (ours, theirs), name = counts, f"{what}, instructions"
+    ours, theirs = (counted("submit", way) for way in ("own", "peer"))
+    if ours is not None and theirs is not None:
+        name = f"{what}, instructions"
         yield Row(name, f"{ours:,.0f}", f"httpx.Client.post, {theirs:,.0f}", ours / theirs)
     for name, seconds in peers.figures("submit").items():
         yield Row(what, reported, f"{name}, {seconds * 1e6:.0f} us", own.median / seconds)

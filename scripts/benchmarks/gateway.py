@@ -203,7 +203,8 @@ def litellm_proxy(peers: Peers, vendor: str) -> Iterator[str | None]:
             json.dumps({"model_list": [{"model_name": "sora-2", "litellm_params": entry}]})
         )
         port = _free_port()
-        command = [python.parent / "litellm", "--config", config, "--port", str(port)]
+        program = str(python.parent / "litellm")
+        command = [program, "--config", str(config), "--port", str(port)]
         variables = {
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
