@@ -71,8 +71,8 @@ def errors(provider: Provider) -> Iterator[str]:
     ]
     facts += _refusals(provider)
     if signs := contract.no_money:
-        texts = [f"HTTP {one}" if isinstance(one, int) else one for one in signs]
-        facts.append(f"What says that the account cannot pay: {code(texts)}.")
+        said = [f"HTTP {one}" if isinstance(one, int) else one for one in signs]
+        facts.append(f"What says that the account cannot pay: {code(said)}.")
     if rule := contract.document.get("x-polyreel-ok"):
         values = code(map(json.dumps, rule["values"]))
         facts.append(f"An answer with HTTP 2xx is an error unless `{rule['place']}` is {values}.")
