@@ -184,15 +184,15 @@ def in_threads(ledger: PostgresLedger, threads: int) -> tuple[float, float]:
 async def grouped(ledger: PostgresLedger, flows: int) -> tuple[float, float]:
     """The same for flows that await, and share statements and commits."""
     left = iter([another() for _ in range(ENOUGH)])
-    writes, jobs, end = GroupedWrites(ledger), 0, time.monotonic() + SECONDS
+    writes, jobs, end = GroupedWrites(ledger.write_all), 0, time.monotonic() + SECONDS
 
     async def work() -> None:
         nonlocal jobs
         while time.monotonic() < end:
             submission, job = next(left)
             owner = ledger.new_owner()
-            entry = await writes.write(Intend(submission, sent=SENT), owner, NOW)
-            await writes.write(Settle(entry, "accepted", job=job), owner, NOW)
+            entry = await writes.write((Intend(submission, sent=SENT), owner, NOW))
+            await writes.write((Settle(entry, "accepted", job=job), owner, NOW))
             jobs += 1
 
     wall, cpu = time.monotonic(), time.process_time()

@@ -7,38 +7,51 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from attrs import define
 
-from ..ledger.events import LedgerEvent
-from ..ledger.store import LedgerStore, Write
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
 
 
 @define(eq=False)
-class _Waiting:
+class _Waiting(Generic[T]):
     """A write that a flow waits for."""
 
-    write: Write
+    write: T
     done: asyncio.Future[Any]
     is_written: bool = False
 
 
-class GroupedWrites:
-    """The writes of one event loop to one ledger."""
+class GroupedWrites(Generic[T]):
+    """The writes of one kind of one event loop to one ledger.
 
-    def __init__(self, ledger: LedgerStore) -> None:
+    `write_all` makes several writes, and gives their results in their order; the error of one is
+    its result. What it raises is the error of all of them.
+    """
+
+    def __init__(self, write_all: Callable[[Sequence[T]], list[Any]]) -> None:
         self.loop = asyncio.get_running_loop()
-        self._ledger = ledger
-        self._waiting: list[_Waiting] = []
+        self._write_all = write_all
+        self._waiting: list[_Waiting[T]] = []
         self._is_busy = False
 
-    async def write(self, event: LedgerEvent, owner: str, now: float) -> Any:
-        """Write one event, with others. Who is canceled meanwhile is so when it is written.
+    @classmethod
+    def here(cls, known: Self | None, write_all: Callable[[Sequence[T]], list[Any]]) -> Self:
+        """Those that are known, where they are of the loop that runs; otherwise new ones."""
+        if known is not None and known.loop is asyncio.get_running_loop():
+            return known
+        return cls(write_all)
+
+    async def write(self, write: T) -> Any:
+        """Make one write, with others. Who is canceled meanwhile is so when it is written.
 
         Otherwise it could come after what it has to come before.
         """
-        one = _Waiting((event, owner, now), self.loop.create_future())
+        one = _Waiting(write, self.loop.create_future())
         self._waiting.append(one)
         if not self._is_busy:
             self._is_busy = True
@@ -58,10 +71,10 @@ class GroupedWrites:
     def _begin(self) -> None:
         group, self._waiting = self._waiting, []
         writes = [one.write for one in group]
-        written = self.loop.run_in_executor(None, self._ledger.write_all, writes)
+        written = self.loop.run_in_executor(None, self._write_all, writes)
         written.add_done_callback(partial(self._end, group))
 
-    def _end(self, group: list[_Waiting], written: asyncio.Future[list[Any]]) -> None:
+    def _end(self, group: list[_Waiting[T]], written: asyncio.Future[list[Any]]) -> None:
         error = written.exception()
         results = [error] * len(group) if error else written.result()
         for one, result in zip(group, results, strict=True):

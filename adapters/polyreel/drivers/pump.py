@@ -183,7 +183,7 @@ class _Run:
         is_callers = isinstance(step.event, Queue) and step.event.connection is not None
         if ledger is None or grouped is None or is_callers:
             return self.record(step)
-        result = await grouped.write(*self._write(ledger, step.event))
+        result = await grouped.write(self._write(ledger, step.event))
         self._sent = False
         return result
 

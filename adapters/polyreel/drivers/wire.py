@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from ..ledger.store import LedgerStore
+    from ..ledger.store import LedgerStore, Write
     from ..ledger.uploads import UploadEvent
     from .fast import FastConnections
     from .hooks import Hook
@@ -139,7 +139,7 @@ class Wire:
     _tls: ssl.SSLContext | None = field(default=None, init=False, repr=False)
     _fast: FastConnections | None = field(default=None, init=False, repr=False)
     _kept: KeptConnections | None = field(default=None, init=False, repr=False)
-    _grouped: GroupedWrites | None = field(default=None, init=False, repr=False)
+    _grouped: GroupedWrites[Write] | None = field(default=None, init=False, repr=False)
     shares_commits: bool = field(default=False, init=False, repr=False)
     """Whether awaited writes share commits also where the ledger is a file: for very many flows."""
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False, repr=False)
@@ -150,12 +150,11 @@ class Wire:
         return self.transport is not None and not getattr(self.transport, "traces", False)
 
     @property
-    def grouped(self) -> GroupedWrites | None:
+    def grouped(self) -> GroupedWrites[Write] | None:
         """Awaited writes to the ledger, where they should share its commits."""
         if self.ledger is None or not (self.shares_commits or self.ledger.shares_commits):
             return None
-        if self._grouped is None or self._grouped.loop is not asyncio.get_running_loop():
-            self._grouped = GroupedWrites(self.ledger)
+        self._grouped = GroupedWrites.here(self._grouped, self.ledger.write_all)
         return self._grouped
 
     def connections(self, use: Use = "free", url: str = "") -> httpx.BaseTransport:

@@ -13,12 +13,13 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from attrs import define, field, frozen
+from attrs import frozen
 
+from ..drivers import GroupedWrites
 from ..errors import AmbiguousError, ClaimedError, LedgerError, NeverSentError
 from ..ledger.gateway_rows import GatewayJob
 from ..ledger.records import SUPERSEDED
@@ -31,7 +32,6 @@ from .tokens import Budgets
 from .uploads import KeptUploads
 
 if TYPE_CHECKING:
-    from ..ledger.gateway_rows import GatewayRows
     from ..ledger.gateway_tokens import GatewayToken
     from ..ledger.records import LedgerEntry
     from ..plans.planning import Plan
@@ -141,39 +141,6 @@ Call = tuple[GatewayJob, str | None, float | None]
 """A call that is to be written down, as `GatewayRows.enter` takes it."""
 
 
-@define(eq=False)
-class Entering:
-    """Writes calls down in a ledger in a file: those that come meanwhile share the next commit."""
-
-    _rows: GatewayRows
-    _waiting: list[tuple[Call, asyncio.Future[GatewayJob]]] = field(factory=list)
-    _turn: asyncio.Lock = field(factory=asyncio.Lock)
-
-    async def enter(self, *call: *Call) -> GatewayJob:
-        """The call as it is written down, or the one that it repeats."""
-        entered: asyncio.Future[GatewayJob] = asyncio.get_running_loop().create_future()
-        self._waiting.append((call, entered))
-        async with self._turn:
-            if not entered.done():
-                await self._write()
-        return await entered
-
-    async def _write(self) -> None:
-        group, self._waiting = self._waiting, []
-        try:
-            rows = await asyncio.to_thread(self._rows.enter_all, [call for call, _ in group])
-        except BaseException as error:
-            for _, entered in group:
-                if not entered.done():
-                    entered.set_exception(LedgerError(f"the call is not written down: {error}"))
-            if not isinstance(error, Exception):
-                raise
-            return
-        for (_, entered), row in zip(group, rows, strict=True):
-            if not entered.done():  # its client's task was canceled
-                entered.set_result(row)
-
-
 class Creator:
     """Has jobs made by the vendors behind."""
 
@@ -185,8 +152,8 @@ class Creator:
         """Whether clients in private networks may be called back."""
         self._submitting = Locks()
         # Calls that threads enter in a server's ledger at the same time share a statement there.
-        is_file = not ledger_of(jobs.client).shares_commits
-        self._entering = Entering(jobs.kept) if is_file else None
+        self._is_file = not ledger_of(jobs.client).shares_commits
+        self._entering: GroupedWrites[Call] | None = None
 
     async def made(self, wish: Wish) -> Made:
         """The job of a call: a new one, or that of the call that it repeats.
@@ -228,14 +195,21 @@ class Creator:
             same = _digest(row, "key", wish.key)
         elif (seconds := wish.token.dedupe or self.dedupe) is not None:
             same, since = _digest(row, "body", _canonical(wish)), now - seconds
-        if self._entering is not None:
-            entered = await self._entering.enter(row, same, since)
+        if self._is_file:
+            self._entering = GroupedWrites.here(self._entering, self._enter_all)
+            entered: GatewayJob = await self._entering.write((row, same, since))
         else:
             entered = await asyncio.to_thread(self.jobs.kept.enter, row, same, since)
         if (entered.path, entered.body) != (row.path, row.body):
             text = "the key was used before, for another request; nothing was sent"
             raise CallRefusedError("conflict", *INVALID, message=text)
         return entered, entered.reference == row.reference
+
+    def _enter_all(self, calls: Sequence[Call]) -> list[GatewayJob]:
+        try:
+            return self.jobs.kept.enter_all(calls)
+        except Exception as error:
+            raise LedgerError(f"the call is not written down: {error}") from None
 
     async def _submitted(self, wish: Wish, row: GatewayJob) -> tuple[LedgerEntry, dict[str, str]]:
         """Submit a job; the entry may be one that another process has submitted meanwhile."""
