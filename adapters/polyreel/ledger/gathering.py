@@ -56,7 +56,13 @@ class GatheredWrites(Generic[T]):
         self._writers = 0
 
     def write(self, one: T) -> Any:
-        """The result of one write, which may be an error; NOT_WRITTEN where it is left alone."""
+        """The result of one write, whose error is raised; NOT_WRITTEN where it is left alone."""
+        result = self._result(one)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def _result(self, one: T) -> Any:
         if threading.current_thread() is threading.main_thread():
             # Ctrl-C interrupts this thread alone, so it waits for nobody, and nobody for it.
             return self._write([one]).get(0, NOT_WRITTEN)

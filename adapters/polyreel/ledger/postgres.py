@@ -68,8 +68,6 @@ class PostgresLedger(StoredLedger):
         """Write one event of a flow durably; each event's class says what the result is."""
         if _is_gathered(event) and not self.database.is_writing:
             result = self._gathered.write((event, owner, now))
-            if isinstance(result, Exception):
-                raise result
             if result is not NOT_WRITTEN:
                 return result
         return super().write(event, owner, now)
@@ -123,9 +121,7 @@ class PostgresLedger(StoredLedger):
     def deliver(self, event: Event, now: float, *, simulated: bool = False) -> Delivered:
         """Write a webhook down, once; see `LedgerStore.deliver`."""
         if event.verified and not self.database.is_writing:
-            result: Delivered | Exception | object = self._delivered.write((event, now, simulated))
-            if isinstance(result, Exception):
-                raise result
+            result = self._delivered.write((event, now, simulated))
             if isinstance(result, Delivered):
                 return result
         return super().deliver(event, now, simulated=simulated)

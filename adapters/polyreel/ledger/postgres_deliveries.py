@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from .at_once import document
 from .changes import changed_job, reported
-from .postgres_states import CHANGED, Change
+from .postgres_states import CHANGED, GIVEN, LOCKED, OF_TASK, Change, first_of_each
 from .rows import readable_job
 from .store import CALLER_SECONDS, Effect
 
@@ -23,18 +23,7 @@ FORGOTTEN: Final = 2_000
 """How many old deliveries are forgotten at a time, so that none takes long."""
 BETWEEN: Final = 20
 """After how many deliveries old ones are forgotten: more than are added."""
-GIVEN: Final = (
-    "json_to_recordset(CAST(? AS json)) AS given(number INTEGER, id TEXT, vendor TEXT, task TEXT,"
-    " simulated INTEGER, received_at DOUBLE PRECISION)"
-)
-OF_TASK: Final = (
-    "jobs.vendor = given.vendor AND jobs.simulated = given.simulated AND jobs.task = given.task"
-)
-KNOWN: Final = (
-    f"SELECT jobs.*, given.number FROM jobs, {GIVEN} WHERE {OF_TASK}"
-    # In this order: who locks rows in another one can wait for who waits for it.
-    " ORDER BY jobs.id FOR UPDATE OF jobs"
-)
+KNOWN: Final = f"SELECT jobs.*, given.number {LOCKED}"
 NOTED: Final = (
     "INSERT INTO deliveries (vendor, id, received_at)"
     f" SELECT given.vendor, given.id, given.received_at FROM {GIVEN}"
@@ -63,14 +52,13 @@ def deliver_at_once(
     They are by the numbers of the webhooks. Some are left alone: those of jobs that are not known,
     or cannot be read, and all but the first that are about the same job.
     """
-    first: dict[tuple[str, str, bool], int] = {}
-    for number, (event, _, simulated) in enumerate(deliveries):
-        first.setdefault((event.vendor, event.task_id, simulated), number)
-    given: list[dict[str, Any]] = []
-    for (vendor, task, simulated), number in first.items():
-        event, now, _ = deliveries[number]
-        one = {"number": number, "vendor": vendor, "task": task, "simulated": int(simulated)}
-        given.append({**one, "id": event.id, "received_at": now})
+    tasks = {
+        n: (one.vendor, one.task_id, simulated) for n, (one, _, simulated) in enumerate(deliveries)
+    }
+    given = first_of_each(tasks)
+    for one in given:
+        event, now, _ = deliveries[one["number"]]
+        one |= {"id": event.id, "received_at": now}
     found: dict[int, tuple[Effect, StoredRow]] = {}
 
     def changes(answers: list[list[StoredRow]]) -> list[Statement] | None:

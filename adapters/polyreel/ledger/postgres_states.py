@@ -27,14 +27,20 @@ Change = Callable[
 False where a row, or another transaction, was in the way, or nothing was made: then nothing is
 changed.
 """
-KNOWN: Final = (
-    "SELECT jobs.id, jobs.state, jobs.job, jobs.finished_at, given.number FROM jobs,"
-    " json_to_recordset(CAST(? AS json))"
-    " AS given(number INTEGER, vendor TEXT, task TEXT, simulated INTEGER)"
-    " WHERE jobs.vendor = given.vendor AND jobs.simulated = given.simulated"
-    # In this order: who locks rows in another one can wait for who waits for it.
-    " AND jobs.task = given.task ORDER BY jobs.id FOR UPDATE OF jobs"
+GIVEN: Final = (
+    "json_to_recordset(CAST(? AS json)) AS given(number INTEGER, id TEXT, vendor TEXT, task TEXT,"
+    " simulated INTEGER, received_at DOUBLE PRECISION)"
 )
+"""What is known of jobs outside, as rows with the numbers of what is written about them."""
+OF_TASK: Final = (
+    "jobs.vendor = given.vendor AND jobs.simulated = given.simulated AND jobs.task = given.task"
+)
+LOCKED: Final = (
+    f"FROM jobs, {GIVEN} WHERE {OF_TASK}"
+    # In this order: who locks rows in another one can wait for who waits for it.
+    " ORDER BY jobs.id FOR UPDATE OF jobs"
+)
+KNOWN: Final = f"SELECT jobs.id, jobs.state, jobs.job, jobs.finished_at, given.number {LOCKED}"
 CHANGED: Final = (
     "UPDATE jobs SET state = coalesce(given.state, jobs.state), job = given.job,"
     " reason = coalesce(given.reason, jobs.reason), updated_at = given.updated_at,"
@@ -45,21 +51,34 @@ CHANGED: Final = (
 )
 
 
+Task = tuple[str, str, bool]
+"""A vendor, the id of one of its tasks, and whether it is simulated."""
+
+
+def first_of_each(tasks: Mapping[int, Task]) -> list[dict[str, Any]]:
+    """The rows that are given to a statement: of each task one, with the first of its numbers."""
+    first: dict[Task, int] = {}
+    for number, task in tasks.items():
+        first.setdefault(task, number)
+    return [
+        {"number": number, "vendor": vendor, "task": task, "simulated": int(simulated)}
+        for (vendor, task, simulated), number in first.items()
+    ]
+
+
 def keep_at_once(keeps: Mapping[int, tuple[Keep, float]], change: Change) -> dict[int, Any]:
     """The jobs as they are known afterwards, by the numbers of what is to be kept.
 
     Some are left alone: those of a row that cannot be read, and all but the first of the same job.
     """
-    first: dict[tuple[str, str, bool], int] = {}
-    for number, (event, _) in keeps.items():
-        job = event.job
-        first.setdefault((job.vendor, job.id, bool(job.simulated)), number)
-    asked = [
-        {"number": number, "vendor": vendor, "task": task, "simulated": int(simulated)}
-        for (vendor, task, simulated), number in first.items()
-    ]
+    asked = first_of_each(
+        {
+            n: (event.job.vendor, event.job.id, bool(event.job.simulated))
+            for n, (event, _) in keeps.items()
+        }
+    )
     # A job that the ledger does not know stays as it is.
-    found: dict[int, Job] = {number: keeps[number][0].job for number in first.values()}
+    found: dict[int, Job] = {one["number"]: keeps[one["number"]][0].job for one in asked}
 
     def changes(answers: list[Rows]) -> Sequence[Statement]:
         changed: list[Columns] = []
