@@ -157,6 +157,7 @@ async def serve(
     from ..gateway import server
 
     await made.faces.jobs.files.try_store()
-    made.faces.creator.behind.warm_up(get_provider(name) for name in made.edge.vendors)
+    if made.replay is None:
+        made.faces.creator.behind.warm_up(get_provider(name) for name in made.edge.vendors)
     ready()
     await server.serve(made, bound, **tls)

@@ -41,6 +41,19 @@ class _OpenSpan:
     token: Token[Context]
 
 
+def tracer_of(provider: TracerProvider | None) -> Tracer:
+    """What makes the spans of polyreel; without a provider, that of the global one.
+
+    MissingExtraError is raised where OpenTelemetry is not installed.
+    """
+    try:
+        from opentelemetry import trace  # noqa: PLC0415
+    except ImportError:
+        text = "spans need OpenTelemetry: pip install 'polyreel[otel]'"
+        raise MissingExtraError(text) from None
+    return trace.get_tracer("polyreel", tracer_provider=provider)
+
+
 class OpenTelemetryHook:
     """Makes spans of what a client does; pass it in the client's `hooks`.
 
@@ -51,13 +64,10 @@ class OpenTelemetryHook:
     """
 
     def __init__(self, provider: TracerProvider | None = None) -> None:
-        try:
-            from opentelemetry import context, trace  # noqa: PLC0415
-        except ImportError:
-            text = "spans need OpenTelemetry: pip install 'polyreel[otel]'"
-            raise MissingExtraError(text) from None
+        self._tracer = tracer_of(provider)
+        from opentelemetry import context, trace  # noqa: PLC0415
+
         self._trace, self._context = trace, context
-        self._tracer: Tracer = trace.get_tracer("polyreel", tracer_provider=provider)
         self._open: ContextVar[_OpenSpan | None] = ContextVar("polyreel_span", default=None)
 
     def __call__(self, event: HookEvent) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from ..errors import MissingExtraError
+from ..drivers.spans import tracer_of
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span, Tracer, TracerProvider
+    from opentelemetry.trace import Span, TracerProvider
 
 BROKEN: Final = 500
 """From this HTTP status on, it is the gateway that failed."""
@@ -27,13 +27,10 @@ class RequestSpans:
     """
 
     def __init__(self, provider: TracerProvider | None = None) -> None:
-        try:
-            from opentelemetry import propagate, trace  # noqa: PLC0415
-        except ImportError:
-            text = "spans need OpenTelemetry: pip install 'polyreel[otel]'"
-            raise MissingExtraError(text) from None
+        self._tracer = tracer_of(provider)
+        from opentelemetry import propagate, trace  # noqa: PLC0415
+
         self._trace, self._propagate = trace, propagate
-        self._tracer: Tracer = trace.get_tracer("polyreel", tracer_provider=provider)
 
     @contextmanager
     def request(self, method: str, path: str, headers: Mapping[str, str]) -> Iterator[Span]:
