@@ -34,6 +34,7 @@ ROOMS = """
     gateway
     asgi
     agents
+    studio
     cli
     __main__
 """

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
+from ..mapping.flags import ROWS_ONLY, flag_of
 from ..mapping.media import FIELDS as MEDIA
 from ..mapping.textfiles import STANDARD_INPUT
 from ..mapping.workflows import REQUESTS
@@ -16,9 +17,6 @@ from ..providers.base.contract import Contract
 from ..providers.base.registry import all_providers
 from .files import checked, load, typed_prompt
 
-ROWS_ONLY: Final = frozenset({"shots", "extra"})
-"""Fields that only a request file can hold."""
-SINGULAR: Final = {"reference_images": "reference-image", "elements": "element", "images": "image"}
 TYPES: Final = {"string": str, "integer": int, "number": float, "boolean": bool}
 SOURCE_HELP: Final = (
     "JSON file with a shared request, or - for standard input. Flags win over it. Only there can "
@@ -61,7 +59,7 @@ def families(incomplete: str) -> list[str]:
 
 
 def _parameter(name: str, schema: JsonObject) -> inspect.Parameter:
-    flag = "--" + SINGULAR.get(name, name.replace("_", "-"))
+    flag = flag_of(name)
     text = schema.get("description", "")
     shown: JsonObject = {
         "help": text,

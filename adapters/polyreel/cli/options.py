@@ -112,8 +112,9 @@ def known_vendors(incomplete: str) -> list[str]:
 
 def allowances(texts: Sequence[str] | None) -> dict[str, Allowance]:
     """What --allow says, by field."""
+    from ..mapping.flags import ROWS_ONLY
     from ..mapping.reports import Allowance
-    from .flags import ROWS_ONLY, fields
+    from .flags import fields
 
     found: dict[str, Allowance] = {}
     for text in texts or ():

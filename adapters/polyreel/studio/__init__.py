@@ -1,0 +1,1 @@
+"""The studio: a page that shows what every vendor would be sent, and runs it."""
