@@ -33,6 +33,7 @@ ROOMS = """
     testing
     gateway
     asgi
+    studio
     agents
     studio
     cli

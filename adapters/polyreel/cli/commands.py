@@ -160,6 +160,16 @@ COMMANDS: Final[Mapping[str, ListedCommand]] = {
         ),
         calls=True,
     ),
+    "studio": ListedCommand(
+        "studio:studio",
+        "Open a page that shows what every vendor would be sent, and runs it.",
+        group="Make",
+        examples=(
+            "polyreel studio",
+            "polyreel studio --live --no-browser",
+        ),
+        calls=True,
+    ),
     "jobs": ListedCommand(
         "ledgered:jobs",
         "List the jobs in the ledger: what was paid for, what may have been, and what is "

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ..mapping.textfiles import read_bytes
 from ..providers.base.registry import all_providers, get_provider
 from . import show
 from .options import prices, settings
+from .simulated import remembering
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from ..jobs.locations import Location
     from ..ledger.store import LedgerStore
     from ..mapping.reports import Allowance
-    from ..simulator import RunningClock
     from .gateway_routing import RoutingOptions
 
 
@@ -38,15 +38,7 @@ def client(
 
     options = settings(behind, live=live, ledger=ledger, prices=prices(prices_file))
     if not live:
-        from ..simulator import RunningClock, Simulator
-        from ..simulator.memory import remember
-
-        simulator = Simulator(clock=RunningClock(speed))
-        remember(simulator, ledger.companion_file("simulated"))
-        newest = max((task.created for task in simulator.tasks.values()), default=0.0)
-        ahead = max(newest, ledger.last_simulated()) - simulator.clock.now()
-        cast("RunningClock", simulator.clock).advance(ahead)
-        options["simulator"] = simulator
+        options["simulator"] = remembering(ledger, speed)
     if spans:
         from ..drivers.spans import OpenTelemetryHook
 

@@ -1,4 +1,4 @@
-"""The gateway on a socket, with uvicorn: what is under way at its end is finished."""
+"""An application on a socket, with uvicorn: what is under way at its end is finished."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import socket
 
     import uvicorn
+    from starlette.types import ASGIApp
 
 HEAD_SECONDS: Final = 15.0
 """How long the head of a request may take to arrive."""
@@ -31,6 +32,11 @@ MOST_HEAD: Final = 32 * 1024
 
 
 async def serve(application: GatewayApplication, bound: socket.socket, **tls: str | None) -> None:
+    """Serve a gateway: see `serve_app`."""
+    await serve_app(application.starlette(), bound, **tls)
+
+
+async def serve_app(application: ASGIApp, bound: socket.socket, **tls: str | None) -> None:
     """Serve on a bound socket until SIGTERM or SIGINT; answers under way are finished.
 
     `tls` are the arguments of uvicorn for a certificate: `ssl_certfile` and `ssl_keyfile`.
@@ -56,7 +62,7 @@ def running(application: GatewayApplication) -> Iterator[str]:
     The end of the block waits for answers under way. MissingExtraError is raised where uvicorn is
     not installed.
     """
-    server, bound = _server(application, {}), listen(0)
+    server, bound = _server(application.starlette(), {}), listen(0)
     thread = threading.Thread(
         target=lambda: asyncio.run(server.serve(sockets=[bound])), name="polyreel-gateway"
     )
@@ -69,7 +75,7 @@ def running(application: GatewayApplication) -> Iterator[str]:
         bound.close()
 
 
-def _server(application: GatewayApplication, tls: dict[str, str | None]) -> uvicorn.Server:
+def _server(application: ASGIApp, tls: dict[str, str | None]) -> uvicorn.Server:
     check_installed()
     import uvicorn  # noqa: PLC0415
     from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: PLC0415
@@ -110,7 +116,7 @@ def _server(application: GatewayApplication, tls: dict[str, str | None]) -> uvic
 
     options: dict[str, Any] = {name: value for name, value in tls.items() if value is not None}
     config = uvicorn.Config(
-        application.starlette(),
+        application,
         log_config=None,
         access_log=False,
         lifespan="on",

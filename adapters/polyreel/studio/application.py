@@ -1,0 +1,150 @@
+"""The studio as an ASGI application, with Starlette."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
+
+from ..errors import MissingExtraError
+from . import making
+from .door import ENTRANCE, HEADERS
+from .pages import STATIC, rendered
+
+if TYPE_CHECKING:
+    import os
+    from os import stat_result
+
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from .studio import Studio
+
+REFUSALS: Final = {
+    "host": (400, "The Host header must name this studio."),
+    "origin": (403, "Web pages from elsewhere get nothing here."),
+    "token": (403, "This browser was not let in. Open the address that the terminal shows."),
+}
+
+
+def check_installed() -> None:
+    """Raise MissingExtraError where what the studio needs is not installed."""
+    if any(find_spec(name) is None for name in ("starlette", "uvicorn", "jinja2")):
+        text = "the studio needs Starlette, uvicorn and Jinja2: pip install 'polyreel[studio]'"
+        raise MissingExtraError(text)
+
+
+def application(studio: Studio) -> Starlette:
+    """The application, which can be mounted in another one.
+
+    MissingExtraError is raised where Starlette or Jinja2 is not installed.
+    """
+    check_installed()
+    from starlette.applications import Starlette  # noqa: PLC0415
+    from starlette.middleware import Middleware  # noqa: PLC0415
+    from starlette.middleware.gzip import GZipMiddleware  # noqa: PLC0415
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await studio.close()
+
+    middleware = [
+        Middleware(StudioGuard, studio=studio),
+        Middleware(GZipMiddleware, minimum_size=500),
+    ]
+    return Starlette(routes=routes(studio), middleware=middleware, lifespan=lifespan)
+
+
+def routes(studio: Studio) -> Sequence[BaseRoute]:
+    """All pages and parts of pages."""
+    from starlette.routing import Mount  # noqa: PLC0415
+    from starlette.staticfiles import StaticFiles  # noqa: PLC0415
+
+    class Static(StaticFiles):
+        """Files that browsers may keep: their addresses have a version."""
+
+        def file_response(
+            self,
+            full_path: str | os.PathLike[str],
+            stat_result: stat_result,
+            scope: Scope,
+            status_code: int = 200,
+        ) -> Response:
+            """Add how long they may be kept."""
+            answer = super().file_response(full_path, stat_result, scope, status_code)
+            answer.headers["cache-control"] = "private, max-age=31536000, immutable"
+            return answer
+
+    return [
+        Mount("/static", Static(directory=STATIC)),
+        *making.routes(studio),
+    ]
+
+
+class StudioGuard:
+    """Lets in who may use the studio, and gives every answer its headers."""
+
+    def __init__(self, app: ASGIApp, studio: Studio) -> None:
+        self._app, self._studio = app, studio
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or hand it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        from starlette.requests import Request  # noqa: PLC0415
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                known = {name.lower() for name, _ in message["headers"]}
+                more = {"cache-control": "no-store", **HEADERS}
+                message["headers"] = [
+                    *message["headers"],
+                    *(
+                        (name.encode(), value.encode())
+                        for name, value in more.items()
+                        if name.encode() not in known
+                    ),
+                ]
+            await send(message)
+
+        request = Request(scope)
+        answer = self._entrance(request) or self._refusal(request)
+        await (answer or self._app)(scope, receive, with_headers)
+
+    def _entrance(self, request: Request) -> Response | None:
+        """The answer to a browser that shows the token: the cookie, and the way to the page."""
+        from starlette.responses import RedirectResponse  # noqa: PLC0415
+
+        door, host = self._studio.door, request.headers.get("host", "")
+        shown = request.query_params.get(ENTRANCE)
+        if request.method != "GET" or shown is None or not door.access.knows_host(host):
+            return None
+        if not door.lets_in(shown):
+            return None
+        answer = RedirectResponse(request.scope.get("root_path", "") + "/", 303)
+        answer.set_cookie(
+            door.cookie_name(host),
+            door.session,
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+            path=request.scope.get("root_path", "") + "/",
+        )
+        return answer
+
+    def _refusal(self, request: Request) -> Response | None:
+        from starlette.responses import HTMLResponse  # noqa: PLC0415
+
+        why = self._studio.door.refusal(request.method, request.headers, request.cookies)
+        if why is None:
+            return None
+        status, text = REFUSALS[why]
+        return HTMLResponse(rendered("refused.html", text=text), status)

@@ -1,0 +1,207 @@
+"""One column for each vendor: what it would be sent, what becomes of each field, and the price."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from ..mapping.reports import Allowance, Fate
+from ..places import Json
+from ..plans.planning import Plan
+from ..plans.verdicts import Verdict, Violation
+from ..providers.base.registry import get_provider
+from .uploads import UploadFolder
+
+if TYPE_CHECKING:
+    from ..client import AsyncClient
+    from .forms import StudioForm
+
+LONGEST_TEXT: Final = 400
+"""Characters of a text in a body that are shown; the plan has them all."""
+PENNY_HUNDREDTH: Final = Decimal("0.0001")
+
+
+@frozen
+class JsonLine:
+    """One line of a body as it is shown."""
+
+    depth: int
+    text: str
+    place: str = ""
+    """The JSON Pointer of the value in it."""
+    field: str = ""
+    """The shared field that the value comes from."""
+    fate: str = ""
+
+
+@frozen
+class Mend:
+    """What can be allowed so that a refusal goes away."""
+
+    field: str
+    what: Allowance
+    text: str
+    """What it does, such as `leave seed out`."""
+
+
+@frozen
+class VendorColumn:
+    """What one vendor would make of the request."""
+
+    plan: Plan
+    mends: tuple[Mend, ...]
+    uploads: UploadFolder | None = None
+
+    @property
+    def vendor(self) -> str:
+        """The vendor's id."""
+        return self.plan.vendor
+
+    @property
+    def title(self) -> str:
+        """The vendor's name, as its spec says it."""
+        return str(get_provider(self.vendor).contract.document["info"]["title"])
+
+    @cached_property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What became of each leaf."""
+        return self.plan.verdicts
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """Why it is refused."""
+        return self.plan.violations
+
+    @property
+    def state(self) -> str:
+        """`refused`, `changed` where something is lost, or `ready`."""
+        if self.plan.refused:
+            return "refused"
+        lossy = {Fate.APPROXIMATED, Fate.DROPPED}
+        return "changed" if any(one.verdict in lossy for one in self.verdicts) else "ready"
+
+    @cached_property
+    def counts(self) -> Mapping[str, int]:
+        """How many leaves have each verdict, the better ones first."""
+        found = {fate.value: 0 for fate in Fate}
+        for verdict in self.verdicts:
+            found[verdict.verdict.value] += 1
+        return {name: count for name, count in found.items() if count}
+
+    @property
+    def price(self) -> str:
+        """What the job would cost, in words."""
+        return str(self.plan.cost)
+
+    @property
+    def per_second(self) -> str | None:
+        """What a second of the clip would cost; None where the price or the length is unknown."""
+        usd, seconds = self.plan.cost.usd, self.plan.request.get("duration")
+        if usd is None or type(seconds) is not int:
+            return None
+        each = (usd / seconds).quantize(PENNY_HUNDREDTH)
+        return f"${each:f} a second"
+
+    @cached_property
+    def lines(self) -> tuple[JsonLine, ...]:
+        """The body, line by line."""
+        if self.plan.parts:
+            return tuple(self._parts())
+        by_target: dict[str, Verdict] = {}
+        for one in self.verdicts:
+            if one.target:
+                by_target.setdefault(one.target, one)
+        return tuple(self._json(self.plan.body, 0, "", "", by_target, ""))
+
+    def _parts(self) -> Iterator[JsonLine]:
+        """The fields of a form."""
+        for part in self.plan.parts:
+            shown = part.text if part.text is not None else f"({part.content_type} file)"
+            yield JsonLine(0, f"{part.name}: {_short(shown)}", f"/{part.name}")
+
+    def _json(
+        self,
+        value: Json,
+        depth: int,
+        before: str,
+        place: str,
+        verdicts: Mapping[str, Verdict],
+        after: str,
+        above: Verdict | None = None,
+    ) -> Iterator[JsonLine]:
+        """The lines of a value; `before` and `after` stand around it."""
+        own = verdicts.get(place, above)
+        about = (place, own.field if own else "", own.verdict.value if own else "")
+        items: Sequence[tuple[str, str, Json]]
+        if isinstance(value, dict) and value:
+            brackets = "{}"
+            items = [(f"{json.dumps(k)}: ", f"{place}/{_escaped(k)}", v) for k, v in value.items()]
+        elif isinstance(value, list) and value:
+            brackets = "[]"
+            items = [("", f"{place}/{index}", one) for index, one in enumerate(value)]
+        else:
+            shown = value if not isinstance(value, str) else _short(self._named(value))
+            text = json.dumps(shown, ensure_ascii=False)
+            yield JsonLine(depth, before + text + after, *about)
+            return
+        yield JsonLine(depth, before + brackets[0], *about)
+        for number, (name, at, one) in enumerate(items, 1):
+            comma = "" if number == len(items) else ","
+            yield from self._json(one, depth + 1, name, at, verdicts, comma, own)
+        yield JsonLine(depth, brackets[1] + after, *about)
+
+    def _named(self, text: str) -> str:
+        """A text; the path of a file that was dropped here is shown by its name."""
+        return (self.uploads.name(text) or text) if self.uploads is not None else text
+
+
+def columns(
+    form: StudioForm, client: AsyncClient, uploads: UploadFolder | None = None
+) -> tuple[VendorColumn, ...]:
+    """A column for each of the form's vendors; none where the request makes no sense yet."""
+    if form.checked is None:
+        return ()
+    found = []
+    for vendor in form.vendors:
+        plan = client.plan(form.checked, get_provider(vendor), allow=form.allow)
+        found.append(VendorColumn(plan, tuple(_mends(plan, form)), uploads))
+    return tuple(found)
+
+
+def _mends(plan: Plan, form: StudioForm) -> Iterator[Mend]:
+    """What would help each field that is refused, where allowing it alone is enough for it."""
+    texts: Mapping[Allowance, str] = {
+        "nearest": "take the nearest",
+        "drop": "leave {} out",
+        "send": "send {} all the same",
+    }
+    for name in dict.fromkeys(problem.field for problem in plan.problems):
+        for what, text in texts.items():
+            if form.allow.get(name) == what or form.checked is None:
+                continue
+            allowed = {**form.allow, name: what}
+            again = plan_again(plan, form, allowed)
+            if name not in {problem.field for problem in again.problems}:
+                yield Mend(name, what, text.format(name))
+
+
+def plan_again(plan: Plan, form: StudioForm, allow: Mapping[str, Allowance]) -> Plan:
+    """The plan of a vendor with other allowances."""
+    from ..plans.planning import plan_checked  # noqa: PLC0415
+
+    assert form.checked is not None
+    return plan_checked(form.checked, plan.provider, allow=allow, base_url=plan.base_url)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
+
+
+def _escaped(name: str) -> str:
+    """A name in a JSON Pointer."""
+    return name.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,97 @@
+"""The first page: a request, and every vendor beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RequestError
+from . import uploads
+from .columns import columns
+from .extents import field_extents, models
+from .forms import TABS, Pairs, StudioForm, read_form
+from .marks import chips, shot_seconds
+from .pages import rendered
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+
+    from .studio import Studio
+
+
+def routes(studio: Studio) -> Sequence[BaseRoute]:
+    """The page, its columns, and the files that are dropped on it."""
+    from starlette.responses import FileResponse, HTMLResponse, JSONResponse  # noqa: PLC0415
+    from starlette.responses import Response as PlainResponse  # noqa: PLC0415
+    from starlette.routing import Route  # noqa: PLC0415
+
+    async def page(request: Request) -> Response:
+        """The whole page, with the request that its address holds."""
+        seen = await asyncio.to_thread(view, studio, request.query_params.multi_items())
+        return HTMLResponse(rendered("making.html", base=base(request), page="making", **seen))
+
+    async def plans(request: Request) -> Response:
+        """The columns, the chips and the limits, for what is typed; the address follows."""
+        seen = await asyncio.to_thread(view, studio, request.query_params.multi_items())
+        headers = {"hx-replace-url": f"{base(request)}/?{seen['form'].query}"}
+        text = rendered("plans.html", base=base(request), **seen)
+        return HTMLResponse(text, headers=headers)
+
+    async def upload(request: Request) -> Response:
+        """Keep a file that was dropped or pasted; its bytes are the body."""
+        content = bytearray()
+        async for piece in request.stream():
+            content += piece
+            if len(content) > uploads.MAX_BYTES:
+                text = f"the file is larger than {uploads.MAX_BYTES // 2**20} MB"
+                return JSONResponse({"message": text}, 413)
+        try:
+            name = await asyncio.to_thread(studio.uploads.keep, bytes(content))
+        except RequestError as error:
+            return JSONResponse({"message": "; ".join(error.problems)}, 422)
+        return JSONResponse({"name": name})
+
+    async def file(request: Request) -> Response:
+        """A file that was dropped, for its thumbnail."""
+        path = studio.uploads.path(uploads.UPLOAD + request.path_params["name"])
+        if path is None:
+            return PlainResponse("there is no such file", 404)
+        return FileResponse(path, media_type=studio.uploads.content_type(path))
+
+    return [
+        Route("/", page),
+        Route("/plans", plans),
+        Route("/uploads", upload, methods=["POST"]),
+        Route("/uploads/{name}", file),
+    ]
+
+
+def base(request: Request) -> str:
+    """Where the studio is mounted: what its links begin with."""
+    return str(request.scope.get("root_path", ""))
+
+
+def view(studio: Studio, pairs: Pairs) -> dict[str, Any]:
+    """All that the templates show of a request."""
+    form = read_form(pairs, studio.uploads)
+    found = columns(form, studio.client, studio.uploads)
+    return {
+        "form": form,
+        "columns": found,
+        "fields": field_extents(form, found),
+        "models": models(form.workflow, form.vendors),
+        "chips": chips(form),
+        "shot_seconds": shot_seconds(form),
+        "tabs": TABS,
+        "vendors": studio.vendors(),
+        "live_vendors": studio.live_vendors,
+        "ready": _ready(form, found),
+    }
+
+
+def _ready(form: StudioForm, found: Sequence[Any]) -> tuple[str, ...]:
+    """The vendors that could make it now."""
+    return tuple(one.vendor for one in found if not one.plan.refused) if form.checked else ()

@@ -1,0 +1,135 @@
+// What the pages do beside htmx. Without it they still show what their address holds.
+"use strict";
+(() => {
+  const base = document.body.dataset.base;
+  const form = () => document.getElementById("request");
+  const replan = () => form() && htmx.trigger(form(), "replan");
+
+  const notice = (text) => {
+    const shown = document.createElement("p");
+    shown.textContent = text;
+    document.getElementById("notices").append(shown);
+    setTimeout(() => shown.remove(), 8000);
+  };
+
+  // -- a field, its native names and its verdicts light up together ------------------------------
+  const light = (target, on) => {
+    const held = target.closest && target.closest("[data-field]");
+    if (!held || !held.dataset.field) return;
+    for (const one of document.querySelectorAll(`[data-field="${CSS.escape(held.dataset.field)}"]`)) {
+      one.classList.toggle("lit", on);
+    }
+  };
+  document.addEventListener("mouseover", (event) => light(event.target, true));
+  document.addEventListener("mouseout", (event) => light(event.target, false));
+  document.addEventListener("focusin", (event) => light(event.target, true));
+  document.addEventListener("focusout", (event) => light(event.target, false));
+
+  // -- rows, chips, sliders, mends ----------------------------------------------------------------
+  const clicks = {
+    adds: (button) => {
+      const name = button.dataset.adds;
+      const rows = document.querySelector(`[data-rows="${name}"]`);
+      rows.append(document.querySelector(`template[data-row="${name}"]`).content.cloneNode(true));
+      rows.lastElementChild.querySelector("input").focus();
+    },
+    removes: (button) => {
+      button.closest(".row").remove();
+      replan();
+    },
+    remove: (button) => {
+      button.closest(".chip").remove();
+      replan();
+    },
+    inserts: (button) => {
+      const prompt = document.getElementById("f-prompt");
+      prompt.setRangeText(button.dataset.inserts + " ", prompt.selectionStart, prompt.selectionEnd, "end");
+      prompt.focus();
+      replan();
+    },
+    puts: (button) => {
+      document.getElementById(button.dataset.into).value = button.dataset.puts;
+      replan();
+    },
+    allow: (button) => {
+      const name = button.dataset.allow.split("=")[0];
+      for (const old of form().querySelectorAll(`input[name="allow"][value^="${CSS.escape(name)}="]`)) old.remove();
+      const kept = document.createElement("input");
+      Object.assign(kept, { type: "hidden", name: "allow", value: button.dataset.allow });
+      document.getElementById("allowed").append(kept);
+      replan();
+    },
+    picks: (button) => {
+      const picker = document.createElement("input");
+      picker.type = "file";
+      picker.addEventListener("change", () => give(button.closest("[data-drop]"), picker.files[0]));
+      picker.click();
+    },
+    copies: (button) => {
+      const text = document.getElementById(button.dataset.copies).textContent;
+      navigator.clipboard.writeText(text).then(() => notice("Copied."), () => notice("The browser does not let it be copied."));
+    },
+  };
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    for (const [name, act] of Object.entries(clicks)) if (name in button.dataset) act(button);
+  });
+  document.addEventListener("input", (event) => {
+    const slider = event.target;
+    if (slider.dataset && slider.dataset.slides) document.getElementById(slider.dataset.slides).value = slider.value;
+  });
+
+  // -- tabs keep what was typed -------------------------------------------------------------------
+  document.addEventListener("click", (event) => {
+    const tab = event.target.closest("a[data-keep]");
+    if (!tab || !form() || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const query = new URLSearchParams(new FormData(form()));
+    query.set("workflow", new URL(tab.href).searchParams.get("workflow"));
+    location.assign(`${base}/?${query}`);
+  });
+
+  // -- files that are dropped, pasted or chosen ---------------------------------------------------
+  const give = async (place, file) => {
+    if (!place || !file) return;
+    const answer = await fetch(`${base}/uploads`, { method: "POST", body: file });
+    const told = await answer.json().catch(() => ({ message: `status ${answer.status}` }));
+    if (!answer.ok) return notice(`${file.name}: ${told.message}`);
+    place.querySelector("input").value = told.name;
+    const shown = place.querySelector("img.thumbnail");
+    if (shown && file.type.startsWith("image/")) {
+      shown.src = `${base}/uploads/${told.name.slice("upload:".length)}`;
+      shown.hidden = false;
+    }
+    replan();
+  };
+  const dropping = (event) => event.target.closest && event.target.closest("[data-drop]");
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    const place = dropping(event);
+    if (place) place.classList.add("over");
+  });
+  document.addEventListener("dragleave", (event) => {
+    const place = dropping(event);
+    if (place) place.classList.remove("over");
+  });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    const place = dropping(event);
+    if (!place) return;
+    place.classList.remove("over");
+    give(place, event.dataTransfer.files[0]);
+  });
+  document.addEventListener("paste", (event) => {
+    const place = dropping(event);
+    const file = event.clipboardData && event.clipboardData.files[0];
+    if (!place || !file) return;
+    event.preventDefault();
+    give(place, file);
+  });
+
+  // -- what goes wrong is said --------------------------------------------------------------------
+  document.addEventListener("htmx:sendError", () => notice("The studio does not answer. Is it still running?"));
+  document.addEventListener("htmx:responseError", (event) => notice(`The studio answered ${event.detail.xhr.status}.`));
+})();

@@ -1,0 +1,65 @@
+"""What the pages of the studio share: its clients, its files, and who may use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from ..providers.base.registry import all_providers
+from .door import Door
+from .uploads import UploadFolder
+
+if TYPE_CHECKING:
+    from ..client import AsyncClient
+    from ..ledger.store import LedgerStore
+
+
+@frozen
+class Studio:
+    """Everything that a request to the studio may need."""
+
+    client: AsyncClient
+    """The simulated client: its jobs cost nothing."""
+    folder: Path
+    """Where clips and dropped files are."""
+    live: AsyncClient | None = None
+    """The client with keys, where the studio was started with `--live`. Its jobs cost money."""
+    door: Door = field(factory=Door)
+
+    @property
+    def ledger(self) -> LedgerStore:
+        """The ledger of both clients."""
+        assert self.client.ledger is not None
+        return self.client.ledger
+
+    @property
+    def uploads(self) -> UploadFolder:
+        """The files that were dropped or pasted."""
+        return UploadFolder(self.folder / "uploads")
+
+    @property
+    def clips(self) -> Path:
+        """Where clips are saved."""
+        return self.folder / "clips"
+
+    @property
+    def live_vendors(self) -> frozenset[str]:
+        """The vendors at which jobs can be paid."""
+        return frozenset(self.live.vendors or ()) if self.live is not None else frozenset()
+
+    @staticmethod
+    def vendors() -> Mapping[str, str]:
+        """The vendors' ids, each with the title of its spec."""
+        return {
+            name: str(one.contract.document["info"]["title"])
+            for name, one in all_providers().items()
+        }
+
+    async def close(self) -> None:
+        """Close the clients."""
+        await self.client.close()
+        if self.live is not None:
+            await self.live.close()
