@@ -24,7 +24,7 @@ def main(base_url: str, key: str, path: str) -> None:
     if event.get("status") != "COMPLETED":
         sys.exit(event.get("message") or "the stream ended early")
     link = event["data"]["videos"][0]["url"]
-    Path(path).write_bytes(httpx.get(link).raise_for_status().content)
+    Path(path).write_bytes(httpx.get(link, timeout=60).raise_for_status().content)
 
 
 if __name__ == "__main__":

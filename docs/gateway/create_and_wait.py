@@ -28,7 +28,8 @@ def main(base_url: str, key: str, path: str) -> None:
         made = called(f"{base_url}/generation/{made['id']}", key)
     if made["status"] != "COMPLETED":
         sys.exit(made.get("message") or made["status"])
-    Path(path).write_bytes(httpx.get(made["data"]["videos"][0]["url"]).raise_for_status().content)
+    link = made["data"]["videos"][0]["url"]
+    Path(path).write_bytes(httpx.get(link, timeout=60).raise_for_status().content)
 
 
 if __name__ == "__main__":

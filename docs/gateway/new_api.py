@@ -29,7 +29,8 @@ def main(base_url: str, key: str, path: str) -> None:
     if job["status"] != "completed":
         sys.exit(job["error"]["message"])
     url, headers = f"{base_url}/v1/videos/{job['id']}/content", {"Authorization": f"Bearer {key}"}
-    Path(path).write_bytes(httpx.get(url, headers=headers).raise_for_status().content)
+    clip = httpx.get(url, headers=headers, timeout=60).raise_for_status().content
+    Path(path).write_bytes(clip)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def main(base_url: str, key: str, path: str) -> None:
         task = called(f"{base_url}/v1/tasks/{task['id']}", key)
     if task["status"] != "completed":
         sys.exit(task["error"]["message"])
-    Path(path).write_bytes(httpx.get(task["results"][0]).raise_for_status().content)
+    Path(path).write_bytes(httpx.get(task["results"][0], timeout=60).raise_for_status().content)
 
 
 if __name__ == "__main__":

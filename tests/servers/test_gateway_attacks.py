@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from polyreel.gateway import server
+from polyreel.gateway import application, server
 from polyreel.ledger.gateway_tokens import GatewayToken
 from polyreel.simulator import http
 from support.gateway import gateway
@@ -54,25 +54,39 @@ ATTACKS: Final[dict[str, bytes]] = {
     "a tunnel": head(method="CONNECT", path="169.254.169.254:80"),
     "an upgrade": head(*KEYED, "Connection: Upgrade", "Upgrade: websocket", method="GET"),
     "no key": head(JSON, f"Content-Length: {len(BODY)}") + BODY,
+    "a body that does not come": head(*KEYED, JSON, "Content-Length: 100") + b"{",
+    "a long body": head(*KEYED, JSON, "Content-Length: 3000000") + b"{",
+    "chunks without an end": head(*KEYED, JSON, "Transfer-Encoding: chunked") + b"1\r\n{\r\n",
+    "a file for nobody": head(
+        "Content-Length: 100000000", method="PUT", path=f"/{FACE.id}/uploads/1/a"
+    ),
     "noise": b"\x16\x03\x01\x02\x00" + b"\x00" * 200,
 }
 """What is sent, by what it tries."""
+SLOW: Final = 100
+"""How many clients begin a body that does not come, with a token that is good."""
 
 
 @pytest.mark.slow
-def test_nothing_gets_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is refused or let alone, and a good request is served after all of them."""
+def test_nothing_gets_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each is refused or let alone, and a good request is served beside all of them."""
     monkeypatch.setattr(server, "HEAD_SECONDS", 3.0)
+    monkeypatch.setattr(application, "BODY_SECONDS", 3.0)
+    monkeypatch.setattr(application, "PROMPT_SECONDS", 0.1)
     with gateway(tmp_path, BACK, with_tokens=True) as stage:
         token = stage.gateway.faces.jobs.kept.tokens.make(GatewayToken("web"))
+        good = [one.replace("any-key", token) for one in (*KEYED, JSON, "Connection: close")]
+        slow = head(*good, "Content-Length: 100") + b"{"
         bound = http.listen(0)
         port = bound.getsockname()[1]
 
-        async def sent(content: bytes) -> bytes:
+        async def sent(content: bytes, *, waits: bool = True) -> bytes:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(content)
             try:
-                return await asyncio.wait_for(reader.read(), HANGS)
+                return await asyncio.wait_for(reader.read(), HANGS) if waits else b""
             except ConnectionError:
                 return b""
             finally:
@@ -81,22 +95,59 @@ def test_nothing_gets_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         async def attacked() -> dict[str, bytes]:
             serving = asyncio.create_task(server.serve(stage.gateway, bound))
             half = asyncio.create_task(sent(b"POST / HT"))
+            crowd = [asyncio.create_task(sent(slow)) for _ in range(SLOW)]
+            await sent(slow, waits=False)
             answers = await asyncio.gather(*map(sent, ATTACKS.values()))
             found = dict(zip(ATTACKS, answers, strict=True))
-            assert await half in {b"", found["noise"]}
             assert stage.simulator.journal == []
-            lines = [one.replace("any-key", token) for one in (*KEYED, JSON, "Connection: close")]
-            length = f"Content-Length: {len(BODY)}"
-            found["good"] = await sent(head(*lines, length) + BODY)
+            found["good"] = await sent(head(*good, f"Content-Length: {len(BODY)}") + BODY)
+            assert {status(one) for one in await asyncio.gather(*crowd)} == {408}
+            assert await half in {b"", found["noise"]}
             signal.raise_signal(signal.SIGTERM)
             await serving
             return found
 
         replies = stage.run(attacked())
-    good = replies.pop("good")
-    assert good.split(b" ")[1] in {b"200", b"202"}, good
-    assert json.loads(good.partition(b"\r\n\r\n")[2])
+    done = replies.pop("good")
+    assert status(done) in {200, 202}, done
+    assert json.loads(done.partition(b"\r\n\r\n")[2])
     for name, reply in replies.items():
-        assert not reply or 400 <= int(reply.split(b" ")[1]) < 600, (name, reply[:200])
+        assert not reply or 400 <= status(reply) < 600, (name, reply[:200])
         assert b"Traceback" not in reply
+    for name in ("a body that does not come", "a long body", "chunks without an end"):
+        assert status(replies[name]) == 401, name
+    assert status(replies["a file for nobody"]) == 404
     assert len(stage.simulator.tasks) == 1
+    assert [one.getMessage() for one in caplog.records if one.exc_info] == []
+
+
+def test_heads_that_do_not_come_leave_room_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many connections are open: of those without a request, the oldest are closed."""
+    monkeypatch.setattr(server, "CONNECTIONS", 10)
+    with gateway(tmp_path, BACK) as stage:
+        bound = http.listen(0)
+        address = bound.getsockname()[:2]
+
+        async def attacked() -> bytes:
+            serving = asyncio.create_task(server.serve(stage.gateway, bound))
+            halves = [await asyncio.open_connection(*address) for _ in range(30)]
+            for _, half in halves:
+                half.write(b"POST / HT")
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(head(*KEYED, JSON, "Connection: close", f"Content-Length: {len(BODY)}"))
+            writer.write(BODY)
+            done = await asyncio.wait_for(reader.read(), HANGS)
+            for _, half in (*halves, (reader, writer)):
+                half.close()
+            signal.raise_signal(signal.SIGTERM)
+            await serving
+            return done
+
+        assert status(stage.run(attacked())) in {200, 202}
+
+
+def status(reply: bytes) -> int:
+    """The status of an answer."""
+    return int(reply.split(b" ")[1])

@@ -76,6 +76,13 @@ def torture(
             show_default=False,
         ),
     ] = None,
+    own_api: Annotated[
+        bool,
+        typer.Option(
+            "--own-api",
+            help="The program calls the gateway's /v1/jobs or /v1/videos; VENDOR makes the job.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Count how many jobs each call of a program is billed, at every fault of a submit: the
@@ -88,6 +95,9 @@ def torture(
     from ..providers.base.registry import all_providers
     from ..testing.torture import SUBMIT_FAULTS, Torture, simulated_vendor
 
+    if gateway is None and (own_api or dedupe is not None):
+        option = "--own-api" if own_api else "--dedupe"
+        raise typer.BadParameter("it needs --gateway", param_hint=option)
     vendors = list(dict.fromkeys(vendor or all_providers()))
     faults = list(dict.fromkeys(fault or SUBMIT_FAULTS))
     plan = Torture(
@@ -99,7 +109,7 @@ def torture(
         jobs,
         speed,
         _variables(env or ()),
-        simulated_vendor if gateway is None else _gateway(gateway, dedupe),
+        simulated_vendor if gateway is None else _gateway(gateway, dedupe, is_own=own_api),
     )
     report = plan.run(keep_going=keep_going, listener=lambda run: show.note(_progress(run)))
     if as_json:
@@ -109,7 +119,7 @@ def torture(
     _judge(report)
 
 
-def _gateway(where: str, dedupe: float | None) -> GatewayScene:
+def _gateway(where: str, dedupe: float | None, *, is_own: bool) -> GatewayScene:
     from ..gateway.application import check_installed
     from ..gateway.torture import GatewayScene, Where
 
@@ -117,7 +127,7 @@ def _gateway(where: str, dedupe: float | None) -> GatewayScene:
         raise typer.BadParameter("it is behind or before", param_hint="--gateway")
     check_installed()
     logging.getLogger("polyreel").setLevel(logging.CRITICAL)  # the faults are meant
-    return GatewayScene(cast("Where", where), dedupe)
+    return GatewayScene(cast("Where", where), dedupe, is_own)
 
 
 def _variables(texts: Sequence[str]) -> dict[str, str]:

@@ -41,6 +41,10 @@ LOG: Final = logging.getLogger("polyreel")
 ACCESS: Final = logging.getLogger("polyreel.access")
 BODY_SECONDS: Final = 60.0
 """How long a body may take to arrive."""
+PROMPT_SECONDS: Final = 1.0
+"""How long one is waited for before it is asked whether its client has a token."""
+SMALL: Final = 64 * 1024
+"""The longest body, in bytes, that is read from anybody."""
 ANSWER_SECONDS: Final = 100.0
 """How long a client waits for its answer; a submit that takes longer goes on."""
 
@@ -234,17 +238,39 @@ class GatewayApplication:
             seen=seen,
         )
         serving = self.replay or (self.own if is_own else self.faces)
+        limit = serving.body_limit(wanted)
         try:
-            limit = serving.body_limit(wanted)
-            content = await asyncio.wait_for(_content(request, limit), BODY_SECONDS)
+            content = await self._body(request, serving, wanted, limit)
         except TimeoutError:
             return _response(plain(408, {"message": "the body did not arrive in time"}))
+        except ConnectionError:  # nobody sees the answer
+            return _response(plain(400, {"message": "the body ended early"}))
         if content is None:
             text = f"the body is longer than {limit} bytes"
             return _response(serving.refusal(wanted, ("too_large", *INVALID), text))
         wanted = wanted.with_content(content)
         answer = await self._in_time(serving, wanted)
         return _response(self.recorder.recorded(wanted, answer) if self.recorder else answer)
+
+    async def _body(
+        self, request: Request, serving: Serving, wanted: FaceRequest, limit: int
+    ) -> bytes | None:
+        """The body of a request; None where it is longer than the limit.
+
+        That of a stranger is not waited for, and not read where it is long: without it, the request
+        is refused as it would be with it. Raises TimeoutError, and ConnectionError where the client
+        has gone.
+        """
+        reading = asyncio.create_task(_content(request, limit))
+        try:
+            done, _ = await asyncio.wait({reading}, timeout=_patience(request))
+            if done:
+                return reading.result()
+            if not await serving.admits(wanted):
+                return b""
+            return await asyncio.wait_for(reading, BODY_SECONDS)
+        finally:
+            reading.cancel()
 
     async def _in_time(self, serving: Serving, wanted: FaceRequest) -> FaceAnswer:
         """The answer, or after some time that there is none yet. What is under way goes on."""
@@ -274,17 +300,32 @@ class GatewayApplication:
         return None
 
 
+def _patience(request: Request) -> float:
+    """For how many seconds a body is waited for, whoever sends it."""
+    length = request.headers.get("content-length", "0")
+    is_small = length.isdecimal() and int(length) <= SMALL
+    return PROMPT_SECONDS if is_small and "transfer-encoding" not in request.headers else 0.0
+
+
 async def _content(request: Request, limit: int) -> bytes | None:
-    """The body of a request; None where it is longer than the limit."""
+    """The body of a request; None where it is longer than the limit.
+
+    ConnectionError is raised where the client has gone.
+    """
+    from starlette.requests import ClientDisconnect  # noqa: PLC0415
+
     if not request.headers.get("content-length", "0").isdecimal():
         return None
     if int(request.headers.get("content-length", "0")) > limit:
         return None
     found = bytearray()
-    async for piece in request.stream():
-        found += piece
-        if len(found) > limit:
-            return None
+    try:
+        async for piece in request.stream():
+            found += piece
+            if len(found) > limit:
+                return None
+    except ClientDisconnect:
+        raise ConnectionResetError("the client has gone") from None
     return bytes(found)
 
 

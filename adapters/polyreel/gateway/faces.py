@@ -121,6 +121,13 @@ class Faces:
         is_put = request.method == "PUT" and path.startswith("/uploads/")
         return MAX_UPLOAD_BYTES if takes_files or is_put else MAX_JSON_BYTES
 
+    async def admits(self, request: FaceRequest) -> bool:
+        """Whether the client of a request is one that may call, or has a link for a file."""
+        if request.method == "PUT" and request.target.startswith("/uploads/"):
+            return self.uploads.is_given(self.incoming(request))
+        scheme = key_scheme_of(get_provider(request.face).contract)
+        return await self.door.knows(scheme.key_in(request.headers))
+
     def refusal(self, request: FaceRequest, names: tuple[str, ...], text: str) -> Reply:
         """The answer to a request that cannot be answered in another way, in the face's words."""
         incoming, provider = self.incoming(request), get_provider(request.face)

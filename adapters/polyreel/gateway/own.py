@@ -20,6 +20,7 @@ from ..places import JsonObject
 from ..plans.requests import check_allowances, check_request
 from ..providers.base.calling import BEARER
 from ..providers.base.contract import Contract
+from ..providers.base.facts import Reads
 from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
 from ..serving import calls
@@ -64,6 +65,7 @@ class OwnProvider(Provider):
     id = "gateway"
     name = "polyreel"
     routes = ()
+    reads = Reads(id=("id",), status=("status",), outputs=())
 
     @cached_property
     def contract(self) -> Contract:
@@ -84,6 +86,10 @@ class OwnApis:
         """How long the body of a request may be."""
         found = OWN.contract.match(request.method, request.target.partition("?")[0])
         return calls.MAX_UPLOAD_BYTES if found and found[0].takes_files else calls.MAX_JSON_BYTES
+
+    async def admits(self, request: FaceRequest) -> bool:
+        """Whether the client of a request is one that may call."""
+        return await self.faces.door.knows(BEARER.key_in(request.headers))
 
     def refusal(self, request: FaceRequest, names: tuple[str, ...], text: str) -> Reply:
         """The answer to a request that cannot be answered in another way."""

@@ -209,6 +209,10 @@ class Replay:
         """How long the body of a request may be."""
         return self._serving(request).body_limit(request)
 
+    async def admits(self, _: FaceRequest) -> bool:
+        """Whether the client of a request is one that may call: everybody is."""
+        return True
+
     def refusal(self, request: FaceRequest, names: tuple[str, ...], text: str) -> Reply:
         """The answer to a request that cannot be answered in another way."""
         return self._serving(request).refusal(request, names, text)

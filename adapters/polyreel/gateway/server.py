@@ -26,7 +26,11 @@ KEEP_ALIVE: Final = 15
 GRACE: Final = 30
 """Seconds in which answers under way can be finished when the gateway ends."""
 CONNECTIONS: Final = 1000
-"""How many connections there are at most; further ones are answered with 503."""
+"""How many connections there are at most.
+
+For a further one, the oldest is closed of those whose next request has not come; where all have
+one, it is answered with 503.
+"""
 MOST_HEAD: Final = 32 * 1024
 """The longest head of a request, in bytes."""
 
@@ -87,6 +91,11 @@ def _server(application: ASGIApp, tls: dict[str, str | None]) -> uvicorn.Server:
             """Begin to wait for the first head."""
             super().connection_made(transport)
             self._await_head()
+            if len(self.connections) >= CONNECTIONS:
+                others = (one for one in self.connections if isinstance(one, Protocol))
+                waiting = [one for one in others if one is not self and one.is_waiting]
+                for oldest in sorted(waiting, key=lambda one: one._head.when())[:1]:
+                    oldest.transport.close()
 
         def on_response_complete(self) -> None:
             """Begin to wait for the next head."""
@@ -98,8 +107,14 @@ def _server(application: ASGIApp, tls: dict[str, str | None]) -> uvicorn.Server:
             self._head = self.loop.call_later(HEAD_SECONDS, self._give_up)
 
         def _give_up(self) -> None:
-            if self.cycle is None or self.cycle.response_complete:
+            if self.is_waiting:
                 self.transport.close()
+
+        @property
+        def is_waiting(self) -> bool:
+            """Whether the head of the next request has not come."""
+            is_over = self.cycle is None or self.cycle.response_complete
+            return is_over and not self.transport.is_closing()
 
         def connection_lost(self, exc: Exception | None) -> None:
             """Wait no longer."""

@@ -45,6 +45,15 @@ class Doorkeeper:
         """Whether no token is asked for."""
         return self._rows is None
 
+    async def knows(self, key: str | None) -> bool:
+        """Whether a client that sends this key is let in."""
+        if self._rows is None or key is None:
+            return self._rows is None
+        known = self._known.get(key)
+        if known is not None and time.monotonic() < known[1]:
+            return True
+        return await asyncio.to_thread(self._rows.of, key, time.time()) is not None
+
     async def token(self, key: str, client: str) -> GatewayToken:
         """The token that a client has sent; CallRefusedError where it is none.
 

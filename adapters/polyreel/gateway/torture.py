@@ -19,7 +19,7 @@ from attrs import frozen
 from ..client import AsyncClient
 from ..flows import Reply
 from ..ledger.opening import open_ledger
-from ..providers.base.registry import all_providers
+from ..providers.base.registry import all_providers, get_provider
 from ..serving.calls import IncomingRequest
 from ..simulator import RunningClock, Simulator
 from ..simulator import server as simulated
@@ -29,6 +29,7 @@ from .behind import Behind
 from .creating import Creator
 from .faces import Faces
 from .jobs import FacedJobs
+from .own import OWN
 from .server import running
 
 Where = Literal["behind", "before"]
@@ -40,39 +41,51 @@ PATIENCE: Final = 120.0
 
 @frozen
 class GatewayScene:
-    """A face of a gateway, with all other vendors behind, simulated."""
+    """A gateway before simulated vendors: the face of a vendor, with all others behind."""
 
     where: Where = "behind"
     dedupe: float | None = None
     """Within how many seconds the same body is the same job."""
+    is_own: bool = False
+    """Whether the program calls the gateway's own APIs instead: the vendor makes the job then."""
 
     @contextmanager
     def __call__(self, cell: Cell, speed: float) -> Iterator[Scene]:
-        """The face of the cell's vendor, while the block runs."""
+        """What the program calls, while the block runs."""
+        face = OWN.id if self.is_own else cell.vendor
         vendors = Simulator(clock=RunningClock(speed), seed=1)
-        before = Simulator(clock=RunningClock(speed), seed=1)
+        playing = {**all_providers(), OWN.id: OWN}
+        before = Simulator(clock=RunningClock(speed), seed=1, providers=playing)
         cell.afflict(vendors if self.where == "behind" else before)
+        if self.is_own:
+            behind = [get_provider(cell.vendor)]
+        else:
+            behind = [one for one in all_providers().values() if one.id != face]
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             ledger = stack.enter_context(open_ledger(str(folder / "ledger.sqlite3")))
             client = AsyncClient(simulator=vendors, ledger=ledger)
-            behind = [one for one in all_providers().values() if one.id != cell.vendor]
             creator = Creator(
                 FacedJobs(client, folder / "gateway"), Behind((*behind,)), self.dedupe
             )
-            made = GatewayApplication(Faces(creator.jobs, creator), Edge(vendors=(cell.vendor,)))
+            edge = Edge(vendors=() if self.is_own else (face,))
+            made = GatewayApplication(Faces(creator.jobs, creator), edge)
             url, fired = stack.enter_context(running(made)), vendors.fired
             if self.where == "before":
-                before.upstream = Forwarding(url)
+                below = url if self.is_own else f"{url}/{face}"
+                before.upstream = Forwarding(below)
                 url, fired = stack.enter_context(simulated.running(before)), before.fired
-            yield Scene(url + simulated.mounts()[cell.vendor], vendors.bill, fired)
+                url += f"/{face}" if self.is_own else ""
+            path = "" if self.is_own else simulated.mounts()[face]
+            yield Scene(url + path, vendors.bill, fired)
 
 
 @frozen
 class Forwarding:
-    """Hands calls on to a server, once each, and gives its answers."""
+    """Hands calls on, once each, and gives their answers."""
 
     url: str
+    """What the paths of calls are below."""
 
     def __call__(self, request: IncomingRequest) -> Reply:
         """The answer of the server."""
@@ -80,10 +93,10 @@ class Forwarding:
         headers = {
             name: value for name, value in request.headers.items() if name not in OF_THE_CONNECTION
         }
-        host = urlsplit(self.url).netloc
-        connection = http.client.HTTPConnection(host, timeout=PATIENCE)
+        url = urlsplit(self.url)
+        connection = http.client.HTTPConnection(url.netloc, timeout=PATIENCE)
         try:
-            path = f"/{request.vendor}{request.path}{query}"
+            path = f"{url.path}{request.path}{query}"
             connection.request(request.method, path, request.content or None, headers)
             answer = connection.getresponse()
             content = answer.read()

@@ -45,10 +45,18 @@ class KeptUploads(Uploads):
             _write(path, content)
         return link
 
+    def is_given(self, request: IncomingRequest) -> bool:
+        """Whether a request is to a link that an upload has given."""
+        return self._path_of(request) is not None
+
+    def _path_of(self, request: IncomingRequest) -> Path | None:
+        path = self._path(request.links.public + request.path, request.links.public)
+        return path if path is not None and path.parent.is_dir() else None
+
     def put(self, request: IncomingRequest) -> Reply:
         """Take a file at a link that an upload has given."""
-        path = self._path(request.links.public + request.path, request.links.public)
-        if path is None or not path.parent.is_dir():
+        path = self._path_of(request)
+        if path is None:
             return Reply(404, {"content-type": "text/plain"}, b"no such upload")
         _write(path, request.content)
         return super().put(request)

@@ -24,6 +24,7 @@ from ..hosts import SIMULATED_HOST as HOST
 from ..places import JsonObject
 from ..providers.base.calling import key_scheme_of
 from ..providers.base.facts import FINAL
+from ..providers.base.provider import Provider
 from ..providers.base.registry import all_providers, get_provider
 from ..providers.base.routes import Route
 from ..serving import answers, calls
@@ -79,6 +80,8 @@ class Simulator:
     """The credits that each vendor's account starts with."""
     link_seconds: float | None = None
     """How long a link to an output works; None for always. Every status query makes new links."""
+    providers: Mapping[str, Provider] = field(factory=all_providers, repr=False)
+    """The vendors, by the names under which they are called."""
     bill: Bill = field(factory=Bill, init=False)
     tasks: dict[tuple[str, str], Task] = field(factory=dict, init=False, repr=False)
     journal: list[tuple[str, str, str]] = field(factory=list, init=False, repr=False)
@@ -182,7 +185,7 @@ class Simulator:
 
         A caller that asks this passes `connected=True` to `handle` afterwards.
         """
-        provider = all_providers().get(vendor)
+        provider = self.providers.get(vendor)
         found = provider.contract.match(method, target.partition("?")[0]) if provider else None
         kind = CALL_KINDS.get(found[0].role) if found else None
         if kind is None:
@@ -248,7 +251,7 @@ class Simulator:
         return Links(public or f"https://{HOST}/{vendor}", self.link_seconds, self._link_secret)
 
     def _outcome(self, request: IncomingRequest, *, connected: bool) -> Answer | Deferred:
-        provider = all_providers().get(request.vendor)
+        provider = self.providers.get(request.vendor)
         if provider is None:
             message = f"no vendor is simulated at /{request.vendor}"
             return as_answer(answers.plain(404, {"error": message}))
