@@ -226,26 +226,39 @@ def _reset(control: Control, request: HttpRequest, given: JsonObject) -> JsonObj
 
 
 def _advance(control: Control, _: HttpRequest, given: JsonObject) -> JsonObject:
+    return {"now": advance(control.simulator, given)}
+
+
+def advance(simulator: Simulator, given: JsonObject) -> float:
+    """Move the clock as a user asks for it; the time after it, in seconds since 1970.
+
+    SettingError says what cannot be used, ValueError that the clock cannot be moved.
+    """
     from .settings_models import ClockSettings, SettingsContext, read_settings  # noqa: PLC0415
 
     seconds = read_settings(ClockSettings, given, SettingsContext()).seconds
-    clock = control.simulator.clock
-    advance: Callable[[float], None] | None = getattr(clock, "advance", None)
-    if advance is None:
+    clock = simulator.clock
+    move: Callable[[float], None] | None = getattr(clock, "advance", None)
+    if move is None:
         raise ValueError("this clock cannot be moved")
-    with control.simulator.lock:
+    with simulator.lock:
         if clock.now() + seconds > END_OF_TIME:
             raise SettingError("seconds", "the clock does not go beyond the year 2099")
-        advance(seconds)
-        return {"now": clock.now()}
+        move(seconds)
+        return clock.now()
 
 
 def _inject(control: Control, _: HttpRequest, given: JsonObject) -> JsonObject:
+    inject(control.simulator, list(control.mounts), given)
+    return {"active": [_rule(rule) for rule in take_snapshot(control.simulator).rules]}
+
+
+def inject(simulator: Simulator, vendors: Sequence[str], given: JsonObject) -> None:
+    """Let a fault happen as a user asks for it. SettingError says what cannot be used."""
     from .settings_models import FaultSettings, SettingsContext, read_settings  # noqa: PLC0415
 
-    settings = read_settings(FaultSettings, given, SettingsContext(list(control.mounts)))
-    settings.injection().into(control.simulator)
-    return {"active": [_rule(rule) for rule in take_snapshot(control.simulator).rules]}
+    settings = read_settings(FaultSettings, given, SettingsContext(vendors))
+    settings.injection().into(simulator)
 
 
 def _calm(control: Control, _: HttpRequest, __: JsonObject) -> JsonObject:

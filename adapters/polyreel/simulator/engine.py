@@ -48,6 +48,7 @@ __all__ = ["HOST", "Simulator", "scriptable"]
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 Outcome = Reply | OutputFile  # a file is still to be rendered
+OnAnswer = Callable[[IncomingRequest, Answer], None]
 Deferred = Callable[[], Answer]  # slow work, to be done after the lock is released
 ALL: Final[weakref.WeakSet[Simulator]] = weakref.WeakSet()  # those of this process
 
@@ -97,6 +98,8 @@ class Simulator:
 
     It must not call the simulator.
     """
+    on_answer: OnAnswer | None = field(default=None, init=False, repr=False)
+    """Called with every request and its answer, before the answer is given."""
     upstream: Callable[[IncomingRequest], Reply] | None = field(
         default=None, init=False, repr=False
     )
@@ -168,10 +171,10 @@ class Simulator:
         with self.lock:
             self._rules.add(known, vendor, share, times)
 
-    def calm(self) -> None:
-        """Remove all injected faults. What is scripted stays."""
+    def calm(self, number: int | None = None) -> None:
+        """Remove all injected faults, or the one with this number. What is scripted stays."""
         with self.lock:
-            self._rules.clear()
+            self._rules.clear(number)
 
     @property
     def active(self) -> list[Rule]:
@@ -219,7 +222,10 @@ class Simulator:
             self.request_times.append(self.clock.now())
             request = self.incoming(vendor, method, target, headers, content, public)
             outcome = self._outcome(request, connected=connected)
-        return outcome if isinstance(outcome, Answer) else outcome()
+        answer = outcome if isinstance(outcome, Answer) else outcome()
+        if self.on_answer is not None:
+            self.on_answer(request, answer)
+        return answer
 
     def incoming(
         self,
@@ -310,7 +316,6 @@ class Simulator:
         return Rule(events[0], vendor) if events and isinstance(events[0], Fault) else None
 
     def _note_fault(self, vendor: str, rule: Rule) -> None:
-        """Note that a fault has happened."""
         events = self._scripted.get(vendor)
         if events and events[0] is rule.fault and not rule.fault.accepted:
             events.pop(0)  # one that is accepted is removed when its submit is accepted

@@ -21,6 +21,8 @@ class Rule:
     """The part of the calls it fits that it happens to, from 0 to 1."""
     left: int | None = 1
     """How often it may still happen; None for always."""
+    number: int = 0
+    """Which rule of its simulator it is, from 1 on."""
     random: random.Random = field(factory=random.Random, repr=False)
 
     def fits(self, vendor: str, kind: CallKind, facts: AbstractSet[When]) -> bool:
@@ -57,11 +59,11 @@ class Rules:
             raise ValueError("a share is between 0 and 1, and times are not negative")
         self._made += 1
         seed = None if self.seed is None else f"fault {self._made} of {self.seed}"
-        self._rules.append(Rule(fault, vendor, share, times, random.Random(seed)))
+        self._rules.append(Rule(fault, vendor, share, times, self._made, random.Random(seed)))
 
-    def clear(self) -> None:
-        """Remove all rules."""
-        self._rules.clear()
+    def clear(self, number: int | None = None) -> None:
+        """Remove all rules, or the one with this number."""
+        self._rules[:] = [one for one in self._rules if number not in {None, one.number}]
 
     def active(self) -> list[Rule]:
         """The rules that may still happen, in order."""

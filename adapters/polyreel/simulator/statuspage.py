@@ -56,10 +56,10 @@ def page(simulator: Simulator, addresses: Mapping[str, str]) -> Answer:
     snapshot = take_snapshot(simulator)
     vendor_columns = ["vendor", "base URL", "billed", "credits"]
     body = [
-        f"<h1>polyreel simulator</h1><p>{_summary(snapshot)}</p>",
-        _table("Vendors", vendor_columns, _vendors(snapshot, addresses)),
-        _table("Active faults", ["fault", "vendor", "share", "left"], _faults(snapshot)),
-        _table("Jobs", ["vendor", "id", "model", "status", "ends"], _jobs(snapshot)),
+        f"<h1>polyreel simulator</h1><p>{escape(summary(snapshot))}</p>",
+        _table("Vendors", vendor_columns, vendor_rows(snapshot, addresses)),
+        _table("Active faults", ["fault", "vendor", "share", "left"], fault_rows(snapshot)),
+        _table("Jobs", ["vendor", "id", "model", "status", "ends"], job_rows(snapshot)),
         _table("Requests", ["at", "vendor", "method", "path"], _requests(snapshot)),
         "<p>Any bearer token is a valid key unless keys were listed. Nothing is paid. "
         f'<a href="{PREFIX}/">{PREFIX}/</a> is the control API, '
@@ -73,7 +73,8 @@ def page(simulator: Simulator, addresses: Mapping[str, str]) -> Answer:
     return Answer(200, HEADERS, text.encode("utf-8", "replace"))
 
 
-def _summary(snapshot: Snapshot) -> str:
+def summary(snapshot: Snapshot) -> str:
+    """The clock, and how much has happened, in a line."""
     total = sum(charge.credits for charge in snapshot.charges)
     counts = [
         f"{len(snapshot.charges)} jobs billed",
@@ -81,36 +82,40 @@ def _summary(snapshot: Snapshot) -> str:
         f"{len(snapshot.journal)} requests",
         f"{len(snapshot.fired)} faults happened",
     ]
-    return escape(f"Clock: {_time(snapshot.now)}. {', '.join(counts)}.")
+    return f"Clock: {time_text(snapshot.now)}. {', '.join(counts)}."
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
+    """A time in seconds since 1970, as people read it."""
     if not math.isfinite(seconds) or not 0 <= seconds < 2e11:
         return f"{seconds:g}"  # a fast clock that has run for a long time
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _vendors(snapshot: Snapshot, addresses: Mapping[str, str]) -> Iterable[Row]:
-    for vendor, url in addresses.items():
+def vendor_rows(snapshot: Snapshot, named: Mapping[str, str]) -> Iterable[Row]:
+    """Each vendor, with its address or name, how many jobs it has billed, and their credits."""
+    for vendor, name in named.items():
         charges = [charge.credits for charge in snapshot.charges if charge.vendor == vendor]
-        yield vendor, url, len(charges), f"{sum(charges):g}"
+        yield vendor, name, len(charges), f"{sum(charges):g}"
 
 
-def _faults(snapshot: Snapshot) -> Iterable[Row]:
+def fault_rows(snapshot: Snapshot) -> Iterable[Row]:
+    """Each fault that may still happen: its name, whom it is for, its share, how often it may."""
     for rule in snapshot.rules:
         left = "always" if rule.left is None else rule.left
         yield rule.fault.name, rule.vendor or "all", f"{rule.share:g}", left
 
 
-def _jobs(snapshot: Snapshot) -> Iterable[Row]:
+def job_rows(snapshot: Snapshot) -> Iterable[Row]:
+    """The last jobs, the newest first."""
     for task in reversed(snapshot.tasks[-MAX_ROWS:]):
         status = task.status(snapshot.now)
-        yield task.vendor, task.id, task.route.model, status, _time(task.ended)
+        yield task.vendor, task.id, task.route.model, status, time_text(task.ended)
 
 
 def _requests(snapshot: Snapshot) -> Iterable[Row]:
     for request in reversed(snapshot.last_requests(MAX_ROWS)):
-        yield _time(request.at), request.vendor, request.method, request.path[:500]
+        yield time_text(request.at), request.vendor, request.method, request.path[:500]
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Row]) -> str:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from ..errors import MissingExtraError
-from . import making
+from . import comparing, making, simulated
 from .door import ENTRANCE, HEADERS
 from .pages import STATIC, rendered
 
@@ -85,6 +85,8 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
     return [
         Mount("/static", Static(directory=STATIC)),
         *making.routes(studio),
+        *simulated.routes(studio),
+        *comparing.routes(studio),
     ]
 
 

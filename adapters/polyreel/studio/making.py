@@ -12,7 +12,7 @@ from .columns import columns
 from .extents import field_extents, models
 from .forms import TABS, Pairs, StudioForm, read_form
 from .marks import chips, shot_seconds
-from .pages import rendered
+from .pages import base, rendered
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -67,11 +67,6 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
         Route("/uploads", upload, methods=["POST"]),
         Route("/uploads/{name}", file),
     ]
-
-
-def base(request: Request) -> str:
-    """Where the studio is mounted: what its links begin with."""
-    return str(request.scope.get("root_path", ""))
 
 
 def view(studio: Studio, pairs: Pairs) -> dict[str, Any]:

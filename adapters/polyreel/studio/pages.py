@@ -6,12 +6,18 @@ import hashlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from starlette.requests import Request
+
+    from .forms import Pairs
 
 HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
+MOST_TYPED: Final = 1024 * 1024
+"""Bytes of a form that is sent."""
 
 
 @cache
@@ -40,5 +46,25 @@ def version() -> str:
 
 
 def rendered(template: str, **values: object) -> str:
-    """A page, or a part of one."""
-    return environment().get_template(template).render(values)
+    """A page, or a part of one. Half a character, which JSON can hold, becomes a question mark."""
+    text = environment().get_template(template).render(values)
+    return text.encode("utf-8", "replace").decode()
+
+
+def base(request: Request) -> str:
+    """Where the studio is mounted: what its links begin with."""
+    return str(request.scope.get("root_path", ""))
+
+
+async def typed(request: Request, most: int = MOST_TYPED) -> Pairs | None:
+    """The names and texts of a form that is sent; None where it is larger than `most` bytes.
+
+    Line breaks are as programs have them: browsers send two characters for each.
+    """
+    content = bytearray()
+    async for piece in request.stream():
+        content += piece
+        if len(content) > most:
+            return None
+    pairs = parse_qsl(content.decode("utf-8", "replace"), keep_blank_values=True)
+    return [(name, text.replace("\r\n", "\n")) for name, text in pairs]

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from ..providers.base.registry import all_providers
+from .calls import KeptCalls
 from .door import Door
 from .uploads import UploadFolder
 
 if TYPE_CHECKING:
     from ..client import AsyncClient
     from ..ledger.store import LedgerStore
+    from ..simulator import Simulator
 
 
 @frozen
@@ -28,6 +30,18 @@ class Studio:
     live: AsyncClient | None = None
     """The client with keys, where the studio was started with `--live`. Its jobs cost money."""
     door: Door = field(factory=Door)
+    calls: KeptCalls = field(factory=KeptCalls, init=False)
+    """The last calls of the simulated vendors."""
+
+    def __attrs_post_init__(self) -> None:
+        clock = self.simulator.clock
+        self.simulator.on_answer = lambda call, answer: self.calls.note(clock.now(), call, answer)
+
+    @property
+    def simulator(self) -> Simulator:
+        """The vendors of the simulated client."""
+        assert self.client.simulator is not None
+        return self.client.simulator
 
     @property
     def ledger(self) -> LedgerStore:

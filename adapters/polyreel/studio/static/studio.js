@@ -6,9 +6,11 @@
   const replan = () => form() && htmx.trigger(form(), "replan");
 
   const notice = (text) => {
+    const told = document.getElementById("notices");
+    if ([...told.children].some((one) => one.textContent === text)) return; // pages ask again and again
     const shown = document.createElement("p");
     shown.textContent = text;
-    document.getElementById("notices").append(shown);
+    told.append(shown);
     setTimeout(() => shown.remove(), 8000);
   };
 
