@@ -2,55 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
-from polyreel import AsyncClient, Simulator
+from polyreel import Simulator
 from polyreel.errors import PolyreelError
 from polyreel.providers.base.registry import all_providers
-from polyreel.simulator import RunningClock, VirtualClock
-from polyreel.studio.application import application
-from polyreel.studio.door import Door
+from polyreel.simulator import RunningClock
 from polyreel.studio.forms import TABS
 from polyreel.studio.studio import Studio
 from support.server import PROVIDERS, START
+from support.studio import ACTIVE, SCRIPT, page, visit
 
-OWN = "http://127.0.0.1:8780"
-SCRIPT = "<script>window.hit=1</script>"
-ACTIVE = re.compile(r"<script(?! src=)| style=| on[a-z]+=|javascript:")
-"""What the policy of the pages forbids."""
 VENDORS = [one.id for one in PROVIDERS]
-Use = Callable[[httpx.AsyncClient, Studio], Awaitable[None]]
-
-
-def visit(folder: Path, use: Use, simulator: Simulator | None = None) -> None:
-    """Use the studio as a page of its own does."""
-
-    async def run() -> None:
-        made = simulator or Simulator(clock=VirtualClock(START), seed=1)
-        client = AsyncClient(simulator=made)
-        studio = Studio(client=client, folder=folder, door=Door(token="t" * 20))
-        transport = httpx.ASGITransport(application(studio))
-        headers = {"origin": OWN, "sec-fetch-site": "same-origin"}
-        async with httpx.AsyncClient(transport=transport, base_url=OWN, headers=headers) as browser:
-            await browser.get("/", params={"token": "t" * 20})
-            await use(browser, studio)
-        await studio.close()
-
-    asyncio.run(run())
-
-
-async def page(browser: httpx.AsyncClient, address: str, status: int = 200) -> str:
-    """A page, which has nothing that its policy forbids."""
-    answer = await browser.get(address)
-    assert answer.status_code == status, answer.text
-    assert not ACTIVE.search(answer.text)
-    return answer.text
 
 
 async def post(browser: httpx.AsyncClient, address: str, **typed: str) -> httpx.Response:

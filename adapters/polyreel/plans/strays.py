@@ -345,8 +345,7 @@ class _Settling:
     ) -> Iterator[tuple[str, Any]]:
         """The shared words that routes have for a native place; with `last`, for its last name."""
         for route in routes:
-            named = [one for one in route.by_place if one.rpartition(".")[2] == place]
-            for at in named if last else [place]:
+            for at in route.places_by_name.get(place, ()) if last else (place,):
                 row = route.by_place.get(at)
                 if isinstance(row, Field) and row.shared in self._shared.keys() - {"prompt"}:
                     read = _decoded(row, at, value)

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from ..errors import MissingExtraError
-from . import comparing, making, simulated
+from . import comparing, making, simulated, translating
 from .door import ENTRANCE, HEADERS
 from .pages import STATIC, rendered
 
@@ -87,6 +87,7 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
         *making.routes(studio),
         *simulated.routes(studio),
         *comparing.routes(studio),
+        *translating.routes(studio),
     ]
 
 

@@ -173,15 +173,17 @@ def columns(
     return tuple(found)
 
 
+MEND_TEXTS: Final[Mapping[Allowance, str]] = {
+    "nearest": "take the nearest",
+    "drop": "leave {} out",
+    "send": "send {} all the same",
+}
+
+
 def _mends(plan: Plan, form: StudioForm) -> Iterator[Mend]:
     """What would help each field that is refused, where allowing it alone is enough for it."""
-    texts: Mapping[Allowance, str] = {
-        "nearest": "take the nearest",
-        "drop": "leave {} out",
-        "send": "send {} all the same",
-    }
     for name in dict.fromkeys(problem.field for problem in plan.problems):
-        for what, text in texts.items():
+        for what, text in MEND_TEXTS.items():
             if form.allow.get(name) == what or form.checked is None:
                 continue
             allowed = {**form.allow, name: what}

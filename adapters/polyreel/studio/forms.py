@@ -208,7 +208,7 @@ def read_form(pairs: Pairs, uploads: UploadFolder | None = None) -> StudioForm:
             except ValueError as error:
                 problems[control.name] = str(error)
     vendors = tuple(one for one in all_providers() if one in given.get(VENDOR, all_providers()))
-    form = StudioForm(workflow, texts, fields, vendors, _allowed(given.get(ALLOW, ())), problems)
+    form = StudioForm(workflow, texts, fields, vendors, allowed(given.get(ALLOW, ())), problems)
     return form if problems else _checked(form)
 
 
@@ -216,7 +216,7 @@ def _padded(texts: Sequence[str], length: int) -> list[str]:
     return [*texts, *[""] * (length - len(texts))]
 
 
-def _allowed(texts: Iterable[str]) -> dict[str, Allowance]:
+def allowed(texts: Iterable[str]) -> dict[str, Allowance]:
     """What may be lost. Words that mean nothing are left out."""
     known = {name for kind in WORKFLOWS for name in (one.name for one in controls(kind))}
     pairs = (text.partition("=")[::2] for text in texts)
@@ -327,8 +327,8 @@ def pairs_of(request: Mapping[str, Any], workflow: str) -> Iterator[tuple[str, s
     """What would be typed for a request: the opposite of `read_form`."""
     yield WORKFLOW, workflow
     for name, value in request.items():
-        if name == "shots":
-            for shot in value:
+        if name == "shots" and isinstance(value, list):
+            for shot in (one for one in value if isinstance(one, dict)):
                 yield SHOT[0], str(shot.get("prompt", ""))
                 yield SHOT[1], str(shot.get("duration", ""))
         elif isinstance(value, list):

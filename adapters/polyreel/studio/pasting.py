@@ -144,15 +144,16 @@ def _value(value: Json) -> Pasted:
     if isinstance(inner := body.get("request"), dict) and body.keys() <= GATEWAY_MEMBERS:
         body = inner
     call = _of_body("the body", body)
-    return _best_meaning(body, call) if call.body else _calls_found("body", "a body", [call])
+    return _best_meaning(call) if call.body else _calls_found("body", "a body", [call])
 
 
 GATEWAY_MEMBERS: Final = frozenset({"request", "vendors", "allow"})
 """What a call for a job to a gateway has."""
 
 
-def _best_meaning(body: JsonObject, call: PastedCall) -> Pasted:
+def _best_meaning(call: PastedCall) -> Pasted:
     """A body as the shared request, or as a vendor's, or as both."""
+    body = call.body  # without keys
     request: JsonObject | None = None
     problems: tuple[str, ...] = ()
     try:
@@ -160,9 +161,11 @@ def _best_meaning(body: JsonObject, call: PastedCall) -> Pasted:
     except RequestError as error:
         problems = tuple(error.problems)
     fitting = [one for one in call.candidates if one.fits]
-    if request is not None:
+    if request is not None and (not fitting or request.get("model") in {None, *_families()}):
         also = f"; it can be a body of {_names(fitting)}, too" if fitting else ""
         return Pasted("request", f"a shared request{also}", (call,), request)
+    if request is not None:
+        return _calls_found("body", "a body", [call])  # its model is a vendor's own word
     shared = len(body.keys() & _shared_fields())
     best = max((_native_members(one) for one in call.candidates), default=0)
     if shared > best and shared * 2 >= len(body):
@@ -175,6 +178,12 @@ def _native_members(one: PastedCandidate) -> int:
     """How many members of a body its vendor knows."""
     unknown = {left.place.split("/")[1] for left in one.left if not left.is_known}
     return len(one.body.keys() - unknown)
+
+
+@cache
+def _families() -> frozenset[str]:
+    """The model families that somebody sells."""
+    return frozenset(route.model for one in all_providers().values() for route in one.routes)
 
 
 @cache

@@ -74,8 +74,10 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
         else:
             found = await asyncio.to_thread(kept.shown)
             values = {"call": found, "at": time_text(kept.at)}
-        name = "call_inner.html" if "hx-request" in request.headers else "call.html"
-        text = rendered(name, page="vendors", base=base(request), **values)
+        name, level = "call.html", "h2"
+        if "hx-request" in request.headers:
+            name, level = "call_inner.html", "h3"
+        text = rendered(name, page="vendors", base=base(request), level=level, **values)
         return HTMLResponse(text, 404 if kept is None else 200)
 
     async def move_clock(request: Request) -> Response:

@@ -66,6 +66,14 @@ class Route:
         return {place: row for row in self.rows for place in row.places}
 
     @cached_property
+    def places_by_name(self) -> Mapping[str, Sequence[str]]:
+        """The native places by their last names."""
+        found: dict[str, list[str]] = {}
+        for place in self.by_place:
+            found.setdefault(place.rpartition(".")[2], []).append(place)
+        return found
+
+    @cached_property
     def inferred(self) -> Mapping[str, Field]:
         """How fields are written that only seem to be missing, by native place."""
         rows = (row.inferred for row in self.rows if isinstance(row, Absent) and row.inferred)
