@@ -16,7 +16,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 from polyreel.simulator import rendering
-from support import folders, matrix
+from support import chromium, folders, matrix
 from support.authorities import trust_nobody
 from support.rendered import RenderedOnce
 from support.waiting import HANGS
@@ -74,8 +74,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_report_header() -> str:
-    return matrix.reported()
+def pytest_report_header() -> list[str]:
+    found = chromium.EXECUTABLE or "not here, so that tests/processes/test_studio_browser.py is not"
+    return [matrix.reported(), f"chromium: {found}"]
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

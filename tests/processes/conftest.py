@@ -1,10 +1,13 @@
-"""A Postgres server, for the tests that ask for one."""
+"""A Postgres server, for the tests that ask for one; those in Chromium where there is none."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.chromium import EXECUTABLE
 from support.postgres import database, execute, server
+
+collect_ignore = [] if EXECUTABLE else ["test_studio_browser.py"]
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -105,6 +106,7 @@ def studio(
             show.document({"url": url, "address": address, "live": sorted(made.live_vendors)})
         else:
             show.line(address)
+        sys.stdout.flush()
         paid = f"LIVE: jobs at {', '.join(sorted(made.live_vendors))} cost money." if live else ""
         show.note(f"{paid or 'Simulated: nothing is sent or paid.'} Stop with Ctrl-C.")
         if access.addresses or access.hosts:

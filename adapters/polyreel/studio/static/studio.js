@@ -131,6 +131,21 @@
     give(place, file);
   });
 
+  // -- the focus stays where it was when that place is drawn anew ---------------------------------
+  const REACHED = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']";
+  let focused = null;
+  document.addEventListener("htmx:beforeSwap", () => {
+    const one = document.activeElement;
+    const place = one && one.closest("main [id]");
+    if (place) focused = { id: place.id, number: [...place.querySelectorAll(REACHED)].indexOf(one) };
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    const place = focused && document.getElementById(focused.id);
+    if (!place || document.activeElement !== document.body) return;
+    const reached = [...place.querySelectorAll(REACHED)];
+    (reached[Math.min(Math.max(focused.number, 0), reached.length - 1)] || place).focus();
+  });
+
   // -- what goes wrong is said --------------------------------------------------------------------
   document.addEventListener("htmx:sendError", () => notice("The studio does not answer. Is it still running?"));
   document.addEventListener("htmx:responseError", (event) => notice(`The studio answered ${event.detail.xhr.status}.`));

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 from ...models.fal_error import FalError
 from ...models.job_status import JobStatus
-from ...models.waiting_job import WaitingJob
 
 METHOD: Final = "GET"
 PATH: Final = "/{owner}/{app}/requests/{request_id}/status"
@@ -40,7 +39,7 @@ def build_request(
     return _kwargs
 
 
-def _parse(response: Reply) -> FalError | JobStatus | JobStatus | WaitingJob | None:
+def _parse(response: Reply) -> FalError | JobStatus | None:
     if response.status_code == 200:
         response.require(dict)
         response_200 = JobStatus.from_dict(response.json())
@@ -48,23 +47,8 @@ def _parse(response: Reply) -> FalError | JobStatus | JobStatus | WaitingJob | N
         return response_200
 
     if response.status_code == 202:
-
-        def _parse_response_202(data: object) -> JobStatus | WaitingJob:
-            try:
-                if not isinstance(data, dict):
-                    raise TypeError()
-                response_202_type_0 = WaitingJob.from_dict(data)
-
-                return response_202_type_0
-            except (TypeError, ValueError, AttributeError, KeyError):
-                pass
-            if not isinstance(data, dict):
-                raise TypeError()
-            response_202_type_1 = JobStatus.from_dict(data)
-
-            return response_202_type_1
-
-        response_202 = _parse_response_202(response.json())
+        response.require(dict)
+        response_202 = JobStatus.from_dict(response.json())
 
         return response_202
 
@@ -85,7 +69,7 @@ def _parse(response: Reply) -> FalError | JobStatus | JobStatus | WaitingJob | N
 
 def parse_response(
     status_code: int, content: bytes, headers: Mapping[str, str]
-) -> Response[FalError | JobStatus | JobStatus | WaitingJob]:
+) -> Response[FalError | JobStatus]:
     """Read a reply to this call. Never raises and never loses it: what does not fit the spec
     comes back with `parsed=None` and the reason in `parse_error`."""
     try:
@@ -97,7 +81,7 @@ def parse_response(
 
 def _finish(
     client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[FalError | JobStatus | JobStatus | WaitingJob]:
+) -> Response[FalError | JobStatus]:
     result = parse_response(response.status_code, response.content, response.headers)
     if result.parsed is None and result.parse_error is None and client.raise_on_unexpected_status:
         from ... import errors  # noqa: PLC0415
@@ -112,7 +96,7 @@ def sync_detailed(
     request_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[FalError | JobStatus | JobStatus | WaitingJob]:
+) -> Response[FalError | JobStatus]:
     """Ask for the state of a job.
 
      202 until the job has ended, 200 afterwards (pages).
@@ -127,7 +111,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[FalError | JobStatus | JobStatus | WaitingJob]
+        Response[FalError | JobStatus]
     """
 
     kwargs = build_request(
@@ -144,7 +128,7 @@ def sync(
     request_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> FalError | JobStatus | JobStatus | WaitingJob | None:
+) -> FalError | JobStatus | None:
     """Ask for the state of a job.
 
      202 until the job has ended, 200 afterwards (pages).
@@ -159,7 +143,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        FalError | JobStatus | JobStatus | WaitingJob
+        FalError | JobStatus
     """
 
     return sync_detailed(
@@ -176,7 +160,7 @@ async def asyncio_detailed(
     request_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[FalError | JobStatus | JobStatus | WaitingJob]:
+) -> Response[FalError | JobStatus]:
     """Ask for the state of a job.
 
      202 until the job has ended, 200 afterwards (pages).
@@ -191,7 +175,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[FalError | JobStatus | JobStatus | WaitingJob]
+        Response[FalError | JobStatus]
     """
 
     kwargs = build_request(
@@ -208,7 +192,7 @@ async def asyncio(
     request_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> FalError | JobStatus | JobStatus | WaitingJob | None:
+) -> FalError | JobStatus | None:
     """Ask for the state of a job.
 
      202 until the job has ended, 200 afterwards (pages).
@@ -223,7 +207,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        FalError | JobStatus | JobStatus | WaitingJob
+        FalError | JobStatus
     """
 
     return (

@@ -1,0 +1,220 @@
+"""The studio in Chromium, as people use it. Where there is no Chromium, this is not collected."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from polyreel.providers.base.registry import all_providers
+from support.chromium import RunningStudio, Tab, browsing, tab
+from support.payloads import MARK, PAYLOADS
+from support.pictures import picture
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.slow
+VENDORS: Final = list(all_providers())
+MOST_BYTES: Final = 150_000
+"""Of a first visit, over the wire."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with browsing() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStudio]:
+    with RunningStudio(tmp_path_factory.mktemp("studio")).running() as made:
+        yield made
+
+
+@pytest.fixture
+def page(browser: Browser, studio: RunningStudio) -> Iterator[Tab]:
+    """A page in a new profile. Whatever a test does, nothing goes wrong in it."""
+    with tab(browser, studio) as made:
+        yield made
+        made.check()
+
+
+def test_a_prompt_makes_a_column_for_every_vendor(page: Tab) -> None:
+    """The address holds the request, and a first visit is light."""
+    shown = page.page
+    shown.locator("#f-prompt").press_sequentially("a cat", delay=10)
+    for vendor in VENDORS:
+        shown.locator(f'[data-vendor="{vendor}"] .body', has_text='"a cat"').wait_for()
+    assert page.weight() <= MOST_BYTES
+    shown.wait_for_url("**prompt=a+cat")
+    shown.reload()
+    assert shown.input_value("#f-prompt") == "a cat"
+    assert shown.locator("[data-vendor]").count() == len(VENDORS)
+
+
+def test_a_native_field_lights_its_shared_field_and_back(page: Tab) -> None:
+    page.open(prompt="a cat", duration="5")
+    shown, lit = page.page, "[data-field=duration].lit"
+    shown.hover(".line[data-field=duration]")
+    shown.locator(f".field{lit}").wait_for()
+    shown.hover(".brand")
+    shown.wait_for_function("document.querySelectorAll('.lit').length === 0")
+    shown.focus("#f-duration")
+    shown.locator(f".line{lit}").first.wait_for()
+
+
+def test_a_refusal_is_mended_by_a_click(page: Tab) -> None:
+    page.open(prompt="a cat", duration="1000")
+    shown = page.page
+    refused = shown.locator(".column.refused", has=shown.locator(".mend")).first
+    vendor = refused.get_attribute("data-vendor")
+    refused.locator(".mend").first.click()
+    shown.locator(f'[data-vendor="{vendor}"]:not(.refused)').wait_for()
+    shown.wait_for_url("**allow=duration**")
+
+
+def test_tabs_keep_what_was_typed(page: Tab) -> None:
+    page.open(prompt="a cat", duration="5", vendor=VENDORS[:3])
+    shown = page.page
+    shown.click("nav.tabs a:has-text('image to video')")
+    shown.wait_for_url("**workflow=image-to-video**")
+    assert shown.input_value("#f-prompt") == "a cat"
+    assert shown.input_value("#f-duration") == "5"
+    assert shown.locator("[name=vendor]:checked").count() == 3
+
+
+def test_a_file_is_dropped(page: Tab) -> None:
+    """Its thumbnail is shown, at once and after a reload, and a vendor is sent it."""
+    page.open(workflow="image-to-video", prompt="a cat")
+    shown, content = page.page, base64.b64encode(picture()).decode()
+    shown.evaluate(
+        """text => {
+          const bytes = Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+          const dataTransfer = new DataTransfer();
+          const name = "<img src=x onerror=__hit=1>.png";
+          dataTransfer.items.add(new File([bytes], name, {type: "image/png"}));
+          const place = document.querySelector("#f-first_frame").closest("[data-drop]");
+          place.dispatchEvent(new DragEvent("drop", {dataTransfer, bubbles: true}));
+        }""",
+        content,
+    )
+    shown.wait_for_url("**first_frame=upload**")
+    drawn = "() => document.querySelector('#f-first_frame ~ .thumbnail').naturalWidth > 0"
+    shown.wait_for_function(drawn)
+    shown.locator(".column:not(.refused)").first.wait_for()
+    shown.reload()
+    shown.wait_for_function(drawn)
+
+
+def test_the_keyboard_is_enough(page: Tab) -> None:
+    """The way from the address to a mended plan, with Tab, letters and Enter only."""
+    keys, shown = page.page.keyboard, page.page
+    keys.press("Tab")
+    assert shown.evaluate("document.activeElement.className") == "skip"
+    keys.press("Enter")
+    tabbed(page, "#f-prompt")
+    keys.type("a cat")
+    tabbed(page, "#f-duration")
+    keys.type("1000")
+    shown.locator(".mend").first.wait_for()
+    tabbed(page, ".mend")
+    keys.press("Enter")
+    shown.wait_for_url("**allow=duration**")
+
+
+def tabbed(page: Tab, wanted: str) -> None:
+    """Press Tab until something has the focus. What has it can be seen, all the way."""
+    for _ in range(200):
+        page.page.keyboard.press("Tab")
+        has_it, is_seen, what = page.page.evaluate(
+            """wanted => {
+              const one = document.activeElement, box = one.getBoundingClientRect();
+              const seen = box.width > 0 && box.right > 0 && box.bottom > 0;
+              const is_seen = seen && one.matches(":focus-visible");
+              return [one.matches(wanted), is_seen, one.outerHTML.slice(0, 200)];
+            }""",
+            wanted,
+        )
+        assert is_seen, what
+        if has_it:
+            return
+    raise AssertionError(f"Tab does not come to {wanted}")
+
+
+def test_no_text_is_run(page: Tab) -> None:
+    """Two hundred payloads as prompts of shots, and some wherever else texts stand."""
+    shown = page.page
+    page.open(shot_prompt=PAYLOADS, shot_duration=["1"] * len(PAYLOADS))
+    shown.locator(".column").first.wait_for()
+    for payload in (PAYLOADS[2], PAYLOADS[22], PAYLOADS[60]):
+        names = ("prompt", "negative_prompt", "model", "duration", "extra", "elements", "allow")
+        page.open(vendor=[VENDORS[0], payload], **dict.fromkeys(names, payload))
+        shown.fill("#f-prompt", payload + payload)
+        shown.wait_for_function("location.search.length > 10")
+    assert shown.evaluate(f"window.{MARK}") is None
+
+
+# -- every page ------------------------------------------------------------------------------------
+
+REQUEST: Final[dict[str, Any]] = {
+    "workflow": "reference-to-video",
+    "prompt": "A cat in the neon rain, @Image1 and @Image2",
+    "reference_images": ["https://media.example/a.png"],
+    "duration": "12",
+    "resolution": "4k",
+    "audio": "true",
+    "seed": "7",
+}
+WRONG: Final = {
+    "prompt": "a cat",
+    "duration": "long",
+    "shot_prompt": ["a cat", "a dog"],
+    "shot_duration": ["2", "5"],
+    "extra": "{",
+}
+MODEL: Final = all_providers()[VENDORS[0]].routes[0].model
+SIDES: Final = {"before": f"{VENDORS[0]}/{MODEL}", "after": VENDORS[1]}
+PAGES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "request": ("/", REQUEST),
+    "wrong": ("/", WRONG),
+    "vendors": ("/vendors", {}),
+    "matrix": ("/matrix", {}),
+    "difference": ("/difference", SIDES),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_can_be_used_by_everybody(page: Tab, name: str) -> None:
+    """axe finds nothing in light or dark colours, and nothing scrolls sideways on a telephone."""
+    path, fields = PAGES[name]
+    page.open(path, **fields)
+    accessible(page, name)
+
+
+def accessible(page: Tab, name: str) -> None:
+    """What holds for every page. Its pictures are kept."""
+    shown, contrast = page.page, {"runOnly": ["color-contrast"], "resultTypes": ["violations"]}
+    assert violations(Axe().run(shown)) == []
+    page.picture(f"{name}-1280-light")
+    shown.emulate_media(color_scheme="dark")
+    assert violations(Axe().run(shown, options=contrast)) == []
+    page.picture(f"{name}-1280-dark")
+    shown.set_viewport_size({"width": 390, "height": 844})
+    assert shown.evaluate("document.documentElement.scrollWidth") <= 390
+    page.picture(f"{name}-390-dark", whole=True)
+    shown.emulate_media(color_scheme="light")
+    page.picture(f"{name}-390-light", whole=True)
+    shown.set_viewport_size({"width": 2560, "height": 1300})
+    page.picture(f"{name}-2560-light")
+
+
+def violations(found: Any) -> list[str]:
+    """What axe has found, with the elements."""
+    return [
+        f"{one['id']}: {node['target']} {node['failureSummary']}"
+        for one in found.response["violations"]
+        for node in one["nodes"]
+    ]
