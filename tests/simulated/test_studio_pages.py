@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 from polyreel import Simulator
 from polyreel.errors import PolyreelError
+from polyreel.flows import Reply
 from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import RunningClock
 from polyreel.studio.forms import TABS
@@ -68,6 +69,21 @@ def test_keys_are_never_shown(tmp_path: Path) -> None:
         shown = await page(browser, "/vendors/calls/1")
         assert "page=2" in shown
         assert "a cat ****" in shown
+
+    visit(tmp_path, use)
+
+
+def test_what_a_vendor_answers_is_text(tmp_path: Path) -> None:
+    async def use(browser: httpx.AsyncClient, studio: Studio) -> None:
+        headers = {"content-type": "text/html", "x-note": SCRIPT}
+        studio.simulator.upstream = lambda _: Reply(200, headers, SCRIPT.encode())
+        called = studio.client.plan({"prompt": "a cat"}, PROVIDERS[0])
+        target = called.url.removeprefix(PROVIDERS[0].base_url)
+        studio.simulator.handle(VENDORS[0], "POST", f"{target}?x={SCRIPT}", {SCRIPT: SCRIPT})
+        studio.simulator.handle(VENDORS[0], SCRIPT, SCRIPT, {})
+        assert (await page(browser, "/vendors/calls/1")).count("&lt;script&gt;") >= 4
+        assert "&lt;script&gt;" in await page(browser, "/vendors/calls/2")
+        assert "&lt;script&gt;" in await page(browser, "/vendors")
 
     visit(tmp_path, use)
 

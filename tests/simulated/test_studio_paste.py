@@ -99,6 +99,7 @@ def test_a_refusal_can_be_mended(tmp_path: Path) -> None:
         mend = re.findall(r'<button class="mend" name="allow" value="([a-z_]+=[a-z]+)"', text)
         mended = await paste(browser, body, allow=mend[0])
         assert f'name="allow" value="{mend[0]}" checked' in mended
+        assert f"&amp;allow={mend[0].replace('=', '%3D')}" in mended
         assert mended.count('class="badge refused">refused') < text.count(
             'class="badge refused">refused'
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import secrets
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -144,32 +144,36 @@ class KeptCalls:
     run: str = field(factory=lambda: secrets.token_hex(4))
     """Tells the calls of this process from those of a studio before, which had the same numbers."""
     _calls: deque[KeptCall] = field(factory=lambda: deque(maxlen=MOST_CALLS), repr=False)
-    _numbers: Iterator[int] = field(factory=lambda: itertools.count(1), repr=False)
+    _noted: int = 0
+    _lock: threading.Lock = field(factory=threading.Lock, repr=False)
 
     def note(self, at: float, request: IncomingRequest, answer: Answer) -> None:
         """Keep a call."""
         headers = {name.lower(): text for name, text in answer.headers.items()}
-        self._calls.append(
-            KeptCall(
-                number=next(self._numbers),
-                at=at,
-                vendor=request.vendor,
-                method=request.method,
-                path=request.path,
-                query=request.query,
-                status=answer.status,
-                ending=answer.ending,
-                request=KeptBody.of(request.content, request.headers),
-                answer=KeptBody.of(answer.content, headers),
-                request_headers=request.headers,
-                answer_headers=headers,
+        with self._lock:
+            self._noted += 1
+            self._calls.append(
+                KeptCall(
+                    number=self._noted,
+                    at=at,
+                    vendor=request.vendor,
+                    method=request.method,
+                    path=request.path,
+                    query=request.query,
+                    status=answer.status,
+                    ending=answer.ending,
+                    request=KeptBody.of(request.content, request.headers),
+                    answer=KeptBody.of(answer.content, headers),
+                    request_headers=request.headers,
+                    answer_headers=headers,
+                )
             )
-        )
 
     def after(self, number: int) -> Sequence[KeptCall]:
         """The calls after the one with this number, the newest first."""
-        return [one for one in reversed([*self._calls]) if one.number > number]
+        with self._lock:
+            return [one for one in reversed(self._calls) if one.number > number]
 
     def call(self, number: int) -> KeptCall | None:
         """The call with a number; None where it is not kept any more."""
-        return next((one for one in [*self._calls] if one.number == number), None)
+        return next((one for one in self.after(0) if one.number == number), None)

@@ -122,7 +122,7 @@ def _view(pairs: Pairs) -> dict[str, Any]:
     if is_shared:
         candidate = seen["candidate"] = None
     if request:
-        query = _query(request, candidate)
+        query = _query(request, candidate, allow)
         seen["shared"] = json.dumps(request, indent=2, ensure_ascii=False)
         seen["query"] = query if len(query) <= LONGEST_QUERY else ""
     seen["request"] = request
@@ -150,8 +150,10 @@ def _index(text: str, several: Sequence[object]) -> int:
     return int(text) if text.isdecimal() and len(text) < 4 and int(text) < len(several) else 0
 
 
-def _query(request: JsonObject, candidate: PastedCandidate | None) -> str:
-    """The query of the first page with a request."""
+def _query(
+    request: JsonObject, candidate: PastedCandidate | None, allow: Mapping[str, Allowance]
+) -> str:
+    """The query of the first page with a request, and with what may be lost of it."""
     if candidate is not None:
         workflow = candidate.workflow
     else:
@@ -160,7 +162,8 @@ def _query(request: JsonObject, candidate: PastedCandidate | None) -> str:
         except RequestError:  # the first page says what is wrong with it
             kind = "video"
         workflow = workflow_of(request, kind)
-    return urlencode([*pairs_of(request, workflow)], errors="replace")
+    lost = ((ALLOW, f"{name}={what}") for name, what in allow.items())
+    return urlencode([*pairs_of(request, workflow), *lost], errors="replace")
 
 
 def _columns(
