@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .job_ended_payload import JobEndedPayload
     from .job_metrics import JobMetrics
     from .job_status import JobStatus
+    from .job_status_logs_type_0_item import JobStatusLogsType0Item
     from .key_set import KeySet
     from .kling_combo_element import KlingComboElement
     from .kling_element import KlingElement
@@ -170,6 +171,7 @@ if TYPE_CHECKING:
     from .vidu_q3_text import ViduQ3Text
     from .vidu_q3_text_aspect_ratio import ViduQ3TextAspectRatio
     from .vidu_q3_text_resolution import ViduQ3TextResolution
+    from .waiting_job import WaitingJob
     from .wan_26_flash_image import Wan26FlashImage
     from .wan_26_flash_image_duration import Wan26FlashImageDuration
     from .wan_26_flash_image_resolution import Wan26FlashImageResolution
@@ -215,6 +217,7 @@ _MODULES = {
     "JobEndedPayload": ".job_ended_payload",
     "JobMetrics": ".job_metrics",
     "JobStatus": ".job_status",
+    "JobStatusLogsType0Item": ".job_status_logs_type_0_item",
     "KeySet": ".key_set",
     "KlingComboElement": ".kling_combo_element",
     "KlingElement": ".kling_element",
@@ -359,6 +362,7 @@ _MODULES = {
     "ViduQ3Text": ".vidu_q3_text",
     "ViduQ3TextAspectRatio": ".vidu_q3_text_aspect_ratio",
     "ViduQ3TextResolution": ".vidu_q3_text_resolution",
+    "WaitingJob": ".waiting_job",
     "Wan26FlashImage": ".wan_26_flash_image",
     "Wan26FlashImageDuration": ".wan_26_flash_image_duration",
     "Wan26FlashImageResolution": ".wan_26_flash_image_resolution",
@@ -405,6 +409,7 @@ __all__ = (
     "JobEndedPayload",
     "JobMetrics",
     "JobStatus",
+    "JobStatusLogsType0Item",
     "KeySet",
     "KlingComboElement",
     "KlingElement",
@@ -549,6 +554,7 @@ __all__ = (
     "ViduQ3Text",
     "ViduQ3TextAspectRatio",
     "ViduQ3TextResolution",
+    "WaitingJob",
     "Wan26FlashImage",
     "Wan26FlashImageDuration",
     "Wan26FlashImageResolution",

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -11,6 +11,7 @@ from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.job_metrics import JobMetrics
+    from ..models.job_status_logs_type_0_item import JobStatusLogsType0Item
 
 
 T = TypeVar("T", bound="JobStatus")
@@ -28,8 +29,8 @@ class JobStatus:
     """ Where it is asked about. """
     cancel_url: str | Unset = UNSET
     """ Where it is canceled. """
-    queue_position: int | Unset = UNSET
-    """ How many jobs are before it. """
+    logs: list[JobStatusLogsType0Item] | None | Unset = UNSET
+    """ What the model has written, where it was asked for. """
     metrics: JobMetrics | Unset = UNSET
     error: str | Unset = UNSET
     """ Why the job failed. """
@@ -48,7 +49,17 @@ class JobStatus:
 
         cancel_url = self.cancel_url
 
-        queue_position = self.queue_position
+        logs: list[dict[str, Any]] | None | Unset
+        if isinstance(self.logs, Unset):
+            logs = UNSET
+        elif isinstance(self.logs, list):
+            logs = []
+            for logs_type_0_item_data in self.logs:
+                logs_type_0_item = logs_type_0_item_data.to_dict()
+                logs.append(logs_type_0_item)
+
+        else:
+            logs = self.logs
 
         metrics: dict[str, Any] | Unset = UNSET
         if not isinstance(self.metrics, Unset):
@@ -73,8 +84,8 @@ class JobStatus:
             field_dict["status_url"] = status_url
         if cancel_url is not UNSET:
             field_dict["cancel_url"] = cancel_url
-        if queue_position is not UNSET:
-            field_dict["queue_position"] = queue_position
+        if logs is not UNSET:
+            field_dict["logs"] = logs
         if metrics is not UNSET:
             field_dict["metrics"] = metrics
         if error is not UNSET:
@@ -87,6 +98,7 @@ class JobStatus:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.job_metrics import JobMetrics  # noqa: PLC0415
+        from ..models.job_status_logs_type_0_item import JobStatusLogsType0Item  # noqa: PLC0415
 
         d = dict(src_dict)
         status = d.pop("status")
@@ -99,7 +111,27 @@ class JobStatus:
 
         cancel_url = d.pop("cancel_url", UNSET)
 
-        queue_position = d.pop("queue_position", UNSET)
+        def _parse_logs(data: object) -> list[JobStatusLogsType0Item] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                logs_type_0 = []
+                _logs_type_0 = data
+                for logs_type_0_item_data in _logs_type_0:
+                    logs_type_0_item = JobStatusLogsType0Item.from_dict(logs_type_0_item_data)
+
+                    logs_type_0.append(logs_type_0_item)
+
+                return logs_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[JobStatusLogsType0Item] | None | Unset, data)
+
+        logs = _parse_logs(d.pop("logs", UNSET))
 
         _metrics = d.pop("metrics", UNSET)
         metrics: JobMetrics | Unset
@@ -118,7 +150,7 @@ class JobStatus:
             response_url=response_url,
             status_url=status_url,
             cancel_url=cancel_url,
-            queue_position=queue_position,
+            logs=logs,
             metrics=metrics,
             error=error,
             error_type=error_type,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 from ...models.fal_error import FalError
 from ...models.job_status import JobStatus
+from ...models.waiting_job import WaitingJob
 
 METHOD: Final = "GET"
 PATH: Final = "/{owner}/{app}/requests/{request_id}/status"
@@ -39,7 +40,7 @@ def build_request(
     return _kwargs
 
 
-def _parse(response: Reply) -> FalError | JobStatus | None:
+def _parse(response: Reply) -> FalError | JobStatus | JobStatus | WaitingJob | None:
     if response.status_code == 200:
         response.require(dict)
         response_200 = JobStatus.from_dict(response.json())
@@ -47,8 +48,23 @@ def _parse(response: Reply) -> FalError | JobStatus | None:
         return response_200
 
     if response.status_code == 202:
-        response.require(dict)
-        response_202 = JobStatus.from_dict(response.json())
+
+        def _parse_response_202(data: object) -> JobStatus | WaitingJob:
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                response_202_type_0 = WaitingJob.from_dict(data)
+
+                return response_202_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            if not isinstance(data, dict):
+                raise TypeError()
+            response_202_type_1 = JobStatus.from_dict(data)
+
+            return response_202_type_1
+
+        response_202 = _parse_response_202(response.json())
 
         return response_202
 
@@ -69,7 +85,7 @@ def _parse(response: Reply) -> FalError | JobStatus | None:
 
 def parse_response(
     status_code: int, content: bytes, headers: Mapping[str, str]
-) -> Response[FalError | JobStatus]:
+) -> Response[FalError | JobStatus | JobStatus | WaitingJob]:
     """Read a reply to this call. Never raises and never loses it: what does not fit the spec
     comes back with `parsed=None` and the reason in `parse_error`."""
     try:
@@ -81,7 +97,7 @@ def parse_response(
 
 def _finish(
     client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[FalError | JobStatus]:
+) -> Response[FalError | JobStatus | JobStatus | WaitingJob]:
     result = parse_response(response.status_code, response.content, response.headers)
     if result.parsed is None and result.parse_error is None and client.raise_on_unexpected_status:
         from ... import errors  # noqa: PLC0415
@@ -96,7 +112,7 @@ def sync_detailed(
     request_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[FalError | JobStatus]:
+) -> Response[FalError | JobStatus | JobStatus | WaitingJob]:
     """Ask for the state of a job.
 
      202 until the job has ended, 200 afterwards (pages).
@@ -111,7 +127,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[FalError | JobStatus]
+        Response[FalError | JobStatus | JobStatus | WaitingJob]
     """
 
     kwargs = build_request(
@@ -128,7 +144,7 @@ def sync(
     request_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> FalError | JobStatus | None:
+) -> FalError | JobStatus | JobStatus | WaitingJob | None:
     """Ask for the state of a job.
 
      202 until the job has ended, 200 afterwards (pages).
@@ -143,7 +159,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        FalError | JobStatus
+        FalError | JobStatus | JobStatus | WaitingJob
     """
 
     return sync_detailed(
@@ -160,7 +176,7 @@ async def asyncio_detailed(
     request_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[FalError | JobStatus]:
+) -> Response[FalError | JobStatus | JobStatus | WaitingJob]:
     """Ask for the state of a job.
 
      202 until the job has ended, 200 afterwards (pages).
@@ -175,7 +191,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[FalError | JobStatus]
+        Response[FalError | JobStatus | JobStatus | WaitingJob]
     """
 
     kwargs = build_request(
@@ -192,7 +208,7 @@ async def asyncio(
     request_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> FalError | JobStatus | None:
+) -> FalError | JobStatus | JobStatus | WaitingJob | None:
     """Ask for the state of a job.
 
      202 until the job has ended, 200 afterwards (pages).
@@ -207,7 +223,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        FalError | JobStatus
+        FalError | JobStatus | JobStatus | WaitingJob
     """
 
     return (
