@@ -116,7 +116,7 @@ def studio(
 
             webbrowser.open(address)
         with suppress(KeyboardInterrupt):
-            asyncio.run(server.serve_app(application(made), bound))
+            asyncio.run(server.serve_app(application(made), bound, made.runner.stop.set))
     show.note("stopped")
 
 

@@ -56,8 +56,11 @@ class LedgerWork:
     """The entries of the jobs that are waited for."""
     _ready: list[Flow[None]] = field(factory=list, init=False)
     _looked_at: float | None = field(default=None, init=False)
-    _resting: dict[str, float] = field(factory=dict, init=False)
-    """The entries that could not be finished, and when they are tried again."""
+    _resting: dict[tuple[str, bool], float] = field(factory=dict, init=False)
+    """The entries that could not be finished, and when they are tried again.
+
+    An ambiguous one that a person adopts is another matter at once.
+    """
 
     def next(self, seconds: float) -> Flow[None] | float:
         """What to do now (`seconds` since 1970), or for how many seconds there is nothing to do."""
@@ -79,14 +82,15 @@ class LedgerWork:
         """Take up the ledger's unfinished entries that are not worked on yet."""
         known = set(self._known.values())
         for entry in self.ledger.each_entry(UNFINISHED, simulated=self.simulated):
-            if entry.id in known or self._resting.get(entry.id, seconds) > seconds:
+            at_rest = entry.id, entry.state == "ambiguous"
+            if entry.id in known or self._resting.get(at_rest, seconds) > seconds:
                 continue
-            self._resting.pop(entry.id, None)
+            self._resting.pop(at_rest, None)
             if entry.trouble is not None:
                 LOG.warning("%s: %s, so nothing is done about it", entry.id, entry.trouble)
-                self._resting[entry.id] = float("inf")
+                self._resting[at_rest] = float("inf")
             elif entry.state == "ambiguous":
-                self._resting[entry.id] = seconds + RETRY_SECONDS
+                self._resting[at_rest] = seconds + RETRY_SECONDS
                 self._ready.append(self._reconcile(entry))
             elif entry.state == "succeeded" and self._target(entry) is None:
                 continue  # nobody said where its files go
@@ -128,7 +132,7 @@ class LedgerWork:
             trouble = error
         if trouble is not None:
             LOG.warning("%s is tried again in %g s: %s", name, RETRY_SECONDS, trouble)
-            self._resting[name] = (self._looked_at or 0.0) + RETRY_SECONDS
+            self._resting[name, False] = (self._looked_at or 0.0) + RETRY_SECONDS
             return
         self.finished += 1
         if self.listener is not None:
@@ -138,6 +142,6 @@ class LedgerWork:
         """Find out what became of an ambiguous submit. That never makes a second job."""
         for finding in (yield from recovery.reconcile([entry.id])):
             if finding.result == "found":
-                self._resting.pop(entry.id, None)
+                self._resting.pop((entry.id, True), None)
             else:
                 LOG.warning("%s is ambiguous, and needs you: %s", entry.id, finding.text)

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from ..simulator.http import HOST, listen
@@ -40,16 +40,24 @@ async def serve(application: GatewayApplication, bound: socket.socket, **tls: st
     await serve_app(application.starlette(), bound, **tls)
 
 
-async def serve_app(application: ASGIApp, bound: socket.socket, **tls: str | None) -> None:
+async def serve_app(
+    application: ASGIApp,
+    bound: socket.socket,
+    ending: Callable[[], object] = lambda: None,
+    /,
+    **tls: str | None,
+) -> None:
     """Serve on a bound socket until SIGTERM or SIGINT; answers under way are finished.
 
-    `tls` are the arguments of uvicorn for a certificate: `ssl_certfile` and `ssl_keyfile`.
-    MissingExtraError is raised where uvicorn is not installed.
+    `ending` is called at the signal, so that answers without an end of their own end. `tls` are the
+    arguments of uvicorn for a certificate: `ssl_certfile` and `ssl_keyfile`. MissingExtraError is
+    raised where uvicorn is not installed.
     """
     server = _server(application, tls)
 
     def stop() -> None:
         server.should_exit = True
+        ending()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

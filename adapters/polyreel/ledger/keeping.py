@@ -123,22 +123,17 @@ class StoredLedger:
         """List the entries, oldest first: all, or those in some states, or the `last` ones."""
         if last is None:
             return [*self.each_entry(states, simulated=simulated)]
-        newest = self._each(states, simulated=simulated, newest_first=True)
+        newest = self.each_entry(states, simulated=simulated, newest_first=True)
         return [*islice(newest, max(0, last))][::-1]
 
     def each_entry(
-        self, states: Iterable[State] | None = None, *, simulated: bool | None = None
-    ) -> Iterator[LedgerEntry]:
-        """The same entries one by one, read in pages: no more than a page is in memory."""
-        return self._each(states, simulated=simulated)
-
-    def _each(
         self,
-        states: Iterable[State] | None,
+        states: Iterable[State] | None = None,
         *,
-        simulated: bool | None,
+        simulated: bool | None = None,
         newest_first: bool = False,
     ) -> Iterator[LedgerEntry]:
+        """The same entries one by one, read in pages: no more than a page is in memory."""
         self.recover()
         pages = self._read.pages(states, simulated=simulated, newest_first=newest_first)
         for page in pages:

@@ -72,7 +72,11 @@ class LedgerStore(Protocol):
         """
 
     def each_entry(
-        self, states: Iterable[State] | None = None, *, simulated: bool | None = None
+        self,
+        states: Iterable[State] | None = None,
+        *,
+        simulated: bool | None = None,
+        newest_first: bool = False,
     ) -> Iterator[LedgerEntry]:
         """The same entries one by one, read in pages: no more than a page is in memory.
 

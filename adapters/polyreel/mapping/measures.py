@@ -26,6 +26,8 @@ class Measures:
     height: int | None = None
     seconds: float | None = None
     fps: float | None = None
+    sound: bool | None = None
+    """Whether a film has a track of sound."""
 
     @property
     def ratio(self) -> float | None:
@@ -55,7 +57,8 @@ def _webp(file: IO[bytes], size: int) -> Measures:
     head = file.read(18)
     kind = head[:4]
     if kind == b"VP8X":
-        return Measures(*(1 + int.from_bytes(head[at : at + 3], "little") for at in (12, 15)))
+        width, height = (1 + int.from_bytes(head[at : at + 3], "little") for at in (12, 15))
+        return Measures(width, height)
     if kind == b"VP8L" and head[8] == 0x2F:
         bits = int.from_bytes(head[9:13], "little")
         return Measures(1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
@@ -106,8 +109,10 @@ def _video(file: IO[bytes], size: int) -> Measures:
 
 def _of_tables(tables: bytes) -> Measures:
     whole = (0, len(tables))
-    for track in inside(tables, whole, b"trak"):
-        if not any(_handler(tables, media) == b"vide" for media in inside(tables, track, b"mdia")):
+    tracks = [(track, _kinds(tables, track)) for track in inside(tables, whole, b"trak")]
+    sound = any(b"soun" in kinds for _, kinds in tracks)
+    for track, kinds in tracks:
+        if b"vide" not in kinds:
             continue
         width, height = _sides(tables, track)
         seconds = next(_durations(tables, inside(tables, whole, b"mvhd")), None)
@@ -115,8 +120,13 @@ def _of_tables(tables: bytes) -> Measures:
             length = next(_durations(tables, inside(tables, media, b"mdhd")), None)
             frames = _frames(tables, media)
             fps = frames / length if frames and length else None
-            return Measures(width, height, seconds or length, fps)
+            return Measures(width, height, seconds or length, fps, sound)
     return Measures()
+
+
+def _kinds(tables: bytes, track: tuple[int, int]) -> list[bytes]:
+    """What a track holds: `vide` or `soun`."""
+    return [_handler(tables, media) for media in inside(tables, track, b"mdia")]
 
 
 def _handler(tables: bytes, media: tuple[int, int]) -> bytes:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from ..errors import MissingExtraError
-from . import comparing, making, simulated, translating
+from . import comparing, history, jobs, live, making, runs, simulated, translating
 from .door import ENTRANCE, HEADERS
 from .pages import STATIC, rendered
 
@@ -85,6 +85,10 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
     return [
         Mount("/static", Static(directory=STATIC)),
         *making.routes(studio),
+        *runs.routes(studio),
+        *jobs.routes(studio),
+        *live.routes(studio),
+        *history.routes(studio),
         *simulated.routes(studio),
         *comparing.routes(studio),
         *translating.routes(studio),
@@ -120,6 +124,8 @@ class StudioGuard:
 
         request = Request(scope)
         answer = self._entrance(request) or self._refusal(request)
+        if answer is None:
+            self._studio.runner.work()
         await (answer or self._app)(scope, receive, with_headers)
 
     def _entrance(self, request: Request) -> Response | None:

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
+from .faultlist import fault_groups
+from .notes import new_run_id
+
 if TYPE_CHECKING:
     from jinja2 import Environment
     from starlette.requests import Request
@@ -32,7 +35,11 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["version"] = version()
+    made.globals |= {
+        "version": version(),
+        "new_run_id": new_run_id,
+        "fault_groups": fault_groups,
+    }
     return made
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from ..providers.base.registry import all_providers
 from .calls import KeptCalls
 from .door import Door
+from .running import Runner
 from .uploads import UploadFolder
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ class Studio:
     live: AsyncClient | None = None
     """The client with keys, where the studio was started with `--live`. Its jobs cost money."""
     door: Door = field(factory=Door)
+    runner: Runner = field(
+        default=Factory(lambda own: Runner(own.client, own.folder, own.live), takes_self=True),
+        init=False,
+    )
+    """What submits jobs, and follows them."""
     calls: KeptCalls = field(factory=KeptCalls, init=False)
     """The last calls of the simulated vendors."""
 
@@ -54,10 +60,11 @@ class Studio:
         """The files that were dropped or pasted."""
         return UploadFolder(self.folder / "uploads")
 
-    @property
-    def clips(self) -> Path:
-        """Where clips are saved."""
-        return self.folder / "clips"
+    def client_of(self, vendor: str, *, simulated: bool) -> AsyncClient | None:
+        """The client for jobs of a vendor; None where it has no key for it."""
+        if simulated:
+            return self.client
+        return self.live if vendor in self.live_vendors else None
 
     @property
     def live_vendors(self) -> frozenset[str]:
@@ -73,7 +80,8 @@ class Studio:
         }
 
     async def close(self) -> None:
-        """Close the clients."""
+        """End the work, and close the clients."""
+        await self.runner.close()
         await self.client.close()
         if self.live is not None:
             await self.live.close()

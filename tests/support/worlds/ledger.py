@@ -110,12 +110,17 @@ class MemoryLedger(InOneProcess):
         return found if last is None else found[-last:]
 
     def each_entry(
-        self, states: Iterable[State] | None = None, *, simulated: bool | None = None
+        self,
+        states: Iterable[State] | None = None,
+        *,
+        simulated: bool | None = None,
+        newest_first: bool = False,
     ) -> Iterator[LedgerEntry]:
         """The same entries one by one."""
         self.recover()
         wanted = None if states is None else {*states}
-        for row in self._rows() if wanted != set() else ():
+        rows = self._rows() if wanted != set() else []
+        for row in reversed(rows) if newest_first else rows:
             if (wanted is None or row["state"] in wanted) and (
                 simulated is None or row["simulated"] == simulated
             ):

@@ -146,6 +146,54 @@
     (reached[Math.min(Math.max(focused.number, 0), reached.length - 1)] || place).focus();
   });
 
+  // -- runs: cards that have not changed stay, and what was open in others is open again -----------
+  document.addEventListener("htmx:sseBeforeMessage", (event) => {
+    const slot = event.target;
+    if (!slot.dataset || !slot.dataset.digest) return;
+    if (slot.dataset.digest === event.detail.lastEventId) return event.preventDefault();
+    slot.dataset.digest = event.detail.lastEventId;
+    slot.opened = [...slot.querySelectorAll("details[open]")].map((one) => one.id);
+  });
+  document.addEventListener("htmx:sseMessage", (event) => {
+    for (const id of event.target.opened || []) {
+      const again = document.getElementById(id);
+      if (again) again.open = true;
+    }
+  });
+
+  // -- clips that are played together --------------------------------------------------------------
+  const clips = () => [...document.querySelectorAll("video[data-clip]")].filter((one) => one.readyState > 0);
+  const together = {
+    play: () => {
+      const all = clips();
+      if (all.every((one) => one.ended)) for (const one of all) one.currentTime = 0;
+      const at = Math.min(...all.filter((one) => !one.ended).map((one) => one.currentTime));
+      all.forEach((one, number) => {
+        if (number > 0) one.muted = true; // the sound of one is enough
+        if (at < one.duration) one.currentTime = at;
+      });
+      for (const one of all) if (at < one.duration) one.play().catch((error) => notice(error.message));
+    },
+    pause: () => clips().forEach((one) => one.pause()),
+    restart: () => {
+      for (const one of clips()) one.currentTime = 0;
+      together.play();
+    },
+  };
+  clicks.together = (button) => together[button.dataset.together]();
+  const DRIFT = 0.15; // seconds
+  document.addEventListener(
+    "timeupdate",
+    (event) => {
+      const playing = clips().filter((one) => !one.paused && !one.ended);
+      if (playing[0] !== event.target || !document.querySelector("[data-together]")) return;
+      for (const one of playing.slice(1)) {
+        if (Math.abs(one.currentTime - playing[0].currentTime) > DRIFT) one.currentTime = playing[0].currentTime;
+      }
+    },
+    true,
+  );
+
   // -- what goes wrong is said --------------------------------------------------------------------
   document.addEventListener("htmx:sendError", () => notice("The studio does not answer. Is it still running?"));
   document.addEventListener("htmx:responseError", (event) => notice(`The studio answered ${event.detail.xhr.status}.`));
