@@ -46,12 +46,16 @@ They count where the caller left a field unset and the route can express it.
 
 
 class Elsewhere:
-    """What the other vendors make of a refused request; each is asked once."""
+    """What the other vendors make of a refused request; each is asked once for a request.
+
+    The request keeps what they make of it: several vendors may refuse it.
+    """
 
     def __init__(self, refused: Plan) -> None:
         self._refused = refused
         self._others = [one for one in all_providers().values() if one is not refused.provider]
-        self._plans: dict[tuple[str, str | None], Plan] = {}
+        self._plans: dict[tuple[Provider, str | None, bool], Plan]
+        self._plans = refused.checked.__dict__.setdefault("_elsewhere", {})
 
     def served_by(self, problem: Problem) -> Served:
         """The vendors that do not have a problem of the plan, with its model or with another."""
@@ -73,7 +77,7 @@ class Elsewhere:
         }
 
     def _plan(self, asked: CheckedRequest, vendor: Provider) -> Plan:
-        at = vendor.id, asked.model
+        at = vendor, asked.model, self._refused.stream
         if at not in self._plans:
             self._plans[at] = plan_checked(asked, vendor, stream=self._refused.stream)
         return self._plans[at]

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from ..mapping.reports import Allowance, Fate
 from ..places import Json
-from ..plans.planning import Plan
+from ..plans.planning import Plan, plan_checked
 from ..plans.verdicts import Verdict, Violation
 from ..providers.base.registry import get_provider
 from .uploads import UploadFolder
@@ -182,22 +182,16 @@ MEND_TEXTS: Final[Mapping[Allowance, str]] = {
 
 def _mends(plan: Plan, form: StudioForm) -> Iterator[Mend]:
     """What would help each field that is refused, where allowing it alone is enough for it."""
+    assert form.checked is not None
+    # Of the model that the plan has: without one, a vendor would try all of its models again.
+    asked = form.checked.of_model(plan.model) if plan.route is not None else form.checked
     for name in dict.fromkeys(problem.field for problem in plan.problems):
         for what, text in MEND_TEXTS.items():
-            if form.allow.get(name) == what or form.checked is None:
+            if form.allow.get(name) == what:
                 continue
-            allowed = {**form.allow, name: what}
-            again = plan_again(plan, form, allowed)
+            again = plan_checked(asked, plan.provider, allow={**form.allow, name: what})
             if name not in {problem.field for problem in again.problems}:
                 yield Mend(name, what, text.format(name))
-
-
-def plan_again(plan: Plan, form: StudioForm, allow: Mapping[str, Allowance]) -> Plan:
-    """The plan of a vendor with other allowances."""
-    from ..plans.planning import plan_checked  # noqa: PLC0415
-
-    assert form.checked is not None
-    return plan_checked(form.checked, plan.provider, allow=allow, base_url=plan.base_url)
 
 
 def _short(text: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from attrs import frozen
 
 from ..plans.capabilities import Capability, capabilities
+from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
 from ..providers.base.routes import Route
 from .columns import VendorColumn
@@ -123,15 +125,31 @@ class FieldExtents:
         return tuple(one.vendor for one in self.vendors if one.capability.offered)
 
 
-def field_extents(form: StudioForm, columns: Iterable[VendorColumn]) -> tuple[FieldExtents, ...]:
-    """Each control of the form with what its vendors take there."""
-    routes = {one.vendor: one.plan.route for one in columns}
-    tables: list[tuple[str, str, Mapping[str, Capability]]] = []
-    for vendor in form.vendors:
-        route = routes.get(vendor) or _route_for(vendor, form)
-        if route is not None:
-            table = {one.field: one for one in capabilities(get_provider(vendor), route)}
-            tables.append((vendor, route.model, table))
+ShownRoutes = Mapping[str, Route]
+"""The route of each vendor whose limits are shown."""
+
+
+def shown_routes(form: StudioForm, columns: Iterable[VendorColumn]) -> ShownRoutes:
+    """The routes whose limits stand at the controls: those of the plans, or the likeliest ones."""
+    planned = {one.vendor: one.plan.route for one in columns}
+    routes = {one: planned.get(one) or _route_for(one, form) for one in form.vendors}
+    return {vendor: route for vendor, route in routes.items() if route is not None}
+
+
+def name_of(routes: ShownRoutes) -> str:
+    """A short name of these routes: while it is the same, so are the limits that are shown."""
+    words = [
+        f"{vendor} {route.model} {route.path} {route.schema}" for vendor, route in routes.items()
+    ]
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+
+
+def field_extents(workflow: str, routes: ShownRoutes) -> tuple[FieldExtents, ...]:
+    """Each control of a workflow, with what the vendors of these routes take there."""
+    tables = [
+        (vendor, route.model, _table(get_provider(vendor), route))
+        for vendor, route in routes.items()
+    ]
     return tuple(
         FieldExtents(
             control,
@@ -141,8 +159,13 @@ def field_extents(form: StudioForm, columns: Iterable[VendorColumn]) -> tuple[Fi
                 if control.name in table
             ),
         )
-        for control in controls(form.workflow)
+        for control in controls(workflow)
     )
+
+
+@lru_cache(maxsize=256)
+def _table(provider: Provider, route: Route) -> Mapping[str, Capability]:
+    return {one.field: one for one in capabilities(provider, route)}
 
 
 def _route_for(vendor: str, form: StudioForm) -> Route | None:

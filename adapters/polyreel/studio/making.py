@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import RequestError
+from ..providers.base.registry import get_provider
 from . import uploads
 from .columns import columns
-from .extents import field_extents, models
-from .forms import TABS, Pairs, StudioForm, read_form
+from .extents import field_extents, models, name_of, shown_routes
+from .forms import TABS, Pairs, controls, read_form
 from .marks import chips, shot_seconds
 from .pages import base, rendered
+from .snippets import Snippet, snippets
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -31,14 +33,26 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
     async def page(request: Request) -> Response:
         """The whole page, with the request that its address holds."""
         seen = await asyncio.to_thread(view, studio, request.query_params.multi_items())
-        return HTMLResponse(rendered("making.html", base=base(request), page="making", **seen))
+        text = rendered("making.html", base=base(request), page="making", **seen)
+        return HTMLResponse(text)
 
     async def plans(request: Request) -> Response:
         """The columns, the chips and the limits, for what is typed; the address follows."""
-        seen = await asyncio.to_thread(view, studio, request.query_params.multi_items())
-        headers = {"hx-replace-url": f"{base(request)}/?{seen['form'].query}"}
+        shown = request.query_params.get("shown")
+        seen = await asyncio.to_thread(view, studio, request.query_params.multi_items(), shown)
+        headers = {"hx-replace-url": f"{base(request)}/?{seen['query']}"}
         text = rendered("plans.html", base=base(request), **seen)
         return HTMLResponse(text, headers=headers)
+
+    async def code(request: Request) -> Response:
+        """The request as code for one vendor, which is named by `of`."""
+        form = read_form(request.query_params.multi_items(), studio.uploads)
+        of = request.query_params.get("of", "")
+        made: Sequence[Snippet] = ()
+        if form.checked is not None and of in studio.vendors():
+            vendor = get_provider(of)
+            made = await asyncio.to_thread(snippets, form.checked, vendor, allow=form.allow)
+        return HTMLResponse(rendered("code.html", base=base(request), vendor=of, snippets=made))
 
     async def upload(request: Request) -> Response:
         """Keep a file that was dropped or pasted; its bytes are the body."""
@@ -64,29 +78,30 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
     return [
         Route("/", page),
         Route("/plans", plans),
+        Route("/code", code),
         Route("/uploads", upload, methods=["POST"]),
         Route("/uploads/{name}", file),
     ]
 
 
-def view(studio: Studio, pairs: Pairs) -> dict[str, Any]:
-    """All that the templates show of a request."""
+def view(studio: Studio, pairs: Pairs, shown: str | None = None) -> dict[str, object]:
+    """All that the templates show of a request. Limits with the name `shown` are there already."""
     form = read_form(pairs, studio.uploads)
     found = columns(form, studio.client, studio.uploads)
+    limits = shown_routes(form, found)
+    name = name_of(limits)
     return {
         "form": form,
+        "query": form.query,
+        "controls": controls(form.workflow),
         "columns": found,
-        "fields": field_extents(form, found),
+        "fields": field_extents(form.workflow, limits) if name != shown else (),
+        "shown": name,
         "models": models(form.workflow, form.vendors),
         "chips": chips(form),
         "shot_seconds": shot_seconds(form),
         "tabs": TABS,
         "vendors": studio.vendors(),
         "live_vendors": studio.live_vendors,
-        "ready": _ready(form, found),
+        "ready": tuple(one.vendor for one in found if not one.plan.refused),
     }
-
-
-def _ready(form: StudioForm, found: Sequence[Any]) -> tuple[str, ...]:
-    """The vendors that could make it now."""
-    return tuple(one.vendor for one in found if not one.plan.refused) if form.checked else ()

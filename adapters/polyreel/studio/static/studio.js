@@ -27,6 +27,17 @@
   document.addEventListener("focusin", (event) => light(event.target, true));
   document.addEventListener("focusout", (event) => light(event.target, false));
 
+  // -- what was opened stays open when it is drawn anew --------------------------------------------
+  const opened = new Map();
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    for (const one of event.detail.target.querySelectorAll("details[data-open]")) opened.set(one.dataset.open, one.open);
+  });
+  document.addEventListener("htmx:afterSwap", (event) => {
+    for (const one of event.detail.target.querySelectorAll("details[data-open]")) {
+      if (opened.has(one.dataset.open)) one.open = opened.get(one.dataset.open);
+    }
+  });
+
   // -- rows, chips, sliders, mends ----------------------------------------------------------------
   const clicks = {
     adds: (button) => {
@@ -88,6 +99,7 @@
     if (!tab || !form() || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     const query = new URLSearchParams(new FormData(form()));
+    query.delete("shown");
     query.set("workflow", new URL(tab.href).searchParams.get("workflow"));
     location.assign(`${base}/?${query}`);
   });
