@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
@@ -14,6 +14,7 @@ from ..mapping.reports import Allowance, Fate
 from ..places import Json
 from ..plans.planning import Plan, plan_checked
 from ..plans.verdicts import Verdict, Violation
+from ..providers.base.contract import Contract
 from ..providers.base.registry import get_provider
 from .uploads import UploadFolder
 
@@ -108,6 +109,18 @@ class VendorColumn:
         return f"${each:f} a second"
 
     @cached_property
+    def inferred(self) -> frozenset[str]:
+        """The places in the body of which the vendor's spec says that they are only inferred."""
+        route, contract = self.plan.route, self.plan.provider.contract
+        if route is None:
+            return frozenset()
+        return frozenset(
+            place
+            for place in (one.target for one in self.verdicts if one.target)
+            if _is_inferred(contract, route.schema, place)
+        )
+
+    @cached_property
     def lines(self) -> tuple[JsonLine, ...]:
         """The body, line by line."""
         if self.plan.parts:
@@ -171,6 +184,14 @@ def columns(
         plan = client.plan(form.checked, get_provider(vendor), allow=form.allow)
         found.append(VendorColumn(plan, tuple(_mends(plan, form)), uploads))
     return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def _is_inferred(contract: Contract, schema: str, pointer: str) -> bool:
+    names = [part for part in pointer.split("/")[1:] if not part.isdecimal()]
+    around = (".".join(names[: count + 1]) for count in range(len(names)))
+    nodes = (contract.property(schema, place) for place in around)
+    return any((node or {}).get("x-polyreel-mark") == "inferred" for node in nodes)
 
 
 MEND_TEXTS: Final[Mapping[Allowance, str]] = {

@@ -1,0 +1,158 @@
+"""The first page of the studio, without a browser: who is let in, and what it shows."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from polyreel import AsyncClient
+from polyreel.providers.base.registry import all_providers
+from polyreel.studio.application import application
+from polyreel.studio.door import Door
+from polyreel.studio.studio import Studio
+
+HOST = "127.0.0.1:8780"
+OWN = f"http://{HOST}"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
+Use = Callable[[httpx.AsyncClient], Awaitable[None]]
+
+
+def visit(folder: Path, use: Use, *, let_in: bool = True) -> None:
+    """Use the studio as a browser does, which was let in or not."""
+
+    async def run() -> None:
+        studio = Studio(client=AsyncClient(), folder=folder, door=Door(token="t" * 20))
+        transport = httpx.ASGITransport(application(studio))
+        async with httpx.AsyncClient(transport=transport, base_url=OWN) as browser:
+            if let_in:
+                entered = await browser.get("/", params={"token": "t" * 20})
+                assert entered.status_code == 303
+            await use(browser)
+        await studio.close()
+
+    asyncio.run(run())
+
+
+def test_the_token_lets_a_browser_in_once(tmp_path: Path) -> None:
+    async def use(browser: httpx.AsyncClient) -> None:
+        assert (await browser.get("/")).status_code == 403
+        assert (await browser.get("/", params={"token": "wrong"})).status_code == 403
+        entered = await browser.get("/", params={"token": "t" * 20})
+        cookie = entered.headers["set-cookie"]
+        assert "httponly" in cookie.lower()
+        assert "samesite=strict" in cookie.lower()
+        assert "t" * 20 not in cookie
+        page = await browser.get("/")
+        assert page.status_code == 200
+        assert "t" * 20 not in page.text
+
+    visit(tmp_path, use, let_in=False)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "evil.example"}, 400),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": OWN, "sec-fetch-site": "cross-site"}, 403),
+        ({"origin": OWN.replace("8780", "8781")}, 403),
+        ({}, 403),
+        ({"origin": OWN}, 200),
+        ({"origin": OWN, "sec-fetch-site": "same-origin"}, 200),
+    ],
+)
+def test_only_pages_of_its_own_change_something(
+    tmp_path: Path, headers: dict[str, str], status: int
+) -> None:
+    async def use(browser: httpx.AsyncClient) -> None:
+        answer = await browser.post("/uploads", content=PNG, headers=headers)
+        assert answer.status_code == status
+        assert (tmp_path / "uploads").exists() is (status == 200)
+
+    visit(tmp_path, use)
+
+
+def test_a_request_is_shown_for_every_vendor(tmp_path: Path) -> None:
+    async def use(browser: httpx.AsyncClient) -> None:
+        page = (
+            await browser.get("/", params={"prompt": "a <b>cat</b> & dog", "duration": "5"})
+        ).text
+        for vendor in all_providers():
+            assert f'data-vendor="{vendor}"' in page
+        assert "<b>cat" not in page
+        assert "a &lt;b&gt;cat&lt;/b&gt; &amp; dog" in page
+        assert not re.search(r"<script(?! src=)| style=| on[a-z]+=", page)
+
+    visit(tmp_path, use)
+
+
+def test_while_the_limits_stay_they_are_not_sent_again(tmp_path: Path) -> None:
+    async def use(browser: httpx.AsyncClient) -> None:
+        first = await browser.get("/plans", params={"prompt": "a cat"})
+        shown = re.search(r'id="shown" value="([0-9a-f]+)"', first.text)
+        assert shown is not None
+        assert 'id="bars-duration"' in first.text
+        again = await browser.get("/plans", params={"prompt": "a dog", "shown": shown[1]})
+        assert 'id="bars-duration"' not in again.text
+        assert "a dog" in again.text
+        assert again.headers["hx-replace-url"] == "/?workflow=text-to-video&prompt=a+dog"
+
+    visit(tmp_path, use)
+
+
+def test_a_refusal_can_be_mended(tmp_path: Path) -> None:
+    async def use(browser: httpx.AsyncClient) -> None:
+        asked = {"prompt": "a cat", "duration": "1000", "model": "kling-o3", "vendor": "kling"}
+        refused = (await browser.get("/plans", params=asked)).text
+        assert 'class="badge refused">refused' in refused
+        mend = re.search(r'data-allow="([a-z_=]+)"', refused)
+        assert mend is not None
+        mended = (await browser.get("/plans", params={**asked, "allow": mend[1]})).text
+        assert 'class="badge refused">refused' not in mended
+        assert f'name="allow" value="{mend[1]}"' in mended
+
+    visit(tmp_path, use)
+
+
+def test_a_dropped_file_is_shown_and_sent(tmp_path: Path) -> None:
+    async def use(browser: httpx.AsyncClient) -> None:
+        given = await browser.post("/uploads", content=PNG, headers={"origin": OWN})
+        name = given.json()["name"]
+        shown = await browser.get(f"/uploads/{name.removeprefix('upload:')}")
+        assert (shown.content, shown.headers["content-type"]) == (PNG, "image/png")
+        assert (await browser.get("/uploads/..%2f..%2fetc%2fpasswd")).status_code == 404
+        assert (await browser.get("/uploads/secret.png")).status_code == 404
+        text = await browser.post("/uploads", content=b"text", headers={"origin": OWN})
+        assert text.status_code == 422
+
+    visit(tmp_path, use)
+
+
+def test_a_request_as_code(tmp_path: Path) -> None:
+    async def use(browser: httpx.AsyncClient) -> None:
+        found = (await browser.get("/code", params={"prompt": "a cat", "of": "kling"})).text
+        assert 'id="code-kling-curl"' in found
+        assert "curl" in found
+        nobody = await browser.get("/code", params={"prompt": "a cat", "of": "nobody"})
+        assert nobody.status_code == 200
+        assert "no code" in nobody.text
+
+    visit(tmp_path, use)
+
+
+def test_every_answer_has_the_policy(tmp_path: Path) -> None:
+    async def use(browser: httpx.AsyncClient) -> None:
+        for path in ("/", "/plans", "/static/studio.js", "/nothing", "/uploads/x"):
+            answer = await browser.get(path)
+            assert "default-src 'none'" in answer.headers["content-security-policy"], path
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert "access-control-allow-origin" not in answer.headers
+        page = await browser.get(
+            "/", params={"prompt": "a cat"}, headers={"accept-encoding": "gzip"}
+        )
+        assert page.headers["cache-control"] == "no-store"
+
+    visit(tmp_path, use)
