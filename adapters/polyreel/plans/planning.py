@@ -46,16 +46,12 @@ They count where the caller left a field unset and the route can express it.
 
 
 class Elsewhere:
-    """What the other vendors make of a refused request; each is asked once for a request.
-
-    The request keeps what they make of it: several vendors may refuse it.
-    """
+    """What the other vendors make of a refused request, which keeps it: each is asked once."""
 
     def __init__(self, refused: Plan) -> None:
         self._refused = refused
         self._others = [one for one in all_providers().values() if one is not refused.provider]
-        self._plans: dict[tuple[Provider, str | None, bool], Plan]
-        self._plans = refused.checked.__dict__.setdefault("_elsewhere", {})
+        self._plans: dict[object, Plan] = vars(refused.checked).setdefault("_elsewhere", {})
 
     def served_by(self, problem: Problem) -> Served:
         """The vendors that do not have a problem of the plan, with its model or with another."""
