@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from .jobs.many import Completed
     from .ledger.sqlite import Ledger
     from .network import Network
-    from .plans.planning import Plan, PlanRefusedError, plan
+    from .plans.choosing import plan
+    from .plans.planning import Plan, PlanRefusedError
     from .plans.translation import Translation, translate
     from .providers.base.registry import all_providers, get_provider
     from .providers.base.webhooks import parse_webhook
@@ -82,7 +83,7 @@ _HOMES = {
     "all_providers": ".providers.base.registry",
     "get_provider": ".providers.base.registry",
     "parse_webhook": ".providers.base.webhooks",
-    "plan": ".plans.planning",
+    "plan": ".plans.choosing",
     "translate": ".plans.translation",
 }
 

@@ -78,11 +78,16 @@ _PIECES: Final = _MADE_IN_C and _MADE_IN_C(
 """What the encoder makes anew for each text, which takes as long as most bodies; CPython has it."""
 
 
+def json_text(value: Json) -> str:
+    """A JSON value as text: compact, and its members in their order."""
+    if _PIECES is None or type(value) is str:
+        return _ENCODER.encode(value)
+    return "".join(_PIECES(value, 0))
+
+
 def json_bytes(value: Json) -> bytes:
-    """A JSON value as bytes: compact, and its members in their order."""
-    if _PIECES is None:
-        return _ENCODER.encode(value).encode()
-    return "".join(_PIECES(value, 0)).encode()
+    """The text of a JSON value as bytes."""
+    return json_text(value).encode()
 
 
 def leaves(value: Json, at: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import cycle
 from statistics import median
 from typing import Any
 
@@ -16,7 +17,7 @@ from polyreel import Client, plan
 from polyreel.simulator import Simulator
 
 from .counting import counted
-from .measuring import REQUEST, VENDOR, Figure, Peers, Row, in_turns
+from .measuring import PROMPTS, REQUEST, VENDOR, Figure, Peers, Row, in_turns
 
 
 def importing(peers: Peers) -> Iterator[Row]:
@@ -41,16 +42,24 @@ def importing_alone(name: str) -> float:
 
 def planning(peers: Peers) -> Iterator[Row]:
     """A request as bytes that the vendor's contract was checked for, beside what can be least: the
-    checks alone.
+    checks alone. Each has another prompt.
     """
     made = plan(REQUEST, VENDOR)
     assert made.route is not None
-    body, contract, schema = dict(made.body), made.provider.contract, made.route.schema
+    contract, schema = made.provider.contract, made.route.schema
+    requests = cycle([{**REQUEST, "prompt": prompt} for prompt in PROMPTS])
+    bodies = cycle([{**made.body, "prompt": prompt} for prompt in PROMPTS])
+
+    def checked_by_hand() -> bytes:
+        body = {**next(bodies)}
+        assert not contract.sends(schema, body)
+        return json.dumps(body).encode()
+
     found = in_turns(
         {
-            "own": lambda: plan(REQUEST, VENDOR).content,
-            "unchecked": lambda: json.dumps({**body}).encode(),
-            "checked": lambda: contract.sends(schema, body) or json.dumps({**body}).encode(),
+            "own": lambda: plan(next(requests), VENDOR).content,
+            "unchecked": lambda: json.dumps({**next(bodies)}).encode(),
+            "checked": checked_by_hand,
         },
         times=1_000,
         clock=time.process_time,

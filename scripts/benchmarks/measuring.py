@@ -16,6 +16,7 @@ from polyreel.providers.base.registry import all_providers
 from polyreel_generated.contracts.vendors import VendorId
 
 __all__ = [
+    "PROMPTS",
     "REQUEST",
     "ROUNDS",
     "VENDOR",
@@ -37,6 +38,10 @@ REQUEST: Final = {
     "aspect_ratio": "9:16",
     "audio": True,
 }
+
+
+PROMPTS: Final = [f"{REQUEST['prompt']}, take {number}" for number in range(1_000)]
+"""No two requests of a program have the same prompt."""
 
 
 class Row(NamedTuple):

@@ -16,6 +16,7 @@ import asyncio
 import json
 import os
 from importlib import import_module
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ def content(_: argparse.Namespace) -> float:
     ).VideoGenerationRequestUtils.get_optional_params_video_generation
     general = import_module("litellm.types.router").GenericLiteLLMParams()
 
-    def work() -> bytes:
+    prompts = cycle([f"{PROMPT}, take {number}" for number in range(1_000)])
+
+    def work(prompt: str = "") -> bytes:
         config = manager.get_provider_video_config(model="gen4.5", provider=provider)
         fields = optional(
             model="gen4.5",
@@ -61,7 +64,7 @@ def content(_: argparse.Namespace) -> float:
         )
         body, _, _ = config.transform_video_create_request(
             model="gen4.5",
-            prompt=PROMPT,
+            prompt=prompt or next(prompts),
             api_base=NOWHERE,
             video_create_optional_request_params=fields,
             litellm_params=general,
@@ -69,7 +72,7 @@ def content(_: argparse.Namespace) -> float:
         )
         return json.dumps(body).encode()
 
-    assert json.loads(work()) == {
+    assert json.loads(work(PROMPT)) == {
         "model": "gen4.5",
         "promptText": PROMPT,
         "ratio": "720:1280",

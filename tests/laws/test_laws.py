@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polyreel.mapping.reports import Fate, MappingReport
+from polyreel.plans.choosing import plan
 from polyreel.plans.courses import has_work
-from polyreel.plans.planning import plan
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.routes import Route
 from polyreel.testing import laws

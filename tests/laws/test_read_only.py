@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polyreel.cli.app import run
-from polyreel.plans.planning import plan
+from polyreel.plans.choosing import plan
 from polyreel.plans.reading import UnreadableBodyError, read
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import get_provider

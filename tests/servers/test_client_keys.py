@@ -11,7 +11,7 @@ import pytest
 from polyreel import Client
 from polyreel.errors import AmbiguousError, NeverSentError, PolyreelError, RejectedError
 from polyreel.places import put
-from polyreel.plans.planning import plan
+from polyreel.plans.choosing import plan
 from polyreel.providers.base.registry import get_provider
 from polyreel_generated.contracts.vendors import VendorId
 from support.faults import (

@@ -24,7 +24,8 @@ from polyreel.errors import (
     UnknownNameError,
 )
 from polyreel.keys import Secret
-from polyreel.plans.planning import Plan, plan
+from polyreel.plans.choosing import plan
+from polyreel.plans.planning import Plan
 from polyreel.providers.base.calling import own_id_place
 from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import RunningClock, VirtualClock

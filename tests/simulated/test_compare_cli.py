@@ -8,7 +8,7 @@ import pytest
 from polyreel.cli.app import run
 from polyreel.mapping.workflows import WORKFLOWS
 from polyreel.places import JsonObject
-from polyreel.plans.planning import plan
+from polyreel.plans.choosing import plan
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.registry import all_providers
 from support.requests import EXAMPLES

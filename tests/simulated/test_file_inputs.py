@@ -21,7 +21,8 @@ from polyreel.mapping import media
 from polyreel.mapping.reports import MappingReport, Problem
 from polyreel.mapping.rows import Field
 from polyreel.plans.attachments import Attachments
-from polyreel.plans.planning import Plan, plan
+from polyreel.plans.choosing import plan
+from polyreel.plans.planning import Plan
 from polyreel.providers.base.registry import get_provider
 from polyreel_generated.contracts.vendors import VendorId
 from support.faults import (

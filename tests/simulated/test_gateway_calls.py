@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 from polyreel.ledger.gateway_tokens import GatewayToken
 from polyreel.places import JsonObject, get, leaves
-from polyreel.plans.planning import plan
+from polyreel.plans.choosing import plan
 from polyreel.plans.reading import read
 from polyreel.providers.base.calling import key_scheme_of
 from polyreel.providers.base.limits import reading_of

@@ -14,7 +14,7 @@ from polyreel.cli import ledgered
 from polyreel.errors import TaskNotFoundError, UnknownNameError
 from polyreel.ledger.events import Intend, Settle
 from polyreel.ledger.records import Submission
-from polyreel.plans.planning import plan
+from polyreel.plans.choosing import plan
 from polyreel.providers.base.registry import get_provider
 from polyreel_generated.contracts.vendors import VendorId
 from support.cli import VENDORS, Command, stranger

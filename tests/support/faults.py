@@ -25,7 +25,8 @@ from polyreel import AsyncClient, Client
 from polyreel.drivers import RealClock
 from polyreel.flows import Reply, Send
 from polyreel.mapping.media import SUFFIXES
-from polyreel.plans.planning import Plan, plan
+from polyreel.plans.choosing import plan
+from polyreel.plans.planning import Plan
 from polyreel.providers.base.calling import key_scheme_of
 from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel_generated.contracts.vendors import VendorId

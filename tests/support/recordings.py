@@ -15,7 +15,8 @@ import yaml
 from polyreel.errors import PolyreelError
 from polyreel.flows import Reply
 from polyreel.places import JsonObject
-from polyreel.plans.planning import Plan, plan
+from polyreel.plans.choosing import plan
+from polyreel.plans.planning import Plan
 from polyreel.providers.base.calling import PLACEHOLDER, filled, key_scheme_of, locator_of
 from polyreel.providers.base.contract import Operation
 from polyreel.providers.base.provider import Provider

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 from polyreel.flows import Reply
 from polyreel.places import JsonObject
-from polyreel.plans.planning import Plan, plan
+from polyreel.plans.choosing import plan
+from polyreel.plans.planning import Plan
 from polyreel.plans.translation import translate
 from polyreel.providers.base.calling import key_scheme_of
 from polyreel.providers.base.provider import Provider

@@ -9,7 +9,7 @@ from polyreel.mapping.codecs import Choice
 from polyreel.mapping.rows import Field
 from polyreel.mapping.sizes import FrameSize
 from polyreel.places import JsonObject
-from polyreel.plans.planning import plan
+from polyreel.plans.choosing import plan
 from polyreel.plans.reading import read
 from polyreel.plans.translation import translate
 from polyreel.providers.base.provider import Provider

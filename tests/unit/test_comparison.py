@@ -10,8 +10,8 @@ from polyreel.mapping.rows import Field
 from polyreel.mapping.workflows import kind_of
 from polyreel.places import JsonObject
 from polyreel.plans.capabilities import capabilities
+from polyreel.plans.choosing import plan
 from polyreel.plans.comparison import advise, cell, difference, drift, matrix
-from polyreel.plans.planning import plan
 from polyreel.plans.requests import check_request
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.provider import Provider

@@ -11,7 +11,8 @@ from polyreel.mapping.reports import Fate
 from polyreel.mapping.rows import Absent
 from polyreel.mapping.workflows import WORKFLOWS
 from polyreel.plans.capabilities import capabilities
-from polyreel.plans.planning import plan, plan_checked
+from polyreel.plans.choosing import plan
+from polyreel.plans.planning import plan_checked
 from polyreel.plans.requests import check_request
 from polyreel.plans.translation import translate
 from polyreel.providers.base.provider import Provider

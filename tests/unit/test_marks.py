@@ -6,11 +6,12 @@ import pytest
 from polyreel.mapping import marks as spellings
 from polyreel.mapping.marks import ANGLE, AT, Marks, idle_marks
 from polyreel.mapping.reports import Fate
-from polyreel.plans.planning import plan
+from polyreel.plans.choosing import plan
 from polyreel.plans.translation import translate
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
 
+KINDS = ("image", "element", "video", "audio")
 PROVIDERS = list(all_providers().values())
 IMAGES = ["https://example.com/a.png", "https://example.com/b.png"]
 MODEL_VENDOR = next(p for p in PROVIDERS if any("image_start" in r.by_place for r in p.routes))
@@ -23,15 +24,18 @@ def spelled(marks: Marks, kind: str, number: int) -> str:
     return marks.write(kind, number)
 
 
-def test_each_mark_begins_with_the_sign_of_its_spelling() -> None:
-    """Texts without the sign are not searched for marks."""
+def test_no_mark_is_overlooked() -> None:
+    """Only texts that may have a mark in a spelling are searched for one."""
     found = [one for one in vars(spellings).values() if isinstance(one, Marks)]
     assert len(found) > 3
     for one in found:
-        mark = one.write(next(iter(one.kinds.values()), "image"), 12)
-        assert one.pattern.fullmatch(mark)
-        assert mark.startswith(one.sign)
-        assert one.sign == "" or not one.pattern.search(mark.removeprefix(one.sign))
+        kinds = [kind for kind in KINDS if one.pattern.fullmatch(one.write(kind, 12))]
+        assert kinds
+        for kind in kinds:
+            mark = one.write(kind, 12)
+            assert one.may_be_in(f"a {mark}")
+            assert not one.may_be_in(mark[1:])
+            assert not one.pattern.search(mark[1:])
 
 
 # --- marks inside shots ---------------------------------------------------------------------------

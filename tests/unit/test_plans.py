@@ -10,7 +10,8 @@ from polyreel.errors import RequestError
 from polyreel.mapping.workflows import WORKFLOWS, kind_of
 from polyreel.places import JsonObject, json_bytes
 from polyreel.plans import courses, quick
-from polyreel.plans.planning import PORTABLE, plan
+from polyreel.plans.choosing import plan
+from polyreel.plans.planning import PORTABLE
 from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel_generated.contracts.vendors import VendorId
 from support.paths import TESTS

@@ -6,7 +6,8 @@ import pytest
 from polyreel import VideoRequest
 from polyreel.mapping.shots import MultiShot
 from polyreel.mapping.shottexts import ShotText, spelled_shots
-from polyreel.plans.planning import Plan, plan
+from polyreel.plans.choosing import plan
+from polyreel.plans.planning import Plan
 from polyreel.plans.translation import translate
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers

@@ -8,7 +8,8 @@ import pytest
 from polyreel.mapping.reports import Fate
 from polyreel.places import get
 from polyreel.plans import planning
-from polyreel.plans.planning import Plan, plan, plan_checked
+from polyreel.plans.choosing import plan
+from polyreel.plans.planning import Plan, plan_checked
 from polyreel.plans.reading import read
 from polyreel.plans.requests import CheckedRequest
 from polyreel.plans.translation import translate

@@ -18,8 +18,9 @@ from ..errors import LedgerError, RequestError, UnknownNameError
 from ..hosts import SIMULATED_HOST
 from ..keys import Secret
 from ..money.book import PriceBook
+from ..plans.choosing import choose
 from ..plans.livelimits import chosen_within
-from ..plans.planning import Plan, choose
+from ..plans.planning import Plan
 from ..plans.requests import CheckedRequest, check_request
 from ..providers.base.registry import all_providers, get_provider, ordered
 from .checks import (

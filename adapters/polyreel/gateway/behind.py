@@ -12,7 +12,7 @@ from ..hosts import not_public_https
 from ..jobs.routing import Preference, ranked
 from ..ledger.gateway_tokens import ModelRouting
 from ..mapping.reports import Fate
-from ..plans.planning import plan
+from ..plans.choosing import plan
 from ..plans.translation import Translation, translate
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from attrs import Factory, evolve, frozen
 from ..jobs.routing import Preference, ranked
 from ..mapping.reports import Allowance, Fate
 from ..places import JsonObject
-from ..plans.planning import Plan, choose
+from ..plans.choosing import choose
+from ..plans.planning import Plan
 from ..plans.requests import CheckedRequest
 from .behind import CALLBACK, Behind, in_header
 from .wishes import LETTERS

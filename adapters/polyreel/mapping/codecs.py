@@ -230,7 +230,7 @@ class Prompt:
 
     def note(self, value: str, shared: Mapping[str, Any]) -> str:
         """Why a text has other numbers here, or marks that cite nothing; empty where neither."""
-        if AT.sign not in value and self.marks.sign not in value:
+        if not self._may_cite(value):
             return ""
         if self.nameless and cited(value, AT, self._nameless(shared)):
             return self.nameless
@@ -238,6 +238,9 @@ class Prompt:
             return ""
         cites = any(cited(value, marks, self._native(shared)) for marks in (AT, self.marks))
         return self.numbering if cites else ""
+
+    def _may_cite(self, value: str) -> bool:
+        return AT.may_be_in(value) or self.marks.may_be_in(value)
 
     def _nameless(self, shared: Mapping[str, Any]) -> Mapping[str, int]:
         """How many inputs of the kinds that texts cannot cite here."""
@@ -257,8 +260,8 @@ class Prompt:
         """The text with the vendor's marks."""
         if self.replaced_by in shared:
             raise CannotExpressError(f"the vendor does not use it beside {self.replaced_by}")
-        if AT.sign not in value and self.marks.sign not in value:
-            return value  # as most texts are, and this is found out at once
+        if not self._may_cite(value):
+            return value
         if not (AT.pattern.search(value) or self.marks.pattern.search(value)):
             return value
         counts = self.counts(shared)

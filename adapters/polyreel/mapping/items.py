@@ -222,7 +222,7 @@ def _carried(
     item: Item, source: str, target: str, value: Any, native: Any, shared: Mapping[str, Any]
 ) -> MappingEntry:
     warning_text = _note(item, value, shared)
-    same = type(native) is type(value) and native == value
+    same = native is value or (type(native) is type(value) and native == value)
     fate = Fate.EXACT if same else Fate.CONVERTED
     return MappingEntry(
         item.shared,

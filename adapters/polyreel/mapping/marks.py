@@ -28,12 +28,19 @@ class Marks:
     template: str
     title: bool = False
     kinds: Mapping[str, str] = Factory(dict)
+    starts: tuple[str, ...] = ()
+    """What each mark begins with one of; by default it is what the template begins with."""
+
+    def may_be_in(self, text: str) -> bool:
+        """Whether there can be a mark in a text. Most have none, and that is seen at once."""
+        for start in self.starts or self._start:  # noqa: SIM110 - `any` takes three times as long
+            if start in text:
+                return True
+        return False
 
     @cached_property
-    def sign(self) -> str:
-        """What each mark begins with that is no letter; empty where it begins with a letter."""
-        start = self.template.partition("{")[0]
-        return "" if any(map(str.isalpha, start)) else start
+    def _start(self) -> tuple[str]:
+        return (self.template.partition("{")[0],)
 
     def write(self, kind: str, number: int) -> str:
         """One mark in this spelling."""
@@ -71,6 +78,7 @@ NAMED: Final = Marks(
     re.compile(r"(?<![A-Za-z])(?P<kind>Image|Video|Audio) (?P<number>[1-9][0-9]?)(?![0-9])"),
     "{kind} {number}",
     title=True,
+    starts=("Image ", "Video ", "Audio "),
 )
 """`Image 1`: Wan's spelling at EvoLink (its pages of 2026)."""
 
@@ -78,6 +86,7 @@ CHARACTER: Final = Marks(
     re.compile(r"(?<![A-Za-z])(?P<kind>character)(?P<number>[1-9][0-9]?)(?![0-9])"),
     "{kind}{number}",
     kinds={"character": "image"},
+    starts=("character",),
 )
 """`character1`: the first reference image of HappyHorse at EvoLink (its pages of 2026)."""
 
@@ -89,6 +98,13 @@ BY_ID: Final = Marks(
 
 Source: Kling's page of Omni video, 2026.
 """
+
+
+def may_have_marks(text: str) -> bool:
+    """Whether a text has a character with which a mark begins in any vendor's spelling, or what a
+    person may take for one. The marks that are plain words are no such marks.
+    """
+    return "@" in text or "<" in text or "[" in text or "{" in text
 
 
 _KINDS: Final = {

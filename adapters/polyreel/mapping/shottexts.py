@@ -36,8 +36,11 @@ def spelled_shots(text: object) -> list[dict[str, Any]]:
     []
     """
     shots: list[dict[str, Any]] = []
+    # The number of the first shot, without which there is none.
+    if not isinstance(text, str) or not ("1," in text or "1\uff0c" in text):
+        return shots
     at = 0
-    while isinstance(text, str) and at < len(text):
+    while at < len(text):
         found = _SHOT.match(text, at)
         if found is None or int(found[1]) != len(shots) + 1:
             return []

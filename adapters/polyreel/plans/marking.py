@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve
 
 from ..mapping.codecs import cited_inputs
-from ..mapping.marks import idle_marks
+from ..mapping.marks import idle_marks, may_have_marks
 from ..mapping.reports import MappingReport
 
 
@@ -26,8 +26,7 @@ def note_idle_marks(shared: Mapping[str, Any], report: MappingReport) -> None:
     """
     counts = None
     for source, text in _texts(shared):
-        # A mark begins with one of these in any vendor's spelling.
-        if not ("@" in text or "<" in text or "[" in text or "{" in text):
+        if not may_have_marks(text):
             continue
         counts = counts or cited_inputs(shared)
         reason = "; ".join(idle_marks(text, counts))

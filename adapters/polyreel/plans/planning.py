@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from attrs import Factory, evolve, field, frozen
+from attrs import fields as attrs_fields
 
-from ..errors import PolyreelError, UnknownNameError
+from ..errors import PolyreelError
 from ..flows import EVENT_STREAM, Part, Send
 from ..mapping.reports import Allowance, MappingEntry, MappingReport, Problem
 from ..mapping.workflows import Kind
@@ -22,21 +23,19 @@ from ..places import JsonObject, json_bytes
 from ..providers.base.calling import filled
 from ..providers.base.contract import Operation
 from ..providers.base.provider import Provider
-from ..providers.base.registry import all_providers, get_provider
+from ..providers.base.registry import all_providers
 from ..providers.base.routes import Route
 from .attachments import Attachments, Upload, replaced
 from .courses import Course, courses_of
 from .frames import note_shape
 from .marking import idle_marks_of, note_idle_marks
-from .requests import CheckedRequest, check_allowances, check_request
+from .requests import CheckedRequest
 from .verdicts import Served, Verdict, Violation, verdicts, violations
 from .wording import unserved
 from .writing import Writing, by_preferences
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-    from ..providers.base.registry import Vendor
+    pass
 
 PORTABLE: Final[Mapping[str, Any]] = {"resolution": "720p", "audio": True}
 """Preferences with which every vendor makes the same clip, although their own defaults disagree.
@@ -223,6 +222,20 @@ class Plan:
         """The plan with the URLs of uploaded files, by their places in the body."""
         return evolve(self, body=replaced(self.body, links), uploads=())
 
+    def with_values(self, fields: JsonObject, body: JsonObject, content: bytes) -> Plan:
+        """The plan of a request that differs from this one's in values, and in nothing else."""
+        # By hand: __init__ takes as long as all the rest of a plan of a known shape.
+        made = object.__new__(Plan)
+        parts = made.__dict__
+        parts |= self._given
+        parts["checked"] = CheckedRequest(fields, self.checked.kind)
+        parts["body"], parts["query"], parts["_content"] = body, {**self.query}, content
+        return made
+
+    @cached_property
+    def _given(self) -> Mapping[str, Any]:
+        return {one.name: getattr(self, one.name) for one in attrs_fields(Plan)}
+
     def step(self, headers: Mapping[str, str] | None = None) -> Send:
         """The paid call, with further headers."""
         kind = {} if self.parts else {"Content-Type": "application/json"}
@@ -250,91 +263,6 @@ class PlanRefusedError(PolyreelError, ValueError):
         self.violations = tuple(violations)
 
 
-def plan(
-    request: BaseModel | Mapping[str, Any],
-    vendor: Vendor,
-    *,
-    allow: Mapping[str, Allowance] | None = None,
-    preferences: Mapping[str, Any] | None = None,
-    base_url: str | None = None,
-    override: bool = False,
-    stream: bool = False,
-) -> Plan:
-    """Plan a request for one vendor. Nothing is sent, and no key is needed.
-
-    Args:
-        request: a VideoRequest, ImageRequest or ElementRequest, or a mapping with the same fields.
-        vendor: a vendor's id.
-        allow: the fields that may be left out (`"drop"`) or brought to the nearest value that the
-            vendor takes (`"nearest"`), or that may be sent although only an inferred fact speaks
-            against it (`"send"`). By default nothing may.
-        preferences: values for unset fields, left out where the vendor has no words for them, or
-            would refuse the plan for them.
-        base_url: another address of the vendor's API.
-        override: whether `extra` replaces what the other fields say.
-        stream: whether the paid call is the one that answers with an event stream.
-
-    Raises RequestError for a malformed request, and UnknownNameError for an unknown vendor. A plan
-    that the vendor cannot take is returned all the same: see `violations`, or call `check()`.
-
-    >>> from polyreel import plan
-    >>> made = plan({"prompt": "a cat", "duration": 5}, "evolink")
-    >>> made.refused, made.body["duration"]
-    (False, 5)
-    >>> print(plan({"prompt": "a cat", "aspect_ratio": "5:7"}, "evolink").violations[0].message)
-    aspect_ratio: 5:7 is not offered; evolink takes one of 16:9, 9:16, 1:1
-    """
-    provider = get_provider(vendor)
-    if base_url:
-        base_url = provider.without_repetition(base_url)
-    if preferences:
-        return choose(
-            request,
-            [provider],
-            allow=allow,
-            preferences=preferences,
-            base_urls={provider.id: base_url} if base_url else None,
-            override=override,
-            stream=stream,
-        )
-    checked, allowed = check_request(request), check_allowances(allow)
-    return plan_checked(
-        checked, provider, allow=allowed, base_url=base_url, override=override, stream=stream
-    )
-
-
-def choose(
-    request: BaseModel | Mapping[str, Any] | CheckedRequest,
-    providers: Sequence[Provider],
-    *,
-    allow: Mapping[str, Allowance] | None = None,
-    preferences: Mapping[str, Any] | None = None,
-    base_urls: Mapping[str, str] | None = None,
-    override: bool = False,
-    stream: bool = False,
-) -> Plan:
-    """The plan of the first vendor that can serve a request, else the one with the fewest problems.
-
-    Raises UnknownNameError where there is no vendor to choose from.
-    """
-    if not providers:
-        raise UnknownNameError("no vendor to choose from")
-    checked, allowed = check_request(request), check_allowances(allow)
-    return _best_of(
-        plan_checked(
-            checked,
-            provider,
-            allow=allowed,
-            preferences=preferred,
-            base_url=(base_urls or {}).get(provider.id),
-            override=override,
-            stream=stream,
-        )
-        for provider in providers
-        for preferred in ([preferences, {}] if preferences else [{}])
-    )
-
-
 def plan_checked(
     request: CheckedRequest,
     provider: Provider,
@@ -348,40 +276,43 @@ def plan_checked(
 ) -> Plan:
     """Plan a checked request on the vendor's routes, or on some of them."""
     base_url = base_url or provider.base_url
-    courses = courses_of(request, provider, routes)
-    if not courses:
+    refused = []
+    for course, allowed in ways(request, provider, allow or {}, preferences or {}, routes):
+        made = _plan_on(
+            provider, course, request, base_url, allowed, preferences or {}, override=override
+        )
+        if not made.problems:
+            return _streamed(made) if stream else made
+        refused.append(made)
+    if refused:
+        made = min(refused, key=badness)
+    else:
         problems = tuple(unserved(request, provider))
         made = Plan(provider, None, request, request.model, base_url, problems=problems)
-        return _streamed(made) if stream else made
-    if preferences and len(courses) > 1:
-        courses = by_preferences(provider, courses, request.fields, preferences)
-    # Of several routes, one that needs no allowance comes before one that uses some.
-    ways = [{}, allow] if allow and len(courses) > 1 else [allow or {}]
-    refused = []
-    for allowed in ways:
-        for course in courses:
-            made = _plan_on(
-                provider, course, request, base_url, allowed, preferences or {}, override=override
-            )
-            if not made.problems:
-                return _streamed(made) if stream else made
-            refused.append(made)
-    made = min(refused, key=_badness)
     return _streamed(made) if stream else made
 
 
-def _best_of(plans: Iterator[Plan]) -> Plan:
-    """The first plan not refused, else one with a route, few problems, and most of the fields."""
-    best = next(plans)
-    if best.refused:
-        for other in plans:
-            best = min(best, other, key=_badness)
-            if not best.refused:
-                break
-    return best
+def ways(
+    request: CheckedRequest,
+    provider: Provider,
+    allow: Mapping[str, Allowance],
+    preferences: Mapping[str, Any],
+    routes: Sequence[Route] | None = None,
+) -> Iterator[tuple[Course, Mapping[str, Allowance]]]:
+    """The courses that are tried one after the other, each with what is allowed there."""
+    courses = courses_of(request, provider, routes)
+    if preferences and len(courses) > 1:
+        courses = by_preferences(provider, courses, request.fields, preferences)
+    # Of several routes, one that needs no allowance comes before one that uses some.
+    for allowed in [{}, allow] if allow and len(courses) > 1 else [allow]:
+        for course in courses:
+            yield course, allowed
 
 
-def _badness(made: Plan) -> tuple[bool, int, int]:
+def badness(made: Plan) -> tuple[bool, int, int]:
+    """How far a refused plan is from one that can be sent: without a route, with many problems,
+    without a row for many of the fields.
+    """
     unknown = made.checked.fields.keys() - (made.route.by_name.keys() if made.route else ())
     return made.route is None, len(made.problems), len(unknown)
 
@@ -398,17 +329,7 @@ def _plan_on(
 ) -> Plan:
     """What one route makes of a request: what the fields alone decide is in its course."""
     route, shared = course.route, request.written
-    body: JsonObject = {}
-    report = MappingReport([course.model], [])
-    if preferences or "extra" in request.fields:
-        writing = Writing(provider, course, shared, allow, body, report)
-        writing.write_rows(preferences)
-        writing.add_extra(request.extra, override=override)
-    else:
-        course.write(shared, body, allow, report)
-    query = {}
-    if course.has_query or preferences:  # which can be for any row
-        query = {name[1:]: str(body.pop(name)) for name in [*body] if name[:1] == "?"}
+    body, query, report = written(provider, course, request, allow, preferences, override=override)
     note_idle_marks(shared, report)
     files = None
     if course.has_media:
@@ -433,6 +354,35 @@ def _plan_on(
         uploads=files.uploads(body) if files and not problems else (),
         parts=files.parts(body) if files and not problems else (),
     )
+
+
+def written(
+    provider: Provider,
+    course: Course,
+    request: CheckedRequest,
+    allow: Mapping[str, Allowance],
+    preferences: Mapping[str, Any],
+    *,
+    override: bool,
+) -> tuple[JsonObject, Mapping[str, str], MappingReport]:
+    """The body and the query that the rows of a route make of a request, and what they report.
+
+    What they make of a value they find out of the value itself and of the others in the request,
+    and of nothing else.
+    """
+    shared = request.written
+    body: JsonObject = {}
+    report = MappingReport([course.model], [])
+    if preferences or "extra" in request.fields:
+        writing = Writing(provider, course, shared, allow, body, report)
+        writing.write_rows(preferences)
+        writing.add_extra(request.extra, override=override)
+    else:
+        course.write(shared, body, allow, report)
+    query = {}
+    if course.has_query or preferences:  # which can be for any row
+        query = {name[1:]: str(body.pop(name)) for name in [*body] if name[:1] == "?"}
+    return body, query, report
 
 
 def _streamed(made: Plan) -> Plan:

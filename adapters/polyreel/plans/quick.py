@@ -10,11 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache, lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..mapping.workflows import REQUESTS, Kind
 from ..places import JsonObject
 from ..providers.base.contract import Contract
+from ..providers.base.schemas import compiled_schema
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 MAX_DEPTH: Final = 64
 """How deeply the values of a request may be nested."""
@@ -35,6 +39,21 @@ def read_quickly(request: JsonObject, kind: Kind) -> JsonObject | None:
     except (_UncertainError, KeyError):
         return None
     return None if _shared().accepts(schema, plain) else plain
+
+
+def is_plain_text(text: str) -> bool:
+    """Whether the schema decides alone what is a text. Beyond ASCII, which characters are blank is
+    another list in every library.
+    """
+    return text.isascii() or bool(text.strip() and not SURROGATES.search(text))
+
+
+@cache
+def value_check(kind: Kind, name: str) -> jsonschema_rs.Validator:
+    """What the schema of requests says of one field. It says nothing of several together."""
+    contract = _shared()
+    described = contract.schema(REQUESTS[kind])["properties"][name]
+    return compiled_schema(contract.document, described)
 
 
 @cache
@@ -85,7 +104,7 @@ def _copied(value: Any, order: tuple[str, ...] | None = None, depth: int = 1) ->
     """
     kind = type(value)
     if kind is str:
-        if value.isascii() or (value.strip() and not SURROGATES.search(value)):
+        if is_plain_text(value):
             return value
     elif kind is int or kind is bool:
         return value

@@ -35,7 +35,8 @@ from ..flows import Reply
 from ..ledger.states import has_result
 from ..mapping.reports import Allowance
 from ..places import JsonObject
-from ..plans.planning import Plan, plan
+from ..plans.choosing import plan
+from ..plans.planning import Plan
 from ..providers.base import webhooks
 from ..providers.base.answers import is_task_id, urls
 from ..providers.base.facts import FINAL, status_of

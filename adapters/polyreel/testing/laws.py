@@ -20,7 +20,8 @@ from ..mapping.shots import TextField
 from ..mapping.workflows import INPUT_VIDEOS, WORKFLOWS, kind_of, request_of
 from ..places import Json, JsonObject, get, leaves, pointer_parts, value_at
 from ..plans.capabilities import NOT_FIELDS, Capability, capabilities
-from ..plans.planning import Plan, plan, plan_checked
+from ..plans.choosing import plan
+from ..plans.planning import Plan, plan_checked
 from ..plans.reading import UnreadableBodyError, read
 from ..plans.requests import CheckedRequest
 from ..plans.translation import Translation, translate
