@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 from polyreel.places import JsonObject
-from polyreel.plans.planning import plan
+from polyreel.plans.choosing import plan
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
 from polyreel.studio.forms import read_form
