@@ -29,11 +29,11 @@
 
   // -- what was opened stays open when it is drawn anew --------------------------------------------
   const opened = new Map();
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    for (const one of event.detail.target.querySelectorAll("details[data-open]")) opened.set(one.dataset.open, one.open);
-  });
-  document.addEventListener("htmx:afterSwap", (event) => {
-    for (const one of event.detail.target.querySelectorAll("details[data-open]")) {
+  document.addEventListener("toggle", (event) => {
+    if (event.target.dataset.open) opened.set(event.target.dataset.open, event.target.open);
+  }, true);
+  document.addEventListener("htmx:load", (event) => { // also what came as an event of a stream
+    for (const one of event.target.querySelectorAll("details[data-open]")) {
       if (opened.has(one.dataset.open)) one.open = opened.get(one.dataset.open);
     }
   });
