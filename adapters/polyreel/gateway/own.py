@@ -102,7 +102,9 @@ class OwnApis:
         found = OWN.contract.match(request.method, incoming.path)
         if found is None:
             if methods := OWN.contract.methods(incoming.path):
-                return plain(405, {"message": f"only {', '.join(methods)} is possible here"})
+                allowed = ", ".join(methods)
+                text = f"only {allowed} is possible here"
+                return plain(405, {"message": text}, {"allow": allowed})
             return shape("not_found", f"there is no {request.method} {incoming.path[:200]}")
         call = Call(incoming, OWN, *found)
         request.seen["call"] = call.operation.id
