@@ -12,7 +12,7 @@ from polyreel.flows import Reply
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.provider import Provider
 from polyreel.serving.calls import creating
-from polyreel.simulator import RunningClock, VirtualClock, engine
+from polyreel.simulator import RunningClock, VirtualClock
 from polyreel.simulator.transport import SimulatedTransport
 from support.server import (
     CREATES,
@@ -96,9 +96,7 @@ def test_the_transport_connects_to_nobody_else() -> None:
 
 
 @each_vendor
-def test_a_vendor_that_documents_no_errors_still_refuses(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_vendor_that_documents_no_errors_still_refuses(provider: Provider) -> None:
     """A sparse spec, as a third party may have, makes plain answers and no crash."""
     document = json.loads(json.dumps(provider.contract.document))
     for item in document["paths"].values():
@@ -108,8 +106,8 @@ def test_a_vendor_that_documents_no_errors_still_refuses(
             }
     sparse = type(provider)()
     sparse.__dict__["contract"] = Contract(document)
-    monkeypatch.setattr(engine, "all_providers", lambda: {provider.id: sparse})
-    simulator, one, key = new_simulator(balance=0), example(provider), key_of(provider)
+    simulator = new_simulator(balance=0, providers={provider.id: sparse})
+    one, key = example(provider), key_of(provider)
     path, good = one.full_path, json.dumps(one.body).encode()
     seen = [
         simulator.handle(provider.id, "POST", path, headers, content).status
