@@ -172,6 +172,14 @@ def test_a_studio_that_died_goes_on_where_it_was(tmp_path: Path) -> None:
             assert 'class="badge saved"' in page
             assert "The studio ended before its call was begun: nothing was sent" in page
             assert running.simulator.bill.count() == 1
+            for vendor in (FIRST, PROVIDERS[1].id):  # the first has a job: nothing is sent
+                answer = await running.browser.post(f"{address}/submit", data={"vendor": vendor})
+                assert answer.headers["location"] == address
+            await running.events(address)
+            assert (await running.get(address)).count('class="badge saved"') == 2
+            assert running.simulator.bill.count() == 2
+            nobody = await running.browser.post(f"{address}/submit", data={"vendor": "nobody"})
+            assert nobody.status_code == 404
 
     address = asyncio.run(died())
     path = tmp_path / "studio" / "runs" / f"{address.rpartition('/')[2]}.json"
@@ -270,11 +278,13 @@ def test_notes_are_kept_once_and_read_carefully(tmp_path: Path) -> None:
     first = RunNote("0123456789ab", "prompt=a", ("one", "two"))
     assert notes.begin(first) is first
     assert notes.begin(RunNote("0123456789ab", "prompt=b", ("one",))) == first
-    notes.add_problem(first, "one", "no disk")
+    notes.set_problem(first, "one", "no disk")
     found = notes.find(first.id)
     assert found is not None
     assert found.problems == {"one": "no disk"}
     assert found.is_same(first)
+    notes.set_problem(first, "one", None)
+    assert notes.find(first.id) == first
     (tmp_path / "aaaaaaaaaaaa.json").write_text("{")
     assert notes.find("aaaaaaaaaaaa") is None
     assert notes.find("../0123456789ab") is None

@@ -95,5 +95,6 @@ def visit(folder: Path, use: Use, simulator: Simulator | None = None) -> None:
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """A studio looks often, and what is in the files is not what the test is about."""
     monkeypatch.setattr("polyreel.client.blocking.IDLE_SECONDS", 0.002)
+    monkeypatch.setattr("polyreel.client.awaiting.IDLE_SECONDS", 0.002)
     monkeypatch.setattr("polyreel.studio.watching.TICK", 0.01)
     monkeypatch.setattr(ready_made, "is_used", lambda _: True)

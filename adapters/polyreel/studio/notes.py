@@ -65,10 +65,11 @@ class RunNotes:
             return self.find(note.id) or note
         return note
 
-    def add_problem(self, note: RunNote, vendor: str, text: str) -> None:
-        """Write down why a vendor has no job."""
+    def set_problem(self, note: RunNote, vendor: str, text: str | None) -> None:
+        """Write down why a vendor has no job; None takes that back."""
         found = self.find(note.id) or note
-        written = evolve(found, problems={**found.problems, vendor: text})
+        rest = {name: why for name, why in found.problems.items() if name != vendor}
+        written = evolve(found, problems=rest if text is None else {**rest, vendor: text})
         path = self._path(note.id)
         part = path.with_suffix(".part")
         part.write_text(json.dumps(asdict(written)), encoding="utf-8")

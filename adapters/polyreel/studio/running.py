@@ -85,9 +85,21 @@ class Runner:
                 assert client.simulator is not None
                 client.simulator.inject(name, vendor, times=times)
         for plan in plans:
-            task = asyncio.get_running_loop().create_task(self._submit(note, plan, client))
-            self._tasks[note.id, plan.vendor] = task
+            self._spawn(note, plan, client)
         return True
+
+    def submit_now(self, note: RunNote, plan: Plan) -> None:
+        """Submit what has no job in a simulated run, as the studio ended before, or it went wrong.
+
+        Nothing is submitted where the ledger has the job already.
+        """
+        if not self.is_submitting(note.id, plan.vendor):
+            self.notes.set_problem(note, plan.vendor, None)
+            self._spawn(note, plan, self.client)
+
+    def _spawn(self, note: RunNote, plan: Plan, client: AsyncClient) -> None:
+        task = asyncio.get_running_loop().create_task(self._submit(note, plan, client))
+        self._tasks[note.id, plan.vendor] = task
 
     async def _submit(self, note: RunNote, plan: Plan, client: AsyncClient) -> None:
         try:
@@ -101,11 +113,11 @@ class Runner:
             return  # it is in the ledger already
         except PolyreelError as error:
             if error.ledger_id is None:
-                self.notes.add_problem(note, plan.vendor, str(error))
+                self.notes.set_problem(note, plan.vendor, str(error))
         except Exception as error:
             LOG.exception("the submit of a run failed")
             text = f"{type(error).__name__}; look into the ledger before you run it again"
-            self.notes.add_problem(note, plan.vendor, text)
+            self.notes.set_problem(note, plan.vendor, text)
         finally:
             del self._tasks[note.id, plan.vendor]
 

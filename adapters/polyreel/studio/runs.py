@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
 
 from attrs import frozen
 
@@ -12,7 +13,7 @@ from ..providers.base.registry import get_provider
 from ..simulator import FAULTS
 from ..simulator.ready_made import general_notice
 from .answers import told
-from .forms import Pairs, StudioForm, read_form
+from .forms import VENDOR, Pairs, StudioForm, read_form
 from .notes import RUN_ID, RunNote
 from .pages import base, rendered, typed
 from .running import RunClashError
@@ -71,6 +72,21 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
             return told(request, 409, "Nothing was run", text)
         return RedirectResponse(f"{base(request)}/runs/{wish.id}", 303)
 
+    async def submit_now(request: Request) -> Response:
+        """Submit what has no job in a run, as the studio ended before."""
+        note = studio.runner.notes.find(request.path_params["run"])
+        vendor = dict(await typed(request) or ()).get(VENDOR, "")
+        if note is None or note.live or vendor not in note.vendors:
+            return told(request, 404, "No such run", "Nothing was sent.")
+        pairs = parse_qsl(note.query, keep_blank_values=True)
+        form = await asyncio.to_thread(read_form, pairs, studio.uploads)
+        if form.checked is None:
+            text = "Its request cannot be read any more; a file may be gone. Nothing was sent."
+            return told(request, 422, "Nothing was run", text)
+        (plan,) = await asyncio.to_thread(plans_of, form, studio.client, [vendor])
+        studio.runner.submit_now(note, plan)
+        return RedirectResponse(f"{base(request)}/runs/{note.id}", 303)
+
     async def run(request: Request) -> Response:
         """All jobs of a run, beside each other."""
         name = request.path_params["run"]
@@ -96,6 +112,7 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
     return [
         Route("/runs", begin, methods=["POST"]),
         Route("/runs/{run}", run),
+        Route("/runs/{run}/submit", submit_now, methods=["POST"]),
         Route("/runs/{run}/events", events),
     ]
 

@@ -40,6 +40,8 @@ class Slot:
     text: str = ""
     going: bool = False
     """Whether it is being submitted."""
+    run: str = ""
+    """The run in which it can be submitted now; empty where it cannot, as it costs money."""
 
     @property
     def mark(self) -> object:
@@ -90,7 +92,7 @@ def _slot(
     known = note.problems.get(vendor) if note else None
     if known is None and studio.runner.is_submitting(run, vendor):
         return Slot(vendor, (), "Being submitted.", going=True)
-    return Slot(vendor, (), known or LOST)
+    return Slot(vendor, (), known or LOST, run=run if note and not note.live else "")
 
 
 def card_of(

@@ -1,0 +1,58 @@
+"""A studio that is killed loses no run, and submits none of them twice."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+from support.chromium import TOKEN, RunningStudio
+from support.waiting import HANGS, until
+
+pytestmark = pytest.mark.slow
+BUTTON: Final = re.compile(r'name="run" value="([0-9a-f]{12} [a-z][^"]*)"')
+STATE: Final = re.compile(r'<article class="card ([a-z]+)"')
+REQUEST: Final = {"workflow": "generate-image", "prompt": "a cat"}
+
+
+def accepted(folder: Path) -> list[str]:
+    """The jobs that the simulated vendors have accepted and billed, by their ids."""
+    path = folder / "ledger.sqlite3.simulated"
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    return [json.loads(line)["id"] for line in lines if line.strip()]
+
+
+def test_a_killed_studio_goes_on_with_its_runs(tmp_path: Path) -> None:
+    """At the moment of the submit, and while the job is made; each click is repeated after it."""
+    studio = RunningStudio(tmp_path, ("--speed", "40"))
+    studio.start()
+    try:
+        headers = {"origin": studio.url}
+        with httpx.Client(base_url=studio.url, headers=headers, timeout=HANGS) as browser:
+            browser.get("/", params={"token": TOKEN})
+            form = {**REQUEST, "run": BUTTON.findall(browser.get("/", params=REQUEST).text)[0]}
+            address = browser.post("/runs", data=form).headers["location"]
+            studio.stop(signal.SIGKILL)
+            studio.start()
+            assert browser.post("/runs", data=form).headers["location"] == address
+            vendor = form["run"].split()[1]
+            browser.post(f"{address}/submit", data={"vendor": vendor})
+            until(lambda: "accepted" in states(browser, address))
+            studio.stop(signal.SIGKILL)
+            studio.start()
+            assert browser.post("/runs", data=form).headers["location"] == address
+            assert browser.get(f"{address}/events").text.endswith("event: done\ndata: \n\n")
+            assert states(browser, address) == ["saved"]
+            assert address in browser.get("/history").text
+            assert len(accepted(tmp_path)) == 1
+    finally:
+        studio.stop()
+
+
+def states(browser: httpx.Client, address: str) -> list[str]:
+    """The states of a run's jobs."""
+    return STATE.findall(browser.get(address).text)
