@@ -61,6 +61,8 @@ class LedgerWork:
 
     An ambiguous one that a person adopts is another matter at once.
     """
+    _doubts: dict[str, str] = field(factory=dict, init=False)
+    """What was said of entries that are ambiguous still."""
 
     def next(self, seconds: float) -> Flow[None] | float:
         """What to do now (`seconds` since 1970), or for how many seconds there is nothing to do."""
@@ -143,5 +145,6 @@ class LedgerWork:
         for finding in (yield from recovery.reconcile([entry.id])):
             if finding.result == "found":
                 self._resting.pop((entry.id, True), None)
-            else:
+            elif self._doubts.get(entry.id) != finding.text:  # it is said once
+                self._doubts[entry.id] = finding.text
                 LOG.warning("%s is ambiguous, and needs you: %s", entry.id, finding.text)
