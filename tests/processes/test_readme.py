@@ -85,7 +85,7 @@ def test_the_first_command_makes_a_clip(tmp_path: Path) -> None:
     assert (width, height, sounds) == (720, 1280, 1)
 
 
-ELSEWHERE = {"gateway", "listen", "mcp", "simulate", "torture"}
+ELSEWHERE = {"gateway", "listen", "mcp", "simulate", "studio", "torture"}
 """Commands that do not end by themselves, or not soon."""
 
 

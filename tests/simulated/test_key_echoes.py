@@ -67,6 +67,7 @@ ELSEWHERE = {
     "listen": "test_no_webhook_keeps_it",
     "mcp": "test_no_tool_for_agents_shows_it",
     "worker": "test_no_worker_shows_it",
+    "studio": "test_studio_live is about it",
     "simulate": "it has no keys, and answers no call of polyreel's own",
     "torture": "it runs somebody else's program against simulated vendors",
     "new-vendor": "it reads a document, and knows no key",
