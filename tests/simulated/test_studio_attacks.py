@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from html import unescape
 from pathlib import Path
+from typing import Any
 from typing import Final
 
 import httpx
@@ -183,8 +184,8 @@ def test_no_text_becomes_a_part_of_a_page(tmp_path: Path) -> None:
         with pytest.raises(RejectedError, match="__hit"):
             await studio.live.submit(job, reference=PAYLOADS[7], labels=labels)
         for method, path, given in attacks():
-            sent = {"params": given} if method == "GET" else {"data": given}
-            answer = await browser.request(method, path, headers=PAGE, **sent)  # type: ignore[arg-type]
+            sent: dict[str, Any] = {"params" if method == "GET" else "data": given}
+            answer = await browser.request(method, path, headers=PAGE, **sent)
             assert answer.status_code < 500, path
             harmless(answer)
         assert len(await walked(browser)) > len(START_PAGES) + 5
