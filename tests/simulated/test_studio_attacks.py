@@ -10,8 +10,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from html import unescape
 from pathlib import Path
-from typing import Any
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import pytest
