@@ -75,7 +75,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_report_header() -> list[str]:
-    found = chromium.EXECUTABLE or "not here, so that tests/processes/test_studio_browser.py is not"
+    found = (
+        chromium.EXECUTABLE or "not here, so that tests/processes/test_studio_browser*.py are not"
+    )
     return [matrix.reported(), f"chromium: {found}"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from support.chromium import EXECUTABLE
 from support.postgres import database, execute, server
 
-collect_ignore = [] if EXECUTABLE else ["test_studio_browser.py"]
+collect_ignore = [] if EXECUTABLE else ["test_studio_browser.py", "test_studio_browser_runs.py"]
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from polyreel.providers.base.registry import all_providers
-from support.chromium import RunningStudio, Tab, browsing, tab
+from support.chromium import RunningStudio, Tab, accessible, browsing, tab
 from support.payloads import MARK, PAYLOADS
 from support.pictures import picture
 
@@ -192,29 +191,3 @@ def test_a_page_can_be_used_by_everybody(page: Tab, name: str) -> None:
     path, fields = PAGES[name]
     page.open(path, **fields)
     accessible(page, name)
-
-
-def accessible(page: Tab, name: str) -> None:
-    """What holds for every page. Its pictures are kept."""
-    shown, contrast = page.page, {"runOnly": ["color-contrast"], "resultTypes": ["violations"]}
-    assert violations(Axe().run(shown)) == []
-    page.picture(f"{name}-1280-light")
-    shown.emulate_media(color_scheme="dark")
-    assert violations(Axe().run(shown, options=contrast)) == []
-    page.picture(f"{name}-1280-dark")
-    shown.set_viewport_size({"width": 390, "height": 844})
-    assert shown.evaluate("document.documentElement.scrollWidth") <= 390
-    page.picture(f"{name}-390-dark", whole=True)
-    shown.emulate_media(color_scheme="light")
-    page.picture(f"{name}-390-light", whole=True)
-    shown.set_viewport_size({"width": 2560, "height": 1300})
-    page.picture(f"{name}-2560-light")
-
-
-def violations(found: Any) -> list[str]:
-    """What axe has found, with the elements."""
-    return [
-        f"{one['id']}: {node['target']} {node['failureSummary']}"
-        for one in found.response["violations"]
-        for node in one["nodes"]
-    ]

@@ -172,3 +172,32 @@ def tab(
         yield made
     finally:
         context.close()
+
+
+def accessible(page: Tab, name: str) -> None:
+    """What holds for every page. Its pictures are kept."""
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
+
+    axe = Axe()
+    shown, contrast = page.page, {"runOnly": ["color-contrast"], "resultTypes": ["violations"]}
+    assert violations(axe.run(shown)) == []
+    page.picture(f"{name}-1280-light")
+    shown.emulate_media(color_scheme="dark")
+    assert violations(axe.run(shown, options=contrast)) == []
+    page.picture(f"{name}-1280-dark")
+    shown.set_viewport_size({"width": 390, "height": 844})
+    assert shown.evaluate("document.documentElement.scrollWidth") <= 390
+    page.picture(f"{name}-390-dark", whole=True)
+    shown.emulate_media(color_scheme="light")
+    page.picture(f"{name}-390-light", whole=True)
+    shown.set_viewport_size({"width": 2560, "height": 1300})
+    page.picture(f"{name}-2560-light")
+
+
+def violations(found: Any) -> list[str]:
+    """What axe has found, with the elements."""
+    return [
+        f"{one['id']}: {node['target']} {node['failureSummary']}"
+        for one in found.response["violations"]
+        for node in one["nodes"]
+    ]
