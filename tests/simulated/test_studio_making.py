@@ -12,6 +12,8 @@ from polyreel.providers.base.registry import all_providers
 from polyreel.studio.application import application
 from polyreel.studio.door import Door
 from polyreel.studio.studio import Studio
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 HOST = "127.0.0.1:8780"
 OWN = f"http://{HOST}"
@@ -157,3 +159,23 @@ def test_every_answer_has_the_policy(tmp_path: Path) -> None:
         assert page.headers["cache-control"] == "no-store"
 
     visit(tmp_path, use)
+
+
+def test_it_is_mounted_in_another_application(tmp_path: Path) -> None:
+    """All that its pages link to stays below its place, and so does its cookie."""
+
+    async def run() -> None:
+        studio = Studio(client=AsyncClient(), folder=tmp_path, door=Door(token="t" * 20))
+        outer = Starlette(routes=[Mount("/tools/studio", application(studio))])
+        transport = httpx.ASGITransport(outer)
+        async with httpx.AsyncClient(transport=transport, base_url=OWN) as browser:
+            entered = await browser.get(studio.door.address("/tools/studio"))
+            assert entered.headers["location"] == "/tools/studio/"
+            assert "Path=/tools/studio/" in entered.headers["set-cookie"]
+            page = (await browser.get("/tools/studio/", params={"prompt": "a cat"})).text
+            links = re.findall(r'(?:href|src|action|hx-get)="(/[^"]*)', page)
+            assert len(links) > 10
+            assert {link.startswith("/tools/studio/") for link in links} == {True}
+        await studio.close()
+
+    asyncio.run(run())
