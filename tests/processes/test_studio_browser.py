@@ -60,7 +60,7 @@ def test_a_native_field_lights_its_shared_field_and_back(page: Tab) -> None:
     shown.hover(".line[data-field=duration]")
     shown.locator(f".field{lit}").wait_for()
     shown.hover(".brand")
-    shown.wait_for_function("document.querySelectorAll('.lit').length === 0")
+    shown.wait_for_function("() => document.querySelectorAll('.lit').length === 0")
     shown.focus("#f-duration")
     shown.locator(f".line{lit}").first.wait_for()
 
@@ -152,7 +152,7 @@ def test_no_text_is_run(page: Tab) -> None:
         names = ("prompt", "negative_prompt", "model", "duration", "extra", "elements", "allow")
         page.open(vendor=[VENDORS[0], payload], **dict.fromkeys(names, payload))
         shown.fill("#f-prompt", payload + payload)
-        shown.wait_for_function("location.search.length > 10")
+        shown.wait_for_function("() => location.search.length > 10")
     assert shown.evaluate(f"window.{MARK}") is None
 
 
