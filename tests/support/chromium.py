@@ -192,6 +192,8 @@ def accessible(page: Tab, name: str) -> None:
     page.picture(f"{name}-390-light", whole=True)
     shown.set_viewport_size({"width": 2560, "height": 1300})
     page.picture(f"{name}-2560-light")
+    shown.emulate_media(color_scheme="dark")
+    page.picture(f"{name}-2560-dark")
 
 
 def violations(found: Any) -> list[str]:
