@@ -318,3 +318,39 @@ def test_a_body_without_end_is_not_kept(tmp_path: Path, monkeypatch: pytest.Monk
         assert state(studio) == before
 
     visit(tmp_path, use)
+
+
+def test_a_browser_that_leaves_in_the_middle_of_its_body_makes_no_traceback(tmp_path: Path) -> None:
+    """Nothing is done, and the log has no error."""
+
+    async def use(studio: Studio, _: httpx.AsyncClient) -> None:
+        before, app = state(studio), application(studio)
+        (cookie,) = cookies(studio).items()
+        sent = {**PAGE, "host": HOST, "cookie": "=".join(cookie), "content-length": "1000"}
+        headers = [(name.encode(), text.encode()) for name, text in sent.items()]
+        for _method, path in (one for one in calls(studio) if one[0] == "POST"):
+            coming: list[dict[str, Any]] = [
+                {"type": "http.request", "body": b"abc", "more_body": True},
+                {"type": "http.disconnect"},
+            ]
+            answered: list[Any] = []
+
+            async def receive(coming: list[dict[str, Any]] = coming) -> dict[str, Any]:
+                return coming.pop(0) if len(coming) > 1 else coming[0]
+
+            async def send(message: Any, answered: list[Any] = answered) -> None:
+                answered.append(message)
+
+            scope = {
+                "type": "http",
+                "method": "POST",
+                "path": path,
+                "root_path": "",
+                "query_string": b"",
+                "headers": headers,
+            }
+            await app(scope, receive, send)
+            assert answered[0]["status"] < 500, path
+        assert state(studio) == before
+
+    visit(tmp_path, use)

@@ -20,6 +20,7 @@ from ..serving.answers import plain
 from ..serving.calls import INVALID, CallRefusedError
 from ..simulator.http import LOOPBACK, Access
 from ..simulator.server import mounts
+from .bodies import content_of
 from .callbacks import Callbacks
 from .faces import FaceAnswer, FaceRequest, Faces
 from .files import FileAnswer
@@ -261,7 +262,7 @@ class GatewayApplication:
         is refused as it would be with it. Raises TimeoutError, and ConnectionError where the client
         has gone.
         """
-        reading = asyncio.create_task(_content(request, limit))
+        reading = asyncio.create_task(content_of(request, limit))
         try:
             done, _ = await asyncio.wait({reading}, timeout=_patience(request))
             if done:
@@ -305,28 +306,6 @@ def _patience(request: Request) -> float:
     length = request.headers.get("content-length", "0")
     is_small = length.isdecimal() and int(length) <= SMALL
     return PROMPT_SECONDS if is_small and "transfer-encoding" not in request.headers else 0.0
-
-
-async def _content(request: Request, limit: int) -> bytes | None:
-    """The body of a request; None where it is longer than the limit.
-
-    ConnectionError is raised where the client has gone.
-    """
-    from starlette.requests import ClientDisconnect  # noqa: PLC0415
-
-    if not request.headers.get("content-length", "0").isdecimal():
-        return None
-    if int(request.headers.get("content-length", "0")) > limit:
-        return None
-    found = bytearray()
-    try:
-        async for piece in request.stream():
-            found += piece
-            if len(found) > limit:
-                return None
-    except ClientDisconnect:
-        raise ConnectionResetError("the client has gone") from None
-    return bytes(found)
 
 
 def _client_of(request: Request) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import MissingExtraError
 from . import comparing, history, jobs, live, making, runs, simulated, translating
+from .answers import told
 from .door import ENTRANCE, HEADERS
 from .pages import STATIC, rendered
 
@@ -59,7 +60,17 @@ def application(studio: Studio) -> Starlette:
         Middleware(StudioGuard, studio=studio),
         Middleware(GZipMiddleware, minimum_size=500),
     ]
-    return Starlette(routes=routes(studio), middleware=middleware, lifespan=lifespan)
+    return Starlette(
+        routes=routes(studio),
+        middleware=middleware,
+        exception_handlers={ConnectionResetError: _gone},
+        lifespan=lifespan,
+    )
+
+
+async def _gone(request: Request, _: Exception) -> Response:
+    """The answer to a browser that left in the middle of its body: nobody sees it."""
+    return told(request, 400, "Nothing was done", "The body ended early.")
 
 
 def routes(studio: Studio) -> Sequence[BaseRoute]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import RequestError
+from ..gateway.bodies import content_of
 from ..providers.base.registry import get_provider
 from . import uploads
 from .columns import columns
@@ -56,14 +57,12 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
 
     async def upload(request: Request) -> Response:
         """Keep a file that was dropped or pasted; its bytes are the body."""
-        content = bytearray()
-        async for piece in request.stream():
-            content += piece
-            if len(content) > uploads.MAX_BYTES:
-                text = f"the file is larger than {uploads.MAX_BYTES // 2**20} MB"
-                return JSONResponse({"message": text}, 413)
+        content = await content_of(request, uploads.MAX_BYTES)
+        if content is None:
+            text = f"the file is larger than {uploads.MAX_BYTES // 2**20} MB"
+            return JSONResponse({"message": text}, 413)
         try:
-            name = await asyncio.to_thread(studio.uploads.keep, bytes(content))
+            name = await asyncio.to_thread(studio.uploads.keep, content)
         except RequestError as error:
             return JSONResponse({"message": "; ".join(error.problems)}, 422)
         return JSONResponse({"name": name})

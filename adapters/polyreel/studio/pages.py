@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
+from ..gateway.bodies import content_of
 from .faultlist import fault_groups
 from .notes import new_run_id
 
@@ -68,10 +69,8 @@ async def typed(request: Request, most: int = MOST_TYPED) -> Pairs | None:
 
     Line breaks are as programs have them: browsers send two characters for each.
     """
-    content = bytearray()
-    async for piece in request.stream():
-        content += piece
-        if len(content) > most:
-            return None
+    content = await content_of(request, most)
+    if content is None:
+        return None
     pairs = parse_qsl(content.decode("utf-8", "replace"), keep_blank_values=True)
     return [(name, text.replace("\r\n", "\n")) for name, text in pairs]
