@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from attrs import Factory, evolve, field, frozen
@@ -33,9 +33,6 @@ from .requests import CheckedRequest
 from .verdicts import Served, Verdict, Violation, verdicts, violations
 from .wording import unserved
 from .writing import Writing, by_preferences
-
-if TYPE_CHECKING:
-    pass
 
 PORTABLE: Final[Mapping[str, Any]] = {"resolution": "720p", "audio": True}
 """Preferences with which every vendor makes the same clip, although their own defaults disagree.

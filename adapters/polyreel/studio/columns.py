@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from ..mapping.reports import Allowance, Fate
-from ..places import Json
+from ..places import Json, pointer_text
+from ..plans.comparison import LOSSES
 from ..plans.planning import Plan, plan_checked
 from ..plans.verdicts import Verdict, Violation
 from ..providers.base.contract import Contract
@@ -20,6 +21,7 @@ from .uploads import UploadFolder
 
 if TYPE_CHECKING:
     from ..client import AsyncClient
+    from ..plans.translation import Translation
     from .forms import StudioForm
 
 LONGEST_TEXT: Final = 400
@@ -63,11 +65,6 @@ class VendorColumn:
         """The vendor's id."""
         return self.plan.vendor
 
-    @property
-    def title(self) -> str:
-        """The vendor's name, as its spec says it."""
-        return str(get_provider(self.vendor).contract.document["info"]["title"])
-
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
         """What became of each leaf."""
@@ -80,11 +77,8 @@ class VendorColumn:
 
     @property
     def state(self) -> str:
-        """`refused`, `changed` where something is lost, or `ready`."""
-        if self.plan.refused:
-            return "refused"
-        lossy = {Fate.APPROXIMATED, Fate.DROPPED}
-        return "changed" if any(one.verdict in lossy for one in self.verdicts) else "ready"
+        """How it would go: see `state_of`."""
+        return state_of(self.plan)
 
     @cached_property
     def counts(self) -> Mapping[str, int]:
@@ -153,7 +147,7 @@ class VendorColumn:
         items: Sequence[tuple[str, str, Json]]
         if isinstance(value, dict) and value:
             brackets = "{}"
-            items = [(f"{json.dumps(k)}: ", f"{place}/{_escaped(k)}", v) for k, v in value.items()]
+            items = [(f"{json.dumps(k)}: ", place + pointer_text([k]), v) for k, v in value.items()]
         elif isinstance(value, list) and value:
             brackets = "[]"
             items = [("", f"{place}/{index}", one) for index, one in enumerate(value)]
@@ -179,11 +173,21 @@ def columns(
     """A column for each of the form's vendors; none where the request makes no sense yet."""
     if form.checked is None:
         return ()
-    found = []
-    for vendor in form.vendors:
-        plan = client.plan(form.checked, get_provider(vendor), allow=form.allow)
-        found.append(VendorColumn(plan, tuple(_mends(plan, form)), uploads))
-    return tuple(found)
+    plans = plans_of(form, client, form.vendors)
+    return tuple(VendorColumn(plan, tuple(_mends(plan, form)), uploads) for plan in plans)
+
+
+def plans_of(form: StudioForm, client: AsyncClient, vendors: Sequence[str]) -> list[Plan]:
+    """The plans of some vendors for a form whose request makes sense."""
+    assert form.checked is not None
+    return [client.plan(form.checked, get_provider(one), allow=form.allow) for one in vendors]
+
+
+def state_of(made: Plan | Translation) -> str:
+    """`refused`, `changed` where something is lost, or `ready`."""
+    if made.refused:
+        return "refused"
+    return "changed" if any(one.verdict in LOSSES for one in made.verdicts) else "ready"
 
 
 @lru_cache(maxsize=4096)
@@ -202,23 +206,32 @@ MEND_TEXTS: Final[Mapping[Allowance, str]] = {
 
 
 def _mends(plan: Plan, form: StudioForm) -> Iterator[Mend]:
-    """What would help each field that is refused, where allowing it alone is enough for it."""
+    """What would help a refused plan."""
     assert form.checked is not None
     # Of the model that the plan has: without one, a vendor would try all of its models again.
     asked = form.checked.of_model(plan.model) if plan.route is not None else form.checked
-    for name in dict.fromkeys(problem.field for problem in plan.problems):
+
+    def refused(allow: Mapping[str, Allowance]) -> Iterator[str]:
+        again = plan_checked(asked, plan.provider, allow=allow)
+        return (problem.field for problem in again.problems)
+
+    return mends((problem.field for problem in plan.problems), form.allow, refused)
+
+
+def mends(
+    fields: Iterable[str],
+    allow: Mapping[str, Allowance],
+    refused: Callable[[Mapping[str, Allowance]], Iterable[str]],
+) -> Iterator[Mend]:
+    """What would help each field that is refused, where allowing it alone is enough for it.
+
+    `refused` names the fields that are refused where something else is allowed.
+    """
+    for name in dict.fromkeys(fields):
         for what, text in MEND_TEXTS.items():
-            if form.allow.get(name) == what:
-                continue
-            again = plan_checked(asked, plan.provider, allow={**form.allow, name: what})
-            if name not in {problem.field for problem in again.problems}:
+            if allow.get(name) != what and name not in {*refused({**allow, name: what})}:
                 yield Mend(name, what, text.format(name))
 
 
 def _short(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
-
-
-def _escaped(name: str) -> str:
-    """A name in a JSON Pointer."""
-    return name.replace("~", "~0").replace("/", "~1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
+from typing import Final
 
 from attrs import frozen
 
@@ -15,7 +16,7 @@ from ..providers.base.routes import Route
 from .columns import VendorColumn
 from .forms import FormControl, StudioForm, controls
 
-SCALE_WIDTH = 200.0
+SCALE_WIDTH: Final = 200.0
 """The width of a drawing of limits, in its own units."""
 
 

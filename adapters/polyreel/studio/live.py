@@ -10,12 +10,12 @@ from attrs import frozen
 
 from ..providers.base.registry import all_providers
 from .answers import told
-from .columns import VendorColumn
+from .columns import VendorColumn, plans_of
 from .forms import Pairs, StudioForm, read_form
 from .notes import RUN_ID, RunNote
 from .pages import base, rendered, typed
 from .running import RunClashError
-from .runs import RUN, plans_of
+from .runs import FAULT, RUN, TIMES
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -74,7 +74,7 @@ def read_wish(studio: Studio, pairs: Pairs) -> LiveWish | None:
     client = studio.client_of(vendor, simulated=False) if vendor in all_providers() else None
     if client is None:
         return None
-    own = {AT, SHOWN, TYPED, RUN, "fault", "times"}
+    own = {AT, SHOWN, TYPED, RUN, FAULT, TIMES}
     form = read_form(pairs, studio.uploads)
     plan = plans_of(form, client, [vendor])[0] if form.checked is not None else None
     return LiveWish(vendor, form, plan, [pair for pair in pairs if pair[0] not in own])

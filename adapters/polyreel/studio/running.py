@@ -21,7 +21,6 @@ from .notes import LABEL, RunNote, RunNotes, reference_of
 
 if TYPE_CHECKING:
     from ..client import AsyncClient
-    from ..ledger.store import LedgerStore
     from ..plans.planning import Plan
 
 LOG: Final = logging.getLogger("polyreel")
@@ -46,12 +45,6 @@ class Runner:
     _following: asyncio.Task[None] | None = field(default=None, init=False)
     _tasks: dict[tuple[str, str], asyncio.Task[None]] = field(factory=dict, init=False)
     """The submits that are on their way, by run and vendor."""
-
-    @property
-    def ledger(self) -> LedgerStore:
-        """The ledger of both clients."""
-        assert self.client.ledger is not None
-        return self.client.ledger
 
     @property
     def clips(self) -> Path:

@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl
 
 from attrs import frozen
 
-from ..providers.base.registry import get_provider
 from ..simulator import FAULTS
 from ..simulator.ready_made import general_notice
 from .answers import told
+from .columns import plans_of
 from .forms import VENDOR, Pairs, StudioForm, read_form
 from .notes import RUN_ID, RunNote
 from .pages import base, rendered, typed
@@ -25,20 +25,12 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from ..client import AsyncClient
-    from ..plans.planning import Plan
     from .studio import Studio
 
 RUN: Final = "run"
 """What a button of a run sends: the id of the run, and a vendor's id or `*`."""
 FAULT, TIMES = "fault", "times"
 MOST_TIMES: Final = 10
-
-
-def plans_of(form: StudioForm, client: AsyncClient, vendors: Sequence[str]) -> list[Plan]:
-    """The plans of some vendors for a form whose request makes sense."""
-    assert form.checked is not None
-    return [client.plan(form.checked, get_provider(one), allow=form.allow) for one in vendors]
 
 
 def routes(studio: Studio) -> Sequence[BaseRoute]:

@@ -12,14 +12,14 @@ from urllib.parse import urlencode
 from attrs import frozen
 
 from ..errors import RequestError
-from ..mapping.reports import Allowance, Fate
+from ..mapping.reports import Allowance
 from ..mapping.workflows import workflow_of
 from ..places import JsonObject
 from ..plans.requests import check_request
 from ..plans.translation import Translation
 from ..providers.base.registry import all_providers
 from .candidates import PastedCandidate
-from .columns import MEND_TEXTS, JsonLine, Mend, VendorColumn
+from .columns import JsonLine, Mend, VendorColumn, mends, state_of
 from .forms import ALLOW, Pairs, allowed, pairs_of
 from .pages import base, rendered, typed
 from .pasting import MOST_BYTES, Pasted, PastedCall, recognised
@@ -35,7 +35,6 @@ LONGEST_QUERY: Final = 16_000
 """The longest request that fits into an address."""
 MOST_FORM: Final = 3 * MOST_BYTES + 10_000
 """Bytes of a form: three for each byte that is written as `%00`."""
-LOSSES: Final = frozenset({Fate.APPROXIMATED, Fate.DROPPED})
 
 
 @frozen(slots=False)
@@ -52,10 +51,8 @@ class TranslatedColumn:
 
     @property
     def state(self) -> str:
-        """`refused`, `changed` where something is lost, or `ready`."""
-        if self.made.refused:
-            return "refused"
-        return "changed" if any(one.verdict in LOSSES for one in self.made.verdicts) else "ready"
+        """How it would go: see `state_of`."""
+        return state_of(self.made)
 
     @cached_property
     def column(self) -> VendorColumn | None:
@@ -179,12 +176,10 @@ def _columns(
 def _mends(
     candidate: PastedCandidate, made: Translation, allow: Mapping[str, Allowance]
 ) -> Iterator[Mend]:
-    """What would help each field that is refused, where allowing it alone is enough for it."""
-    if made.plan is None:
-        return
-    for name in dict.fromkeys(one.field for one in made.violations):
-        for what, text in MEND_TEXTS.items():
-            if allow.get(name) != what:
-                again = candidate.translated(made.target, {**allow, name: what})
-                if name not in {one.field for one in again.violations}:
-                    yield Mend(name, what, text.format(name))
+    """What would help a refused translation."""
+
+    def refused(allow: Mapping[str, Allowance]) -> Iterator[str]:
+        return (one.field for one in candidate.translated(made.target, allow).violations)
+
+    fields = (one.field for one in made.violations if made.plan is not None)
+    return mends(fields, allow, refused)
