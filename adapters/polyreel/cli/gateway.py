@@ -32,6 +32,7 @@ from .options import (
     LedgerPlace,
     Live,
     PricesFile,
+    SimulatedSpeed,
     allowances,
     announced,
     files_in_general,
@@ -39,7 +40,7 @@ from .options import (
     known_vendors,
     open_ledger,
 )
-from .serve import LOOPBACK, Port, access_by, listen_on
+from .serve import LOOPBACK, Host, Port, access_by, listen_on
 
 if TYPE_CHECKING:
     from ..ledger.gateway_tokens import GatewayToken
@@ -84,9 +85,7 @@ def gateway(
         ),
     ] = None,
     port: Port = 8770,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; one beyond loopback lets others in.")
-    ] = LOOPBACK,
+    host: Host = LOOPBACK,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
@@ -163,12 +162,7 @@ def gateway(
     rate: Rate = None,
     days: Days = None,
     metrics: MayReadMetrics = False,
-    speed: Annotated[
-        float,
-        typer.Option(
-            min=0.01, max=1e6, callback=finite, help="How many times faster simulated jobs run."
-        ),
-    ] = 10.0,
+    speed: SimulatedSpeed = 10.0,
     prices_file: PricesFile = None,
     ledger: LedgerPlace = None,
     as_json: AsJson = False,

@@ -33,6 +33,18 @@ def finite(value: float) -> float:
     return value
 
 
+Speed = Annotated[
+    float,
+    typer.Option(
+        min=0.01, max=1e6, callback=finite, help="How many times faster than life jobs run."
+    ),
+]
+SimulatedSpeed = Annotated[
+    float,
+    typer.Option(
+        min=0.01, max=1e6, callback=finite, help="How many times faster simulated jobs run."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Live = Annotated[
     bool,

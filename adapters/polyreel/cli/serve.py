@@ -23,9 +23,9 @@ from .options import (
     AsJson,
     LedgerPlace,
     LiveJobs,
+    Speed,
     client,
     files_in_general,
-    finite,
     open_ledger,
 )
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from ..simulator.http import Access
 
 LOOPBACK: Final = "127.0.0.1"
+Host = Annotated[
+    str, typer.Option(help="Address to listen on; one beyond loopback lets others in.")
+]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
 
 
@@ -192,12 +195,7 @@ def simulate(
             show_default=False,
         ),
     ] = None,
-    speed: Annotated[
-        float,
-        typer.Option(
-            min=0.01, max=1e6, callback=finite, help="How many times faster than life jobs run."
-        ),
-    ] = 10.0,
+    speed: Speed = 10.0,
     seed: Annotated[
         int | None,
         typer.Option(help="Seed of ids, durations and chances; 0 if left out.", show_default=False),

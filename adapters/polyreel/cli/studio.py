@@ -19,14 +19,14 @@ from .options import (
     LedgerPlace,
     Live,
     PricesFile,
+    SimulatedSpeed,
     announced,
     files_in_general,
-    finite,
     open_ledger,
     prices,
     settings,
 )
-from .serve import LOOPBACK, Port, access_by, listen_on
+from .serve import LOOPBACK, Host, Port, access_by, listen_on
 
 if TYPE_CHECKING:
     from ..client import AsyncClient
@@ -42,9 +42,7 @@ def studio(
     *,
     live: Live = False,
     port: Port = 8780,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; one beyond loopback lets others in.")
-    ] = LOOPBACK,
+    host: Host = LOOPBACK,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
@@ -64,12 +62,7 @@ def studio(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Do not open the browser; print the address.")
     ] = False,
-    speed: Annotated[
-        float,
-        typer.Option(
-            min=0.01, max=1e6, callback=finite, help="How many times faster simulated jobs run."
-        ),
-    ] = 10.0,
+    speed: SimulatedSpeed = 10.0,
     prices_file: PricesFile = None,
     ledger: LedgerPlace = None,
     as_json: AsJson = False,

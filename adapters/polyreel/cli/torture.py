@@ -11,7 +11,7 @@ import typer
 from attrs import asdict
 
 from . import show
-from .options import AsJson, finite
+from .options import AsJson, Speed, finite
 
 if TYPE_CHECKING:
     from ..gateway.torture import GatewayScene, Where
@@ -41,12 +41,7 @@ def torture(
         float, typer.Option(min=0.1, callback=finite, help="Seconds for a run; then it is killed.")
     ] = 30,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="How many runs at once.")] = 2,
-    speed: Annotated[
-        float,
-        typer.Option(
-            min=0.01, max=1e6, callback=finite, help="How many times faster than life jobs run."
-        ),
-    ] = 10.0,
+    speed: Speed = 10.0,
     env: Annotated[
         list[str] | None,
         typer.Option(
