@@ -26,12 +26,10 @@ from starlette.routing import Route
 from support.cli import CANARY
 from support.payloads import PAYLOADS, foreign
 from support.server import PROVIDERS, START
-from support.studio_runs import OWN, hurry
+from support.studio import OWN, PAGE, TOKEN, browsing
+from support.studio_runs import hurry
 
-TOKEN: Final = "t" * 20
 HOST: Final = OWN.removeprefix("http://")
-PAGE: Final = {"origin": OWN, "sec-fetch-site": "same-origin"}
-"""What a browser sends with a request of the studio's own page."""
 VENDOR: Final = PROVIDERS[0].id
 Use = Callable[[Studio, httpx.AsyncClient], Awaitable[None]]
 
@@ -53,10 +51,8 @@ def visit(folder: Path, use: Use, *, answer: str = "") -> None:
             live.wire.transport = httpx.MockTransport(lambda _: httpx.Response(400, json=body))
             client = AsyncClient(simulator=simulator, ledger=ledger)
             studio = Studio(client=client, folder=folder / "s", live=live, door=Door(token=TOKEN))
-            transport = httpx.ASGITransport(application(studio))
-            async with httpx.AsyncClient(transport=transport, base_url=OWN) as browser:
+            async with browsing(studio, {}) as browser:
                 await use(studio, browser)
-            await studio.close()
 
     asyncio.run(work())
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -14,44 +13,26 @@ from polyreel.studio.door import Door
 from polyreel.studio.studio import Studio
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from support.studio import OWN, TOKEN, visit
 
-HOST = "127.0.0.1:8780"
-OWN = f"http://{HOST}"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 FIRST = next(iter(all_providers()))
-Use = Callable[[httpx.AsyncClient], Awaitable[None]]
-
-
-def visit(folder: Path, use: Use, *, let_in: bool = True) -> None:
-    """Use the studio as a browser does, which was let in or not."""
-
-    async def run() -> None:
-        studio = Studio(client=AsyncClient(), folder=folder, door=Door(token="t" * 20))
-        transport = httpx.ASGITransport(application(studio))
-        async with httpx.AsyncClient(transport=transport, base_url=OWN) as browser:
-            if let_in:
-                entered = await browser.get("/", params={"token": "t" * 20})
-                assert entered.status_code == 303
-            await use(browser)
-        await studio.close()
-
-    asyncio.run(run())
 
 
 def test_the_token_lets_a_browser_in_once(tmp_path: Path) -> None:
-    async def use(browser: httpx.AsyncClient) -> None:
+    async def use(browser: httpx.AsyncClient, _: Studio) -> None:
         assert (await browser.get("/")).status_code == 403
         assert (await browser.get("/", params={"token": "wrong"})).status_code == 403
-        entered = await browser.get("/", params={"token": "t" * 20})
+        entered = await browser.get("/", params={"token": TOKEN})
         cookie = entered.headers["set-cookie"]
         assert "httponly" in cookie.lower()
         assert "samesite=strict" in cookie.lower()
-        assert "t" * 20 not in cookie
+        assert TOKEN not in cookie
         page = await browser.get("/")
         assert page.status_code == 200
-        assert "t" * 20 not in page.text
+        assert TOKEN not in page.text
 
-    visit(tmp_path, use, let_in=False)
+    visit(tmp_path, use, headers={}, let_in=False)
 
 
 @pytest.mark.parametrize(
@@ -70,16 +51,16 @@ def test_the_token_lets_a_browser_in_once(tmp_path: Path) -> None:
 def test_only_pages_of_its_own_change_something(
     tmp_path: Path, headers: dict[str, str], status: int
 ) -> None:
-    async def use(browser: httpx.AsyncClient) -> None:
+    async def use(browser: httpx.AsyncClient, _: Studio) -> None:
         answer = await browser.post("/uploads", content=PNG, headers=headers)
         assert answer.status_code == status
         assert (tmp_path / "uploads").exists() is (status == 200)
 
-    visit(tmp_path, use)
+    visit(tmp_path, use, headers={})
 
 
 def test_a_request_is_shown_for_every_vendor(tmp_path: Path) -> None:
-    async def use(browser: httpx.AsyncClient) -> None:
+    async def use(browser: httpx.AsyncClient, _: Studio) -> None:
         page = (
             await browser.get("/", params={"prompt": "a <b>cat</b> & dog", "duration": "5"})
         ).text
@@ -89,11 +70,11 @@ def test_a_request_is_shown_for_every_vendor(tmp_path: Path) -> None:
         assert "a &lt;b&gt;cat&lt;/b&gt; &amp; dog" in page
         assert not re.search(r"<script(?! src=)| style=| on[a-z]+=", page)
 
-    visit(tmp_path, use)
+    visit(tmp_path, use, headers={})
 
 
 def test_while_the_limits_stay_they_are_not_sent_again(tmp_path: Path) -> None:
-    async def use(browser: httpx.AsyncClient) -> None:
+    async def use(browser: httpx.AsyncClient, _: Studio) -> None:
         first = await browser.get("/plans", params={"prompt": "a cat"})
         shown = re.search(r'id="shown" value="([0-9a-f]+)"', first.text)
         assert shown is not None
@@ -103,11 +84,11 @@ def test_while_the_limits_stay_they_are_not_sent_again(tmp_path: Path) -> None:
         assert "a dog" in again.text
         assert again.headers["hx-replace-url"] == "/?workflow=text-to-video&prompt=a+dog"
 
-    visit(tmp_path, use)
+    visit(tmp_path, use, headers={})
 
 
 def test_a_refusal_can_be_mended(tmp_path: Path) -> None:
-    async def use(browser: httpx.AsyncClient) -> None:
+    async def use(browser: httpx.AsyncClient, _: Studio) -> None:
         asked = {"prompt": "a cat", "duration": "1000", "vendor": FIRST}
         refused = (await browser.get("/plans", params=asked)).text
         assert 'class="badge refused">refused' in refused
@@ -117,11 +98,11 @@ def test_a_refusal_can_be_mended(tmp_path: Path) -> None:
         assert 'class="badge refused">refused' not in mended
         assert f'name="allow" value="{mend[1]}"' in mended
 
-    visit(tmp_path, use)
+    visit(tmp_path, use, headers={})
 
 
 def test_a_dropped_file_is_shown_and_sent(tmp_path: Path) -> None:
-    async def use(browser: httpx.AsyncClient) -> None:
+    async def use(browser: httpx.AsyncClient, _: Studio) -> None:
         given = await browser.post("/uploads", content=PNG, headers={"origin": OWN})
         name = given.json()["name"]
         shown = await browser.get(f"/uploads/{name.removeprefix('upload:')}")
@@ -131,11 +112,11 @@ def test_a_dropped_file_is_shown_and_sent(tmp_path: Path) -> None:
         text = await browser.post("/uploads", content=b"text", headers={"origin": OWN})
         assert text.status_code == 422
 
-    visit(tmp_path, use)
+    visit(tmp_path, use, headers={})
 
 
 def test_a_request_as_code(tmp_path: Path) -> None:
-    async def use(browser: httpx.AsyncClient) -> None:
+    async def use(browser: httpx.AsyncClient, _: Studio) -> None:
         found = (await browser.get("/code", params={"prompt": "a cat", "of": FIRST})).text
         assert f'id="code-{FIRST}-curl"' in found
         assert "curl" in found
@@ -143,11 +124,11 @@ def test_a_request_as_code(tmp_path: Path) -> None:
         assert nobody.status_code == 200
         assert "no code" in nobody.text
 
-    visit(tmp_path, use)
+    visit(tmp_path, use, headers={})
 
 
 def test_every_answer_has_the_policy(tmp_path: Path) -> None:
-    async def use(browser: httpx.AsyncClient) -> None:
+    async def use(browser: httpx.AsyncClient, _: Studio) -> None:
         for path in ("/", "/plans", "/static/studio.js", "/nothing", "/uploads/x"):
             answer = await browser.get(path)
             assert "default-src 'none'" in answer.headers["content-security-policy"], path
@@ -158,14 +139,14 @@ def test_every_answer_has_the_policy(tmp_path: Path) -> None:
         )
         assert page.headers["cache-control"] == "no-store"
 
-    visit(tmp_path, use)
+    visit(tmp_path, use, headers={})
 
 
 def test_it_is_mounted_in_another_application(tmp_path: Path) -> None:
     """All that its pages link to stays below its place, and so does its cookie."""
 
     async def run() -> None:
-        studio = Studio(client=AsyncClient(), folder=tmp_path, door=Door(token="t" * 20))
+        studio = Studio(client=AsyncClient(), folder=tmp_path, door=Door(token=TOKEN))
         outer = Starlette(routes=[Mount("/tools/studio", application(studio))])
         transport = httpx.ASGITransport(outer)
         async with httpx.AsyncClient(transport=transport, base_url=OWN) as browser:

@@ -19,7 +19,8 @@ from polyreel.studio.watching import event
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from support.server import PROVIDERS, START
-from support.studio_runs import OWN, REQUEST, RunningStudio, hurry, opened, visit
+from support.studio import OWN
+from support.studio_runs import REQUEST, RunningStudio, hurry, opened, visit
 
 FIRST: Final = PROVIDERS[0].id
 VENDORS: Final = [one.id for one in PROVIDERS[:3]]

@@ -14,13 +14,12 @@ import pytest
 from polyreel import AsyncClient, Simulator
 from polyreel.ledger.opening import open_ledger
 from polyreel.simulator import VirtualClock, ready_made
-from polyreel.studio.application import application
 from polyreel.studio.door import Door
 from polyreel.studio.studio import Studio
 
 from .server import START
+from .studio import browsing
 
-OWN: Final = "http://127.0.0.1:8780"
 REQUEST: Final = {"workflow": "text-to-video", "prompt": "a cat", "duration": "5"}
 _BUTTON: Final = re.compile(r'name="run" value="([0-9a-f]{12} [^"]+)"')
 Use = Callable[["RunningStudio"], Awaitable[None]]
@@ -72,13 +71,8 @@ async def opened(
     with open_ledger(str(folder / "ledger.sqlite3")) as ledger:
         client = AsyncClient(simulator=simulator, ledger=ledger)
         studio = Studio(client=client, folder=folder / "studio", live=live, door=Door(token=None))
-        transport = httpx.ASGITransport(application(studio))
-        headers = {"origin": OWN, "sec-fetch-site": "same-origin"}
-        async with httpx.AsyncClient(transport=transport, base_url=OWN, headers=headers) as browser:
-            try:
-                yield RunningStudio(studio, browser, simulator)
-            finally:
-                await studio.close()
+        async with browsing(studio) as browser:
+            yield RunningStudio(studio, browser, simulator)
 
 
 def visit(folder: Path, use: Use, simulator: Simulator | None = None) -> None:
