@@ -2,6 +2,7 @@
 vendor.
 """
 
+import itertools
 import json
 from typing import Any
 
@@ -9,15 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polyreel.mapping.reports import Fate, MappingReport
+from polyreel.mapping.rows import Field
 from polyreel.plans.choosing import plan
 from polyreel.plans.courses import has_work
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.routes import Route
 from polyreel.testing import laws
-from polyreel.testing.bodies import bodies, malformed
+from polyreel.testing.bodies import bodies, examples_of, malformed
 from polyreel.testing.requests import requests_for
 from support.laws import READINGS, anchored, readings, vendors
-from support.requests import every_route, every_table
+from support.requests import every_route, every_table, every_workflow
 
 others = st.sampled_from(vendors())
 
@@ -84,6 +86,17 @@ def test_a_detour_loses_no_less(
 ) -> None:
     """Law 8."""
     laws.triangle(data.draw(bodies(provider, route)), provider, route, middle, target)
+
+
+@every_workflow
+def test_a_detour_loses_no_less_of_one_clip(provider: Provider, route: Route) -> None:
+    """Law 8, where a vendor makes one clip whatever is asked, and so writes no count."""
+    count = route.by_name.get("count")
+    if not isinstance(count, Field):
+        return
+    for body in examples_of(provider, route)[:2]:
+        for middle, target in itertools.permutations(vendors(), 2):
+            laws.triangle({**body, count.native: 1}, provider, route, middle, target)
 
 
 @every_table

@@ -300,7 +300,8 @@ def triangle(
     assert straight.reading is not None
     around = losses(first) | losses(second)
     lost = {name for name in losses(straight) if name in straight.reading.request}
-    known = around | _defaulted(first) | _defaulted(second) | _timed(straight, second)
+    unsaid = _defaulted(first) | _defaulted(second) | _of_itself(first)
+    known = around | unsaid | _timed(straight, second)
     assert not [name for name in lost if not known & {name, *_together(target, name)}]
 
 
@@ -322,6 +323,14 @@ def _timed(straight: Translation, onward: Translation) -> set[str]:
 
 def _defaulted(done: Translation) -> set[str]:
     return {verdict.field for verdict in done.verdicts if verdict.verdict is Fate.DEFAULTED}
+
+
+def _of_itself(done: Translation) -> set[str]:
+    """The fields that a vendor fulfils whatever is asked (one clip for each job): it is told
+    nothing, so that its own body asks the next vendor for nothing.
+    """
+    exact = (verdict for verdict in done.verdicts if verdict.verdict is Fate.EXACT)
+    return {verdict.field for verdict in exact if verdict.source and not verdict.target}
 
 
 def there_and_back(
