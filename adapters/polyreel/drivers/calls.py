@@ -15,7 +15,7 @@ from .decoding import Decoder, decoder_for
 from .fetching import atransfer, transfer
 from .urls import abody_of, body_of, origin, transport_errors
 from .watch import LATE, Trace, Watch, trouble
-from .wire import Wire
+from .wire import Use, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -90,8 +90,10 @@ async def _asend(step: Send, wire: Wire) -> Reply:
     try:
         if (fast := wire.fast_connections(step)) is not None:
             return await fast.make(call)
-        connections = wire.async_connections("paid" if step.paid else "free", step.url)
+        use: Use = "paid" if step.paid else "free"
+        connections = wire.async_connections(use, step.url)
         async with asyncio.timeout(call.watch.left), AsyncExitStack() as stack:
+            await stack.enter_async_context(wire.place(use, step.url))
             response = await connections.handle_async_request(call.request(stack, call.watch.asee))
             await stack.enter_async_context(aclosing(response))
             call.begin(response.headers)

@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
@@ -136,6 +136,7 @@ class Wire:
     _async_transports: dict[Route, httpx.AsyncBaseTransport] = field(
         factory=dict, init=False, repr=False
     )
+    _places: dict[Route, asyncio.Semaphore] = field(factory=dict, init=False, repr=False)
     _tls: ssl.SSLContext | None = field(default=None, init=False, repr=False)
     _fast: FastConnections | None = field(default=None, init=False, repr=False)
     _kept: KeptConnections | None = field(default=None, init=False, repr=False)
@@ -203,6 +204,19 @@ class Wire:
             self._async_transports[route] = httpx.AsyncHTTPTransport(**options)
         return self._async_transports[route]
 
+    def place(self, use: Use, url: str) -> AbstractAsyncContextManager[object]:
+        """A place among those whose awaited calls have a connection.
+
+        The others wait here: for each call that comes and goes, the pool of connections looks
+        through all that wait in it.
+        """
+        if self.transport is not None:
+            return nullcontext()
+        route = (use, self.network.proxy_for(url))
+        if route not in self._places:
+            self._places[route] = asyncio.Semaphore(CONNECTIONS)
+        return self._places[route]
+
     def _options(self, route: Route, keep_alive: int) -> dict[str, Any]:
         """The options of a transport of httpx."""
         use, proxy = route
@@ -242,7 +256,8 @@ class Wire:
     def _belong_to_loop(self) -> None:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # connections belong to the loop that made them
-            self._async_transports, self._fast, self._loop = {}, None, loop
+            self._async_transports, self._places = {}, {}
+            self._fast, self._loop = None, loop
 
     def headers(self, step: Send | Transfer, origin: str) -> dict[str, str]:
         """The headers of a call to an origin. The key goes only to the vendor's own origins.

@@ -166,7 +166,7 @@ class Callbacks:
         query = status_query(provider)
         asked = FaceRequest(provider.id, query.method, query.path, {}, b"", public)
         call = Call(self.faces.incoming(asked), provider, query)
-        task = self.faces.jobs.task(call, shown.row, shown.entry, shown.job)
+        task = self.faces.jobs.task(call, shown)
         state, now = task.status(self.faces.jobs.now()), self.faces.jobs.now()
         found = sample_of(provider, state)
         if found is None or provider.webhook is None:

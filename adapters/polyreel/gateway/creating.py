@@ -27,11 +27,13 @@ from ..places import JsonObject
 from ..serving.calls import INVALID, CallRefusedError
 from . import refusals
 from .behind import Behind
-from .jobs import FacedJobs, Locks, ledger_of, limits_of
+from .jobs import FacedJobs, Locks, Shown, ledger_of, limits_of
 from .tokens import Budgets
 from .uploads import KeptUploads
 
 if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
+
     from ..ledger.gateway_tokens import GatewayToken
     from ..ledger.records import LedgerEntry
     from ..plans.planning import Plan
@@ -125,9 +127,7 @@ class Wish(Protocol):
 class Made:
     """A job that a client has asked for."""
 
-    row: GatewayJob
-    entry: LedgerEntry
-    """Its job is known."""
+    shown: Shown
     headers: Mapping[str, str]
     """What the answer's headers say of it."""
 
@@ -167,11 +167,14 @@ class Creator:
             entry = found.get(row.reference)
             headers: dict[str, str] = {}
             if entry is None or entry.state in SUPERSEDED:
-                entry, headers = await self._submitted(wish, row)
+                made = await self._submitted(wish, row)
+                if made is not None:
+                    return made
+                entry = (await self.jobs.entries([row]))[row.reference]
             elif not is_first:
                 headers = {REPLAYED: "true"}
-        entry = await self._settled(row, entry)
-        return Made(row, entry, {**headers, JOB: entry.id})
+        entry, job = await self._settled(row, entry)
+        return Made(Shown(row, job, entry.finished_at), {**headers, JOB: entry.id})
 
     async def _enter(self, wish: Wish) -> tuple[GatewayJob, bool]:
         """Write a call down, or find the one that it repeats; and whether it is the first."""
@@ -211,8 +214,8 @@ class Creator:
         except Exception as error:
             raise LedgerError(f"the call is not written down: {error}") from None
 
-    async def _submitted(self, wish: Wish, row: GatewayJob) -> tuple[LedgerEntry, dict[str, str]]:
-        """Submit a job; the entry may be one that another process has submitted meanwhile."""
+    async def _submitted(self, wish: Wish, row: GatewayJob) -> Made | None:
+        """Submit a job; None where another process has submitted it meanwhile."""
         made = wish.offers(self.behind.for_call(wish.token, wish.model))
         plans = made.plans
         if not plans:
@@ -225,16 +228,14 @@ class Creator:
                 plans, reference=row.reference, labels=labels, limits=limits
             )
         except ClaimedError:
-            pass  # another process has it
-        else:
-            verdicts = made.verdicts(job.vendor)
-            LOG.info("%s %s: %s by %s: %s", row.face, row.id, job.id, job.vendor, verdicts)
-            entry = (await self.jobs.entries([row]))[row.reference]
-            return entry, {VERDICTS: verdicts} if verdicts else {}
-        return (await self.jobs.entries([row]))[row.reference], {}
+            return None  # another process has it
+        verdicts = made.verdicts(job.vendor)
+        LOG.info("%s %s: %s by %s: %s", row.face, row.id, job.id, job.vendor, verdicts)
+        told = {VERDICTS: verdicts} if verdicts else {}
+        return Made(Shown(row, job, None), {**told, JOB: job.ledger_id or ""})
 
-    async def _settled(self, row: GatewayJob, entry: LedgerEntry) -> LedgerEntry:
-        """The entry of a job once the outcome of its submit is known.
+    async def _settled(self, row: GatewayJob, entry: LedgerEntry) -> tuple[LedgerEntry, Job]:
+        """The entry of a job, and the job, once the outcome of its submit is known.
 
         Raises AmbiguousError where it cannot be found out.
         """
@@ -248,7 +249,7 @@ class Creator:
                 LOG.info("%s: %s", finding.entry, finding.text)
             entry = (await self.jobs.entries([row]))[row.reference]
         if entry.job is not None:
-            return entry
+            return entry, entry.job
         if entry.state in SUPERSEDED:
             raise NeverSentError(f"nothing was sent: {entry.reason}", vendor=entry.vendor)
         text = f"{entry.vendor} may have accepted and billed the job: {entry.reason or entry.state}"

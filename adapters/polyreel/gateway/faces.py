@@ -200,9 +200,8 @@ class Faces:
     async def create(self, call: Call, token: GatewayToken) -> Reply:
         """Have a job made by a vendor behind, once."""
         made, reading = await self._made(call, token)
-        assert made.entry.job is not None
-        task = self.jobs.task(call, made.row, made.entry, made.entry.job, reading)
-        status, body = task_reply(call, task, "queued", made.row.created_at, call.operation)
+        task = self.jobs.task(call, made.shown, reading)
+        status, body = task_reply(call, task, "queued", made.shown.row.created_at, call.operation)
         headers = {**made.headers, **untold_header(dict.fromkeys(task.untold))}
         own = call.operation.spec.get("x-polyreel-idempotency", {}).get("replayed-header")
         if own and made.is_repeated:
@@ -221,7 +220,7 @@ class Faces:
     async def stream(self, call: Call, token: GatewayToken) -> StreamAnswer:
         """Have a job made, and tell of its states until it ends."""
         made, _ = await self._made(call, token)
-        return StreamAnswer(events_of(self.jobs, call, made.row), made.headers)
+        return StreamAnswer(events_of(self.jobs, call, made.shown.row), made.headers)
 
     async def get(self, call: Call, token: GatewayToken) -> Reply:
         """Say how jobs are, by their ids."""

@@ -57,8 +57,9 @@ class Shown:
     """A job that a client knows, as it is now."""
 
     row: GatewayJob
-    entry: LedgerEntry
     job: Job
+    ended: float | None
+    """When it ended, in seconds since 1970, where that is written down."""
 
 
 @define
@@ -163,7 +164,7 @@ class FacedJobs:
             if entry is None or entry.job is None:
                 return None
             async with places:
-                return Shown(row, entry, await self._fresh(entry))
+                return Shown(row, await self._fresh(entry), entry.finished_at)
 
         found = await asyncio.gather(*map(one, rows))
         return [each for each in found if each is not None]
@@ -171,18 +172,12 @@ class FacedJobs:
     async def tasks(self, call: Call, rows: Sequence[GatewayJob]) -> list[FacedTask]:
         """The same as a face shows them."""
         found = await self.shown(rows)
-        return [self.task(call, one.row, one.entry, one.job) for one in found]
+        return [self.task(call, one) for one in found]
 
-    def task(
-        self,
-        call: Call,
-        row: GatewayJob,
-        entry: LedgerEntry,
-        job: Job,
-        reading: Reading | None = None,
-    ) -> FacedTask:
+    def task(self, call: Call, shown: Shown, reading: Reading | None = None) -> FacedTask:
         """A job as a face shows it; `reading` is what was asked for, where that is known."""
-        ended = entry.finished_at or (self.now() if job.status in FINAL else None)
+        row, job = shown.row, shown.job
+        ended = shown.ended or (self.now() if job.status in FINAL else None)
         reading = reading or read(row.body, call.provider, row.path)
         link = partial(self._link, call.request.links, row, job.vendor)
         return FacedTask(row, call.provider, reading, job, ended, link)

@@ -27,7 +27,7 @@ from ..serving import calls
 from ..serving.answers import plain
 from ..serving.calls import Call, CallRefusedError
 from . import refusals, videos
-from .creating import KEY, Made, checked_key
+from .creating import KEY, checked_key
 from .faces import FaceRequest, Faces
 from .files import FileAnswer
 from .jobs import Shown
@@ -150,13 +150,8 @@ class OwnApis:
             allow=check_allowances(body.get("allow")),
         )
         made = await self.creator.made(wish)
-        shown = self.job_of(public, self.shown(made))
+        shown = self.job_of(public, made.shown)
         return plain(200 if made.is_repeated else 201, shown, made.headers)
-
-    def shown(self, made: Made) -> Shown:
-        """A job that was just asked for."""
-        assert made.entry.job is not None
-        return Shown(made.row, made.entry, made.entry.job)
 
     def job_of(self, public: str, shown: Shown) -> JsonObject:
         """A job as `/v1/jobs` shows it; `public` is the URL by which clients reach the gateway."""
@@ -250,7 +245,7 @@ class OwnApis:
             key=checked_key(call.headers.get(KEY)),
         )
         made = await self.creator.made(wish)
-        return plain(200, video_of(self.shown(made), self.jobs.now()), made.headers)
+        return plain(200, video_of(made.shown, self.jobs.now()), made.headers)
 
     async def get_video(self, call: Call, token: GatewayToken) -> Reply:
         """Say how a clip is."""

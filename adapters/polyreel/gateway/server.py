@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import threading
@@ -54,6 +55,9 @@ async def serve_app(
     raised where uvicorn is not installed.
     """
     server = _server(application, tls)
+    # Contracts are some hundred thousand objects, which stay: no collection has to look at them.
+    gc.collect()
+    gc.freeze()
 
     def stop() -> None:
         server.should_exit = True

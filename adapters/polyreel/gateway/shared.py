@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import Factory, evolve, frozen
 
 from ..jobs.routing import Preference, ranked
+from ..ledger.rows import random_text
 from ..mapping.reports import Allowance, Fate
 from ..places import JsonObject
 from ..plans.choosing import choose
@@ -83,8 +83,7 @@ class SharedWish:
 
     def new_id(self, now: float) -> str:
         """A random id, that begins as the API's ids do."""
-        letters = "".join(secrets.choice(LETTERS) for _ in range(24))
-        return f"{self.face.removesuffix('s')}_{letters}"
+        return f"{self.face.removesuffix('s')}_{random_text(LETTERS, 24)}"
 
     def offers(self, behind: Behind) -> SharedOffers:
         """What the vendors behind make of it."""

@@ -104,6 +104,8 @@ class Budgets:
         Raises BudgetError where money is limited, and nobody knows what the job costs.
         """
         limited = token.per_day is not None or token.in_all is not None
+        if not limited and token.rate is None:
+            return None, [*plans]
         priced = [plan for plan in plans if CostRange.of(plan.cost).most is not None]
         if limited and not priced:
             if not token.unknown_prices:
@@ -112,8 +114,6 @@ class Budgets:
                     f"nobody knows what the job costs at {vendors}, and the token {token.name} "
                     "has a budget; nothing was sent"
                 )
-            return None, [*plans]
-        if not limited and token.rate is None:
             return None, [*plans]
         name = self._today(token)
         changes: LimitChanges = {"max_cost": self._most(token, name), "rate": token.rate}

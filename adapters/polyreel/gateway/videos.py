@@ -52,7 +52,7 @@ def video_of(shown: Shown, now: float) -> JsonObject:
         "id": shown.row.id,
         "object": "video",
         "created_at": int(shown.row.created_at),
-        "completed_at": int(shown.entry.finished_at or now) if over else None,
+        "completed_at": int(shown.ended or now) if over else None,
         "expires_at": None,
         "status": status,
         "model": body["model"],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import Factory, frozen
 
 from ..hosts import not_public_https
+from ..ledger.rows import random_text
 from ..mapping import media
 from ..places import JsonObject, get, is_missing
 from ..plans.reading import Reading
@@ -167,5 +168,4 @@ def _callback_of(call: Call, reading: Reading) -> str | None:
 
 def new_id(provider: Provider, now: float) -> str:
     """An id for a client, in the shape of a vendor's."""
-    letters = "".join(secrets.choice(LETTERS) for _ in range(32))
-    return provider.new_task_id(secrets.randbelow(10**9), int(now), letters)
+    return provider.new_task_id(secrets.randbelow(10**9), int(now), random_text(LETTERS, 32))

@@ -13,7 +13,6 @@ from attrs import Factory, define
 
 from ..errors import AmbiguousError, NeverSentError, RejectedError, RequestError, SubmitError
 from ..flows import Flow, now
-from ..ledger.events import keep
 from ..plans.planning import PlanRefusedError
 from .submitting import SubmitOptions, submit
 
@@ -121,7 +120,8 @@ def submit_somewhere(
             continue
         allowed = health.retries(plan.vendor, retries)
         try:
-            job = yield from submit(plan, retries=allowed, **options)
+            taken = [*steps, _step(plan, "taken", f"cost: {plan.cost}")]
+            job = yield from submit(plan, retries=allowed, routing=taken, **options)
         except SubmitError as error:
             yield from _note(plan, error, health, allowed)
             if not goes_elsewhere(plan, error):
@@ -130,8 +130,7 @@ def submit_somewhere(
             last = error
             continue
         health.worked(plan.vendor)
-        steps.append(_step(plan, "taken", f"cost: {plan.cost}"))
-        return (yield from keep(job.model_copy(update={"routing": steps})))
+        return job
     raise last or _nobody(plans, steps)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Required, TypedDict, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Required, TypedDict, TypeVar, Unpack
 
 from ..errors import (
     AmbiguousError,
@@ -28,6 +28,7 @@ from ..flows import (
 from ..ledger.events import intend, settle
 from ..ledger.records import State, Submission
 from ..mapping.media import shown
+from ..money.charged import with_charge
 from ..providers.base.answers import can_be_asked_about, is_task_id
 from ..providers.base.facts import Facts
 from ..providers.base.refusals import Refusal
@@ -38,7 +39,7 @@ from .retrying import can_be_made_later, pause_after
 from .uploading import forget, upload_all
 
 if TYPE_CHECKING:
-    from polyreel_generated.shared import Job
+    from polyreel_generated.shared import Job, RoutingStep
 
     from ..plans.planning import Plan
 
@@ -64,51 +65,53 @@ class SubmitOptions(TypedDict, total=False):
 def submit(
     plan: Plan,
     *,
-    simulated: bool,
-    idempotency_key: str,
     retries: int = 0,
-    folder: str | None = None,
-    reference: str | None = None,
-    labels: Mapping[str, str] | None = None,
-    limits: str | None = None,
+    routing: Sequence[RoutingStep] = (),
+    **options: Unpack[SubmitOptions],
 ) -> Flow[Job]:
     """Upload what the plan needs, then make its one paid call.
 
     The paid call is repeated at most `retries` times, and only where the call before it is proved
     unpaid: it was never sent, or it was refused because of too many requests. `folder`,
-    `reference`, `labels` and `limits` are for the ledger. A SubmitError is raised that says what
-    the call may have cost.
+    `reference`, `labels` and `limits` are for the ledger; `routing` is what an accepted job says of
+    other vendors. A SubmitError is raised that says what the call may have cost.
     """
     plan.check()
-    plan, uploaded = yield from upload_all(plan, simulated=simulated)
+    plan, uploaded = yield from upload_all(plan, simulated=options["simulated"])
     submission = Submission.of(
         plan,
-        idempotency_key=idempotency_key,
-        simulated=simulated,
-        folder=folder,
-        reference=reference,
-        labels=labels,
-        limits=limits,
+        idempotency_key=options["idempotency_key"],
+        simulated=options["simulated"],
+        folder=options.get("folder"),
+        reference=options.get("reference"),
+        labels=options.get("labels"),
+        limits=options.get("limits"),
     )
     try:
-        return (yield from pay(submission, retries))
+        return (yield from pay(submission, retries, routing=routing))
     except RejectedError as error:
         if not error.is_busy:
             yield from forget(uploaded)  # a file that is gone may be the reason
         raise
 
 
-def pay(submission: Submission, retries: int = 0, *, follows: str | None = None) -> Flow[Job]:
+def pay(
+    submission: Submission,
+    retries: int = 0,
+    *,
+    follows: str | None = None,
+    routing: Sequence[RoutingStep] = (),
+) -> Flow[Job]:
     """Make a paid call, and write it down before and after.
 
-    `follows` is the ambiguous entry whose place the new entry takes.
+    `follows` is the ambiguous entry whose place the new entry takes; see `submit` for the others.
     """
     yield from try_output(submission.folder)
     entry: str | None = None
     for attempt in range(retries + 1):
         entry = yield from intend(submission, entry, follows if attempt == 0 else None)
         try:
-            return (yield from make_attempt(submission, entry))
+            return (yield from make_attempt(submission, entry, routing=routing))
         except (NeverSentError, RejectedError) as error:
             pause = pause_after(error, attempt)
             if attempt == retries or pause is None:
@@ -119,11 +122,16 @@ def pay(submission: Submission, retries: int = 0, *, follows: str | None = None)
 
 
 def make_attempt(
-    submission: Submission, entry: str | None, *, queued: int | None = None
+    submission: Submission,
+    entry: str | None,
+    *,
+    queued: int | None = None,
+    routing: Sequence[RoutingStep] = (),
 ) -> Flow[Job]:
     """Make one attempt; its outcome is written down before anything else happens.
 
-    `queued` is the number of the attempt, where the entry is queued again if it can be.
+    `queued` is the number of the attempt, where the entry is queued again if it can be; see
+    `submit` for the others.
     """
     vendor = submission.vendor
     yield Observe(SubmitBegan(vendor, submission.model, submission.workflow, submission.simulated))
@@ -134,6 +142,8 @@ def make_attempt(
         yield from _settle_failure(entry, error, queued)
         yield Observe(SubmitEnded(vendor, error=error))
         raise
+    if routing:
+        job = with_charge(job.model_copy(update={"routing": [*routing]}))
     if entry is not None:
         job = job.model_copy(update={"ledger_id": entry})
     try:

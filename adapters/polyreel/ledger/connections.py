@@ -79,6 +79,7 @@ class SharedConnection:
         self.users = 0
         self.lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._side_paths = [f"{path}{end}" for end in ("-wal", "-shm")]
         self._side_files: list[Identity | None] = []
         self._is_for_one_use = False
 
@@ -151,7 +152,7 @@ class SharedConnection:
             self.suspend()
 
     def _side_files_now(self) -> list[Identity | None]:
-        return [identity_of(Path(f"{self.path}{end}")) for end in ("-wal", "-shm")]
+        return [identity_of(path) for path in self._side_paths]
 
     def is_intact(self) -> bool:
         """Whether the file and its log are still those that were opened."""
@@ -228,7 +229,7 @@ def disconnect(shared: SharedConnection) -> None:
                 _LOST.add(shared.identity)
 
 
-def identity_of(path: Path) -> Identity | None:
+def identity_of(path: str | Path) -> Identity | None:
     """The identity of a file, or None where there is none. The file is not opened."""
     try:
         found = os.stat(path)

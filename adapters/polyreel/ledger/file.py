@@ -87,7 +87,8 @@ class LedgerFile:
         self._shared.check_process()  # before a lock that a thread of the parent may have held
         with self._shared.lock, self.guarded():
             connection = self.connection
-            self._shared.check_file()
+            if not connection.in_transaction:  # one is checked when it begins, and at its end
+                self._shared.check_file()
             try:
                 yield connection
             finally:

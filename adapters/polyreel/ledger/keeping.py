@@ -12,30 +12,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, assert_never
 
 from ..errors import BudgetError, ClaimedError, LedgerError, UnknownNameError, UnusableFileError
-from . import uploads
-from .changes import (
-    assignments,
-    change_entry,
-    claim_entry,
-    give_up,
-    insert_entry,
-    intend_again,
-    mark_dead,
-    mark_resubmitted,
-    move_followed,
-    not_taken,
-    note_caller,
-    note_delivery,
-    refuse_other_entry,
-    reported,
-    take_queued,
-    update_job,
-)
+from . import changes, uploads
 from .database import Database, DeadlockError, OwnerRegistry, StoredRow
 from .events import (
     Claim,
@@ -68,6 +51,8 @@ if TYPE_CHECKING:
 
 LOOKED: Final = 0.5
 """How old the knowledge may be, in seconds, of who owns an entry that is only looked at."""
+AFTER_UNWRITTEN: Final = (Intend, Take, Keep, Claim, Find)
+"""The events before which is written what could not be written when it happened."""
 AS_BEFORE: Final = "CASE WHEN queued_at IS NULL THEN 'unsent' ELSE 'queued' END"
 """The state of an entry whose submit was begun, and has not left."""
 LOG: Final = logging.getLogger("polyreel")
@@ -144,18 +129,23 @@ class StoredLedger:
 
         UnknownNameError is raised where no entry, or more than one, has such an id.
         """
-        with suppress(UnusableFileError):
-            self._write_unwritten()
-        rows = self._read.named(name)
-        with suppress(UnusableFileError):
-            if self._mark_dead([row for row in rows if row["state"] == "sending"]):
-                rows = self._read.named(name)
+        rows = self._looked_after(partial(self._read.named, name))
         if len(rows) != 1:
             found = "more than one entry" if rows else "no entry"
             raise UnknownNameError(
                 f"the ledger has {found} {name[:40]!r}; polyreel jobs lists them"
             )
         return self._entry(rows[0])
+
+    def _looked_after(self, read: Callable[[], list[StoredRow]]) -> list[StoredRow]:
+        """The rows of some entries, those marked as ambiguous whose process has died."""
+        with suppress(UnusableFileError):  # who only looks is shown what the file has
+            self._write_unwritten()
+        rows = read()
+        with suppress(UnusableFileError):
+            if self._mark_dead([row for row in rows if row["state"] == "sending"]):
+                rows = read()
+        return rows
 
     def of_task(self, vendor: str, task: str, *, simulated: bool) -> LedgerEntry | None:
         """Find the entry of a vendor's task, if there is one."""
@@ -166,9 +156,9 @@ class StoredLedger:
         self, references: Iterable[str], beginnings: Iterable[str] = (), *, simulated: bool
     ) -> list[LedgerEntry]:
         """List the entries with one of these references, or one that begins so, oldest first."""
-        self.recover()
-        found = self._read.of_references(references, beginnings, simulated=simulated)
-        return [*map(self._entry, found)]
+        names, starts = [*references], [*beginnings]
+        read = partial(self._read.of_references, names, starts, simulated=simulated)
+        return [*map(self._entry, self._looked_after(read))]
 
     def labelled(self, name: str, value: str) -> list[LedgerEntry]:
         """List the entries with a label, oldest first."""
@@ -186,11 +176,11 @@ class StoredLedger:
 
     def write(self, event: LedgerEvent, owner: str, now: float) -> Any:
         """Write one event of a flow durably; each event's class says what the result is."""
+        if isinstance(event, AFTER_UNWRITTEN):
+            self._write_unwritten()
         return write_alone((event, owner, now), self._write, self._kept)
 
     def _write(self, event: LedgerEvent, owner: str, now: float) -> Any:
-        if isinstance(event, Intend | Take | Keep | Claim | Find):
-            self._write_unwritten()
         if isinstance(event, uploads.UploadEvent):
             with self._database.writing() as connection:
                 return uploads.write(connection, event, owner, now, self._owners.is_alive)
@@ -218,7 +208,17 @@ class StoredLedger:
 
     def write_all(self, writes: Sequence[Write]) -> list[Any]:
         """Write several events of different flows durably, at once."""
+        try:
+            if any(isinstance(event, AFTER_UNWRITTEN) for event, _, _ in writes):
+                self._write_unwritten()
+        except UnusableFileError as error:
+            return [self._not_written(one, error) for one in writes]
         return write_together(writes, self._database.writing, self._write, self._kept)
+
+    def _not_written(self, write: Write, error: LedgerError) -> LedgerError:
+        """What the flow of a write is told; the outcome of a submit is kept elsewhere."""
+        event, _, now = write
+        return self._kept(event, now, error) if isinstance(event, Settle) else error
 
     def _intend(self, event: Intend, owner: str, now: float) -> str:
         if event.entry is not None:
@@ -227,9 +227,9 @@ class StoredLedger:
         with self._database.writing() as connection:
             self.limits.begin(connection, event.submission)
             if event.follows is not None:
-                mark_resubmitted(connection, event.follows, now)
+                changes.mark_resubmitted(connection, event.follows, now)
             self._read.refuse_twice(event.submission)
-            identity = insert_entry(connection, columns, event.submission.labels)
+            identity = changes.insert_entry(connection, columns, event.submission.labels)
             if event.job is None:  # nothing is paid for a job that there is
                 self.limits.admit_new(connection, event.submission)
         self.touched.append(identity)
@@ -240,7 +240,7 @@ class StoredLedger:
         with self._database.joining(given) if given else self._database.writing() as connection:
             self._read.refuse_twice(event.submission)
             self.limits.begin(connection, event.submission)
-            identity = insert_entry(connection, columns, event.submission.labels)
+            identity = changes.insert_entry(connection, columns, event.submission.labels)
             if event.carry is not None:
                 event.carry(identity, connection)
             (row,) = self._read.rows("id = ?", identity)
@@ -249,7 +249,7 @@ class StoredLedger:
     def _take(self, event: Take, owner: str, now: float) -> LedgerEntry | Later | None:
         try:
             with self._database.writing() as connection:
-                taken = take_queued(connection, event, owner, now)
+                taken = changes.take_queued(connection, event, owner, now)
                 if taken is None:
                     return None
                 self.limits.admit(connection, taken)
@@ -258,14 +258,14 @@ class StoredLedger:
         except BudgetError as error:
             error.ledger_id = event.entry
             with self._database.writing() as connection:
-                not_taken(connection, event.entry, str(error), now)
+                changes.not_taken(connection, event.entry, str(error), now)
             raise
         self.touched.append(event.entry)
         return self.entry(event.entry)
 
     def _intend_again(self, identity: str, event: Intend, owner: str, now: float) -> str:
         with self._database.writing() as connection:
-            intend_again(connection, identity, event, owner, now)
+            changes.intend_again(connection, identity, event, owner, now)
             self.limits.admit_new(connection, event.submission)
         return identity
 
@@ -283,17 +283,17 @@ class StoredLedger:
             if kept is not None and not kept.is_there():
                 return
             if event.job is not None:
-                refuse_other_entry(connection, event.entry, event.job)
-            change_entry(
+                changes.refuse_other_entry(connection, event.entry, event.job)
+            changes.change_entry(
                 connection,
-                f"UPDATE jobs SET {assignments(columns)}"  # noqa: S608
+                f"UPDATE jobs SET {changes.assignments(columns)}"  # noqa: S608
                 " WHERE id = ? AND state IN ('sending', 'ambiguous')"
                 " AND attempts = coalesce(?, attempts)",
                 (*columns.values(), event.entry, event.attempt),
                 event.entry,
             )
             if event.state in PROVED_UNPAID:
-                move_followed(connection, event.entry, "resubmitted", "ambiguous")
+                changes.move_followed(connection, event.entry, "resubmitted", "ambiguous")
 
     def _kept(self, event: Settle | Released, now: float, error: LedgerError) -> LedgerError:
         """Keep what cannot be written beside the file; the result is the error to be raised."""
@@ -333,11 +333,11 @@ class StoredLedger:
 
     def _keep(self, job: Job, now: float) -> Job:
         with self._database.writing() as connection:
-            return update_job(connection, job, lambda _: job, now)
+            return changes.update_job(connection, job, lambda _: job, now)
 
     def _claim(self, identity: str, owner: str) -> LedgerEntry:
         with self._database.writing() as connection:
-            claim_entry(connection, identity, owner, self._owners.is_alive)
+            changes.claim_entry(connection, identity, owner, self._owners.is_alive)
         self.touched.append(identity)
         return self.entry(identity)
 
@@ -380,7 +380,7 @@ class StoredLedger:
             ).fetchall()
             if not sent:
                 for row in interrupted:
-                    move_followed(connection, row["id"], "resubmitted", "ambiguous")
+                    changes.move_followed(connection, row["id"], "resubmitted", "ambiguous")
             connection.execute("UPDATE jobs SET owner = NULL WHERE owner = ?", (owner,))
 
     def recover(self) -> None:
@@ -397,7 +397,7 @@ class StoredLedger:
             return False
         with self._database.writing() as connection:
             for row in dead:
-                mark_dead(connection, row["id"], row["owner"])
+                changes.mark_dead(connection, row["id"], row["owner"])
         return True
 
     # -- what others write -------------------------------------------------------------------------
@@ -413,7 +413,7 @@ class StoredLedger:
             reason = "somebody looks after it just now" if entry.owned else nothing
             raise ClaimedError(f"{entry.id} is {entry.state}: {reason}", ledger_id=entry.id)
         with self._database.writing() as connection:
-            give_up(connection, entry, time.time())
+            changes.give_up(connection, entry, time.time())
         return self.entry(entry.id)
 
     @after_deadlocks
@@ -428,10 +428,10 @@ class StoredLedger:
             # It is not written down: otherwise unknown senders could fill the file.
             return Delivered("unknown-job")
         with self._database.writing() as connection:
-            if not note_delivery(connection, event.vendor, event.id, now):
+            if not changes.note_delivery(connection, event.vendor, event.id, now):
                 return Delivered("duplicate", entry)
             if not event.verified:
                 return Delivered("hint", entry)
-            note_caller(connection, self._read, event.vendor, now)
-            job = update_job(connection, entry.job, reported(event, now), now)
+            changes.note_caller(connection, self._read, event.vendor, now)
+            job = changes.update_job(connection, entry.job, changes.reported(event, now), now)
         return Delivered("applied" if job != entry.job else "unchanged", self.entry(entry.id))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import LedgerError, UnusableFileError
 from .at_once import is_usual, write_at_once
 from .changes import forget_deliveries
-from .events import Intend, Keep, LedgerEvent, Settle, Take
+from .events import Intend, Keep, LedgerEvent, Take
 from .gathering import NOT_WRITTEN, GatheredWrites
 from .keeping import StoredLedger
 from .leases import LEASE, LeaseOwners
@@ -105,11 +105,6 @@ class PostgresLedger(StoredLedger):
             elif isinstance(event, Intend) and isinstance(result, str):
                 self.touched.append(result)
         return results
-
-    def _not_written(self, write: Write, error: LedgerError) -> LedgerError:
-        """What the flow of a write is told; the outcome of a submit is kept elsewhere."""
-        event, _, now = write
-        return self._kept(event, now, error) if isinstance(event, Settle) else error
 
     def _interrupted(self, write: Write) -> LedgerError:
         return self._not_written(write, self._unknown())

@@ -158,12 +158,17 @@ def _purpose(submission: Submission, now: float) -> Columns:
 
 
 def new_id() -> str:
-    """An id that no other entry has. All its letters are as likely as each other."""
-    number, letters = secrets.randbelow(len(ID_LETTERS) ** ID_LENGTH), []
-    for _ in range(ID_LENGTH):
-        number, letter = divmod(number, len(ID_LETTERS))
-        letters.append(ID_LETTERS[letter])
-    return "".join(letters)
+    """An id that no other entry has."""
+    return random_text(ID_LETTERS, ID_LENGTH)
+
+
+def random_text(letters: str, length: int) -> str:
+    """A text of random letters, all of which are as likely as each other."""
+    number, found = secrets.randbelow(len(letters) ** length), []
+    for _ in range(length):
+        number, letter = divmod(number, len(letters))
+        found.append(letters[letter])
+    return "".join(found)
 
 
 def limits_columns(submission: Submission) -> Columns:

@@ -10,7 +10,7 @@ One document serves three readers:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from pkgutil import get_data
 from typing import TYPE_CHECKING, Any
@@ -86,14 +86,23 @@ class Operation:
         found = self.spec.get("parameters", ())
         return next((one["name"] for one in found if one.get("x-polyreel-slashes")), None)
 
+    @cached_property
+    def _template(self) -> list[str]:
+        return self.full_path.split("/")
+
     def fit(self, path: str) -> Mapping[str, str] | None:
         """The parameters in a (still quoted) path that is one of this call; None for others."""
-        parts = [unquote(part) for part in path.split("/")]
-        template = self.full_path.split("/")
-        place = f"{{{self.slashed}}}"
-        if self.slashed is not None and place in template and len(parts) > len(template):
-            start, more = template.index(place), len(parts) - len(template) + 1
-            parts[start : start + more] = ["/".join(parts[start : start + more])]
+        return self.fit_parts(_parts(path))
+
+    def fit_parts(self, parts: Sequence[str]) -> Mapping[str, str] | None:
+        """The same for the parts of a path, which are not quoted any more."""
+        template = self._template
+        if self.slashed is not None and len(parts) > len(template):
+            place = f"{{{self.slashed}}}"
+            if place in template:
+                start, more = template.index(place), len(parts) - len(template) + 1
+                whole = "/".join(parts[start : start + more])
+                parts = [*parts[:start], whole, *parts[start + more :]]
         return _fit(template, parts)
 
     @cached_property
@@ -182,14 +191,15 @@ class Contract:
         fewest parameters is meant, and one with slashes in a parameter last. None where none fits.
         """
         among = self.read_only_operations if read_only else self.operations
-        found = (one for one in self._fitting(path, among) if one[0].method == method)
+        found = self._fitting(path, (one for one in among.values() if one.method == method))
         return min(found, key=_vagueness, default=None)
 
     def _fitting(
-        self, path: str, among: Mapping[str, Operation]
+        self, path: str, among: Iterable[Operation]
     ) -> Iterator[tuple[Operation, Mapping[str, str]]]:
-        for operation in among.values():
-            if (values := operation.fit(path)) is not None:
+        parts = _parts(path)
+        for operation in among:
+            if (values := operation.fit_parts(parts)) is not None:
                 yield operation, values
 
     def methods(self, path: str) -> list[str]:
@@ -197,7 +207,8 @@ class Contract:
 
         Where several paths of the spec fit, those with the fewest parameters are meant.
         """
-        fitting = [(_vagueness(one), one[0].method) for one in self._fitting(path, self.operations)]
+        found = self._fitting(path, self.operations.values())
+        fitting = [(_vagueness(one), one[0].method) for one in found]
         least = min((count for count, _ in fitting), default=(False, 0))
         return sorted({method for count, method in fitting if count == least})
 
@@ -408,7 +419,11 @@ def _vagueness(found: tuple[Operation, Mapping[str, str]]) -> tuple[bool, int]:
     return operation.slashed is not None, len(values)
 
 
-def _fit(template: list[str], parts: list[str]) -> Mapping[str, str] | None:
+def _parts(path: str) -> list[str]:
+    return [unquote(part) for part in path.split("/")]
+
+
+def _fit(template: Sequence[str], parts: Sequence[str]) -> Mapping[str, str] | None:
     """The parameters of a path that fits a template, by their names; None where it does not."""
     if len(template) != len(parts):
         return None
