@@ -12,6 +12,7 @@ import pytest
 from openapi_spec_validator import validate
 from polyreel import plan
 from polyreel.flows import Reply
+from polyreel.gateway import jobs
 from polyreel.gateway.creating import REPLAYED
 from polyreel.places import JsonObject
 from polyreel.providers.base.contract import Contract
@@ -93,6 +94,25 @@ def test_a_job_runs_until_there_is_a_link_to_its_file(stage: GatewayStage) -> No
     assert json.loads(call(stage, "GET", f"/v1/jobs/{job}").content)["status"] == "running"
     done = json.loads(call(stage, "GET", f"/v1/jobs/{job}").content)
     assert (done["status"], len(done["outputs"])) == ("succeeded", 1)
+
+
+def test_a_long_list_asks_about_its_newest_jobs(
+    stage: GatewayStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The states of the others are those of the ledger, until somebody asks about one of them."""
+    monkeypatch.setattr(jobs, "MOST_IDS", 2)
+    made = []
+    for _ in range(3):
+        made.append(json.loads(call(stage, "POST", "/v1/jobs", CLIP).content)["id"])
+        stage.simulator.clock.sleep(1)
+    stage.simulator.clock.sleep(1000)
+    before = len(stage.simulator.journal)
+    listed = json.loads(call(stage, "GET", "/v1/jobs").content)["jobs"]
+    assert [one["id"] for one in listed] == made[::-1]
+    assert [one["status"] for one in listed] == ["succeeded", "succeeded", "queued"]
+    assert len(stage.simulator.journal) == before + 2
+    oldest = json.loads(call(stage, "GET", f"/v1/jobs/{made[0]}").content)
+    assert oldest["status"] == "succeeded"
 
 
 def test_a_client_chooses_among_the_vendors(stage: GatewayStage) -> None:

@@ -49,7 +49,7 @@ AT_ONCE: Final = 8
 REMEMBERED: Final = 100_000
 """Of how many jobs it is known when they were asked about."""
 MOST_IDS: Final = 100
-"""About how many jobs one call can ask."""
+"""About how many jobs one call can ask, and for how many of a list vendors are asked."""
 
 
 @frozen
@@ -155,19 +155,27 @@ class FacedJobs:
         return found
 
     async def shown(self, rows: Sequence[GatewayJob]) -> list[Shown]:
-        """Jobs with their states of now, in the order of the rows; those without a job are not."""
+        """Jobs with their states of now, in the order of the rows; those without a job are not.
+
+        Of very many that still run, only the last are asked about: the states of the others are
+        those of the ledger.
+        """
         entries = await self.entries(rows)
-        places = asyncio.Semaphore(AT_ONCE)
+        made = [
+            (row, entry, entry.job.model_copy(update={"ledger_id": entry.id}))
+            for row in rows
+            if (entry := entries.get(row.reference)) is not None and entry.job is not None
+        ]
+        running = [entry.id for _, entry, job in made if not _is_over(job)]
+        asked, places = {*running[-MOST_IDS:]}, asyncio.Semaphore(AT_ONCE)
 
-        async def one(row: GatewayJob) -> Shown | None:
-            entry = entries.get(row.reference)
-            if entry is None or entry.job is None:
-                return None
+        async def one(row: GatewayJob, entry: LedgerEntry, job: Job) -> Shown:
+            if entry.id not in asked or not self._is_due(entry):
+                return Shown(row, job, entry.finished_at)
             async with places:
-                return Shown(row, await self._fresh(entry), entry.finished_at)
+                return Shown(row, await self._fresh(job, entry.id), entry.finished_at)
 
-        found = await asyncio.gather(*map(one, rows))
-        return [each for each in found if each is not None]
+        return await asyncio.gather(*(one(*each) for each in made))
 
     async def tasks(self, call: Call, rows: Sequence[GatewayJob]) -> list[FacedTask]:
         """The same as a face shows them."""
@@ -190,17 +198,12 @@ class FacedJobs:
         clean = suffix if suffix[1:].isalnum() else ""
         return links.url(row.id, f"{number}{clean}", self.now())
 
-    async def _fresh(self, entry: LedgerEntry) -> Job:
-        """The job of an entry after a query of its vendor, unless it was asked a moment ago."""
-        job = entry.job
-        assert job is not None
-        job = job.model_copy(update={"ledger_id": entry.id})
-        if (job.status in FINAL and is_complete(job)) or not self._is_due(entry):
-            return job
+    async def _fresh(self, job: Job, entry: str) -> Job:
+        """The job of an entry after a query of its vendor; as it was where that fails."""
         try:
-            return await self.client.look(entry.id)
+            return await self.client.look(entry)
         except VendorError as error:
-            LOG.warning("%s %s: %s", entry.vendor, entry.id, error)
+            LOG.warning("%s %s: %s", job.vendor, entry, error)
             return job
 
     def _is_due(self, entry: LedgerEntry) -> bool:
@@ -240,3 +243,8 @@ class FacedJobs:
             entry = (await self.entries([row])).get(row.reference)
             if entry is not None and entry.job is not None:
                 await self.files.stored(entry.job)
+
+
+def _is_over(job: Job) -> bool:
+    """Whether nothing about a job can change any more."""
+    return job.status in FINAL and is_complete(job)
