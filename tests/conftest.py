@@ -31,7 +31,8 @@ for _name, _examples in EXAMPLES.items():
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-settings.load_profile(os.environ.get("POLYREEL_LAWS", "ci"))
+PROFILE = os.environ.get("POLYREEL_LAWS", "ci")
+settings.load_profile(PROFILE)
 
 # What the machine says about its network is not what the tests are about.
 for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
@@ -72,6 +73,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write tests/plans/ and tests/readings/ anew; read the difference before committing",
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Of a commit, the same examples are drawn in each run, so that a run elsewhere is the same.
+
+    `scripts/laws`, which has thousands of them, draws others each time.
+    """
+    if config.option.hypothesis_seed is None and PROFILE != "full":
+        config.option.hypothesis_seed = matrix.seed()
 
 
 def pytest_report_header() -> list[str]:

@@ -8,6 +8,7 @@ from support import matrix
 pytest_plugins = ["pytester"]
 TABLE = """
 import pytest
+from hypothesis import given, strategies as st
 @pytest.mark.matrix("fault+kind", "vendor")
 @pytest.mark.parametrize("kind", ["a", "b"])
 @pytest.mark.parametrize("fault", [1, 2, 3])
@@ -20,6 +21,11 @@ class Kit:
     def test_kit(self, fault): pass
 class TestOne(Kit): pass
 class TestTwo(Kit): pass
+
+@given(st.integers())
+def test_drawn(number):
+    with open("drawn", "a") as file:
+        print(number, file=file)
 """
 VENDORS = """
 import pytest
@@ -70,7 +76,8 @@ def test_a_sample_of_a_table_is_run(
     suite.makepyfile(TABLE)
     monkeypatch.setenv("POLYREEL_SEED", "a seed")
     found = suite.runpytest_subprocess("-v", "-p", "no:cacheprovider")
-    found.assert_outcomes(passed=8, deselected=8)
+    found.assert_outcomes(passed=9, deselected=8)
+    drawn = suite.path.joinpath("drawn").read_text(encoding="utf-8")
     found.stdout.fnmatch_lines(["*POLYREEL_SEED=a seed repeats it*"])
     run = [one.rpartition("::")[2] for one in names(found) if "::test_table[" in one]
     assert len({one.partition("-")[2] for one in run}) == 6
@@ -79,8 +86,9 @@ def test_a_sample_of_a_table_is_run(
     assert len({one for one, _ in kits}) == len({other for _, other in kits}) == len(kits) == 2
     again = suite.runpytest_subprocess("-v", "-p", "no:cacheprovider")
     assert names(again) == names(found)
+    assert suite.path.joinpath("drawn").read_text(encoding="utf-8") == drawn * 2
     monkeypatch.setenv("POLYREEL_MATRIX", "whole")
-    suite.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=16)
+    suite.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=17)
 
 
 @pytest.mark.parametrize(("place", "number"), [("servers", 2 * matrix.SOME), ("unit", 10)])
