@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,12 @@ REFUSALS: Final = {
     "origin": (403, "Web pages from elsewhere get nothing here."),
     "token": (403, "This browser was not let in. Open the address that the terminal shows."),
 }
+
+MORE: Final = tuple(
+    (name.encode(), value.encode())
+    for name, value in {"cache-control": "no-store", **HEADERS}.items()
+)
+"""The headers of every answer, where it has not its own."""
 
 
 def check_installed() -> None:
@@ -58,7 +65,7 @@ def application(studio: Studio) -> Starlette:
 
     middleware = [
         Middleware(StudioGuard, studio=studio),
-        Middleware(GZipMiddleware, minimum_size=500),
+        Middleware(Compressed, compressing=partial(GZipMiddleware, minimum_size=500)),
     ]
     return Starlette(
         routes=routes(studio),
@@ -94,8 +101,8 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
             return answer
 
     return [
-        Mount("/static", Static(directory=STATIC)),
         *making.routes(studio),
+        Mount("/static", Static(directory=STATIC)),
         *runs.routes(studio),
         *jobs.routes(studio),
         *live.routes(studio),
@@ -104,6 +111,21 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
         *comparing.routes(studio),
         *translating.routes(studio),
     ]
+
+
+class Compressed:
+    """Compresses answers, but for the columns that are drawn anew while somebody types.
+
+    They take longer to compress than to make, and come by loopback.
+    """
+
+    def __init__(self, app: ASGIApp, compressing: Callable[[ASGIApp], ASGIApp]) -> None:
+        self._plain, self._compressing = app, compressing(app)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        is_typed = scope["type"] == "http" and scope["path"].endswith(making.PLANS)
+        await (self._plain if is_typed else self._compressing)(scope, receive, send)
 
 
 class StudioGuard:
@@ -122,19 +144,13 @@ class StudioGuard:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 known = {name.lower() for name, _ in message["headers"]}
-                more = {"cache-control": "no-store", **HEADERS}
-                message["headers"] = [
-                    *message["headers"],
-                    *(
-                        (name.encode(), value.encode())
-                        for name, value in more.items()
-                        if name.encode() not in known
-                    ),
-                ]
+                more = [one for one in MORE if one[0] not in known]
+                message["headers"] = [*message["headers"], *more]
             await send(message)
 
         request = Request(scope)
-        answer = self._entrance(request) or self._refusal(request)
+        entrance = self._entrance(request) if ENTRANCE.encode() in scope["query_string"] else None
+        answer = entrance or self._refusal(request)
         if answer is None:
             self._studio.runner.work()
         await (answer or self._app)(scope, receive, with_headers)
@@ -163,7 +179,9 @@ class StudioGuard:
     def _refusal(self, request: Request) -> Response | None:
         from starlette.responses import HTMLResponse  # noqa: PLC0415
 
-        why = self._studio.door.refusal(request.method, request.headers, request.cookies)
+        # Of two headers with one name, the first counts, as everywhere in Starlette.
+        headers = dict(reversed(request.headers.items()))
+        why = self._studio.door.refusal(request.method, headers, request.cookies)
         if why is None:
             return None
         status, text = REFUSALS[why]

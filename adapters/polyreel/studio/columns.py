@@ -152,8 +152,7 @@ class VendorColumn:
             brackets = "[]"
             items = [("", f"{place}/{index}", one) for index, one in enumerate(value)]
         else:
-            shown = value if not isinstance(value, str) else _short(self._named(value))
-            text = json.dumps(shown, ensure_ascii=False)
+            text = shown_text(value, self.uploads) if isinstance(value, str) else json.dumps(value)
             yield JsonLine(depth, before + text + after, *about)
             return
         yield JsonLine(depth, before + brackets[0], *about)
@@ -162,9 +161,11 @@ class VendorColumn:
             yield from self._json(one, depth + 1, name, at, verdicts, comma, own)
         yield JsonLine(depth, brackets[1] + after, *about)
 
-    def _named(self, text: str) -> str:
-        """A text; the path of a file that was dropped here is shown by its name."""
-        return (self.uploads.name(text) or text) if self.uploads is not None else text
+
+def shown_text(text: str, uploads: UploadFolder | None) -> str:
+    """A text as the JSON of a body shows it; the path of a dropped file is shown by its name."""
+    named = (uploads.name(text) or text) if uploads is not None else text
+    return json.dumps(_short(named), ensure_ascii=False)
 
 
 def columns(
@@ -206,7 +207,9 @@ MEND_TEXTS: Final[Mapping[Allowance, str]] = {
 
 
 def _mends(plan: Plan, form: StudioForm) -> Iterator[Mend]:
-    """What would help a refused plan."""
+    """What would help a plan, where it is refused."""
+    if not plan.problems:
+        return iter(())
     assert form.checked is not None
     # Of the model that the plan has: without one, a vendor would try all of its models again.
     asked = form.checked.of_model(plan.model) if plan.route is not None else form.checked

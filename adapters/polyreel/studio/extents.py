@@ -16,6 +16,8 @@ from ..providers.base.routes import Route
 from .columns import VendorColumn
 from .forms import FormControl, StudioForm, controls
 
+DIGEST: Final = 16
+"""The length of a short name."""
 SCALE_WIDTH: Final = 200.0
 """The width of a drawing of limits, in its own units."""
 
@@ -139,10 +141,17 @@ def shown_routes(form: StudioForm, columns: Iterable[VendorColumn]) -> ShownRout
 
 def name_of(routes: ShownRoutes) -> str:
     """A short name of these routes: while it is the same, so are the limits that are shown."""
-    words = [
-        f"{vendor} {route.model} {route.path} {route.schema}" for vendor, route in routes.items()
-    ]
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+    return _name_of(tuple(routes.items()))
+
+
+@lru_cache(maxsize=256)
+def _name_of(routes: tuple[tuple[str, Route], ...]) -> str:
+    return digest("\n".join(f"{who} {one.model} {one.path} {one.schema}" for who, one in routes))
+
+
+def digest(text: str) -> str:
+    """A short name of a text."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:DIGEST]
 
 
 def field_extents(workflow: str, routes: ShownRoutes) -> tuple[FieldExtents, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, Literal, get_args
 from urllib.parse import urlencode
 
@@ -169,14 +169,20 @@ class StudioForm:
         """The query of the page that has this form."""
         pairs = [(WORKFLOW, self.workflow)]
         pairs += [(name, text) for name, several in self.texts.items() for text in several]
-        if set(self.vendors) != set(all_providers()):
-            pairs += [(VENDOR, name) for name in self.vendors]
-        pairs += [(ALLOW, f"{name}={what}") for name, what in self.allow.items()]
-        return urlencode(pairs)
+        vendors = _vendors_query(self.vendors, tuple(all_providers()))
+        allow = [(ALLOW, f"{name}={what}") for name, what in self.allow.items()]
+        return urlencode(pairs) + vendors + (f"&{urlencode(allow)}" if allow else "")
 
     def text(self, name: str) -> str:
         """What was typed for a field of one text."""
         return next(iter(self.texts.get(name, ())), "")
+
+
+@lru_cache(maxsize=64)
+def _vendors_query(chosen: tuple[str, ...], every: tuple[str, ...]) -> str:
+    """The part of a query that names the vendors; nothing where they are all."""
+    named = () if set(chosen) == set(every) else chosen
+    return "".join(f"&{urlencode([(VENDOR, name)])}" for name in named)
 
 
 def read_form(pairs: Pairs, uploads: UploadFolder | None = None) -> StudioForm:
@@ -194,6 +200,8 @@ def read_form(pairs: Pairs, uploads: UploadFolder | None = None) -> StudioForm:
     problems: dict[str, str] = {}
     for control in controls(workflow):
         names = SHOT if control.widget == "shots" else (control.name,)
+        if given.keys().isdisjoint(names):
+            continue
         several = [given.get(name, []) for name in names]
         if control.widget == "shots":
             several = [_padded(one, max(map(len, several))) for one in several]
@@ -208,8 +216,11 @@ def read_form(pairs: Pairs, uploads: UploadFolder | None = None) -> StudioForm:
             except ValueError as error:
                 problems[control.name] = str(error)
     vendors = tuple(one for one in all_providers() if one in given.get(VENDOR, all_providers()))
-    form = StudioForm(workflow, texts, fields, vendors, allowed(given.get(ALLOW, ())), problems)
-    return form if problems else _checked(form)
+    allow = allowed(given.get(ALLOW, ()))
+    checked = None
+    if fields and not problems:
+        checked, problems = _checked(fields, workflow)
+    return StudioForm(workflow, texts, fields, vendors, allow, problems, checked)
 
 
 def _padded(texts: Sequence[str], length: int) -> list[str]:
@@ -218,28 +229,29 @@ def _padded(texts: Sequence[str], length: int) -> list[str]:
 
 def allowed(texts: Iterable[str]) -> dict[str, Allowance]:
     """What may be lost. Words that mean nothing are left out."""
-    known = {name for kind in WORKFLOWS for name in (one.name for one in controls(kind))}
     pairs = (text.partition("=")[::2] for text in texts)
     words = {one: one for one in get_args(Allowance)}
-    return {name: words[what] for name, what in pairs if name in known and what in words}
+    return {name: words[what] for name, what in pairs if name in _names() and what in words}
 
 
-def _checked(form: StudioForm) -> StudioForm:
-    """The form with its request checked."""
-    from attrs import evolve  # noqa: PLC0415
+@cache
+def _names() -> frozenset[str]:
+    """The fields of all workflows."""
+    return frozenset(one.name for kind in WORKFLOWS for one in controls(kind))
 
-    if not form.fields:
-        return form
+
+def _checked(fields: JsonObject, workflow: str) -> tuple[CheckedRequest | None, dict[str, str]]:
+    """The request, checked, or what is wrong with it."""
     try:
-        return evolve(form, checked=check_request(dict(form.fields), kind_of(form.workflow)))
+        return check_request(dict(fields), kind_of(workflow)), {}
     except RequestError as error:
         found: dict[str, str] = {}
         for text in error.problems:
             name, _, reason = text.partition(": ")
             top = name.split(".")[0].split("[")[0].split("/")[0]
-            known = reason and top in form.fields
+            known = reason and top in fields
             found.setdefault(top if known else "", reason if known else text)
-        return evolve(form, problems=found)
+        return None, found
 
 
 def _value(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
 
 from ..errors import RequestError
 from ..gateway.bodies import content_of
 from ..providers.base.registry import get_provider
 from . import uploads
 from .columns import columns
-from .extents import field_extents, models, name_of, shown_routes
-from .forms import TABS, Pairs, controls, read_form
-from .marks import chips, shot_seconds
+from .columntexts import RUN, ColumnTexts, Pieces, new_mark
+from .extents import DIGEST, ShownRoutes, digest, field_extents, models, name_of, shown_routes
+from .forms import TABS, Pairs, StudioForm, controls, read_form
+from .marks import Chips, ShotSeconds, chips, shot_seconds
 from .pages import base, rendered
 from .snippets import Snippet, snippets
 
@@ -24,26 +27,34 @@ if TYPE_CHECKING:
 
     from .studio import Studio
 
+PLANS: Final = "/plans"
+COLUMNS: Final = "columns"
+SHOWN: Final = "shown"
+"""What the browser says of what it shows beside the columns: the limits, and what is said there."""
+NOTHING: Final[tuple[object, ...]] = ({}, {}, Chips((), ()), None)
+"""What is said at the controls of most requests: no problem, no allowance, no mark, no shots."""
+
 
 def routes(studio: Studio) -> Sequence[BaseRoute]:
     """The page, its columns, and the files that are dropped on it."""
+    pages = RequestPages(studio)
     from starlette.responses import FileResponse, HTMLResponse, JSONResponse  # noqa: PLC0415
     from starlette.responses import Response as PlainResponse  # noqa: PLC0415
     from starlette.routing import Route  # noqa: PLC0415
 
     async def page(request: Request) -> Response:
         """The whole page, with the request that its address holds."""
-        seen = await asyncio.to_thread(view, studio, request.query_params.multi_items())
-        text = rendered("making.html", base=base(request), page="making", **seen)
-        return HTMLResponse(text)
+        pairs = request.query_params.multi_items()
+        return HTMLResponse(await asyncio.to_thread(pages.whole, pairs, base(request)))
 
     async def plans(request: Request) -> Response:
         """The columns, the chips and the limits, for what is typed; the address follows."""
-        shown = request.query_params.get("shown")
-        seen = await asyncio.to_thread(view, studio, request.query_params.multi_items(), shown)
-        headers = {"hx-replace-url": f"{base(request)}/?{seen['query']}"}
-        text = rendered("plans.html", base=base(request), **seen)
-        return HTMLResponse(text, headers=headers)
+        pairs, place = request.query_params.multi_items(), base(request)
+        if pages.are_quick:
+            text, query = pages.replanned(pairs, place)
+        else:
+            text, query = await asyncio.to_thread(pages.replanned, pairs, place)
+        return HTMLResponse(text, headers={"hx-replace-url": f"{place}/?{query}"})
 
     async def code(request: Request) -> Response:
         """The request as code for one vendor, which is named by `of`."""
@@ -76,31 +87,117 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
 
     return [
         Route("/", page),
-        Route("/plans", plans),
+        Route(PLANS, plans),
         Route("/code", code),
         Route("/uploads", upload, methods=["POST"]),
         Route("/uploads/{name}", file),
     ]
 
 
-def view(studio: Studio, pairs: Pairs, shown: str | None = None) -> dict[str, object]:
-    """All that the templates show of a request. Limits with the name `shown` are there already."""
-    form = read_form(pairs, studio.uploads)
-    found = columns(form, studio.client, studio.uploads)
-    limits = shown_routes(form, found)
-    name = name_of(limits)
-    return {
-        "form": form,
-        "query": form.query,
-        "controls": controls(form.workflow),
-        "columns": found,
-        "fields": field_extents(form.workflow, limits) if name != shown else (),
-        "shown": name,
-        "models": models(form.workflow, form.vendors),
-        "chips": chips(form),
-        "shot_seconds": shot_seconds(form),
-        "tabs": TABS,
-        "vendors": studio.vendors(),
-        "live_vendors": studio.live_vendors,
-        "ready": tuple(one.vendor for one in found if not one.plan.refused),
-    }
+@frozen
+class SeenRequest:
+    """What is typed, and what becomes of it."""
+
+    form: StudioForm
+    base: str
+    columns: Sequence[str]
+    """The HTML of each column."""
+    are_known: bool
+    """Whether all columns were remembered."""
+    ready: int
+    """How many vendors would take it."""
+    limits: ShownRoutes
+    """The routes whose limits stand at the controls."""
+    chips: Chips
+    shot_seconds: ShotSeconds | None
+
+    @property
+    def shown(self) -> str:
+        """A name of what stands at the controls: of the limits, and of all that is said there."""
+        said = (self.form.problems, self.form.allow, self.chips, self.shot_seconds)
+        notes = "0" * DIGEST if said == NOTHING else digest(repr(said))
+        return name_of(self.limits) + notes
+
+    def values(self) -> dict[str, object]:
+        """What the templates show of it."""
+        from markupsafe import Markup  # noqa: PLC0415
+
+        return {
+            "base": self.base,
+            "form": self.form,
+            "controls": controls(self.form.workflow),
+            # Made by a template: each value in it is escaped.
+            "columns": [Markup(text) for text in self.columns],  # noqa: S704
+            "count": len(self.columns),
+            "ready": self.ready,
+            "chips": self.chips,
+            "shot_seconds": self.shot_seconds,
+            "shown": self.shown,
+        }
+
+
+class RequestPages:
+    """Makes the pages of requests. Threads may share one."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._texts = ColumnTexts(studio)
+        self._frames: dict[tuple[object, ...], Pieces] = {}
+        self.are_quick = False
+        """Whether the last columns were all remembered: then the next ones need no thread."""
+
+    def whole(self, pairs: Pairs, base: str) -> str:
+        """The whole page."""
+        seen = self._seen(pairs, base)
+        workflow = seen.form.workflow
+        return rendered(
+            "making.html",
+            **seen.values(),
+            page="making",
+            fields=field_extents(workflow, seen.limits),
+            models=models(workflow, seen.form.vendors),
+            tabs=TABS,
+            vendors=self._studio.vendors(),
+        )
+
+    def replanned(self, pairs: Pairs, base: str) -> tuple[str, str]:
+        """The columns, and what else is not shown as `shown` says; and the query of the page."""
+        seen = self._seen(pairs, base)
+        self.are_quick = seen.are_known
+        there, name, form = dict(pairs).get(SHOWN, ""), seen.shown, seen.form
+        if seen.columns and there == name:
+            return self._frame(seen).filled(
+                {COLUMNS: "".join(seen.columns), SHOWN: name}
+            ), form.query
+        limits = (
+            field_extents(form.workflow, seen.limits) if there[:DIGEST] != name[:DIGEST] else ()
+        )
+        has_notes = there[DIGEST:] != name[DIGEST:]
+        return rendered("plans.html", **seen.values(), fields=limits, notes=has_notes), form.query
+
+    def _frame(self, seen: SeenRequest) -> Pieces:
+        """What stands around columns where nothing else is to be shown."""
+        key = (len(seen.columns), seen.ready, seen.base)
+        if key not in self._frames:
+            marks = {COLUMNS: new_mark(), SHOWN: new_mark(), RUN: new_mark()}
+            values = {**seen.values(), "columns": [marks[COLUMNS]], "shown": marks[SHOWN]}
+            text = rendered(
+                "plans.html", **values, fields=(), notes=False, new_run_id=lambda: marks[RUN]
+            )
+            self._frames[key] = Pieces.of(text, marks)
+        return self._frames[key]
+
+    def _seen(self, pairs: Pairs, base: str) -> SeenRequest:
+        form = read_form(pairs, self._studio.uploads)
+        found = columns(form, self._studio.client, self._studio.uploads)
+        texts, are_known = self._texts.of(form, found, base)
+        return SeenRequest(
+            form,
+            base,
+            texts,
+            are_known,
+            sum(not one.plan.problems for one in found),
+            shown_routes(form, found),
+            chips(form),
+            shot_seconds(form),
+        )

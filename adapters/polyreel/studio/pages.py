@@ -35,6 +35,7 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     made.globals |= {
         "version": version(),
@@ -56,7 +57,7 @@ def version() -> str:
 def rendered(template: str, **values: object) -> str:
     """A page, or a part of one. Half a character, which JSON can hold, becomes a question mark."""
     text = environment().get_template(template).render(values)
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def base(request: Request) -> str:

@@ -31,6 +31,11 @@ class Studio:
     live: AsyncClient | None = None
     """The client with keys, where the studio was started with `--live`. Its jobs cost money."""
     door: Door = field(factory=Door)
+    uploads: UploadFolder = field(
+        default=Factory(lambda own: UploadFolder(own.folder / "uploads"), takes_self=True),
+        init=False,
+    )
+    """The files that were dropped or pasted."""
     runner: Runner = field(
         default=Factory(lambda own: Runner(own.client, own.folder, own.live), takes_self=True),
         init=False,
@@ -54,11 +59,6 @@ class Studio:
         """The ledger of both clients."""
         assert self.client.ledger is not None
         return self.client.ledger
-
-    @property
-    def uploads(self) -> UploadFolder:
-        """The files that were dropped or pasted."""
-        return UploadFolder(self.folder / "uploads")
 
     def client_of(self, vendor: str, *, simulated: bool) -> AsyncClient | None:
         """The client for jobs of a vendor; None where it has no key for it."""

@@ -57,6 +57,8 @@ class UploadFolder:
 
     def name(self, path: str) -> str | None:
         """The name of a path in this folder; None for another path."""
+        if not path.startswith(str(self.folder)):
+            return None  # as nearly every text: seen at once
         here = Path(path)
         name = UPLOAD + here.name
         return name if here.parent == self.folder and self.path(name) is not None else None

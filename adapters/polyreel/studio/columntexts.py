@@ -1,0 +1,179 @@
+"""The HTML of columns, remembered for requests that differ in their texts alone.
+
+While a prompt is typed, nothing of a column changes but that text in the body. So what the
+template makes of a column is kept in pieces, and the texts are escaped and put between them.
+Whether requests differ in nothing else is known from their plans: those of one shape (see
+`plans.shapes`) share their entries. All other columns are made by the template each time.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import evolve, frozen
+
+from ..mapping.reports import MappingEntry
+from ..plans.planning import Plan
+from ..plans.shapes import FREE, AnyValue, LookedAtError
+from .columns import VendorColumn, shown_text
+from .notes import new_run_id
+from .pages import rendered
+
+if TYPE_CHECKING:
+    from .forms import StudioForm
+    from .studio import Studio
+    from .uploads import UploadFolder
+
+TEXTS: Final = tuple(name for name, of in FREE.items() if of is str)
+"""The fields that may differ in requests whose columns have the same pieces."""
+VALUES: Final = tuple(name for name, of in FREE.items() if of is not str)
+"""Further fields that may differ in requests of a shape: a column with others has other pieces."""
+RUN: Final = "run"
+"""What stands for the id of a run, which is another one in each answer."""
+QUOTE: Final = "&#34;"
+MOST: Final = 500
+"""How many columns are remembered."""
+
+Key = tuple[object, ...]
+Texts = Mapping[str, str]
+"""HTML by the names of the places where it stands."""
+
+
+@frozen
+class Pieces:
+    """HTML with places."""
+
+    parts: Sequence[str]
+    """HTML, the name of a place, HTML, and so on."""
+
+    @classmethod
+    def of(cls, text: str, marks: Texts) -> Pieces:
+        """A text in which each place has its mark: nothing that can stand there otherwise."""
+        names = {mark: name for name, mark in marks.items()}
+        return cls([names.get(one, one) for one in re.split(f"({'|'.join(names)})", text)])
+
+    def filled(self, texts: Texts) -> str:
+        """The HTML with these texts in its places, and new ids of runs."""
+        found = [*self.parts]
+        found[1::2] = [texts[name] if name in texts else new_run_id() for name in found[1::2]]
+        return "".join(found)
+
+
+def new_mark() -> str:
+    """What marks a place. Nobody can guess it."""
+    return secrets.token_hex(12)
+
+
+@frozen(eq=False)
+class KnownColumn:
+    """A column that is remembered."""
+
+    entries: tuple[MappingEntry, ...]
+    """Those of the plan. While they are kept here, no others have their identity."""
+    pieces: Pieces | None
+    """None where more than its texts may be another one."""
+
+
+class ColumnTexts:
+    """Makes the HTML of columns. Threads may share one: at worst, two of them make the same."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._known: dict[Key, KnownColumn] = {}
+        self._last: dict[Key, tuple[MappingEntry, ...]] = {}
+
+    def of(
+        self, form: StudioForm, columns: Sequence[VendorColumn], base: str
+    ) -> tuple[list[str], bool]:
+        """The HTML of the columns of a form, and whether all of them were remembered."""
+        fields = form.checked.fields if form.checked is not None else {}
+        uploads = self._studio.uploads
+        texts = {name: escaped(fields[name], uploads) for name in TEXTS if name in fields}
+        values = tuple((name, str(fields[name])) for name in VALUES if name in fields)
+        found, all_known = [], True
+        for column in columns:
+            pieces = self._pieces(form, column, base, values)
+            all_known = all_known and pieces is not None
+            found.append(pieces.filled(texts) if pieces else self._rendered(column, base))
+        return found, all_known
+
+    def _rendered(
+        self, column: VendorColumn, base: str, run_id: Callable[[], str] = new_run_id
+    ) -> str:
+        """A column as the template makes it."""
+        return rendered(
+            "column.html",
+            base=base,
+            column=column,
+            live_vendors=self._studio.live_vendors,
+            new_run_id=run_id,
+        )
+
+    def _pieces(
+        self, form: StudioForm, column: VendorColumn, base: str, values: object
+    ) -> Pieces | None:
+        """The pieces of a column; None where something but its texts may be its own."""
+        plan = column.plan
+        if plan.problems or plan.uploads or plan.parts or not plan.entries:
+            return None
+        key = (id(plan.entries), base, values)
+        if key in self._known:
+            return self._known[key].pieces
+        # The second plan with the same entries is one of a known shape.
+        place = (plan.vendor, base)
+        if self._last.get(place) is not plan.entries:
+            self._last[place] = plan.entries
+            return None
+        while len(self._known) >= MOST:
+            self._known.pop(next(iter(self._known)), None)
+        pieces = self._made(form, column, base)
+        self._known[key] = KnownColumn(plan.entries, pieces)
+        return pieces
+
+    def _made(self, form: StudioForm, column: VendorColumn, base: str) -> Pieces | None:
+        """The pieces of a column, tried with its own texts; None where it cannot be in pieces."""
+        plan, uploads = column.plan, self._studio.uploads
+        marks = {name: new_mark() for name in TEXTS if name in plan.request}
+        asked = evolve(plan.checked, fields={**plan.request, **marks})
+        marked = self._studio.client.plan(asked, plan.provider, allow=form.allow)
+        if marked.entries is not plan.entries or looks_at_texts(marked, marks):
+            return None
+        run = new_mark()
+        text = self._rendered(evolve(column, plan=marked), base, lambda: run)
+        found = Pieces.of(text, {**marks, RUN: run})
+        places = zip(found.parts[::2], found.parts[1::2], found.parts[2::2], strict=False)
+        for before, name, after in places:
+            if name != RUN and not (before.endswith(QUOTE) and after.startswith(QUOTE)):
+                return None
+        own = {name: escaped(plan.request[name], uploads) for name in marks}
+        again = self._rendered(column, base, lambda: run)
+        return found if found.filled({**own, RUN: run}) == again else None
+
+
+def looks_at_texts(plan: Plan, marks: Mapping[str, str]) -> bool:
+    """Whether the price of a plan may be another one for another text in the place of a mark."""
+    absent: list[tuple[str, str]] = []
+    any_text = {mark: AnyValue(str, absent, name) for name, mark in marks.items()}
+
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: without(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [without(one) for one in value]
+        return any_text.get(value, value) if isinstance(value, str) else value
+
+    try:
+        plan.prices.cost(plan.provider, plan.route, without(plan.request), without(plan.body))
+    except (Exception, LookedAtError):
+        return True
+    return bool(absent)
+
+
+def escaped(text: str, uploads: UploadFolder) -> str:
+    """A text as it stands in the HTML of a body, between its quotes."""
+    from markupsafe import escape  # noqa: PLC0415
+
+    return str(escape(shown_text(text, uploads)[1:-1]))
