@@ -72,7 +72,7 @@ def _row(what: str, fields: dict[str, Any], studio: Studio) -> Row:
         slowest = runner.run(_ninety_fifth(one))
     own, plans = found["own"], found["pure"]
     reported = f"{_milliseconds(own)}; 95 of 100 within {slowest * 1000:.0f} ms"
-    beside = f"the same plans alone, {_milliseconds(plans)}"
+    beside = f"the same plans, verdicts and prices alone, {_milliseconds(plans)}"
     return Row(
         f"studio, five vendors planned anew, {what}", reported, beside, own / plans, "<= 1.5"
     )

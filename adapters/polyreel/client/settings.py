@@ -228,7 +228,7 @@ class ClientSettings:
             stream=stream,
         )
         vendors = ordered([vendor] if vendor else self.vendors)
-        return evolve(chosen_within(choosing, vendors, self._limits), prices=self.prices)
+        return chosen_within(choosing, vendors, self._limits).priced(self.prices)
 
     def plans(
         self,

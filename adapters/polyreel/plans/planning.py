@@ -177,6 +177,8 @@ class Plan:
     @cached_property
     def violations(self) -> tuple[Violation, ...]:
         """All problems at once, each with the vendors that do not have it."""
+        if not self.problems:
+            return ()
         return tuple(violations(self.vendor, self.problems, Elsewhere(self).served_by))
 
     @cached_property
@@ -227,6 +229,18 @@ class Plan:
         parts |= self._given
         parts["checked"] = CheckedRequest(fields, self.checked.kind)
         parts["body"], parts["query"], parts["_content"] = body, {**self.query}, content
+        return made
+
+    def priced(self, prices: PriceBook) -> Plan:
+        """The same plan by other prices."""
+        if prices is self.prices:
+            return self
+        made = object.__new__(Plan)
+        parts = made.__dict__
+        parts |= {
+            name: one for name, one in self.__dict__.items() if name not in {"cost", "_given"}
+        }
+        parts["prices"] = prices
         return made
 
     @cached_property

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import quote
 
@@ -31,6 +32,12 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 """The headers of every answer."""
 
+
+@lru_cache(maxsize=16)
+def _session(token: str) -> str:
+    return hmac.new(token.encode(), b"polyreel studio", hashlib.sha256).hexdigest()
+
+
 Refusal = Literal["host", "origin", "token"]
 
 
@@ -51,7 +58,7 @@ class Door:
     @property
     def session(self) -> str:
         """The value of the cookie, from which nobody can tell the token."""
-        return hmac.new((self.token or "").encode(), b"polyreel studio", hashlib.sha256).hexdigest()
+        return _session(self.token or "")
 
     @staticmethod
     def cookie_name(host: str) -> str:

@@ -16,7 +16,7 @@ from .columns import columns
 from .columntexts import RUN, ColumnTexts, Pieces, new_mark
 from .extents import DIGEST, ShownRoutes, digest, field_extents, models, name_of, shown_routes
 from .forms import TABS, Pairs, StudioForm, controls, read_form
-from .marks import Chips, ShotSeconds, chips, shot_seconds
+from .marks import NO_CHIPS, Chips, ShotSeconds, chips, shot_seconds
 from .pages import base, rendered
 from .snippets import Snippet, snippets
 
@@ -31,7 +31,7 @@ PLANS: Final = "/plans"
 COLUMNS: Final = "columns"
 SHOWN: Final = "shown"
 """What the browser says of what it shows beside the columns: the limits, and what is said there."""
-NOTHING: Final[tuple[object, ...]] = ({}, {}, Chips((), ()), None)
+NOTHING: Final[tuple[object, ...]] = ({}, {}, NO_CHIPS, None)
 """What is said at the controls of most requests: no problem, no allowance, no mark, no shots."""
 
 
