@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, frozen
 
@@ -158,15 +158,18 @@ def looks_at_texts(plan: Plan, marks: Mapping[str, str]) -> bool:
     absent: list[tuple[str, str]] = []
     any_text = {mark: AnyValue(str, absent, name) for name, mark in marks.items()}
 
-    def without(value: Any) -> Any:
+    def without(value: object) -> object:
         if isinstance(value, dict):
             return {name: without(one) for name, one in value.items()}
         if isinstance(value, list):
             return [without(one) for one in value]
         return any_text.get(value, value) if isinstance(value, str) else value
 
+    request, body = (
+        {name: without(one) for name, one in values.items()} for values in (plan.request, plan.body)
+    )
     try:
-        plan.prices.cost(plan.provider, plan.route, without(plan.request), without(plan.body))
+        plan.prices.cost(plan.provider, plan.route, request, body)
     except (Exception, LookedAtError):
         return True
     return bool(absent)
