@@ -20,6 +20,7 @@ from support.studio_runs import REQUEST, RunningStudio, hurry, opened
 
 HIDDEN: Final = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
 BUTTON: Final = re.compile(r'name="run" value="([0-9a-f]{12})"')
+PRICE: Final = re.compile(r"Price: <span>[^<]*\$([0-9.]+)")
 ADDRESS: Final = f"/live?prompt=a+cat&duration=5&resolution=720p&audio=false&at={SELLER.id}"
 
 
@@ -67,6 +68,7 @@ def test_a_job_is_paid_once_after_its_price_was_typed(tmp_path: Path, vendors: R
         form = await filled(running)
         price = form["shown"]
         assert float(price) > 0
+        assert PRICE.findall(await running.get(ADDRESS)) == [price]
         for change in (
             {"typed": ""},
             {"typed": "yes"},

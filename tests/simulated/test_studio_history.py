@@ -111,8 +111,10 @@ def test_two_jobs_are_compared(tmp_path: Path) -> None:
     visit(tmp_path, use)
 
 
-def test_money_is_summed_by_label(tmp_path: Path) -> None:
-    """What is proved unpaid costs nothing; what is unknown is counted as such."""
+def test_money_is_summed_by_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is proved unpaid costs nothing; what is unknown is counted as such, and what is left
+    out is said.
+    """
 
     async def use(running: RunningStudio) -> None:
         client, ledger = running.studio.client, running.studio.ledger
@@ -130,7 +132,13 @@ def test_money_is_summed_by_label(tmp_path: Path) -> None:
         assert (rows["blue"].jobs, rows["blue"].estimate) == (2, 2 * cost.usd)
         assert (rows["red"].jobs, rows["red"].estimate) == (2, cost.usd)
         assert rows["blue"].charge == Decimal(0)
-        assert f"${2 * cost.usd:.4f}" in await running.get("/money?label=team")
+        page = await running.get("/money?label=team")
+        assert f"${2 * cost.usd:.4f}" in page
+        assert "All jobs of the ledger count." in page
+        assert "looked at" not in await running.get("/history?q=cat")
         await running.get("/money?label=nobody")
+        monkeypatch.setattr(history, "SEARCHED", 2)
+        assert "Only the newest 2 jobs" in await running.get("/money?label=team")
+        assert "Only the newest 2 jobs" in await running.get("/history?q=cat")
 
     visit(tmp_path, use, Simulator(seed=1))

@@ -12,6 +12,7 @@ from polyreel.mapping.workflows import REQUESTS, WORKFLOWS, kind_of
 from polyreel.plans.requests import check_request
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.registry import all_providers
+from polyreel.simulator import FAULTS
 from polyreel.studio.forms import MOST_PAIRS, TABS, controls, pairs_of, read_form
 from polyreel.studio.uploads import UPLOAD, UploadFolder
 from support.loops import in_one_test
@@ -110,3 +111,12 @@ def test_vendors_and_allowances_come_from_the_form() -> None:
     assert form.vendors == ()
     assert form.allow == {"seed": "drop"}
     assert read_form([]).vendors == tuple(all_providers())
+
+
+def test_the_address_keeps_what_is_to_go_wrong() -> None:
+    fault = next(iter(FAULTS))
+    form = read_form([("prompt", "a cat"), ("fault", fault), ("times", "3")])
+    assert (form.fault, form.times) == (fault, 3)
+    assert read_form(parse_qsl(form.query)) == form
+    other = read_form([("fault", "<script>"), ("times", "1000")])
+    assert (other.fault, other.times, other.query) == ("", 1, "workflow=text-to-video")

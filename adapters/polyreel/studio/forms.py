@@ -24,6 +24,7 @@ from ..places import Json, JsonObject
 from ..plans.requests import CheckedRequest, check_request
 from ..providers.base.contract import Contract
 from ..providers.base.registry import all_providers
+from ..simulator import FAULTS
 from .uploads import UPLOAD, UploadFolder
 
 Pairs = Sequence[tuple[str, str]]
@@ -34,6 +35,9 @@ Widget = Literal["text", "line", "number", "choice", "switch", "list", "shots", 
 WORKFLOW: Final = "workflow"
 VENDOR: Final = "vendor"
 ALLOW: Final = "allow"
+FAULT, TIMES = "fault", "times"
+"""What is to go wrong when the request is run, simulated, and how often at each vendor."""
+MOST_TIMES: Final = 10
 SHOT: Final = ("shot_prompt", "shot_duration")
 """What is typed of each shot."""
 LONG_TEXTS: Final = frozenset({"prompt", "negative_prompt", "description"})
@@ -163,6 +167,10 @@ class StudioForm:
     """What is wrong, by field; what belongs to no field has the name ``."""
     checked: CheckedRequest | None = None
     """The request, where nothing is wrong with it."""
+    fault: str = ""
+    """What is to go wrong when it is run, simulated."""
+    times: int = 1
+    """How often, at each vendor."""
 
     @property
     def query(self) -> str:
@@ -170,8 +178,10 @@ class StudioForm:
         pairs = [(WORKFLOW, self.workflow)]
         pairs += [(name, text) for name, several in self.texts.items() for text in several]
         vendors = _vendors_query(self.vendors, tuple(all_providers()))
-        allow = [(ALLOW, f"{name}={what}") for name, what in self.allow.items()]
-        return urlencode(pairs) + vendors + (f"&{urlencode(allow)}" if allow else "")
+        more = [(ALLOW, f"{name}={what}") for name, what in self.allow.items()]
+        if self.fault:
+            more += [(FAULT, self.fault), (TIMES, str(self.times))]
+        return urlencode(pairs) + vendors + (f"&{urlencode(more)}" if more else "")
 
     def text(self, name: str) -> str:
         """What was typed for a field of one text."""
@@ -220,7 +230,24 @@ def read_form(pairs: Pairs, uploads: UploadFolder | None = None) -> StudioForm:
     checked = None
     if fields and not problems:
         checked, problems = _checked(fields, workflow)
-    return StudioForm(workflow, texts, fields, vendors, allow, problems, checked)
+    fault = given.get(FAULT, [""])[-1]
+    return StudioForm(
+        workflow,
+        texts,
+        fields,
+        vendors,
+        allow,
+        problems,
+        checked,
+        fault if fault in FAULTS else "",
+        _times(given.get(TIMES, ["1"])[-1]),
+    )
+
+
+def _times(text: str) -> int:
+    """How often something is to go wrong."""
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 3 else 1
+    return min(max(number, 1), MOST_TIMES)
 
 
 def _padded(texts: Sequence[str], length: int) -> list[str]:

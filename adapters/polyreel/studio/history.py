@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
+    from ..ledger.store import LedgerStore
     from .studio import Studio
 
 PAGE: Final = 20
@@ -45,6 +46,8 @@ class HistoryPage:
     number: int
     """From 1."""
     has_more: bool
+    are_all: bool = True
+    """Whether no older job was left out of the search."""
 
     def address(self, number: int) -> str:
         """The query of another page of the same search."""
@@ -53,17 +56,28 @@ class HistoryPage:
 
 def history_page(studio: Studio, query: str, number: int) -> HistoryPage:
     """One page of the jobs that have all words of a query."""
-    words = query.casefold().split()
-    found = (one for one in newest(studio) if matches(one, words))
+    words, entries = query.casefold().split(), NewestJobs(studio.ledger)
+    found = (one for one in entries if matches(one, words))
     start = (number - 1) * PAGE
     several = [*islice(found, start, start + PAGE + 1)]
     cards = tuple(card_of(studio, one) for one in several[:PAGE])
-    return HistoryPage(cards, query, number, len(several) > PAGE)
+    return HistoryPage(cards, query, number, len(several) > PAGE, entries.are_all)
 
 
-def newest(studio: Studio) -> Iterator[LedgerEntry]:
+@define
+class NewestJobs:
     """The newest jobs, up to as many as are searched."""
-    return islice(studio.ledger.each_entry(newest_first=True), SEARCHED)
+
+    ledger: LedgerStore
+    are_all: bool = True
+    """Whether no older one was left out. It is known once all of these were looked at."""
+
+    def __iter__(self) -> Iterator[LedgerEntry]:
+        for number, one in enumerate(self.ledger.each_entry(newest_first=True)):
+            if number == SEARCHED:
+                self.are_all = False
+                return
+            yield one
 
 
 def matches(entry: LedgerEntry, words: Sequence[str]) -> bool:
@@ -226,7 +240,9 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
     async def money(request: Request) -> Response:
         """What jobs cost, by label."""
         asked = request.query_params.get("label")
-        found = await asyncio.to_thread(lambda: money_by_label(newest(studio), asked))
-        return answer(request, "money.html", money=found, searched=SEARCHED)
+        entries = NewestJobs(studio.ledger)
+        found = await asyncio.to_thread(money_by_label, entries, asked)
+        searched = None if entries.are_all else SEARCHED
+        return answer(request, "money.html", money=found, searched=searched)
 
     return [Route("/history", history), Route("/diff", diff), Route("/money", money)]

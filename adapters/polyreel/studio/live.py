@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..providers.base.registry import all_providers
 from .answers import told
 from .columns import VendorColumn, plans_of
-from .forms import Pairs, StudioForm, read_form
+from .forms import FAULT, TIMES, Pairs, StudioForm, read_form
 from .notes import RUN_ID, RunNote
 from .pages import base, rendered, typed
 from .running import RunClashError
-from .runs import FAULT, RUN, TIMES
+from .runs import RUN
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -32,18 +33,33 @@ SHOWN, TYPED = "shown", "typed"
 """The price that the page shows, and the one that was typed."""
 
 
+SHOWN_STEP: Final = Decimal("0.0001")
+"""Dollars are shown, and asked for, in steps of this."""
+
+
+def asked_cost(cost: Cost) -> Cost:
+    """A cost with dollars as they are shown and asked for: rounded up, so that nobody agrees to
+    less than what is paid.
+    """
+    return cost if cost.usd is None else evolve(cost, usd=rounded_up(cost.usd))
+
+
+def rounded_up(usd: Decimal) -> Decimal:
+    """Dollars in whole steps, and no less."""
+    return usd.quantize(SHOWN_STEP, ROUND_CEILING)
+
+
 def price_word(cost: Cost) -> str:
     """What has to be typed: the most dollars, else the most credits, else `unknown`.
 
-    >>> from decimal import Decimal
     >>> from polyreel.money.amounts import Cost
-    >>> price_word(Cost("exact", usd=Decimal("0.5000"))), price_word(Cost("unknown"))
-    ('0.5', 'unknown')
+    >>> price_word(Cost("exact", usd=Decimal("0.397001"))), price_word(Cost("unknown"))
+    ('0.3971', 'unknown')
     """
     if cost.confidence == "unknown":
         return "unknown"
     if cost.usd is not None:
-        return f"{cost.usd.normalize():f}"
+        return f"{rounded_up(cost.usd):f}"
     return "unknown" if cost.credits is None else f"{cost.credits.normalize():f} credits"
 
 
@@ -63,6 +79,11 @@ class LiveWish:
         return "" if self.plan is None else price_word(self.plan.cost)
 
     @property
+    def cost(self) -> str:
+        """The price as the page shows it: the dollars are those that have to be typed."""
+        return "" if self.plan is None else str(asked_cost(self.plan.cost))
+
+    @property
     def column(self) -> VendorColumn | None:
         """What the vendor would be sent."""
         return None if self.plan is None else VendorColumn(self.plan, ())
@@ -75,9 +96,10 @@ def read_wish(studio: Studio, pairs: Pairs) -> LiveWish | None:
     if client is None:
         return None
     own = {AT, SHOWN, TYPED, RUN, FAULT, TIMES}
-    form = read_form(pairs, studio.uploads)
+    kept = [pair for pair in pairs if pair[0] not in own]
+    form = read_form(kept, studio.uploads)
     plan = plans_of(form, client, [vendor])[0] if form.checked is not None else None
-    return LiveWish(vendor, form, plan, [pair for pair in pairs if pair[0] not in own])
+    return LiveWish(vendor, form, plan, kept)
 
 
 def routes(studio: Studio) -> Sequence[BaseRoute]:
@@ -132,6 +154,8 @@ def refused(wish: LiveWish, shown: str, typed: str) -> str | None:
         return "The vendor would not take this request. Nothing was sent."
     if shown != wish.price:
         return f"The price is {wish.price} now; the page showed {shown}. Nothing was sent."
-    if typed.strip().removeprefix("$") != wish.price:
+    word = wish.price
+    same = {word, word.rstrip("0").rstrip(".")} if "." in word else {word}
+    if typed.strip().removeprefix("$") not in same:
         return f"Type the price, {wish.price}, exactly. Nothing was sent."
     return None

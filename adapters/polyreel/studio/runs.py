@@ -13,7 +13,7 @@ from ..simulator import FAULTS
 from ..simulator.ready_made import general_notice
 from .answers import told
 from .columns import plans_of
-from .forms import VENDOR, Pairs, StudioForm, read_form
+from .forms import FAULT, VENDOR, Pairs, StudioForm, read_form
 from .notes import RUN_ID, RunNote
 from .pages import base, rendered, typed
 from .running import RunClashError
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 RUN: Final = "run"
 """What a button of a run sends: the id of the run, and a vendor's id or `*`."""
-FAULT, TIMES = "fault", "times"
-MOST_TIMES: Final = 10
 
 
 def routes(studio: Studio) -> Sequence[BaseRoute]:
@@ -58,7 +56,7 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
             return told(request, 422, "Nothing was run", text)
         note = RunNote(wish.id, form.query, tuple(one.vendor for one in usable), fault=wish.fault)
         try:
-            studio.runner.begin(note, usable, {wish.fault: wish.times} if wish.fault else None)
+            studio.runner.begin(note, usable, {wish.fault: form.times} if wish.fault else None)
         except RunClashError:
             text = "This page has begun another run before. Reload it, and run again."
             return told(request, 409, "Nothing was run", text)
@@ -119,7 +117,6 @@ class RunWish:
     id: str
     where: str
     fault: str = ""
-    times: int = 1
 
     @classmethod
     def read(cls, pairs: Pairs) -> RunWish | None:
@@ -128,9 +125,7 @@ class RunWish:
         identity, _, where = given.get(RUN, "").partition(" ")
         if not RUN_ID.fullmatch(identity) or not where:
             return None
-        times = given.get(TIMES, "1")
-        number = int(times) if times.isascii() and times.isdecimal() and len(times) < 3 else 1
-        return cls(identity, where, given.get(FAULT, ""), min(max(number, 1), MOST_TIMES))
+        return cls(identity, where, given.get(FAULT, ""))
 
     def vendors(self, form: StudioForm) -> tuple[str, ...]:
         """The vendors that are asked."""
