@@ -66,6 +66,10 @@ def test_a_request_is_shown_for_every_vendor(tmp_path: Path) -> None:
         ).text
         for vendor in all_providers():
             assert f'data-vendor="{vendor}"' in page
+        jumps = re.findall(r'<a href="#column-([a-z-]+)">\S+ <small>([^<]+)</small>', page)
+        ready = re.findall(r'<section class="column (?:ready|changed)" id="column-([a-z-]+)"', page)
+        assert [name for name, _ in jumps] == ready != []
+        assert all("$" in price or price == "unknown" for _, price in jumps)
         assert "<b>cat" not in page
         assert "a &lt;b&gt;cat&lt;/b&gt; &amp; dog" in page
         assert not re.search(r"<script(?! src=)| style=| on[a-z]+=", page)

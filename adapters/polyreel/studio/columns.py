@@ -94,6 +94,16 @@ class VendorColumn:
         return str(self.plan.cost)
 
     @property
+    def brief_price(self) -> str:
+        """What the job would cost, in few words."""
+        cost = self.plan.cost
+        if cost.usd is not None and cost.confidence != "unknown":
+            return f"{'' if cost.confidence == 'exact' else 'at most '}${cost.usd:.4f}"
+        if cost.credits is not None and cost.confidence != "unknown":
+            return f"{cost.credits.normalize():f} credits"
+        return "unknown"
+
+    @property
     def per_second(self) -> str | None:
         """What a second of the clip would cost; None where the price or the length is unknown."""
         usd, seconds = self.plan.cost.usd, self.plan.request.get("duration")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from attrs import evolve, frozen
 
@@ -35,9 +35,10 @@ RUN: Final = "run"
 """What stands for the id of a run, which is another one in each answer."""
 QUOTE: Final = "&#34;"
 MOST: Final = 500
-"""How many columns are remembered."""
+"""How many columns, and how many frames around them, are remembered."""
 
 Key = tuple[object, ...]
+Kept = TypeVar("Kept")
 Texts = Mapping[str, str]
 """HTML by the names of the places where it stands."""
 
@@ -67,6 +68,18 @@ def new_mark() -> str:
     return secrets.token_hex(12)
 
 
+@frozen
+class ColumnText:
+    """The HTML of a column, and what stands of it elsewhere."""
+
+    vendor: str
+    price: str
+    """What the job would cost, in few words."""
+    is_ready: bool
+    """Whether the vendor would take the request."""
+    text: str
+
+
 @frozen(eq=False)
 class KnownColumn:
     """A column that is remembered."""
@@ -75,6 +88,7 @@ class KnownColumn:
     """Those of the plan. While they are kept here, no others have their identity."""
     pieces: Pieces | None
     """None where more than its texts may be another one."""
+    price: str
 
 
 class ColumnTexts:
@@ -87,7 +101,7 @@ class ColumnTexts:
 
     def of(
         self, form: StudioForm, columns: Sequence[VendorColumn], base: str
-    ) -> tuple[list[str], bool]:
+    ) -> tuple[list[ColumnText], bool]:
         """The HTML of the columns of a form, and whether all of them were remembered."""
         fields = form.checked.fields if form.checked is not None else {}
         uploads = self._studio.uploads
@@ -95,9 +109,13 @@ class ColumnTexts:
         values = tuple((name, str(fields[name])) for name in VALUES if name in fields)
         found, all_known = [], True
         for column in columns:
-            pieces = self._pieces(form, column, base, values)
-            all_known = all_known and pieces is not None
-            found.append(pieces.filled(texts) if pieces else self._rendered(column, base))
+            known = self._known_column(form, column, base, values)
+            if known is None or known.pieces is None:
+                all_known = False
+                price, text = column.brief_price, self._rendered(column, base)
+            else:
+                price, text = known.price, known.pieces.filled(texts)
+            found.append(ColumnText(column.vendor, price, not column.plan.problems, text))
         return found, all_known
 
     def _rendered(
@@ -112,26 +130,24 @@ class ColumnTexts:
             new_run_id=run_id,
         )
 
-    def _pieces(
+    def _known_column(
         self, form: StudioForm, column: VendorColumn, base: str, values: object
-    ) -> Pieces | None:
-        """The pieces of a column; None where something but its texts may be its own."""
+    ) -> KnownColumn | None:
+        """A column that is remembered, or can be."""
         plan = column.plan
         if plan.problems or plan.uploads or plan.parts or not plan.entries:
             return None
         key = (id(plan.entries), base, values)
         if key in self._known:
-            return self._known[key].pieces
+            return self._known[key]
         # The second plan with the same entries is one of a known shape.
         place = (plan.vendor, base)
         if self._last.get(place) is not plan.entries:
             self._last[place] = plan.entries
             return None
-        while len(self._known) >= MOST:
-            self._known.pop(next(iter(self._known)), None)
-        pieces = self._made(form, column, base)
-        self._known[key] = KnownColumn(plan.entries, pieces)
-        return pieces
+        made = KnownColumn(plan.entries, self._made(form, column, base), column.brief_price)
+        keep(self._known, key, made)
+        return made
 
     def _made(self, form: StudioForm, column: VendorColumn, base: str) -> Pieces | None:
         """The pieces of a column, tried with its own texts; None where it cannot be in pieces."""
@@ -151,6 +167,13 @@ class ColumnTexts:
         own = {name: escaped(plan.request[name], uploads) for name in marks}
         again = self._rendered(column, base, lambda: run)
         return found if found.filled({**own, RUN: run}) == again else None
+
+
+def keep(known: dict[Key, Kept], key: Key, value: Kept) -> None:
+    """Remember something. The oldest is forgotten where there is too much."""
+    while len(known) >= MOST:
+        known.pop(next(iter(known)), None)
+    known[key] = value
 
 
 def looks_at_texts(plan: Plan, marks: Mapping[str, str]) -> bool:

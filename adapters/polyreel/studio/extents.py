@@ -173,6 +173,12 @@ def field_extents(workflow: str, routes: ShownRoutes) -> tuple[FieldExtents, ...
     )
 
 
+def extent_of(vendor: str, route: Route, field: str) -> VendorExtent | None:
+    """What a vendor takes of one field on a route; None where the field is not for it."""
+    found = _table(get_provider(vendor), route).get(field)
+    return None if found is None else VendorExtent(vendor, route.model, found)
+
+
 @lru_cache(maxsize=256)
 def _table(provider: Provider, route: Route) -> Mapping[str, Capability]:
     return {one.field: one for one in capabilities(provider, route)}

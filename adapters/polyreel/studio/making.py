@@ -13,11 +13,12 @@ from ..gateway.bodies import content_of
 from ..providers.base.registry import get_provider
 from . import uploads
 from .columns import columns
-from .columntexts import RUN, ColumnTexts, Pieces, new_mark
+from .columntexts import RUN, ColumnText, ColumnTexts, Pieces, keep, new_mark
 from .extents import DIGEST, ShownRoutes, digest, field_extents, models, name_of, shown_routes
 from .forms import TABS, Pairs, StudioForm, controls, read_form
-from .marks import NO_CHIPS, Chips, ShotSeconds, chips, shot_seconds
+from .marks import NO_CHIPS, Chips, chips
 from .pages import base, rendered
+from .shots import ShotTimeline, timeline
 from .snippets import Snippet, snippets
 
 if TYPE_CHECKING:
@@ -100,21 +101,23 @@ class SeenRequest:
 
     form: StudioForm
     base: str
-    columns: Sequence[str]
-    """The HTML of each column."""
+    columns: Sequence[ColumnText]
     are_known: bool
     """Whether all columns were remembered."""
-    ready: int
-    """How many vendors would take it."""
     limits: ShownRoutes
     """The routes whose limits stand at the controls."""
     chips: Chips
-    shot_seconds: ShotSeconds | None
+    shots: ShotTimeline | None
+
+    @property
+    def ready(self) -> tuple[ColumnText, ...]:
+        """The vendors that would take it."""
+        return tuple(one for one in self.columns if one.is_ready)
 
     @property
     def shown(self) -> str:
         """A name of what stands at the controls: of the limits, and of all that is said there."""
-        said = (self.form.problems, self.form.allow, self.chips, self.shot_seconds)
+        said = (self.form.problems, self.form.allow, self.chips, self.shots)
         notes = "0" * DIGEST if said == NOTHING else digest(repr(said))
         return name_of(self.limits) + notes
 
@@ -127,11 +130,11 @@ class SeenRequest:
             "form": self.form,
             "controls": controls(self.form.workflow),
             # Made by a template: each value in it is escaped.
-            "columns": [Markup(text) for text in self.columns],  # noqa: S704
+            "columns": [Markup(one.text) for one in self.columns],  # noqa: S704
             "count": len(self.columns),
             "ready": self.ready,
             "chips": self.chips,
-            "shot_seconds": self.shot_seconds,
+            "shots": self.shots,
             "shown": self.shown,
         }
 
@@ -166,9 +169,8 @@ class RequestPages:
         self.are_quick = seen.are_known
         there, name, form = dict(pairs).get(SHOWN, ""), seen.shown, seen.form
         if seen.columns and there == name:
-            return self._frame(seen).filled(
-                {COLUMNS: "".join(seen.columns), SHOWN: name}
-            ), form.query
+            text = "".join(one.text for one in seen.columns)
+            return self._frame(seen).filled({COLUMNS: text, SHOWN: name}), form.query
         limits = (
             field_extents(form.workflow, seen.limits) if there[:DIGEST] != name[:DIGEST] else ()
         )
@@ -177,27 +179,23 @@ class RequestPages:
 
     def _frame(self, seen: SeenRequest) -> Pieces:
         """What stands around columns where nothing else is to be shown."""
-        key = (len(seen.columns), seen.ready, seen.base)
-        if key not in self._frames:
+        ready = tuple((one.vendor, one.price) for one in seen.ready)
+        key = (len(seen.columns), ready, seen.base)
+        known = self._frames.get(key)
+        if known is None:
             marks = {COLUMNS: new_mark(), SHOWN: new_mark(), RUN: new_mark()}
             values = {**seen.values(), "columns": [marks[COLUMNS]], "shown": marks[SHOWN]}
             text = rendered(
                 "plans.html", **values, fields=(), notes=False, new_run_id=lambda: marks[RUN]
             )
-            self._frames[key] = Pieces.of(text, marks)
-        return self._frames[key]
+            known = Pieces.of(text, marks)
+            keep(self._frames, key, known)
+        return known
 
     def _seen(self, pairs: Pairs, base: str) -> SeenRequest:
         form = read_form(pairs, self._studio.uploads)
         found = columns(form, self._studio.client, self._studio.uploads)
         texts, are_known = self._texts.of(form, found, base)
-        return SeenRequest(
-            form,
-            base,
-            texts,
-            are_known,
-            sum(not one.plan.problems for one in found),
-            shown_routes(form, found),
-            chips(form),
-            shot_seconds(form),
-        )
+        limits = shown_routes(form, found)
+        shots = timeline(form, limits)
+        return SeenRequest(form, base, texts, are_known, limits, chips(form), shots)

@@ -47,25 +47,3 @@ def chips(form: StudioForm) -> Chips:
     ]
     idle = [reason for text in texts for reason in idle_marks(text, counts)]
     return Chips(tuple(marks), tuple(dict.fromkeys(idle)))
-
-
-@frozen
-class ShotSeconds:
-    """How long the shots are together, beside the length of the clip."""
-
-    total: int
-    clip: int | None
-
-    @property
-    def fits(self) -> bool:
-        """Whether the shots are as long as the clip."""
-        return self.clip is None or self.clip == self.total
-
-
-def shot_seconds(form: StudioForm) -> ShotSeconds | None:
-    """The seconds of the shots; None where there are none, or one has no length."""
-    shots, clip = form.fields.get("shots") or [], form.fields.get("duration")
-    lengths = [one.get("duration") for one in shots]
-    if not lengths or any(one is None for one in lengths):
-        return None
-    return ShotSeconds(sum(lengths), clip if isinstance(clip, int) else None)
