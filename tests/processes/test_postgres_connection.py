@@ -80,6 +80,18 @@ def test_only_so_many_statements_are_remembered(
     assert connection.run(count).fetchall() == [{"many": 5}]
 
 
+def test_a_statement_is_planned_anew_as_tables_grow(connection: LedgerConnection) -> None:
+    """When it has run twice as often as before; the plan of before is forgotten."""
+    for number in range(3 * postgres_connection.FIRST_RUNS + 1):
+        connection.run("INSERT INTO things (name) VALUES (?)", (str(number),))
+    runs = "SELECT generic_plans + custom_plans AS runs FROM pg_prepared_statements"
+    found = connection.run(f"{runs} WHERE statement LIKE 'INSERT%'").fetchall()
+    assert found == [{"runs": 1}]
+    with suppress(psycopg.IntegrityError):
+        connection.run("INSERT INTO things (name) VALUES (?)", ("1",))
+    assert connection.run(f"{runs} WHERE statement LIKE 'INSERT%'").fetchall() == [{"runs": 2}]
+
+
 def test_a_connection_that_does_not_answer_is_not_used_again(
     connection: LedgerConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,13 +1,14 @@
 """Writes of awaited flows to a ledger whose commits take long: those of one turn share a commit.
 
-Flows go on when theirs is durable. While one group is written, the next one gathers.
+Flows go on when theirs is durable. While one group is written, the next one gathers. Of many, two
+groups are written at a time: the database works at one while this process works at the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from attrs import define
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
+AT_A_TIME: Final = 2
+"""How many groups are written at a time."""
+LEAST: Final = 8
+"""How many writes are a group that is written beside another one: smaller ones cost more each."""
 
 
 @define(eq=False)
@@ -37,7 +42,9 @@ class GroupedWrites(Generic[T]):
         self.loop = asyncio.get_running_loop()
         self._write_all = write_all
         self._waiting: list[_Waiting[T]] = []
-        self._is_busy = False
+        self._groups = 0
+        """How many groups are written just now."""
+        self._is_to_begin = False
 
     @classmethod
     def here(cls, known: Self | None, write_all: Callable[[Sequence[T]], list[Any]]) -> Self:
@@ -53,8 +60,8 @@ class GroupedWrites(Generic[T]):
         """
         one = _Waiting(write, self.loop.create_future())
         self._waiting.append(one)
-        if not self._is_busy:
-            self._is_busy = True
+        if self._has_group and not self._is_to_begin:
+            self._is_to_begin = True
             self.loop.call_soon(self._begin)
         canceled, result = None, None
         while not one.is_written:
@@ -68,11 +75,22 @@ class GroupedWrites(Generic[T]):
             raise result
         return result
 
+    @property
+    def _has_group(self) -> bool:
+        """Whether what waits is to be written now."""
+        least = 1 if self._groups == 0 else LEAST
+        return self._groups < AT_A_TIME and len(self._waiting) >= least
+
     def _begin(self) -> None:
-        group, self._waiting = self._waiting, []
-        writes = [one.write for one in group]
-        written = self.loop.run_in_executor(None, self._write_all, writes)
-        written.add_done_callback(partial(self._end, group))
+        self._is_to_begin = False
+        while self._has_group:
+            are_for_two = self._groups == 0 and len(self._waiting) >= AT_A_TIME * LEAST
+            size = len(self._waiting) // AT_A_TIME if are_for_two else len(self._waiting)
+            group, self._waiting = self._waiting[:size], self._waiting[size:]
+            self._groups += 1
+            writes = [one.write for one in group]
+            written = self.loop.run_in_executor(None, self._write_all, writes)
+            written.add_done_callback(partial(self._end, group))
 
     def _end(self, group: list[_Waiting[T]], written: asyncio.Future[list[Any]]) -> None:
         error = written.exception()
@@ -81,6 +99,5 @@ class GroupedWrites(Generic[T]):
             one.is_written = True
             if not one.done.done():  # its flow was canceled just now
                 one.done.set_result(result)
-        self._is_busy = bool(self._waiting)
-        if self._waiting:
-            self._begin()
+        self._groups -= 1
+        self._begin()

@@ -31,6 +31,10 @@ ROWS: Final = "json_populate_recordset(CAST(NULL AS jobs), CAST(? AS json))"
 """Rows that are given as one JSON document."""
 GIVEN: Final = f"(SELECT * FROM {ROWS} ORDER BY id) AS given"
 """The same in their order: who locks rows in another order can wait for who waits for it."""
+BY_ID: Final = "jobs.id = ANY(ARRAY[given.id])"
+"""Finds the entries that are meant, each by its index. Where an equality alone joins tables, and
+there are few entries yet, all entries are read in the order of the index, and that plan is kept.
+"""
 STATE: Final = "jobs.state || ''"
 SIMULATED: Final = "jobs.simulated + 0"
 """Columns of an entry by which it is not looked for: a plan that goes by another index than that of
@@ -46,14 +50,14 @@ STATEMENTS: Final[Mapping[type[LedgerEvent], str]] = {
     Intend: f"INSERT INTO jobs ({NEW}) SELECT {NEW} FROM {ROWS} AS given"
     " ORDER BY reference ON CONFLICT DO NOTHING RETURNING id, owner",
     Take: f"UPDATE jobs SET {TAKEN} FROM {GIVEN}"
-    f" WHERE jobs.id = given.id AND {SIMULATED} = given.simulated AND {STATE} = 'queued'"
+    f" WHERE {BY_ID} AND {SIMULATED} = given.simulated AND {STATE} = 'queued'"
     " AND jobs.limits IS NULL RETURNING jobs.*",
     Settle: "UPDATE jobs SET state = given.state, reason = given.reason,"
     " updated_at = given.updated_at, task = given.task, job = given.job,"
     " request_id = coalesce(given.request_id, jobs.request_id),"
     " charged = coalesce(given.charged, jobs.charged),"
     f" finished_at = coalesce(given.finished_at, jobs.finished_at) FROM {GIVEN}"
-    f" WHERE jobs.id = given.id AND {STATE} IN ('sending', 'ambiguous')"
+    f" WHERE {BY_ID} AND {STATE} IN ('sending', 'ambiguous')"
     # Never on the word of an attempt before this one.
     " AND jobs.attempts = coalesce(given.attempts, jobs.attempts)"
     " RETURNING jobs.id, jobs.owner",

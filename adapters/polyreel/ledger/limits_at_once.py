@@ -14,10 +14,10 @@ from .limits_schema import POSTGRES_NOW
 
 ENTRY: Final = (
     "SELECT jobs.id, jobs.limits, jobs.vendor, jobs.simulated, jobs.reserved, given.number"
-    " FROM jobs, given WHERE jobs.id = given.id AND jobs.simulated + 0 = given.simulated"
+    " FROM jobs, given WHERE jobs.id = ANY(ARRAY[given.id])"
     # Not by any index but that of ids: a plan that was made with few entries is kept.
-    " AND jobs.state || '' = 'queued' AND jobs.limits || '' IS NOT NULL"
-    " ORDER BY jobs.id FOR UPDATE OF jobs"
+    " AND jobs.simulated + 0 = given.simulated AND jobs.state || '' = 'queued' AND jobs.limits || '' IS NOT NULL"
+    " ORDER BY given.id FOR UPDATE OF jobs"
 )
 """The entries that are queued, with locks: first they, then the whole of their limits, then those
 at their vendors, as triggers do. Who locks in this order waits for nobody who waits for it.
@@ -73,5 +73,5 @@ def taking(rows: str, changes: str) -> str:
     tables = ", ".join(f"{name} AS MATERIALIZED ({text})" for name, text in parts.items())
     return (
         f"WITH {tables} UPDATE jobs SET {changes} FROM given, admitted"
-        " WHERE jobs.id = given.id AND jobs.id = admitted.id RETURNING jobs.*"
+        " WHERE given.id = admitted.id AND jobs.id = ANY(ARRAY[admitted.id]) RETURNING jobs.*"
     )

@@ -37,6 +37,11 @@ ANSWER_SECONDS: Final = 30.0
 """How long an answer of the database is waited for. A frozen connection answers never."""
 MOST_PREPARED: Final = 200
 """How many statements a connection remembers, so that the server need not plan them again."""
+FIRST_RUNS: Final = 10
+"""After how many runs a statement is planned anew, and then each time it has run twice as often.
+
+The server keeps a plan. One that was made when a table had a few rows reads all of them.
+"""
 TEXT, BIGINT, FLOAT = 0, 20, 701
 """The types of values, by their numbers. The server finds out what a text stands for."""
 SELECTOR: Final = getattr(selectors, "PollSelector", selectors.DefaultSelector)
@@ -119,13 +124,23 @@ class Outcome:
         return rows
 
 
+@define(eq=False)
+class _Prepared:
+    """A statement that the server has prepared."""
+
+    name: bytes
+    most: int
+    """How often it is run before it is planned anew."""
+    runs: int = 0
+
+
 class LedgerConnection(psycopg.Connection[Any]):
     """A connection whose every answer comes in time, or not at all."""
 
     def __init__(self, pgconn: PGconn) -> None:
         super().__init__(pgconn)
-        self._statements: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
-        """The names of those that the server has prepared, by their texts and types of values."""
+        self._statements: dict[tuple[bytes, tuple[int, ...]], _Prepared] = {}
+        """Those that the server has prepared, by their texts and types of values."""
         self._numbers = count()
 
     @classmethod
@@ -173,7 +188,7 @@ class LedgerConnection(psycopg.Connection[Any]):
         pgconn, known = self.pgconn, {**self._statements}
         try:
             pgconn.enter_pipeline_mode()
-            are_new = [self._send(_numbered(text), values) for text, values in statements]
+            before = [self._send(_numbered(text), values) for text, values in statements]
             pgconn.pipeline_sync()
             results = iter(self.wait(_results(pgconn)))
             pgconn.exit_pipeline_mode()
@@ -181,35 +196,42 @@ class LedgerConnection(psycopg.Connection[Any]):
             self.close()  # what comes next in it is not known
             raise
         answers = []
-        for is_new in are_new:
-            for is_prepared in [False, True] if is_new else [True]:
+        for others in before:
+            for number in range(others + 1):
                 result = next(results)
                 if result.status not in {ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK}:
-                    self._statements = known
+                    kept = known.items() & self._statements.items()  # not those that are new
+                    self._statements = dict(kept)
                     raise error_from_result(result, encoding="utf-8")
-                if is_prepared:
+                if number == others:
                     answers.append(self._read(result))
         return answers
 
-    def _send(self, text: bytes, given: Sequence[Value]) -> bool:
-        """Send a statement; the result is whether it is prepared with it."""
+    def _send(self, text: bytes, given: Sequence[Value]) -> int:
+        """Send a statement; the result is how many answers come before its own."""
         values: list[bytes | None] = []
         types: list[int] = []
         for one in map(fitting, given):
             kind = BIGINT if isinstance(one, int) else FLOAT if isinstance(one, float) else TEXT
             types.append(kind)
             values.append(None if one is None else str(one).encode())
-        key = text, tuple(types)
-        name, is_new = self._statements.get(key), False
-        if name is None:
-            if len(self._statements) == MOST_PREPARED:
-                self.pgconn.send_query_params(text, values, types)
-                return False
-            name, is_new = f"polyreel_{next(self._numbers)}".encode(), True
-            self.pgconn.send_prepare(name, text, types)
-            self._statements[key] = name
-        self.pgconn.send_query_prepared(name, values)
-        return is_new
+        key, others = (text, tuple(types)), 0
+        known = self._statements.get(key)
+        if known is None and len(self._statements) == MOST_PREPARED:
+            self.pgconn.send_query_params(text, values, types)
+            return others
+        if known is not None and known.runs == known.most:
+            self.pgconn.send_query_params(b"DEALLOCATE " + known.name, None)
+            others += 1
+        if known is None or known.runs == known.most:
+            most = known.most * 2 if known else FIRST_RUNS
+            known = _Prepared(f"polyreel_{next(self._numbers)}".encode(), most)
+            self.pgconn.send_prepare(known.name, text, types)
+            self._statements[key] = known
+            others += 1
+        known.runs += 1
+        self.pgconn.send_query_prepared(known.name, values)
+        return others
 
     def _read(self, result: PGresult) -> Outcome:
         names = [(result.fname(n) or b"").decode() for n in range(result.nfields)]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from .at_once import document
+from .at_once import BY_ID, document
 from .changes import changed_job
 from .rows import readable_job
 
@@ -47,7 +47,7 @@ CHANGED: Final = (
     " finished_at = coalesce(given.finished_at, jobs.finished_at),"
     " charged = coalesce(given.charged, jobs.charged)"
     " FROM json_populate_recordset(CAST(NULL AS jobs), CAST(? AS json)) AS given"
-    " WHERE jobs.id = given.id"
+    f" WHERE {BY_ID}"
 )
 
 
