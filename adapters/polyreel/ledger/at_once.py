@@ -8,13 +8,13 @@ tells what was in its way.
 # ruff: noqa: S608 - all that is put together is from this file
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from .database import StoredRow, Value
 from .events import Intend, LedgerEvent, Settle, Take
 from .limits_at_once import taking
+from .records import json_text
 from .rows import Columns, entry_of, new_columns, outcome_columns, sent_columns
 from .store import Write
 
@@ -139,10 +139,10 @@ def _columns(write: Write) -> Columns:
 
 def document(rows: Sequence[Columns]) -> str:
     """Rows as one JSON document."""
-    text = json.dumps(rows)
+    text = json_text(rows)
     if "\\u0000" not in text:  # how a NUL is written; a text that says so is looked at in vain
         return text
-    return json.dumps([{name: without_nul(row[name]) for name in row} for row in rows])
+    return json_text([{name: without_nul(row[name]) for name in row} for row in rows])
 
 
 def without_nul(value: Any) -> Any:

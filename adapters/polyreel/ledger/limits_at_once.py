@@ -16,7 +16,8 @@ ENTRY: Final = (
     "SELECT jobs.id, jobs.limits, jobs.vendor, jobs.simulated, jobs.reserved, given.number"
     " FROM jobs, given WHERE jobs.id = ANY(ARRAY[given.id])"
     # Not by any index but that of ids: a plan that was made with few entries is kept.
-    " AND jobs.simulated + 0 = given.simulated AND jobs.state || '' = 'queued' AND jobs.limits || '' IS NOT NULL"
+    " AND jobs.simulated + 0 = given.simulated AND jobs.state || '' = 'queued'"
+    " AND jobs.limits || '' IS NOT NULL"
     " ORDER BY given.id FOR UPDATE OF jobs"
 )
 """The entries that are queued, with locks: first they, then the whole of their limits, then those

@@ -142,6 +142,10 @@ class LedgerConnection(psycopg.Connection[Any]):
         self._statements: dict[tuple[bytes, tuple[int, ...]], _Prepared] = {}
         """Those that the server has prepared, by their texts and types of values."""
         self._numbers = count()
+        self._transformer = Transformer(self)
+        self._unasked = SELECTOR()
+        """Tells whether the server has said anything."""
+        self._unasked.register(self.fileno(), selectors.EVENT_READ)
 
     @classmethod
     def to(cls, conninfo: str, options: str = "") -> LedgerConnection:
@@ -163,9 +167,7 @@ class LedgerConnection(psycopg.Connection[Any]):
 
     def has_news(self) -> bool:
         """Whether the server has said something unasked, such as that it ends."""
-        with SELECTOR() as selector:
-            selector.register(self.fileno(), selectors.EVENT_READ)
-            return bool(selector.select(0))
+        return bool(self._unasked.select(0))
 
     def run(self, statement: str, values: Sequence[Value] = ()) -> Outcome:
         """Run one statement."""
@@ -237,9 +239,9 @@ class LedgerConnection(psycopg.Connection[Any]):
         names = [(result.fname(n) or b"").decode() for n in range(result.nfields)]
         rows: list[StoredRow] = []
         if names:
-            transformer = Transformer(self)
-            transformer.set_pgresult(result)
-            found = transformer.load_rows(0, result.ntuples, tuple)
+            self._transformer.set_pgresult(result)
+            found = self._transformer.load_rows(0, result.ntuples, tuple)
+            self._transformer.set_pgresult(None)  # it may be large
             rows = [dict(zip(names, row, strict=True)) for row in found]
         return Outcome(result.command_tuples or 0, rows)
 

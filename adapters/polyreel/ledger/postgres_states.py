@@ -1,5 +1,6 @@
 """New states of many jobs in Postgres: one statement reads what is known, another changes it."""
 
+# ruff: noqa: S608 - all that is put together is from this file, and `at_once`
 from __future__ import annotations
 
 import json

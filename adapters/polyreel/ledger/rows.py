@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from decimal import ROUND_CEILING, Decimal
+from functools import cache
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
@@ -164,11 +167,16 @@ def new_id() -> str:
 
 def random_text(letters: str, length: int) -> str:
     """A text of random letters, all of which are as likely as each other."""
-    number, found = secrets.randbelow(len(letters) ** length), []
-    for _ in range(length):
-        number, letter = divmod(number, len(letters))
-        found.append(letters[letter])
-    return "".join(found)
+    number, pairs, found = secrets.randbelow(len(letters) ** length), _pairs(letters), []
+    for _ in range(length // 2):
+        number, pair = divmod(number, len(pairs))
+        found.append(pairs[pair])
+    return "".join(found) + (letters[number] if length % 2 else "")
+
+
+@cache
+def _pairs(letters: str) -> Sequence[str]:
+    return [*map("".join, product(letters, repeat=2))]
 
 
 def limits_columns(submission: Submission) -> Columns:
