@@ -15,7 +15,7 @@ from polyreel.ledger.events import Intend, Keep, Settle
 from polyreel.ledger.postgres import PostgresLedger
 from polyreel.ledger.postgres_connection import LedgerConnection, Outcome, Statement
 from polyreel.ledger.postgres_database import PLANNING
-from polyreel.ledger.postgres_deliveries import deliver_at_once
+from polyreel.ledger.postgres_deliveries import BETWEEN, deliver_at_once
 from polyreel.ledger.store import DELIVERY_DAYS, Delivered
 from polyreel.providers.base.facts import Facts
 from polyreel.providers.base.webhooks import Event
@@ -63,17 +63,16 @@ def event(identity: str, status: Any = "running", progress: float = 0.5) -> Even
 def test_a_webhook_takes_two_messages(
     ledger: PostgresLedger, entry: str, asked: list[list[str]]
 ) -> None:
-    """One that reads, and one that writes; old ones are forgotten now and then."""
-    ledger.deliver(event("first"), NOW, simulated=True)
+    """One that reads, and one that writes, which forgets old webhooks now and then."""
     effects = []
-    for number in range(10):
+    for number in range(BETWEEN + 1):
         asked.clear()
         effects.append(ledger.deliver(event(f"n{number}", progress=0.6), NOW, simulated=True))
         assert len(asked) == 2
     found = [one.effect for one in effects]
-    assert found == ["applied"] + ["unchanged"] * 9
+    assert found == ["applied"] + ["unchanged"] * BETWEEN
     assert ledger.deliver(event("n0"), NOW, simulated=True).effect == "duplicate"
-    assert ledger.entry(entry) == effects[0].entry == effects[9].entry
+    assert ledger.entry(entry) == effects[0].entry == effects[-1].entry
 
 
 def test_of_one_webhook_that_comes_often_one_counts(ledger: PostgresLedger, entry: str) -> None:
@@ -117,9 +116,9 @@ def test_what_changes_meanwhile_is_not_lost(
 ) -> None:
     """A webhook that was worked out from an older state is worked out again."""
 
-    def late(*given: Any) -> object:
+    def late(*given: Any, **options: Any) -> object:
         ledger.write(Keep(job(status="failed")), "", NOW + 1)
-        return deliver_at_once(*given)
+        return deliver_at_once(*given, **options)
 
     monkeypatch.setattr(f"{postgres_ledger.__name__}.deliver_at_once", late)
     delivered: Delivered = ledger.deliver(event("late"), NOW + 2, simulated=True)

@@ -238,12 +238,12 @@ def note_delivery(connection: Transaction, vendor: str, identity: str, now: floa
     return True
 
 
-def forget_deliveries(connection: Transaction, now: float, most: int = FORGOTTEN) -> None:
+def forget_deliveries(connection: Transaction, now: float) -> None:
     """Forget some of the webhooks that are too old to count."""
     connection.execute(
         "DELETE FROM deliveries WHERE (vendor, id) IN"
         " (SELECT vendor, id FROM deliveries WHERE received_at < ? ORDER BY received_at LIMIT ?)",
-        (now - DELIVERY_DAYS * 86_400, most),
+        (now - DELIVERY_DAYS * 86_400, FORGOTTEN),
     )
 
 

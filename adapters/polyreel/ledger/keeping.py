@@ -169,8 +169,8 @@ class StoredLedger:
         """The newest moment, in simulated time, written down for simulated jobs; 0 if none."""
         return self._read.last_simulated()
 
-    def _entry(self, row: StoredRow) -> LedgerEntry:
-        return entry_of(row, owned=self._owners.is_alive(row["owner"], within=LOOKED))
+    def _entry(self, row: StoredRow, job: Job | None = None) -> LedgerEntry:
+        return entry_of(row, owned=self._owners.is_alive(row["owner"], within=LOOKED), job=job)
 
     # -- what flows write --------------------------------------------------------------------------
 

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LedgerError, UnusableFileError
 from .at_once import is_usual, write_at_once
-from .changes import forget_deliveries
 from .events import Intend, Keep, LedgerEvent, Take
 from .gathering import NOT_WRITTEN, GatheredWrites
 from .keeping import StoredLedger
 from .leases import LEASE, LeaseOwners
-from .postgres_deliveries import BETWEEN, FORGOTTEN, Delivery, deliver_at_once
+from .postgres_deliveries import BETWEEN, Delivery, deliver_at_once
 from .postgres_states import keep_at_once
 from .records import LedgerEntry
 from .store import Delivered
@@ -60,6 +59,8 @@ class PostgresLedger(StoredLedger):
         """Its address without a user and a password."""
         self.owners = LeaseOwners(database, lease)
         self._deliveries = count()
+        self._callers: dict[str, float] = {}
+        """When this process noted last that a vendor has called."""
         self._gathered = GatheredWrites(self._at_once, self._interrupted)
         self._delivered = GatheredWrites(self._deliver_all, lambda _: self._unknown(), 2)
         super().__init__(database, self.owners, self._local)
@@ -124,12 +125,15 @@ class PostgresLedger(StoredLedger):
     def _deliver_all(self, deliveries: Sequence[Delivery]) -> dict[int, Any]:
         try:
             self._write_unwritten()
-            found = deliver_at_once(deliveries, self.database.change)
-            for _ in found:
-                if next(self._deliveries) % BETWEEN == 0:
-                    with self.database.writing() as connection:
-                        forget_deliveries(connection, deliveries[0][1], FORGOTTEN)
-            return {n: Delivered(effect, self._entry(row)) for n, (effect, row) in found.items()}
+            numbers = [next(self._deliveries) for _ in deliveries]
+            forgets = any(number % BETWEEN == 0 for number in numbers)
+            found = deliver_at_once(
+                deliveries, self.database.change, self._callers, forgets=forgets
+            )
+            return {
+                number: Delivered(effect, self._entry(row, job))
+                for number, (effect, row, job) in found.items()
+            }
         except UnusableFileError as error:
             return dict.fromkeys(range(len(deliveries)), error)
 

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
 
 from .at_once import document
 from .changes import changed_job, reported
 from .postgres_states import CHANGED, GIVEN, LOCKED, OF_TASK, Change, first_of_each
 from .rows import readable_job
-from .store import CALLER_SECONDS, Effect
+from .store import CALLER_SECONDS, DELIVERY_DAYS, Effect
 
 if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
+
     from ..providers.base.webhooks import Event
     from .database import StoredRow
     from .postgres_connection import Statement
@@ -40,17 +43,25 @@ CALLED: Final = (
     " GROUP BY given.vendor ORDER BY given.vendor"
     " ON CONFLICT (vendor) DO UPDATE SET received_at = excluded.received_at"
 )
+FORGET: Final = (
+    "DELETE FROM deliveries WHERE ctid = ANY(ARRAY(SELECT ctid FROM deliveries"
+    " WHERE received_at < ? ORDER BY received_at LIMIT ? FOR UPDATE SKIP LOCKED))"
+)
+"""Forgets webhooks that are too old to count, but for those that somebody else forgets."""
 Delivery = tuple["Event", float, bool]
 """A webhook, when it came, and whether its job is simulated."""
+Written = tuple[Effect, "StoredRow", "Job | None"]
+"""What a webhook has changed, the row of its entry then, and the job there, where it was read."""
 
 
 def deliver_at_once(
-    deliveries: Sequence[Delivery], change: Change
-) -> dict[int, tuple[Effect, StoredRow]]:
-    """Write verified webhooks down, each once; the result is their effects, and the rows then.
+    deliveries: Sequence[Delivery], change: Change, callers: dict[str, float], *, forgets: bool
+) -> dict[int, Written]:
+    """Write verified webhooks down, each once; the results are by their numbers.
 
-    They are by the numbers of the webhooks. Some are left alone: those of jobs that are not known,
-    or cannot be read, and all but the first that are about the same job.
+    Some are left alone: those of jobs that are not known, or cannot be read, and all but the first
+    that are about the same job. `callers` are the moments at which it was noted last that a vendor
+    has called. `forgets` says whether old webhooks are forgotten.
     """
     tasks = {
         n: (one.vendor, one.task_id, simulated) for n, (one, _, simulated) in enumerate(deliveries)
@@ -59,7 +70,8 @@ def deliver_at_once(
     for one in given:
         event, now, _ = deliveries[one["number"]]
         one |= {"id": event.id, "received_at": now}
-    found: dict[int, tuple[Effect, StoredRow]] = {}
+    found: dict[int, Written] = {}
+    called: list[dict[str, Any]] = []
 
     def changes(answers: list[list[StoredRow]]) -> list[Statement] | None:
         rows, noted = answers
@@ -70,20 +82,31 @@ def deliver_at_once(
             known = readable_job(row)
             if (event.vendor, event.id) not in new:
                 if row["job"] is not None:
-                    found[row["number"]] = "duplicate", row
+                    found[row["number"]] = "duplicate", row, known
                 continue
             if known is None:
                 return None
-            _, columns = changed_job(row, known, reported(event, now)(known), now)
+            after, columns = changed_job(row, known, reported(event, now)(known), now)
             if columns:
                 changed.append({"id": row["id"], **columns})
             effect: Effect = "applied" if columns else "unchanged"
-            found[row["number"]] = effect, {**dict(row), **columns}
-        called = [one for one in given if (one["vendor"], one["id"]) in new]
+            found[row["number"]] = effect, {**dict(row), **columns}, after
+        fresh = [one for one in given if (one["vendor"], one["id"]) in new]
+        called.extend(one for one in fresh if not _is_noted(one, callers))
         return [
             *([(CALLED, [json.dumps(called)])] if called else []),
             *([(CHANGED, [document(changed)])] if changed else []),
+            *([(FORGET, [given[0]["received_at"] - DELIVERY_DAYS * 86_400, FORGOTTEN])] * forgets),
         ]
 
     read = json.dumps(given)
-    return found if change([(KNOWN, [read]), (NOTED, [read])], changes) else {}
+    if not change([(KNOWN, [read]), (NOTED, [read])], changes):
+        return {}
+    callers.update((one["vendor"], one["received_at"]) for one in called)
+    return found
+
+
+def _is_noted(one: Mapping[str, Any], callers: Mapping[str, float]) -> bool:
+    """Whether it was noted a moment before a webhook that its vendor calls."""
+    since = one["received_at"] - callers.get(one["vendor"], -inf)
+    return bool(0 <= since < CALLER_SECONDS / 60)

@@ -35,8 +35,8 @@ Columns = dict[str, Value]
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def entry_of(row: StoredRow, *, owned: bool) -> LedgerEntry:
-    """Read an entry; `owned` says whether its owner is alive.
+def entry_of(row: StoredRow, *, owned: bool, job: Job | None = None) -> LedgerEntry:
+    """Read an entry; `owned` says whether its owner is alive. `job` is its job, if that was read.
 
     A row that cannot be read is an entry with a `trouble`, so that it is seen, and stops no other.
     """
@@ -46,7 +46,7 @@ def entry_of(row: StoredRow, *, owned: bool) -> LedgerEntry:
     except UNREADABLE:
         submission, trouble = _lost_submission(row), "its submission in the ledger cannot be read"
     try:
-        job = job_of(row)
+        job = job_of(row) if job is None else job
     except UNREADABLE:
         job, trouble = None, trouble or "its job in the ledger cannot be read"
     return LedgerEntry(

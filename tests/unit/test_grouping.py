@@ -1,0 +1,53 @@
+"""Awaited writes that wait are written in groups: few in one at a time, many in two."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+from polyreel.drivers import GroupedWrites
+from polyreel.drivers.grouping import AT_A_TIME, LEAST
+
+SECONDS = 20.0
+"""How long a thread waits for another one at most."""
+
+
+def test_many_are_written_in_two_groups_at_a_time() -> None:
+    """Neither would end without the other."""
+    meet, groups = threading.Barrier(AT_A_TIME, timeout=SECONDS), list[int]()
+
+    def write_all(writes: Sequence[int]) -> list[int]:
+        groups.append(len(writes))
+        meet.wait()
+        return [*writes]
+
+    async def write() -> Sequence[int]:
+        grouped = GroupedWrites[int](write_all)
+        found: list[int] = await asyncio.gather(*map(grouped.write, range(AT_A_TIME * LEAST)))
+        return found
+
+    assert asyncio.run(write()) == [*range(AT_A_TIME * LEAST)]
+    assert groups == [LEAST] * AT_A_TIME
+
+
+def test_few_gather_while_others_are_written() -> None:
+    begun, go_on, groups = threading.Event(), threading.Event(), list[Sequence[int]]()
+
+    def write_all(writes: Sequence[int]) -> list[int]:
+        groups.append(writes)
+        begun.set()
+        assert go_on.wait(SECONDS)
+        return [*writes]
+
+    async def write() -> None:
+        grouped = GroupedWrites[int](write_all)
+        first = asyncio.create_task(grouped.write(0))
+        assert await asyncio.to_thread(begun.wait, SECONDS)
+        others = [asyncio.create_task(grouped.write(one)) for one in range(1, LEAST)]
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await asyncio.gather(first, *others) == [*range(LEAST)]
+
+    asyncio.run(write())
+    assert groups == [[0], [*range(1, LEAST)]]
