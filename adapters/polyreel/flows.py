@@ -6,22 +6,19 @@ clock, so blocking code, asyncio or a test can drive it. `polyreel.drivers` has 
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, TypeVar
 
 from attrs import Factory, evolve, field, frozen
 
-from .depth import json_is_deep
 from .errors import BadReplyError, PolyreelError, TransportError
+from .places import read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_JSON_BYTES: Final = 4_000_000
-MAX_JSON_DEPTH: Final = 64
 EVENT_STREAM: Final = "text/event-stream"
 QUIET_SECONDS: Final = 120.0
 """Seconds that an event stream may stay silent.
@@ -215,6 +212,9 @@ class ReadClocks:
     """Read both clocks, to write down when something was sent. The result is a Moment."""
 
 
+NOW: Final = Now()
+READ_CLOCKS: Final = ReadClocks()
+
 Step = (
     Send | NextEvent | Sleep | Now | ReadClocks | Transfer | TryFolder | Notify | Observe | Record
 )
@@ -244,7 +244,7 @@ class Reply:
                 status=self.status,
             )
         try:
-            return _read(self.content)
+            return read_json(self.content)
         except ValueError:
             raise BadReplyError(
                 f"the answer (HTTP {self.status}) is not usable JSON", status=self.status
@@ -253,6 +253,8 @@ class Reply:
     def header(self, name: str) -> str | None:
         """A header, in any case."""
         wanted = name.lower()
+        if wanted in self.headers:  # the drivers give all in small letters
+            return self.headers[wanted]
         return next((value for key, value in self.headers.items() if key.lower() == wanted), None)
 
 
@@ -313,38 +315,6 @@ T = TypeVar("T")
 Flow = Generator[Step, Any, T]
 
 
-def _integer(text: str) -> int | float | None:
-    # Python refuses to read integers of thousands of digits, and floats cannot hold hundreds.
-    return int(text) if len(text) <= 20 else _finite(text)
-
-
-def _finite(text: str) -> float | None:
-    return number if math.isfinite(number := float(text)) else None
-
-
-_DECODER: Final = json.JSONDecoder(
-    parse_int=_integer, parse_float=_finite, parse_constant=lambda _: None
-)
-
-
-def _read(content: bytes) -> Any:
-    """JSON in any of its encodings, made safe to store. ASCII needs one pass only."""
-    plain = content[:2].isascii() and b"\0" not in content[:2]  # no other encoding begins so
-    text = content.decode("utf-8" if plain else json.detect_encoding(content), "surrogatepass")
-    if json_is_deep(text, MAX_JSON_DEPTH):
-        raise ValueError("nested too deeply")
-    value = _DECODER.decode(text.removeprefix("\ufeff"))
-    return value if text.isascii() and "\\u" not in text else _without_surrogates(value)
-
-
-def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_without_surrogates(k): _without_surrogates(item) for k, item in value.items()}
-    if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
-
-
 def send(step: Send) -> Flow[Reply]:
     """Make one call."""
     reply = yield step
@@ -354,14 +324,14 @@ def send(step: Send) -> Flow[Reply]:
 
 def now() -> Flow[float]:
     """The time in seconds since 1970."""
-    seconds = yield Now()
+    seconds = yield NOW
     assert isinstance(seconds, float)
     return seconds
 
 
 def moment() -> Flow[Moment | None]:
     """What both clocks show; None where nobody reads them."""
-    found = yield ReadClocks()
+    found = yield READ_CLOCKS
     return found if isinstance(found, Moment) else None
 
 

@@ -8,9 +8,12 @@ document.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
+
+from .depth import json_is_deep
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 """Any JSON value, as a parameter takes it. Check for `dict` or `list` before you look into it."""
@@ -66,6 +69,58 @@ def _names(place: str) -> tuple[str, ...]:
 def is_missing(value: object) -> bool:
     """Whether `get` found nothing."""
     return value is MISSING
+
+
+# -- JSON from outside -----------------------------------------------------------------------------
+
+MAX_JSON_DEPTH: Final = 64
+"""The deepest answer of a vendor that is read."""
+BLANKS: Final = " \t\n\r"
+"""What may stand around JSON."""
+
+
+def read_json(content: bytes) -> Any:
+    """JSON in any of its encodings, as it can be written again. ValueError where it is none.
+
+    Numbers that JSON cannot hold are null, and half a character is a question mark.
+    """
+    plain = content[:2].isascii() and b"\0" not in content[:2]  # no other encoding begins so
+    text = content.decode("utf-8" if plain else json.detect_encoding(content), "surrogatepass")
+    if json_is_deep(text, MAX_JSON_DEPTH):
+        raise ValueError("nested too deeply")
+    value = _decoded(text.removeprefix("\ufeff"))
+    # ASCII needs one pass only.
+    return value if text.isascii() and "\\u" not in text else _without_surrogates(value)
+
+
+def _integer(text: str) -> int | float | None:
+    # Python refuses to read integers of thousands of digits, and floats cannot hold hundreds.
+    return int(text) if len(text) <= 20 else _finite(text)
+
+
+def _finite(text: str) -> float | None:
+    return number if math.isfinite(number := float(text)) else None
+
+
+_DECODER: Final = json.JSONDecoder(
+    parse_int=_integer, parse_float=_finite, parse_constant=lambda _: None
+)
+
+
+def _decoded(text: str) -> Any:
+    if text.startswith("{"):  # quicker, as no blanks before it are looked for
+        value, end = _DECODER.raw_decode(text)
+        if not text[end:].strip(BLANKS):
+            return value
+    return _DECODER.decode(text)
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_without_surrogates(k): _without_surrogates(item) for k, item in value.items()}
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 # -- whole values ----------------------------------------------------------------------------------

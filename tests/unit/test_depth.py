@@ -23,7 +23,8 @@ from polyreel.cli.options import prices
 from polyreel.cli.vendor import load as load_spec
 from polyreel.depth import MAX_DEPTH, json_is_deep, toml_is_deep, value_problem, yaml_is_deep
 from polyreel.errors import BadReplyError, PolyreelError, RequestError
-from polyreel.flows import MAX_JSON_DEPTH, Reply
+from polyreel.flows import Reply
+from polyreel.places import MAX_JSON_DEPTH
 from polyreel.simulator import faultfile
 from polyreel.verification.documents import UnreadableDocumentError, from_json, from_yaml
 from polyreel.verification.recordings import read_recording

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
@@ -16,6 +17,7 @@ from .settings import IDLE_SECONDS, TIMEOUT, each_once
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
+    from ..drivers import Wire
     from ..flows import Flow
     from ..jobs.canceling import Cancellation
     from ..jobs.many import Completed
@@ -45,9 +47,7 @@ class Client(JobCalls):
     """
 
     def _run(self, flow: Flow[T]) -> T:
-        from ..drivers import run
-
-        return run(flow, self.wire)
+        return _driver()(flow, self.wire)
 
     def submit(
         self,
@@ -308,3 +308,10 @@ class Client(JobCalls):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@cache
+def _driver() -> Callable[[Flow[T], Wire], T]:
+    from ..drivers import run
+
+    return run

@@ -7,7 +7,7 @@ client never imports the simulator.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
@@ -269,12 +269,10 @@ class ClientSettings:
         labels: Mapping[str, str] | None = None,
         limits: str | None = None,
     ) -> Flow[Job]:
-        from .submitting import submission
-
         self._needs_ledger(reference)
         self._needs_ledger(limits, "limits")
         here = self._here(plans) if isinstance(plans, Plan) else [*map(self._here, plans)]
-        return submission(
+        return _submission_of()(
             here,
             simulated=self.simulated,
             retries=self.retries,
@@ -333,6 +331,8 @@ class ClientSettings:
         options: GenerateOptions,
     ) -> Plan | Sequence[Plan]:
         """What is to be submitted: what is planned already, or the plan of a request."""
+        if isinstance(request, Plan) and vendor is None and not options:
+            return request
         plans = self._plans(request, vendor, options)
         if plans is request and (given := [*options, *(["vendor"] if vendor else [])]):
             raise RequestError([f"{', '.join(given)}: this goes with a request, not with a plan"])
@@ -394,6 +394,13 @@ class ClientSettings:
     def _close_ledger(self) -> None:
         if self.ledger is not None and self._owns_ledger:
             self.ledger.close()
+
+
+@cache
+def _submission_of() -> Callable[..., Flow[Job]]:
+    from .submitting import submission
+
+    return submission
 
 
 def _opened(ledger: LedgerStore | str | Path | None) -> LedgerStore | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from contextlib import AsyncExitStack, ExitStack, aclosing, closing
+from contextlib import AsyncExitStack, ExitStack, aclosing
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -13,7 +13,7 @@ from ..flows import Part, Reply, Saved, Send, Transfer, TryFolder
 from ..mapping import media
 from .decoding import Decoder, decoder_for
 from .fetching import atransfer, transfer
-from .urls import abody_of, body_of, origin, transport_errors
+from .urls import abody_of, body_of, lowered, origin, transport_errors
 from .watch import LATE, Trace, Watch, trouble
 from .wire import Use, Wire
 
@@ -59,14 +59,21 @@ def _send(step: Send, wire: Wire) -> Reply:
 
 def _made(call: HttpCall, connections: httpx.BaseTransport) -> Reply:
     """Make a call, blocking."""
-    with (
-        ExitStack() as stack,
-        closing(connections.handle_request(call.request(stack, call.watch.see))) as response,
-    ):
-        call.begin(response.headers)
+    if not call.step.parts:
+        return _answered(call, connections.handle_request(call.request(None, call.watch.see)))
+    with ExitStack() as stack:
+        return _answered(call, connections.handle_request(call.request(stack, call.watch.see)))
+
+
+def _answered(call: HttpCall, response: httpx.Response) -> Reply:
+    try:
+        headers = lowered(response.headers)
+        call.begin(headers)
         for chunk in body_of(response):
             call.write(chunk)
-        return call.finish(response.status_code, response.headers)
+        return call.finish(response.status_code, headers)
+    finally:
+        response.close()
 
 
 def _query(call: HttpCall, kept: KeptConnection) -> Reply:
@@ -96,10 +103,11 @@ async def _asend(step: Send, wire: Wire) -> Reply:
             await stack.enter_async_context(wire.place(use, step.url))
             response = await connections.handle_async_request(call.request(stack, call.watch.asee))
             await stack.enter_async_context(aclosing(response))
-            call.begin(response.headers)
+            headers = lowered(response.headers)
+            call.begin(headers)
             async for chunk in abody_of(response):
                 call.write(chunk)
-            return call.finish(response.status_code, response.headers)
+            return call.finish(response.status_code, headers)
     except PolyreelError:
         raise
     except transport_errors() as error:
@@ -121,25 +129,26 @@ class HttpCall:
         """The headers for a call to an origin."""
         return self.wire.headers(self.step, place)
 
-    def request(self, stack: Stack, trace: Trace) -> httpx.Request:
-        """Make the request. Files that it sends are closed by `stack`."""
+    def request(self, stack: Stack | None, trace: Trace) -> httpx.Request:
+        """Make the request. Files that it sends are closed by `stack`; others need none."""
         import httpx  # noqa: PLC0415
 
         step = self.step
         if step.params:
-            url, place = _placed(str(httpx.URL(step.url, params=step.params)))
+            url, place, host = _placed(str(httpx.URL(step.url, params=step.params)))
         else:
-            url, place = _placed(step.url)
+            url, place, host = _placed(step.url)
         self.timeout = self.watch.timeout(step.deadline)
         extensions = {"timeout": self.timeout, "trace": trace}
         headers = self.headers(place)
         if step.parts:
+            assert stack is not None
             files: Any = [(part.name, _file(part, stack)) for part in step.parts]
             return httpx.Request(
                 step.method, url, headers=headers, files=files, extensions=extensions
             )
         # To a request with a stream, httpx adds no headers.
-        headers["Host"] = url.netloc.decode("ascii")
+        headers["Host"] = host
         if step.content is not None:
             headers["Content-Length"] = str(len(step.content))
         body = httpx.ByteStream(step.content or b"")
@@ -187,7 +196,7 @@ class HttpCall:
 
     def reply(self, status: int, headers: Mapping[str, str], content: bytes) -> Reply:
         """Make a Reply of an answer, or of a part of it, without the key."""
-        shown = {name.lower(): value for name, value in headers.items()}
+        shown = lowered(headers)
         text = "\n".join([*shown.values(), content.decode("latin-1")])
         for secret in self.wire.secrets(self.step.vendor):
             if secret.redact_text(text) is not text:  # seldom: all is looked through at once
@@ -209,12 +218,12 @@ class HttpCall:
 
 
 @lru_cache(maxsize=256)
-def _placed(text: str) -> tuple[httpx.URL, str]:
-    """A URL and its origin."""
+def _placed(text: str) -> tuple[httpx.URL, str, str]:
+    """A URL, its origin, and its host and port."""
     import httpx  # noqa: PLC0415
 
     url = httpx.URL(text)
-    return url, origin(url)
+    return url, origin(url), url.netloc.decode("ascii")
 
 
 def _file(part: Part, stack: Stack) -> tuple[str, IO[bytes], str | None] | tuple[None, str]:

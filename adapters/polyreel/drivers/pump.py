@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -12,6 +13,7 @@ from ..errors import LedgerError, PolyreelError
 from ..flows import (
     Fetch,
     Flow,
+    Moment,
     NextEvent,
     Notify,
     Now,
@@ -48,22 +50,25 @@ _OBSERVED: Final = (SubmitBegan, SubmitEnded, JobEnded)
 def run(flow: Flow[T], wire: Wire) -> T:
     """Perform the steps of a flow, blocking; the result is the flow's."""
     outcome: object = None
+    failure: PolyreelError | None = None
     with _Run(wire) as this:
         try:
             while True:
                 try:
-                    step = _resume(flow, outcome)
+                    step = flow.send(outcome) if failure is None else flow.throw(failure)
                 except StopIteration as stop:
                     return stop.value  # type: ignore[no-any-return]
-                if type(step) is Now and wire.observer is None:  # every flow asks, and often
-                    outcome = wire.clock.now()
-                    continue
-                step = this.begin(step)
+                # Most steps are so quick that what is done around the others takes longer.
+                quick = _QUICK.get(type(step)) if wire.observer is None else None
+                if quick is None:
+                    step = this.begin(step)
+                failure = None
                 try:
-                    outcome = _perform(step, this)
+                    outcome = _perform(step, this) if quick is None else quick(step, this)
                 except PolyreelError as error:
-                    outcome = _bare(error)
-                this.end(step, outcome)
+                    outcome = failure = _bare(error)
+                if quick is None:
+                    this.end(step, outcome)
         finally:
             this.close_stream()
 
@@ -71,29 +76,27 @@ def run(flow: Flow[T], wire: Wire) -> T:
 async def arun(flow: Flow[T], wire: Wire) -> T:
     """Perform the steps of a flow, awaiting; the result is the flow's."""
     outcome: object = None
+    failure: PolyreelError | None = None
     with _Run(wire, awaited=True) as this:
         try:
             while True:
                 try:
-                    step = _resume(flow, outcome)
+                    step = flow.send(outcome) if failure is None else flow.throw(failure)
                 except StopIteration as stop:
                     return stop.value  # type: ignore[no-any-return]
-                if type(step) is Now and wire.observer is None:  # every flow asks, and often
-                    outcome = wire.clock.now()
-                    continue
-                step = this.begin(step)
+                quick = _AWAITED_QUICK.get(type(step)) if wire.observer is None else None
+                if quick is None:
+                    step = this.begin(step)
+                failure = None
                 try:
-                    outcome = await _aperform(step, this)
+                    outcome = await _aperform(step, this) if quick is None else quick(step, this)
                 except PolyreelError as error:
-                    outcome = _bare(error)
-                this.end(step, outcome)
+                    outcome = failure = _bare(error)
+                if quick is None:
+                    this.end(step, outcome)
         finally:
             if this.has_stream:
                 await this.aclose_stream()
-
-
-def _resume(flow: Flow[T], outcome: object) -> Step:
-    return flow.throw(outcome) if isinstance(outcome, PolyreelError) else flow.send(outcome)
 
 
 def _bare(error: PolyreelError) -> PolyreelError:
@@ -317,14 +320,41 @@ async def _aperform(step: Step, this: _Run) -> object:
 
 
 def _perform_at_once(step: Now | ReadClocks | Notify | Observe | Record, this: _Run) -> object:
-    if isinstance(step, Record):
-        return this.record(step)
-    if isinstance(step, Observe):
-        this.observe(step.event)
-        return None
-    if isinstance(step, ReadClocks):
-        read = getattr(this.wire.clock, "moment", None)  # a clock of a caller's may have one face
-        return None if read is None else read()
-    if isinstance(step, Notify) and this.wire.listener:
-        this.wire.listener(step.event)
+    return _QUICK[type(step)](step, this)
+
+
+def _now(_: Now, this: _Run) -> float:
     return this.wire.clock.now()
+
+
+def _read_clocks(_: ReadClocks, this: _Run) -> Moment | None:
+    if this.wire.ledger is None:
+        return None  # it is for the ledger
+    read = getattr(this.wire.clock, "moment", None)  # a clock of a caller's may have one face
+    return None if read is None else read()
+
+
+def _notify(step: Notify, this: _Run) -> None:
+    if this.wire.listener:
+        this.wire.listener(step.event)
+
+
+def _observe(step: Observe, this: _Run) -> None:
+    this.observe(step.event)
+
+
+def _record(step: Record, this: _Run) -> Any:
+    return this.record(step)
+
+
+_AWAITED_QUICK: Final[Mapping[type[Step], Callable[[Any, _Run], object]]] = {
+    Now: _now,
+    ReadClocks: _read_clocks,
+    Notify: _notify,
+    Observe: _observe,
+}
+"""How steps are performed that nobody has to wait for, and of which no hook is told."""
+_QUICK: Final[Mapping[type[Step], Callable[[Any, _Run], object]]] = {
+    **_AWAITED_QUICK,
+    Record: _record,
+}

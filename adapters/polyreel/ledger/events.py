@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve, frozen
 
 from ..errors import ClaimedError, LedgerError, UnwritableFileError
-from ..flows import Flow, Moment, Record, moment
+from ..flows import READ_CLOCKS, Flow, Moment, Record, moment
 from ..keys import Secret, value_without_held_keys
 from ..money.charged import with_charge
 from ..places import Json, JsonObject
@@ -231,7 +231,7 @@ def intend(
     submission: Submission, entry: str | None = None, follows: str | None = None
 ) -> Flow[str | None]:
     """Write down durably that a paid call is about to be made. None where no ledger is kept."""
-    sent = yield from moment()
+    sent: Moment | None = yield READ_CLOCKS
     written: str | None = yield Record(Intend(submission, entry, follows, sent))
     return written
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..errors import PolyreelError
@@ -38,8 +39,6 @@ def started(
 
     `estimate` is what its plan said that it would cost.
     """
-    from polyreel_generated.shared import Job  # noqa: PLC0415
-
     document = {
         "vendor": vendor,
         "model": model,
@@ -51,20 +50,25 @@ def started(
         "estimate": estimate,
         "labels": labels or None,
     }
-    return Job.model_validate(document | _state(facts, get_provider(vendor), seconds))
+    return _job_model().model_validate(document | _state(facts, get_provider(vendor), seconds))
+
+
+@cache
+def _job_model() -> type[Job]:
+    from polyreel_generated.shared import Job  # noqa: PLC0415
+
+    return Job
 
 
 def advance(job: Job, facts: Facts, seconds: float) -> Job:
     """The job after one more answer or event, in whatever order they come: see `newer`."""
-    from polyreel_generated.shared import Job  # noqa: PLC0415
-
     provider = get_provider(job.vendor)
     if job.status not in {*FINAL, "unknown"}:
         warn_of_unknown(provider, job.id, facts)
     before = job.model_dump(exclude_none=True)
     if job.status not in FINAL:  # what a strange word stood beside says nothing any more
         before = {k: v for k, v in before.items() if k not in {"outputs", "element", "error"}}
-    return newer(job, Job.model_validate(before | _state(facts, provider, seconds)))
+    return newer(job, _job_model().model_validate(before | _state(facts, provider, seconds)))
 
 
 def warn_of_unknown(provider: Provider, task: str, facts: Facts) -> None:

@@ -42,16 +42,19 @@ class Cost:
 
     def document(self) -> JsonObject:
         """As JSON, with decimals as text."""
-        least = {"at_least_credits": self.at_least_credits, "at_least_usd": self.at_least_usd}
-        return {
+        found: JsonObject = {
             "confidence": self.confidence,
             "credits": _digits(self.credits),
             "usd": _digits(self.usd),
-            **{name: _digits(amount) for name, amount in least.items() if amount is not None},
-            # A price book can hold values of other types, which could not be written to the ledger.
-            "as_of": None if self.as_of is None else str(self.as_of),
-            "source": None if self.source is None else str(self.source),
         }
+        if self.at_least_credits is not None:
+            found["at_least_credits"] = _digits(self.at_least_credits)
+        if self.at_least_usd is not None:
+            found["at_least_usd"] = _digits(self.at_least_usd)
+        # A price book can hold values of other types, which could not be written to the ledger.
+        found["as_of"] = None if self.as_of is None else str(self.as_of)
+        found["source"] = None if self.source is None else str(self.source)
+        return found
 
     @classmethod
     def read(cls, document: Mapping[str, str | None]) -> Self:

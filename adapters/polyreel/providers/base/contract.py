@@ -280,6 +280,16 @@ class Contract:
 
     def reply_schema(self, operation: Operation, status: int) -> JsonObject | None:
         """The JSON schema of a reply, or None where the spec has none."""
+        place = (operation.id, status)
+        if place not in self._reply_schemas:
+            self._reply_schemas[place] = self._reply_schema(operation, status)
+        return self._reply_schemas[place]
+
+    @cached_property
+    def _reply_schemas(self) -> dict[tuple[str, int], JsonObject | None]:
+        return {}
+
+    def _reply_schema(self, operation: Operation, status: int) -> JsonObject | None:
         reply = self.resolve(operation.spec["responses"].get(str(status)))
         if reply is None:
             return None

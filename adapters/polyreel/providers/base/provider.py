@@ -164,14 +164,14 @@ class Provider:
 
     def operation(self, route: Route) -> Operation:
         """The operation of the contract that a route calls."""
-        wanted = (route.operation.METHOD, route.operation.PATH)
+        return self._operations[route.operation.METHOD, route.operation.PATH]
+
+    @cached_property
+    def _operations(self) -> Mapping[tuple[str, str], Operation]:
+        """The calls that routes can make, by method and path; the first of each counts."""
         contract = self.contract
-        return next(
-            operation
-            for found in (contract.operations, contract.read_only_operations)
-            for operation in found.values()
-            if (operation.method, operation.path) == wanted
-        )
+        known = [*contract.operations.values(), *contract.read_only_operations.values()]
+        return {(one.method, one.path): one for one in reversed(known)}
 
     def call(self, request: Mapping[str, Any], base_url: str | None = None) -> Send:
         """The step for a call that costs nothing, from the result of a `build_request`."""
@@ -342,7 +342,7 @@ class Provider:
             error_code=word_or_number(code),
             error_message=message if isinstance(message, str) and message else None,
             raw=raw,
-            locator=own_path(self.servers, first(raw, reads.locator)),
+            locator=own_path(self.servers, first(raw, reads.locator)) if reads.locator else None,
             element=element,
         )
 

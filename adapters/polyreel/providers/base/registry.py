@@ -152,7 +152,7 @@ def entry_points(*, group: str) -> Iterable[EntryPoint]:
 
 def get_provider(vendor: str | Provider) -> Provider:
     """One vendor by its id; raises UnknownNameError."""
-    if isinstance(vendor, Provider):
+    if not isinstance(vendor, str) and isinstance(vendor, Provider):  # quick for what is a text
         return vendor
     try:
         return all_providers()[vendor]
