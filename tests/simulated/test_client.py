@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polyreel import AsyncClient, Client, Simulator, VideoRequest
+from polyreel.client import submitting
 from polyreel.errors import (
     JobFailedError,
     KeyMissingError,
@@ -85,7 +86,7 @@ def conversation(
     kind: Kind, made: Plan, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Any, Job, list[Job]]:
     """Every request of a generate over the simulator, the job, and what the listener heard."""
-    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=4))
+    monkeypatch.setattr(submitting, "new_idempotency_key", lambda: str(uuid.UUID(int=4)))
     received: list[Job] = []
     simulator = Simulator(seed=4, clock=VirtualClock(1_800_000_000.0))
     with Clients(simulator=simulator, listener=received.append) as pair:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +32,7 @@ def enqueuing(
     from ..jobs import queued, recovery
     from ..jobs.naming import named
     from ..ledger.events import Queue
-    from ..ledger.records import Submission
+    from ..ledger.records import Submission, new_idempotency_key
 
     if not isinstance(plans, Plan):
         raise RequestError(["enqueue takes one plan: the first of these, or another one"])
@@ -46,7 +45,7 @@ def enqueuing(
         folder = str(named(checked_output(output, [plans]), reference))
     submission = Submission.of(
         plans,
-        idempotency_key=str(uuid.uuid4()),
+        idempotency_key=new_idempotency_key(),
         simulated=simulated,
         folder=folder,
         reference=reference,

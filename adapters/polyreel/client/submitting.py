@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..jobs import recovery, routing, submitting
 from ..jobs.naming import named
+from ..ledger.records import new_idempotency_key
 from ..plans.planning import Plan
 from .checks import check_labels, check_reference, checked_output, level_of_caller
 
@@ -50,7 +50,7 @@ def submission(
         submit = partial(routing.submit_somewhere, plans, health or routing.Health())
     flow = submit(
         simulated=simulated,
-        idempotency_key=_random_uuid(),
+        idempotency_key=new_idempotency_key(),
         reference=reference,
         folder=folder,
         labels=labels,
@@ -69,12 +69,3 @@ def _warn_of_ready_made_files(plans: Sequence[Plan]) -> None:
     plan = next((plan for plan in plans if not plan.refused), None)
     if plan is not None and (text := ready_made.shortcoming(plan)):
         warnings.warn(text, ready_made.ReadyMadeWarning, stacklevel=level_of_caller())
-
-
-def _random_uuid() -> str:
-    """A random UUID (version 4) as text. The module `uuid` takes three times as long."""
-    digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return "-".join(
-        (digits[:8], digits[8:12], f"4{digits[13:16]}", variant + digits[17:20], digits[20:])
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
@@ -19,7 +18,7 @@ from ..errors import (
 )
 from ..flows import Flow, moment, send
 from ..ledger.events import claim, claim_or_look, find, known, settle
-from ..ledger.records import LedgerEntry
+from ..ledger.records import LedgerEntry, new_idempotency_key
 from ..money.charged import with_charge
 from ..providers.base.answers import is_task_id
 from ..providers.base.calling import own_id_request
@@ -353,7 +352,7 @@ def resubmit(
         need = "resubmitting it needs your word that paying twice is accepted"
         raise RequestError([f"{name} may have been billed already: {need}"])
     entry = yield from _ambiguous(name)
-    own = entry.submission.again(str(uuid.uuid4()))
+    own = entry.submission.again(new_idempotency_key())
     if folder is not None:
         own = evolve(own, folder=str(folder))
     job = yield from pay(own, follows=entry.id)

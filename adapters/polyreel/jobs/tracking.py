@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +10,7 @@ from attrs import evolve
 from ..errors import BadReplyError
 from ..flows import Flow, now
 from ..ledger.events import track as write_down
-from ..ledger.records import Submission
+from ..ledger.records import Submission, new_idempotency_key
 from ..ledger.states import started
 from ..money.charged import with_charge
 from ..providers.base.registry import get_provider
@@ -62,7 +61,7 @@ def track(
         operation="",
         send=provider.call(provider.get_request(task), base_url),
         base_url=base_url or provider.base_url,
-        idempotency_key=str(uuid.uuid4()),
+        idempotency_key=new_idempotency_key(),
         simulated=simulated,
         labels=labels or {},
     )
