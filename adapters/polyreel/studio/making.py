@@ -51,7 +51,8 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
     async def plans(request: Request) -> Response:
         """The columns, the chips and the limits, for what is typed; the address follows."""
         pairs, place = request.query_params.multi_items(), base(request)
-        if pages.are_quick:
+        # A thread costs as much as such an answer. Files are read in one.
+        if pages.are_quick and not any(uploads.UPLOAD in text for _, text in pairs):
             text, query = pages.replanned(pairs, place)
         else:
             text, query = await asyncio.to_thread(pages.replanned, pairs, place)
