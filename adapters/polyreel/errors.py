@@ -227,6 +227,8 @@ def did_you_mean(value: object, known: Collection[str]) -> str:
     >>> did_you_mean("nonesuch", ["16:9", "9:16"])
     ''
     """
+    if not known:
+        return ""
     *others, last = near(value, known) or _holding(value, known)[:3] or [""]
     return f"; did you mean {' or '.join(filter(None, [', '.join(others), last]))}?" * bool(last)
 

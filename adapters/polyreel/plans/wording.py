@@ -47,7 +47,7 @@ def row_at(
     names = [str(part) for part in path if not isinstance(part, int)]
     while names:
         place = ".".join(names)
-        rows = [row for row in route.rows if place in row.places]
+        rows = route.rows_at.get(place, ())
         row = next((row for row in rows if not set(shared).isdisjoint(row.names)), None)
         row = row or (rows[0] if rows else route.inferred.get(place))
         if row is not None:

@@ -37,6 +37,8 @@ MORE: Final = tuple(
     for name, value in {"cache-control": "no-store", **HEADERS}.items()
 )
 """The headers of every answer, where it has not its own."""
+LOOKED_AT: Final = frozenset({b"host", b"origin", b"sec-fetch-site", b"cookie"})
+"""The headers by which it is decided who is let in."""
 
 
 def check_installed() -> None:
@@ -139,7 +141,6 @@ class StudioGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        from starlette.requests import Request  # noqa: PLC0415
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -148,17 +149,19 @@ class StudioGuard:
                 message["headers"] = [*message["headers"], *more]
             await send(message)
 
-        request = Request(scope)
-        entrance = self._entrance(request) if ENTRANCE.encode() in scope["query_string"] else None
-        answer = entrance or self._refusal(request)
+        answer = self._entrance(scope) or self._refusal(scope)
         if answer is None:
             self._studio.runner.work()
         await (answer or self._app)(scope, receive, with_headers)
 
-    def _entrance(self, request: Request) -> Response | None:
+    def _entrance(self, scope: Scope) -> Response | None:
         """The answer to a browser that shows the token: the cookie, and the way to the page."""
+        if ENTRANCE.encode() not in scope["query_string"]:
+            return None
+        from starlette.requests import Request  # noqa: PLC0415
         from starlette.responses import RedirectResponse  # noqa: PLC0415
 
+        request = Request(scope)
         door, host = self._studio.door, request.headers.get("host", "")
         shown = request.query_params.get(ENTRANCE)
         if request.method != "GET" or shown is None or not door.access.knows_host(host):
@@ -176,12 +179,18 @@ class StudioGuard:
         )
         return answer
 
-    def _refusal(self, request: Request) -> Response | None:
+    def _refusal(self, scope: Scope) -> Response | None:
+        from starlette.requests import cookie_parser  # noqa: PLC0415
         from starlette.responses import HTMLResponse  # noqa: PLC0415
 
         # Of two headers with one name, the first counts, as everywhere in Starlette.
-        headers = dict(reversed(request.headers.items()))
-        why = self._studio.door.refusal(request.method, headers, request.cookies)
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in reversed(scope["headers"])
+            if name in LOOKED_AT
+        }
+        cookies = cookie_parser(headers.get("cookie", ""))
+        why = self._studio.door.refusal(scope["method"], headers, cookies)
         if why is None:
             return None
         status, text = REFUSALS[why]

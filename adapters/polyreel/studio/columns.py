@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from attrs import frozen
 
@@ -29,8 +29,7 @@ LONGEST_TEXT: Final = 400
 PENNY_HUNDREDTH: Final = Decimal("0.0001")
 
 
-@frozen
-class JsonLine:
+class JsonLine(NamedTuple):
     """One line of a body as it is shown."""
 
     depth: int
@@ -69,6 +68,13 @@ class VendorColumn:
     def verdicts(self) -> tuple[Verdict, ...]:
         """What became of each leaf."""
         return self.plan.verdicts
+
+    @property
+    def fates(self) -> Iterator[tuple[str, str, str, str, str]]:
+        """Of each verdict: the field, the place, the fate, what it is said of, and the reason."""
+        for one in self.verdicts:
+            source = one.source or f"(unset) {one.field}"
+            yield one.field, one.target, one.verdict.value, source, one.reason
 
     @property
     def violations(self) -> tuple[Violation, ...]:

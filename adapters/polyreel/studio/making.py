@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
 
 from attrs import frozen
 
@@ -50,7 +51,8 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
 
     async def plans(request: Request) -> Response:
         """The columns, the chips and the limits, for what is typed; the address follows."""
-        pairs, place = request.query_params.multi_items(), base(request)
+        query = request.scope["query_string"].decode("latin-1")
+        pairs, place = parse_qsl(query, keep_blank_values=True), base(request)
         # A thread costs as much as such an answer. Files are read in one.
         if pages.are_quick and not any(uploads.UPLOAD in text for _, text in pairs):
             text, query = pages.replanned(pairs, place)
@@ -168,7 +170,8 @@ class RequestPages:
         """The columns, and what else is not shown as `shown` says; and the query of the page."""
         seen = self._seen(pairs, base)
         self.are_quick = seen.are_known
-        there, name, form = dict(pairs).get(SHOWN, ""), seen.shown, seen.form
+        there = next((text for name, text in pairs if name == SHOWN), "")
+        name, form = seen.shown, seen.form
         if seen.columns and there == name:
             text = "".join(one.text for one in seen.columns)
             return self._frame(seen).filled({COLUMNS: text, SHOWN: name}), form.query

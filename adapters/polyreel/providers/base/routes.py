@@ -66,6 +66,15 @@ class Route:
         return {place: row for row in self.rows for place in row.places}
 
     @cached_property
+    def rows_at(self) -> Mapping[str, Sequence[Row]]:
+        """The rows of each native place, in their order: there can be several."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            for place in dict.fromkeys(row.places):
+                found.setdefault(place, []).append(row)
+        return found
+
+    @cached_property
     def places_by_name(self) -> Mapping[str, Sequence[str]]:
         """The native places by their last names."""
         found: dict[str, list[str]] = {}

@@ -14,6 +14,15 @@
     setTimeout(() => shown.remove(), 8000);
   };
 
+  // -- what is left blank is not sent; the blanks of shots say whose the others are -----------------
+  document.addEventListener("htmx:configRequest", (event) => {
+    const { verb, formData } = event.detail;
+    if (verb !== "get") return;
+    for (const name of new Set(formData.keys())) {
+      if (!name.startsWith("shot_") && formData.getAll(name).every((one) => one === "")) formData.delete(name);
+    }
+  });
+
   // -- a field, its native names and its verdicts light up together ------------------------------
   const light = (target, on) => {
     const held = target.closest && target.closest("[data-field]");
