@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import selectors
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from ..errors import LedgerError, MissingExtraError, RequestError
 from ..jobs.work import Save, Submit, Tend, Work
@@ -28,8 +29,10 @@ try:
     )
     from procrastinate.jobs import Status
     from procrastinate.worker import Worker
+    from psycopg_pool import AsyncConnectionPool
 
     from ..ledger.postgres import PostgresLedger
+    from ..ledger.postgres_connection import SELECTOR
     from ..ledger.postgres_database import PostgresTransaction
     from ..ledger.postgres_errors import as_own
 except ImportError as error:
@@ -86,8 +89,13 @@ TENDING_SECONDS: Final = 5.0
 class _Connection(psycopg.AsyncConnection[Any]):
     """A connection that wakes the process when there is something to read, not ten times a second.
 
-    Psycopg looks so often for an interrupt, which asyncio tells of by itself.
+    Psycopg looks so often for an interrupt, which asyncio tells of by itself. Each of its
+    statements is a transaction, so that a look for work is one message instead of three.
     """
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **options: Any) -> Self:
+        return await super().connect(conninfo, **{**options, "autocommit": True})
 
     async def wait(
         self,
@@ -96,6 +104,20 @@ class _Connection(psycopg.AsyncConnection[Any]):
         timeout: float | None = None,  # noqa: ASYNC109 - psycopg's
     ) -> T:
         return await super().wait(gen, interval, timeout)
+
+
+def _pool(**options: Any) -> AsyncConnectionPool[Any]:
+    """A pool for Procrastinate, which asks each connection before its use whether it is alive."""
+    return AsyncConnectionPool(**{**options, "check": _check})
+
+
+async def _check(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Ask only one from which something can be read, such as that the server has ended it."""
+    with SELECTOR() as selector:
+        selector.register(connection.fileno(), selectors.EVENT_READ)
+        has_news = bool(selector.select(0))
+    if has_news:
+        await AsyncConnectionPool.check_connection(connection)
 
 
 class ProcrastinateEngine:
@@ -310,7 +332,11 @@ class ProcrastinateEngine:
         conninfo = self._database.conninfo
         app = App(
             connector=PsycopgConnector(
-                conninfo=conninfo, max_size=4, timeout=POOL_SECONDS, connection_class=_Connection
+                conninfo=conninfo,
+                max_size=4,
+                timeout=POOL_SECONDS,
+                connection_class=_Connection,
+                pool_factory=_pool,
             )
         )
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from attrs import frozen
+
 from .database import StoredRow, Value
 from .events import Intend, LedgerEvent, Settle, Take
 from .limits_at_once import taking
@@ -77,30 +79,49 @@ def is_usual(event: LedgerEvent) -> bool:
     return isinstance(event, Take)
 
 
-def write_at_once(writes: Sequence[Write], run: Run) -> dict[int, Any]:
+@frozen
+class Prepared:
+    """A write, and what is given to its statement."""
+
+    write: Write
+    id: Value = None
+    """The id of its entry, where it is as usual."""
+    row: str = ""
+    """The columns that it changes, as JSON; empty where it is not as usual."""
+
+
+def prepared(write: Write) -> Prepared:
+    """A write with its row, which takes more time than all else that is done here for it.
+
+    Threads do that for their own writes, while those of others are written.
+    """
+    if not is_usual(write[0]):
+        return Prepared(write)
+    columns = _columns(write)
+    return Prepared(write, columns["id"], _row(columns))
+
+
+def write_at_once(writes: Sequence[Prepared], run: Run) -> dict[int, Any]:
     """Write those events that are as usual.
 
     The result is theirs, by their numbers; the others are left alone.
     """
-    columns = {n: _columns(one) for n, one in enumerate(writes) if is_usual(one[0])}
-    results = _written(writes, columns, run, STATEMENTS)
-    left = {n: columns[n] for n in columns if n not in results and isinstance(writes[n][0], Take)}
-    return results | _written(writes, left, run, {Take: TAKE_LIMITED})
+    usual = {number: one for number, one in enumerate(writes) if one.row}
+    results = _written(usual, run, STATEMENTS)
+    left = {n: one for n, one in usual.items() if n not in results and type(one.write[0]) is Take}
+    return results | _written(left, run, {Take: TAKE_LIMITED})
 
 
 def _written(
-    writes: Sequence[Write],
-    columns: Mapping[int, Columns],
-    run: Run,
-    texts: Mapping[type[LedgerEvent], str],
+    writes: Mapping[int, Prepared], run: Run, texts: Mapping[type[LedgerEvent], str]
 ) -> dict[int, Any]:
     """The results of those writes that statements have written; `texts` are those of each kind."""
     kinds: dict[type[LedgerEvent], dict[Value, int]] = {}
-    for number, row in columns.items():
-        of_kind = kinds.setdefault(type(writes[number][0]), {})
-        of_kind.setdefault(row["id"], number)
+    for number, one in writes.items():
+        of_kind = kinds.setdefault(type(one.write[0]), {})
+        of_kind.setdefault(one.id, number)
     statements = [
-        (texts[kind], [document([columns[number] for number in numbers.values()])])
+        (texts[kind], [f"[{','.join([writes[number].row for number in numbers.values()])}]"])
         for kind, numbers in kinds.items()
     ]
     results: dict[int, Any] = {}
@@ -108,7 +129,7 @@ def _written(
     for (kind, numbers), rows in zip(kinds.items(), found or [], strict=bool(found)):
         for changed in rows:
             number = numbers[changed["id"]]
-            if kind is Settle or changed["owner"] == writes[number][1]:
+            if kind is Settle or changed["owner"] == writes[number].write[1]:
                 results[number] = _result(kind, changed)
     return results
 
@@ -139,10 +160,15 @@ def _columns(write: Write) -> Columns:
 
 def document(rows: Sequence[Columns]) -> str:
     """Rows as one JSON document."""
-    text = json_text(rows)
+    return f"[{','.join(map(_row, rows))}]"
+
+
+def _row(columns: Columns) -> str:
+    """A row as JSON."""
+    text = json_text(columns)
     if "\\u0000" not in text:  # how a NUL is written; a text that says so is looked at in vain
         return text
-    return json_text([{name: without_nul(row[name]) for name in row} for row in rows])
+    return json_text({name: without_nul(value) for name, value in columns.items()})
 
 
 def without_nul(value: Any) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LedgerError, UnusableFileError
-from .at_once import is_usual, write_at_once
+from .at_once import Prepared, is_usual, prepared, write_at_once
 from .events import Intend, Keep, LedgerEvent, Take
 from .gathering import NOT_WRITTEN, GatheredWrites
 from .keeping import StoredLedger
@@ -68,24 +68,25 @@ class PostgresLedger(StoredLedger):
     def write(self, event: LedgerEvent, owner: str, now: float) -> Any:
         """Write one event of a flow durably; each event's class says what the result is."""
         if _is_gathered(event) and not self.database.is_writing:
-            result = self._gathered.write((event, owner, now))
+            result = self._gathered.write(prepared((event, owner, now)))
             if result is not NOT_WRITTEN:
                 return result
         return super().write(event, owner, now)
 
     def write_all(self, writes: Sequence[Write]) -> list[Any]:
         """Write several events of different flows durably, at once."""
-        results = self._at_once(writes)
+        results = self._at_once([*map(prepared, writes)])
         left = [number for number in range(len(writes)) if number not in results]
         if left:
             written = super().write_all([writes[number] for number in left])
             results |= dict(zip(left, written, strict=True))
         return [results[number] for number in range(len(writes))]
 
-    def _at_once(self, writes: Sequence[Write]) -> dict[int, Any]:
+    def _at_once(self, writes: Sequence[Prepared]) -> dict[int, Any]:
         """The results of those writes that are made in few statements, by their numbers."""
-        keeps = {n: (event, now) for n, (event, _, now) in enumerate(writes) if type(event) is Keep}
-        usual = {n: one for n, one in enumerate(writes) if is_usual(one[0])}
+        every = [one.write for one in writes]
+        keeps = {n: (event, now) for n, (event, _, now) in enumerate(every) if type(event) is Keep}
+        usual = {n: one for n, one in enumerate(writes) if one.row}
         if not usual and not keeps:
             return {}
         results: dict[int, Any] = {}
@@ -98,17 +99,17 @@ class PostgresLedger(StoredLedger):
                 results |= keep_at_once(keeps, self.database.change)
         except UnusableFileError as error:
             left = {*usual, *keeps}.difference(results)
-            results |= {number: self._not_written(writes[number], error) for number in left}
+            results |= {number: self._not_written(every[number], error) for number in left}
         for number, result in results.items():
-            event = writes[number][0]
+            event = every[number][0]
             if isinstance(event, Take) and isinstance(result, LedgerEntry):
                 self.touched.append(event.entry)
             elif isinstance(event, Intend) and isinstance(result, str):
                 self.touched.append(result)
         return results
 
-    def _interrupted(self, write: Write) -> LedgerError:
-        return self._not_written(write, self._unknown())
+    def _interrupted(self, write: Prepared) -> LedgerError:
+        return self._not_written(write.write, self._unknown())
 
     def _unknown(self) -> LedgerError:
         text = "a thread was interrupted that wrote to it for others too; it may not be written"
