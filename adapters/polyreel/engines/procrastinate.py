@@ -12,7 +12,7 @@ import selectors
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from ..errors import LedgerError, MissingExtraError, RequestError
 from ..jobs.work import Save, Submit, Tend, Work
@@ -89,13 +89,8 @@ TENDING_SECONDS: Final = 5.0
 class _Connection(psycopg.AsyncConnection[Any]):
     """A connection that wakes the process when there is something to read, not ten times a second.
 
-    Psycopg looks so often for an interrupt, which asyncio tells of by itself. Each of its
-    statements is a transaction, so that a look for work is one message instead of three.
+    Psycopg looks so often for an interrupt, which asyncio tells of by itself.
     """
-
-    @classmethod
-    async def connect(cls, conninfo: str = "", **options: Any) -> Self:
-        return await super().connect(conninfo, **{**options, "autocommit": True})
 
     async def wait(
         self,
@@ -106,9 +101,14 @@ class _Connection(psycopg.AsyncConnection[Any]):
         return await super().wait(gen, interval, timeout)
 
 
-def _pool(**options: Any) -> AsyncConnectionPool[Any]:
+def _pool(**options: object) -> AsyncConnectionPool[Any]:
     """A pool for Procrastinate, which asks each connection before its use whether it is alive."""
-    return AsyncConnectionPool(**{**options, "check": _check})
+    return AsyncConnectionPool(**cast("dict[str, Any]", options) | {"check": _check})
+
+
+async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Let each statement be a transaction: a look for work is one message instead of three."""
+    await connection.set_autocommit(True)
 
 
 async def _check(connection: psycopg.AsyncConnection[Any]) -> None:
@@ -337,6 +337,7 @@ class ProcrastinateEngine:
                 timeout=POOL_SECONDS,
                 connection_class=_Connection,
                 pool_factory=_pool,
+                configure=_configure,
             )
         )
 
