@@ -63,16 +63,41 @@ def test_a_native_field_lights_its_shared_field_and_back(page: Tab) -> None:
     shown.wait_for_function("() => document.querySelectorAll('.lit').length === 0")
     shown.focus("#f-duration")
     shown.locator(f".line{lit}").first.wait_for()
+    shown.hover("#f-prompt")
+    shown.wait_for_function("() => !document.querySelector('[data-field=duration].lit')")
+    shown.keyboard.type("5")  # the last that is acted on, also in lines that are drawn anew
+    shown.locator(f".line{lit}", has_text="55").first.wait_for()
+    assert shown.locator("[data-field=prompt].lit").count() == 0
 
 
 def test_a_refusal_is_mended_by_a_click(page: Tab) -> None:
-    page.open(prompt="a cat", duration="1000")
-    shown = page.page
+    """An answer that comes while it is being clicked, or one that is older, does not undo it."""
+    page.open(prompt="a cat", duration="1000", allow="seed=drop")
+    shown, held = page.page, list[Any]()
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
     refused = shown.locator(".column.refused", has=shown.locator(".mend")).first
     vendor = refused.get_attribute("data-vendor")
-    refused.locator(".mend").first.click()
-    shown.locator(f'[data-vendor="{vendor}"]:not(.refused)').wait_for()
+    refused.locator(".mend").first.hover()
+    shown.mouse.down()
+    with shown.expect_response("**/plans?*"):
+        shown.evaluate("document.getElementById('f-prompt').value = 'a dog'")
+        shown.evaluate("htmx.trigger('#request', 'replan')")
+    shown.mouse.up()
+    shown.locator(f'[data-vendor="{vendor}"]:not(.refused)', has_text="a dog").wait_for()
     shown.wait_for_url("**allow=duration**")
+    shown.click("#allowed-duration [data-remove]")
+    refused.locator(".mend").first.wait_for()
+    shown.route("**/plans?*", hold, times=1)
+    with shown.expect_request("**/plans?*"):
+        shown.click("#allowed-seed [data-remove]")
+    refused.locator(".mend").first.click()
+    held[0].continue_()
+    shown.wait_for_url("**allow=duration**")
+    assert "allow=seed" not in shown.url
+    shown.locator("#allowed-duration .chip").wait_for()
 
 
 def test_tabs_keep_what_was_typed(page: Tab) -> None:
@@ -82,6 +107,7 @@ def test_tabs_keep_what_was_typed(page: Tab) -> None:
     shown.wait_for_url("**workflow=image-to-video**")
     assert shown.input_value("#f-prompt") == "a cat"
     assert shown.input_value("#f-duration") == "5"
+    assert "=&" not in shown.url + "&"
     assert shown.locator("[name=vendor]:checked").count() == 3
 
 
@@ -109,7 +135,7 @@ def test_a_file_is_dropped(page: Tab) -> None:
 
 
 def test_the_keyboard_is_enough(page: Tab) -> None:
-    """The way from the address to a mended plan, with Tab, letters and Enter only."""
+    """The way from the address to a mended plan, with Tab, letters and Enter: it runs nothing."""
     keys, shown = page.page.keyboard, page.page
     keys.press("Tab")
     assert shown.evaluate("document.activeElement.className") == "skip"
@@ -118,10 +144,14 @@ def test_the_keyboard_is_enough(page: Tab) -> None:
     keys.type("a cat")
     tabbed(page, "#f-duration")
     keys.type("1000")
+    keys.press("Enter")
     shown.locator(".mend").first.wait_for()
     tabbed(page, ".mend")
     keys.press("Enter")
     shown.wait_for_url("**allow=duration**")
+    keys.press("Enter")
+    assert shown.evaluate("document.activeElement.className").startswith("column")
+    assert "/runs/" not in shown.url
 
 
 def tabbed(page: Tab, wanted: str) -> None:

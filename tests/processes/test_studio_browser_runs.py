@@ -95,6 +95,9 @@ def test_a_live_run_needs_its_price(browser: Browser, tmp_path: Path) -> None:
         shown.fill("#typed", "0.01 or so")
         shown.get_by_role("button", name="Pay and run live").click()
         shown.get_by_role("alert").wait_for()
+        shown.fill("#typed", shown.inner_text("label[for=typed] code"))
+        shown.press("#typed", "Enter")
+        shown.get_by_role("alert").get_by_text("only the button pays").wait_for()
         assert CANARY not in shown.content()
         made.open("/history")
         assert shown.locator("article.card").count() == 0

@@ -114,8 +114,11 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
         )
         return told(request, 403, "Not live", text)
 
-    def shown(request: Request, wish: LiveWish, problem: str = "", status: int = 200) -> Response:
+    def shown(
+        request: Request, wish: LiveWish, problem: str = "", status: int = 200, *, typed: str = ""
+    ) -> Response:
         values = {"base": base(request), "page": "", "wish": wish, "problem": problem}
+        values["typed"] = typed
         return HTMLResponse(rendered("live.html", **values), status)
 
     async def page(request: Request) -> Response:
@@ -133,10 +136,12 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
         given = dict(pairs)
         refusal = refused(wish, given.get(SHOWN, ""), given.get(TYPED, ""))
         run = given.get(RUN, "")
-        if refusal is None and not RUN_ID.fullmatch(run):
+        if refusal is None and not run:
+            refusal = "This is the price. Nothing was sent: only the button pays."
+        elif refusal is None and not RUN_ID.fullmatch(run):
             refusal = "This page is not whole. Reload it."
         if refusal is not None or wish.plan is None:
-            return shown(request, wish, refusal or "", 422)
+            return shown(request, wish, refusal or "", 422, typed=given.get(TYPED, ""))
         note = RunNote(run, wish.form.query, (wish.vendor,), live=True)
         try:
             studio.runner.begin(note, [wish.plan])

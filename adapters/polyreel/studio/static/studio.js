@@ -4,6 +4,12 @@
   const base = document.body.dataset.base;
   const form = () => document.getElementById("request");
   const replan = () => form() && htmx.trigger(form(), "replan");
+  const typed = () => {
+    const data = new FormData(form());
+    data.delete("shown");
+    return trimmed(data);
+  };
+  const textOf = (data) => new URLSearchParams(data).toString();
 
   const notice = (text) => {
     const told = document.getElementById("notices");
@@ -15,26 +21,35 @@
   };
 
   // -- what is left blank is not sent; the blanks of shots say whose the others are -----------------
-  document.addEventListener("htmx:configRequest", (event) => {
-    const { verb, formData } = event.detail;
-    if (verb !== "get") return;
-    for (const name of new Set(formData.keys())) {
-      if (!name.startsWith("shot_") && formData.getAll(name).every((one) => one === "")) formData.delete(name);
+  const trimmed = (data) => {
+    for (const name of new Set(data.keys())) {
+      if (!name.startsWith("shot_") && data.getAll(name).every((one) => one === "")) data.delete(name);
     }
+    return data;
+  };
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (event.detail.verb === "get") trimmed(event.detail.formData);
   });
 
-  // -- a field, its native names and its verdicts light up together ------------------------------
-  const light = (target, on) => {
-    const held = target.closest && target.closest("[data-field]");
-    if (!held || !held.dataset.field) return;
-    for (const one of document.querySelectorAll(`[data-field="${CSS.escape(held.dataset.field)}"]`)) {
-      one.classList.toggle("lit", on);
-    }
+  // -- a field, its native names and its verdicts light up together: of what was acted on last ----
+  let lit = "";
+  let mouse = "";
+  const fieldOf = (one) => (one && one.closest && one.closest("[data-field]") || { dataset: {} }).dataset.field || "";
+  const light = (name) => {
+    lit = name;
+    for (const one of document.querySelectorAll("[data-field]")) one.classList.toggle("lit", !!lit && one.dataset.field === lit);
   };
-  document.addEventListener("mouseover", (event) => light(event.target, true));
-  document.addEventListener("mouseout", (event) => light(event.target, false));
-  document.addEventListener("focusin", (event) => light(event.target, true));
-  document.addEventListener("focusout", (event) => light(event.target, false));
+  document.addEventListener("mouseover", (event) => {
+    const place = `${event.screenX} ${event.screenY}`;
+    if (place === mouse) return; // the page moved, and not the mouse
+    mouse = place;
+    light(fieldOf(event.target) || fieldOf(document.activeElement));
+  });
+  document.documentElement.addEventListener("mouseleave", () => light(fieldOf(document.activeElement)));
+  document.addEventListener("focusin", (event) => light(fieldOf(event.target)));
+  document.addEventListener("focusout", (event) => event.relatedTarget || light(""));
+  document.addEventListener("input", (event) => light(fieldOf(event.target)));
+  document.addEventListener("htmx:afterSettle", () => light(lit));
 
   // -- what was opened stays open when it is drawn anew --------------------------------------------
   const opened = new Map();
@@ -56,11 +71,15 @@
       rows.lastElementChild.querySelector("input").focus();
     },
     removes: (button) => {
+      const field = button.closest(".field");
       button.closest(".row").remove();
+      field.querySelector("[data-adds]").focus();
       replan();
     },
     remove: (button) => {
+      const field = button.closest(".field");
       button.closest(".chip").remove();
+      if (field) field.querySelector("textarea, select, input:not([type=hidden]), [data-adds]").focus();
       replan();
     },
     inserts: (button) => {
@@ -78,7 +97,7 @@
       for (const old of form().querySelectorAll(`input[name="allow"][value^="${CSS.escape(name)}="]`)) old.remove();
       const kept = document.createElement("input");
       Object.assign(kept, { type: "hidden", name: "allow", value: button.dataset.allow });
-      document.getElementById("allowed").append(kept);
+      (document.getElementById(`allowed-${name}`) || document.getElementById("allowed")).append(kept);
       replan();
     },
     picks: (button) => {
@@ -102,13 +121,68 @@
     if (slider.dataset && slider.dataset.slides) document.getElementById(slider.dataset.slides).value = slider.value;
   });
 
+  // -- Enter in a field plans again, as the button does that is the first of the form ---------------
+  document.addEventListener("submit", (event) => {
+    if (!event.submitter || !("plan" in event.submitter.dataset)) return;
+    event.preventDefault();
+    replan();
+  });
+
+  // -- no answer overwrites what was changed after it was asked for, nor what is being pressed -----
+  let answered = null; // what was typed when the columns that are shown were asked for
+  let asked = null; // the same, of the answer that is being swapped in
+  let pressed = null;
+  const later = [];
+  const isPressed = (place) => !!pressed && place.contains(pressed);
+  const released = () => setTimeout(() => { // after the click
+    pressed = null;
+    for (const act of later.splice(0)) act();
+  });
+  document.addEventListener("pointerdown", (event) => {
+    pressed = event.target.closest && event.target.closest("a, button, input, label, select, summary");
+  }, true);
+  document.addEventListener("pointerup", released, true);
+  document.addEventListener("pointercancel", released, true);
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.detail.elt !== form()) return;
+    event.detail.xhr.typed = typed();
+    if (answered === textOf(typed())) event.preventDefault(); // a field that was only left
+  });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { target, xhr, pathInfo, requestConfig } = event.detail, { elt, verb } = requestConfig;
+    if (isPressed(target) && verb === "get") {
+      event.detail.shouldSwap = false;
+      later.push(elt === form() ? replan : () => htmx.ajax("GET", pathInfo.requestPath, { source: elt }));
+    } else if (elt === form() && event.detail.shouldSwap) {
+      asked = xhr.typed;
+      answered = textOf(asked);
+    }
+  });
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const { target, fragment } = event.detail, name = target.dataset.holds;
+    const isLate = name && asked && form() && String(asked.getAll(name)) !== String(typed().getAll(name));
+    if (name && (isLate || isPressed(target))) {
+      event.detail.shouldSwap = false;
+      answered = null;
+      later.push(replan);
+      if (!pressed) released();
+    } else if (isPressed(target)) {
+      event.detail.shouldSwap = false;
+      later.push(() => htmx.swap(target, fragment.firstElementChild.outerHTML, { swapStyle: "outerHTML" }));
+    } else if (target.id === "shown" && answered === null) { // the next answer brings what was left out
+      event.detail.shouldSwap = false;
+      target.value = "";
+    }
+  });
+
   // -- tabs keep what was typed -------------------------------------------------------------------
   document.addEventListener("click", (event) => {
     const tab = event.target.closest("a[data-keep]");
     if (!tab || !form() || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    const query = new URLSearchParams(new FormData(form()));
-    query.delete("shown");
+    const query = new URLSearchParams(typed());
+    if ([...form().querySelectorAll("[name=vendor]")].every((one) => one.checked)) query.delete("vendor");
+    if (!query.get("fault")) query.delete("times");
     query.set("workflow", new URL(tab.href).searchParams.get("workflow"));
     location.assign(`${base}/?${query}`);
   });
@@ -154,17 +228,23 @@
 
   // -- the focus stays where it was when that place is drawn anew ---------------------------------
   const REACHED = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']";
+  const named = (one) => `${one.tagName} ${one.dataset.allow || one.getAttribute("aria-label") || one.textContent}`;
   let focused = null;
   document.addEventListener("htmx:beforeSwap", () => {
     const one = document.activeElement;
     const place = one && one.closest("main [id]");
-    if (place) focused = { id: place.id, number: [...place.querySelectorAll(REACHED)].indexOf(one) };
+    if (place) focused = { id: place.id, name: named(one), number: [...place.querySelectorAll(REACHED)].indexOf(one) };
   });
   document.addEventListener("htmx:afterSettle", () => {
     const place = focused && document.getElementById(focused.id);
     if (!place || document.activeElement !== document.body) return;
     const reached = [...place.querySelectorAll(REACHED)];
-    (reached[Math.min(Math.max(focused.number, 0), reached.length - 1)] || place).focus();
+    const same = reached.filter((one) => named(one) === focused.name);
+    const again = same.includes(reached[focused.number]) ? reached[focused.number] : same[0];
+    if (again) return again.focus();
+    // Another control in its place would take the next Enter.
+    if (place.tabIndex < 0) place.tabIndex = -1;
+    place.focus({ preventScroll: true });
   });
 
   // -- runs: cards that have not changed stay, and what was open in others is open again -----------
@@ -172,6 +252,10 @@
     const slot = event.target;
     if (!slot.dataset || !slot.dataset.digest) return;
     if (slot.dataset.digest === event.detail.lastEventId) return event.preventDefault();
+    if (isPressed(slot)) {
+      later.push(() => htmx.swap(slot, event.detail.data, { swapStyle: "innerHTML" }));
+      event.preventDefault();
+    }
     slot.dataset.digest = event.detail.lastEventId;
     slot.opened = [...slot.querySelectorAll("details[open]")].map((one) => one.id);
   });
