@@ -23,7 +23,7 @@
   // -- what is left blank is not sent; the blanks of shots say whose the others are -----------------
   const trimmed = (data) => {
     for (const name of new Set(data.keys())) {
-      if (!name.startsWith("shot_") && data.getAll(name).every((one) => one === "")) data.delete(name);
+      if (!["shot_prompt", "shot_duration"].includes(name) && data.getAll(name).every((one) => one === "")) data.delete(name);
     }
     return data;
   };
