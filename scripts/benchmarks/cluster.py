@@ -27,6 +27,7 @@ from polyreel.ledger.events import Intend, Settle
 from polyreel.ledger.postgres import PostgresLedger
 from polyreel.ledger.records import Submission
 from polyreel.ledger.rows import new_columns, outcome_columns
+from polyreel.ledger.store import Write
 from polyreel.providers.base.facts import Facts
 from polyreel.providers.base.webhooks import Event
 from polyreel.simulator import server
@@ -184,7 +185,8 @@ def in_threads(ledger: PostgresLedger, threads: int) -> tuple[float, float]:
 async def grouped(ledger: PostgresLedger, flows: int) -> tuple[float, float]:
     """The same for flows that await, and share statements and commits."""
     left = iter([another() for _ in range(ENOUGH)])
-    writes, jobs, end = GroupedWrites(ledger.write_all), 0, time.monotonic() + SECONDS
+    writes = GroupedWrites[Write](ledger.write_all, ledger.begin_all)
+    jobs, end = 0, time.monotonic() + SECONDS
 
     async def work() -> None:
         nonlocal jobs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -199,19 +199,22 @@ def test_a_user_without_leave_to_make_the_schema_is_told_so(path: str) -> None:
         execute(path, "DROP ROLE a_stranger")
 
 
-def test_awaited_submits_share_commits(path: str) -> None:
+def test_awaited_submits_share_commits(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many at once: there are fewer transactions than writes, and none is lost or doubled."""
     groups: list[int] = []
 
+    def counted(write: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(writes: Sequence[Write], *given: Any) -> Any:
+            made = write(writes, *given)
+            groups.append(0 if made is False else len(writes))
+            return made
+
+        return wrapped
+
     async def submit_all() -> None:
         with PostgresLedger(path) as ledger:
-            write_all = ledger.write_all
-
-            def counted(writes: Sequence[Write]) -> list[Any]:
-                groups.append(len(writes))
-                return write_all(writes)
-
-            setattr(ledger, "write_all", counted)  # noqa: B010
+            for name in ("write_all", "begin_all"):
+                monkeypatch.setattr(ledger, name, counted(getattr(ledger, name)))
             async with AsyncClient(ledger=ledger) as client:
                 plan = client.plan({"model": "kling-v3", "prompt": "a cat"})
                 jobs = await asyncio.gather(

@@ -7,19 +7,24 @@ groups are written at a time: the database works at one while this process works
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 from attrs import define
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
 T = TypeVar("T")
+Begin = Callable[[Sequence[T], Callable[[list[Any] | Callable[[], list[Any]]], None]], bool]
+"""Begins to make writes; what it calls then has their results, or what makes these in a thread."""
 AT_A_TIME: Final = 2
 """How many groups are written at a time."""
 LEAST: Final = 8
 """How many writes are a group that is written beside another one: smaller ones cost more each."""
+
+
+def _begins_nothing(*_: object) -> bool:
+    return False
 
 
 @define(eq=False)
@@ -35,23 +40,31 @@ class GroupedWrites(Generic[T]):
     """The writes of one kind of one event loop to one ledger.
 
     `write_all` makes several writes, and gives their results in their order; the error of one is
-    its result. What it raises is the error of all of them.
+    its result. What it raises is the error of all of them. `begin_all` begins the same without a
+    thread, as that of `LedgerStore`.
     """
 
-    def __init__(self, write_all: Callable[[Sequence[T]], list[Any]]) -> None:
+    def __init__(
+        self, write_all: Callable[[Sequence[T]], list[Any]], begin_all: Begin[T] | None = None
+    ) -> None:
         self.loop = asyncio.get_running_loop()
-        self._write_all = write_all
+        self._write_all, self._begin_all = write_all, begin_all or _begins_nothing
         self._waiting: list[_Waiting[T]] = []
         self._groups = 0
         """How many groups are written just now."""
         self._is_to_begin = False
 
     @classmethod
-    def here(cls, known: Self | None, write_all: Callable[[Sequence[T]], list[Any]]) -> Self:
+    def here(
+        cls,
+        known: Self | None,
+        write_all: Callable[[Sequence[T]], list[Any]],
+        begin_all: Begin[T] | None = None,
+    ) -> Self:
         """Those that are known, where they are of the loop that runs; otherwise new ones."""
         if known is not None and known.loop is asyncio.get_running_loop():
             return known
-        return cls(write_all)
+        return cls(write_all, begin_all)
 
     async def write(self, write: T) -> Any:
         """Make one write, with others. Who is canceled meanwhile is so when it is written.
@@ -89,12 +102,26 @@ class GroupedWrites(Generic[T]):
             group, self._waiting = self._waiting[:size], self._waiting[size:]
             self._groups += 1
             writes = [one.write for one in group]
-            written = self.loop.run_in_executor(None, self._write_all, writes)
-            written.add_done_callback(partial(self._end, group))
+            is_begun = False
+            with suppress(Exception):  # a thread tells its flows
+                is_begun = self._begin_all(writes, partial(self._hear, group))
+            if not is_begun:
+                self._in_a_thread(group, partial(self._write_all, writes))
 
-    def _end(self, group: list[_Waiting[T]], written: asyncio.Future[list[Any]]) -> None:
-        error = written.exception()
-        results = [error] * len(group) if error else written.result()
+    def _hear(self, group: list[_Waiting[T]], results: list[Any] | Callable[[], list[Any]]) -> None:
+        if callable(results):
+            self._in_a_thread(group, results)
+        else:
+            self._end(group, results)
+
+    def _in_a_thread(self, group: list[_Waiting[T]], write: Callable[[], list[Any]]) -> None:
+        def end(written: asyncio.Future[list[Any]]) -> None:
+            error = written.exception()
+            self._end(group, [error] * len(group) if error else written.result())
+
+        self.loop.run_in_executor(None, write).add_done_callback(end)
+
+    def _end(self, group: list[_Waiting[T]], results: list[Any]) -> None:
         for one, result in zip(group, results, strict=True):
             one.is_written = True
             if not one.done.done():  # its flow was canceled just now

@@ -155,7 +155,8 @@ class Wire:
         """Awaited writes to the ledger, where they should share its commits."""
         if self.ledger is None or not (self.shares_commits or self.ledger.shares_commits):
             return None
-        self._grouped = GroupedWrites.here(self._grouped, self.ledger.write_all)
+        ledger = self.ledger
+        self._grouped = GroupedWrites.here(self._grouped, ledger.write_all, ledger.begin_all)
         return self._grouped
 
     def connections(self, use: Use = "free", url: str = "") -> httpx.BaseTransport:

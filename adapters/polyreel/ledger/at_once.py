@@ -80,7 +80,7 @@ def is_usual(event: LedgerEvent) -> bool:
 
 
 @frozen
-class Prepared:
+class PreparedWrite:
     """A write, and what is given to its statement."""
 
     write: Write
@@ -90,18 +90,18 @@ class Prepared:
     """The columns that it changes, as JSON; empty where it is not as usual."""
 
 
-def prepared(write: Write) -> Prepared:
+def prepared(write: Write) -> PreparedWrite:
     """A write with its row, which takes more time than all else that is done here for it.
 
     Threads do that for their own writes, while those of others are written.
     """
     if not is_usual(write[0]):
-        return Prepared(write)
+        return PreparedWrite(write)
     columns = _columns(write)
-    return Prepared(write, columns["id"], _row(columns))
+    return PreparedWrite(write, columns["id"], _row(columns))
 
 
-def write_at_once(writes: Sequence[Prepared], run: Run) -> dict[int, Any]:
+def write_at_once(writes: Sequence[PreparedWrite], run: Run) -> dict[int, Any]:
     """Write those events that are as usual.
 
     The result is theirs, by their numbers; the others are left alone.
@@ -113,25 +113,41 @@ def write_at_once(writes: Sequence[Prepared], run: Run) -> dict[int, Any]:
 
 
 def _written(
-    writes: Mapping[int, Prepared], run: Run, texts: Mapping[type[LedgerEvent], str]
+    writes: Mapping[int, PreparedWrite], run: Run, texts: Mapping[type[LedgerEvent], str]
 ) -> dict[int, Any]:
     """The results of those writes that statements have written; `texts` are those of each kind."""
-    kinds: dict[type[LedgerEvent], dict[Value, int]] = {}
-    for number, one in writes.items():
-        of_kind = kinds.setdefault(type(one.write[0]), {})
-        of_kind.setdefault(one.id, number)
-    statements = [
-        (texts[kind], [f"[{','.join([writes[number].row for number in numbers.values()])}]"])
-        for kind, numbers in kinds.items()
-    ]
-    results: dict[int, Any] = {}
-    found = run(statements) if statements else None
-    for (kind, numbers), rows in zip(kinds.items(), found or [], strict=bool(found)):
-        for changed in rows:
-            number = numbers[changed["id"]]
-            if kind is Settle or changed["owner"] == writes[number].write[1]:
-                results[number] = _result(kind, changed)
-    return results
+    made = GroupedStatements(writes, texts)
+    found = run(made.statements) if writes else None
+    return made.results(found) if found else {}
+
+
+class GroupedStatements:
+    """The statements that are made of writes, by their numbers; `texts` are those of each kind."""
+
+    def __init__(
+        self,
+        writes: Mapping[int, PreparedWrite],
+        texts: Mapping[type[LedgerEvent], str] = STATEMENTS,
+    ) -> None:
+        self._writes = writes
+        self._kinds: dict[type[LedgerEvent], dict[Value, int]] = {}
+        for number, one in writes.items():
+            of_kind = self._kinds.setdefault(type(one.write[0]), {})
+            of_kind.setdefault(one.id, number)
+        self.statements = [
+            (texts[kind], [f"[{','.join([writes[number].row for number in numbers.values()])}]"])
+            for kind, numbers in self._kinds.items()
+        ]
+
+    def results(self, found: Sequence[Sequence[StoredRow]]) -> dict[int, Any]:
+        """The results of those writes that were made, by the rows that each statement gives."""
+        results: dict[int, Any] = {}
+        for (kind, numbers), rows in zip(self._kinds.items(), found, strict=True):
+            for changed in rows:
+                number = numbers[changed["id"]]
+                if kind is Settle or changed["owner"] == self._writes[number].write[1]:
+                    results[number] = _result(kind, changed)
+        return results
 
 
 def _result(kind: type[LedgerEvent], row: StoredRow) -> Any:

@@ -40,7 +40,7 @@ from .outstanding import OutstandingWork
 from .reading import LedgerReader
 from .records import PROVED_UNPAID, Later, LedgerEntry, State
 from .rows import entry_of, new_columns, outcome_columns, queued_columns
-from .store import INTERRUPTED, NOTHING_SENT, TOUCHED, Delivered, Write
+from .store import INTERRUPTED, NOTHING_SENT, TOUCHED, Delivered, Write, Written
 from .together import after_deadlocks, write_alone, write_together
 from .unwritten import Released, Unwritten, UnwrittenOutcomes
 
@@ -219,6 +219,10 @@ class StoredLedger:
         """What the flow of a write is told; the outcome of a submit is kept elsewhere."""
         event, _, now = write
         return self._kept(event, now, error) if isinstance(event, Settle) else error
+
+    def begin_all(self, writes: Sequence[Write], written: Written) -> bool:
+        """Begin to write without a thread; False where that is not possible, as in a file."""
+        return False
 
     def _intend(self, event: Intend, owner: str, now: float) -> str:
         if event.entry is not None:

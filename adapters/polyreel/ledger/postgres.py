@@ -9,13 +9,14 @@ SQLite's are replaced.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LedgerError, UnusableFileError
-from .at_once import Prepared, is_usual, prepared, write_at_once
+from .at_once import GroupedStatements, PreparedWrite, is_usual, prepared, write_at_once
 from .events import Intend, Keep, LedgerEvent, Take
 from .gathering import NOT_WRITTEN, GatheredWrites
 from .keeping import StoredLedger
@@ -26,7 +27,11 @@ from .records import LedgerEntry
 from .store import Delivered
 
 try:
-    from .postgres_database import PostgresDatabase
+    import psycopg
+
+    from .postgres_awaited import begin
+    from .postgres_database import TAKEN_BACK, PostgresDatabase
+    from .postgres_errors import as_own
 except ImportError as error:
     raise LedgerError(
         f"a ledger in Postgres needs psycopg ({error}): pip install 'polyreel[postgres]'"
@@ -34,7 +39,8 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from ..providers.base.webhooks import Event
-    from .store import Write
+    from .postgres_connection import Outcome
+    from .store import Write, Written
 
 
 def _is_gathered(event: LedgerEvent) -> bool:
@@ -76,13 +82,49 @@ class PostgresLedger(StoredLedger):
     def write_all(self, writes: Sequence[Write]) -> list[Any]:
         """Write several events of different flows durably, at once."""
         results = self._at_once([*map(prepared, writes)])
-        left = [number for number in range(len(writes)) if number not in results]
-        if left:
-            written = super().write_all([writes[number] for number in left])
-            results |= dict(zip(left, written, strict=True))
-        return [results[number] for number in range(len(writes))]
+        return _with_others(writes, results, super().write_all)
 
-    def _at_once(self, writes: Sequence[Prepared]) -> dict[int, Any]:
+    def begin_all(self, writes: Sequence[Write], written: Written) -> bool:
+        """Begin to write without a thread what is as usual; see `LedgerStore.begin_all`."""
+        every = dict(enumerate(map(prepared, writes)))
+        if not all(one.row for one in every.values()) or not self._unwritten.is_empty:
+            return False
+        connection = self.database.take_idle()
+        if connection is None:
+            return False
+        made = GroupedStatements(every)
+
+        def answered(found: Sequence[Outcome] | Exception) -> None:
+            self.database.give_back(connection)
+            if isinstance(found, Exception):
+                written(partial(self._after_error, writes, found))
+                return
+            try:
+                results = made.results([answer.fetchall() for answer in found])
+            except Exception as error:  # who waits is told so
+                written(partial(_raise, error))
+                return
+            self._touch(writes, results)
+            if len(results) < len(writes):
+                written(partial(_with_others, writes, results, self.write_all))
+            else:
+                written([results[number] for number in range(len(writes))])
+
+        if begin(connection, made.statements, answered):
+            return True
+        self.database.give_back(connection)
+        return False
+
+    def _after_error(self, writes: Sequence[Write], error: Exception) -> list[Any]:
+        """The results of writes of which nothing is known, or nothing was written."""
+        if isinstance(error, TAKEN_BACK):
+            return self.write_all(writes)
+        own = self._unknown()
+        if isinstance(error, psycopg.Error | OSError):
+            own = as_own(self.place, error)
+        return [self._not_written(one, own) for one in writes]
+
+    def _at_once(self, writes: Sequence[PreparedWrite]) -> dict[int, Any]:
         """The results of those writes that are made in few statements, by their numbers."""
         every = [one.write for one in writes]
         keeps = {n: (event, now) for n, (event, _, now) in enumerate(every) if type(event) is Keep}
@@ -100,15 +142,19 @@ class PostgresLedger(StoredLedger):
         except UnusableFileError as error:
             left = {*usual, *keeps}.difference(results)
             results |= {number: self._not_written(every[number], error) for number in left}
+        self._touch(every, results)
+        return results
+
+    def _touch(self, writes: Sequence[Write], results: Mapping[int, Any]) -> None:
+        """Remember the entries that were written down here."""
         for number, result in results.items():
-            event = every[number][0]
+            event = writes[number][0]
             if isinstance(event, Take) and isinstance(result, LedgerEntry):
                 self.touched.append(event.entry)
             elif isinstance(event, Intend) and isinstance(result, str):
                 self.touched.append(result)
-        return results
 
-    def _interrupted(self, write: Prepared) -> LedgerError:
+    def _interrupted(self, write: PreparedWrite) -> LedgerError:
         return self._not_written(write.write, self._unknown())
 
     def _unknown(self) -> LedgerError:
@@ -143,3 +189,19 @@ class PostgresLedger(StoredLedger):
 
         folder = hashlib.sha256(self.place.encode()).hexdigest()[:16]
         return platformdirs.user_data_path("polyreel") / f"postgres-{folder}" / name
+
+
+def _raise(error: Exception) -> list[Any]:
+    raise error
+
+
+def _with_others(
+    writes: Sequence[Write],
+    results: Mapping[int, Any],
+    write_all: Callable[[Sequence[Write]], list[Any]],
+) -> list[Any]:
+    """The results of writes, some of which are there by their numbers; the others are made here."""
+    left = [number for number in range(len(writes)) if number not in results]
+    others = write_all([writes[number] for number in left]) if left else []
+    every = {**results, **dict(zip(left, others, strict=True))}
+    return [every[number] for number in range(len(writes))]

@@ -125,7 +125,7 @@ class Outcome:
 
 
 @define(eq=False)
-class _Prepared:
+class _PreparedStatement:
     """A statement that the server has prepared."""
 
     name: bytes
@@ -134,13 +134,26 @@ class _Prepared:
     runs: int = 0
 
 
+Statements = dict[tuple[bytes, tuple[int, ...]], _PreparedStatement]
+"""Those that the server has prepared, by their texts and types of values."""
+
+
+@define
+class SentStatements:
+    """Statements that were sent."""
+
+    before: Sequence[int]
+    """How many answers come before that of each."""
+    known: Statements
+    """What the server had prepared before."""
+
+
 class LedgerConnection(psycopg.Connection[Any]):
     """A connection whose every answer comes in time, or not at all."""
 
     def __init__(self, pgconn: PGconn) -> None:
         super().__init__(pgconn)
-        self._statements: dict[tuple[bytes, tuple[int, ...]], _Prepared] = {}
-        """Those that the server has prepared, by their texts and types of values."""
+        self._statements: Statements = {}
         self._numbers = count()
         self._transformer = Transformer(self)
         self._unasked = SELECTOR()
@@ -187,18 +200,29 @@ class LedgerConnection(psycopg.Connection[Any]):
         return self._run_all(statements)
 
     def _run_all(self, statements: Sequence[Statement]) -> list[Outcome]:
-        pgconn, known = self.pgconn, {**self._statements}
         try:
-            pgconn.enter_pipeline_mode()
-            before = [self._send(_numbered(text), values) for text, values in statements]
-            pgconn.pipeline_sync()
-            results = iter(self.wait(_results(pgconn)))
-            pgconn.exit_pipeline_mode()
+            sent = self.send_all(statements)
+            results = self.wait(results_of(self.pgconn))
         except BaseException:
             self.close()  # what comes next in it is not known
             raise
-        answers = []
-        for others in before:
+        return self.answers(sent, results)
+
+    def send_all(self, statements: Sequence[Statement]) -> SentStatements:
+        """Send statements. The connection is to be closed where their results are not waited for,
+        with `results_of`.
+        """
+        known = {**self._statements}
+        self.pgconn.enter_pipeline_mode()
+        before = [self._send(_numbered(text), values) for text, values in statements]
+        self.pgconn.pipeline_sync()
+        return SentStatements(before, known)
+
+    def answers(self, sent: SentStatements, found: Sequence[PGresult]) -> list[Outcome]:
+        """What statements that were sent have found, or the error of one of them."""
+        self.pgconn.exit_pipeline_mode()
+        results, known, answers = iter(found), sent.known, []
+        for others in sent.before:
             for number in range(others + 1):
                 result = next(results)
                 if result.status not in {ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK}:
@@ -227,7 +251,7 @@ class LedgerConnection(psycopg.Connection[Any]):
             others += 1
         if known is None or known.runs == known.most:
             most = known.most * 2 if known else FIRST_RUNS
-            known = _Prepared(f"polyreel_{next(self._numbers)}".encode(), most)
+            known = _PreparedStatement(f"polyreel_{next(self._numbers)}".encode(), most)
             self.pgconn.send_prepare(known.name, text, types)
             self._statements[key] = known
             others += 1
@@ -246,7 +270,7 @@ class LedgerConnection(psycopg.Connection[Any]):
         return Outcome(result.command_tuples or 0, rows)
 
 
-def _results(pgconn: PGconn) -> PQGen[list[PGresult]]:
+def results_of(pgconn: PGconn) -> PQGen[list[PGresult]]:
     """Wait until all is sent, and all results are there."""
     results: list[PGresult] = []
     was_end = False

@@ -42,6 +42,8 @@ IN_THE_WAY: Final = (
     psycopg.errors.DeadlockDetected,
 )
 """Errors after which the database goes on, and something else can be written."""
+TAKEN_BACK: Final = (*IN_THE_WAY, psycopg.errors.InvalidSqlStatementName)
+"""Errors after which it is certain that nothing was written."""
 WHERE: Final = "SELECT current_database() AS name, current_setting('search_path') AS path"
 """Tells the database, by the server, and where tables are looked for."""
 SET_PATH: Final = "SELECT set_config('search_path', ?, true)"
@@ -106,8 +108,8 @@ class PostgresDatabase:
         if not self._is_open:
             raise LedgerError(f"the ledger {self.place} is closed")
 
-    def _taken(self) -> LedgerConnection:
-        self.check()
+    def take_idle(self) -> LedgerConnection | None:
+        """Take a connection that is open already; None where there is none. `give_back` it."""
         with self._guard:
             if self.is_inherited:  # the parent's connections are the parent's
                 self._process, self._idle = os.getpid(), []
@@ -116,10 +118,17 @@ class PostgresDatabase:
                 if not idle.has_news():
                     return idle
                 idle.close()
+        return None
+
+    def _taken(self) -> LedgerConnection:
+        self.check()
+        if (idle := self.take_idle()) is not None:
+            return idle
         options = f"{conninfo_to_dict(self.conninfo)['options']} {PLANNING}"
         return LedgerConnection.to(self.conninfo, options)
 
-    def _given_back(self, connection: LedgerConnection) -> None:
+    def give_back(self, connection: LedgerConnection) -> None:
+        """Keep a connection for later transactions, or close it."""
         idle = psycopg.pq.TransactionStatus.IDLE
         if not connection.closed and connection.info.transaction_status == idle:
             with self._guard:
@@ -152,7 +161,7 @@ class PostgresDatabase:
         try:
             yield connection
         finally:
-            self._given_back(connection)
+            self.give_back(connection)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -263,7 +272,7 @@ class PostgresDatabase:
                 if statements is not None:
                     connection.run_all([*statements, ("COMMIT", ())])
                     return True
-            except (*IN_THE_WAY, psycopg.errors.InvalidSqlStatementName):
+            except TAKEN_BACK:
                 pass
             except BaseException:
                 self._taken_back(connection)

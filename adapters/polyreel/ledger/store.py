@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 
@@ -32,6 +32,8 @@ NOTHING_SENT: Final = "interrupted before anything was sent"
 
 Write = tuple["LedgerEvent", str, float]
 """One write: an event, its owner, and the moment."""
+Written = Callable[[list[Any] | Callable[[], list[Any]]], None]
+"""Hears the results of writes, or what makes these in a thread."""
 Effect = Literal["applied", "unchanged", "duplicate", "unknown-job", "hint"]
 
 
@@ -120,6 +122,13 @@ class LedgerStore(Protocol):
         """Write several events of different flows durably, at once.
 
         The results are in their order; the error of one is its result, and stops no other.
+        """
+
+    def begin_all(self, writes: Sequence[Write], written: Written) -> bool:
+        """Begin to write the same in an event loop, without a thread.
+
+        `written` hears the results, or what makes them in a thread. False where nothing was begun:
+        then `write_all` has to be used.
         """
 
     def new_owner(self) -> str:

@@ -86,6 +86,14 @@ class UnwrittenOutcomes:
             os.fsync(stream.fileno())
         new.replace(path)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether all is in the ledger."""
+        try:
+            return not any(name.endswith(END) for name in os.listdir(self.folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+
     def read(self) -> Iterator[Unwritten]:
         """What is kept, in the order in which it has to be written."""
         try:

@@ -11,7 +11,7 @@ from polyreel.errors import ClaimedError, UnusableFileError, UnwritableFileError
 from polyreel.ledger.events import Settle, Take
 from polyreel.ledger.records import SUPERSEDED, State, Submission
 from polyreel.ledger.rows import Columns, queued_columns, sent_columns
-from polyreel.ledger.store import ID_LETTERS, Write
+from polyreel.ledger.store import ID_LETTERS, Write, Written
 from polyreel.ledger.unwritten import Released
 from polyreel.ledger.uploads import UploadKey
 
@@ -233,6 +233,10 @@ class InOneProcess:
 
     def write_all(self, writes: Sequence[Write]) -> list[Any]:
         """Nobody shares commits."""
+        raise NotImplementedError
+
+    def begin_all(self, writes: Sequence[Write], written: Written) -> bool:
+        """The same."""
         raise NotImplementedError
 
     def check_owner(self, owner: str) -> None:
