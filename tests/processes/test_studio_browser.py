@@ -49,6 +49,9 @@ def test_a_prompt_makes_a_column_for_every_vendor(page: Tab) -> None:
         shown.locator(f'[data-vendor="{vendor}"] .body', has_text='"a cat"').wait_for()
     assert page.weight() <= MOST_BYTES
     shown.wait_for_url("**prompt=a+cat")
+    typed = [one for one in page.requests if "/plans?" in one]
+    assert typed
+    assert not [one for one in typed if "=&" in one or one.endswith("=")]
     shown.reload()
     assert shown.input_value("#f-prompt") == "a cat"
     assert shown.locator("[data-vendor]").count() == len(VENDORS)
