@@ -5,13 +5,15 @@ from itertools import product
 from typing import Any
 
 import pytest
-from polyreel import places
+from polyreel import AsyncClient, places
 from polyreel.errors import RequestError
 from polyreel.mapping.workflows import WORKFLOWS, kind_of
 from polyreel.places import JsonObject, json_bytes
-from polyreel.plans import courses, quick
+from polyreel.plans import courses, planning, quick
 from polyreel.plans.choosing import plan
-from polyreel.plans.planning import PORTABLE
+from polyreel.plans.planning import PORTABLE, Plan, plan_checked
+from polyreel.plans.requests import CheckedRequest
+from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel_generated.contracts.vendors import VendorId
 from support.paths import TESTS
@@ -256,3 +258,20 @@ def test_who_serves_a_request_sells_its_model() -> None:
                 assert f"{other} ({theirs})" in violation.message
                 seen += 1
     assert seen
+
+
+def test_plans_made_together_say_what_each_says_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom a refusal names is the same, and no vendor that refuses is asked again for it."""
+    request: JsonObject = {"prompt": "a cat", "duration": 601, "seed": 7}
+    alone = {one: plan(request, get_provider(one)) for one in all_providers()}
+    expected = {one: made.violations for one, made in alone.items()}
+    made = AsyncClient().plans(request)
+    asked: list[str] = []
+
+    def counted(request: CheckedRequest, provider: Provider, *, stream: bool) -> Plan:
+        asked.append(provider.id)
+        return plan_checked(request, provider, stream=stream)
+
+    monkeypatch.setattr(planning, "plan_checked", counted)
+    assert {one.vendor: one.violations for one in made} == expected
+    assert {name for name in asked if alone[name].refused} == set()

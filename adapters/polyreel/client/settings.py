@@ -20,7 +20,7 @@ from ..keys import Secret
 from ..money.book import PriceBook
 from ..plans.choosing import choose
 from ..plans.livelimits import chosen_within
-from ..plans.planning import Plan
+from ..plans.planning import Elsewhere, Plan
 from ..plans.requests import CheckedRequest, check_request
 from ..providers.base.registry import all_providers, get_provider, ordered
 from .checks import (
@@ -232,7 +232,7 @@ class ClientSettings:
 
     def plans(
         self,
-        request: Request | str,
+        request: Request | CheckedRequest | str,
         vendors: Sequence[Vendor] | None = None,
         *,
         prefer: Preference = "order",
@@ -248,7 +248,10 @@ class ClientSettings:
         providers = ordered(vendors or self.vendors)
         planning, fields = divided(options)
         checked = check_request(with_fields(request, fields))
-        return ranked([self.plan(checked, one, **planning) for one in providers], prefer)
+        found = [self.plan(checked, one, **planning) for one in providers]
+        if not any(planning.values()) and not self._limits:
+            Elsewhere.note(checked, found)
+        return ranked(found, prefer)
 
     def _here(self, plan: Plan) -> Plan:
         """The plan for this client's base URL, where it was made for the vendor's documented one.

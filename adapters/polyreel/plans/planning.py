@@ -5,7 +5,7 @@ Planning sends nothing and reads no clock. It looks at local files only to see t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -48,6 +48,17 @@ class Elsewhere:
         self._refused = refused
         self._others = [one for one in all_providers().values() if one is not refused.provider]
         self._plans: dict[object, Plan] = vars(refused.checked).setdefault("_elsewhere", {})
+
+    @staticmethod
+    def note(asked: CheckedRequest, plans: Iterable[Plan]) -> None:
+        """Note what some vendors make of a request without any option: they are not asked again.
+
+        Refused plans are noted, which take the longest. The others are let go with their jobs.
+        """
+        known = vars(asked).setdefault("_elsewhere", {})
+        for one in plans:
+            if one.problems:
+                known[one.provider, asked.model, one.stream] = one
 
     def served_by(self, problem: Problem) -> Served:
         """The vendors that do not have a problem of the plan, with its model or with another."""

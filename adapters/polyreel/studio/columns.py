@@ -197,7 +197,8 @@ def columns(
 def plans_of(form: StudioForm, client: AsyncClient, vendors: Sequence[str]) -> list[Plan]:
     """The plans of some vendors for a form whose request makes sense."""
     assert form.checked is not None
-    return [client.plan(form.checked, get_provider(one), allow=form.allow) for one in vendors]
+    providers = [get_provider(one) for one in vendors]
+    return client.plans(form.checked, providers, allow=form.allow) if providers else []
 
 
 def state_of(made: Plan | Translation) -> str:
