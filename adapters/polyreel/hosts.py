@@ -78,6 +78,22 @@ def not_reachable(url: str) -> str | None:
     return None if public else f"{host} is not reachable from outside"
 
 
+def domain_of(url: str) -> str | None:
+    """The name under which a URL's host was probably registered; None for an address, or one label.
+
+    It is a guess, which is no proof of whose a host is: no key may go there for it.
+
+    >>> domain_of("https://api-eu.example.com/v1"), domain_of("https://a.example.co.uk")
+    ('example.com', 'example.co.uk')
+    """
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    labels = host.split(".")
+    if len(labels) < 2 or address_of(host) is not None:
+        return None
+    is_shared = len(labels) > 2 and len(labels[-1]) == 2 and len(labels[-2]) <= 3
+    return ".".join(labels[-3 if is_shared else -2 :])
+
+
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     """Whether an address is on the public internet. An IPv6 address can hold an IPv4 one."""
     if isinstance(address, ipaddress.IPv6Address):

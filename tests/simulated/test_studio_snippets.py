@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import polyreel
 import pytest
 from hypothesis import given
 from polyreel.batch import rows
+from polyreel.cli.commands import COMMANDS
 from polyreel.errors import RequestError
 from polyreel.places import JsonObject
 from polyreel.plans.requests import CheckedRequest, check_request
@@ -109,6 +111,15 @@ def test_files_go_along(here: Path) -> None:
         request = {"prompt": "a cat", "first_frame": str(here / "a cat's.png")}
         check_values(request, vendor, here)
         run_program(by_kind(request, vendor)["python"].text)
+
+
+def test_the_commands_are_those_that_there_are() -> None:
+    """In comments, too: nobody is sent to a command that the program does not have."""
+    found = set[str]()
+    for request, vendor in drawn(served(), 10):
+        for made in by_kind(request, vendor).values():
+            found |= {*re.findall(r"\bpolyreel ([a-z-]+)", f"{made.text}\n{made.use}")}
+    assert {"simulate", "generate", "batch", "gateway"} <= found <= {*COMMANDS}
 
 
 def test_what_is_allowed_is_in_each() -> None:

@@ -11,6 +11,7 @@ import polyreel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polyreel.hosts import domain_of
 from polyreel.places import JsonObject, leaves
 from polyreel.plans.planning import Plan
 from polyreel.plans.reading import read
@@ -87,6 +88,22 @@ def test_every_call_is_recognised_by_its_address() -> None:
             assert found.kind == "curl"
             check_is(found.calls[0].candidates[0], made)
             assert CANARY not in repr(found)
+
+
+@pytest.mark.matrix
+def test_other_hosts() -> None:
+    """One of the vendor's domain speaks for it, and the path at a stranger's says less than a body.
+
+    A path that nobody documents is none of a vendor that takes any path.
+    """
+    for made in plans():
+        text = curl_of(made)
+        for url in (f"https://x.{domain_of(made.url)}/any/path", "https://x.example.com/any/path"):
+            [call] = recognised(text.replace(made.url, url)).calls
+            assert call.candidates[0].fits
+            assert made.vendor in {one.vendor for one in call.candidates}
+            if ".example.com" not in url:
+                assert {one.vendor for one in call.candidates} == {made.vendor}
 
 
 @pytest.mark.matrix

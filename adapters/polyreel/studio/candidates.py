@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve, field, frozen
 
 from ..errors import RequestError, near
+from ..hosts import domain_of
 from ..mapping.reports import Allowance, ConflictError
 from ..places import (
     JsonObject,
@@ -125,6 +126,7 @@ def candidates(
     A call without a host is looked at by its body alone.
     """
     calls = _calls(exchange)
+    kin = _of_domain(exchange.url)
     problems = list[str]()
     found = list[_Possible]()
     for call, is_stranger in calls:
@@ -132,11 +134,14 @@ def candidates(
         found += possible
         if not possible:
             problems.append(f"{call.provider.id}: {_why_none(call, body)}")
-    if not found:
-        found = [*_by_body(body, [one.provider for one, _ in calls] or [*all_providers().values()])]
+    are_strangers = any(is_stranger for _, is_stranger in calls)
+    certain = kin or [one.provider for one, is_stranger in calls if not is_stranger]
+    if not found or (not certain and all(one.strangeness for one in found)):
+        # The path at a stranger's host proves little.
+        found += _by_body(body, certain or all_providers().values())
     # Where a body fits some, what it does not fit is not meant.
     best = sorted([one for one in found if one.strangeness == 0] or found, key=lambda one: one.fit)
-    if found and any(is_stranger for _, is_stranger in calls):
+    if found and are_strangers:
         problems = []  # of vendors that a stranger's path does not mean
     if not problems and (not best or (best[0].strangeness and not best[0].names)):
         problems += _unknown_model(body)
@@ -159,11 +164,24 @@ def _calls(exchange: RecordedExchange) -> list[tuple[DocumentedCall, bool]]:
         return [(found, False)] if found.operation.role in SUBMITS else []
     if found.provider is not None:
         return []
-    return [
-        (call, True)
-        for one in providers
+    calls = [
+        call
+        for one in _of_domain(exchange.url) or providers
         if isinstance(call := find_call(exchange, [one], {}, any_host=True), DocumentedCall)
         and call.operation.role in SUBMITS
+    ]
+    # A path that is written down says more than one with a parameter that takes any path.
+    exact = [call for call in calls if call.operation.slashed is None]
+    return [(call, True) for call in exact or calls]
+
+
+def _of_domain(url: str) -> list[Provider]:
+    """The vendors that have a host with the same domain, such as that of another region."""
+    domain = domain_of(url)
+    return [
+        one
+        for one in all_providers().values()
+        if domain is not None and domain in map(domain_of, one.servers)
     ]
 
 

@@ -126,7 +126,7 @@ class _CurlWriter:
         plan, step = self.plan, self.plan.step()
         mount = mounts([plan.vendor])[plan.vendor]
         self.lines += [
-            "# Paid: this goes to the vendor. Unpaid, while `polyreel serve` runs: put",
+            "# Paid: this goes to the vendor. Unpaid, while `polyreel simulate` runs: put",
             f"# {SIMULATOR}{mount} in the place of {plan.base_url}",
         ]
         begin, words = _begin(step), self._words(step)
