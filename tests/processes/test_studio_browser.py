@@ -129,7 +129,7 @@ def test_a_file_is_dropped(page: Tab) -> None:
         }""",
         content,
     )
-    shown.wait_for_url("**first_frame=upload**")
+    shown.wait_for_url("**first_frame=upload**png%2F**png**")
     drawn = "() => document.querySelector('#f-first_frame ~ .thumbnail').naturalWidth > 0"
     shown.wait_for_function(drawn)
     shown.locator(".column:not(.refused)").first.wait_for()
@@ -142,8 +142,9 @@ def test_the_keyboard_is_enough(page: Tab) -> None:
     keys, shown = page.page.keyboard, page.page
     keys.press("Tab")
     assert shown.evaluate("document.activeElement.className") == "skip"
+    tabbed(page, ".skip[href='#f-prompt']")
     keys.press("Enter")
-    tabbed(page, "#f-prompt")
+    assert shown.evaluate("document.activeElement.id") == "f-prompt"
     keys.type("a cat")
     tabbed(page, "#f-duration")
     keys.type("1000")

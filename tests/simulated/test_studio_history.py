@@ -105,7 +105,10 @@ def test_two_jobs_are_compared(tmp_path: Path) -> None:
         same = await running.get(f"/diff?one={one.id}&other={one.id}")
         assert "No shared field differs" in same
         assert "<mark" not in same
-        await running.get(f"/diff?one={one.id}", 404)
+        half = await running.get(f"/diff?one={one.id}&q=cat", 422)
+        assert "Choose two jobs: one, and the other." in half
+        assert f'name="one" value="{one.id}" checked' in half
+        assert other.id not in half  # of a search
         await running.get(f"/diff?one={one.id[:4]}&other={other.id}", 404)
 
     visit(tmp_path, use)

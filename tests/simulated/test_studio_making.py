@@ -113,6 +113,16 @@ def test_a_dropped_file_is_shown_and_sent(tmp_path: Path) -> None:
         assert (shown.content, shown.headers["content-type"]) == (PNG, "image/png")
         assert (await browser.get("/uploads/..%2f..%2fetc%2fpasswd")).status_code == 404
         assert (await browser.get("/uploads/secret.png")).status_code == 404
+        named = await browser.post(
+            "/uploads", params={"name": "C:\\my <b>\ncat.png"}, content=PNG, headers={"origin": OWN}
+        )
+        frame = named.json()["name"]
+        assert frame == f"upload:my <b>cat.png/{name.removeprefix('upload:')}"
+        asked = {"workflow": "image-to-video", "prompt": "a cat", "first_frame": frame}
+        made = (await browser.get("/", params=asked)).text
+        assert f'src="/uploads/{name.removeprefix("upload:")}"' in made
+        assert "first_frame: my &lt;b&gt;cat.png" in made  # as it is no image, and refused
+        assert str(tmp_path) not in made
         text = await browser.post("/uploads", content=b"text", headers={"origin": OWN})
         assert text.status_code == 422
 
@@ -129,6 +139,22 @@ def test_a_request_as_code(tmp_path: Path) -> None:
         assert "no code" in nobody.text
 
     visit(tmp_path, use, headers={})
+
+
+def test_what_is_asked_for_and_is_not_there_is_named(tmp_path: Path) -> None:
+    async def use(browser: httpx.AsyncClient, _: Studio) -> None:
+        strange = f"{FIRST}x"
+        for vendors in ([strange], [strange, FIRST]):
+            page = (await browser.get("/", params={"prompt": "x", "vendor": vendors})).text
+            assert f"There is no vendor &#39;{strange}&#39;; did you mean {FIRST}?" in page
+            shown = re.findall('data-vendor="([a-z-]+)"', page)
+            assert shown == ([FIRST] if FIRST in vendors else [*all_providers()])
+        local = {"workflow": "image-to-video", "first_frame": "http://localhost/x.png"}
+        page = (await browser.get("/", params=local)).text
+        assert "or give the file itself" in page
+        assert "<code>" in re.findall('<p class="help" id="f-duration-help">.*', page)[0]
+
+    visit(tmp_path, use)
 
 
 def test_every_answer_has_the_policy(tmp_path: Path) -> None:

@@ -209,6 +209,13 @@ def test_python() -> None:
     assert found.kind == "python"
     check_is(found.calls[0].candidates[0], MADE)
     assert CANARY not in repr(found)
+    for text, name in (
+        ("requests.post(url, json={'prompt': prompt})", "prompt"),
+        ("payload = {'prompt': text}\nrequests.post(url, json=payload)", "text"),
+        ("payload = {'prompt': f'{x}'}\nrequests.post(url, json=payload)", "payload"),
+        ("requests.post(url, json=payload)", "payload"),
+    ):
+        assert recognised(text).message.startswith(f"{name} has no value that can be read here")
 
 
 def test_shared_requests() -> None:

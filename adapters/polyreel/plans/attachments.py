@@ -87,7 +87,7 @@ class Attachments:
             reason = hosts.not_reachable(value)
             # Who has a gateway in a network of their own may have the files there, too.
             if reason and not hosts.not_reachable(self.base_url):
-                advice = "put the file on a public server, or give its path"
+                advice = "put the file on a public server, or give the file itself"
                 self._refuse(name, at, f"{reason}; {advice}")
         elif self.provider.files == "none" or kind not in self.provider.file_kinds:
             silent = f"{self.provider.id} documents no local files of {kind}"

@@ -184,6 +184,17 @@ def _needed_input(route: Route) -> str:
     return inputs[0] if inputs else "prompt"
 
 
+TYPES: Final[Mapping[str, str]] = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "a text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "an object",
+}
+"""The types of JSON Schema, in words."""
+
+
 def describe(
     violation: SchemaViolation, row: Row | None, value: Json, unit: str
 ) -> tuple[str, str]:
@@ -193,6 +204,9 @@ def describe(
     match violation.kind:
         case "enum":
             return f"{shown} is not offered", "one of " + ", ".join(_decoded(row, o) for o in limit)
+        case "type":
+            taken = (TYPES.get(one, one) for one in limit if one != "null")
+            return f"{shown} is not offered", " or ".join(taken)
         case "maximum" | "minimum":
             return f"{shown} is out of range", f"{bound} {limit}{unit}"
         case "maxLength" | "minLength":

@@ -121,14 +121,15 @@ class ColumnTexts:
     def _rendered(
         self, column: VendorColumn, base: str, run_id: Callable[[], str] = new_run_id
     ) -> str:
-        """A column as the template makes it."""
-        return rendered(
+        """A column as the template makes it. What is refused may name a file by its path."""
+        text = rendered(
             "column.html",
             base=base,
             column=column,
             live_vendors=self._studio.live_vendors,
             new_run_id=run_id,
         )
+        return self._studio.uploads.told(text, html)
 
     def _known_column(
         self, form: StudioForm, column: VendorColumn, base: str, values: object
@@ -198,8 +199,13 @@ def looks_at_texts(plan: Plan, marks: Mapping[str, str]) -> bool:
     return bool(absent)
 
 
-def escaped(text: str, uploads: UploadFolder) -> str:
-    """A text as it stands in the HTML of a body, between its quotes."""
+def html(text: str) -> str:
+    """A text as the templates write it."""
     from markupsafe import escape  # noqa: PLC0415
 
-    return str(escape(shown_text(text, uploads)[1:-1]))
+    return str(escape(text))
+
+
+def escaped(text: str, uploads: UploadFolder) -> str:
+    """A text as it stands in the HTML of a body, between its quotes."""
+    return html(shown_text(text, uploads)[1:-1])

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from attrs import field, frozen
 
 from ..depth import json_is_deep
-from ..errors import RequestError
+from ..errors import RequestError, did_you_mean
 from ..mapping.media import ELEMENT
 from ..mapping.media import FIELDS as MEDIA
 from ..mapping.reports import Allowance
@@ -171,6 +171,8 @@ class StudioForm:
     """What is to go wrong when it is run, simulated."""
     times: int = 1
     """How often, at each vendor."""
+    strangers: tuple[str, ...] = ()
+    """What is to be said of vendors that are asked for, and that nobody knows."""
 
     @property
     def query(self) -> str:
@@ -225,11 +227,15 @@ def read_form(pairs: Pairs, uploads: UploadFolder | None = None) -> StudioForm:
                 fields[control.name] = _value(control, kept, uploads)
             except ValueError as error:
                 problems[control.name] = str(error)
-    vendors = tuple(one for one in all_providers() if one in given.get(VENDOR, all_providers()))
+    every, asked = all_providers(), given.get(VENDOR, [])
+    # The page of none is that of all: nobody wants to see no vendor.
+    vendors = tuple(one for one in every if one in asked) or tuple(every)
     allow = allowed(given.get(ALLOW, ()))
     checked = None
     if fields and not problems:
         checked, problems = _checked(fields, workflow)
+        if uploads is not None:
+            problems = {name: uploads.told(text) for name, text in problems.items()}
     fault = given.get(FAULT, [""])[-1]
     return StudioForm(
         workflow,
@@ -241,7 +247,13 @@ def read_form(pairs: Pairs, uploads: UploadFolder | None = None) -> StudioForm:
         checked,
         fault if fault in FAULTS else "",
         _times(given.get(TIMES, ["1"])[-1]),
+        tuple(_unknown(one) for one in dict.fromkeys(asked) if one not in every),
     )
+
+
+def _unknown(vendor: str) -> str:
+    """What is said of a vendor that there is not."""
+    return f"There is no vendor {vendor[:40]!r}{did_you_mean(vendor, [*all_providers()])}"
 
 
 def _times(text: str) -> int:

@@ -218,23 +218,40 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
     from starlette.responses import HTMLResponse  # noqa: PLC0415
     from starlette.routing import Route  # noqa: PLC0415
 
-    def answer(request: Request, template: str, **values: object) -> Response:
-        return HTMLResponse(rendered(template, base=base(request), page="history", **values))
+    def answer(request: Request, template: str, *, status: int = 200, **values: object) -> Response:
+        text = rendered(template, base=base(request), page="history", **values)
+        return HTMLResponse(text, status)
 
-    async def history(request: Request) -> Response:
+    async def history(request: Request, problem: str = "") -> Response:
         """The newest jobs, or those that a search finds."""
         query, text = request.query_params.get("q", "")[:200], request.query_params.get("page", "1")
         number = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 1
         found = await asyncio.to_thread(history_page, studio, query.strip(), max(number, 1))
-        return answer(request, "history.html", found=found, searched=SEARCHED)
+        asked = request.query_params
+        chosen = {name: asked[name] for name in ("one", "other") if name in asked}
+        return answer(
+            request,
+            "history.html",
+            status=422 if problem else 200,
+            found=found,
+            searched=SEARCHED,
+            chosen=chosen,
+            problem=problem,
+        )
+
+    async def page(request: Request) -> Response:
+        """The history, where nothing is wrong."""
+        return await history(request)
 
     async def diff(request: Request) -> Response:
         """Two jobs beside each other."""
         names = [request.query_params.get(name, "") for name in ("one", "other")]
+        if not all(names):
+            return await history(request, "Choose two jobs: one, and the other.")
         one, other = [await asyncio.to_thread(find_card, studio, name) for name in names]
         if one is None or other is None:
-            text = "Choose two jobs in the history, one on each side."
-            return told(request, 404, "Two jobs are needed", text, "history")
+            text = "Choose two jobs in the history: the ledger has none of this name."
+            return told(request, 404, "No such job", text, "history")
         return answer(request, "diff.html", difference=JobDifference(one, other))
 
     async def money(request: Request) -> Response:
@@ -245,4 +262,4 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
         searched = None if entries.are_all else SEARCHED
         return answer(request, "money.html", money=found, searched=searched)
 
-    return [Route("/history", history), Route("/diff", diff), Route("/money", money)]
+    return [Route("/history", page), Route("/diff", diff), Route("/money", money)]

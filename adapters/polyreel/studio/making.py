@@ -77,7 +77,8 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
             text = f"the file is larger than {uploads.MAX_BYTES // 2**20} MB"
             return JSONResponse({"message": text}, 413)
         try:
-            name = await asyncio.to_thread(studio.uploads.keep, content)
+            own_name = request.query_params.get("name", "")
+            name = await asyncio.to_thread(studio.uploads.keep, content, own_name)
         except RequestError as error:
             return JSONResponse({"message": "; ".join(error.problems)}, 422)
         return JSONResponse({"name": name})
@@ -184,7 +185,7 @@ class RequestPages:
     def _frame(self, seen: SeenRequest) -> Pieces:
         """What stands around columns where nothing else is to be shown."""
         ready = tuple((one.vendor, one.price) for one in seen.ready)
-        key = (len(seen.columns), ready, seen.base)
+        key = (len(seen.columns), ready, seen.base, seen.form.strangers)
         known = self._frames.get(key)
         if known is None:
             marks = {COLUMNS: new_mark(), SHOWN: new_mark(), RUN: new_mark()}

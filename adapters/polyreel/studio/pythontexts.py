@@ -21,6 +21,14 @@ class NotPythonError(ValueError):
     """A text that is not read as Python. The text of the error says why."""
 
 
+class NoValueError(NotPythonError):
+    """A name stands for nothing that can be read."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has no value that can be read here: write one in its place")
+        self.name = name
+
+
 @frozen
 class PythonRequest:
     """A call such as `requests.post(url, json={...})`."""
@@ -39,18 +47,34 @@ def python_value(text: str) -> Json:
 
 
 def python_calls(text: str) -> list[PythonRequest]:
-    """The calls in a program that post JSON; none where it is no program."""
+    """The calls in a program that post JSON; none where it is no program.
+
+    NoValueError is raised where all that is missing is the value of a name.
+    """
     try:
         tree = _parsed(text, "exec")
     except NotPythonError:
         return []
     names: dict[str, Json] = {}
+    missing: dict[str, str] = {}
+    first = ""
     found: list[PythonRequest] = []
     for node in _nodes(tree):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            names |= _assigned(node.targets[0].id, node.value, names)
+            name = node.targets[0].id
+            try:
+                names[name] = _value(node.value, names)
+            except NotPythonError as error:
+                missing[name] = error.name if isinstance(error, NoValueError) else name
         elif isinstance(node, ast.Call):
-            found += _call(node, names)
+            try:
+                found += _call(node, names)
+            except NoValueError as error:
+                first = first or missing.get(error.name, error.name)
+            except NotPythonError:
+                continue
+    if first and not found:
+        raise NoValueError(first)
     return found
 
 
@@ -75,13 +99,6 @@ def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
         pending += reversed([*ast.iter_child_nodes(node)])
 
 
-def _assigned(name: str, node: ast.expr, names: dict[str, Json]) -> dict[str, Json]:
-    try:
-        return {name: _value(node, names)}
-    except NotPythonError:
-        return {}
-
-
 def _call(node: ast.Call, names: dict[str, Json]) -> Iterator[PythonRequest]:
     """The call, where it posts a JSON object to an address that is written down."""
     method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
@@ -92,13 +109,22 @@ def _call(node: ast.Call, names: dict[str, Json]) -> Iterator[PythonRequest]:
     where = given.get("url", arguments[0] if arguments else None)
     if method.lower() not in {"post", "put"} or where is None or "json" not in given:
         return
-    address, body = _known(where, names), _known(given["json"], names)
+    address, body = _known(where, names), _body(given["json"], names)
     if isinstance(body, dict):
         headers = _known(given["headers"], names) if "headers" in given else {}
         said = headers.items() if isinstance(headers, dict) else ()
         texts = {name.lower(): text for name, text in said if isinstance(text, str)}
         url = address if isinstance(address, str) else ""
         yield PythonRequest(method.upper(), url, texts, body)
+
+
+def _body(node: ast.expr, names: dict[str, Json]) -> Json:
+    if isinstance(node, ast.Name):
+        if node.id not in names:
+            raise NoValueError(node.id)
+        return names[node.id]
+    found: Json = _value(node, names)
+    return found
 
 
 def _known(node: ast.expr, names: dict[str, Json]) -> Json:
@@ -130,6 +156,8 @@ def _value(node: ast.AST, names: dict[str, Json]) -> Any:
             return _dict(node, names)
         case ast.Name(id=name) if isinstance(names.get(name), str | int | float):
             return names[name]  # a list of lists of the same list would have no end
+        case ast.Name(id=name) if name not in names:
+            raise NoValueError(name)
     raise NotPythonError("not a literal of Python")
 
 

@@ -136,6 +136,8 @@ class RunWish:
         if form.checked is None:
             problems = [f"{name}: {text}" if name else text for name, text in form.problems.items()]
             return "; ".join(problems) or "The request is empty."
+        if form.strangers:
+            return "; ".join(form.strangers)
         if self.fault and self.fault not in FAULTS:
             return "There is no such fault."
         if not {*self.vendors(form)} <= {*form.vendors}:

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..errors import RequestError
-from ..mapping.media import SUFFIX_TYPES, SUFFIXES, any_content_type
+from ..mapping.media import SUFFIX_TYPES, SUFFIXES, any_content_type, shown
 
 UPLOAD: Final = "upload:"
-"""How a file is named in a form: this, the hash of its bytes, and its suffix."""
+"""How a file is named in a form: this, its own name and a slash, the hash of its bytes, and its
+suffix, as in `upload:cat.png/ed82….png`. Its own name may be missing.
+"""
 MAX_BYTES: Final = 300 * 1024 * 1024
 """The largest file that is taken, in bytes."""
 SNIFFED: Final = 4096
 """Bytes that tell what a file is."""
-_NAME: Final = re.compile(r"upload:([0-9a-f]{32}\.[a-z0-9]{3,4})")
+LONGEST_NAME: Final = 80
+"""Characters of a file's own name that are kept."""
+TOLD_APART: Final = 8
+"""Characters of a hash that tell files apart."""
+_KEPT: Final = r"[0-9a-f]{32}\.[a-z0-9]{3,4}"
+_NAME: Final = re.compile(rf"upload:(?:([^/]*)/)?({_KEPT})")
 
 
 @frozen
@@ -26,8 +35,10 @@ class UploadFolder:
     """Where the files are."""
 
     folder: Path
+    _own_names: dict[str, str] = field(factory=dict, init=False, eq=False, repr=False)
+    """What files are called by those who gave them, by their names in the folder."""
 
-    def keep(self, content: bytes) -> str:
+    def keep(self, content: bytes, own_name: str = "") -> str:
         """Keep a file. The result is its name in a form.
 
         RequestError is raised for bytes that are no image, video or sound that polyreel knows.
@@ -43,13 +54,23 @@ class UploadFolder:
             part = path.with_suffix(".part")
             part.write_bytes(content)
             part.replace(path)
-        return UPLOAD + name
+        return self._named(name, own_name)
+
+    def _named(self, name: str, own_name: str) -> str:
+        """The name in a form."""
+        bare = re.split(r"[/\\]", own_name)[-1]
+        plain = "".join(one for one in bare if one.isprintable()).strip()[-LONGEST_NAME:]
+        return f"{UPLOAD}{plain}/{name}" if plain else UPLOAD + name
 
     def path(self, name: str) -> Path | None:
         """The file of a name; None where there is none."""
         found = _NAME.fullmatch(name)
-        path = self.folder / found[1] if found else None
-        return path if path is not None and path.is_file() else None
+        path = self.folder / found[2] if found else None
+        if found is None or path is None or not path.is_file():
+            return None
+        known = self._own_names.get(found[2], found[2])
+        self._own_names[found[2]] = (found[1] or known)[:LONGEST_NAME]
+        return path
 
     def content_type(self, path: Path) -> str:
         """The media type of a file that is kept."""
@@ -60,5 +81,24 @@ class UploadFolder:
         if not path.startswith(str(self.folder)):
             return None  # as nearly every text: seen at once
         here = Path(path)
-        name = UPLOAD + here.name
-        return name if here.parent == self.folder and self.path(name) is not None else None
+        if here.parent != self.folder or self.path(UPLOAD + here.name) is None:
+            return None
+        return self._named(here.name, self._own_name(here.name))
+
+    def _own_name(self, kept: str) -> str:
+        """What a file was called; nothing where nobody said it."""
+        name = self._own_names.get(kept, "")
+        return "" if name == kept else name
+
+    def told(self, text: str, quoted: Callable[[str], str] = str) -> str:
+        """A text in which files are called as those call them who gave them, and not by a path.
+
+        `quoted` is how the text is written, such as HTML. Messages cut long paths.
+        """
+        for kept, own_name in [*self._own_names.items()]:
+            path = f"{self.folder}{os.sep}{kept}"
+            text = text.replace(quoted(path), quoted(own_name))
+            if (cut := shown(path)) != path:
+                is_named = path[: -len(kept) + TOLD_APART] in cut
+                text = text.replace(quoted(cut), quoted(own_name if is_named else "the file"))
+        return text

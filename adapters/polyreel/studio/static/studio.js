@@ -190,13 +190,13 @@
   // -- files that are dropped, pasted or chosen ---------------------------------------------------
   const give = async (place, file) => {
     if (!place || !file) return;
-    const answer = await fetch(`${base}/uploads`, { method: "POST", body: file });
+    const answer = await fetch(`${base}/uploads?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
     const told = await answer.json().catch(() => ({ message: `status ${answer.status}` }));
     if (!answer.ok) return notice(`${file.name}: ${told.message}`);
     place.querySelector("input").value = told.name;
     const shown = place.querySelector("img.thumbnail");
     if (shown && file.type.startsWith("image/")) {
-      shown.src = `${base}/uploads/${told.name.slice("upload:".length)}`;
+      shown.src = `${base}/uploads/${told.name.split(/[:/]/).pop()}`;
       shown.hidden = false;
     }
     replan();
