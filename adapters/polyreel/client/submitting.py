@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,19 +43,19 @@ def submission(
         folder = str(named(checked_output(output, chosen), reference))
     if simulated:
         _warn_of_ready_made_files(chosen)
+    options: submitting.SubmitOptions = {
+        "simulated": simulated,
+        "idempotency_key": new_idempotency_key(),
+        "reference": reference,
+        "folder": folder,
+        "labels": labels,
+        "limits": limits,
+    }
     if isinstance(plans, Plan):
-        submit = partial(submitting.submit, plans)
+        flow = submitting.submit(plans, retries=retries, **options)
     else:
-        submit = partial(routing.submit_somewhere, plans, health or routing.Health())
-    flow = submit(
-        simulated=simulated,
-        idempotency_key=new_idempotency_key(),
-        reference=reference,
-        folder=folder,
-        labels=labels,
-        limits=limits,
-        retries=retries,
-    )
+        known = health or routing.Health()
+        flow = routing.submit_somewhere(plans, known, retries=retries, **options)
     if reference is None:
         return flow
     return recovery.submit_once(flow, chosen, reference, simulated=simulated)

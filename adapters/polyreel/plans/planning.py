@@ -149,7 +149,8 @@ class Plan:
         path = self.route.path
         if self.stream:
             path = filled(self.operation.path, self.route.path_values)
-        return f"{self.base_url}{path}" + (f"?{urlencode(self.query)}" if self.query else "")
+        url = self.base_url + path
+        return f"{url}?{urlencode(self.query)}" if self.query else url
 
     @property
     def operation(self) -> Operation:
@@ -260,15 +261,16 @@ class Plan:
 
     def step(self, headers: Mapping[str, str] | None = None) -> Send:
         """The paid call, with further headers."""
-        kind = {} if self.parts else {"Content-Type": "application/json"}
-        accept = {"Accept": EVENT_STREAM} if self.stream else {}
+        own = {} if self.parts else {"Content-Type": "application/json"}
+        if self.stream:
+            own["Accept"] = EVENT_STREAM
         return Send(
             self.vendor,
             self.method,
             self.url,
-            content=None if self.parts else self.content,
-            parts=self.parts,
-            headers={**kind, **accept, **(headers or {})},
+            None if self.parts else self.content,
+            self.parts,
+            {**own, **headers} if headers else own,
             paid=True,
             stream=self.stream,
         )
