@@ -255,7 +255,10 @@ class Reply:
         wanted = name.lower()
         if wanted in self.headers:  # the drivers give all in small letters
             return self.headers[wanted]
-        return next((value for key, value in self.headers.items() if key.lower() == wanted), None)
+        for key, value in self.headers.items():
+            if key.lower() == wanted:
+                return value
+        return None
 
 
 Ending = Literal["whole", "cut", "drip", "close", "reset", "silence"]

@@ -272,8 +272,9 @@ class ClientSettings:
         labels: Mapping[str, str] | None = None,
         limits: str | None = None,
     ) -> Flow[Job]:
-        self._needs_ledger(reference)
-        self._needs_ledger(limits, "limits")
+        if reference is not None or limits is not None:
+            self._needs_ledger(reference)
+            self._needs_ledger(limits, "limits")
         here = self._here(plans) if isinstance(plans, Plan) else [*map(self._here, plans)]
         return _submission_of()(
             here,

@@ -64,7 +64,7 @@ def run(flow: Flow[T], wire: Wire) -> T:
                     step = this.begin(step)
                 failure = None
                 try:
-                    outcome = _perform(step, this) if quick is None else quick(step, this)
+                    outcome = _perform(step, this) if quick is None else quick(this, step)
                 except PolyreelError as error:
                     outcome = failure = _bare(error)
                 if quick is None:
@@ -89,7 +89,7 @@ async def arun(flow: Flow[T], wire: Wire) -> T:
                     step = this.begin(step)
                 failure = None
                 try:
-                    outcome = await _aperform(step, this) if quick is None else quick(step, this)
+                    outcome = await _aperform(step, this) if quick is None else quick(this, step)
                 except PolyreelError as error:
                     outcome = failure = _bare(error)
                 if quick is None:
@@ -159,12 +159,14 @@ class _Run:
             event = call_ended(step, outcome, seconds, wire.keys.values())
             notify(wire.hooks, event)
 
-    def observe(self, event: object) -> None:
+    def observe(self, step: Observe) -> None:
         """Tell hooks what happened, and remember the job that is paid for."""
+        event = step.event
         if isinstance(event, SubmitEnded):
             self._paying, self._job = None, event.job
         assert isinstance(event, _OBSERVED)
-        notify(self.wire.hooks, event)
+        if self.wire.hooks or LOG.isEnabledFor(logging.INFO):
+            notify(self.wire.hooks, event)
 
     def record(self, step: Record) -> Any:
         """Write to the ledger."""
@@ -320,41 +322,33 @@ async def _aperform(step: Step, this: _Run) -> object:
 
 
 def _perform_at_once(step: Now | ReadClocks | Notify | Observe | Record, this: _Run) -> object:
-    return _QUICK[type(step)](step, this)
+    return _QUICK[type(step)](this, step)
 
 
-def _now(_: Now, this: _Run) -> float:
+def _now(this: _Run, _: Now) -> float:
     return this.wire.clock.now()
 
 
-def _read_clocks(_: ReadClocks, this: _Run) -> Moment | None:
+def _read_clocks(this: _Run, _: ReadClocks) -> Moment | None:
     if this.wire.ledger is None:
         return None  # it is for the ledger
     read = getattr(this.wire.clock, "moment", None)  # a clock of a caller's may have one face
     return None if read is None else read()
 
 
-def _notify(step: Notify, this: _Run) -> None:
+def _notify(this: _Run, step: Notify) -> None:
     if this.wire.listener:
         this.wire.listener(step.event)
 
 
-def _observe(step: Observe, this: _Run) -> None:
-    this.observe(step.event)
-
-
-def _record(step: Record, this: _Run) -> Any:
-    return this.record(step)
-
-
-_AWAITED_QUICK: Final[Mapping[type[Step], Callable[[Any, _Run], object]]] = {
+_AWAITED_QUICK: Final[Mapping[type[Step], Callable[[_Run, Any], object]]] = {
     Now: _now,
     ReadClocks: _read_clocks,
     Notify: _notify,
-    Observe: _observe,
+    Observe: _Run.observe,
 }
 """How steps are performed that nobody has to wait for, and of which no hook is told."""
-_QUICK: Final[Mapping[type[Step], Callable[[Any, _Run], object]]] = {
+_QUICK: Final[Mapping[type[Step], Callable[[_Run, Any], object]]] = {
     **_AWAITED_QUICK,
-    Record: _record,
+    Record: _Run.record,
 }

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from polyreel_generated.shared import Job, RoutingStep
 
     from ..plans.planning import Plan
+    from ..providers.base.provider import Provider
 
 UNREADABLE: Final[tuple[str | None, str]] = (None, "an answer that cannot be read")
 T = TypeVar("T")
@@ -152,7 +153,8 @@ def make_attempt(
     if entry is not None:
         job = job.model_copy(update={"ledger_id": entry})
     try:
-        yield from settle(entry, "accepted", job=job)
+        if entry is not None:
+            yield from settle(entry, "accepted", job=job)
     except LedgerError as error:
         yield Observe(SubmitEnded(vendor, job))
         text = f"{job.vendor} accepted the job as {job.id}, so keep this id: {error}"
@@ -233,7 +235,7 @@ def outcome(submission: Submission, reply: Reply) -> Facts:
     task: str | None = None
     if not provider.is_error(reply):
         facts = _safely(provider.read, reply, None)
-        _compare(submission, reply, facts)
+        _compare(submission, provider, reply, facts)
         if facts is not None and facts.id is not None and can_be_asked_about(facts.id):
             return located(provider, facts.of_submit(provider.reads), submission.base_url)
         what = "without a task id"
@@ -273,20 +275,18 @@ def outcome(submission: Submission, reply: Reply) -> Facts:
     )
 
 
-def _compare(submission: Submission, reply: Reply, facts: Facts | None) -> None:
+def _compare(submission: Submission, provider: Provider, reply: Reply, facts: Facts | None) -> None:
     """Write a warning to the log where an answer is not what the contract promises.
 
     The generated client says why. The contract's schema tells sooner that nothing is wrong.
     """
     if submission.send.stream:
         return  # the generated client has no types for events
-    contract, operation = submission.provider.contract, submission.contract
+    contract, operation = provider.contract, provider.contract.operations[submission.operation]
     is_described = contract.reply_schema(operation, reply.status) is not None
     if facts and is_described and contract.is_reply(operation, reply.status, facts.raw):
         return
-    route = next(
-        one for one in submission.provider.routes if submission.contract.path == one.operation.PATH
-    )
+    route = next(one for one in provider.routes if operation.path == one.operation.PATH)
     typed = route.operation.parse_response(reply.status, reply.content, reply.headers)
     if typed.parse_error is not None:
         LOG.warning(
