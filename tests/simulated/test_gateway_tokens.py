@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 from attrs import evolve
-from polyreel.gateway.tokens import GUESSES
+from polyreel.gateway.tokens import GUESSES, Doorkeeper
 from polyreel.ledger.gateway_tokens import GatewayToken
 from polyreel.money.amounts import CostRange
 from polyreel.plans.planning import Plan
@@ -67,6 +67,24 @@ def test_only_tokens_are_let_in(provider: Provider, tmp_path: Path) -> None:
             assert good.encode() not in refused.content
         assert stage.simulator.journal == []
         id_in(asked(stage, made, token=good), provider)
+
+
+def test_everybody_is_let_in_until_a_token_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that runs then asks for it, too: what the token may not cost, nobody spends."""
+    monkeypatch.setattr("polyreel.gateway.tokens.REMEMBERED", -1.0)
+    with gateway(tmp_path, PRICED.back) as stage:
+        faces = stage.gateway.faces
+        faces.door = Doorkeeper(faces.jobs.kept.tokens, until_made=True)
+        assert asked(stage, PRICED.made, token="any-key").ok
+        assert faces.door.is_open
+        good = token_of(stage)
+        assert asked(stage, PRICED.made, token="any-key").status == 401
+        assert asked(stage, PRICED.made, token=good).ok
+        faces.jobs.kept.tokens.revoke("web", time.time())
+        assert asked(stage, PRICED.made, token="any-key").status == 401
+        assert not faces.door.is_open
 
 
 def test_a_token_works_until_it_ends(stage: GatewayStage, monkeypatch: pytest.MonkeyPatch) -> None:

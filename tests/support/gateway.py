@@ -19,6 +19,7 @@ from polyreel.gateway.behind import Behind
 from polyreel.gateway.creating import Creator
 from polyreel.gateway.faces import Faces
 from polyreel.gateway.jobs import FacedJobs
+from polyreel.gateway.tokens import Doorkeeper
 from polyreel.jobs.locations import Location
 from polyreel.ledger.opening import open_ledger
 from polyreel.providers.base.provider import Provider
@@ -61,9 +62,9 @@ class GatewayStage:
         self.client = client or AsyncClient(simulator=self.simulator, ledger=opened)
         jobs = FacedJobs(self.client, self.folder / "gateway", self.store)
         creator = Creator(jobs, Behind(self.behind, **self.options), self.dedupe)
-        tokens = jobs.kept.tokens if self.with_tokens else None
+        door = Doorkeeper(jobs.kept.tokens) if self.with_tokens else None
         webhooks = asgi.webhooks(self.client, self.secrets)
-        self.gateway = GatewayApplication(Faces(jobs, creator, tokens), Edge(), webhooks)
+        self.gateway = GatewayApplication(Faces(jobs, creator, door), Edge(), webhooks)
         self.application = self.gateway.starlette()
         transport = httpx.ASGITransport(app=self.application)
         self.web = httpx.AsyncClient(transport=transport, base_url=HOST)

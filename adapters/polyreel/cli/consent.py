@@ -38,8 +38,8 @@ JobLimit = Annotated[
 ANSWERS: Final = frozenset({"y", "yes"})
 
 
-def dollars(text: str | None) -> Decimal | None:
-    """The amount of --max-cost; None where there is no limit."""
+def dollars(text: str | None, option: str = "--max-cost") -> Decimal | None:
+    """The amount of an option; None where there is no limit."""
     if text is None:
         return None
     try:
@@ -48,7 +48,7 @@ def dollars(text: str | None) -> Decimal | None:
         amount = Decimal("NaN")
     if not amount.is_finite() or not 0 <= amount < LARGEST:
         raise typer.BadParameter(
-            f"{text[:40]!r} is no amount of dollars, such as 12.50", param_hint="--max-cost"
+            f"{text[:40]!r} is no amount of dollars, such as 12.50", param_hint=option
         )
     return amount
 

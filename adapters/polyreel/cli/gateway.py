@@ -221,10 +221,8 @@ def gateway(
     show.log(logging.INFO)
     with open_ledger(ledger) as opened:
         reachable = access.addresses or bool(access.hosts) or public_url is not None
-        needs_token = gateway_tokens.needed(
-            opened, live=live, reachable=reachable, everybody=everybody
-        )
-        if replay is not None and needs_token:
+        door = gateway_tokens.door(opened, live=live, reachable=reachable, everybody=everybody)
+        if replay is not None and not door.is_open:
             text = "it answers without a token: write --everybody to let in whoever can reach it"
             raise typer.BadParameter(text, param_hint="--replay")
         client = starting.client(
@@ -235,7 +233,7 @@ def gateway(
             routing=routing,
             allow=allowed,
             dedupe=dedupe,
-            with_tokens=needs_token,
+            door=door,
             private_callbacks=private_callbacks,
             store=where,
             edge={"access": access, "public_url": _public(public_url), "vendors": faces},

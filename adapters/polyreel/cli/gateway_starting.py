@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..client import AsyncClient
     from ..gateway.application import GatewayApplication
+    from ..gateway.tokens import Doorkeeper
     from ..jobs.locations import Location
     from ..ledger.store import LedgerStore
     from ..mapping.reports import Allowance
@@ -52,7 +53,7 @@ def application(
     routing: RoutingOptions,
     allow: dict[str, Allowance],
     dedupe: float | None,
-    with_tokens: bool,
+    door: Doorkeeper,
     private_callbacks: bool,
     store: Location | None,
     edge: dict[str, Any],
@@ -85,9 +86,8 @@ def application(
     creator = Creator(jobs, behind, dedupe)
     creator.private_callbacks = private_callbacks
     jobs.files.purge()
-    tokens = jobs.kept.tokens if with_tokens else None
     webhooks = asgi.webhooks(client, secrets)
-    return GatewayApplication(Faces(jobs, creator, tokens), Edge(**edge), webhooks)
+    return GatewayApplication(Faces(jobs, creator, door), Edge(**edge), webhooks)
 
 
 def use_records(made: GatewayApplication, record: Path | None, replay: Path | None) -> None:

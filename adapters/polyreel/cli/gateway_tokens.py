@@ -21,6 +21,7 @@ from .network import given
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..gateway.tokens import Doorkeeper
     from ..jobs.locations import Location
     from ..ledger.store import LedgerStore
     from ..mapping.reports import Allowance
@@ -69,7 +70,10 @@ Days = Annotated[
 MayReadMetrics = Annotated[
     bool, typer.Option("--metrics", help="Of a token: it may read /metrics.")
 ]
-COLUMNS: Final = ["token", "state", "vendors", "models", "a day", "in all", "spent", "rate"]
+COLUMNS: Final = [
+    *("token", "state", "vendors", "models", "a day", "in all"),
+    *("spent", "simulated", "rate"),
+]
 
 
 def stored(ledger: LedgerStore) -> StoredLedger:
@@ -134,7 +138,7 @@ def made_of(
         by_model=routing.by_model,
         models=tuple(dict.fromkeys(models)),
         labels=labels,
-        per_day=dollars(per_day),
+        per_day=dollars(per_day, "--per-day"),
         in_all=dollars(in_all),
         allow=allow,
         created_at=now,
@@ -170,11 +174,14 @@ def _show_secret(ledger: StoredLedger, name: str, *, as_json: bool) -> None:
         show.line(secret)
 
 
-def _spent(ledger: StoredLedger, token: GatewayToken) -> str:
-    """What its live jobs may have cost, as far as they are counted."""
+def _spent(ledger: StoredLedger, token: GatewayToken) -> dict[str, str]:
+    """What its jobs may have cost, as far as they are counted: live ones, and simulated ones."""
     from ..gateway.tokens import Budgets
 
-    return format(Budgets(ledger.limits, simulated=False).spent(token.name), "f")
+    return {
+        name: format(Budgets(ledger.limits, simulated=simulated).spent(token.name), "f")
+        for name, simulated in (("spent", False), ("spent_simulated", True))
+    }
 
 
 def _state(token: GatewayToken) -> str:
@@ -187,9 +194,8 @@ def _state(token: GatewayToken) -> str:
     return f"usable until {datetime.fromtimestamp(token.expires_at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _document(token: GatewayToken, spent: str | None) -> dict[str, object]:
-    counted = {} if spent is None else {"spent": spent}
-    return {"name": token.name, "state": _state(token), **token.settings(), **counted}
+def _document(token: GatewayToken, spent: dict[str, str] | None) -> dict[str, object]:
+    return {"name": token.name, "state": _state(token), **token.settings(), **(spent or {})}
 
 
 def _of_models(token: GatewayToken) -> Iterator[str]:
@@ -198,7 +204,7 @@ def _of_models(token: GatewayToken) -> Iterator[str]:
         yield from (f"{model}={vendor}" for vendor in routing.vendors)
 
 
-def _cells(token: GatewayToken, spent: str) -> list[str]:
+def _cells(token: GatewayToken, spent: dict[str, str]) -> list[str]:
     limits = [token.per_day, token.in_all]
     return [
         token.name,
@@ -206,24 +212,28 @@ def _cells(token: GatewayToken, spent: str) -> list[str]:
         ", ".join([*token.vendors, *_of_models(token)]) or "all",
         ", ".join(token.models) or "all",
         *("-" if usd is None else f"${usd:f}" for usd in limits),
-        f"${spent}",
+        f"${spent['spent']}",
+        f"${spent['spent_simulated']}",
         "-" if token.rate is None else f"{token.rate:g}/min",
     ]
 
 
-def needed(ledger: LedgerStore, *, live: bool, reachable: bool, everybody: bool) -> bool:
-    """Whether clients need a token; RequestError where they would, and none was made.
+def door(ledger: LedgerStore, *, live: bool, reachable: bool, everybody: bool) -> Doorkeeper:
+    """Who lets clients in; RequestError where they would need a token, and none was made.
 
     `reachable` says that others than programs of this machine can call, `everybody` that all are
     let in all the same.
     """
-    found = stored(ledger).gateway.tokens.listed()
+    from ..gateway.tokens import Doorkeeper
+
+    tokens = stored(ledger).gateway.tokens
+    found = tokens.listed()
     if everybody:
-        return False
+        return Doorkeeper()
     if any(one.is_usable(time.time()) for one in found):
-        return True
+        return Doorkeeper(tokens)
     if not (live or reachable or found):
-        return False
+        return Doorkeeper(tokens, until_made=True)
     why = (
         "its jobs cost money" if live else "others can reach it" if reachable else "tokens expired"
     )

@@ -46,7 +46,7 @@ from .wishes import read_wish
 
 if TYPE_CHECKING:
     from ..ledger.gateway_rows import GatewayJob
-    from ..ledger.gateway_tokens import GatewayToken, TokenRows
+    from ..ledger.gateway_tokens import GatewayToken
     from ..plans.reading import Reading
 
 LOG: Final = logging.getLogger("polyreel")
@@ -88,10 +88,10 @@ class FaceRequest:
 class Faces:
     """The faces of a gateway."""
 
-    def __init__(self, jobs: FacedJobs, creator: Creator, tokens: TokenRows | None = None) -> None:
-        """Answer for these jobs. With `tokens`, a client needs one of them."""
+    def __init__(self, jobs: FacedJobs, creator: Creator, door: Doorkeeper | None = None) -> None:
+        """Answer for these jobs whom `door` lets in: everybody, where it is left out."""
         self.jobs, self.creator = jobs, creator
-        self.door = Doorkeeper(tokens)
+        self.door = door or Doorkeeper()
         self.uploads = creator.uploads
         self.signatures = CallSignatures(jobs.kept)
 

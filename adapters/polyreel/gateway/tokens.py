@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..ledger.limits import LimitChanges, LimitRows
     from ..plans.planning import Plan
 
+LOG: Final = logging.getLogger("polyreel")
 OPEN: Final = GatewayToken("", metrics=True)
 """What stands for the token where none is asked for."""
 REMEMBERED: Final = 2.0
@@ -35,24 +37,38 @@ PREFIX: Final = "gateway"
 class Doorkeeper:
     """Lets clients in by their tokens; with no tokens to know, it lets everybody in."""
 
-    def __init__(self, rows: TokenRows | None) -> None:
+    def __init__(self, rows: TokenRows | None = None, *, until_made: bool = False) -> None:
+        """Know these tokens; `until_made` says that all are let in until there is one."""
         self._rows = rows
+        self._is_open = rows is None or until_made
+        self._looked = -REMEMBERED
         self._known: OrderedDict[str, tuple[GatewayToken, float]] = OrderedDict()
         self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
 
     @property
     def is_open(self) -> bool:
         """Whether no token is asked for."""
-        return self._rows is None
+        return self._is_open
+
+    async def _known_to(self) -> TokenRows | None:
+        """The tokens, one of which a client needs; None where all are let in."""
+        now = time.monotonic()
+        if self._is_open and self._rows is not None and now >= self._looked + REMEMBERED:
+            self._looked = now
+            if await asyncio.to_thread(self._rows.were_made):
+                LOG.info("a token was made: from now on clients need one")
+                self._is_open = False
+        return None if self._is_open else self._rows
 
     async def knows(self, key: str | None) -> bool:
         """Whether a client that sends this key is let in."""
-        if self._rows is None or key is None:
-            return self._rows is None
+        rows = await self._known_to()
+        if rows is None or key is None:
+            return rows is None
         known = self._known.get(key)
         if known is not None and time.monotonic() < known[1]:
             return True
-        return await asyncio.to_thread(self._rows.of, key, time.time()) is not None
+        return await asyncio.to_thread(rows.of, key, time.time()) is not None
 
     async def token(self, key: str, client: str) -> GatewayToken:
         """The token that a client has sent; CallRefusedError where it is none.
@@ -60,13 +76,14 @@ class Doorkeeper:
         A client that guesses is told to wait. A right token is let in all the same: many clients
         can have one address.
         """
-        if self._rows is None:
+        rows = await self._known_to()
+        if rows is None:
             return OPEN
         now = time.monotonic()
         known = self._known.get(key)
         if known is not None and now < known[1]:
             return known[0]
-        found = await asyncio.to_thread(self._rows.of, key, time.time())
+        found = await asyncio.to_thread(rows.of, key, time.time())
         if found is None:
             self._known.pop(key, None)
             self._note_wrong(client, now)

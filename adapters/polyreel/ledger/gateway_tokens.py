@@ -145,6 +145,10 @@ class TokenRows:
             raise RequestError([problem]) from None
         return text
 
+    def were_made(self) -> bool:
+        """Whether any token was ever made."""
+        return bool(self._database.query("SELECT 1 AS made FROM gateway_tokens LIMIT 1"))
+
     def listed(self) -> list[GatewayToken]:
         """All tokens that were ever made, oldest first."""
         rows = self._database.query("SELECT * FROM gateway_tokens ORDER BY created_at, name")
