@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from polyreel import AsyncClient, Simulator, batch
+from polyreel import AsyncClient, Ledger, Simulator, batch
 from polyreel.batch import Batch, Result
 from polyreel.errors import (
     DownloadError,
@@ -47,6 +47,25 @@ def test_running_again_does_nothing(tmp_path: Path) -> None:
     assert run(client(tmp_path, simulator), rows, tmp_path)[0].files == lines[0]["files"]
     assert Path(lines[0]["files"][0]).exists()
     assert simulator.bill.count() == 4
+
+
+def test_two_runs_at_once_share_the_jobs(tmp_path: Path) -> None:
+    """As two processes with one ledger: each waits for the jobs that the other one makes."""
+    rows = rows_of(tmp_path, [row(number) for number in range(6)])
+
+    async def both() -> list[tuple[Result, ...]]:
+        ledger, out = tmp_path / "ledger", tmp_path / "out"
+        async with AsyncClient(ledger=ledger) as one, AsyncClient(ledger=ledger) as other:
+            runs = [Batch(each, rows, out).run() for each in (one, other)]
+            return await asyncio.gather(*runs)
+
+    first, second = asyncio.run(both())
+    assert [result.state for result in (*first, *second)] == ["saved"] * 12
+    assert [result.ledger_id for result in first] == [result.ledger_id for result in second]
+    with Ledger(tmp_path / "ledger") as ledger:
+        assert len(ledger.entries()) == 6
+    assert len(reported(tmp_path)) == 6
+    assert not [*(tmp_path / "out").glob("*.part")]
 
 
 # --- one row's failure ----------------------------------------------------------------------------

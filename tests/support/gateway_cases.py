@@ -85,6 +85,7 @@ def enters_once(ledger: StoredLedger) -> None:
 def keeps_tokens(ledger: StoredLedger) -> None:
     """A token is known by what its client sends until it expires or is revoked, and not shown."""
     rows = ledger.gateway.tokens
+    assert not rows.were_made()
     web = GatewayToken(
         "web",
         vendors=("one",),

@@ -176,8 +176,8 @@ class ResultsFile:
         self._write(self.path, "".join(map(_line, ordered)).encode())
 
     def _write(self, path: Path, content: bytes) -> None:
-        # Two batches may be at work in the folder.
-        part = path.with_name(f"{file_name(path.name, self._batch)}.part")
+        # Two batches may be at work in the folder, or two runs of one.
+        part = path.with_name(f"{file_name(path.name, self._batch)}.{os.getpid()}.part")
         with part.open("wb") as file:
             file.write(content)
             file.flush()

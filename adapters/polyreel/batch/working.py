@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -11,7 +12,7 @@ from attrs import Factory, define, field, frozen
 
 from ..client import AsyncClient
 from ..drivers import ManyJobsDriver
-from ..errors import BudgetError, SubmitError
+from ..errors import BudgetError, ClaimedError, SubmitError
 from ..jobs.finishing import failed
 from ..jobs.locations import Location
 from ..jobs.many import Completed
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 WORKERS: Final = 8
 """How many rows of one vendor are begun at a time, and how many of all vendors are finished."""
+OTHERS_PAUSE: Final = 0.2
+"""Seconds until it is looked again whether another run has done with a row."""
 
 
 @frozen
@@ -148,7 +151,10 @@ class BatchRun:
         entry = task.entry
         try:
             if entry is None:
-                job = await self._submitted(task, queue)
+                try:
+                    job = await self._submitted(task, queue)
+                except ClaimedError:  # another run of the batch has begun the row meanwhile
+                    return await self._generated(task)
                 base_url = self.client.base_urls.get(job.vendor)
             elif entry.state == "accepted" and entry.job is not None:
                 job = entry.job.model_copy(update={"ledger_id": entry.id})
@@ -209,18 +215,37 @@ class BatchRun:
         return await self._generated(task)
 
     async def _generated(self, task: RowTask) -> Result:
-        """Do whatever is left to do for a row, by its reference."""
-        try:
-            job = await self.client.generate(
-                task.asked,
-                output=self._output(task),
-                timeout=self.settings.timeout,
-                reference=task.row.reference,
-                labels=self.settings.labels,
-            )
-        except Exception as error:  # as above
-            return self.outcomes.of(task, error=error)
-        return self.outcomes.of(task, job)
+        """Do whatever is left to do for a row, by its reference.
+
+        While another run of the batch does it, this one waits, in the time of the machine: the
+        clock of this run says nothing of the other one's.
+        """
+        until, is_elsewhere = time.monotonic() + self.settings.timeout, True
+        while True:
+            try:
+                job = await self.client.generate(
+                    task.asked,
+                    output=self._output(task),
+                    timeout=self.settings.timeout,
+                    reference=task.row.reference,
+                    labels=self.settings.labels,
+                )
+            except Exception as error:  # as above
+                may_wait = isinstance(error, ClaimedError) and time.monotonic() < until
+                if not (may_wait and is_elsewhere):
+                    return self.outcomes.of(task, error=error)
+                if is_elsewhere := self._is_elsewhere(task):
+                    await asyncio.sleep(OTHERS_PAUSE)
+            else:
+                return self.outcomes.of(task, job)
+
+    def _is_elsewhere(self, task: RowTask) -> bool:
+        """Whether somebody else looks after the job of a row just now."""
+        assert self.client.ledger is not None
+        found = self.client.ledger.of_references(
+            [task.row.reference], simulated=self.client.simulated
+        )
+        return any(entry.owned for entry in found)
 
     def _output(self, task: RowTask) -> str:
         return str(named(self.settings.output, task.row.name))

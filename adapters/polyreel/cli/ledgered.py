@@ -199,7 +199,7 @@ def _cells(entry: LedgerEntry) -> list[str]:
     own, job = entry.submission, entry.job
     return [
         entry.id,
-        _ago(entry.created_at),
+        _ago(entry),
         own.vendor,
         own.workflow,
         entry.state,
@@ -241,8 +241,12 @@ def _from_here(path: str) -> str:
     return path
 
 
-def _ago(moment: float) -> str:
-    return f"{_span(max(0.0, time.time() - moment))} ago"
+def _ago(entry: LedgerEntry) -> str:
+    """How long ago a job was made; the time of simulated ones goes on where it was left."""
+    past = time.time() - entry.created_at
+    if past < 0 and entry.submission.simulated:
+        return f"in {_span(-past)}, simulated"
+    return f"{_span(max(0.0, past))} ago"
 
 
 def _span(seconds: float) -> str:

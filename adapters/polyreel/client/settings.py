@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast
 
 from attrs import evolve
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from ..network import Network
     from ..providers.base.limits import KeptLimits
     from ..providers.base.registry import Vendor
-    from ..simulator import Simulator
+    from ..simulator import Simulator, VirtualClock
 
     Request = VideoRequest | ImageRequest | ElementRequest | Mapping[str, Any]
 
@@ -55,6 +55,7 @@ TIMEOUT: Final = 1800.0
 """Seconds that a job is waited for."""
 CALL_TIMEOUT: Final = 60.0
 """Seconds that one call may take."""
+T = TypeVar("T")
 IDLE_SECONDS: Final = 1.0
 """The pause between two looks into a ledger that has nothing to do."""
 
@@ -149,7 +150,10 @@ class ClientSettings:
 
             remember(simulator, self.ledger.companion_file("simulated"))
             # Its time goes on where another process left it: what was seen there has happened.
-            simulator.clock = VirtualClock(max(simulator.clock.now(), self.ledger.last_simulated()))
+            clock = VirtualClock(max(simulator.clock.now(), self.ledger.last_simulated()))
+            simulator.clock = clock
+            if (others := simulator.on_unknown) is not None:
+                simulator.on_unknown = partial(_as_late, others, clock, self.ledger)
         return simulator
 
     @cached_property
@@ -405,6 +409,12 @@ def _submission_of() -> Callable[..., Flow[Job]]:
     from .submitting import submission
 
     return submission
+
+
+def _as_late(others: Callable[[], T], clock: VirtualClock, ledger: LedgerStore) -> T:
+    """The jobs of other processes, after the clock has come to where theirs are."""
+    clock.advance(max(0.0, ledger.last_simulated() - clock.now()))
+    return others()
 
 
 def _opened(ledger: LedgerStore | str | Path | None) -> LedgerStore | None:

@@ -30,6 +30,7 @@ MOST_VERDICTS: Final = 1500
 """The longest text of verdicts: servers limit the headers of an answer."""
 MOST_REASONS: Final = 3000
 """The longest text of refusals."""
+NOBODY: Final = "no vendor is behind the gateway that may make jobs of this token"
 
 
 @frozen
@@ -168,7 +169,7 @@ class Offers:
                 _in_words_of_body(one, violation) for violation in one.violations
             )
             texts.append(f"{one.target.id}: {'; '.join(reasons)}")
-        text = " | ".join(texts) or "no vendor is behind for this token"
+        text = " | ".join(texts) or NOBODY
         for place, link in self._names.items():
             text = text.replace(place, link)
         return text if len(text) <= MOST_REASONS else f"{text[:MOST_REASONS]} ..."

@@ -183,7 +183,8 @@ class OwnApis:
         rows = await self.jobs.rows(face, [call.parameters["id"]], token.name)
         found = await self.jobs.shown(rows)
         if not found:
-            raise CallRefusedError("not_found", message=f"there is no {call.parameters['id'][:80]}")
+            name = f"{face.removesuffix('s')} {call.parameters['id'][:80]!r}"
+            raise CallRefusedError("not_found", message=f"this token has no {name}")
         return found[0]
 
     async def several(self, call: Call, token: GatewayToken, face: str) -> list[Shown]:

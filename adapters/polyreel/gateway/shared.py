@@ -15,7 +15,7 @@ from ..places import JsonObject
 from ..plans.choosing import choose
 from ..plans.planning import Plan
 from ..plans.requests import CheckedRequest
-from .behind import CALLBACK, Behind, in_header
+from .behind import CALLBACK, NOBODY, Behind, in_header
 from .wishes import LETTERS
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class SharedOffers:
             f"{one.vendor}: {'; '.join(violation.message for violation in one.violations)}"
             for one in self.made
         ]
-        return " | ".join(texts) or "no vendor is behind for this token"
+        return " | ".join(texts) or NOBODY
 
     def verdicts(self, vendor: str) -> str:
         """What becomes of the values of the request at a vendor that do not stay exact."""

@@ -349,7 +349,10 @@ def resubmit(
     RequestError is raised where the user does not accept to be billed twice.
     """
     if not accept_double_billing:
-        need = "resubmitting it needs your word that paying twice is accepted"
+        need = (
+            "resubmitting it needs your word that paying twice is accepted: "
+            "accept_double_billing=True, or --accept-double-billing"
+        )
         raise RequestError([f"{name} may have been billed already: {need}"])
     entry = yield from _ambiguous(name)
     own = entry.submission.again(new_idempotency_key())

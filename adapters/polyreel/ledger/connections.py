@@ -62,7 +62,7 @@ def as_own(path: Path, error: sqlite3.Error | OSError) -> UnusableFileError:
         )
     elif kind == sqlite3.SQLITE_IOERR:
         name = getattr(error, "sqlite_errorname", "")
-        advice = f" ({name}); the disk may be full, or failing"
+        advice = f" ({name}); the disk may be full, failing, or one that may only be read"
     elif is_unwritable(error):
         advice = "; make room, or give leave to write there, and try again"
     what = f"the ledger {path}: {text}{advice}"

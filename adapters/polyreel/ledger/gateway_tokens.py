@@ -147,7 +147,7 @@ class TokenRows:
 
     def were_made(self) -> bool:
         """Whether any token was ever made."""
-        return bool(self._database.query("SELECT 1 AS made FROM gateway_tokens LIMIT 1"))
+        return bool(self._database.query("SELECT name FROM gateway_tokens LIMIT 1"))
 
     def listed(self) -> list[GatewayToken]:
         """All tokens that were ever made, oldest first."""

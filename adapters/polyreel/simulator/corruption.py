@@ -38,6 +38,11 @@ class FaultContext:
     task: Task | None = None
 
 
+def rendered(file: OutputFile) -> Answer:
+    """The answer with a file, which is rendered now."""
+    return as_answer(file.reply())
+
+
 def as_answer(reply: Reply) -> Answer:
     """A reply as an answer that arrives whole."""
     if isinstance(reply, Answer):

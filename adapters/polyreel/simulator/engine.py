@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import random
 import threading
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from math import isfinite
 from typing import Final
@@ -33,9 +32,9 @@ from ..serving.links import Links
 from ..serving.shapes import Picture, picture_of
 from ..serving.task_answers import task_reply
 from ..serving.uploads import Uploads
-from . import queries
+from . import forks, queries
 from .clock import VirtualClock
-from .corruption import FaultContext, apply, apply_to_file, as_answer
+from .corruption import FaultContext, apply, apply_to_file, as_answer, rendered
 from .faults import CALL_KINDS, CallKind, Fault, When, fault_named
 from .injection import Rule, Rules
 from .outputs import OutputFile
@@ -48,9 +47,9 @@ __all__ = ["HOST", "Simulator", "scriptable"]
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 Outcome = Reply | OutputFile  # a file is still to be rendered
+Serve = Callable[[float], Outcome]  # at a moment
 OnAnswer = Callable[[IncomingRequest, Answer], None]
 Deferred = Callable[[], Answer]  # slow work, to be done after the lock is released
-ALL: Final[weakref.WeakSet[Simulator]] = weakref.WeakSet()  # those of this process
 
 
 @define(eq=False)
@@ -98,6 +97,12 @@ class Simulator:
 
     It must not call the simulator.
     """
+    on_unknown: Callable[[], Iterable[tuple[Task, str | None]]] | None = field(
+        default=None, init=False, repr=False
+    )
+    """Called where a vendor would say that there is no such job or file, as others may have made it
+    meanwhile: the result are their jobs, and it may set the clock. It must not call the simulator.
+    """
     on_answer: OnAnswer | None = field(default=None, init=False, repr=False)
     """Called with every request and its answer, before the answer is given."""
     upstream: Callable[[IncomingRequest], Reply] | None = field(
@@ -117,7 +122,7 @@ class Simulator:
 
     def __attrs_post_init__(self) -> None:
         self.reset()
-        ALL.add(self)
+        forks.ALL.add(self)
 
     def go_on_in_a_child(self) -> None:
         """Go on after a fork: with a lock of its own, and with other ids than the parent."""
@@ -269,7 +274,7 @@ class Simulator:
                 return as_answer(queries.NO_FILE)
             kind: CallKind | None = "download" if method == "GET" else None
             context = FaultContext(request, kind, connected, now)
-            return self._served(context, partial(queries.output, self.tasks, now, request))
+            return self._served(context, lambda late: queries.output(self.tasks, late, request))
         found = provider.contract.match(method, path)
         if found is None:
             return as_answer(answers.unknown_route(provider, method, path))
@@ -277,18 +282,22 @@ class Simulator:
         kind = CALL_KINDS.get(call.operation.role)
         task = self.tasks.get((request.vendor, call.task_id))
         context = FaultContext(request, kind, connected, now, call, task)
-        return self._served(context, partial(self._answered, call, now))
+        return self._served(context, partial(self._answered, call))
 
-    def _served(self, context: FaultContext, serve: Callable[[], Outcome]) -> Answer | Deferred:
+    def _served(self, context: FaultContext, serve: Serve) -> Answer | Deferred:
         """The answer of the vendor, unless a fault replaces or changes it."""
         vendor = context.request.vendor
         rule = self._rule(context)
         if rule is not None and not rule.fault.accepted:
             self._note_fault(vendor, rule)
             return apply(rule.fault, context, None)
-        outcome = serve()
+        outcome = serve(context.now)
+        if isinstance(outcome, Reply) and outcome.status == 404 and self.on_unknown is not None:
+            for task, key in self.on_unknown():
+                self._restore(task, key)
+            outcome = serve(self.clock.now())
         if rule is None or (isinstance(outcome, Reply) and not outcome.ok):
-            return as_answer(outcome) if isinstance(outcome, Reply) else partial(_render, outcome)
+            return as_answer(outcome) if isinstance(outcome, Reply) else partial(rendered, outcome)
         self._note_fault(vendor, rule)
         if isinstance(outcome, OutputFile):
             return partial(apply_to_file, rule.fault, context, outcome)
@@ -417,8 +426,11 @@ class Simulator:
         A job that is already known stays as it is.
         """
         with self.lock:
-            if (task.vendor, task.id) not in self.tasks:
-                self._keep(task, key)
+            self._restore(task, key)
+
+    def _restore(self, task: Task, key: str | None) -> None:
+        if (task.vendor, task.id) not in self.tasks:
+            self._keep(task, key)
 
     def _keep(self, task: Task, key: str | None) -> None:
         self.tasks[task.vendor, task.id] = task
@@ -435,16 +447,3 @@ class Simulator:
         if earlier_body != body:
             raise CallRefusedError("conflict")
         return self.tasks[vendor, identity]
-
-
-def _go_on_in_a_child() -> None:
-    for simulator in ALL:
-        simulator.go_on_in_a_child()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_go_on_in_a_child)
-
-
-def _render(file: OutputFile) -> Answer:
-    return as_answer(file.reply())

@@ -6,9 +6,11 @@ import json
 import logging
 import math
 import os
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from ..depth import json_is_deep
 from ..plans.reading import read
@@ -35,12 +37,20 @@ def remember(simulator: Simulator, path: str | os.PathLike[str]) -> None:
     file = Path(path)
     _READ[simulator] = file, 0
     recall(simulator)
+    simulator.on_unknown = partial(_remembered, ref(simulator))
     simulator.on_accept = lambda task, key: _append(file, _line(task, key))
 
 
 def recall(simulator: Simulator) -> None:
     """Take over what others have remembered since; nothing of a simulator that remembers none."""
-    if simulator not in _READ:
+    for task, key in _remembered(ref(simulator)):
+        simulator.restore(task, key)
+
+
+def _remembered(own: ref[Simulator]) -> Iterator[tuple[Task, str | None]]:
+    """What was written since the file of a simulator was last read."""
+    simulator = own()
+    if simulator is None or simulator not in _READ:
         return
     file, start = _READ[simulator]
     oldest = simulator.clock.now() - SECONDS_KEPT
@@ -49,7 +59,7 @@ def recall(simulator: Simulator) -> None:
     for line in content.split(b"\n"):
         remembered = _read(line)
         if remembered is not None and remembered[0].created >= oldest:
-            simulator.restore(*remembered)
+            yield remembered
 
 
 def _content(path: Path, start: int) -> bytes:
