@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from itertools import count
 
 from polyreel.drivers import GroupedWrites
 from polyreel.drivers.grouping import AT_A_TIME, LEAST
@@ -29,6 +30,25 @@ def test_many_are_written_in_two_groups_at_a_time() -> None:
 
     assert asyncio.run(write()) == [*range(AT_A_TIME * LEAST)]
     assert groups == [LEAST] * AT_A_TIME
+
+
+def test_where_commits_take_long_many_are_written_in_one_group() -> None:
+    """There are fewer commits then."""
+    groups = list[int]()
+
+    def write_all(writes: Sequence[int]) -> list[int]:
+        groups.append(len(writes))
+        return [*writes]
+
+    async def write() -> None:
+        seconds = count()
+        asyncio.get_running_loop().time = lambda: next(seconds)  # type: ignore[method-assign]
+        grouped = GroupedWrites[int](write_all)
+        await grouped.write(0)
+        await asyncio.gather(*map(grouped.write, range(AT_A_TIME * LEAST)))
+
+    asyncio.run(write())
+    assert groups == [1, AT_A_TIME * LEAST]
 
 
 def test_few_gather_while_others_are_written() -> None:

@@ -1,7 +1,8 @@
 """Writes of awaited flows to a ledger whose commits take long: those of one turn share a commit.
 
 Flows go on when theirs is durable. While one group is written, the next one gathers. Of many, two
-groups are written at a time: the database works at one while this process works at the other.
+groups are written at a time: the database works at one while this process works at the other. Where
+commits take longer than that work, larger groups are faster, and one is written at a time.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ AT_A_TIME: Final = 2
 """How many groups are written at a time."""
 LEAST: Final = 8
 """How many writes are a group that is written beside another one: smaller ones cost more each."""
+WORK_SECONDS: Final = 1e-4
+"""About how long the work at a write takes, here and in the database."""
 
 
 def _begins_nothing(*_: object) -> bool:
@@ -34,6 +37,15 @@ class _Waiting(Generic[T]):
     write: T
     done: asyncio.Future[Any]
     is_written: bool = False
+
+
+@define(eq=False)
+class _Group(Generic[T]):
+    """Writes that are written together."""
+
+    waiting: list[_Waiting[T]]
+    began: float
+    """When, by the clock of the loop."""
 
 
 class GroupedWrites(Generic[T]):
@@ -50,8 +62,10 @@ class GroupedWrites(Generic[T]):
         self.loop = asyncio.get_running_loop()
         self._write_all, self._begin_all = write_all, begin_all or _begins_nothing
         self._waiting: list[_Waiting[T]] = []
-        self._groups = 0
-        """How many groups are written just now."""
+        self._groups = self._under_way = 0
+        """How many groups are written just now, and how many writes these are."""
+        self._commit_seconds = 0.0
+        """How long a group takes beside the work at its writes, about."""
         self._is_to_begin = False
 
     @classmethod
@@ -91,40 +105,55 @@ class GroupedWrites(Generic[T]):
     @property
     def _has_group(self) -> bool:
         """Whether what waits is to be written now."""
-        least = 1 if self._groups == 0 else LEAST
-        return self._groups < AT_A_TIME and len(self._waiting) >= least
+        if self._groups == 0:
+            return bool(self._waiting)
+        return self._groups < AT_A_TIME and len(self._waiting) >= LEAST and self._goes_in_two
+
+    @property
+    def _goes_in_two(self) -> bool:
+        """Whether the work takes longer than a commit, so that it is faster beside another one."""
+        many = len(self._waiting) + self._under_way
+        return self._commit_seconds < WORK_SECONDS * many
 
     def _begin(self) -> None:
         self._is_to_begin = False
         while self._has_group:
-            are_for_two = self._groups == 0 and len(self._waiting) >= AT_A_TIME * LEAST
-            size = len(self._waiting) // AT_A_TIME if are_for_two else len(self._waiting)
-            group, self._waiting = self._waiting[:size], self._waiting[size:]
+            are_many = self._groups == 0 and len(self._waiting) >= AT_A_TIME * LEAST
+            parts = AT_A_TIME if are_many and self._goes_in_two else 1
+            size = len(self._waiting) // parts
+            group = _Group(self._waiting[:size], self.loop.time())
+            self._waiting = self._waiting[size:]
             self._groups += 1
-            writes = [one.write for one in group]
+            self._under_way += size
+            writes = [one.write for one in group.waiting]
             is_begun = False
             with suppress(Exception):  # a thread tells its flows
                 is_begun = self._begin_all(writes, partial(self._hear, group))
             if not is_begun:
                 self._in_a_thread(group, partial(self._write_all, writes))
 
-    def _hear(self, group: list[_Waiting[T]], results: list[Any] | Callable[[], list[Any]]) -> None:
+    def _hear(self, group: _Group[T], results: list[Any] | Callable[[], list[Any]]) -> None:
         if callable(results):
             self._in_a_thread(group, results)
         else:
             self._end(group, results)
 
-    def _in_a_thread(self, group: list[_Waiting[T]], write: Callable[[], list[Any]]) -> None:
+    def _in_a_thread(self, group: _Group[T], write: Callable[[], list[Any]]) -> None:
         def end(written: asyncio.Future[list[Any]]) -> None:
             error = written.exception()
-            self._end(group, [error] * len(group) if error else written.result())
+            self._end(group, [error] * len(group.waiting) if error else written.result())
 
         self.loop.run_in_executor(None, write).add_done_callback(end)
 
-    def _end(self, group: list[_Waiting[T]], results: list[Any]) -> None:
-        for one, result in zip(group, results, strict=True):
+    def _end(self, group: _Group[T], results: list[Any]) -> None:
+        for one, result in zip(group.waiting, results, strict=True):
             one.is_written = True
             if not one.done.done():  # its flow was canceled just now
                 one.done.set_result(result)
+        size = len(group.waiting)
+        rest = max(0.0, self.loop.time() - group.began - WORK_SECONDS * size)
+        # Beside another group, it has waited for the commit of that one too.
+        self._commit_seconds += (rest / self._groups - self._commit_seconds) / 8
         self._groups -= 1
+        self._under_way -= size
         self._begin()
