@@ -7,7 +7,7 @@ import random
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -37,10 +37,10 @@ from trials.workers import LEASE
 
 from .cluster_limits import budget_row
 from .database import SECONDS, columns_of_jobs, database, quoted, rate
-from .measuring import REQUEST, VENDOR, Peers, Row
+from .measuring import REQUEST, VENDOR, Figure, Peers, Row
 
-ROUNDS: Final = 3
-"""How often each figure is measured, in turns; the median counts."""
+ROUNDS: Final = 5
+"""How often each figure is measured, in turns; the medians count, those of ratios too."""
 FLOWS: Final = 8
 MANY: Final = 32
 """How many flows write at the same time, and how many clients of pgbench."""
@@ -117,27 +117,28 @@ def submits(address: str) -> Iterator[Row]:
         ("more", f"{4 * MANY} awaited flows", (MANY, many), "-"),
     ):
         each, cpu = found[name]
+        clients, limit = beside
         yield Row(
             f"Postgres: writes of a submit, {what}",
-            f"{each:,.0f} jobs/s",
-            f"pgbench, {beside[0]} clients, {beside[1]:,.0f}/s",
-            each / beside[1],
+            each.shown(round, "jobs/s"),
+            f"pgbench, {clients} clients, {limit.shown(round, 'jobs/s')}",
+            each / limit,
             target,
         )
         used = f"Postgres: CPU of the writes, {what}"
-        yield Row(used, f"{cpu * 1e3:.2f} ms", "0.5 ms", cpu / 5e-4, "<= 1")
+        yield Row(used, f"{cpu.median * 1e3:.2f} ms", "0.5 ms", cpu.median / 5e-4, "<= 1")
 
 
 def in_turns(
     ways: dict[str, Callable[[], tuple[float, float]]],
-) -> dict[str, tuple[float, float]]:
-    """Each way measured in turns; the medians."""
+) -> dict[str, tuple[Figure, Figure]]:
+    """Each way measured in turns."""
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, way in ways.items():
             found[name].append(way())
     return {
-        name: (median(each for each, _ in pairs), median(cpu for _, cpu in pairs))
+        name: (Figure([each for each, _ in pairs]), Figure([cpu for _, cpu in pairs]))
         for name, pairs in found.items()
     }
 
@@ -213,10 +214,11 @@ def growth(address: str) -> Iterator[Row]:
         found = in_turns({"new": lambda: in_threads(new, 1), "full": lambda: in_threads(full, 1)})
     (before, cpu_before), (after, cpu_after) = found["new"], found["full"]
     what = f"Postgres: writes of a submit, {ROWS:,} entries"
-    beside = f"an empty ledger, {1e3 / before:.2f} ms"
-    yield Row(what, f"{1e3 / after:.2f} ms", beside, before / after, "<= 1.2")
-    beside = f"an empty ledger, {cpu_before * 1e3:.2f} ms"
-    yield Row(f"{what}: CPU", f"{cpu_after * 1e3:.2f} ms", beside, cpu_after / cpu_before, "<= 1.2")
+    beside = f"an empty ledger, {1e3 / before.median:.2f} ms"
+    yield Row(what, f"{1e3 / after.median:.2f} ms", beside, before / after, "<= 1.2")
+    own = f"{cpu_after.median * 1e3:.2f} ms"
+    beside = f"an empty ledger, {cpu_before.median * 1e3:.2f} ms"
+    yield Row(f"{what}: CPU", own, beside, cpu_after / cpu_before, "<= 1.2")
 
 
 def fill(address: str) -> None:
@@ -247,7 +249,7 @@ def fill(address: str) -> None:
 def webhooks(address: str) -> Iterator[Row]:
     """Webhooks that are written down, in threads, beside their statements in pgbench."""
     with PostgresLedger(address) as ledger:
-        jobs = accepted(ledger, 20_000)
+        jobs = accepted(ledger, ROUNDS * 10_000)
         left = iter(jobs)
         guard = threading.Lock()
 
@@ -271,19 +273,21 @@ def webhooks(address: str) -> Iterator[Row]:
                 worker.join()
             return sum(done) / (time.monotonic() - wall), 0.0
 
-        script = bare_webhook()
+        script = bare_webhook(jobs)
         found = in_turns({"pgbench": lambda: (rate(address, script, FLOWS), 0.0), "own": deliver})
     own, bare = found["own"][0], found["pgbench"][0]
-    beside = f"pgbench, {FLOWS} clients, {bare:,.0f}/s"
-    yield Row(f"Postgres: webhooks, {FLOWS} threads", f"{own:,.0f}/s", beside, own / bare, ">= 0.5")
+    beside = f"pgbench, {FLOWS} clients, {bare.shown(round, 'a second')}"
+    what, reported = f"Postgres: webhooks, {FLOWS} threads", own.shown(round, "a second")
+    yield Row(what, reported, beside, own / bare, ">= 0.5")
 
 
-def bare_webhook() -> str:
-    """What is written of a webhook, as a script of pgbench."""
+def bare_webhook(jobs: Sequence[Job]) -> str:
+    """What is written of a webhook about one of these jobs, as a script of pgbench."""
+    first, last = (int(job.id.removeprefix("task-")) for job in (jobs[0], jobs[-1]))
     job = quoted(sample()[1].model_dump_json(exclude_none=True))
     chosen = f"vendor = '{VENDOR}' AND simulated = 0 AND task = 'task-' || :n"
     return (
-        "\\set n random(100, 15000)\n\\set d random(1, 1000000000000000)\n"
+        f"\\set n random({first}, {last})\n\\set d random(1, 1000000000000000)\n"
         "BEGIN;\n"
         "INSERT INTO deliveries (vendor, id, received_at)"
         f" VALUES ('{VENDOR}', 'bare' || :d, {NOW}) ON CONFLICT DO NOTHING;\n"
