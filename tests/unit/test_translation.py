@@ -1,5 +1,6 @@
 """Translating native bodies: what the laws do not say."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -306,3 +307,25 @@ def test_alternatives_ask_no_other_vendor(monkeypatch: pytest.MonkeyPatch) -> No
     assert not any("Served by" in text for other in done.alternatives for text in other.losses)
     # The refusal itself asks once for the family that the target does not sell, once for any.
     assert max(count for vendor, count in asked.items() if vendor != target.id) <= 2
+
+
+def test_a_number_is_brought_to_the_nearest_of_a_list() -> None:
+    """As to the limit of a range: of two that are as near, to the lower one."""
+    lengths = set[int]()
+    for provider in PROVIDERS:
+        for model in dict.fromkeys(
+            one.model for one in provider.routes if one.workflow == "text-to-video"
+        ):
+            asked = {"model": model, "prompt": "x", "duration": 7}
+            refused = plan(asked, provider)
+            offered = [one.limit for one in refused.problems if one.limit.startswith("one of ")]
+            if [one.field for one in refused.problems] == ["duration"] and offered:
+                made = plan(asked, provider, allow={"duration": "nearest"})
+                assert not made.refused, (provider.id, model)
+                assert made.route is not None
+                found = read(made.body, provider, made.route.path, model)
+                numbers = [int(one) for one in re.findall("[0-9]+", offered[0])]
+                nearest = min(numbers, key=lambda one: (abs(one - 7), one))
+                assert found.request["duration"] == nearest
+                lengths.add(nearest)
+    assert len(lengths) > 1

@@ -128,6 +128,20 @@ def size_below(value: Any, offered: Iterable[Any]) -> Any:
     return next((size for size in reversed(smaller) if size in known), None)
 
 
+def nearest_of(value: Any, offered: Iterable[Any]) -> Any:
+    """The nearest value that is offered, of numbers and sizes; None for other values.
+
+    >>> nearest_of(7, [4, 6, 8]), nearest_of(20, [5, 10]), nearest_of("4k", ["720p", "1080p"])
+    (6, 10, '1080p')
+    """
+    known = [*offered]
+    if type(value) not in {int, float}:
+        return size_below(value, known)
+    numbers = [one for one in known if type(one) in {int, float}]
+    # Of two that are as near, the lower one: no vendor asks more for less.
+    return min(numbers, key=lambda one: (abs(one - value), one), default=None)
+
+
 @frozen
 class Same:
     """The value as it is."""
@@ -168,7 +182,7 @@ class Choice:
             raise CannotExpressError(
                 f"{word(value)} is not offered",
                 limit=limit,
-                nearest=self.table.get(size_below(value, self.table)),
+                nearest=self.table.get(nearest_of(value, self.table)),
             ) from None
 
     def decode(self, value: Any, shared: Mapping[str, Any]) -> Any:
@@ -369,7 +383,7 @@ class Limited:
             raise CannotExpressError(
                 self.reason,
                 limit="only " + " or ".join(map(word, self.values)),
-                nearest=single or size_below(value, self.values),
+                nearest=single or nearest_of(value, self.values),
             )
         return value
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from ..mapping.codecs import nearest_of
 from ..mapping.reports import (
     SENT_ALL_THE_SAME,
     Allowance,
@@ -189,10 +190,27 @@ class Writing:
         if violation.kind in {"maximum", "minimum"} and is_whole_value:
             put(self.body, row.native, violation.limit)
             return Fate.APPROXIMATED
+        if violation.kind == "enum" and is_whole_value:
+            offered = {shared: native for native, shared in _meant(row, violation.limit)}
+            value = offered.get(nearest_of(self.shared.get(row.shared), offered))
+            if value is not None:
+                put(self.body, row.native, value)
+                return Fate.APPROXIMATED
         if violation.kind == "maxItems":
             put(self.body, row.native, get(self.body, row.native)[: violation.limit])
             return Fate.APPROXIMATED
         return None
+
+
+def _meant(row: Field, natives: Iterable[Json]) -> Iterator[tuple[Json, Any]]:
+    """What native values mean, those that mean something."""
+    for native in natives:
+        try:
+            shared = row.codec.decode(native, {})
+        except (ValueError, TypeError, AttributeError):
+            continue
+        if type(shared) in {int, float, str}:
+            yield native, shared
 
 
 def can_express(provider: Provider, route: Route, name: str, value: Json) -> bool:

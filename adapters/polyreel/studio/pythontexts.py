@@ -24,9 +24,13 @@ class NotPythonError(ValueError):
 class NoValueError(NotPythonError):
     """A name stands for nothing that can be read."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name} has no value that can be read here: write one in its place")
-        self.name = name
+    @property
+    def name(self) -> str:
+        """The name."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        return f"{self.name} has no value that can be read here: write one in its place"
 
 
 @frozen
