@@ -128,7 +128,7 @@ def size_below(value: Any, offered: Iterable[Any]) -> Any:
     return next((size for size in reversed(smaller) if size in known), None)
 
 
-def nearest_of(value: Any, offered: Iterable[Any]) -> Any:
+def nearest_of(value: object, offered: Iterable[Any]) -> Any:
     """The nearest value that is offered, of numbers and sizes; None for other values.
 
     >>> nearest_of(7, [4, 6, 8]), nearest_of(20, [5, 10]), nearest_of("4k", ["720p", "1080p"])
