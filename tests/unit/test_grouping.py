@@ -51,6 +51,30 @@ def test_where_commits_take_long_many_are_written_in_one_group() -> None:
     assert groups == [1, AT_A_TIME * LEAST]
 
 
+def test_who_goes_on_writes_with_those_who_wait() -> None:
+    """Flows that came one after the other are together from then on."""
+    groups = list[int]()
+
+    def write_all(writes: Sequence[int]) -> list[int]:
+        groups.append(len(writes))
+        return [*writes]
+
+    async def write() -> None:
+        grouped = GroupedWrites[int](write_all)
+
+        async def flow() -> None:
+            for one in range(3):
+                await grouped.write(one)
+
+        first = asyncio.create_task(flow())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # its first write has begun
+        await asyncio.gather(first, flow(), flow())
+
+    asyncio.run(write())
+    assert groups == [1, 3, 3, 2]
+
+
 def test_few_gather_while_others_are_written() -> None:
     begun, go_on, groups = threading.Event(), threading.Event(), list[Sequence[int]]()
 

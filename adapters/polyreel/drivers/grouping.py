@@ -87,9 +87,7 @@ class GroupedWrites(Generic[T]):
         """
         one = _Waiting(write, self.loop.create_future())
         self._waiting.append(one)
-        if self._has_group and not self._is_to_begin:
-            self._is_to_begin = True
-            self.loop.call_soon(self._begin)
+        self._begin_soon()
         canceled, result = None, None
         while not one.is_written:
             try:
@@ -114,6 +112,12 @@ class GroupedWrites(Generic[T]):
         """Whether the work takes longer than a commit, so that it is faster beside another one."""
         many = len(self._waiting) + self._under_way
         return self._commit_seconds < WORK_SECONDS * many
+
+    def _begin_soon(self) -> None:
+        """Begin when all flows that go on just now have said what they write."""
+        if self._has_group and not self._is_to_begin:
+            self._is_to_begin = True
+            self.loop.call_soon(self._begin)
 
     def _begin(self) -> None:
         self._is_to_begin = False
@@ -153,7 +157,7 @@ class GroupedWrites(Generic[T]):
         size = len(group.waiting)
         rest = max(0.0, self.loop.time() - group.began - WORK_SECONDS * size)
         # Beside another group, it has waited for the commit of that one too.
-        self._commit_seconds += (rest / self._groups - self._commit_seconds) / 8
+        self._commit_seconds += (rest / self._groups - self._commit_seconds) / 4
         self._groups -= 1
         self._under_way -= size
-        self._begin()
+        self._begin_soon()
