@@ -55,6 +55,11 @@ def test_a_run_goes_to_its_end_at_every_vendor(tmp_path: Path) -> None:
         assert running.simulator.bill.count() == len(VENDORS)
         assert re.search(r"<td>\d+ x \d+</td>", page)
         assert re.search(r"<td>(with sound|silent)</td>", page)
+        assert "the simulator" not in page
+        running.simulator.clock.sleep(1e9)  # as if it had been open for long
+        address = await running.run(vendor=VENDORS[:1])
+        await running.events(address)
+        assert "by the simulator&#39;s clock" in await running.get(address)
 
     visit(tmp_path, use)
 

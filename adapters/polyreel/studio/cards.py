@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -183,8 +184,10 @@ class JobCard:
 
     @property
     def when(self) -> str:
-        """When it was first written down."""
-        return moment_text(self.entry.created_at)
+        """When it was first written down; simulated time can be ahead of everybody else's."""
+        text, made = moment_text(self.entry.created_at), self.entry.created_at
+        is_ahead = self.entry.submission.simulated and made > time.time()
+        return f"{text} by the simulator's clock" if is_ahead else text
 
     @cached_property
     def clips(self) -> tuple[Clip, ...]:
