@@ -24,7 +24,7 @@ def test_many_are_written_in_two_groups_at_a_time() -> None:
         return [*writes]
 
     async def write() -> Sequence[int]:
-        grouped = GroupedWrites[int](write_all)
+        grouped = GroupedWrites[int](write_all, lambda *_: False)
         found: list[int] = await asyncio.gather(*map(grouped.write, range(AT_A_TIME * LEAST)))
         return found
 
@@ -43,12 +43,28 @@ def test_where_commits_take_long_many_are_written_in_one_group() -> None:
     async def write() -> None:
         seconds = count()
         asyncio.get_running_loop().time = lambda: next(seconds)  # type: ignore[method-assign]
-        grouped = GroupedWrites[int](write_all)
+        grouped = GroupedWrites[int](write_all, lambda *_: False)
         await grouped.write(0)
         await asyncio.gather(*map(grouped.write, range(AT_A_TIME * LEAST)))
 
     asyncio.run(write())
     assert groups == [1, AT_A_TIME * LEAST]
+
+
+def test_what_only_threads_can_write_goes_in_one_group() -> None:
+    """As into a file, which has one writer at a time."""
+    groups = list[int]()
+
+    def write_all(writes: Sequence[int]) -> list[int]:
+        groups.append(len(writes))
+        return [*writes]
+
+    async def write() -> None:
+        grouped = GroupedWrites[int](write_all)
+        await asyncio.gather(*map(grouped.write, range(AT_A_TIME * LEAST)))
+
+    asyncio.run(write())
+    assert groups == [AT_A_TIME * LEAST]
 
 
 def test_who_goes_on_writes_with_those_who_wait() -> None:

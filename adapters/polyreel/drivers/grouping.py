@@ -19,7 +19,7 @@ T = TypeVar("T")
 Begin = Callable[[Sequence[T], Callable[[list[Any] | Callable[[], list[Any]]], None]], bool]
 """Begins to make writes; what it calls then has their results, or what makes these in a thread."""
 AT_A_TIME: Final = 2
-"""How many groups are written at a time."""
+"""How many groups are written at a time, where that takes no threads."""
 LEAST: Final = 8
 """How many writes are a group that is written beside another one: smaller ones cost more each."""
 WORK_SECONDS: Final = 1e-4
@@ -61,6 +61,7 @@ class GroupedWrites(Generic[T]):
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._write_all, self._begin_all = write_all, begin_all or _begins_nothing
+        self._at_a_time = 1 if begin_all is None else AT_A_TIME
         self._waiting: list[_Waiting[T]] = []
         self._groups = self._under_way = 0
         """How many groups are written just now, and how many writes these are."""
@@ -105,7 +106,7 @@ class GroupedWrites(Generic[T]):
         """Whether what waits is to be written now."""
         if self._groups == 0:
             return bool(self._waiting)
-        return self._groups < AT_A_TIME and len(self._waiting) >= LEAST and self._goes_in_two
+        return self._groups < self._at_a_time and len(self._waiting) >= LEAST and self._goes_in_two
 
     @property
     def _goes_in_two(self) -> bool:
@@ -122,8 +123,8 @@ class GroupedWrites(Generic[T]):
     def _begin(self) -> None:
         self._is_to_begin = False
         while self._has_group:
-            are_many = self._groups == 0 and len(self._waiting) >= AT_A_TIME * LEAST
-            parts = AT_A_TIME if are_many and self._goes_in_two else 1
+            are_many = self._groups == 0 and len(self._waiting) >= self._at_a_time * LEAST
+            parts = self._at_a_time if are_many and self._goes_in_two else 1
             size = len(self._waiting) // parts
             group = _Group(self._waiting[:size], self.loop.time())
             self._waiting = self._waiting[size:]

@@ -156,7 +156,8 @@ class Wire:
         if self.ledger is None or not (self.shares_commits or self.ledger.shares_commits):
             return None
         ledger = self.ledger
-        self._grouped = GroupedWrites.here(self._grouped, ledger.write_all, ledger.begin_all)
+        begin_all = ledger.begin_all if ledger.shares_commits else None  # a file has one writer
+        self._grouped = GroupedWrites.here(self._grouped, ledger.write_all, begin_all)
         return self._grouped
 
     def connections(self, use: Use = "free", url: str = "") -> httpx.BaseTransport:
