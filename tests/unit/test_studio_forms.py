@@ -108,7 +108,8 @@ def test_vendors_and_allowances_come_from_the_form() -> None:
     form = read_form(
         [("prompt", "a cat"), ("vendor", "nobody"), ("allow", "seed=drop"), ("allow", "seed=boo")]
     )
-    assert form.vendors == ()
+    assert form.vendors == tuple(all_providers())  # as where none is named, and that is said
+    assert form.strangers == ("There is no vendor 'nobody'",)
     assert form.allow == {"seed": "drop"}
     assert read_form([]).vendors == tuple(all_providers())
 
