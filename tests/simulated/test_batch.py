@@ -17,6 +17,7 @@ from polyreel.errors import (
     PolyreelError,
     RequestError,
 )
+from polyreel.ledger.events import Claim
 from polyreel.simulator.faults import FAULTS
 from support.batches import (
     BOOK,
@@ -30,9 +31,11 @@ from support.batches import (
     row_of,
     rows_of,
     run,
+    write,
 )
 from support.fleet import JumpingLoop, LoopClock
 from support.prices import UNPRICED
+from support.waiting import HANGS
 
 
 def test_running_again_does_nothing(tmp_path: Path) -> None:
@@ -66,6 +69,58 @@ def test_two_runs_at_once_share_the_jobs(tmp_path: Path) -> None:
         assert len(ledger.entries()) == 6
     assert len(reported(tmp_path)) == 6
     assert not [*(tmp_path / "out").glob("*.part")]
+
+
+def test_rows_of_another_run_hold_up_no_others(tmp_path: Path) -> None:
+    """More of them than there are workers, and places at the vendor."""
+    rows = rows_of(tmp_path, [row(number) for number in range(10)])
+    ended, free = list[Result](), asyncio.Event()
+
+    def note(result: Result) -> None:
+        ended.append(result)
+        if len(ended) == 2:
+            free.set()
+
+    async def use() -> tuple[Result, ...]:
+        with Ledger(tmp_path / "ledger") as ledger:
+            async with AsyncClient(ledger=ledger) as other:
+                for one in rows[:8]:
+                    await other.submit(other.plan(one.request), reference=one.reference)
+            owner = ledger.new_owner()
+            for entry in ledger.entries():
+                ledger.write(Claim(entry.id), owner, 0.0)
+            async with AsyncClient(ledger=ledger) as own:
+                made = Batch(own, rows, tmp_path / "out", concurrency=8, listener=note)
+                running = asyncio.create_task(made.run())
+                await free.wait()
+                assert {one.row.number for one in ended} == {9, 10}
+                ledger.release(owner, sent=True)
+                return await running
+
+    done = asyncio.run(asyncio.wait_for(use(), HANGS))
+    assert [result.state for result in done] == ["saved"] * 10
+
+
+def test_a_reference_that_others_took_meanwhile_is_refused(tmp_path: Path) -> None:
+    """Two batches of one name at once: the job of the one is never told as that of the other."""
+    first, second = (
+        batch.read(write(tmp_path, [row(number)], f"{number}.jsonl"), name="same")
+        for number in (1, 2)
+    )
+
+    async def both() -> list[tuple[Result, ...]]:
+        ledger = tmp_path / "ledger"
+        async with AsyncClient(ledger=ledger) as one, AsyncClient(ledger=ledger) as other:
+            runs = [(one, first, "a"), (other, second, "b")]
+            made = [Batch(each, rows, tmp_path / name) for each, rows, name in runs]
+            for each in made:
+                each.check()  # each has looked into the ledger before the other has begun
+            return await asyncio.gather(*(each.run() for each in made))
+
+    found = {result.state: result for (result,) in asyncio.run(both())}
+    assert found.keys() == {"saved", "not-started"}
+    assert (found["not-started"].job, found["not-started"].billed) == (None, "no")
+    assert "another request" in str(found["not-started"].error)
 
 
 # --- one row's failure ----------------------------------------------------------------------------

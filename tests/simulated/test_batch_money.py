@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 from polyreel import AsyncClient, Simulator, batch
-from polyreel.batch import Batch, Budget, CostRange, Row
+from polyreel.batch import Batch, Budget, CostRange, Result, Row
 from polyreel.batch.costs import most_spent
 from polyreel.errors import (
     AmbiguousError,
@@ -34,6 +34,7 @@ from support.batches import (
     row_of,
     rows_of,
     run,
+    write,
 )
 from support.prices import PRICED, UNPRICED
 
@@ -155,6 +156,34 @@ def test_what_could_cost_too_much_is_refused_up_front(tmp_path: Path) -> None:
     assert simulator.journal == []
     assert not (tmp_path / "out").exists()
     asyncio.run(made.client.close())
+
+
+def test_batches_of_one_name_at_once_have_one_limit(tmp_path: Path) -> None:
+    """Neither knows of the other's rows when it begins: the ledger counts them together."""
+    files = [
+        [row(number, vendor=PRICED[0], reference=f"{part}{number}") for number in range(3)]
+        for part in "ab"
+    ]
+    found = [
+        batch.read(write(tmp_path, rows, f"{number}.jsonl"), name="same")
+        for number, rows in enumerate(files)
+    ]
+    limit = Decimal("0.714705")  # of three rows
+
+    async def both() -> list[tuple[Result, ...]]:
+        ledger = tmp_path / "ledger"
+        async with AsyncClient(ledger=ledger) as one, AsyncClient(ledger=ledger) as other:
+            made = [
+                Batch(each, rows, tmp_path / str(number), max_cost=limit)
+                for number, (each, rows) in enumerate(zip((one, other), found, strict=True))
+            ]
+            for each in made:
+                each.check()
+            return await asyncio.gather(*(each.run() for each in made))
+
+    results = [result for part in asyncio.run(both()) for result in part]
+    assert Counter(result.state for result in results) == {"saved": 3, "not-started": 3}
+    assert all(isinstance(one.error, BudgetError) for one in results if one.state == "not-started")
 
 
 def test_an_unknown_price_has_no_limit(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from ..errors import PolyreelError
+from ..errors import ClaimedError, PolyreelError, RequestError
 from ..jobs.finishing import failed
 from ..jobs.locations import is_there
 from ..ledger.events import Find
@@ -77,6 +77,10 @@ class Outcomes:
         entry = None
         with suppress(PolyreelError):
             entry = self._entry(task.row.reference, ledger_id)
+        is_refused = isinstance(error, RequestError | ClaimedError)
+        if entry is not None and is_refused and task.difference(entry) is not None:
+            # Another batch has used the reference meanwhile: nothing was sent for the row.
+            entry = ledger_id = None
         if entry is not None:
             return known(task.row, entry, task.cost(entry.vendor), error)
         state: RowState = "not-started"

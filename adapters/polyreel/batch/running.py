@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ..client import TIMEOUT, AsyncClient
 from ..client.checks import check_labels, located
@@ -21,8 +21,8 @@ from ..jobs.locations import Location
 from ..jobs.many import ManyJobs
 from ..jobs.naming import Target, distinguishes_jobs, with_filename
 from ..jobs.routing import Preference
-from ..jobs.sameness import differences
 from ..jobs.work import Engine
+from ..ledger.keeping import StoredLedger
 from ..ledger.limits import LimitChanges
 from ..ledger.records import PROVED_UNPAID, SUPERSEDED, LedgerEntry
 from ..ledger.store import LedgerStore
@@ -299,7 +299,8 @@ class Batch:
         settings = WorkSettings(self.files, self.timeout, places, self.rate, self.labels)
         try:
             if self.engine is None:
-                await self._make(left, settings, outcomes)
+                shared = evolve(settings, limits=self._shared_limits())
+                await self._make(left, shared, outcomes)
             else:
                 await self._follow(left, settings, outcomes, self.engine)
         finally:
@@ -308,6 +309,20 @@ class Batch:
             self.__dict__.pop("_entries_of_batch", None)
             results = outcomes.finish(tasks)
         return results
+
+    def _shared_limits(self) -> str | None:
+        """The limit of the batch's name in the ledger, which runs at the same time share.
+
+        None where its money has no limit, or its rows no name.
+        """
+        names = {row.batch for row in self.rows}
+        if self.max_cost is None or len(names) != 1 or not isinstance(self.ledger, StoredLedger):
+            return None
+        rows = {task.row.reference: task for task in self.tasks}
+        if (name := names.pop()) is not None:
+            limits: LimitChanges = {"max_cost": self.max_cost}
+            share_limits(self.client, self.rows, self._entries_of_batch, rows, limits)
+        return name
 
     async def _make(
         self, tasks: Sequence[RowTask], settings: WorkSettings, outcomes: Outcomes
@@ -345,14 +360,10 @@ class Batch:
 
 def _other_request(task: RowTask, entry: LedgerEntry) -> Iterator[str]:
     """Whether a row's reference has the job of another request, whose files are not the row's."""
-    plans = (*task.plans, *task.others)
-    plan = next((plan for plan in plans if plan.vendor == entry.vendor), None)
-    if plan is None:
-        return  # the package of the vendor is not installed any more
-    if found := () if plan.refused else differences(plan, entry.submission):
+    if (found := task.difference(entry)) is not None:
         name = f"reference: {task.row.reference!r}"
         yield (
-            f"{name} has a job of another request already ({entry.id}, {entry.state}; {found[0]}); "
+            f"{name} has a job of another request already ({entry.id}, {entry.state}; {found}); "
             "give the row another reference, or the batch another name"
         )
 

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from attrs import Factory, frozen
 
+from ..jobs.sameness import differences
 from ..ledger.records import LedgerEntry
 from ..money.amounts import UNKNOWN, Cost, CostRange
 from ..places import JsonObject
@@ -46,6 +47,14 @@ class RowTask:
                 if plan.vendor == self.entry.vendor:
                     return plan
         return self.plans if self.routed else self.plans[0]
+
+    def difference(self, entry: LedgerEntry) -> str | None:
+        """How the row differs from the request of a job; None where the job is the row's own."""
+        plans = (*self.plans, *self.others)
+        plan = next((plan for plan in plans if plan.vendor == entry.vendor), None)
+        if plan is None or plan.refused:
+            return None  # the package of the vendor is not installed any more
+        return next(iter(differences(plan, entry.submission)), None)
 
     @property
     def first(self) -> Plan:

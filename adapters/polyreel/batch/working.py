@@ -46,6 +46,8 @@ class WorkSettings:
     """How many rows of one vendor are begun in a minute at most; None for no limit."""
     labels: Mapping[str, str] | None = None
     """The caller's own labels of every job."""
+    limits: str | None = None
+    """The name of limits in the ledger that other runs of the batch keep, too."""
 
 
 @define
@@ -86,6 +88,9 @@ class BatchRun:
     _in_flight: dict[tuple[str, str], tuple[RowTask, RowQueue]] = field(factory=dict, init=False)
     """The rows whose jobs the driver waits for, by vendor and task id."""
     _reconcile_later: list[tuple[RowTask, Result]] = field(factory=list, init=False)
+    _aside: set[int] = field(factory=set, init=False)
+    """The numbers of the rows that wait, or have waited, for another run."""
+    _group: asyncio.TaskGroup | None = field(default=None, init=False)
     _shared: frozenset[bytes] = field(default=frozenset(), init=False)
     """The hashes of contents that more than one row sends."""
 
@@ -97,6 +102,7 @@ class BatchRun:
         self._shared = frozenset(content for content, count in counts.items() if count > 1)
         queues, self._left = self._queues(tasks), len(tasks)
         async with asyncio.TaskGroup() as group:
+            self._group = group
             for queue in queues:
                 for _ in range(min(WORKERS, len(queue.waiting))):
                     group.create_task(self._begin_rows(queue))
@@ -128,6 +134,9 @@ class BatchRun:
             except SubmitError as error:
                 self._wait_again(task, queue, error)
                 continue
+            except ClaimedError:
+                self._put_aside(task, queue)
+                continue
             if result is not None:
                 await self._over(task, queue, result)
 
@@ -146,7 +155,8 @@ class BatchRun:
     async def _begun(self, task: RowTask, queue: RowQueue) -> Result | None:
         """Begin or continue a row; None where the driver waits for its job now.
 
-        SubmitError is raised where the row waits for a place at its vendor.
+        SubmitError is raised where the row waits for a place at its vendor, ClaimedError where it
+        waits for another run.
         """
         entry = task.entry
         try:
@@ -169,7 +179,7 @@ class BatchRun:
                 queue.places.note_ended()
                 raise
         except Exception as error:  # whatever it is, it is about this row
-            if self._waits(queue, error):
+            if self._waits(queue, error) or isinstance(error, ClaimedError):
                 raise
             return self.outcomes.of(task, error=error)
         return None
@@ -187,6 +197,7 @@ class BatchRun:
             reference=task.row.reference,
             output=self._output(task),
             labels=self.settings.labels,
+            limits=self.settings.limits,
         )
 
     async def _some_vendor_ready(self, task: RowTask) -> None:
@@ -205,7 +216,12 @@ class BatchRun:
             end = await self.driver.get()
             task, queue = self._in_flight.pop((end.job.vendor, end.job.id))
             queue.places.note_ended()
-            await self._over(task, queue, await self._finished(task, end))
+            try:
+                result = await self._finished(task, end)
+            except ClaimedError:
+                self._put_aside(task, queue)
+            else:
+                await self._over(task, queue, result)
 
     async def _finished(self, task: RowTask, end: Completed) -> Result:
         if end.error is not None:
@@ -217,27 +233,38 @@ class BatchRun:
     async def _generated(self, task: RowTask) -> Result:
         """Do whatever is left to do for a row, by its reference.
 
-        While another run of the batch does it, this one waits, in the time of the machine: the
-        clock of this run says nothing of the other one's.
+        ClaimedError is raised while another run of the batch does it.
         """
-        until, is_elsewhere = time.monotonic() + self.settings.timeout, True
+        try:
+            job = await self.client.generate(
+                task.asked,
+                output=self._output(task),
+                timeout=self.settings.timeout,
+                reference=task.row.reference,
+                labels=self.settings.labels,
+            )
+        except Exception as error:  # as above
+            if isinstance(error, ClaimedError) and self._is_elsewhere(task):
+                raise
+            return self.outcomes.of(task, error=error)
+        return self.outcomes.of(task, job)
+
+    async def _after_the_other(self, task: RowTask, queue: RowQueue) -> None:
+        """Wait until another run has done with a row, and then do what is left.
+
+        It waits in the time of the machine: the clock of this run says nothing of the other one's.
+        """
+        until = time.monotonic() + self.settings.timeout
         while True:
+            await asyncio.sleep(OTHERS_PAUSE)
             try:
-                job = await self.client.generate(
-                    task.asked,
-                    output=self._output(task),
-                    timeout=self.settings.timeout,
-                    reference=task.row.reference,
-                    labels=self.settings.labels,
-                )
-            except Exception as error:  # as above
-                may_wait = isinstance(error, ClaimedError) and time.monotonic() < until
-                if not (may_wait and is_elsewhere):
-                    return self.outcomes.of(task, error=error)
-                if is_elsewhere := self._is_elsewhere(task):
-                    await asyncio.sleep(OTHERS_PAUSE)
-            else:
-                return self.outcomes.of(task, job)
+                result = await self._generated(task)
+            except ClaimedError as error:
+                if time.monotonic() < until:
+                    continue
+                result = self.outcomes.of(task, error=error)
+            await self._over(task, queue, result)
+            return
 
     def _is_elsewhere(self, task: RowTask) -> bool:
         """Whether somebody else looks after the job of a row just now."""
@@ -255,6 +282,13 @@ class BatchRun:
             self.budget.settle(reserved, cost)
         task.reserved.clear()
 
+    def _put_aside(self, task: RowTask, queue: RowQueue) -> None:
+        """Let a row wait for another run, so that others begin in its place meanwhile."""
+        queue.places.give_back()
+        self._aside.add(task.row.number)
+        assert self._group is not None
+        self._group.create_task(self._after_the_other(task, queue))
+
     async def _over(self, task: RowTask, queue: RowQueue, result: Result) -> None:
         """End a row. Where the answer of its submit was lost, its task is looked for once."""
         self._unreserve(task, None if result.billed == "no" else CostRange.of(result.cost))
@@ -266,7 +300,8 @@ class BatchRun:
             # A vendor's list tells rows apart by their bodies. Another row with the same body may
             # still wait for its answer, and its task must not be taken for the task of this row.
             self._reconcile_later.append((task, result))
-        queue.places.give_back()
+        if task.row.number not in self._aside:
+            queue.places.give_back()
         self._left -= 1
         if not self._left:
             self._all_over.set()
@@ -279,4 +314,7 @@ class BatchRun:
             self.outcomes.add(self.outcomes.of(task, error=error))
             return
         found = any(finding.result == "found" for finding in findings)
-        self.outcomes.add(await self._generated(task) if found else result)
+        try:
+            self.outcomes.add(await self._generated(task) if found else result)
+        except ClaimedError as error:
+            self.outcomes.add(self.outcomes.of(task, error=error))

@@ -54,10 +54,10 @@ class Doorkeeper:
         """The tokens, one of which a client needs; None where all are let in."""
         now = time.monotonic()
         if self._is_open and self._rows is not None and now >= self._looked + REMEMBERED:
-            self._looked = now
-            if await asyncio.to_thread(self._rows.were_made):
+            if await asyncio.to_thread(self._rows.were_made) and self._is_open:
                 LOG.info("a token was made: from now on clients need one")
                 self._is_open = False
+            self._looked = now  # not before: where the ledger cannot be read, nobody is let in
         return None if self._is_open else self._rows
 
     async def knows(self, key: str | None) -> bool:

@@ -111,6 +111,7 @@ class Simulator:
     """Answers the calls of APIs instead; the faults happen to its answers."""
     _rules: Rules = field(init=False, repr=False)
     _link_secret: bytes = field(init=False, repr=False)
+    _heard: set[tuple[str, str]] = field(factory=set, init=False, repr=False)
     _scripted: dict[str, list[str | Fault]] = field(factory=dict, init=False, repr=False)
     _replays: dict[tuple[str, str], tuple[JsonObject, str]] = field(
         factory=dict, init=False, repr=False
@@ -137,7 +138,7 @@ class Simulator:
         """
         with self.lock:
             lists = (self.bill.charges, self.journal, self.request_times, self.fired)
-            for collection in (self.tasks, self._scripted, self._replays, *lists):
+            for collection in (self.tasks, self._heard, self._scripted, self._replays, *lists):
                 collection.clear()
             self.seed = self.seed if seed is None else seed
             self._start_randomness()
@@ -421,19 +422,17 @@ class Simulator:
                 return identity
 
     def restore(self, task: Task, key: str | None = None) -> None:
-        """Take over a job that was accepted and billed before, with its idempotency key.
-
-        A job that is already known stays as it is.
-        """
+        """Take over a job that was billed before, with its key; a known one stays as it is."""
         with self.lock:
             self._restore(task, key)
 
     def _restore(self, task: Task, key: str | None) -> None:
-        if (task.vendor, task.id) not in self.tasks:
+        if (task.vendor, task.id) not in self._heard:  # also of those that were deleted
             self._keep(task, key)
 
     def _keep(self, task: Task, key: str | None) -> None:
         self.tasks[task.vendor, task.id] = task
+        self._heard.add((task.vendor, task.id))
         self.bill.charges.append(BillLine(task.vendor, task.id, task.credits, task.created))
         if key is not None:
             self._replays[task.vendor, key] = (task.body, task.id)

@@ -295,6 +295,18 @@ class JobCard:
         return ("resume",) if missing else ACTIONS.get(self.entry.state, ())
 
     @property
+    def _reconciling(self) -> str:
+        """What reconcile does for this job, which may be to submit it."""
+        if not self.own.is_replayable:
+            return " Reconcile asks the vendor for it, and submits nothing."
+        cost = "" if self.own.estimate is None else f", for {self.estimate}"
+        return (
+            " Reconcile asks the vendor for it. In the first hour it does so by the same submit"
+            " under the same key: that makes no second job, but where the first submit never"
+            f" arrived, it makes and bills the job now{cost}."
+        )
+
+    @property
     def advice(self) -> str:
         """What a state that needs a person means, and what to do next."""
         if not self.needs_you:
@@ -307,7 +319,7 @@ class JobCard:
         )
         return (
             f"Nobody knows whether {self.own.vendor} has accepted and billed this job.{paid}"
-            " Reconcile asks the vendor for it, and makes no second job. If the vendor's dashboard"
+            f"{self._reconciling} If the vendor's dashboard"
             " shows its task, adopt it by its id. If it is not there, give it up. To run it again"
             " before that may pay twice."
         )

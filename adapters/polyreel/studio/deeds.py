@@ -51,7 +51,8 @@ async def _reconcile(
         return "It is not ambiguous any more"
     found = findings[0]
     likely = f". It may be: {', '.join(found.candidates)}" if found.candidates else ""
-    return f"{'Found' if found.result == 'found' else 'Not found'}: {found.text}{likely}"
+    told = "It has its job" if found.result == "found" else "Not found"
+    return f"{told}: {found.text}{likely}"
 
 
 async def _adopt(_: Studio, client: AsyncClient, card: JobCard, given: Mapping[str, str]) -> str:

@@ -24,8 +24,6 @@ SNIFFED: Final = 4096
 """Bytes that tell what a file is."""
 LONGEST_NAME: Final = 80
 """Characters of a file's own name that are kept."""
-TOLD_APART: Final = 8
-"""Characters of a hash that tell files apart."""
 _KEPT: Final = r"[0-9a-f]{32}\.[a-z0-9]{3,4}"
 _NAME: Final = re.compile(rf"upload:(?:([^/]*)/)?({_KEPT})")
 
@@ -93,12 +91,16 @@ class UploadFolder:
     def told(self, text: str, quoted: Callable[[str], str] = str) -> str:
         """A text in which files are called as those call them who gave them, and not by a path.
 
-        `quoted` is how the text is written, such as HTML. Messages cut long paths.
+        `quoted` is how the text is written, such as HTML. Messages cut long paths: what is left of
+        several files may be the same.
         """
+        cut = dict[str, set[str]]()
         for kept, own_name in [*self._own_names.items()]:
             path = f"{self.folder}{os.sep}{kept}"
             text = text.replace(quoted(path), quoted(own_name))
-            if (cut := shown(path)) != path:
-                is_named = path[: -len(kept) + TOLD_APART] in cut
-                text = text.replace(quoted(cut), quoted(own_name if is_named else "the file"))
+            if (left := shown(path)) != path:
+                cut.setdefault(left, set()).add(own_name)
+        for left, names in cut.items():
+            name = names.pop() if len(names) == 1 else "the file"
+            text = text.replace(quoted(left), quoted(name))
         return text
