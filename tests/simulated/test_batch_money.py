@@ -18,10 +18,13 @@ from polyreel.errors import (
     AmbiguousError,
     BudgetError,
 )
+from polyreel.ledger.events import Intend, Settle
+from polyreel.ledger.records import Submission
 from polyreel.ledger.sqlite import Ledger
 from polyreel.money.amounts import Cost
 from polyreel.money.book import PriceBook, Rate
 from polyreel.money.charged import charged
+from polyreel.providers.base.registry import get_provider
 from polyreel.simulator.faults import FAULTS
 from support import matrix
 from support.batches import (
@@ -184,6 +187,30 @@ def test_batches_of_one_name_at_once_have_one_limit(tmp_path: Path) -> None:
     results = [result for part in asyncio.run(both()) for result in part]
     assert Counter(result.state for result in results) == {"saved": 3, "not-started": 3}
     assert all(isinstance(one.error, BudgetError) for one in results if one.state == "not-started")
+
+
+def test_a_row_that_another_run_gave_back_is_paid_within_the_limit(tmp_path: Path) -> None:
+    """The submit of the other run was refused while this one waited for it."""
+    (one,) = rows = rows_of(tmp_path, [row(1, vendor=PRICED[0])])
+
+    async def use() -> tuple[Result, ...]:
+        with Ledger(tmp_path / "ledger") as ledger:
+            async with AsyncClient(ledger=ledger) as own:
+                owner, made = ledger.new_owner(), own.plan(one.request, get_provider(PRICED[0]))
+                options: Any = {"idempotency_key": "other", "reference": one.reference}
+                began = Intend(Submission.of(made, simulated=True, **options))
+                entry = ledger.write(began, owner, 0.0)
+                running = asyncio.create_task(
+                    Batch(own, rows, tmp_path / "out", max_cost=Decimal(1)).run()
+                )
+                await asyncio.sleep(0.1)  # it may wait by now, and may not
+                ledger.write(Settle(entry, "rejected", "it was refused"), owner, 0.0)
+                ledger.release(owner, sent=False)
+                found = await running
+            assert [each.submission.limits for each in ledger.entries()] == [one.batch] * 2
+            return found
+
+    assert [result.state for result in asyncio.run(use())] == ["saved"]
 
 
 def test_an_unknown_price_has_no_limit(tmp_path: Path) -> None:

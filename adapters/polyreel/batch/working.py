@@ -17,6 +17,7 @@ from ..jobs.finishing import failed
 from ..jobs.locations import Location
 from ..jobs.many import Completed
 from ..jobs.naming import named
+from ..ledger.events import Find
 from ..money.amounts import CostRange
 from .costs import Budget
 from .outcomes import Outcomes
@@ -164,7 +165,7 @@ class BatchRun:
                 try:
                     job = await self._submitted(task, queue)
                 except ClaimedError:  # another run of the batch has begun the row meanwhile
-                    return await self._generated(task)
+                    return await self._taken_up(task)
                 base_url = self.client.base_urls.get(job.vendor)
             elif entry.state == "accepted" and entry.job is not None:
                 job = entry.job.model_copy(update={"ledger_id": entry.id})
@@ -192,6 +193,9 @@ class BatchRun:
         if not self.budget.reserve(task.cost_range):
             raise BudgetError("the budget is used up; the row was not sent")
         task.reserved.append(task.cost_range)
+        return await self._submit(task)
+
+    async def _submit(self, task: RowTask) -> Job:
         return await self.client.submit(
             task.asked,
             reference=task.row.reference,
@@ -249,6 +253,19 @@ class BatchRun:
             return self.outcomes.of(task, error=error)
         return self.outcomes.of(task, job)
 
+    async def _taken_up(self, task: RowTask) -> Result:
+        """Go on with a row that another run has begun; begin it where that one has paid nothing."""
+        assert self.client.ledger is not None
+        find = Find(task.row.reference, self.client.simulated)
+        if self.client.ledger.write(find, "", 0.0) is None:
+            try:
+                await self._submit(task)
+            except ClaimedError:
+                raise
+            except Exception as error:  # as above
+                return self.outcomes.of(task, error=error)
+        return await self._generated(task)
+
     async def _after_the_other(self, task: RowTask, queue: RowQueue) -> None:
         """Wait until another run has done with a row, and then do what is left.
 
@@ -258,7 +275,7 @@ class BatchRun:
         while True:
             await asyncio.sleep(OTHERS_PAUSE)
             try:
-                result = await self._generated(task)
+                result = await self._taken_up(task)
             except ClaimedError as error:
                 if time.monotonic() < until:
                     continue
