@@ -153,8 +153,10 @@ def test_the_keyboard_is_enough(page: Tab) -> None:
     tabbed(page, ".mend")
     keys.press("Enter")
     shown.wait_for_url("**allow=duration**")
+    at_column = "() => document.activeElement.className.startsWith('column')"
+    shown.wait_for_function(at_column)  # the address changes before the columns do
     keys.press("Enter")
-    assert shown.evaluate("document.activeElement.className").startswith("column")
+    assert shown.evaluate(at_column)
     assert "/runs/" not in shown.url
 
 
