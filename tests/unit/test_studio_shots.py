@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from polyreel import AsyncClient
 from polyreel.studio.columns import columns
-from polyreel.studio.extents import shown_routes
+from polyreel.studio.extents import SCALE_WIDTH, shown_routes
 from polyreel.studio.forms import read_form
-from polyreel.studio.shots import GAP, WIDTH, ShotTimeline, timeline
+from polyreel.studio.shots import GAP, ShotTimeline, timeline
 
 
 def test_shots_are_drawn_in_proportion() -> None:
     shots = ShotTimeline((2, None, 6), 10, (("short", 6.0), ("long", 16.0)))
     assert (shots.total, shots.open, shots.fits) == (8, 1, True)
     assert [(one.number, one.begin, one.width + GAP) for one in shots.parts] == [
-        (1, 0, WIDTH / 8),
-        (3, WIDTH / 8, WIDTH * 3 / 8),
+        (1, 0, SCALE_WIDTH / 8),
+        (3, SCALE_WIDTH / 8, SCALE_WIDTH * 3 / 8),
     ]
     assert [one.vendor for one in shots.over] == ["short"]
-    assert [one.width for one in shots.limits] == [WIDTH * 3 / 8, WIDTH]
+    assert [one.width for one in shots.limits] == [SCALE_WIDTH * 3 / 8, SCALE_WIDTH]
     assert "shot 3: 6 s; short up to 6 s" in shots.text
 
 

@@ -315,14 +315,17 @@ class Batch:
 
         None where its money has no limit, or its rows no name.
         """
-        names = {row.batch for row in self.rows}
-        if self.max_cost is None or len(names) != 1 or not isinstance(self.ledger, StoredLedger):
+        name, *others = {row.batch for row in self.rows} or [None]
+        is_limited = self.max_cost is not None and isinstance(self.ledger, StoredLedger)
+        if name is None or others or not is_limited:
             return None
-        rows = {task.row.reference: task for task in self.tasks}
-        if (name := names.pop()) is not None:
-            limits: LimitChanges = {"max_cost": self.max_cost}
-            share_limits(self.client, self.rows, self._entries_of_batch, rows, limits)
+        self._share({"max_cost": self.max_cost})
         return name
+
+    def _share(self, limits: LimitChanges) -> StoredLedger:
+        """Set the limits of the batch's name: see `share_limits`."""
+        rows = {task.row.reference: task for task in self.tasks}
+        return share_limits(self.client, self.rows, self._entries_of_batch, rows, limits)
 
     async def _make(
         self, tasks: Sequence[RowTask], settings: WorkSettings, outcomes: Outcomes
@@ -346,8 +349,7 @@ class Batch:
             "rate": self.rate,
             "concurrency": self.concurrency,
         }
-        rows = {task.row.reference: task for task in self.tasks}
-        ledger = share_limits(self.client, self.rows, self._entries_of_batch, rows, limits)
+        ledger = self._share(limits)
         is_paced = self.rate is not None or self.concurrency is not None
         run = FollowedRun(self.client, ledger, engine, settings, outcomes, is_paced)
         await run.do(tasks)

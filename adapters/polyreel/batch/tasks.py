@@ -41,17 +41,17 @@ class RowTask:
 
         A row that has a job has the plan for the vendor of that job.
         """
-        if self.entry is not None:
-            every = (*self.plans, *self.others)
-            for plan in every:
-                if plan.vendor == self.entry.vendor:
-                    return plan
+        if self.entry is not None and (plan := self.plan_for(self.entry.vendor)) is not None:
+            return plan
         return self.plans if self.routed else self.plans[0]
+
+    def plan_for(self, vendor: str) -> Plan | None:
+        """The plan for a vendor, also for one of earlier runs; None without one."""
+        return next((one for one in (*self.plans, *self.others) if one.vendor == vendor), None)
 
     def difference(self, entry: LedgerEntry) -> str | None:
         """How the row differs from the request of a job; None where the job is the row's own."""
-        plans = (*self.plans, *self.others)
-        plan = next((plan for plan in plans if plan.vendor == entry.vendor), None)
+        plan = self.plan_for(entry.vendor)
         if plan is None or plan.refused:
             return None  # the package of the vendor is not installed any more
         return next(iter(differences(plan, entry.submission)), None)
@@ -88,8 +88,8 @@ class RowTask:
             before = Cost.read(self.entry.submission.estimate or {})
             if before.usd is not None:
                 return before
-        plans = (*self.plans, *self.others)
-        return next((plan.cost for plan in plans if plan.vendor == vendor), UNKNOWN)
+        plan = self.plan_for(vendor)
+        return UNKNOWN if plan is None else plan.cost
 
     @property
     def cost_range(self) -> CostRange:

@@ -179,8 +179,10 @@ class BatchRun:
             except Exception:
                 queue.places.note_ended()
                 raise
+        except ClaimedError:
+            raise
         except Exception as error:  # whatever it is, it is about this row
-            if self._waits(queue, error) or isinstance(error, ClaimedError):
+            if self._waits(queue, error):
                 raise
             return self.outcomes.of(task, error=error)
         return None

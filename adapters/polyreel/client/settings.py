@@ -276,9 +276,8 @@ class ClientSettings:
         labels: Mapping[str, str] | None = None,
         limits: str | None = None,
     ) -> Flow[Job]:
-        if reference is not None or limits is not None:
-            self._needs_ledger(reference)
-            self._needs_ledger(limits, "limits")
+        self._needs_ledger(reference)
+        self._needs_ledger(limits, "limits")
         here = self._here(plans) if isinstance(plans, Plan) else [*map(self._here, plans)]
         return _submission_of()(
             here,
@@ -413,7 +412,7 @@ def _submission_of() -> Callable[..., Flow[Job]]:
 
 def _as_late(others: Callable[[], T], clock: VirtualClock, ledger: LedgerStore) -> T:
     """The jobs of other processes, after the clock has come to where theirs are."""
-    clock.advance(max(0.0, ledger.last_simulated() - clock.now()))
+    clock.advance(ledger.last_simulated() - clock.now())
     return others()
 
 

@@ -34,10 +34,9 @@ def submission(
 
     `health` is that of the vendors, where there are several plans.
     """
-    if reference is not None or limits is not None or labels is not None:
-        check_reference(reference)
-        check_reference(limits, "limits")
-        check_labels(labels)
+    check_reference(reference)
+    check_reference(limits, "limits")
+    check_labels(labels)
     chosen = [plans] if isinstance(plans, Plan) else plans
     folder = None
     if output is not None:

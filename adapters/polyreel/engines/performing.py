@@ -89,7 +89,7 @@ def _catch_up(client: AsyncClient) -> None:
     recall(client.simulator)
     clock = client.simulator.clock
     if isinstance(clock, VirtualClock):
-        clock.advance(max(0.0, ledger_of(client).last_simulated() - clock.now()))
+        clock.advance(ledger_of(client).last_simulated() - clock.now())
 
 
 def ledger_of(client: ClientSettings) -> StoredLedger:

@@ -7,13 +7,11 @@ from typing import Final
 
 from attrs import frozen
 
-from .extents import ShownRoutes, extent_of
+from .extents import SCALE_WIDTH, ShownRoutes, extent_of
 from .forms import StudioForm
 
-WIDTH: Final = 200.0
-"""The width of the drawing, in its own units."""
 GAP: Final = 0.8
-"""What is between two shots there."""
+"""What is between two shots, in the units of the drawing."""
 
 
 @frozen
@@ -104,7 +102,7 @@ class ShotTimeline:
         return "; ".join([shots, *(one.text for one in self.limits)])
 
     def _at(self, seconds: float) -> float:
-        return round(WIDTH * seconds / self.span, 1)
+        return round(SCALE_WIDTH * seconds / self.span, 1)
 
 
 def timeline(form: StudioForm, routes: ShownRoutes) -> ShotTimeline | None:
