@@ -184,7 +184,7 @@ class HttpCall:
             raise self.error("the answer is too large")
 
     def finish(self, status: int, headers: Mapping[str, str]) -> Reply:
-        """Make the result of the step."""
+        """Make the result of the step; the names of the headers are in small letters."""
         if self.watch.left <= 0 and not (
             "content-length" in headers or "transfer-encoding" in headers
         ):
@@ -195,8 +195,11 @@ class HttpCall:
         return self.reply(status, headers, bytes(self._body))
 
     def reply(self, status: int, headers: Mapping[str, str], content: bytes) -> Reply:
-        """Make a Reply of an answer, or of a part of it, without the key."""
-        shown = lowered(headers)
+        """Make a Reply of an answer, or of a part of it, without the key.
+
+        The names of the headers are in small letters.
+        """
+        shown = headers
         text = "\n".join([*shown.values(), content.decode("latin-1")])
         for secret in self.wire.secrets(self.step.vendor):
             if secret.redact_text(text) is not text:  # seldom: all is looked through at once

@@ -21,7 +21,7 @@ import yarl
 from ..errors import TransportError
 from ..flows import Reply, Send
 from ..network import Network
-from .urls import beginning
+from .urls import beginning, lowered
 from .watch import CONNECT_SECONDS, Watch
 
 
@@ -98,7 +98,7 @@ class FastConnections:
                 content = response.content
                 while not content.at_eof():
                     call.write(await content.readany())
-                return call.finish(response.status, response.headers)
+                return call.finish(response.status, lowered(response.headers))
         except aiohttp.ClientHttpProxyError as error:
             raise call.failure(httpx.ProxyError(str(error.status))) from None
         except aiohttp.ClientConnectorError as error:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import PolyreelError
 from ..flows import EVENT_STREAM, MAX_JSON_BYTES, QUIET_SECONDS, NextEvent, Reply, Send
 from .calls import HttpCall
-from .urls import abody_of, body_of, transport_errors
+from .urls import abody_of, body_of, lowered, transport_errors
 from .watch import LATE
 from .wire import Wire
 
@@ -93,6 +93,7 @@ class _OpenStream:
 
     def __init__(self, call: HttpCall, response: httpx.Response) -> None:
         self._call, self._response = call, response
+        self._headers = lowered(response.headers)
         self._events = Events()
         self._waiting: list[bytes] = []
         # httpx reads this once, before the first byte of the body. After that the watch decides.
@@ -115,7 +116,7 @@ class _OpenStream:
         return self._reply(self._waiting.pop(0))
 
     def _reply(self, content: bytes) -> Reply:
-        return self._call.reply(self._response.status_code, self._response.headers, content)
+        return self._call.reply(self._response.status_code, self._headers, content)
 
     def _first_of(self) -> Reply:
         """The first event; TransportError where there is none."""
@@ -212,7 +213,7 @@ def open_stream(step: Send, wire: Wire) -> tuple[Reply, Stream | None]:
                 return stream.first(), stream.keep()
             for chunk in body_of(response):
                 call.write(chunk)
-            return call.finish(response.status_code, response.headers), None
+            return call.finish(response.status_code, lowered(response.headers)), None
     except PolyreelError:
         raise
     except transport_errors() as error:
@@ -277,7 +278,7 @@ async def aopen_stream(step: Send, wire: Wire) -> tuple[Reply, AsyncStream | Non
                 return await stream.first(), stream.keep()
             async for chunk in abody_of(response):
                 call.write(chunk)
-            return call.finish(response.status_code, response.headers), None
+            return call.finish(response.status_code, lowered(response.headers)), None
     except PolyreelError:
         raise
     except transport_errors() as error:
