@@ -14,6 +14,17 @@ SECONDS = 20.0
 """How long a thread waits for another one at most."""
 
 
+class Noted:
+    """Makes writes, and notes how many were in each group."""
+
+    def __init__(self) -> None:
+        self.groups = list[int]()
+
+    def __call__(self, writes: Sequence[int]) -> list[int]:
+        self.groups.append(len(writes))
+        return [*writes]
+
+
 def test_many_are_written_in_two_groups_at_a_time() -> None:
     """Neither would end without the other."""
     meet, groups = threading.Barrier(AT_A_TIME, timeout=SECONDS), list[int]()
@@ -34,11 +45,7 @@ def test_many_are_written_in_two_groups_at_a_time() -> None:
 
 def test_where_commits_take_long_many_are_written_in_one_group() -> None:
     """There are fewer commits then."""
-    groups = list[int]()
-
-    def write_all(writes: Sequence[int]) -> list[int]:
-        groups.append(len(writes))
-        return [*writes]
+    write_all = Noted()
 
     async def write() -> None:
         seconds = count()
@@ -48,32 +55,24 @@ def test_where_commits_take_long_many_are_written_in_one_group() -> None:
         await asyncio.gather(*map(grouped.write, range(AT_A_TIME * LEAST)))
 
     asyncio.run(write())
-    assert groups == [1, AT_A_TIME * LEAST]
+    assert write_all.groups == [1, AT_A_TIME * LEAST]
 
 
 def test_what_only_threads_can_write_goes_in_one_group() -> None:
     """As into a file, which has one writer at a time."""
-    groups = list[int]()
-
-    def write_all(writes: Sequence[int]) -> list[int]:
-        groups.append(len(writes))
-        return [*writes]
+    write_all = Noted()
 
     async def write() -> None:
         grouped = GroupedWrites[int](write_all)
         await asyncio.gather(*map(grouped.write, range(AT_A_TIME * LEAST)))
 
     asyncio.run(write())
-    assert groups == [AT_A_TIME * LEAST]
+    assert write_all.groups == [AT_A_TIME * LEAST]
 
 
 def test_who_goes_on_writes_with_those_who_wait() -> None:
     """Flows that came one after the other are together from then on."""
-    groups = list[int]()
-
-    def write_all(writes: Sequence[int]) -> list[int]:
-        groups.append(len(writes))
-        return [*writes]
+    write_all = Noted()
 
     async def write() -> None:
         grouped = GroupedWrites[int](write_all)
@@ -88,7 +87,7 @@ def test_who_goes_on_writes_with_those_who_wait() -> None:
         await asyncio.gather(first, flow(), flow())
 
     asyncio.run(write())
-    assert groups == [1, 3, 3, 2]
+    assert write_all.groups == [1, 3, 3, 2]
 
 
 def test_few_gather_while_others_are_written() -> None:

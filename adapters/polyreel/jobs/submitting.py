@@ -16,7 +16,6 @@ from ..errors import (
     TransportError,
 )
 from ..flows import (
-    NOW,
     Flow,
     NextEvent,
     Observe,
@@ -28,7 +27,6 @@ from ..flows import (
 )
 from ..ledger.events import intend, settle
 from ..ledger.records import State, Submission
-from ..ledger.uploads import UploadKey
 from ..mapping.media import shown
 from ..money.charged import with_charge
 from ..providers.base.answers import can_be_asked_about, is_task_id
@@ -80,9 +78,7 @@ def submit(
     other vendors. A SubmitError is raised that says what the call may have cost.
     """
     plan.check()
-    uploaded: tuple[UploadKey, ...] = ()
-    if plan.uploads:
-        plan, uploaded = yield from upload_all(plan, simulated=options["simulated"])
+    plan, uploaded = yield from upload_all(plan, simulated=options["simulated"])
     submission = Submission.of(
         plan,
         idempotency_key=options["idempotency_key"],
@@ -111,8 +107,7 @@ def pay(
 
     `follows` is the ambiguous entry whose place the new entry takes; see `submit` for the others.
     """
-    if submission.folder is not None:
-        yield from try_output(submission.folder)
+    yield from try_output(submission.folder)
     entry: str | None = None
     for attempt in range(retries + 1):
         entry = yield from intend(submission, entry, follows if attempt == 0 else None)
@@ -153,8 +148,7 @@ def make_attempt(
     if entry is not None:
         job = job.model_copy(update={"ledger_id": entry})
     try:
-        if entry is not None:
-            yield from settle(entry, "accepted", job=job)
+        yield from settle(entry, "accepted", job=job)
     except LedgerError as error:
         yield Observe(SubmitEnded(vendor, job))
         text = f"{job.vendor} accepted the job as {job.id}, so keep this id: {error}"
@@ -181,14 +175,13 @@ def _settle_failure(entry: str | None, error: PolyreelError, queued: int | None)
 
 def _attempt(submission: Submission) -> Flow[Job]:
     try:
-        if submission.send.stream:
-            reply = yield from _streamed(submission)
-        else:
-            reply = yield submission.send
+        reply = yield from (
+            _streamed(submission) if submission.send.stream else send(submission.send)
+        )
     except TransportError as error:
         raise _lost(submission.vendor, error) from None
     facts = outcome(submission, reply)
-    seconds: float = yield NOW
+    seconds = yield from now()
     return submission.job(facts, seconds)
 
 
