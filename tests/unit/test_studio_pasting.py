@@ -16,7 +16,7 @@ from polyreel.places import JsonObject, leaves
 from polyreel.plans.planning import Plan
 from polyreel.plans.reading import read
 from polyreel.providers.base.calling import key_scheme_of
-from polyreel.providers.base.registry import get_provider
+from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.studio.candidates import PastedCandidate
 from polyreel.studio.pasting import MOST_BYTES, Pasted, recognised
 from support.cli import CANARY
@@ -115,6 +115,23 @@ def test_every_body_is_recognised_by_itself() -> None:
         assert made.route is not None
         if any(row.names_route(made.body) for row in made.route.constants):
             assert call.candidates[0].vendor == made.vendor
+
+
+def test_a_body_that_fits_many_names_one_of_each_vendor_first() -> None:
+    """However many models the first vendor sells by such a body, the others are not hidden."""
+    fitting = {
+        vendor
+        for vendor, provider in all_providers().items()
+        if any(
+            not provider.contract.accepts(route.schema, {"prompt": "a harbour at dawn"})
+            and not any(route.strangeness({"prompt": "a harbour at dawn"}, provider.contract))
+            for route in provider.routes
+        )
+    }
+    [call] = recognised('{"prompt": "a harbour at dawn"}').calls
+    first = [one.vendor for one in call.candidates[: len(fitting)]]
+    assert len(fitting) > 1
+    assert sorted(first) == sorted(fitting)
 
 
 @pytest.mark.matrix

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, field, frozen
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 OF_A_VENDOR: Final = 3
 """How many models of a vendor are looked at."""
 MOST: Final = 6
+"""How many are shown, or as many as there are vendors."""
 MOST_NEAR: Final = 20
 """For how many unknown members near ones are looked for."""
 LONGEST: Final = 300
@@ -140,15 +143,27 @@ def candidates(
         # The path at a stranger's host proves little.
         found += _by_body(body, certain or all_providers().values())
     # Where a body fits some, what it does not fit is not meant.
-    best = sorted([one for one in found if one.strangeness == 0] or found, key=lambda one: one.fit)
+    best = _likeliest([one for one in found if one.strangeness == 0] or found)
     if found and are_strangers:
         problems = []  # of vendors that a stranger's path does not mean
     if not problems and (not best or (best[0].strangeness and not best[0].names)):
         problems += _unknown_model(body)
     if not found and not problems:
         problems.append("no vendor has a body like this")
-    made = tuple(_candidate(one, exchange, body, redactor) for one in best[:MOST])
-    return made, tuple(problems)
+    return tuple(_candidate(one, exchange, body, redactor) for one in best), tuple(problems)
+
+
+def _likeliest(found: Iterable[_Possible]) -> list[_Possible]:
+    """The best that fit; of those that fit alike one of each vendor first, so none is left out."""
+    numbers = Counter[tuple[str, Fit]]()
+    ranked = list[tuple[Fit, int, _Possible]]()
+    for one in found:
+        of_its_kind = (one.provider.id, one.fit)
+        ranked.append((one.fit, numbers[of_its_kind], one))
+        numbers[of_its_kind] += 1
+    ranked.sort(key=itemgetter(0, 1))
+    vendors = {one.provider.id for *_, one in ranked}
+    return [one for *_, one in ranked[: max(MOST, len(vendors))]]
 
 
 # -- by the address --------------------------------------------------------------------------------
