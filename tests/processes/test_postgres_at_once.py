@@ -254,7 +254,7 @@ def test_a_thread_that_is_interrupted_loses_no_outcome_of_another(ledger: Postgr
 
 def test_a_forked_process_waits_for_no_thread_of_its_parent(ledger: PostgresLedger) -> None:
     owner = ledger.new_owner()
-    ledger._gathered._writers = 1  # as where others write while it is forked
+    ledger._gathered._is_writing = True  # as where others write while it is forked
     _begin_in_a_child()
     with ThreadPoolExecutor(1) as threads:
         written = threads.submit(ledger.write, Intend(submission()), owner, NOW)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 from weakref import WeakSet
@@ -32,18 +33,16 @@ class GatheredWrites(Generic[T]):
     """The writes of one kind of the threads of one process to one ledger.
 
     `write` makes several writes, and gives their results, by their numbers; it raises no error of
-    the ledger. `interrupted` makes the result of a write whose group was interrupted. `at_a_time`
-    is how many groups are written at a time: with more of them, the database works at one while
-    this process works at another; with fewer, they are larger, and cost less each.
+    the ledger. `interrupted` makes the result of a write whose group was interrupted. One group is
+    written at a time: two are smaller, and cost more than is won where the database works at one
+    while this process works at the other.
     """
 
     def __init__(
         self,
         write: Callable[[Sequence[T]], dict[int, Any]],
         interrupted: Callable[[T], Exception],
-        at_a_time: int = 1,
     ) -> None:
-        self._at_a_time = at_a_time
         self._write = write
         self._interrupted = interrupted
         self.begin()
@@ -53,7 +52,7 @@ class GatheredWrites(Generic[T]):
         """Begin anew, as in a process that was forked: the threads that write are not there."""
         self._guard = threading.Lock()
         self._waiting: list[_WaitingThread[T]] = []
-        self._writers = 0
+        self._is_writing = False
 
     def write(self, one: T) -> Any:
         """The result of one write, whose error is raised; NOT_WRITTEN where it is left alone."""
@@ -68,24 +67,34 @@ class GatheredWrites(Generic[T]):
             return self._write([one]).get(0, NOT_WRITTEN)
         mine = _WaitingThread(one)
         with self._guard:
-            waits = self._writers == self._at_a_time
+            waits = self._is_writing
             if waits:
                 mine.turn.acquire()
                 self._waiting.append(mine)
-            else:
-                self._writers += 1
+            self._is_writing = True
         if waits:
             mine.turn.acquire()  # released when it is written, or is to write
         if not mine.is_written:
             self._write_group(mine)
         return mine.result
 
+    def _let_others_come(self) -> None:
+        """Let threads that go on just now say what they write: those of the group before, often.
+
+        Else the first of them writes alone, and all others wait for that.
+        """
+        known = -1
+        while known < (known := len(self._waiting)):
+            time.sleep(0)  # who waits for the interpreter has it now, until it waits for something
+
     def _write_group(self, mine: _WaitingThread[T]) -> None:
         """Write what waits, and let one of those that have come meanwhile go on."""
-        with self._guard:
-            group, self._waiting = [mine, *self._waiting], []
+        group = [mine]
         results: dict[int, Any] = {}
         try:
+            self._let_others_come()
+            with self._guard:
+                group, self._waiting = [mine, *self._waiting], []
             results = self._write([one.write for one in group])
         except BaseException:
             results = {n: self._interrupted(one.write) for n, one in enumerate(group)}
@@ -96,8 +105,7 @@ class GatheredWrites(Generic[T]):
                 one.is_written = True
             with self._guard:
                 following, self._waiting = self._waiting[:1], self._waiting[1:]
-                if not following:
-                    self._writers -= 1
+                self._is_writing = bool(following)
             for one in [*following, *group[1:]]:
                 one.turn.release()
 

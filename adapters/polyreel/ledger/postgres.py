@@ -68,7 +68,7 @@ class PostgresLedger(StoredLedger):
         self._callers: dict[str, float] = {}
         """When this process noted last that a vendor has called."""
         self._gathered = GatheredWrites(self._at_once, self._interrupted)
-        self._delivered = GatheredWrites(self._deliver_all, lambda _: self._unknown(), 2)
+        self._delivered = GatheredWrites(self._deliver_all, lambda _: self._unknown())
         super().__init__(database, self.owners, self._local)
 
     def write(self, event: LedgerEvent, owner: str, now: float) -> Any:
