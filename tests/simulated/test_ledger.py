@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from polyreel import AsyncClient
 from polyreel.errors import LedgerError
 from polyreel.ledger import schema
 from polyreel.ledger.events import Intend, Settle
@@ -190,3 +194,33 @@ def test_a_file_with_two_names_is_refused(path: Path, tmp_path: Path) -> None:
 # -- what every ledger does ------------------------------------------------------------------------
 
 globals().update(ledger_cases.CASES)
+
+
+# -- awaited flows ---------------------------------------------------------------------------------
+
+
+def test_flows_that_share_commits_keep_no_loop_waiting(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that they write is written in threads, and once they have come through, others may."""
+    threads = set[threading.Thread]()
+
+    async def submit_all(ledger: Ledger) -> None:
+        async with AsyncClient(ledger=ledger) as client:
+            client.wire.shares_commits = True  # as a gateway's
+            plan = client.plan({"model": "kling-v3", "prompt": "a cat"})
+            await asyncio.gather(*(client.submit(plan) for _ in range(5)))
+            with Ledger(path) as other:
+                assert [entry.owned for entry in other.entries()] == [False] * 5
+
+    with Ledger(path) as ledger:
+        begin = ledger._database.writing
+
+        def writing() -> Any:
+            threads.add(threading.current_thread())
+            return begin()
+
+        monkeypatch.setattr(ledger._database, "writing", writing)
+        asyncio.run(submit_all(ledger))
+    assert threads
+    assert threading.main_thread() not in threads

@@ -25,13 +25,13 @@ from polyreel.ledger.events import (
     Past,
     Queue,
     ReadNews,
+    Released,
     Settle,
     Take,
 )
 from polyreel.ledger.records import LedgerEntry
 from polyreel.ledger.sqlite import Ledger
 from polyreel.ledger.store import Delivered, LedgerStore
-from polyreel.ledger.unwritten import Released
 from polyreel.ledger.uploads import ForgetUpload, KeepUpload, TakeUpload, UploadKey
 from polyreel.providers.base.facts import Facts
 from polyreel.providers.base.webhooks import Event

@@ -16,7 +16,18 @@ from typing import Any, Final, get_args
 import pytest
 from polyreel.errors import ClaimedError, LedgerError, PolyreelError, UnknownNameError
 from polyreel.flows import Moment
-from polyreel.ledger.events import Claim, Find, Intend, Keep, Known, Past, Queue, Settle, Take
+from polyreel.ledger.events import (
+    Claim,
+    Find,
+    Intend,
+    Keep,
+    Known,
+    Past,
+    Queue,
+    Released,
+    Settle,
+    Take,
+)
 from polyreel.ledger.keeping import StoredLedger
 from polyreel.ledger.opening import open_ledger
 from polyreel.ledger.records import LedgerEntry, State
@@ -54,6 +65,29 @@ def ambiguous(ledger: LedgerStore, **changes: Any) -> str:
 
 
 # -- entries ---------------------------------------------------------------------------------------
+
+
+def test_ends_of_flows_are_written_as_each_alone(ledger: LedgerStore) -> None:
+    """Whoever comes through shares a commit; another one's submit is not touched."""
+    owners = [ledger.new_owner() for _ in range(5)]
+    events = [Intend(submission(reference=str(number))) for number in range(4)]
+    first, second, sending, other = (
+        ledger.write(event, owner, NOW)
+        for event, owner in zip(events, [owners[0], *owners[:3]], strict=True)
+    )
+    for number, entry in enumerate((first, second, other)):
+        ledger.write(Settle(entry, "accepted", job=job(f"task-{number}")), "", NOW)
+    ended = [owners[0], owners[1], owners[3]]
+    assert ledger.write_all([(Released(owner), owner, NOW) for owner in ended]) == [None] * 3
+    for owner in ended:
+        ledger.end_owner(owner)
+    found = {entry.id: (entry.state, entry.owned) for entry in ledger.entries()}
+    assert found == {
+        first: ("accepted", False),
+        second: ("accepted", False),
+        sending: ("unsent", False),
+        other: ("accepted", True),
+    }
 
 
 def test_entries_are_found_by_the_start_of_their_id(ledger: LedgerStore) -> None:

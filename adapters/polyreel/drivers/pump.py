@@ -29,7 +29,7 @@ from ..flows import (
     TryFolder,
 )
 from ..jobs.observed import JobEnded, SubmitBegan, SubmitEnded
-from ..ledger.events import OWNING, LedgerEvent, Queue, sealed
+from ..ledger.events import OWNING, LedgerEvent, Queue, Released, sealed
 from ..ledger.store import LedgerStore, Write
 from ..ledger.uploads import UploadEvent
 from .calls import aexchange, exchange
@@ -83,6 +83,7 @@ async def arun(flow: Flow[T], wire: Wire) -> T:
                 try:
                     step = flow.send(outcome) if failure is None else flow.throw(failure)
                 except StopIteration as stop:
+                    await this.arelease()
                     return stop.value  # type: ignore[no-any-return]
                 quick = _AWAITED_QUICK.get(type(step)) if wire.observer is None else None
                 if quick is None:
@@ -191,6 +192,22 @@ class _Run:
         result = await grouped.write(self._write(ledger, step.event))
         self._sent = False
         return result
+
+    async def arelease(self) -> None:
+        """Free what the flow owns where others should share the commit, once it has come through.
+
+        Elsewhere, and after an error, that is done at the end of the block, where others wait.
+        """
+        ledger, grouped, owner = self.wire.ledger, self.wire.grouped, self._owner
+        if owner is None or ledger is None or grouped is None:
+            return
+        self._owner = None
+        try:
+            await grouped.write((Released(owner, self._sent), owner, self.wire.clock.now()))
+        except LedgerError as trouble:
+            LOG.warning("%s", trouble)  # the outcome of the flow matters more
+        finally:
+            ledger.end_owner(owner)
 
     def _remember(self, event: LedgerEvent) -> Any:
         """What becomes of an event where no ledger is kept: uploads are remembered in memory."""

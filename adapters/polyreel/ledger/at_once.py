@@ -14,7 +14,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from .database import StoredRow, Value
-from .events import Intend, LedgerEvent, Settle, Take
+from .events import OUTCOMES, Intend, LedgerEvent, Released, Settle, Take
 from .limits_at_once import taking
 from .records import json_text
 from .rows import Columns, entry_of, new_columns, outcome_columns, sent_columns
@@ -63,6 +63,12 @@ STATEMENTS: Final[Mapping[type[LedgerEvent], str]] = {
     # Never on the word of an attempt before this one.
     " AND jobs.attempts = coalesce(given.attempts, jobs.attempts)"
     " RETURNING jobs.id, jobs.owner",
+    # A submit without an outcome is left alone: with its owner, more has to be written.
+    Released: "UPDATE jobs SET owner = NULL FROM (SELECT own.id, own.owner"
+    f" FROM {ROWS} AS given, LATERAL (SELECT id, owner FROM jobs"
+    f" WHERE owner = ANY(ARRAY[given.owner]) AND {STATE} <> 'sending' OFFSET 0) AS own"
+    " ORDER BY own.id FOR UPDATE OF own) AS freed"
+    " WHERE jobs.id = ANY(ARRAY[freed.id]) RETURNING freed.owner AS id",
 }
 """For each kind of event, what writes many of them."""
 
@@ -76,6 +82,8 @@ def is_usual(event: LedgerEvent) -> bool:
             return is_new and not has_more
         case Settle():
             return event.job is not None
+        case Released():
+            return not event.sent
     return isinstance(event, Take)
 
 
@@ -85,7 +93,7 @@ class PreparedWrite:
 
     write: Write
     id: Value = None
-    """The id of its entry, where it is as usual."""
+    """The id of its entry, or its owner, where it is as usual."""
     row: str = ""
     """The columns that it changes, as JSON; empty where it is not as usual."""
 
@@ -145,13 +153,13 @@ class GroupedStatements:
         for (kind, numbers), rows in zip(self._kinds.items(), found, strict=True):
             for changed in rows:
                 number = numbers[changed["id"]]
-                if kind is Settle or changed["owner"] == self._writes[number].write[1]:
+                if kind in OUTCOMES or changed["owner"] == self._writes[number].write[1]:
                     results[number] = _result(kind, changed)
         return results
 
 
 def _result(kind: type[LedgerEvent], row: StoredRow) -> Any:
-    if kind is Settle:
+    if kind in OUTCOMES:
         return None
     return row["id"] if kind is Intend else entry_of(row, owned=True)
 
@@ -169,6 +177,8 @@ def _columns(write: Write) -> Columns:
         case Take():
             columns = {"id": event.entry, "owner": owner, "updated_at": now}
             columns |= {"simulated": int(event.simulated), **sent_columns(event)}
+        case Released():
+            columns = {"id": owner, "owner": owner}
         case _:
             raise AssertionError(f"{type(event).__name__} is not written so")
     return columns

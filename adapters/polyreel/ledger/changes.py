@@ -13,16 +13,18 @@ from .events import sealed_facts
 from .records import PROVED_UNPAID, State
 from .rows import Columns, job_columns, sent_columns
 from .states import advance, newer
-from .store import CALLER_SECONDS, DELIVERY_DAYS, DIED
+from .store import CALLER_SECONDS, DELIVERY_DAYS, DIED, INTERRUPTED, NOTHING_SENT
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
     from ..providers.base.webhooks import Event
-    from .events import Intend, Take
+    from .events import Intend, Released, Take
     from .reading import LedgerReader
     from .records import LedgerEntry
 
+AS_BEFORE: Final = "CASE WHEN queued_at IS NULL THEN 'unsent' ELSE 'queued' END"
+"""The state of an entry whose submit was begun, and has not left."""
 FORGOTTEN: Final = 100
 """How many old deliveries are forgotten with each new one, so that none takes long."""
 
@@ -189,6 +191,20 @@ def give_up(connection: Transaction, entry: LedgerEntry, now: float) -> None:
         (now, reserved, entry.id, entry.state),
         entry.id,
     )
+
+
+def release(connection: Transaction, event: Released) -> None:
+    """Free the entries of an owner; a submit that was interrupted says how far it came."""
+    state, reason = ("'ambiguous'", INTERRUPTED) if event.sent else (AS_BEFORE, NOTHING_SENT)
+    interrupted = connection.execute(
+        f"UPDATE jobs SET state = {state}, reason = ?"  # noqa: S608
+        " WHERE owner = ? AND state = 'sending' RETURNING id",
+        (reason, event.owner),
+    ).fetchall()
+    if not event.sent:
+        for row in interrupted:
+            move_followed(connection, row["id"], "resubmitted", "ambiguous")
+    connection.execute("UPDATE jobs SET owner = NULL WHERE owner = ?", (event.owner,))
 
 
 def mark_dead(connection: Transaction, identity: str, owner: str | None) -> None:

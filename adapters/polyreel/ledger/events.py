@@ -85,6 +85,18 @@ class Settle:
 
 
 @frozen
+class Released:
+    """A flow has ended that owned entries: they are free again.
+
+    `sent` says whether a byte may have left of a submit that was interrupted: then its entry is
+    ambiguous, otherwise unsent.
+    """
+
+    owner: str
+    sent: bool = False
+
+
+@frozen
 class Keep:
     """A job has a new state. The result is the job as the ledger now has it: see `states.newer`."""
 
@@ -162,6 +174,7 @@ LedgerEvent = (
     | Queue
     | Take
     | Settle
+    | Released
     | Keep
     | Claim
     | Look
@@ -175,6 +188,9 @@ LedgerEvent = (
 
 OWNING: Final = (Intend, Take, Claim, TakeUpload)
 """The events that make a flow an owner of entries. The others need no owner."""
+OUTCOMES: Final = (Settle, Released)
+"""The events that are kept beside a ledger that cannot be written: what they tell, nobody else can.
+"""
 
 
 def sealed(event: LedgerEvent, keys: Iterable[Secret]) -> LedgerEvent:

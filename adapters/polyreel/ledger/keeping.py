@@ -21,6 +21,7 @@ from ..errors import BudgetError, ClaimedError, LedgerError, UnknownNameError, U
 from . import changes, uploads
 from .database import Database, DeadlockError, OwnerRegistry, StoredRow
 from .events import (
+    OUTCOMES,
     Claim,
     Find,
     Intend,
@@ -31,6 +32,7 @@ from .events import (
     Past,
     Queue,
     ReadNews,
+    Released,
     Settle,
     Take,
 )
@@ -40,9 +42,9 @@ from .outstanding import OutstandingWork
 from .reading import LedgerReader
 from .records import PROVED_UNPAID, Later, LedgerEntry, State
 from .rows import entry_of, new_columns, outcome_columns, queued_columns
-from .store import INTERRUPTED, NOTHING_SENT, TOUCHED, Delivered, Write, Written
+from .store import TOUCHED, Delivered, Write, Written
 from .together import after_deadlocks, write_alone, write_together
-from .unwritten import Released, Unwritten, UnwrittenOutcomes
+from .unwritten import Unwritten, UnwrittenOutcomes
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
@@ -53,8 +55,6 @@ LOOKED: Final = 0.5
 """How old the knowledge may be, in seconds, of who owns an entry that is only looked at."""
 AFTER_UNWRITTEN: Final = (Intend, Take, Keep, Claim, Find)
 """The events before which is written what could not be written when it happened."""
-AS_BEFORE: Final = "CASE WHEN queued_at IS NULL THEN 'unsent' ELSE 'queued' END"
-"""The state of an entry whose submit was begun, and has not left."""
 LOG: Final = logging.getLogger("polyreel")
 
 
@@ -191,7 +191,7 @@ class StoredLedger:
                 return self._queue(event, now)
             case Take():
                 return self._take(event, owner, now)
-            case Settle():
+            case Settle() | Released():
                 return self._settle(event, now)
             case Keep():
                 return self._keep(event.job, now)
@@ -218,7 +218,7 @@ class StoredLedger:
     def _not_written(self, write: Write, error: LedgerError) -> LedgerError:
         """What the flow of a write is told; the outcome of a submit is kept elsewhere."""
         event, _, now = write
-        return self._kept(event, now, error) if isinstance(event, Settle) else error
+        return self._kept(event, now, error) if isinstance(event, OUTCOMES) else error
 
     def begin_all(self, writes: Sequence[Write], written: Written) -> bool:
         """Begin to write without a thread; False where that is not possible, as in a file."""
@@ -273,7 +273,7 @@ class StoredLedger:
             self.limits.admit_new(connection, event.submission)
         return identity
 
-    def _settle(self, event: Settle, now: float) -> None:
+    def _settle(self, event: Settle | Released, now: float) -> None:
         try:
             self._write_outcome(event, now)
         except DeadlockError:
@@ -281,11 +281,16 @@ class StoredLedger:
         except UnusableFileError as error:
             raise self._kept(event, now, error) from None
 
-    def _write_outcome(self, event: Settle, now: float, kept: Unwritten | None = None) -> None:
-        columns = outcome_columns(event, now)
+    def _write_outcome(
+        self, event: Settle | Released, now: float, kept: Unwritten | None = None
+    ) -> None:
         with self._database.writing() as connection:
             if kept is not None and not kept.is_there():
                 return
+            if isinstance(event, Released):
+                changes.release(connection, event)
+                return
+            columns = outcome_columns(event, now)
             if event.job is not None:
                 changes.refuse_other_entry(connection, event.entry, event.job)
             changes.change_entry(
@@ -313,16 +318,12 @@ class StoredLedger:
     def _write_unwritten(self) -> None:
         """Write what could not be written when it happened, in this process or another one."""
         for kept in self._unwritten.read():
-            if isinstance(kept.event, Released):
-                self._release(kept.event, kept)
-                kept.remove()
-                continue
             try:
                 self._write_outcome(kept.event, kept.now, kept)
             except UnusableFileError:
                 raise
             except LedgerError as error:
-                if not self._is_written(kept.event):
+                if isinstance(kept.event, Settle) and not self._is_written(kept.event):
                     kept.set_aside(str(error))
             kept.remove()
 
@@ -357,35 +358,15 @@ class StoredLedger:
         self._owners.check(owner)
 
     def release(self, owner: str, *, sent: bool) -> None:
-        """Free the entries of an owner, and end the owner.
-
-        `sent` says whether any byte may have left of a submit that was interrupted: then its
-        entry is ambiguous, otherwise unsent. The owner ends in any case.
-        """
-        released = Released(owner, sent)
+        """Free the entries of an owner, and end the owner: see `Released`. It ends in any case."""
         try:
-            self._release(released)
-        except UnusableFileError as error:
-            raise self._kept(released, time.time(), error) from None
+            self.write(Released(owner, sent), owner, time.time())
         finally:
-            self._owners.end(owner)
+            self.end_owner(owner)
 
-    @after_deadlocks
-    def _release(self, released: Released, kept: Unwritten | None = None) -> None:
-        owner, sent = released.owner, released.sent
-        state, reason = ("'ambiguous'", INTERRUPTED) if sent else (AS_BEFORE, NOTHING_SENT)
-        with self._database.writing() as connection:
-            if kept is not None and not kept.is_there():
-                return
-            interrupted = connection.execute(
-                f"UPDATE jobs SET state = {state}, reason = ?"  # noqa: S608
-                " WHERE owner = ? AND state = 'sending' RETURNING id",
-                (reason, owner),
-            ).fetchall()
-            if not sent:
-                for row in interrupted:
-                    changes.move_followed(connection, row["id"], "resubmitted", "ambiguous")
-            connection.execute("UPDATE jobs SET owner = NULL WHERE owner = ?", (owner,))
+    def end_owner(self, owner: str) -> None:
+        """End an owner, whose entries were freed."""
+        self._owners.end(owner)
 
     def recover(self) -> None:
         """Mark the submits as ambiguous whose process has died before their outcome was known."""

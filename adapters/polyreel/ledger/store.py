@@ -141,11 +141,10 @@ class LedgerStore(Protocol):
         """
 
     def release(self, owner: str, *, sent: bool) -> None:
-        """Free the entries of an owner, and end the owner.
+        """Free the entries of an owner, and end the owner: see `events.Released`."""
 
-        `sent` says whether any byte may have left of a submit that was interrupted: then its
-        entry is ambiguous, otherwise unsent.
-        """
+    def end_owner(self, owner: str) -> None:
+        """End an owner whose entries were freed with an event."""
 
     def recover(self) -> None:
         """Mark the submits as ambiguous whose process has died before their outcome was known."""

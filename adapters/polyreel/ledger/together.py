@@ -12,13 +12,13 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from ..errors import LedgerError, PolyreelError, UnusableFileError
 from .database import DeadlockError
-from .events import Settle
+from .events import OUTCOMES, Released, Settle
 from .store import Write
 
 TRIES: Final = 5
 """How often a transaction is tried that the database takes back."""
-Keeping = Callable[[Settle, float, LedgerError], LedgerError]
-"""Keeps the outcome of a submit elsewhere; the result is the error to be raised."""
+Keeping = Callable[[Settle | Released, float, LedgerError], LedgerError]
+"""Keeps what became of a submit elsewhere; the result is the error to be raised."""
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
 
@@ -45,7 +45,7 @@ def write_alone(one: Write, write: Callable[..., Any], keep: Keeping) -> Any:
             if left:
                 continue
             event, _, now = one
-            raise keep(event, now, error) if isinstance(event, Settle) else error from None
+            raise keep(event, now, error) if isinstance(event, OUTCOMES) else error from None
     raise AssertionError("unreachable")
 
 
@@ -57,7 +57,7 @@ def write_together(
 ) -> list[Any]:
     """The results of writes, or their errors, in their order.
 
-    The outcomes of submits are kept elsewhere, by `keep`, where the group cannot be committed.
+    What became of submits is kept elsewhere, by `keep`, where the group cannot be committed.
     What a deadlock has taken back is written again after the group, in transactions of its own.
     """
 
@@ -83,7 +83,7 @@ def write_together(
         results = [error] * len(writes)
     except UnusableFileError as error:
         return [
-            keep(event, now, error) if isinstance(event, Settle) else error
+            keep(event, now, error) if isinstance(event, OUTCOMES) else error
             for event, _, now in writes
         ]
     return [

@@ -17,18 +17,10 @@ from typing import Final, Literal
 
 from attrs import frozen
 
-from .events import Settle
+from .events import Released, Settle
 
 LOG: Final = logging.getLogger("polyreel")
 END: Final = ".json"
-
-
-@frozen
-class Released:
-    """An owner has ended; `sent` says whether a byte may have left of a submit of its."""
-
-    owner: str
-    sent: bool
 
 
 @frozen

@@ -25,6 +25,7 @@ from polyreel.ledger.events import (
     Past,
     Queue,
     ReadNews,
+    Released,
     Settle,
     Take,
 )
@@ -43,11 +44,8 @@ from polyreel.ledger.store import (
     DELIVERY_DAYS,
     DIED,
     ID_LETTERS,
-    INTERRUPTED,
-    NOTHING_SENT,
     Delivered,
 )
-from polyreel.ledger.unwritten import Released
 from polyreel.ledger.uploads import UploadEvent
 from polyreel.money.charged import with_charge
 from polyreel.providers.base.webhooks import Event
@@ -199,7 +197,7 @@ class MemoryLedger(InOneProcess):
                 return self._queue(event, now)
             case Take():
                 return self._take(event, owner, now)
-            case Settle():
+            case Settle() | Released():
                 return self._settle(event, now)
             case Keep():
                 return self._update_job(event.job, lambda _: event.job, now)
@@ -263,14 +261,17 @@ class MemoryLedger(InOneProcess):
     def _holder(self, reference: str | None, simulated: bool) -> Columns | None:
         return next((row for row in self._rows() if is_holder(row, reference, simulated)), None)
 
-    def _settle(self, event: Settle, now: float) -> None:
+    def _settle(self, event: Settle | Released, now: float) -> None:
         try:
             self._write_outcome(event, now)
         except UnusableFileError as error:
             raise self._kept(event, now, error) from None
 
-    def _write_outcome(self, event: Settle, now: float) -> None:
+    def _write_outcome(self, event: Settle | Released, now: float) -> None:
         with self.file.writing() as rows:
+            if isinstance(event, Released):
+                rows.release(event)
+                return
             if event.job is not None:
                 self._refuse_other_entry(event.entry, event.job, rows)
             rows.change(
@@ -301,16 +302,13 @@ class MemoryLedger(InOneProcess):
     def _write_unwritten(self) -> None:
         for one in sorted(self.file.kept, key=lambda kept: isinstance(kept[0], Released)):
             event, now = one
-            if isinstance(event, Released):
-                self._release(event)
-            else:
-                try:
-                    self._write_outcome(event, now)
-                except UnusableFileError:
-                    raise
-                except LedgerError:
-                    if not self.file.is_written(event):
-                        self.file.set_aside.append(event)
+            try:
+                self._write_outcome(event, now)
+            except UnusableFileError:
+                raise
+            except LedgerError:
+                if isinstance(event, Settle) and not self.file.is_written(event):
+                    self.file.set_aside.append(event)
             self.file.kept.remove(one)
 
     def _update_job(self, job: Job, change: Callable[[Job], Job], now: float) -> Job:
@@ -369,27 +367,14 @@ class MemoryLedger(InOneProcess):
 
     def release(self, owner: str, *, sent: bool) -> None:
         """Free the entries of an owner, and end the owner."""
-        released = Released(owner, sent)
         try:
-            self._release(released)
-        except UnusableFileError as error:
-            raise self._kept(released, self.file.now(), error) from None
+            self.write(Released(owner, sent), owner, self.file.now())
         finally:
-            self.owners.end(owner)
+            self.end_owner(owner)
 
-    def _release(self, released: Released) -> None:
-        sent = released.sent
-        with self.file.writing() as rows:
-            own = [row for row in rows.rows.values() if row["owner"] == released.owner]
-            for row in own:
-                if row["state"] == "sending":
-                    before = "unsent" if row["queued_at"] is None else "queued"
-                    state, reason = ("ambiguous", INTERRUPTED) if sent else (before, NOTHING_SENT)
-                    rows.put(row, state=state, reason=reason, owner=None)
-                    if not sent:
-                        rows.move_followed(str(row["id"]), "resubmitted", "ambiguous")
-                else:
-                    rows.put(row, owner=None)
+    def end_owner(self, owner: str) -> None:
+        """End an owner, whose entries were freed."""
+        self.owners.end(owner)
 
     def recover(self) -> None:
         """Mark the submits as ambiguous whose process has died before their outcome was known."""

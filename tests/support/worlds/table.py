@@ -8,11 +8,10 @@ from typing import Any, Final, Literal
 
 from attrs import Factory, define
 from polyreel.errors import ClaimedError, UnusableFileError, UnwritableFileError
-from polyreel.ledger.events import Settle, Take
+from polyreel.ledger.events import Released, Settle, Take
 from polyreel.ledger.records import SUPERSEDED, State, Submission
 from polyreel.ledger.rows import Columns, queued_columns, sent_columns
-from polyreel.ledger.store import ID_LETTERS, Write, Written
-from polyreel.ledger.unwritten import Released
+from polyreel.ledger.store import ID_LETTERS, INTERRUPTED, NOTHING_SENT, Write, Written
 from polyreel.ledger.uploads import UploadKey
 
 Outage = Literal["locked", "full", "torn"]
@@ -146,6 +145,18 @@ class MemoryRows:
         sent = {"sent_wall": None, "sent_boot": None, **sent_columns(event)}
         self.put(row, **taken, **sent, updated_at=now)
         return True
+
+    def release(self, event: Released) -> None:
+        """Free the rows of an owner; a submit that was interrupted says how far it came."""
+        for row in [row for row in self.rows.values() if row["owner"] == event.owner]:
+            if row["state"] != "sending":
+                self.put(row, owner=None)
+                continue
+            before = "unsent" if row["queued_at"] is None else "queued"
+            state, reason = ("ambiguous", INTERRUPTED) if event.sent else (before, NOTHING_SENT)
+            self.put(row, state=state, reason=reason, owner=None)
+            if not event.sent:
+                self.move_followed(str(row["id"]), "resubmitted", "ambiguous")
 
     def move_followed(self, name: str, state: State, then: State) -> None:
         """Move the row that a row was resubmitted from out of one state into another."""
