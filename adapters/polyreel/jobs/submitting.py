@@ -16,6 +16,7 @@ from ..errors import (
     TransportError,
 )
 from ..flows import (
+    NOW,
     Flow,
     NextEvent,
     Observe,
@@ -27,6 +28,7 @@ from ..flows import (
 )
 from ..ledger.events import intend, settle
 from ..ledger.records import State, Submission
+from ..ledger.uploads import UploadKey
 from ..mapping.media import shown
 from ..money.charged import with_charge
 from ..providers.base.answers import can_be_asked_about, is_task_id
@@ -78,7 +80,9 @@ def submit(
     other vendors. A SubmitError is raised that says what the call may have cost.
     """
     plan.check()
-    plan, uploaded = yield from upload_all(plan, simulated=options["simulated"])
+    uploaded: tuple[UploadKey, ...] = ()
+    if plan.uploads:
+        plan, uploaded = yield from upload_all(plan, simulated=options["simulated"])
     submission = Submission.of(
         plan,
         idempotency_key=options["idempotency_key"],
@@ -175,13 +179,14 @@ def _settle_failure(entry: str | None, error: PolyreelError, queued: int | None)
 
 def _attempt(submission: Submission) -> Flow[Job]:
     try:
-        reply = yield from (
-            _streamed(submission) if submission.send.stream else send(submission.send)
-        )
+        if submission.send.stream:
+            reply = yield from _streamed(submission)
+        else:
+            reply = yield submission.send
     except TransportError as error:
         raise _lost(submission.vendor, error) from None
     facts = outcome(submission, reply)
-    seconds = yield from now()
+    seconds: float = yield NOW
     return submission.job(facts, seconds)
 
 
