@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,20 @@ from typing import Any
 import pytest
 from polyreel import AsyncClient, Client
 from polyreel.client.settings import ClientSettings
+from polyreel.drivers import ManyJobsDriver
 from polyreel.engines import InlineEngine, Save, Submit, Tend, Work, perform
+from polyreel.engines.performing import _Tending, ledger_of
 from polyreel.errors import ClaimedError, LedgerError, RequestError, SubmitError
 from polyreel.flows import Record, Step
-from polyreel.ledger.events import Take
+from polyreel.jobs.many import ManyJobs
+from polyreel.ledger.events import Intend, Settle, Take
 from polyreel.ledger.records import LedgerEntry
 from polyreel.plans.planning import PlanRefusedError
 from polyreel.providers.base.registry import get_provider
 from polyreel.simulator import Simulator
 from polyreel_generated.contracts.vendors import VendorId
 from support.faults import VENDORS, every_vendor, plans
+from support.ledgers import job, submission
 from support.pictures import picture
 from support.vendors import forgetful_vendor
 
@@ -231,3 +237,40 @@ def test_a_queued_job_is_not_resumed_and_can_be_given_up(
     worker = made(ledger, simulator)
     work_off(worker)
     assert (states(worker), simulator.bill.count()) == (["abandoned"], 0)
+
+
+def test_jobs_that_are_waited_for_are_not_found_at_each_look(
+    ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many were accepted at the same time, and nothing else since."""
+    found: list[int] = []
+
+    async def look() -> None:
+        async with AsyncClient(ledger=ledger, keys={VENDOR.id: "canary"}) as client:
+            kept, accepted_at = ledger_of(client), time.time() - 600
+            look = kept.outstanding.accepted
+
+            def counted(*given: Any, **named: Any) -> list[str]:
+                ids = look(*given, **named)
+                found.append(len(ids))
+                return ids
+
+            monkeypatch.setattr(kept.outstanding, "accepted", counted)
+            tending = _Tending(Tend(VENDOR.id, 0, 1), client, None, None)
+            driver = ManyJobsDriver(client.wire, ManyJobs(client.simulated, random.Random(1)))
+
+            def accept(task: str, now: float) -> None:
+                live = submission(simulated=False, vendor=VENDOR.id)
+                entry = kept.write(Intend(live), "", now)
+                outcome = job(task, vendor=VENDOR.id, simulated=False)
+                kept.write(Settle(entry, "accepted", job=outcome), "", now)
+
+            for number in range(3):
+                accept(f"task-{number}", accepted_at)
+            for _ in range(2):
+                await tending._enrol(driver)
+            accept("new", time.time())
+            await tending._enrol(driver)
+
+    asyncio.run(look())
+    assert found == [3, 0, 1]

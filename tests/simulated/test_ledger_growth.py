@@ -14,6 +14,7 @@ from typing import Any, Final, get_args
 
 import polyreel.ledger
 import pytest
+from attrs import evolve
 from polyreel.errors import BudgetError, ClaimedError, UnknownNameError
 from polyreel.ledger import connections, reading, schema
 from polyreel.ledger.events import (
@@ -141,6 +142,9 @@ def use(path: Path) -> None:
         ledger.write(Intend(submission()), "gone/1", NOW)
         ledger.recover()
         ledger.deliver(event("a"), NOW, simulated=True)
+        news = ReadNews(0.0, simulated=True, tasks={(VENDOR, "task-1")})
+        assert ledger.write(news, owner, NOW).ended
+        assert not ledger.write(evolve(news, tasks=()), owner, NOW).ended
         ledger.of_references(["batch/1"], ["batch/"], simulated=True)
         ledger.last_simulated()
         choices: tuple[list[State] | None, ...] = (None, ["accepted"], [*get_args(State)])

@@ -183,7 +183,9 @@ class _Tending:
     looked_at: float = -WHOLE_SECONDS
     """When all entries were looked at last, by the monotonic clock."""
     newest: float = 0.0
-    """When the newest entry that was found was written, in seconds since 1970."""
+    """When the newest entry that was found was written, or they were looked for last, in seconds
+    since 1970.
+    """
 
     async def run(self) -> None:
         """Wait until all have ended."""
@@ -207,6 +209,7 @@ class _Tending:
     async def _enrol(self, driver: ManyJobsDriver) -> None:
         """Wait for the jobs too that were accepted meanwhile."""
         work, client, seconds = self.work, self.client, time.monotonic()
+        began = client.wire.clock.now()
         is_whole = driver.is_idle or seconds - self.looked_at >= WHOLE_SECONDS
         self.looked_at = seconds if is_whole else self.looked_at
         outstanding = ledger_of(client).outstanding
@@ -218,6 +221,8 @@ class _Tending:
             simulated=client.simulated,
             since=0.0 if is_whole else self.newest - LATE_SECONDS,
         )
+        if not client.simulated:  # clocks of simulated clients show what they were moved to
+            self.newest = max(self.newest, began)
         new = [name for name in found if name not in self.names]
         if not new:
             return

@@ -203,7 +203,7 @@ class ManyJobs:
         # From a little before the last time: other processes read the clock before they write.
         since, self._news_read_at = self._news_read_at - LISTEN_SECONDS, seconds
         try:
-            news = yield from read_news(since, simulated=self.simulated)
+            news = yield from read_news(since, simulated=self.simulated, tasks=self._pending)
         except LedgerError as error:  # the vendor can still be asked
             LOG.warning("%s", error)
             return []

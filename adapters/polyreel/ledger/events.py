@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from ..errors import ClaimedError, LedgerError, UnwritableFileError
 from ..flows import READ_CLOCKS, Flow, Moment, Record, moment
@@ -155,6 +155,8 @@ class ReadNews:
     """Seconds since 1970."""
     simulated: bool
     job: Job | None = None
+    tasks: Container[tuple[str, str]] | None = field(default=None, eq=False, repr=False)
+    """The vendors and tasks that are waited for: no other job is read. None for all."""
 
 
 @frozen
@@ -346,12 +348,14 @@ def past(job: Job) -> Flow[Sequence[float]]:
     return durations or ()
 
 
-def read_news(since: float, *, simulated: bool) -> Flow[News | None]:
-    """Read what was written to the ledger since a moment, in seconds since 1970.
+def read_news(
+    since: float, *, simulated: bool, tasks: Container[tuple[str, str]] | None = None
+) -> Flow[News | None]:
+    """Read what was written to the ledger since a moment, in seconds since 1970: see `ReadNews`.
 
     None where no ledger is kept.
     """
-    news: News | None = yield Record(ReadNews(since, simulated))
+    news: News | None = yield Record(ReadNews(since, simulated, tasks=tasks))
     return news
 
 

@@ -50,6 +50,7 @@ WORDS: Final = (
     (NOW, POSTGRES_NOW),
     ("json_each(?) AS name", "json_array_elements_text(CAST(? AS json)) AS name(value)"),
     ("json_each(?)", "json_array_elements_text(CAST(? AS json)) AS items(value)"),
+    ("json_group_array(", "json_agg("),
     ("CROSS JOIN", "JOIN"),
     (" IS ?", " IS NOT DISTINCT FROM ?"),
 )

@@ -178,20 +178,32 @@ class LedgerReader:
 
     def news(self, event: ReadNews, now: float) -> News:
         """Which jobs have ended since a moment, and who calls back."""
-        select = "SELECT id, job FROM jobs WHERE simulated = ? AND finished_at >= ?"
-        values: list[Value] = [event.simulated, event.since]
-        if event.job is not None:
-            select += " AND vendor = ? AND task = ?"
-            values += [event.job.vendor, event.job.id]
         recent = "SELECT vendor FROM callers WHERE received_at >= ?"
         callers = self._database.query(recent, now - CALLER_SECONDS)
         ended = [
             job.model_copy(update={"ledger_id": row["id"]})
-            for row in self._database.query(select, *values)
+            for row in self._ended(event)
             if (job := readable_job(row)) is not None
         ]
         confirmed = frozenset(row["vendor"] for row in callers if _signs(row["vendor"]))
         return News(ended, confirmed)
+
+    def _ended(self, event: ReadNews) -> list[StoredRow]:
+        """The rows of the jobs that have ended since a moment."""
+        since = "WHERE simulated = ? AND finished_at >= ?"
+        if event.job is not None:
+            select = f"SELECT id, job FROM jobs {since} AND vendor = ? AND task = ?"  # noqa: S608
+            own = event.job
+            return self._database.query(select, event.simulated, event.since, own.vendor, own.id)
+        if event.tasks is None:
+            select = f"SELECT id, job FROM jobs {since}"  # noqa: S608
+            return self._database.query(select, event.simulated, event.since)
+        # Most that end are known here already, or are another one's: their jobs are not fetched.
+        select = f"SELECT id, vendor, task FROM jobs {since}"  # noqa: S608
+        rows = self._database.query(select, event.simulated, event.since)
+        ids = [row["id"] for row in rows if (row["vendor"], row["task"]) in event.tasks]
+        select = "SELECT id, job FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
+        return self._database.query(select, json.dumps(ids)) if ids else []
 
 
 def _page(

@@ -70,6 +70,7 @@ def news(
         and row["simulated"] == event.simulated
         and row["job"] is not None
         and (event.job is None or task_of(row) == (event.job.vendor, event.job.id))
+        and (event.tasks is None or task_of(row) in event.tasks)
         and (job := readable_job(row)) is not None
     ]
     confirmed = (
