@@ -51,6 +51,7 @@ WORDS: Final = (
     ("json_each(?) AS name", "json_array_elements_text(CAST(? AS json)) AS name(value)"),
     ("json_each(?)", "json_array_elements_text(CAST(? AS json)) AS items(value)"),
     ("json_group_array(", "json_agg("),
+    ("json_array(", "json_build_array("),
     ("CROSS JOIN", "JOIN"),
     (" IS ?", " IS NOT DISTINCT FROM ?"),
 )

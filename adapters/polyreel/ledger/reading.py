@@ -199,9 +199,11 @@ class LedgerReader:
             select = f"SELECT id, job FROM jobs {since}"  # noqa: S608
             return self._database.query(select, event.simulated, event.since)
         # Most that end are known here already, or are another one's: their jobs are not fetched.
-        select = f"SELECT id, vendor, task FROM jobs {since}"  # noqa: S608
-        rows = self._database.query(select, event.simulated, event.since)
-        ids = [row["id"] for row in rows if (row["vendor"], row["task"]) in event.tasks]
+        tasks = "CAST(json_group_array(json_array(id, vendor, task)) AS TEXT) AS tasks"
+        select = f"SELECT {tasks} FROM jobs {since}"  # noqa: S608
+        (row,) = self._database.query(select, event.simulated, event.since)
+        found = json.loads(row["tasks"] or "[]")
+        ids = [name for name, vendor, task in found if (vendor, task) in event.tasks]
         select = "SELECT id, job FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
         return self._database.query(select, json.dumps(ids)) if ids else []
 
