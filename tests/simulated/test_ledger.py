@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from polyreel import AsyncClient
-from polyreel.errors import LedgerError
+from polyreel.errors import LedgerError, RejectedError
 from polyreel.ledger import schema
 from polyreel.ledger.events import Intend, Settle
 from polyreel.ledger.sqlite import Ledger
@@ -206,12 +206,17 @@ def test_flows_that_share_commits_keep_no_loop_waiting(
     threads = set[threading.Thread]()
 
     async def submit_all(ledger: Ledger) -> None:
-        async with AsyncClient(ledger=ledger) as client:
+        async with AsyncClient(ledger=ledger, retries=0) as client:
             client.wire.shares_commits = True  # as a gateway's
             plan = client.plan({"model": "kling-v3", "prompt": "a cat"})
-            await asyncio.gather(*(client.submit(plan) for _ in range(5)))
+            assert client.simulator is not None
+            client.simulator.script(plan.vendor, "rate_limited")
+            jobs = (client.submit(plan) for _ in range(5))
+            ends = await asyncio.gather(*jobs, return_exceptions=True)
+            assert [isinstance(end, RejectedError) for end in ends].count(True) == 1
             with Ledger(path) as other:
-                assert [entry.owned for entry in other.entries()] == [False] * 5
+                found = sorted((entry.state, entry.owned) for entry in other.entries())
+            assert found == [*[("accepted", False)] * 4, ("rejected", False)]
 
     with Ledger(path) as ledger:
         begin = ledger._database.writing

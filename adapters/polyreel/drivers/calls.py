@@ -199,13 +199,12 @@ class HttpCall:
 
         The names of the headers are in small letters.
         """
-        shown = headers
-        text = "\n".join([*shown.values(), content.decode("latin-1")])
+        text = "\n".join([*headers.values(), content.decode("latin-1")])
         for secret in self.wire.secrets(self.step.vendor):
             if secret.redact_text(text) is not text:  # seldom: all is looked through at once
                 content = secret.redact(content)
-                shown = {name: secret.redact_text(value) for name, value in shown.items()}
-        return Reply(status, shown, content)
+                headers = {name: secret.redact_text(value) for name, value in headers.items()}
+        return Reply(status, headers, content)
 
     def error(self, text: str) -> TransportError:
         """Make the error of the step."""

@@ -85,6 +85,9 @@ async def arun(flow: Flow[T], wire: Wire) -> T:
                 except StopIteration as stop:
                     await this.arelease()
                     return stop.value  # type: ignore[no-any-return]
+                except PolyreelError:
+                    await this.arelease()
+                    raise
                 quick = _AWAITED_QUICK.get(type(step)) if wire.observer is None else None
                 if quick is None:
                     step = this.begin(step)
@@ -194,9 +197,9 @@ class _Run:
         return result
 
     async def arelease(self) -> None:
-        """Free what the flow owns where others should share the commit, once it has come through.
+        """Free what the flow owns where others should share the commit, as it has come to its end.
 
-        Elsewhere, and after an error, that is done at the end of the block, where others wait.
+        Elsewhere, and where it was interrupted, that is done as the block ends, where others wait.
         """
         ledger, grouped, owner = self.wire.ledger, self.wire.grouped, self._owner
         if owner is None or ledger is None or grouped is None:

@@ -178,7 +178,7 @@ def _columns(write: Write) -> Columns:
             columns = {"id": event.entry, "owner": owner, "updated_at": now}
             columns |= {"simulated": int(event.simulated), **sent_columns(event)}
         case Released():
-            columns = {"id": owner, "owner": owner}
+            columns = {"id": event.owner, "owner": event.owner}
         case _:
             raise AssertionError(f"{type(event).__name__} is not written so")
     return columns
