@@ -70,15 +70,18 @@ def ambiguous(ledger: LedgerStore, **changes: Any) -> str:
 def test_ends_of_flows_are_written_as_each_alone(ledger: LedgerStore) -> None:
     """Whoever comes through shares a commit; another one's submit is not touched."""
     owners = [ledger.new_owner() for _ in range(5)]
-    events = [Intend(submission(reference=str(number))) for number in range(4)]
-    first, second, sending, other = (
+    events = [Intend(submission(reference=str(number))) for number in range(5)]
+    first, second, sending, other, begun = (
         ledger.write(event, owner, NOW)
-        for event, owner in zip(events, [owners[0], *owners[:3]], strict=True)
+        for event, owner in zip(events, [owners[0], *owners[:3], owners[4]], strict=True)
     )
+    ambiguous_before = ledger.write(Intend(submission()), owners[4], NOW)
+    ledger.write(Settle(ambiguous_before, "ambiguous", reason="lost"), owners[4], NOW)
+    again = ledger.write(Intend(submission(), follows=ambiguous_before), owners[4], NOW)
     for number, entry in enumerate((first, second, other)):
         ledger.write(Settle(entry, "accepted", job=job(f"task-{number}")), "", NOW)
-    ended = [owners[0], owners[1], owners[3]]
-    assert ledger.write_all([(Released(owner), owner, NOW) for owner in ended]) == [None] * 3
+    ended = [owners[0], owners[1], owners[3], owners[4]]
+    assert ledger.write_all([(Released(owner), owner, NOW) for owner in ended]) == [None] * 4
     for owner in ended:
         ledger.end_owner(owner)
     found = {entry.id: (entry.state, entry.owned) for entry in ledger.entries()}
@@ -87,6 +90,9 @@ def test_ends_of_flows_are_written_as_each_alone(ledger: LedgerStore) -> None:
         second: ("accepted", False),
         sending: ("unsent", False),
         other: ("accepted", True),
+        begun: ("unsent", False),
+        ambiguous_before: ("ambiguous", False),
+        again: ("unsent", False),
     }
 
 

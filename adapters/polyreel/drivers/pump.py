@@ -85,9 +85,6 @@ async def arun(flow: Flow[T], wire: Wire) -> T:
                 except StopIteration as stop:
                     await this.arelease()
                     return stop.value  # type: ignore[no-any-return]
-                except PolyreelError:
-                    await this.arelease()
-                    raise
                 quick = _AWAITED_QUICK.get(type(step)) if wire.observer is None else None
                 if quick is None:
                     step = this.begin(step)
@@ -197,20 +194,20 @@ class _Run:
         return result
 
     async def arelease(self) -> None:
-        """Free what the flow owns where others should share the commit, as it has come to its end.
+        """Free what the flow owns where others should share the commit, once it has come through.
 
-        Elsewhere, and where it was interrupted, that is done as the block ends, where others wait.
+        Elsewhere that is done as the block ends, where others wait; so it is after an error, which
+        a cancellation meanwhile must not hide.
         """
         ledger, grouped, owner = self.wire.ledger, self.wire.grouped, self._owner
         if owner is None or ledger is None or grouped is None:
             return
-        self._owner = None
         try:
             await grouped.write((Released(owner, self._sent), owner, self.wire.clock.now()))
         except LedgerError as trouble:
             LOG.warning("%s", trouble)  # the outcome of the flow matters more
-        finally:
-            ledger.end_owner(owner)
+        ledger.end_owner(owner)
+        self._owner = None
 
     def _remember(self, event: LedgerEvent) -> Any:
         """What becomes of an event where no ledger is kept: uploads are remembered in memory."""

@@ -63,10 +63,12 @@ STATEMENTS: Final[Mapping[type[LedgerEvent], str]] = {
     # Never on the word of an attempt before this one.
     " AND jobs.attempts = coalesce(given.attempts, jobs.attempts)"
     " RETURNING jobs.id, jobs.owner",
-    # A submit without an outcome is left alone: with its owner, more has to be written.
+    # With an owner of a submit without an outcome, more has to be written: all of its are left.
     Released: "UPDATE jobs SET owner = NULL FROM (SELECT own.id, own.owner"
     f" FROM {ROWS} AS given, LATERAL (SELECT id, owner FROM jobs"
-    f" WHERE owner = ANY(ARRAY[given.owner]) AND {STATE} <> 'sending' OFFSET 0) AS own"
+    " WHERE owner = ANY(ARRAY[given.owner]) AND NOT EXISTS (SELECT 1 FROM jobs AS begun"
+    " WHERE begun.owner = ANY(ARRAY[given.owner]) AND begun.state || '' = 'sending')"
+    " OFFSET 0) AS own"
     " ORDER BY own.id FOR UPDATE OF own) AS freed"
     " WHERE jobs.id = ANY(ARRAY[freed.id]) RETURNING freed.owner AS id",
 }

@@ -319,7 +319,7 @@ class StoredLedger:
         """Write what could not be written when it happened, in this process or another one."""
         for kept in self._unwritten.read():
             try:
-                self._write_outcome(kept.event, kept.now, kept)
+                after_deadlocks(self._write_outcome)(kept.event, kept.now, kept)
             except UnusableFileError:
                 raise
             except LedgerError as error:
