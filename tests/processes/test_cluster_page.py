@@ -45,7 +45,7 @@ def test_the_commands_begin_two_workers(postgres: str, tmp_path: Path) -> None:
             os.killpg(shell.pid, signal.SIGTERM)
         out, err = shell.communicate(timeout=HANGS)
     assert "Traceback" not in err
-    assert "host" in out  # the table of who is at work, which may not have them yet
+    assert "host" in out or "nobody is at work" in err  # it may be asked before they have begun
 
 
 def owners(postgres: str, folder: Path) -> list[object]:

@@ -25,6 +25,7 @@ from ..errors import (
 from ..jobs.finishing import failed
 from ..jobs.naming import named
 from ..jobs.work import CHUNK, Engine, chunks
+from ..ledger.commands import command
 from ..ledger.keeping import StoredLedger
 from ..ledger.limits import was_used_up
 from ..ledger.records import PROVED_UNPAID, LedgerEntry
@@ -186,11 +187,9 @@ class FollowedRun:
     def _miss_workers(self) -> None:
         """Say how to start a worker, where none is at work."""
         if not self.ledger.outstanding.processes():
-            live = "" if self.client.simulated else " --live"
             LOG.warning(
-                "no worker is at work, and the rows wait for one: start it with `polyreel worker%s`"
-                ", with the same ledger",
-                live,
+                "no worker is at work, and the rows wait for one: start it with `%s`",
+                command("worker", ledger=self.ledger.named, live=not self.client.simulated),
             )
 
     async def _reconcile(self, row: Followed, entry: LedgerEntry, *, alone: bool) -> None:

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -24,6 +25,7 @@ from rich.progress import (
 from .. import environment
 from ..client import TIMEOUT, AsyncClient
 from ..errors import BudgetError, RequestError, did_you_mean
+from ..ledger.commands import command
 from ..ledger.sqlite import Ledger
 from ..ledger.store import LedgerStore
 from . import consent, show
@@ -31,6 +33,7 @@ from .consent import Yes
 from .exits import AMBIGUOUS, SOME_FAILED, Terminated, exit_code
 from .files import prepare
 from .labels import Labels, read_labels
+from .network import repeated
 from .options import (
     Allow,
     AsJson,
@@ -46,6 +49,7 @@ from .options import (
     known_vendors,
     open_ledger,
     prices,
+    read_ledger,
     settings,
 )
 
@@ -205,7 +209,7 @@ def batch(
         "allow": allowances(allow),
     }
     options |= {"vendors": vendor or (), "prefer": "cheapest" if cheapest else "order"}
-    with open_ledger(ledger) as opened:
+    with (partial(read_ledger, required=False) if dry_run else open_ledger)(ledger) as opened:
         client = _client(
             vendor or (), found.rows, live=live, ledger=opened, prices=prices(prices_file)
         )
@@ -228,7 +232,7 @@ def batch(
             client.simulator.inject(fault, share=fault_share, times=None)
         with announced(files_in_general(live=live)):
             done = _run(made)
-    _print_outcome(made, summary, done, as_json=as_json)
+    _print_outcome(made, summary, done, opened, as_json=as_json)
     _judge(done)
 
 
@@ -376,14 +380,21 @@ def _line(result: Result) -> str:
 
 
 def _print_outcome(
-    made: Batch, summary: Summary, results: Sequence[Result], *, as_json: bool
+    made: Batch,
+    summary: Summary,
+    results: Sequence[Result],
+    ledger: LedgerStore,
+    *,
+    as_json: bool,
 ) -> None:
     from ..batch import tally
 
     states = dict(sorted(tally(results).items()))
     show.note(", ".join(f"{state} {count}" for state, count in states.items()))
     if states.get("ambiguous"):
-        show.note(f"next: polyreel reconcile{'' if made.client.simulated else ' --live'}")
+        live = not made.client.simulated
+        step = command("reconcile", ledger=ledger.named, live=live, options=repeated() * live)
+        show.note(f"next: {step}")
     elif set(states) != {"saved"}:
         show.note(
             "next: the same command again goes on with what was not paid, or not saved; "

@@ -15,9 +15,12 @@ from ..providers.base.registry import all_providers
 from . import show
 from .files import prepare
 from .labels import Labels, read_labels
-from .options import AsJson, LedgerPlace, LiveJobs, Timeout, client, open_ledger
+from .options import AsJson, LedgerPlace, LiveJobs, Timeout, client, open_ledger, read_ledger
+from .steps import next_step
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from polyreel_generated.shared import Job
 
     from ..ledger.store import LedgerStore
@@ -52,7 +55,7 @@ def get(
 
     A task that was made elsewhere enters the ledger.
     """
-    with open_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
+    with _opened(ledger, task) as opened, client(live=live, ledger=opened) as made:
         job = _find(made, opened, name, task, label)
         entry = opened.entry(job.ledger_id) if job.ledger_id else None
     if as_json:
@@ -66,7 +69,7 @@ def get(
             show.line(job.element)
         for output in job.outputs or ():
             show.line(output.path or output.url)
-    if entry is not None and (step := show.next_step(entry)):
+    if entry is not None and (step := next_step(entry, opened)):
         show.note(step)
 
 
@@ -89,7 +92,7 @@ def download(
     from ..jobs.finishing import failed
 
     with (
-        open_ledger(ledger) as opened,
+        _opened(ledger, task) as opened,
         show.Progress(opened) as progress,
         client(live=live, ledger=opened, listener=progress) as made,
     ):
@@ -120,7 +123,7 @@ def cancel(
 
     Exits 3 where the vendor documents no such call: then nothing was sent.
     """
-    with open_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
+    with _opened(ledger, task) as opened, client(live=live, ledger=opened) as made:
         known = _id_of(opened, name) if task is None else made.track(name, task)
         done = made.cancel(known)
     if as_json:
@@ -131,6 +134,11 @@ def cancel(
         show.line(f"bill: {done.bill}")
     if done.result == "not-offered":
         raise typer.Exit(NOT_OFFERED)
+
+
+def _opened(place: str | None, task: str | None) -> AbstractContextManager[LedgerStore]:
+    """The ledger; a task that was made elsewhere makes it where there is none."""
+    return read_ledger(place) if task is None else open_ledger(place)
 
 
 def _find(

@@ -55,7 +55,7 @@ def as_own(error: Exception) -> PolyreelError:
 
 
 def _print_next_steps(error: BaseException) -> None:
-    """What to type after an error about a job: see `show.advise`."""
+    """What to type after an error about a job: see `steps.advise`."""
     for step in getattr(error, "__notes__", ()):
         show.note(step)
 

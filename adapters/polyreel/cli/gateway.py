@@ -8,7 +8,7 @@ import re
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -39,8 +39,12 @@ from .options import (
     finite,
     known_vendors,
     open_ledger,
+    read_ledger,
 )
 from .serve import LOOPBACK, Host, Port, access_by, listen_on
+
+READING: Final = (["list"], ["revoke"])
+"""What is done with tokens that were made before."""
 
 if TYPE_CHECKING:
     from ..ledger.gateway_tokens import GatewayToken
@@ -196,7 +200,7 @@ def gateway(
         metrics=metrics,
     )
     if what == "tokens":
-        with open_ledger(ledger) as opened:
+        with (read_ledger if rest[:1] in READING else open_ledger)(ledger) as opened:
             gateway_tokens.run(rest, opened, token, json=as_json)
         return
     if what not in {"serve", "check"} or rest:

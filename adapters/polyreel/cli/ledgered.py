@@ -18,6 +18,7 @@ from attrs import asdict
 
 from ..errors import did_you_mean
 from ..jobs.documents import entry_document
+from ..ledger.commands import command
 from ..ledger.keeping import StoredLedger
 from ..ledger.records import PROVED_UNPAID, LedgerEntry, State
 from ..ledger.selection import Selection
@@ -26,7 +27,8 @@ from ..money.charged import charged
 from ..providers.base.registry import get_provider
 from . import show
 from .labels import Labels, read_labels
-from .options import AsJson, LedgerPlace, known_vendors, open_ledger
+from .options import AsJson, LedgerPlace, known_vendors, read_ledger
+from .steps import next_step
 
 COLUMNS: Final = ["id", "made", "vendor", "workflow", "state", "cost", "task", "files", "note"]
 SPANS: Final = {"min": 60, "h": 3_600, "d": 86_400}
@@ -84,30 +86,45 @@ def jobs(
     if owners:
         _list_owners(ledger, as_json=as_json)
         return
-    with open_ledger(ledger) as opened:
+    with read_ledger(ledger) as opened:
         entries = chosen.of(opened, last + 1)
+        is_empty = not entries and not opened.entries(last=1)
     more, entries = len(entries) > last, entries[-last:]
     if as_json:
         show.document([entry_document(entry) for entry in entries])
     elif as_csv:
         show.line(_csv(entries).rstrip("\n"))
-    else:
+    elif entries:
         show.table(COLUMNS, [_cells(entry) for entry in entries], beneath=COLUMNS[5:])
+    else:
+        show.note(_none(is_empty, opened.named))
     if not as_csv and not as_json:
         for entry in entries:
-            if step := show.next_step(entry):
+            if step := next_step(entry, opened):
                 show.note(step)
     if total := sum_text(entries):
         show.note(total + ("; older ones are not counted: see --last" if more else ""))
 
 
+def _none(is_empty: bool, named: str | None) -> str:
+    """What to say where no job is listed."""
+    if is_empty:
+        made = command("generate", "a cat in the rain", ledger=named)
+        return f"no job is in the ledger yet; one is made by: {made}"
+    every = command("jobs", ledger=named)
+    return f"no job in the ledger is as these options say; all are listed by: {every}"
+
+
 def _list_owners(place: str | None, *, as_json: bool) -> None:
     """The processes at work, and on how many entries each."""
-    with open_ledger(place) as opened:
+    with read_ledger(place) as opened:
         assert isinstance(opened, StoredLedger)
         found = opened.outstanding.processes()
     if as_json:
         show.document([asdict(one) for one in found])
+    elif not found:
+        work = command("worker", ledger=opened.named)
+        show.note(f"nobody is at work on this ledger just now. A worker is started by: {work}")
     else:
         rows = [
             [one.host, str(one.pid or "-"), f"{_span(one.seen)} ago", str(one.entries)]

@@ -12,7 +12,7 @@ from ..client.limiting import checked_changes
 from ..ledger.keeping import StoredLedger
 from . import show
 from .consent import dollars
-from .options import AsJson, LedgerPlace, LiveJobs, known_vendors, open_ledger
+from .options import AsJson, LedgerPlace, LiveJobs, known_vendors, open_ledger, read_ledger
 
 if TYPE_CHECKING:
     from ..ledger.limits import LimitChanges, SharedLimit
@@ -69,7 +69,7 @@ def limits(
         raise typer.BadParameter("name the limits that are to be set", param_hint="NAME")
     if vendor is not None and not changes:
         raise typer.BadParameter("it goes with --rate or --concurrency", param_hint="--vendor")
-    with open_ledger(ledger) as opened:
+    with (open_ledger if changes else read_ledger)(ledger) as opened:
         assert isinstance(opened, StoredLedger)
         if name is not None and changes:
             from ..providers.base.registry import get_provider

@@ -16,11 +16,20 @@ if TYPE_CHECKING:
     from ..network import Network
 
 _GIVEN: ContextVar[Network | None] = ContextVar("network", default=None)
+_REPEATED: ContextVar[tuple[str, ...]] = ContextVar("repeated", default=())
 
 
 def given() -> Network | None:
     """The settings of the command line; None where there are none."""
     return _GIVEN.get()
+
+
+def repeated() -> tuple[str, ...]:
+    """The options that another command needs to call the same hosts, as they were typed.
+
+    Proxies and headers are left out: they may have a password.
+    """
+    return _REPEATED.get()
 
 
 def _options(
@@ -85,6 +94,8 @@ def _options(
 
 
 URLS: Final = ("base_url", "upload_url")
+HOSTS: Final = ("network", "ca", "client_certificate", "client_key", *URLS)
+"""The options that say which hosts are called, and how they are trusted."""
 PARAMETERS: Final = inspect.signature(_options, eval_str=True).parameters
 
 
@@ -95,11 +106,14 @@ def with_network_options(command: Callable[..., None]) -> Callable[..., None]:
 
     def wrapper(**values: Any) -> None:
         settings = {name: values.pop(name) for name in added}
+        typed = _typed(settings)
         token = _GIVEN.set(_network(settings) if any(settings.values()) else None)
+        before = _REPEATED.set(typed)
         try:
             command(**values)
         finally:
             _GIVEN.reset(token)
+            _REPEATED.reset(before)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [one.replace(kind=keyword) for one in (*own.values(), *added.values())]
@@ -107,6 +121,16 @@ def with_network_options(command: Callable[..., None]) -> Callable[..., None]:
     wrapper.__annotations__ = {one.name: one.annotation for one in parameters}
     wrapper.__doc__, wrapper.__name__ = command.__doc__, command.__name__
     return wrapper
+
+
+def _typed(values: dict[str, Any]) -> tuple[str, ...]:
+    """The options that `repeated` tells of."""
+    words: list[str] = []
+    for name in HOSTS:
+        given = values.get(name)
+        for value in given if isinstance(given, list) else filter(None, [given]):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return tuple(words)
 
 
 def _network(values: dict[str, Any]) -> Network:

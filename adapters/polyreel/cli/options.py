@@ -18,6 +18,7 @@ from ..errors import LedgerError, PolyreelError, RequestError, did_you_mean
 from ..mapping.textfiles import read_bytes, text_of
 from . import show
 from .network import given
+from .steps import advise
 
 if TYPE_CHECKING:
     from ..client import AsyncClient, Client
@@ -174,11 +175,42 @@ def open_ledger(place: str | None) -> Iterator[LedgerStore]:
     from ..ledger import opening
 
     with opening.open_ledger(place or environment.ledger_place()) as ledger:
+        if not place:
+            ledger.named = None
         try:
             yield ledger
         except PolyreelError as error:
-            show.advise(error, ledger)
+            advise(error, ledger)
             raise
+
+
+@contextmanager
+def read_ledger(place: str | None, *, required: bool = True) -> Iterator[LedgerStore]:
+    """The ledger of a command that is about what is in it. None is made.
+
+    Where there is none in the usual place, or none is `required`, it is an empty one. LedgerError
+    is raised where --ledger names a place without one.
+    """
+    from ..ledger import opening
+
+    text = opening.missing(place or environment.ledger_place())
+    if text is None:
+        with open_ledger(place) as ledger:
+            yield ledger
+        return
+    if place and required:
+        end = "" if text.endswith("?") else "."
+        raise LedgerError(
+            f"{text}{end} The first job in a ledger makes it; without --ledger, a command uses the "
+            "usual one"
+        )
+    if required:
+        show.note(f"{text} yet: the first job makes it")
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="polyreel-") as folder, open_ledger(f"{folder}/empty") as ledger:
+        ledger.named = None
+        yield ledger
 
 
 @contextmanager

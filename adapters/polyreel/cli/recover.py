@@ -14,7 +14,9 @@ from ..errors import PolyreelError
 from ..jobs.documents import entry_document, finding_document, job_document
 from ..jobs.naming import Target
 from ..jobs.recovery import Finding
+from ..ledger.commands import command
 from ..ledger.records import LedgerEntry
+from ..ledger.store import LedgerStore
 from ..money.amounts import Cost
 from . import consent, failures, show
 from .consent import JobLimit, Yes
@@ -29,8 +31,9 @@ from .options import (
     async_client,
     client,
     files_in_general,
-    open_ledger,
+    read_ledger,
 )
+from .steps import about, advise, next_step
 
 AT_ONCE = 16
 """How many jobs are looked after at the same time."""
@@ -65,7 +68,7 @@ def resume(
 
     Without ids: every job that is not finished, and that nobody else looks after.
     """
-    with open_ledger(ledger) as opened, show.Progress(opened) as progress:
+    with read_ledger(ledger) as opened, show.Progress(opened) as progress:
         if output is not None:
             prepare(output)
         made = async_client(live=live, ledger=opened, listener=progress)
@@ -78,10 +81,10 @@ def resume(
             raise typer.BadParameter(text, param_hint="--output")
         results = asyncio.run(_resume_all(made, chosen, output, timeout))
         doubtful = () if names else opened.each_entry(["ambiguous"], simulated=made.simulated)
-        doubts = [show.next_step(entry) or "" for entry in doubtful]
+        doubts = [next_step(entry, opened) or "" for entry in doubtful]
         for result in results:
             if isinstance(result, PolyreelError):
-                show.advise(result, opened)
+                advise(result, opened)
     _print_results(results, as_json=as_json)
     for step in doubts:
         show.note(step)
@@ -139,7 +142,7 @@ def reconcile(
     Asks the vendor's list of tasks, or repeats the submit under its own idempotency key, where the
     vendor is known to answer that with the first job. Exits 6 where a job stays ambiguous.
     """
-    with open_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
+    with read_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
         findings = made.reconcile(*names or ())
         entries = [opened.entry(finding.entry) for finding in findings]
     if as_json:
@@ -152,23 +155,25 @@ def reconcile(
     else:
         show.note("nothing is ambiguous")
     for entry, finding in zip(entries, findings, strict=True):
-        for step in _steps(entry, finding):
+        for step in _steps(entry, finding, opened):
             show.note(step)
     if any(finding.result == "unsolved" for finding in findings):
         raise typer.Exit(AMBIGUOUS)
 
 
-def _steps(entry: LedgerEntry, finding: Finding) -> Iterator[str]:
+def _steps(entry: LedgerEntry, finding: Finding, ledger: LedgerStore) -> Iterator[str]:
     """What can be typed after a finding."""
     if finding.result == "found":
-        yield show.next_step(entry) or ""
+        yield next_step(entry, ledger) or ""
         return
-    live = "" if entry.submission.simulated else " --live"
     task = finding.candidates[0] if finding.candidates else "TASK"
     yield f"{entry.id} is still ambiguous. Once you know more, one of:"
-    yield f"  polyreel adopt {entry.id} {task}{live}  (it is that task)"
-    yield f"  polyreel resubmit {entry.id} --accept-double-billing{live}  (pay for it anew)"
-    yield f"  polyreel abandon {entry.id}  (leave it at that{_name_given_away(entry)})"
+    adopting = about(entry, "adopt", entry.id, task, ledger=ledger)
+    again = about(entry, "resubmit", entry.id, "--accept-double-billing", ledger=ledger)
+    leaving = command("abandon", entry.id, ledger=ledger.named)
+    yield f"  {adopting}  (it is that task)"
+    yield f"  {again}  (pay for it anew)"
+    yield f"  {leaving}  (leave it at that{_name_given_away(entry)})"
 
 
 def _name_given_away(entry: LedgerEntry) -> str:
@@ -190,13 +195,13 @@ def adopt(
     """Say which of the vendor's tasks an ambiguous submit became. The vendor is asked whether it
     knows the task.
     """
-    with open_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
+    with read_ledger(ledger) as opened, client(live=live, ledger=opened) as made:
         job = made.adopt(name, task)
         entry = opened.entry(job.ledger_id or name)
     if as_json:
         show.document(entry_document(entry))
     show.note(f"{entry.id} is {job.vendor} {job.id}: {job.status}")
-    show.note(show.next_step(entry) or "")
+    show.note(next_step(entry, opened) or "")
 
 
 def resubmit(
@@ -220,7 +225,7 @@ def resubmit(
     With --live the price that was estimated for the first submit is shown, and you are asked.
     """
     limit = consent.dollars(max_cost)
-    with open_ledger(ledger) as opened:
+    with read_ledger(ledger) as opened:
         progress = show.Progress(opened)
         made = client(live=live, ledger=opened, listener=progress)
         with made:
@@ -249,7 +254,7 @@ def abandon(
     """Stop caring about jobs: they are neither resumed nor reconciled any more. The vendor is not
     told. A name (--job-name, a batch's row) is free again: submitting it pays anew.
     """
-    with open_ledger(ledger) as opened:
+    with read_ledger(ledger) as opened:
         for name in names:
             entry = opened.abandon(name)
             paid = "; it may have been billed" if entry.job or entry.reason else ""

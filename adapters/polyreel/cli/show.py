@@ -23,13 +23,13 @@ from ..providers.base.answers import printable
 from ..providers.base.facts import FINAL
 from ..providers.base.registry import get_provider
 from . import tables
+from .steps import next_step
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
     from rich.status import Status
 
     from ..flows import Part
-    from ..ledger.records import LedgerEntry
     from ..ledger.store import LedgerStore
     from ..plans.planning import Plan
     from ..plans.verdicts import Verdict
@@ -231,7 +231,7 @@ class Progress:
         if self._ledger is not None:
             with suppress(PolyreelError):
                 entries = [self._ledger.entry(name) for name in dict.fromkeys(self._ledger.touched)]
-                return [step for entry in entries if (step := next_step(entry))]
+                return [step for one in entries if (step := next_step(one, self._ledger))]
         if self._job is None or self._job.status in FINAL:
             return []
         return [
@@ -248,24 +248,3 @@ def _status_line() -> Status | None:
     if not console.is_terminal or console.is_dumb_terminal:
         return None
     return console.status("submitting", spinner="dots" if tables.is_unicode(sys.stderr) else "line")
-
-
-def next_step(entry: LedgerEntry) -> str | None:
-    """What to type about an entry that is not finished."""
-    live = "" if entry.submission.simulated else " --live"
-    if entry.owned:
-        return None
-    if entry.state == "ambiguous":
-        return f"next: polyreel reconcile {entry.id}{live}"
-    return (
-        f"next: polyreel resume {entry.id}{live}"
-        if entry.state in {"accepted", "succeeded"}
-        else None
-    )
-
-
-def advise(error: PolyreelError, ledger: LedgerStore) -> None:
-    """Note on an error about a job in the ledger what to type next, as far as there is anything."""
-    with suppress(PolyreelError):
-        if error.ledger_id is not None and (step := next_step(ledger.entry(error.ledger_id))):
-            error.add_note(step)

@@ -17,7 +17,7 @@ from ..ledger.keeping import StoredLedger
 from ..ledger.sqlite import Ledger
 from ..ledger.store import LedgerStore
 from . import show
-from .options import LedgerPlace, LiveJobs, async_client, open_ledger
+from .options import LedgerPlace, LiveJobs, async_client, open_ledger, read_ledger
 
 OTHERS: Final = ("procrastinate", "psycopg.pool")
 """Logs of others, which repeat for each attempt what polyreel's own says of an outage once."""
@@ -51,7 +51,7 @@ def worker(
     Over postgresql://... any number of workers share the work, on many machines; it needs
     polyreel[cluster]. Over a file, one worker does it.
     """
-    with open_ledger(ledger) as opened:
+    with (read_ledger if check else open_ledger)(ledger) as opened:
         if check:
             _check(opened)
             return

@@ -19,11 +19,14 @@ from ..flows import Reply, Send, Transfer
 from ..hosts import bare_url
 from ..jobs.observed import JobEnded, SubmitBegan, SubmitEnded
 from ..keys import Secret
+from ..ledger.commands import command
 from ..providers.base.answers import printable
 from ..providers.base.registry import get_provider
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
+
+    from ..ledger.store import LedgerStore
 
 LOG: Final = logging.getLogger("polyreel")
 LONGEST: Final = 300
@@ -96,12 +99,11 @@ def call_ended(
     )
 
 
-def accepted(job: Job) -> str:
+def accepted(job: Job, ledger: LedgerStore | None) -> str:
     """What the user of an interrupted call has to know about its job."""
     simulated = " (simulated)" if job.simulated else ""
-    live = "" if job.simulated else " --live"
-    known = f"polyreel resume {job.ledger_id}{live}" if job.ledger_id else None
-    step = known or f"polyreel download {job.vendor} {job.id}{live}"
+    words = ("resume", job.ledger_id) if job.ledger_id else ("download", job.vendor, job.id)
+    step = command(*words, ledger=ledger.named if ledger else None, live=not job.simulated)
     return f"{job.vendor} has accepted {job.id}{simulated}: it goes on there. Next: {step}"
 
 

@@ -296,7 +296,7 @@ class _Run:
     def _keep_handle(self, error: BaseException) -> None:
         """Note on an interruption what was paid for: nobody else may know the task's id."""
         if self._job is not None:
-            text = accepted(self._job)
+            text = accepted(self._job, self.wire.ledger)
         elif self._paying is not None:
             vendor = self._paying.vendor
             text = (

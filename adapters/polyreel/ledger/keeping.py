@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, assert_never
 
 from ..errors import BudgetError, ClaimedError, LedgerError, UnknownNameError, UnusableFileError
 from . import changes, uploads
+from .commands import command
 from .database import Database, DeadlockError, OwnerRegistry, StoredRow
 from .events import (
     OUTCOMES,
@@ -62,6 +63,8 @@ class StoredLedger:
     """A ledger in a database."""
 
     shares_commits = False
+    named: str | None = None
+    """What stands after --ledger in a command about it; None where commands find it unasked."""
 
     def __init__(
         self, database: Database, owners: OwnerRegistry, companion_file: Callable[[str], Path]
@@ -133,7 +136,8 @@ class StoredLedger:
         if len(rows) != 1:
             found = "more than one entry" if rows else "no entry"
             raise UnknownNameError(
-                f"the ledger has {found} {name[:40]!r}; polyreel jobs lists them"
+                f"the ledger has {found} {name[:40]!r}; {command('jobs', ledger=self.named)} "
+                "lists them"
             )
         return self._entry(rows[0])
 

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..errors import LedgerError
+from ..errors import LedgerError, did_you_mean
+from ..mapping.media import local_path
 
 if TYPE_CHECKING:
     from .keeping import StoredLedger
@@ -42,3 +43,18 @@ def open_ledger(place: str | Path) -> StoredLedger:
     from .sqlite import Ledger  # noqa: PLC0415
 
     return Ledger(place)
+
+
+def missing(place: str | Path) -> str | None:
+    """Say that there is no ledger at a place; None where there is, or where opening it tells."""
+    text = str(place)
+    if SETTINGS.match(text) or ADDRESS.match(text):
+        return None
+    path = local_path(place)
+    try:
+        if path.exists():
+            return None
+    except (OSError, ValueError):
+        return None
+    beside = [one.name for one in path.parent.glob("*.sqlite3")] if path.parent.is_dir() else []
+    return f"there is no ledger at {path}{did_you_mean(path.name, beside)}"

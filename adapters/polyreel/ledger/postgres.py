@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LedgerError, UnusableFileError
 from .at_once import GroupedStatements, PreparedWrite, is_usual, prepared, write_at_once
+from .commands import shown_place
 from .events import Intend, Keep, LedgerEvent, Take
 from .gathering import NOT_WRITTEN, GatheredWrites
 from .keeping import StoredLedger
@@ -59,7 +60,7 @@ class PostgresLedger(StoredLedger):
 
     def __init__(self, address: str, *, lease: float = LEASE) -> None:
         self.database = database = PostgresDatabase(address)
-        self.lease = lease
+        self.named, self.lease = shown_place(address.strip()), lease
         """Seconds after which a process that was not seen is taken for dead."""
         self.place = database.place
         """Its address without a user and a password."""

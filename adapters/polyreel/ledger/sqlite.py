@@ -28,6 +28,7 @@ class Ledger(StoredLedger):
         self._file = LedgerFile(local_path(path))
         self.path = self._file.path
         """The file itself: links to it are resolved, so that all its users find its owners."""
+        self.named = str(self.path)
         self._process_owners = Owners(self._beside("owners"))
         super().__init__(self._file, self._process_owners, self._beside)
 

@@ -52,6 +52,9 @@ class LedgerStore(Protocol):
     are seconds since 1970.
     """
 
+    named: str | None
+    """What stands after --ledger in a command about it; None where commands find it unasked."""
+
     @property
     def touched(self) -> Collection[str]:
         """The ids of the last entries that this object has written down or taken over, in order."""

@@ -73,6 +73,7 @@ class MemoryLedger(InOneProcess):
     file: MemoryFile
     process: str
     touched: list[str] = Factory(list)
+    named: str | None = None
     owners: MemoryOwners = field(init=False)
 
     def __attrs_post_init__(self) -> None:
