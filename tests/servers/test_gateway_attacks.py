@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 from pathlib import Path
 from typing import Final
 
 import pytest
+from polyreel import asgi
 from polyreel.gateway import application, server
 from polyreel.ledger.gateway_tokens import GatewayToken
 from polyreel.simulator import http
@@ -121,31 +123,100 @@ def test_nothing_gets_through(
     assert [one.getMessage() for one in caplog.records if one.exc_info] == []
 
 
-def test_heads_that_do_not_come_leave_room_for_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+WEBHOOK: Final = f"/webhooks/{FACE.id}"
+GOOD: Final = head(*KEYED, JSON, "Connection: close", f"Content-Length: {len(BODY)}") + BODY
+OCCUPATIONS: Final[dict[str, bytes]] = {
+    "heads": b"POST / HT",
+    "bodies": head(JSON, "Content-Length: 100", path=WEBHOOK) + b"{",
+    "answers": head(method="GET", path="/v1/openapi.json") * 9,
+}
+"""What a stranger begins on a connection, and does not go on with: answers are not read."""
+
+
+async def begun(bound: socket.socket, content: bytes) -> asyncio.StreamWriter:
+    """A connection on which somebody has sent something, and reads nothing."""
+    mine = socket.socket()
+    mine.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    mine.connect(bound.getsockname())
+    mine.setblocking(False)
+    _, writer = await asyncio.open_connection(sock=mine)
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    writer.write(content)
+    await writer.drain()
+    return writer
+
+
+@pytest.mark.parametrize("what", OCCUPATIONS)
+def test_who_does_not_go_on_leaves_room_for_others(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many connections are open: of those without a request, the oldest are closed."""
-    monkeypatch.setattr(server, "CONNECTIONS", 10)
+    """However many connections are open: of those whose clients wait, the oldest are closed."""
+    monkeypatch.setattr(server, "max_open_files", lambda: 20)
     with gateway(tmp_path, BACK) as stage:
         bound = http.listen(0)
-        address = bound.getsockname()[:2]
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
         async def attacked() -> bytes:
             serving = asyncio.create_task(server.serve(stage.gateway, bound))
-            halves = [await asyncio.open_connection(*address) for _ in range(30)]
-            for _, half in halves:
-                half.write(b"POST / HT")
-            reader, writer = await asyncio.open_connection(*address)
-            writer.write(head(*KEYED, JSON, "Connection: close", f"Content-Length: {len(BODY)}"))
-            writer.write(BODY)
+            halves = [await begun(bound, OCCUPATIONS[what]) for _ in range(9)]
+            await asyncio.sleep(0.2)  # let the gateway answer what it can
+            reader, writer = await asyncio.open_connection(*bound.getsockname())
+            writer.write(GOOD)
             done = await asyncio.wait_for(reader.read(), HANGS)
-            for _, half in (*halves, (reader, writer)):
-                half.close()
+            for half in (*halves, writer):
+                half.transport.abort()
             signal.raise_signal(signal.SIGTERM)
             await serving
             return done
 
         assert status(stage.run(attacked())) in {200, 202}
+
+
+def test_an_answer_that_nobody_reads_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection is closed after some seconds, and holds up no end of the gateway."""
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(server, "GRACE", 2 * HANGS)
+    with gateway(tmp_path, BACK) as stage:
+        bound = http.listen(0)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+        async def attacked() -> None:
+            serving = asyncio.create_task(server.serve(stage.gateway, bound))
+            half = await begun(bound, OCCUPATIONS["answers"])
+            await asyncio.sleep(0.2)  # let the gateway answer what it can
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.wait_for(serving, HANGS)
+            half.transport.abort()
+
+        stage.run(attacked())
+
+
+@pytest.mark.parametrize("path", [PATH, WEBHOOK])
+def test_a_body_that_drips_has_so_much_time(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often a byte of it comes."""
+    for module in (application, asgi):
+        monkeypatch.setattr(module, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(application, "PROMPT_SECONDS", 0.1)
+    with gateway(tmp_path, BACK) as stage:
+        bound = http.listen(0)
+
+        async def attacked() -> bytes:
+            serving = asyncio.create_task(server.serve(stage.gateway, bound))
+            reader, writer = await asyncio.open_connection(*bound.getsockname())
+            writer.write(head(*KEYED, JSON, "Content-Length: 1000000", path=path))
+            answer = asyncio.create_task(reader.readline())
+            while not answer.done():
+                writer.write(b" ")
+                await asyncio.wait({answer}, timeout=0.01)
+            writer.close()
+            signal.raise_signal(signal.SIGTERM)
+            await serving
+            return answer.result()
+
+        assert status(stage.run(attacked())) == 408
+        assert stage.simulator.journal == []
 
 
 def status(reply: bytes) -> int:

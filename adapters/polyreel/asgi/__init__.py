@@ -33,7 +33,10 @@ Listener = Callable[[Event, Delivered], Awaitable[None] | None]
 
 LONGEST_WAIT: Final = 0.5
 """Seconds after which the clock is read again: a simulated one does not go by itself."""
+BODY_SECONDS: Final = 10.0
+"""How long a body may take to arrive."""
 TOO_LARGE: Final = Taken(413, "the body is too large")
+TOO_SLOW: Final = Taken(408, "the body did not arrive in time")
 
 
 def webhooks(
@@ -80,8 +83,15 @@ class WebhookRoute:
             await _live(receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
-        elif (content := await _body(scope, receive)) is not None:
-            await _answer(await self._take(scope, content), scope, send)
+        else:
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    content = await _body(receive)
+            except TimeoutError:
+                await _answer(TOO_SLOW, scope, send)
+                return
+            if content is not None:
+                await _answer(await self._take(scope, content), scope, send)
 
     async def _take(self, scope: Mapping[str, Any], content: bytes) -> Taken:
         if len(content) > MAX_BODY:
@@ -120,7 +130,7 @@ class WebhookRoute:
                 LOG.warning("%s %s: %s", *hinted, error)
 
 
-async def _body(scope: Mapping[str, Any], receive: Receive) -> bytes | None:
+async def _body(receive: Receive) -> bytes | None:
     """The request's body, or a beginning that is too long; None where the client went away."""
     content = b""
     while len(content) <= MAX_BODY:

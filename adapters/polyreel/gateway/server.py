@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from ..simulator.http import HOST, listen
+from ..simulator.http import HOST, listen, max_open_files
 from .application import GatewayApplication, check_installed
 
 if TYPE_CHECKING:
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 HEAD_SECONDS: Final = 15.0
-"""How long the head of a request may take to arrive."""
+"""How long the head of a request may take to arrive, and how long nothing of an answer is read."""
 KEEP_ALIVE: Final = 15
 """Seconds that an idle connection is kept."""
 GRACE: Final = 30
 """Seconds in which answers under way can be finished when the gateway ends."""
 CONNECTIONS: Final = 1000
-"""How many connections there are at most.
+"""How many connections there are at most: no more than half the files that the process may open.
 
-For a further one, the oldest is closed of those whose next request has not come; where all have
-one, it is answered with 503.
+For a further one, the oldest is closed of those whose client has to go on: to send a request, or
+to read an answer. Where the gateway has to answer all of them, it gets a 503.
 """
 MOST_HEAD: Final = 32 * 1024
 """The longest head of a request, in bytes."""
@@ -54,6 +54,7 @@ async def serve_app(
     arguments of uvicorn for a certificate: `ssl_certfile` and `ssl_keyfile`. MissingExtraError is
     raised where uvicorn is not installed.
     """
+    _allow_connections()
     server = _server(application, tls)
     # Contracts are some hundred thousand objects, which stay: no collection has to look at them.
     gc.collect()
@@ -91,46 +92,85 @@ def running(application: GatewayApplication) -> Iterator[str]:
         bound.close()
 
 
+def _allow_connections() -> None:
+    """Have the process open as many files as all connections need, as far as the system allows."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # Windows; macOS has a limit below
+        import resource  # noqa: PLC0415
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 2 * CONNECTIONS if hard == resource.RLIM_INFINITY else min(2 * CONNECTIONS, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _server(application: ASGIApp, tls: dict[str, str | None]) -> uvicorn.Server:
     check_installed()
     import uvicorn  # noqa: PLC0415
     from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: PLC0415
 
+    # What answers them opens files and connections of its own.
+    connections = min(CONNECTIONS, max_open_files() // 2)
+
     class Protocol(H11Protocol):
-        """A connection whose client has some seconds for the head of each request."""
+        """A connection whose client has some seconds for the head of each request, and does not
+        stop to read an answer for longer.
+        """
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            """Begin to wait for the first head."""
+            """Begin to wait for the first head; where there are too many connections, end one."""
             super().connection_made(transport)
-            self._await_head()
-            if len(self.connections) >= CONNECTIONS:
+            self._unread = 0
+            self._go_on()
+            if len(self.connections) >= connections:
                 others = (one for one in self.connections if isinstance(one, Protocol))
-                waiting = [one for one in others if one is not self and one.is_waiting]
-                for oldest in sorted(waiting, key=lambda one: one._head.when())[:1]:
-                    oldest.transport.close()
+                waiting = [one for one in others if one is not self and one.waits_for_client]
+                for oldest in sorted(waiting, key=lambda one: one._since)[:1]:
+                    oldest.transport.abort()
 
         def on_response_complete(self) -> None:
             """Begin to wait for the next head."""
             super().on_response_complete()
-            self._head.cancel()
-            self._await_head()
+            self._timer.cancel()
+            self._go_on()
 
-        def _await_head(self) -> None:
-            self._head = self.loop.call_later(HEAD_SECONDS, self._give_up)
+        def resume_writing(self) -> None:
+            """Note that the client has read on."""
+            super().resume_writing()
+            self._since = self.loop.time()
 
-        def _give_up(self) -> None:
-            if self.is_waiting:
+        def _go_on(self) -> None:
+            self._since = self.loop.time()
+            self._timer = self.loop.call_later(HEAD_SECONDS, self._look)
+
+        def _look(self) -> None:
+            """Close the connection where its client has not gone on; else look again later."""
+            unread = self.transport.get_write_buffer_size()
+            is_late = self.loop.time() >= self._since + HEAD_SECONDS
+            if unread and is_late and unread >= self._unread > 0:
+                self.transport.abort()  # `close` would wait until all of it is read
+            elif self._is_idle and not unread:
                 self.transport.close()
+            else:
+                self._unread = unread
+                self._timer = self.loop.call_later(HEAD_SECONDS, self._look)
 
         @property
-        def is_waiting(self) -> bool:
+        def _is_idle(self) -> bool:
             """Whether the head of the next request has not come."""
             is_over = self.cycle is None or self.cycle.response_complete
             return is_over and not self.transport.is_closing()
 
+        @property
+        def waits_for_client(self) -> bool:
+            """Whether it is the client's turn: to send a request, or to read an answer."""
+            if self.transport.get_write_buffer_size():
+                return True
+            is_asking = self.cycle is not None and self.cycle.more_body
+            return self._is_idle or (is_asking and not self.transport.is_closing())
+
         def connection_lost(self, exc: Exception | None) -> None:
             """Wait no longer."""
-            self._head.cancel()
+            self._timer.cancel()
             super().connection_lost(exc)
 
     class Server(uvicorn.Server):
@@ -152,7 +192,9 @@ def _server(application: ASGIApp, tls: dict[str, str | None]) -> uvicorn.Server:
         ws="none",
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=CONNECTIONS,
+        limit_concurrency=connections,
+        # So many are accepted at once, before one of them can be closed for want of room.
+        backlog=max(1, connections // 4),
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
         h11_max_incomplete_event_size=MOST_HEAD,

@@ -6,7 +6,7 @@ that are too slow, and refuses the requests of web pages from elsewhere.
 
 from .connections import Limits
 from .messages import LOOPBACK, Access, Handler, HttpRequest, plain
-from .server import HOST, listen, running, serve
+from .server import HOST, listen, max_open_files, running, serve
 
 __all__ = [
     "HOST",
@@ -16,6 +16,7 @@ __all__ = [
     "HttpRequest",
     "Limits",
     "listen",
+    "max_open_files",
     "plain",
     "running",
     "serve",

@@ -131,7 +131,7 @@ class _Server:
     capacity: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.capacity = min(self.limits.connections, _max_open_files() // 2)
+        self.capacity = min(self.limits.connections, max_open_files() // 2)
 
     async def run(self, bound: socket.socket) -> None:
         """Accept connections until `stop` is set."""
@@ -233,7 +233,7 @@ async def _run_pending() -> None:
         await asyncio.sleep(0)
 
 
-def _max_open_files() -> int:
+def max_open_files() -> int:
     """How many files and sockets the process may have open: beyond it, all clients fail."""
     try:
         import resource  # noqa: PLC0415
