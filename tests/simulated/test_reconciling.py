@@ -225,7 +225,7 @@ def test_a_task_is_adopted(pair: Clients, vendor: VendorId, kind: Kind, tmp_path
     assert pair.do(kind, "adopt", lost, task).id == task
     pair.do(kind, "resume", lost, output=tmp_path)
     assert state(client, lost) == "saved"
-    with pytest.raises(ClaimedError, match="not ambiguous"):
+    with pytest.raises(ClaimedError, match="is saved, not ambiguous: its files are saved"):
         pair.do(kind, "adopt", lost, task)
 
 
@@ -306,7 +306,7 @@ def test_resubmitting_needs_the_users_word(
     )
     assert old.submission.idempotency_key != new.submission.idempotency_key
     assert pair.do(kind, "generate", REQUEST, vendor, output=tmp_path, reference="r") == job
-    with pytest.raises(ClaimedError, match="not ambiguous"):
+    with pytest.raises(ClaimedError, match="is resubmitted, not ambiguous: there is nothing left"):
         pair.do(kind, "resubmit", lost, accept_double_billing=True)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from polyreel import PlanRefusedError, PolyreelError, errors
 from polyreel.cli.commands import COMMANDS
 from support.paths import ROOT
 
@@ -83,6 +84,16 @@ def test_every_command_is_in_the_index() -> None:
     for name, text in found.items():
         pages = [INDEX.parent / one for one in re.findall(r"\]\(([^)#]+)", text)]
         assert any(re.search(rf"\b{name}\b", page.read_text("utf-8")) for page in pages), name
+
+
+def test_every_error_has_a_next_step() -> None:
+    """In the table of the page about Python."""
+    text = prose(DOCS / "python.md").partition("\n## Errors")[2].partition("\n## ")[0]
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    kinds = [one for one in vars(errors).values() if isinstance(one, type)]
+    known = [one for one in (PlanRefusedError, *kinds) if issubclass(one, PolyreelError)]
+    assert sorted([*named, "PolyreelError"]) == sorted(one.__name__ for one in known)
 
 
 def test_the_readme_is_short_and_can_be_read_anywhere() -> None:

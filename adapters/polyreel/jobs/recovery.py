@@ -18,7 +18,7 @@ from ..errors import (
 )
 from ..flows import Flow, moment, send
 from ..ledger.events import claim, claim_or_look, find, known, settle
-from ..ledger.records import LedgerEntry, new_idempotency_key
+from ..ledger.records import LedgerEntry, after, new_idempotency_key
 from ..money.charged import with_charge
 from ..providers.base.answers import is_task_id
 from ..providers.base.calling import own_id_request
@@ -372,5 +372,6 @@ def resubmit(
 def _ambiguous(name: str) -> Flow[LedgerEntry]:
     entry = yield from claim(name)
     if entry.state != "ambiguous":
-        raise ClaimedError(f"{entry.id} is {entry.state}, not ambiguous", ledger_id=entry.id)
+        text = f"{entry.id} is {entry.state}, not ambiguous: {after(entry.state)}"
+        raise ClaimedError(text, ledger_id=entry.id)
     return entry

@@ -10,7 +10,7 @@ from ..errors import ClaimedError, LedgerError, UnknownNameError
 from ..money.charged import with_charge
 from .database import StoredRow, Transaction, Value
 from .events import sealed_facts
-from .records import PROVED_UNPAID, State
+from .records import PROVED_UNPAID, State, claimed_elsewhere
 from .rows import Columns, job_columns, sent_columns
 from .states import advance, newer
 from .store import CALLER_SECONDS, DELIVERY_DAYS, DIED, INTERRUPTED, NOTHING_SENT
@@ -36,7 +36,10 @@ def change_entry(
     if connection.execute(update, values).rowcount != 1:
         row = connection.execute("SELECT state FROM jobs WHERE id = ?", (identity,)).fetchone()
         state = row["state"] if row else "gone"
-        raise ClaimedError(f"{identity} is {state}: somebody else was here first")
+        raise ClaimedError(
+            f"{identity} is {state}: somebody else was here first; polyreel jobs, or jobs() of a "
+            "client, tells how it is now"
+        )
 
 
 def assignments(columns: Columns) -> str:
@@ -163,8 +166,7 @@ def claim_entry(
     if row is None:
         raise UnknownNameError(f"the ledger has no entry {identity!r}")
     if row["owner"] != owner and is_alive(row["owner"]):
-        text = f"another thread or process looks after {identity} just now"
-        raise ClaimedError(text, ledger_id=identity)
+        raise ClaimedError(claimed_elsewhere(identity), ledger_id=identity)
     if row["owner"] != owner:  # it may have died since somebody looked
         mark_dead(connection, identity, row["owner"])
     connection.execute("UPDATE jobs SET owner = ? WHERE id = ?", (owner, identity))

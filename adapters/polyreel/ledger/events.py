@@ -15,7 +15,7 @@ from ..keys import Secret, value_without_held_keys
 from ..money.charged import with_charge
 from ..places import Json, JsonObject
 from .database import Transaction
-from .records import Later, LedgerEntry, State, Submission
+from .records import Later, LedgerEntry, State, Submission, claimed_elsewhere
 from .uploads import TakeUpload, UploadEvent
 
 if TYPE_CHECKING:
@@ -321,9 +321,7 @@ def claim_or_look(entry: str) -> Flow[tuple[LedgerEntry, bool]]:
     except UnwritableFileError as error:
         found: LedgerEntry = yield Record(Look(entry))
         if found.owned:
-            raise ClaimedError(
-                f"another thread or process looks after {entry} just now", ledger_id=entry
-            ) from None
+            raise ClaimedError(claimed_elsewhere(entry), ledger_id=entry) from None
         LOG.warning("%s. The job is finished without it; resume it again later", error)
         return found.check(), False
 

@@ -49,7 +49,8 @@ class LedgerFile:
             yield
         except sqlite3.IntegrityError:
             raise ClaimedError(
-                "another thread or process has taken the reference in the meantime"
+                "another thread or process has taken the reference in the meantime; the same call "
+                "again, when that has ended, goes on with its job"
             ) from None
         except (sqlite3.DatabaseError, OSError) as error:
             raise as_own(self.path, error) from None

@@ -41,7 +41,7 @@ from .gateway_rows import GatewayRows
 from .limits import LimitRows, NotYetError
 from .outstanding import OutstandingWork
 from .reading import LedgerReader
-from .records import PROVED_UNPAID, Later, LedgerEntry, State
+from .records import PROVED_UNPAID, Later, LedgerEntry, State, after
 from .rows import entry_of, new_columns, outcome_columns, queued_columns
 from .store import TOUCHED, Delivered, Write, Written
 from .together import after_deadlocks, write_alone, write_together
@@ -398,8 +398,8 @@ class StoredLedger:
         """
         entry = self.entry(name)
         if not entry.is_open or entry.owned:
-            nothing = "there is nothing left to do about it"
-            reason = "somebody looks after it just now" if entry.owned else nothing
+            busy = "somebody looks after it just now: ask again when that has ended"
+            reason = busy if entry.owned else after(entry.state)
             raise ClaimedError(f"{entry.id} is {entry.state}: {reason}", ledger_id=entry.id)
         with self._database.writing() as connection:
             changes.give_up(connection, entry, time.time())

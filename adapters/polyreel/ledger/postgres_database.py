@@ -170,7 +170,8 @@ class PostgresDatabase:
             yield
         except psycopg.IntegrityError:
             raise ClaimedError(
-                "another thread or process has taken the reference in the meantime"
+                "another thread or process has taken the reference in the meantime; the same call "
+                "again, when that has ended, goes on with its job"
             ) from None
         except psycopg.errors.DeadlockDetected:
             raise DeadlockError(

@@ -15,7 +15,7 @@ from ..errors import ClaimedError
 from ..providers.base.registry import all_providers
 from .database import Database, StoredRow, Value
 from .events import Known, News, Past, ReadNews
-from .records import State, Submission
+from .records import State, Submission, after
 from .rows import readable_job
 from .schema import HAS_DURATION, HOLDS_REFERENCE
 from .store import CALLER_SECONDS, ID_LETTERS, PAST_JOBS
@@ -120,7 +120,7 @@ class LedgerReader:
         if row is not None:
             raise ClaimedError(
                 f"the reference {submission.reference!r} has a job already: "
-                f"{row['id']}, {row['state']}; nothing was sent",
+                f"{row['id']}, {row['state']}; nothing was sent: {after(row['state'])}",
                 vendor=submission.vendor,
                 ledger_id=row["id"],
             )

@@ -68,6 +68,29 @@ SUPERSEDED: Final = frozenset({*PROVED_UNPAID, "abandoned", "resubmitted"})
 """The states in which an entry's reference can be used again."""
 
 
+def after(state: State) -> str:
+    """What to do about an entry in a state, in a few words."""
+    if state in {"accepted", "succeeded"}:
+        return "resume waits for it and saves its files, and costs nothing more"
+    if state == "ambiguous":
+        return "reconcile finds out what became of it, and costs nothing more"
+    if state == "queued":
+        return "a worker submits it"
+    if state == "sending":
+        return "ask again when that has ended"
+    if state == "saved":
+        return "its files are saved, and there is nothing left to do about it"
+    return "there is nothing left to do about it"
+
+
+def claimed_elsewhere(identity: str) -> str:
+    """What a ClaimedError says of an entry that another living owner has."""
+    return (
+        f"another thread or process looks after {identity} just now, and this call has sent "
+        "nothing; the same call again, when that has ended, goes on with the same job"
+    )
+
+
 def new_idempotency_key() -> str:
     """A random UUID (version 4)."""
     return str(uuid.uuid4())
