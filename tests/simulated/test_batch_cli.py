@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from polyreel.providers.base.registry import all_providers
 from support.cli import LEDGER, VENDORS, Command, stranger
+from support.paths import ROOT
 from support.prices import PRICED, UNPRICED
 
 CLIP: dict[str, Any] = {"prompt": "a cat", "duration": 3, "resolution": "720p", "audio": False}
@@ -70,6 +72,16 @@ def test_labels_are_kept_in_the_ledger_and_the_results(cli: Command) -> None:
     cli.fails(2, ("batch", "jobs.jsonl", "--label", "team"), "not NAME=VALUE")
 
 
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_the_rows_of_the_documentation_have_a_budget(cli: Command, form: str) -> None:
+    """The page begins with a batch that has one: its rows have a price."""
+    text = (ROOT / "docs" / "batch.md").read_text(encoding="utf-8")
+    rows = re.findall(rf"^```{form}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[0]
+    Path("rows.jsonl" if form == "json" else "rows.csv").write_text(rows)
+    (file,) = Path().glob("rows.*")
+    assert cli("batch", str(file), "--dry-run", "--max-cost", "25").code == 0
+
+
 def test_a_budget(cli: Command) -> None:
     """Exit 7, with nothing sent, where it could cost more or nobody can tell; a price file
     tells.
@@ -79,7 +91,8 @@ def test_a_budget(cli: Command) -> None:
     assert cli("batch", "jobs.jsonl", "--max-cost", "0.48").code == 0
     write(2, UNPRICED[0])
     unknown = ("batch", "jobs.jsonl", "--max-cost", "100", "--name", "unknown")
-    cli.fails(7, unknown, "price file")
+    cli.fails(7, unknown, f"line 1 at {UNPRICED[0]}")
+    cli.fails(7, unknown, "--prices-file FILE")
     Path("prices.toml").write_text(
         f'[[price]]\nvendor = "{UNPRICED[0]}"\nusd_per_second = "0.10"\n'
     )

@@ -219,7 +219,7 @@ def test_an_unknown_price_has_no_limit(tmp_path: Path) -> None:
     with pytest.raises(BudgetError, match=r"1 row\(s\) is unknown \(line 1 at .*price file"):
         run(client(tmp_path), rows, tmp_path, max_cost=Decimal(1000))
     routed = rows_of(tmp_path, [row(1, vendors=[PRICED[0], UNPRICED[0]])])
-    with pytest.raises(BudgetError):
+    with pytest.raises(BudgetError, match=rf"line 1 at {UNPRICED[0]}\)"):
         run(client(tmp_path), routed, tmp_path, max_cost=Decimal(1000))
     (result,) = run(client(tmp_path, prices=BOOK), rows, tmp_path, max_cost=Decimal("0.21"))
     assert (result.state, result.cost.usd) == ("saved", Decimal("0.210000"))

@@ -66,6 +66,32 @@ def test_columns_have_other_names(tmp_path: Path) -> None:
         batch.read(tmp_path / "x.jsonl", columns=columns)
 
 
+def test_a_mistyped_column_is_asked_about(tmp_path: Path) -> None:
+    """Also where it is near to another word for a field; what is near to none is passed on."""
+    file = tmp_path / "x.csv"
+    for name, field in (
+        ("lenght", "duration"),
+        ("durration", "duration"),
+        ("ratios", "aspect_ratio"),
+    ):
+        file.write_text(f"prompt,{name}\na cat,x\n")
+        with pytest.raises(RequestError, match=f"--column '{name}'={field} if that is meant"):
+            batch.read(file)
+    file.write_text("prompt,next,notes,colour,rating\na cat,x,x,x,x\n")
+    assert batch.read(file)[0].request == {"prompt": "a cat"}
+
+
+def test_an_empty_prompt_is_refused(tmp_path: Path) -> None:
+    """As everywhere: some vendor would be paid for a clip of nothing. An image needs no text."""
+    file = tmp_path / "x.csv"
+    for cells in (",5,", '"  ",5,'):
+        file.write_text(f"prompt,duration,first_frame\na cat,5,\n{cells}\nx,,\n")
+        with pytest.raises(RequestError, match="line 3: prompt: the cell is empty"):
+            batch.read(file)
+    file.write_text("prompt,duration,first_frame\n,5,https://example.com/1.png\n")
+    assert batch.read(file)[0].request["duration"] == 5
+
+
 INPUTS: dict[str, tuple[bytes, list[dict[str, object]]]] = {
     "prompts": (b"a cat\n\na dog, running\n", [{"prompt": "a cat"}, {"prompt": "a dog, running"}]),
     "prompts-of-windows": ("caf\u00e9\r\n".encode("cp1252"), [{"prompt": "caf\u00e9"}]),

@@ -22,6 +22,7 @@ LINES: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "model-of-diff": (("diff", f"{FIRST}/{MODEL.upper()}", FIRST), MODEL),
     "models-of-diff": (("diff", FIRST, FIRST, "--model", MODEL.title()), MODEL),
     "option": (("plan", "a", "--durations", "5"), "--duration"),
+    "option-of-other-word": (("plan", "a", "--lenght", "5"), "--duration"),
     "choice-case": (("plan", "a", "--resolution", "1080P"), "1080p"),
     "format": (("matrix", "--format", "markdwon"), "markdown"),
     "ratio": (("plan", "a", "--aspect-ratio", "9x16"), "9:16"),
@@ -44,6 +45,7 @@ LINES: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
 }
 REQUESTS: Final[Mapping[str, tuple[object, str]]] = {
     "field": ({"prompt": "a", "durration": 5}, "duration"),
+    "field-of-other-word": ({"prompt": "a", "length": 5}, "duration"),
     "field-case": ({"Prompt": "a"}, "prompt"),
     "field-in-shot": ({"shots": [{"promt": "a", "duration": 5}]}, "prompt"),
     "field-in-element": ({"prompt": "a", "elements": [{"imagse": ["x"]}]}, "images"),

@@ -27,6 +27,7 @@ from ..ledger.limits import LimitChanges
 from ..ledger.records import PROVED_UNPAID, SUPERSEDED, LedgerEntry
 from ..ledger.store import LedgerStore
 from ..mapping.reports import Allowance
+from ..money.amounts import GIVE_PRICES
 from ..providers.base.registry import all_providers, get_provider
 from .costs import Budget, Summary, total
 from .display import LiveDisplay, batch_html
@@ -394,9 +395,11 @@ def _unknown_before(entries: Sequence[LedgerEntry]) -> str:
 def _unknown_prices(tasks: Sequence[RowTask]) -> str:
     """Which prices are missing, and what to do about it."""
     rows = [task for task in tasks if task.cost_range.most is None]
-    named = ", ".join(f"line {task.row.line} at {task.vendor}" for task in rows[:MOST_NAMED])
+    named = ", ".join(
+        f"line {task.row.line} at {' and '.join(task.unpriced)}" for task in rows[:MOST_NAMED]
+    )
     more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
     return (
-        f"the price of {len(rows)} row(s) is unknown ({named}{more}), so the cost has no limit: "
-        "give the prices in a price file, or leave the limit out"
+        f"the price of {len(rows)} row(s) is unknown ({named}{more}), so the cost has no limit; "
+        f"nothing was sent: {GIVE_PRICES}, or leave the limit out"
     )

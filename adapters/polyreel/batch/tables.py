@@ -12,7 +12,9 @@ from typing import Final, TypeAlias
 from attrs import frozen
 
 from ..errors import did_you_mean, near
+from ..mapping.workflows import workflow_of
 from ..places import JsonObject
+from ..plans.mistakes import other_word
 from ..providers.base.contract import Contract
 from ..providers.base.registry import all_providers
 from .lines import ROW_KEYS, LineProblems
@@ -20,15 +22,6 @@ from .lines import ROW_KEYS, LineProblems
 SEPARATOR: Final = "|"
 """What stands between the parts of a list in a cell."""
 DELIMITERS: Final = (",", ";", "\t")
-OTHER_WORDS: Final[Mapping[str, str]] = {
-    "text": "prompt",
-    "seconds": "duration",
-    "length": "duration",
-    "ratio": "aspect_ratio",
-    "sound": "audio",
-    "image": "first_frame",
-}
-"""What people call fields. A column with such a name is asked about, not passed over."""
 IN_TABLES: Final = ("VideoRequest", "ImageRequest")
 """The requests that a row of a table can be. A `name` there is any name; subjects are JSON Lines.
 """
@@ -210,7 +203,7 @@ def _mistaken(name: str, field: str) -> Iterator[str]:
     """The problem of a column that may be meant as a field: it is asked about, not passed over."""
     shown = name.strip()[:40]
     close = near(field, known_columns(), cutoff=0.75)
-    meant = OTHER_WORDS.get(field) or (close[0] if close else None)
+    meant = close[0] if close else other_word(field)
     pass_on = f"--column {shown!r}= passes it on to the results"
     if field in _unfit():
         yield f"header: no field {shown!r} in a table, as no cell can hold it: use JSON Lines"
@@ -266,6 +259,8 @@ def _row(header: TableHeader, record: Sequence[str]) -> TableRow | LineProblems:
     values: JsonObject = {}
     problems = []
     for field, cell in zip(header.fields, record, strict=True):
+        if field == "prompt" and not cell.strip() and not _has_input(header.fields, record):
+            problems.append("prompt: the cell is empty, and no other one says what to make")
         if field is None or not cell.strip():
             continue
         text = cell.strip() if field != "prompt" else cell
@@ -278,6 +273,12 @@ def _row(header: TableHeader, record: Sequence[str]) -> TableRow | LineProblems:
     if problems:
         return LineProblems(problems)
     return TableRow(header.table, tuple(record), values)
+
+
+def _has_input(fields: Sequence[str | None], record: Sequence[str]) -> bool:
+    """Whether a row has an image or a clip to make something of, without any text."""
+    given = [name for name, cell in zip(fields, record, strict=True) if name and cell.strip()]
+    return workflow_of(given, "video") != workflow_of((), "video")
 
 
 def _with_point(field: str, text: str) -> str:

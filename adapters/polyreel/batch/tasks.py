@@ -99,6 +99,14 @@ class RowTask:
         return CostRange.any_of(plan.cost for plan in self.usable or self.plans)
 
     @property
+    def unpriced(self) -> list[str]:
+        """The vendors that may make it, and whose price for it nobody knows."""
+        if self.entry:
+            return [self.entry.vendor]
+        plans = self.usable or self.plans
+        return [plan.vendor for plan in plans if CostRange.of(plan.cost).most is None]
+
+    @property
     def contents(self) -> Iterator[bytes]:
         """The hash of what each vendor would be sent."""
         for plan in self.usable:

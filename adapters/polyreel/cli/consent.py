@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import typer
 
 from ..errors import BudgetError
-from ..money.amounts import LARGEST, Cost, CostRange
+from ..money.amounts import GIVE_PRICES, LARGEST, Cost, CostRange
 from ..plans.planning import Plan
 from . import show
 
@@ -61,7 +61,7 @@ def check_budget(costs: Sequence[Cost], limit: Decimal | None) -> None:
     if most is None:
         raise BudgetError(
             "the price of the job is unknown, so the cost has no limit; nothing was sent. "
-            "Give the price in a price file, or leave the limit out"
+            f"{GIVE_PRICES.capitalize()}, or leave the limit out"
         )
     if most > limit:
         raise BudgetError(f"the job can cost ${most:f}, and may cost ${limit:f}; nothing was sent")

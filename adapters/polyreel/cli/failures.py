@@ -84,7 +84,9 @@ def _message(error: BaseException) -> str:
 def _usage(error: Any) -> str:
     command = error.ctx.command_path if getattr(error, "ctx", None) else "polyreel"
     text = error.format_message().rstrip(".")
-    if options := getattr(error, "possibilities", None):
+    if meant := _other_option(getattr(error, "option_name", None), getattr(error, "ctx", None)):
+        text = f"{error.message.rstrip('.')}; did you mean {meant}?"
+    elif options := getattr(error, "possibilities", None):
         text = error.message.rstrip(".") + did_you_mean(error.option_name, options)
     # Typer 0.29 writes "Value error, " before it, and tells the choices in its text only.
     text = text.replace("Value error, ", "", 1)
@@ -94,6 +96,16 @@ def _usage(error: Any) -> str:
     if "unexpected extra argument" in text and any(one.name == "prompt" for one in parameters):
         text += ": a prompt of several words stands in quotes"
     return f"error: {text}{'' if text.endswith('?') else '.'} See {command} --help"
+
+
+def _other_option(name: str | None, context: typer.Context | None) -> str | None:
+    """The option that people mean by one that the command does not have."""
+    from ..plans.mistakes import other_word
+
+    if name is None or context is None or (field := other_word(name.lstrip("-"))) is None:
+        return None
+    option = f"--{field.replace('_', '-')}"
+    return option if any(option in one.opts for one in context.command.params) else None
 
 
 def _document(error: BaseException, message: str, code: int) -> JsonObject:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 from attrs import frozen
 
 from ..errors import BudgetError, LedgerError
+from ..money.amounts import GIVE_PRICES
 from .limits_schema import NOW
 from .records import Later
 from .rows import NANODOLLARS, limits_columns, nanodollars
@@ -148,8 +149,8 @@ class LimitRows:
         if submission.most_usd is None and any(row["most"] is not None for row in found):
             raise BudgetError(
                 f"the price at {submission.vendor} is unknown, and the limits {name!r} allow a "
-                "certain cost only; nothing was sent: give the price in a price file, or take the "
-                f"limit away with polyreel limits {name} --max-cost none",
+                f"certain cost only; nothing was sent: {GIVE_PRICES}, or take the limit away with "
+                f"polyreel limits {name} --max-cost none",
                 vendor=submission.vendor,
             )
 

@@ -19,6 +19,8 @@ DOLLAR_STEP: Final = Decimal("0.000001")
 """Dollars are rounded to this: prices per second have four and more digits."""
 LARGEST: Final = Decimal(10) ** 9
 """Larger numbers are no durations and no prices."""
+GIVE_PRICES: Final = "give the price in a price file (--prices-file FILE; in Python prices=)"
+"""What to do where a price is unknown, and has to be known."""
 NOTHING: Final = Decimal(0)
 
 

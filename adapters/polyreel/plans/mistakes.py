@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import RequestError, did_you_mean
+from ..errors import RequestError, did_you_mean, near
 from ..mapping.workflows import REQUESTS
 from ..places import JsonObject
 from ..providers.base.contract import Contract
@@ -30,6 +30,23 @@ _TEXTS: Final = {
 }
 
 
+_OTHER_WORDS: Final = {
+    "text": "prompt",
+    "seconds": "duration",
+    "length": "duration",
+    "ratio": "aspect_ratio",
+    "sound": "audio",
+    "image": "first_frame",
+}
+"""What people call fields."""
+
+
+def other_word(name: str) -> str | None:
+    """The field that people mean by a name that no field has, also by a mistyped one."""
+    found = near(name, _OTHER_WORDS, cutoff=0.8)
+    return _OTHER_WORDS[found[0]] if found else None
+
+
 def problems(request: JsonObject, error: ValidationError, schema: str) -> list[str]:
     """What is wrong with a request, or with a part of one, by the name of its schema.
 
@@ -37,7 +54,7 @@ def problems(request: JsonObject, error: ValidationError, schema: str) -> list[s
     """
     found: dict[str, list[str]] = {}
     values: dict[str, str] = {}
-    near: dict[str, str] = {}
+    hints: dict[str, str] = {}
     for item in error.errors(include_url=False):
         reason = item.get("ctx", {}).get("error")
         if isinstance(reason, RequestError):  # such as a file that cannot be read
@@ -49,10 +66,10 @@ def problems(request: JsonObject, error: ValidationError, schema: str) -> list[s
         if text is None and item["type"] != "string_pattern_mismatch":
             shown = repr(item["input"])
             values[place] = f", not {shown}" if len(shown) <= 60 else ""
-        near[place] = near.get(place) or _near(item, place, schema)
+        hints[place] = hints.get(place) or _near(item, place, schema)
         found.setdefault(place, []).append(_pydantic_problem(item, place, schema))
     return [
-        ", or ".join([f"{at}: {texts[0]}{values.get(at, '')}", *texts[1:]]) + near[at]
+        ", or ".join([f"{at}: {texts[0]}{values.get(at, '')}", *texts[1:]]) + hints[at]
         if texts
         else at
         for at, texts in found.items()
@@ -78,9 +95,9 @@ def _near(item: ErrorDetails, place: str, schema: str) -> str:
     match item["type"]:
         case "extra_forbidden":
             schemas = _schemas_at(parents, schema)
-            return did_you_mean(
-                name, [one for node in schemas for one in node.get("properties", ())]
-            )
+            known = [one for node in schemas for one in node.get("properties", ())]
+            other = other_word(name)
+            return f"; did you mean {other}?" if other in known else did_you_mean(name, known)
         case "literal_error":
             schemas = _schemas_at([*parents, name], schema)
             return did_you_mean(
