@@ -142,7 +142,7 @@ def test_a_client_chooses_among_the_vendors(stage: GatewayStage) -> None:
 def test_what_is_no_request_is_refused(stage: GatewayStage, body: Any, text: str) -> None:
     """With what is wrong, and nothing is sent."""
     reply = call(stage, "POST", "/v1/jobs", body)
-    assert 400 <= reply.status < 500
+    assert reply.status == 400
     assert text in json.loads(reply.content)["error"]["message"]
     assert stage.simulator.journal == []
 
@@ -179,6 +179,29 @@ def test_a_form_with_a_first_frame(tmp_path: Path) -> None:
         reply = stage.call("POST", f"{HOST}/v1/videos", headers, form.read())
         assert reply.status == 200, reply.content
         assert stage.client.jobs()[0].submission.workflow == "image-to-video"
+        (kept,) = (tmp_path / "gateway" / "uploads").glob("*/*")
+        link = f"{HOST}/{SELLERS[0].id}/uploads/{kept.parent.name}/{kept.name}"
+        assert stage.call("PUT", link, {}, b"another").status == 404
+        assert kept.read_bytes() == picture()
+        empty = form.read().replace(picture(), b"")
+        reply = stage.call("POST", f"{HOST}/v1/videos", headers, empty)
+        assert (reply.status, b"is empty" in reply.content) == (400, True)
+        assert str(tmp_path).encode() not in reply.content
+
+
+def test_a_disk_that_fails_is_said_in_the_shape_of_the_api(
+    stage: GatewayStage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As whatever else goes wrong here; the log says where, and nothing of what clients sent."""
+    (tmp_path / "gateway" / "uploads").write_bytes(b"")  # no folder can be made there
+    form = httpx.Request("POST", f"{HOST}/v1/videos", data=VIDEO, files={"input_reference": b"x"})
+    headers = {**KEY, "Content-Type": form.headers["content-type"]}
+    reply = stage.call("POST", f"{HOST}/v1/videos", headers, form.read())
+    assert reply.status == 502
+    assert "the gateway has failed" in json.loads(reply.content)["error"]["message"]
+    assert "uploads.py" in caplog.text
+    assert str(tmp_path) not in caplog.text
+    assert stage.simulator.journal == []
 
 
 def test_a_failed_clip_has_the_words_of_its_vendor(stage: GatewayStage) -> None:
@@ -191,7 +214,8 @@ def test_a_failed_clip_has_the_words_of_its_vendor(stage: GatewayStage) -> None:
     job = json.loads(call(stage, "GET", f"/v1/jobs/{job['id']}").content)
     assert (video["status"], job["status"]) == ("failed", "failed")
     assert job["error"]["message"] in video["error"]["message"]
-    assert call(stage, "GET", f"/v1/jobs/{job['id']}/files/1").status == 409
+    for number in ("1", "0", "9" * 5000):
+        assert call(stage, "GET", f"/v1/jobs/{job['id']}/files/{number}").status == 409
 
 
 @pytest.mark.parametrize(

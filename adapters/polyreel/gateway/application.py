@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
@@ -27,7 +28,7 @@ from .files import FileAnswer
 from .metrics import CONTENT_TYPE, Labels, Metrics
 from .own import OWN, OwnApis
 from .recording import Recorder, Replay
-from .refusals import UNKNOWN
+from .refusals import UNKNOWN, UNREACHED
 from .streams import StreamAnswer
 
 if TYPE_CHECKING:
@@ -282,10 +283,16 @@ class GatewayApplication:
             done, _ = await asyncio.wait({work}, timeout=ANSWER_SECONDS)
         except asyncio.CancelledError:  # the gateway ends, and waits no longer with an answer
             done = set()
-        if done:
-            return work.result()
-        text = "the vendor takes long; ask again under the same idempotency key"
-        return serving.refusal(wanted, UNKNOWN, text)
+        try:
+            if done:
+                return work.result()
+            text = "the vendor takes long; ask again under the same idempotency key"
+        except Exception as error:  # of any kind: the client must get an answer in its shape
+            # The message of an exception may quote the request, the places in the code do not.
+            place = "".join(traceback.format_tb(error.__traceback__))
+            LOG.error("a request could not be answered: %s\n%s", type(error).__name__, place)
+            text = "the gateway has failed; ask again, for a job under the same idempotency key"
+        return serving.refusal(wanted, UNKNOWN if wanted.method == "POST" else UNREACHED, text)
 
     def _base(self, request: Request) -> str:
         return self.edge.public_url or f"{request.url.scheme}://{request.headers['host']}"

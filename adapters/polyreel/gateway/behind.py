@@ -11,6 +11,7 @@ from attrs import Factory, evolve, frozen
 from ..hosts import not_public_https
 from ..jobs.routing import Preference, ranked
 from ..ledger.gateway_tokens import ModelRouting
+from ..mapping.media import shown
 from ..mapping.reports import Fate
 from ..plans.choosing import plan
 from ..plans.translation import Translation, translate
@@ -108,14 +109,13 @@ class Behind:
             )
             for one in self.vendors
         ]
-        names = {place: link for link, place in files.items()}
         found = [
             evolve(one, plan=evolve(one.plan, prices=self.prices))
             if one.plan is not None and self.prices is not None
             else one
             for one in made
         ]
-        return Offers(tuple(found), self.prefer, names)
+        return Offers(tuple(found), self.prefer, files)
 
 
 def webhook_addresses(
@@ -153,7 +153,8 @@ class Offers:
 
     made: tuple[Translation, ...]
     prefer: Preference
-    _names: Mapping[str, str]
+    _files: Mapping[str, str]
+    """Files of this machine, by the links that clients know them by."""
 
     @property
     def plans(self) -> list[Plan]:
@@ -169,9 +170,7 @@ class Offers:
                 _in_words_of_body(one, violation) for violation in one.violations
             )
             texts.append(f"{one.target.id}: {'; '.join(reasons)}")
-        text = " | ".join(texts) or NOBODY
-        for place, link in self._names.items():
-            text = text.replace(place, link)
+        text = in_words_of_client(" | ".join(texts) or NOBODY, self._files)
         return text if len(text) <= MOST_REASONS else f"{text[:MOST_REASONS]} ..."
 
     def verdicts(self, vendor: str) -> str:
@@ -188,6 +187,16 @@ class Offers:
 
 def _name(source: str, field: str) -> str:
     return source.strip("/").replace("/", ".") or field
+
+
+def in_words_of_client(text: str, files: Mapping[str, str]) -> str:
+    """A text with links in the place of files of this machine, also where it shortens their names.
+
+    `files` are their paths, by link.
+    """
+    for link, path in files.items():
+        text = text.replace(path, link).replace(shown(path), link)
+    return text
 
 
 def in_header(text: str) -> str:

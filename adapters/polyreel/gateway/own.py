@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -57,6 +58,7 @@ STATUSES: Final = {
     "unavailable": 503,
 }
 """The HTTP statuses of refusals, by their codes; 400 for others."""
+OUTPUT_NUMBER: Final = re.compile("[0-9]{1,3}")
 
 
 class OwnProvider(Provider):
@@ -146,7 +148,7 @@ class OwnApis:
             request=evolve(checked, fields=request),
             key=checked_key(call.headers.get(KEY)),
             callback=callback,
-            vendors=tuple(map(get_provider, body.get("vendors", ()))),
+            vendors=_named(body.get("vendors", ())),
             allow=check_allowances(body.get("allow")),
         )
         made = await self.creator.made(wish)
@@ -214,7 +216,7 @@ class OwnApis:
         """Give an output of a job."""
         number = call.parameters["number"]
         shown = await self.one(call, token, JOBS)
-        return await self.file(shown, int(number) if number.isdecimal() else 0)
+        return await self.file(shown, int(number) if OUTPUT_NUMBER.fullmatch(number) else 0)
 
     async def file(self, shown: Shown, number: int) -> FileAnswer:
         """An output of a job; CallRefusedError where it has none yet."""
@@ -244,6 +246,7 @@ class OwnApis:
             body=body,
             request=check_request(local),
             key=checked_key(call.headers.get(KEY)),
+            files=files,
         )
         made = await self.creator.made(wish)
         return plain(200, video_of(made.shown, self.jobs.now()), made.headers)
@@ -262,6 +265,14 @@ class OwnApis:
     async def video_file(self, call: Call, token: GatewayToken) -> FileAnswer:
         """Give a clip."""
         return await self.file(await self.one(call, token, VIDEOS), 1)
+
+
+def _named(vendors: Iterable[str]) -> tuple[Provider, ...]:
+    """The vendors that a body names; CallRefusedError where there is none of a name."""
+    try:
+        return tuple(map(get_provider, vendors))
+    except UnknownNameError as error:
+        raise CallRefusedError(*calls.INVALID, message=f"vendors: {error}") from None
 
 
 Refuse = Callable[[str, str], Reply]

@@ -15,7 +15,7 @@ from ..places import JsonObject
 from ..plans.choosing import choose
 from ..plans.planning import Plan
 from ..plans.requests import CheckedRequest
-from .behind import CALLBACK, NOBODY, Behind, in_header
+from .behind import CALLBACK, NOBODY, Behind, in_header, in_words_of_client
 from .wishes import LETTERS
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class SharedOffers:
 
     made: tuple[Plan, ...]
     prefer: Preference
+    _files: Mapping[str, str] = Factory(dict)
+    """Files of this machine, by the links that clients know them by."""
 
     @cached_property
     def plans(self) -> list[Plan]:
@@ -45,7 +47,7 @@ class SharedOffers:
             f"{one.vendor}: {'; '.join(violation.message for violation in one.violations)}"
             for one in self.made
         ]
-        return " | ".join(texts) or NOBODY
+        return in_words_of_client(" | ".join(texts) or NOBODY, self._files)
 
     def verdicts(self, vendor: str) -> str:
         """What becomes of the values of the request at a vendor that do not stay exact."""
@@ -74,6 +76,8 @@ class SharedWish:
     vendors: tuple[Provider, ...] = ()
     """Who may make it, where the client says so."""
     allow: Mapping[str, Allowance] = Factory(dict)
+    files: Mapping[str, str] = Factory(dict)
+    """Files of this machine in the request, by the links that clients know them by."""
 
     @property
     def model(self) -> str | None:
@@ -99,7 +103,7 @@ class SharedWish:
         ]
         if behind.prices is not None:
             made = [evolve(one, prices=behind.prices) for one in made]
-        return SharedOffers(tuple(made), behind.prefer)
+        return SharedOffers(tuple(made), behind.prefer, self.files)
 
     def _vendors(self, behind: Sequence[Provider]) -> list[Provider]:
         return [one for one in self.vendors if one in behind] if self.vendors else [*behind]

@@ -21,6 +21,12 @@ from .listing import only_known
 if TYPE_CHECKING:
     from ..serving.calls import Call, IncomingRequest
 
+TO_BE_PUT: Final = 2**62
+"""The least number of a link at which a file is to be put: only who was given it knows it.
+
+Numbers of files that were sent are lower. They come from the content, which others may know: a file
+that is put there would take the place of the one that somebody's job is made from.
+"""
 _PATH: Final = re.compile(r"/uploads/([0-9]{1,20})/([A-Za-z0-9_-][A-Za-z0-9._-]{0,99})")
 
 
@@ -36,7 +42,7 @@ class KeptUploads(Uploads):
         Without content it is a new link, at which the file can be put.
         """
         digest = None if content is None else sha256(content).hexdigest()
-        number = secrets.randbits(63) if digest is None else int(digest[:15], 16)
+        number = TO_BE_PUT + secrets.randbits(62) if digest is None else int(digest[:15], 16)
         link = new_link(request, name.lstrip(".")[-100:] or "file", number)
         if (path := self._path(link, request.links.public)) is None:
             raise LedgerError(f"{name[:100]!r} is no name for a file")
@@ -51,7 +57,8 @@ class KeptUploads(Uploads):
 
     def _path_of(self, request: IncomingRequest) -> Path | None:
         path = self._path(request.links.public + request.path, request.links.public)
-        return path if path is not None and path.parent.is_dir() else None
+        is_open = path is not None and int(path.parent.name) >= TO_BE_PUT and path.parent.is_dir()
+        return path if is_open else None
 
     def put(self, request: IncomingRequest) -> Reply:
         """Take a file at a link that an upload has given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,6 +15,7 @@ from .task_answers import ShownTask, task_body
 
 PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 100
+_CURSOR: Final = re.compile("[0-9]{1,9}")
 
 
 def page(call: Call, tasks: Sequence[ShownTask], now: float) -> Reply:
@@ -66,7 +68,7 @@ def _selection(call: Call, tasks: Sequence[ShownTask], now: float, place: str) -
 
 
 def _number(cursor: Json) -> int:
-    return int(cursor) if isinstance(cursor, str) and cursor.isdecimal() else 0
+    return int(cursor) if isinstance(cursor, str) and _CURSOR.fullmatch(cursor) else 0
 
 
 def _alone(call: Call, task: ShownTask, now: float) -> JsonObject:
