@@ -254,11 +254,9 @@ def test_files_of_this_machine_are_refused_by_row(tmp_path: Path, simulator: Sim
 def test_who_waits_for_a_worker_is_told_how_to_start_one(
     tmp_path: Path,
     simulator: Simulator,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Once, where none is at work."""
-    monkeypatch.setattr(following, "WORKER_SECONDS", 0.0)
+    """At once, and once, where none is at work."""
     made = batch_of(tmp_path, simulator, rows(2))
 
     async def main() -> None:

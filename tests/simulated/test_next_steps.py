@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 from inspect import signature
 from pathlib import Path
 
 import pytest
+from polyreel import AsyncClient, Client, Ledger, batch
+from polyreel.cli.batch import left_behind
 from polyreel.cli.network import repeated, with_network_options
+from polyreel.cli.worker import of_others
+from polyreel.engines import InlineEngine
+from polyreel.ledger.outstanding import OutstandingWork, ProcessAtWork
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
 from support.cli import FIRST, LEDGER, Command, Outcome, stranger
@@ -90,6 +96,49 @@ def test_a_step_calls_the_same_hosts(tmp_path: Path) -> None:
     run(**others)
     typed = ("--network", str(settings), "--base-url", f"{FIRST}=http://127.0.0.1:9")
     assert [*seen, repeated()] == [typed, (), ()]
+
+
+def test_a_queued_job_needs_a_worker(cli: Command, tmp_path: Path) -> None:
+    """Each command that meets it says how to start one, unless one is at work."""
+    place = tmp_path / "queued.sqlite3"
+    own = ("--ledger", "queued.sqlite3")
+    with Client(ledger=place) as client:
+        names = [client.enqueue("a cat", reference=name).id for name in ("a", "b")]
+        for command in (("resume",), ("jobs",), ("resume", names[0])):
+            assert copied(cli(*command, *own)) == [["worker", *own]]
+        assert "polyreel worker --ledger queued.sqlite3" in cli("worker", "--check", *own).err
+
+
+def test_a_queued_job_is_left_to_a_worker_that_is_at_work(
+    cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which another process is."""
+    with Client(ledger=tmp_path / "queued.sqlite3") as client:
+        client.enqueue("a cat", reference="a")
+    here = ProcessAtWork(socket.gethostname(), None, 0.0, 0)
+    with Ledger("queued.sqlite3") as ledger:
+        assert of_others(ledger) is None
+        monkeypatch.setattr(OutstandingWork, "processes", lambda _: [here])
+        assert "another process" in (of_others(ledger) or "")
+    for command in ("jobs", "resume"):
+        assert copied(cli(command, "--ledger", "queued.sqlite3")) == []
+
+
+def test_an_interrupted_batch_says_who_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workers, where there are any."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.txt").write_text("a cat\n")
+    with Ledger("queued.sqlite3") as ledger:
+        client = AsyncClient(ledger=ledger)
+        rows = batch.read("rows.txt")
+        assert "is in the ledger" in left_behind(batch.Batch(client, rows, "clips"))
+        made = batch.Batch(client, rows, "clips", engine=InlineEngine(client))
+        assert left_behind(made).endswith(": polyreel worker --ledger queued.sqlite3")
+        here = ProcessAtWork(socket.gethostname(), None, 0.0, 1)
+        monkeypatch.setattr(OutstandingWork, "processes", lambda _: [here])
+        assert "the workers go on" in left_behind(made)
 
 
 def test_a_batch_names_its_ledger(cli: Command, tmp_path: Path) -> None:

@@ -43,8 +43,6 @@ PAGE: Final = 500
 """How many rows are written down, or looked for, at a time."""
 LOOK_SECONDS: Final = 2.0
 """The pause between two looks into the ledger."""
-WORKER_SECONDS: Final = 20.0
-"""After how many seconds in which no row was taken it is said how to start a worker."""
 OPEN: Final[frozenset[State]] = frozenset({"queued", "sending", "accepted", "succeeded"})
 """The states in which a worker has something to do."""
 
@@ -78,7 +76,6 @@ class FollowedRun:
     """The hashes of contents that more than one row sends."""
     _was_taken: bool = field(default=False, init=False)
     """Whether a worker has taken a row, or it was said how to start one."""
-    _waits_since: float = field(factory=time.monotonic, init=False)
 
     async def do(self, tasks: Sequence[RowTask]) -> None:
         """Write the rows down that have no entry, and follow all; results go to `outcomes`."""
@@ -86,7 +83,6 @@ class FollowedRun:
         self._shared = frozenset(content for content, count in counts.items() if count > 1)
         self._rows = {task.row.reference: Followed(task) for task in tasks}
         await self._enqueue([row for row in self._rows.values() if row.task.entry is None])
-        self._waits_since = time.monotonic()
         while self._rows:
             try:
                 await self._look()
@@ -161,9 +157,8 @@ class FollowedRun:
         await self._enqueue(again)
         for row, entry in doubtful:
             await self._reconcile(row, entry, alone=not is_busy and not again)
-        if not self._was_taken and time.monotonic() - self._waits_since >= WORKER_SECONDS:
-            self._was_taken = True
-            await asyncio.to_thread(self._miss_workers)
+        if self._rows and not self._was_taken:
+            self._was_taken = await asyncio.to_thread(self._misses_workers)
 
     def _states(self, references: Sequence[str]) -> Mapping[str, tuple[str, State]]:
         self.ledger.recover()
@@ -184,13 +179,16 @@ class FollowedRun:
         self._over(row, self.outcomes.of(row.task, error=error))
         return True
 
-    def _miss_workers(self) -> None:
-        """Say how to start a worker, where none is at work."""
-        if not self.ledger.outstanding.processes():
-            LOG.warning(
-                "no worker is at work, and the rows wait for one: start it with `%s`",
-                command("worker", ledger=self.ledger.named, live=not self.client.simulated),
-            )
+    def _misses_workers(self) -> bool:
+        """Whether no worker is at work; then it is said how to start one."""
+        if self.ledger.outstanding.processes():
+            return False
+        LOG.warning(
+            "no worker is at work just now, and %d row(s) wait for one. Start it with: %s",
+            len(self._rows),
+            command("worker", ledger=self.ledger.named, live=not self.client.simulated),
+        )
+        return True
 
     async def _reconcile(self, row: Followed, entry: LedgerEntry, *, alone: bool) -> None:
         """Ask once what became of a submit without an answer. A job that is found is followed.

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -24,7 +24,7 @@ from rich.progress import (
 
 from .. import environment
 from ..client import TIMEOUT, AsyncClient
-from ..errors import BudgetError, RequestError, did_you_mean
+from ..errors import BudgetError, PolyreelError, RequestError, did_you_mean
 from ..ledger.commands import command
 from ..ledger.sqlite import Ledger
 from ..ledger.store import LedgerStore
@@ -52,6 +52,7 @@ from .options import (
     read_ledger,
     settings,
 )
+from .steps import has_workers
 
 if TYPE_CHECKING:
     from ..batch import Batch, Result, Row, Summary
@@ -311,12 +312,23 @@ def _run(made: Batch) -> Sequence[Result]:
         try:
             return asyncio.run(run())
         except KeyboardInterrupt:
-            show.note(
-                "interrupted; what was paid is in the ledger: the same command again goes on"
-                if made.engine is None
-                else "interrupted; the workers go on: the same command again follows the rows"
-            )
+            show.note(f"interrupted; {left_behind(made)}")
             raise
+
+
+def left_behind(made: Batch) -> str:
+    """What becomes of the rows of a run that was interrupted."""
+    ledger = made.client.ledger
+    if made.engine is None or ledger is None:
+        return "what was paid is in the ledger: the same command again goes on"
+    with suppress(PolyreelError):
+        if not has_workers(ledger):
+            start = command("worker", ledger=ledger.named, live=not made.client.simulated)
+            return (
+                "no worker is at work: the rows wait in the ledger, and the same command again "
+                f"follows them. Start a worker with: {start}"
+            )
+    return "the workers go on: the same command again follows the rows"
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def get(
     """
     with _opened(ledger, task) as opened, client(live=live, ledger=opened) as made:
         job = _find(made, opened, name, task, label)
-        entry = opened.entry(job.ledger_id) if job.ledger_id else None
+        step = next_step(opened.entry(job.ledger_id), opened) if job.ledger_id else None
     if as_json:
         show.document(job_document(job))
     else:
@@ -69,7 +69,7 @@ def get(
             show.line(job.element)
         for output in job.outputs or ():
             show.line(output.path or output.url)
-    if entry is not None and (step := next_step(entry, opened)):
+    if step is not None:
         show.note(step)
 
 

@@ -89,6 +89,7 @@ def jobs(
     with read_ledger(ledger) as opened:
         entries = chosen.of(opened, last + 1)
         is_empty = not entries and not opened.entries(last=1)
+        steps = dict.fromkeys(next_step(entry, opened) for entry in entries[-last:])
     more, entries = len(entries) > last, entries[-last:]
     if as_json:
         show.document([entry_document(entry) for entry in entries])
@@ -99,9 +100,8 @@ def jobs(
     else:
         show.note(_none(is_empty, opened.named))
     if not as_csv and not as_json:
-        for entry in entries:
-            if step := next_step(entry, opened):
-                show.note(step)
+        for step in filter(None, steps):
+            show.note(step)
     if total := sum_text(entries):
         show.note(total + ("; older ones are not counted: see --last" if more else ""))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from typing import Annotated, Any
 
 import typer
@@ -80,18 +81,24 @@ def resume(
             text = f"{output} is one file, and there are {len(chosen)} jobs: name a folder"
             raise typer.BadParameter(text, param_hint="--output")
         results = asyncio.run(_resume_all(made, chosen, output, timeout))
-        doubtful = () if names else opened.each_entry(["ambiguous"], simulated=made.simulated)
-        doubts = [next_step(entry, opened) or "" for entry in doubtful]
+        steps = () if names else [*_steps_of_others(opened, simulated=made.simulated)]
         for result in results:
             if isinstance(result, PolyreelError):
                 advise(result, opened)
     _print_results(results, as_json=as_json)
-    for step in doubts:
+    for step in steps:
         show.note(step)
     if len(results) == 1 and isinstance(results[0], PolyreelError):
         raise typer.Exit(exit_code(results[0]))
     if any(isinstance(result, PolyreelError) for result in results):
         raise typer.Exit(SOME_FAILED)
+
+
+def _steps_of_others(ledger: LedgerStore, *, simulated: bool) -> Iterator[str]:
+    """What to do about the jobs that cannot be resumed: each ambiguous one, and all queued ones."""
+    doubtful = ledger.each_entry(["ambiguous"], simulated=simulated)
+    queued = islice(ledger.each_entry(["queued"], simulated=simulated), 1)
+    yield from filter(None, (next_step(entry, ledger) for entry in chain(doubtful, queued)))
 
 
 async def _resume_all(

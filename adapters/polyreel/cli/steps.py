@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -29,7 +31,19 @@ def next_step(entry: LedgerEntry, ledger: LedgerStore) -> str | None:
         return f"next: {about(entry, 'reconcile', entry.id, ledger=ledger)}"
     if entry.state in {"accepted", "succeeded"}:
         return f"next: {about(entry, 'resume', entry.id, ledger=ledger)}"
+    if entry.state == "queued" and not has_workers(ledger):
+        return f"next: {about(entry, 'worker', ledger=ledger)}"
     return None
+
+
+def has_workers(ledger: LedgerStore) -> bool:
+    """Whether another process is at work on a ledger just now."""
+    from ..ledger.keeping import StoredLedger
+
+    if not isinstance(ledger, StoredLedger):
+        return False
+    own = (socket.gethostname(), os.getpid())
+    return any((one.host, one.pid) != own for one in ledger.outstanding.processes())
 
 
 def advise(error: PolyreelError, ledger: LedgerStore) -> None:

@@ -13,11 +13,13 @@ import typer
 
 from ..client import AsyncClient
 from ..engines import Engine, InlineEngine, perform
+from ..ledger.commands import command
 from ..ledger.keeping import StoredLedger
 from ..ledger.sqlite import Ledger
 from ..ledger.store import LedgerStore
 from . import show
 from .options import LedgerPlace, LiveJobs, async_client, open_ledger, read_ledger
+from .steps import has_workers
 
 OTHERS: Final = ("procrastinate", "psycopg.pool")
 """Logs of others, which repeat for each attempt what polyreel's own says of an outage once."""
@@ -68,9 +70,20 @@ def _check(opened: LedgerStore) -> None:
     assert isinstance(opened, StoredLedger)
     here = [one for one in opened.outstanding.processes() if one.host == socket.gethostname()]
     if not here:
-        show.note("no worker of this machine was seen lately by the ledger")
+        start = command("worker", ledger=opened.named)
+        show.note(f"no worker of this machine was seen lately by the ledger. Start one: {start}")
         raise typer.Exit(1)
     show.note(f"at work on this machine: {', '.join(str(one.pid or 'one') for one in here)}")
+
+
+def of_others(ledger: LedgerStore) -> str | None:
+    """What to say to a worker over a file where another process is at work already."""
+    if not isinstance(ledger, Ledger) or not has_workers(ledger):
+        return None
+    return (
+        "warning: another process is at work on this ledger already. Each job is done by one of "
+        "them; for several workers keep the ledger in Postgres: --ledger postgresql://..."
+    )
 
 
 async def _work(made: AsyncClient, submits: int, shards: int) -> None:
@@ -85,6 +98,8 @@ async def _work(made: AsyncClient, submits: int, shards: int) -> None:
         from ..engines.procrastinate import ProcrastinateEngine
 
         engine = ProcrastinateEngine(made, submits=submits, shards=shards, stop=stop)
+    if made.ledger is not None and (warning := of_others(made.ledger)):
+        show.note(warning)
     kind = "simulated" if made.simulated else "live"
     show.note(f"working on {kind} jobs; stop with Ctrl-C")
     async with made:

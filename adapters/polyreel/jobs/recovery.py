@@ -68,7 +68,9 @@ def _proceed(
     if entry.state == "ambiguous":
         raise _still_ambiguous(entry)
     if job is None:
-        why = "it is not submitted yet" if entry.state == "queued" else "there is no job to resume"
+        why = "there is no job to resume"
+        if entry.state == "queued":
+            why = f"it is not submitted yet, and nothing is billed: {after('queued')}"
         raise LedgerError(f"{entry.id} is {entry.state}: {why}", ledger_id=entry.id)
     # Nothing is written down of a job without an id in the ledger.
     job = job.model_copy(update={"ledger_id": entry.id if is_claimed else None})

@@ -75,7 +75,7 @@ def after(state: State) -> str:
     if state == "ambiguous":
         return "reconcile finds out what became of it, and costs nothing more"
     if state == "queued":
-        return "a worker submits it"
+        return "a worker submits it (polyreel worker)"
     if state == "sending":
         return "ask again when that has ended"
     if state == "saved":
