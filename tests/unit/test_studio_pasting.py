@@ -102,6 +102,8 @@ def test_other_hosts() -> None:
             [call] = recognised(text.replace(made.url, url)).calls
             assert call.candidates[0].fits
             assert made.vendor in {one.vendor for one in call.candidates}
+            strange = "x.example.com is the host of no vendor that is known"
+            assert any(strange in one for one in call.problems) is (".example.com" in url)
             if ".example.com" not in url:
                 assert {one.vendor for one in call.candidates} == {made.vendor}
 

@@ -9,6 +9,7 @@ from functools import cache
 from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
@@ -198,6 +199,18 @@ def _of_domain(url: str) -> list[Provider]:
         for one in all_providers().values()
         if domain is not None and domain in map(domain_of, one.servers)
     ]
+
+
+NO_HOST: Final = "host.invalid"
+"""The host of an address that has none, or a variable for it."""
+
+
+def stranger_of(url: str) -> str | None:
+    """The host of a call that is no vendor's; None where it is one's, or there is none."""
+    host = urlsplit(url).hostname
+    if host is None or host == NO_HOST or _of_domain(url):
+        return None
+    return host[:100]
 
 
 def owner_of(exchange: RecordedExchange) -> tuple[Provider | None, bool]:

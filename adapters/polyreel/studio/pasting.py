@@ -27,7 +27,7 @@ from ..verification.documents import UnreadableDocumentError, from_json
 from ..verification.exchanges import RecordedExchange, content_type
 from ..verification.recordings import read_recording
 from ..verification.redaction import HIDDEN, NAMES, Redactor, redactor_of
-from .candidates import PastedCandidate, candidates, owner_of
+from .candidates import NO_HOST, PastedCandidate, candidates, owner_of, stranger_of
 from .curlcommands import CurlCommand, UnreadableCommandError, curl_commands, is_curl
 from .pythontexts import NotPythonError, PythonRequest, python_calls, python_value
 
@@ -247,14 +247,14 @@ def _address(text: str) -> str:
     if "://" not in bare:
         path = "/" + bare.partition("/")[2]
         host = re.match(r"[a-z0-9.-]+\.[a-z]+(?=[/:]|$)", bare)
-        bare = f"https://{host[0] if host else 'host.invalid'}{path}"
+        bare = f"https://{host[0] if host else NO_HOST}{path}"
     try:
         parts = urlsplit(bare)
         if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
             return bare
     except ValueError:
         pass
-    return "https://host.invalid/" + bare.partition("://")[2].partition("/")[2]
+    return f"https://{NO_HOST}/" + bare.partition("://")[2].partition("/")[2]
 
 
 def _shown_address(url: str) -> str:
@@ -291,6 +291,12 @@ def _of_exchange(exchange: RecordedExchange) -> PastedCall:
     if owner is not None and not is_submit:
         text = f"no call that makes a job at {owner.id}, by its address"
         problems = (text, *problems)
+    elif (host := stranger_of(exchange.url)) is not None:
+        whose = ": the path and the body alone say whose call it can be" if found else ""
+        problems = (
+            f"{redactor.text(host)} is the host of no vendor that is known{whose}",
+            *problems,
+        )
     return PastedCall(title, body, found, problems)
 
 
