@@ -121,8 +121,12 @@ def test_an_ambiguous_job_keeps_its_request(client: Client, tmp_path: Path) -> N
 
 def test_a_job_has_a_name_on_the_command_line(cli: Command) -> None:
     """The same command goes on with its job; another request under the name is refused."""
-    first, second = (cli(*CLIP, "--job-name", "order 1", "--json").document for _ in range(2))
+    once, again = (cli(*CLIP, "--job-name", "order 1", "--json") for _ in range(2))
+    first, second = once.document, again.document
     assert first == second
+    assert "has a job already" not in once.err
+    assert f"'order 1' has a job already: {first['ledger_id']}, saved; this goes on" in again.err
+    assert "order 1" in cli("jobs").out
     other = cli("generate", "a dog", *CLIP[2:], "--job-name", "order 1")
     assert (other.code, "a cat" in other.err) == (2, True)
     assert f"next: polyreel resume {first['ledger_id']}" not in other.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import tomllib
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from polyreel import PlanRefusedError, PolyreelError, errors
+from polyreel import AsyncClient, PlanRefusedError, PolyreelError, errors
 from polyreel.cli.commands import COMMANDS
 from support.paths import ROOT
 
@@ -94,6 +95,20 @@ def test_every_error_has_a_next_step() -> None:
     kinds = [one for one in vars(errors).values() if isinstance(one, type)]
     known = [one for one in (PlanRefusedError, *kinds) if issubclass(one, PolyreelError)]
     assert sorted([*named, "PolyreelError"]) == sorted(one.__name__ for one in known)
+
+
+def test_what_is_not_awaited_is_documented() -> None:
+    """Every other method of the client for asyncio is awaited."""
+    methods = inspect.getmembers(AsyncClient, inspect.isfunction)
+    plain = {
+        name
+        for name, one in methods
+        if not (
+            name[0] == "_" or inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one)
+        )
+    }
+    text = prose(DOCS / "python.md").partition("call nobody:")[2].partition(";")[0]
+    assert set(re.findall(r"`(\w+)`", text)) == plain
 
 
 def test_the_readme_is_short_and_can_be_read_anywhere() -> None:

@@ -30,7 +30,9 @@ from .labels import Labels, read_labels
 from .options import AsJson, LedgerPlace, known_vendors, read_ledger
 from .steps import next_step
 
-COLUMNS: Final = ["id", "made", "vendor", "workflow", "state", "cost", "task", "files", "note"]
+COLUMNS: Final = ("id", "made", "vendor", "workflow", "state")
+BENEATH: Final = ("name", "cost", "task", "files", "note")
+"""The columns that come below the others where the terminal is narrow."""
 SPANS: Final = {"min": 60, "h": 3_600, "d": 86_400}
 When = Annotated[
     str | None,
@@ -96,7 +98,7 @@ def jobs(
     elif as_csv:
         show.line(_csv(entries).rstrip("\n"))
     elif entries:
-        show.table(COLUMNS, [_cells(entry) for entry in entries], beneath=COLUMNS[5:])
+        _print_table(entries)
     else:
         show.note(_none(is_empty, opened.named))
     if not as_csv and not as_json:
@@ -104,6 +106,17 @@ def jobs(
             show.note(step)
     if total := sum_text(entries):
         show.note(total + ("; older ones are not counted: see --last" if more else ""))
+
+
+def _print_table(entries: Sequence[LedgerEntry]) -> None:
+    """The jobs, with their names where one has a name."""
+    names = [*COLUMNS, *BENEATH]
+    rows = [_cells(entry) for entry in entries]
+    if not any(entry.submission.reference for entry in entries):
+        place = names.index("name")
+        for row in (names, *rows):
+            row.pop(place)
+    show.table(names, rows, beneath=BENEATH)
 
 
 def _none(is_empty: bool, named: str | None) -> str:
@@ -220,6 +233,7 @@ def _cells(entry: LedgerEntry) -> list[str]:
         own.vendor,
         own.workflow,
         entry.state,
+        own.reference or "-",
         _cost(entry),
         job.id if job else "-",
         _files(entry),
@@ -259,10 +273,10 @@ def _from_here(path: str) -> str:
 
 
 def _ago(entry: LedgerEntry) -> str:
-    """How long ago a job was made; the time of simulated ones goes on where it was left."""
+    """How long ago a job was made; simulated time can be ahead, as it goes on where it was left."""
     past = time.time() - entry.created_at
     if past < 0 and entry.submission.simulated:
-        return f"in {_span(-past)}, simulated"
+        return f"simulated, +{_span(-past)}"
     return f"{_span(max(0.0, past))} ago"
 
 

@@ -11,6 +11,7 @@ from ..client import TIMEOUT, Client
 from ..client.checks import check_reference, checked_output
 from ..jobs.documents import job_document
 from ..ledger.events import Find
+from ..ledger.records import LedgerEntry
 from ..places import JsonObject
 from ..plans.planning import PORTABLE, Plan
 from . import consent, show
@@ -140,7 +141,12 @@ def generate(
                 )
             several = cheapest or len(plans) > 1
             chosen = plans if several else plans[0]
-            if not _is_there(made, reference):
+            if (before := _job_of(made, reference)) is not None:
+                show.note(
+                    f"the name {reference!r} has a job already: {before.id}, {before.state}; "
+                    "this goes on with it, and nothing is paid again. Another name is another job"
+                )
+            else:
                 usable = [plan for plan in plans if not plan.refused]
                 consent.check_budget([plan.cost for plan in usable], limit)
                 if live:
@@ -159,11 +165,12 @@ def generate(
     show.closing(job.vendor, simulated=job.simulated)
 
 
-def _is_there(made: Client, reference: str | None) -> bool:
-    """Whether the name has a job already, which is continued and not paid again."""
+def _job_of(made: Client, reference: str | None) -> LedgerEntry | None:
+    """The job that the name has already, which is continued and not paid again."""
     if reference is None or made.ledger is None:
-        return False
-    return made.ledger.write(Find(reference, made.simulated), "", 0.0) is not None
+        return None
+    found: LedgerEntry | None = made.ledger.write(Find(reference, made.simulated), "", 0.0)
+    return found
 
 
 def _plans(
