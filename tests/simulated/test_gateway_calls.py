@@ -6,14 +6,15 @@ import json
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
+from polyreel.gateway import tasks
 from polyreel.ledger.gateway_tokens import GatewayToken
 from polyreel.places import JsonObject, get, leaves
 from polyreel.plans.choosing import plan
 from polyreel.plans.reading import read
-from polyreel.providers.base.calling import key_scheme_of
+from polyreel.providers.base.calling import key_scheme_of, parameters
 from polyreel.providers.base.limits import reading_of
 from polyreel.providers.base.provider import Provider
 from polyreel.serving.calls import MAX_JSON_BYTES
@@ -60,6 +61,32 @@ def test_jobs_are_listed(provider: Provider, tmp_path: Path) -> None:
             assert found == (ids[:2] if operation.role == "batch-get" else ids)
             if operation.role != "batch-get":
                 assert text.index(ids[2]) < text.index(ids[0])
+
+
+@pytest.mark.parametrize("provider", with_role("list", "list-running"), ids=named)
+def test_a_page_costs_no_more_than_what_is_on_it(
+    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many jobs there are on others."""
+    face, back, made = first_swap(provider)
+    shown: list[str] = []
+    plain = tasks.FacedTask.shown
+
+    def noted(task: tasks.FacedTask, *rest: Any) -> JsonObject:
+        shown.append(task.id)
+        return plain(task, *rest)
+
+    with gateway(tmp_path, back) as stage:
+        for number in range(3):
+            asked(stage, made, with_prompt(made, f"cat {number}"))
+        monkeypatch.setattr(tasks.FacedTask, "shown", noted)
+        for owner, operation in calls("list", "list-running"):
+            if owner is face:
+                names = [one["name"] for one in parameters(face.contract, operation, "query")]
+                size = next((one for one in ("page_size", "limit") if one in names), "")
+                body = {"limit": 1} if operation.request_schemas else b""
+                send(stage, face, operation, body, query={size: "1"} if size else None)
+    assert len({*shown}) == 1
 
 
 def _ids(face: Provider, schemas: tuple[str, ...], ids: list[str]) -> JsonObject:

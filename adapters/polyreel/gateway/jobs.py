@@ -17,7 +17,6 @@ from ..errors import LedgerError, UnknownNameError, VendorError
 from ..jobs.waiting import is_complete
 from ..ledger.keeping import StoredLedger
 from ..ledger.records import SUPERSEDED
-from ..plans.reading import read
 from ..providers.base.facts import FINAL
 from ..providers.base.registry import get_provider
 from .files import FileAnswer, JobFiles
@@ -186,7 +185,6 @@ class FacedJobs:
         """A job as a face shows it; `reading` is what was asked for, where that is known."""
         row, job = shown.row, shown.job
         ended = shown.ended or (self.now() if job.status in FINAL else None)
-        reading = reading or read(row.body, call.provider, row.path)
         link = partial(self._link, call.request.links, row, job.vendor)
         return FacedTask(row, call.provider, reading, job, ended, link)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from ..mapping.workflows import kind_of
 from ..places import Json, JsonObject, Place, Pointer, get, is_missing, leaves, pointer_parts, put
-from ..plans.reading import Reading
+from ..plans.reading import Reading, read
 from ..providers.base.facts import FINAL, Reads, SimulatedTask, Status
 from ..providers.base.provider import Provider
 from ..providers.base.routes import Route
@@ -43,8 +43,8 @@ class FacedTask:
     row: GatewayJob
     provider: Provider
     """The vendor in whose words it is shown."""
-    reading: Reading
-    """What the client asked for."""
+    _reading: Reading | None
+    """What the client asked for, where it is known already."""
     job: Job
     """The job, at whatever vendor it is."""
     ended: float | None
@@ -63,6 +63,11 @@ class FacedTask:
     def body(self) -> JsonObject:
         """The client's own body."""
         return self.row.body
+
+    @cached_property
+    def reading(self) -> Reading:
+        """What the client asked for. Of the jobs of a long list, most are never read."""
+        return self._reading or read(self.row.body, self.provider, self.row.path)
 
     @property
     def route(self) -> Route:

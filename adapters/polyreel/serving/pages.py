@@ -15,6 +15,8 @@ from .task_answers import ShownTask, task_body
 
 PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 100
+PAGING: Final = frozenset({"limit", "page", "page_size"})
+"""The parameters of a list that say which of its pages is wanted, and no more."""
 _CURSOR: Final = re.compile("[0-9]{1,9}")
 
 
@@ -26,14 +28,19 @@ def page(call: Call, tasks: Sequence[ShownTask], now: float) -> Reply:
     status, sample = example(call.provider, call.operation, "page")
     members = sample if isinstance(sample, dict) else {}
     place = next((name for name, value in members.items() if isinstance(value, list)), "")
-    items = [_item(call, task, now, sample[place] if place else sample) for task in tasks]
-    wanted = [item for item in items if _is_wanted(call, item, asked)]
+    samples = sample[place] if place else sample
     size = asked.get("limit", asked.get("page_size", members.get("page_size"))) or PAGE_SIZE
     size, number = min(max(size, 1), MAX_PAGE_SIZE), max(asked.get("page", 1), 1)
-    shown = list[Json](wanted[(number - 1) * size : number * size])
+    here_on = slice((number - 1) * size, number * size)
+    if asked.keys() <= PAGING:  # what is on other pages need not be written
+        total, shown = len(tasks), [_item(call, task, now, samples) for task in tasks[here_on]]
+    else:
+        items = (_item(call, task, now, samples) for task in tasks)
+        wanted = [item for item in items if _is_wanted(call, item, asked)]
+        total, shown = len(wanted), wanted[here_on]
     if not place:
-        return reply(call, status, shown)
-    facts = {place: shown, "total": len(wanted), "page": number, "page_size": size}
+        return reply(call, status, [*shown])
+    facts = {place: shown, "total": total, "page": number, "page_size": size}
     documented = {name: value for name, value in facts.items() if name in members}
     return reply(call, status, {**here(call, members), **documented})
 
@@ -51,15 +58,19 @@ def _selection(call: Call, tasks: Sequence[ShownTask], now: float, place: str) -
     # As JSON Schema has it, 10.0 is an integer too.
     first, size = _number(asked.get("cursor")), int(asked.get("limit", PAGE_SIZE))
     conditions = [(one["key"], one["values"]) for one in asked.get("filters", ())]
-    items = [_alone(call, task, now) for task in tasks]
-    wanted = [
-        item
-        for item in items
-        if all(item[key] in values for key, values in conditions if key in item)
-    ]
-    found = wanted[first : first + size]
+    count, found = len(tasks), list[JsonObject]()
+    if conditions:
+        items = (_alone(call, task, now) for task in tasks)
+        wanted = [
+            item
+            for item in items
+            if all(item[key] in values for key, values in conditions if key in item)
+        ]
+        count, found = len(wanted), wanted[first : first + size]
+    else:  # what is on other pages need not be written
+        found = [_alone(call, task, now) for task in tasks[first : first + size]]
     last = first + len(found)
-    facts: JsonObject = {"count": len(found), "has_more": last < len(wanted)}
+    facts: JsonObject = {"count": len(found), "has_more": last < count}
     facts["next_cursor"] = str(last) if facts["has_more"] else ""
     put(shown, place, found)
     around = get(shown, place.rpartition(".")[0])
