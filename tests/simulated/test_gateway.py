@@ -218,6 +218,24 @@ def test_files_are_kept_for_some_days(tmp_path: Path, monkeypatch: pytest.Monkey
         assert stage.call("GET", link).status == 200
 
 
+@each_vendor
+def test_a_refused_call_leaves_its_key_free(provider: Provider, tmp_path: Path) -> None:
+    """Nothing was sent under it: a client can mend its call. A job that there is keeps its key."""
+    face, back, made = first_swap(provider)
+    other = next(one for one in PROVIDERS if made.model not in {r.model for r in one.routes})
+    with gateway(tmp_path, other) as stage:
+        assert asked(stage, made, with_prompt(made, "a cta"), key=KEY).status in {400, 422}
+        stage.stop()
+        stage.behind = (back,)
+        stage.start()
+        first = id_in(asked(stage, made, key=KEY), face)
+        stage.stop()
+        stage.behind = (other,)
+        stage.start()
+        assert id_in(asked(stage, made, key=KEY), face) == first
+        assert stage.simulator.bill.count() == 1
+
+
 # -- refusals --------------------------------------------------------------------------------------
 
 

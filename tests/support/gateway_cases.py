@@ -35,6 +35,8 @@ def keeps_calls(ledger: StoredLedger) -> None:
     assert rows.enter(first, "same") == first
     assert rows.enter(call(2), "same") == first
     assert rows.enter(call(3), "same", since=1001.0) == first
+    assert rows.repeated("same", since=1001.0) == first
+    assert rows.repeated("same", since=1001.5) is rows.repeated("other") is None
     assert rows.enter(call(4), "same", since=1001.5) == call(4)
     assert rows.enter(call(5)) == call(5)
     other = call(6, token="other", simulated=False)

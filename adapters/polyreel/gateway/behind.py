@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from attrs import Factory, evolve, frozen
@@ -147,7 +148,7 @@ def _with_files(value: Json, files: Mapping[str, str]) -> Json:
     return files.get(value, value) if isinstance(value, str) else value
 
 
-@frozen
+@frozen(slots=False)
 class Offers:
     """What the vendors behind make of one call."""
 
@@ -156,7 +157,7 @@ class Offers:
     _files: Mapping[str, str]
     """Files of this machine, by the links that clients know them by."""
 
-    @property
+    @cached_property
     def plans(self) -> list[Plan]:
         """The plans that can be submitted, in the order in which they are tried."""
         usable = [one.plan for one in self.made if one.plan is not None and not one.refused]

@@ -160,14 +160,15 @@ class Creator:
 
         Raises CallRefusedError and PolyreelErrors.
         """
-        row, is_first = await self._enter(wish)
+        offered = wish.offers(self.behind.for_call(wish.token, wish.model))
+        row, is_first = await self._enter(wish, offered)
         async with self._submitting(row.reference):
             # The reference of a first call is a new one, which no entry can have.
             found = {} if is_first else await self.jobs.entries([row])
             entry = found.get(row.reference)
             headers: dict[str, str] = {}
             if entry is None or entry.state in SUPERSEDED:
-                made = await self._submitted(wish, row)
+                made = await self._submitted(wish, row, offered)
                 if made is not None:
                     return made
                 entry = (await self.jobs.entries([row]))[row.reference]
@@ -176,8 +177,11 @@ class Creator:
         entry, job = await self._settled(row, entry)
         return Made(Shown(row, job, entry.finished_at), {**headers, JOB: entry.id})
 
-    async def _enter(self, wish: Wish) -> tuple[GatewayJob, bool]:
-        """Write a call down, or find the one that it repeats; and whether it is the first."""
+    async def _enter(self, wish: Wish, offered: Offered) -> tuple[GatewayJob, bool]:
+        """Write a call down, or find the one that it repeats; and whether it is the first.
+
+        What no vendor can serve is not written down: its key is free for a call that is mended.
+        """
         now = self.jobs.now()
         row = GatewayJob(
             face=wish.face,
@@ -194,13 +198,19 @@ class Creator:
         )
         same: str | None = None
         since: float | None = None
+        entered: GatewayJob | None
         if wish.key is not None:
             same = _digest(row, "key", wish.key)
         elif (seconds := wish.token.dedupe or self.dedupe) is not None:
             same, since = _digest(row, "body", _canonical(wish)), now - seconds
-        if self._is_file:
+        if not offered.plans:
+            find = partial(self.jobs.kept.repeated, same, since)
+            entered = await self.jobs.of_ledger(find)
+            if entered is None:
+                raise refusals.refusing(offered.refusal())
+        elif self._is_file:
             self._entering = GroupedWrites.here(self._entering, self._enter_all)
-            entered: GatewayJob = await self._entering.write((row, same, since))
+            entered = await self._entering.write((row, same, since))
         else:
             entered = await asyncio.to_thread(self.jobs.kept.enter, row, same, since)
         if (entered.path, entered.body) != (row.path, row.body):
@@ -214,12 +224,11 @@ class Creator:
         except Exception as error:
             raise LedgerError(f"the call is not written down: {error}") from None
 
-    async def _submitted(self, wish: Wish, row: GatewayJob) -> Made | None:
+    async def _submitted(self, wish: Wish, row: GatewayJob, offered: Offered) -> Made | None:
         """Submit a job; None where another process has submitted it meanwhile."""
-        made = wish.offers(self.behind.for_call(wish.token, wish.model))
-        plans = made.plans
+        plans = offered.plans
         if not plans:
-            raise refusals.refusing(made.refusal())
+            raise refusals.refusing(offered.refusal())
         own = {"token": row.token} if row.token else {}
         labels = {**wish.token.labels, **own, "face": row.face, "face_id": row.id}
         limits, plans = await self.jobs.of_ledger(partial(self.budgets.of, wish.token, plans))
@@ -229,7 +238,7 @@ class Creator:
             )
         except ClaimedError:
             return None  # another process has it
-        verdicts = made.verdicts(job.vendor)
+        verdicts = offered.verdicts(job.vendor)
         LOG.info("%s %s: %s by %s: %s", row.face, row.id, job.id, job.vendor, verdicts)
         told = {VERDICTS: verdicts} if verdicts else {}
         return Made(Shown(row, job, None), {**told, JOB: job.ledger_id or ""})

@@ -87,6 +87,12 @@ class GatewayRows:
             return self._entered(job, repeats, since)
         return self._entered(job, repeats, since)  # another process has been faster
 
+    def repeated(self, repeats: str | None, since: float | None = None) -> GatewayJob | None:
+        """The earlier call that `enter` would find, where there is one; nothing is written."""
+        select = "SELECT * FROM gateway_jobs WHERE repeats = ? AND created_at >= ?"
+        rows = self._database.query(select, repeats, since or 0.0) if repeats is not None else []
+        return next(map(_read, rows), None)
+
     def enter_all(
         self, calls: Sequence[tuple[GatewayJob, str | None, float | None]]
     ) -> list[GatewayJob]:
