@@ -65,6 +65,7 @@ def test_only_tokens_are_let_in(provider: Provider, tmp_path: Path) -> None:
             refused = asked(stage, made, token=wrong)
             assert refused.status == 401
             assert good.encode() not in refused.content
+            assert b"polyreel gateway tokens" in refused.content
         assert stage.simulator.journal == []
         id_in(asked(stage, made, token=good), provider)
 
@@ -169,6 +170,7 @@ def test_a_job_of_unknown_price_needs_a_word(tmp_path: Path) -> None:
         refused = asked(stage, made, token=limited)
         assert not refused.ok
         assert b"nobody knows what the job costs" in refused.content
+        assert b"--prices-file" in refused.content
         assert stage.simulator.journal == []
         word = token_of(stage, "word", per_day=Decimal(5), unknown_prices=True)
         id_in(asked(stage, made, token=word), face)
@@ -181,9 +183,12 @@ def test_a_token_may_ask_for_its_models_and_vendors_only(stage: GatewayStage) ->
     refused = asked(stage, made, token=other)
     assert not refused.ok
     assert b"the token may ask for another-model" in refused.content
+    assert b"name one of these" in refused.content
     elsewhere = next(one for one in PROVIDERS if one is not back)
     nobody = token_of(stage, "nobody", vendors=(elsewhere.id,))
-    assert b"no vendor is behind" in asked(stage, made, token=nobody).content
+    refused = asked(stage, made, token=nobody)
+    assert b"no vendor is behind" in refused.content
+    assert b"with --to when it is started" in refused.content
     mine = token_of(stage, "mine", models=(str(made.model),), vendors=(back.id,))
     id_in(asked(stage, made, token=mine), face)
 
@@ -264,7 +269,9 @@ def test_tokens_are_made_listed_and_revoked(cli: Command) -> None:
     shown = cli("gateway", "tokens", "list")
     assert "revoked" in shown.out
     assert text not in shown.out
-    assert cli("gateway", "tokens", "revoke", "nobody").code == 2
+    for action in ("revoke", "secret"):
+        cli.fails(2, ("gateway", "tokens", action, "nobody"), "polyreel gateway tokens list")
+        cli.fails(2, ("gateway", "tokens", action, "wbe"), "did you mean web?")
 
 
 @pytest.mark.parametrize(

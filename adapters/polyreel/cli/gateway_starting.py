@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..ledger.commands import command
 from ..mapping.textfiles import read_bytes
 from ..providers.base.registry import all_providers, get_provider
 from . import show
@@ -132,7 +133,9 @@ def announce(made: GatewayApplication, url: str, *, as_json: bool) -> None:
 def warn(made: GatewayApplication, host: str, port: int) -> None:
     """Say who is let in, and aloud what is open to others than programs of this machine."""
     if not made.faces.door.is_open:
-        show.note("Clients need a token: polyreel gateway tokens list")
+        ledger = made.faces.jobs.client.ledger
+        listing = command("gateway", "tokens", "list", ledger=ledger.named if ledger else None)
+        show.note(f"Clients need a token: {listing}")
     elif made.edge.access.addresses or not made.faces.jobs.client.simulated:
         who = f"whoever can reach {host} port {port}"
         paid = "" if made.faces.jobs.client.simulated else ", and you pay for them"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from .. import environment
-from ..errors import PolyreelError, RequestError, UnknownNameError, did_you_mean
+from ..errors import PolyreelError, RequestError, did_you_mean
+from ..ledger.commands import command
 from ..ledger.gateway_tokens import GatewayToken
 from ..ledger.keeping import StoredLedger
 from . import show
@@ -150,13 +151,18 @@ def made_of(
     )
 
 
+def _making(ledger: LedgerStore) -> str:
+    """The command that makes a token."""
+    return command("gateway", "tokens", "make", "NAME", ledger=ledger.named)
+
+
 def _list(ledger: StoredLedger, *, as_json: bool) -> None:
     found = ledger.gateway.tokens.listed()
     spent = {one.name: _spent(ledger, one) for one in found}
     if as_json:
         show.document([_document(one, spent[one.name]) for one in found])
     elif not found:
-        show.note("no token was made: polyreel gateway tokens make NAME")
+        show.note(f"no token was made yet. Make one with: {_making(ledger)}")
     else:
         show.table(COLUMNS, [_cells(one, spent[one.name]) for one in found])
 
@@ -166,7 +172,7 @@ def _show_secret(ledger: StoredLedger, name: str, *, as_json: bool) -> None:
     from ..gateway.signatures import CallSignatures
 
     if name and name not in {one.name for one in ledger.gateway.tokens.listed()}:
-        raise UnknownNameError(f"there is no token {name[:80]!r}")
+        raise ledger.gateway.tokens.unknown(name)
     secret = CallSignatures(ledger.gateway).secret_of(name)
     if as_json:
         show.document({"name": name, "secret": secret})
@@ -239,8 +245,8 @@ def door(ledger: LedgerStore, *, live: bool, reachable: bool, everybody: bool) -
     )
     raise RequestError(
         [
-            f"clients need a token, as {why}, and none is usable: make one with polyreel gateway "
-            "tokens make NAME, or let everybody in with --everybody"
+            f"clients need a token, as {why}, and none is usable: let everybody in with "
+            f"--everybody, or make one with: {_making(ledger)}"
         ]
     )
 
@@ -286,7 +292,7 @@ def _checked(
     except OSError as error:
         yield "files", False, f"{folder}: {error.strerror}"
     usable = [one.name for one in ledger.gateway.tokens.listed() if one.is_usable(time.time())]
-    needs = " (polyreel gateway tokens make NAME)" if live and not usable else ""
+    needs = f" ({_making(ledger)})" if live and not usable else ""
     yield "tokens", bool(usable) or not live, f"{', '.join(usable) or 'none'}{needs}"
     for vendor in behind:
         state = environment.key_state(vendor) if live else "simulated"

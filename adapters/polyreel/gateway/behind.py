@@ -32,7 +32,10 @@ MOST_VERDICTS: Final = 1500
 """The longest text of verdicts: servers limit the headers of an answer."""
 MOST_REASONS: Final = 3000
 """The longest text of refusals."""
-NOBODY: Final = "no vendor is behind the gateway that may make jobs of this token"
+NOBODY: Final = (
+    "no vendor is behind the gateway that may make jobs of this token: whoever runs it says which "
+    "may, with --to when it is started, or when the token is made"
+)
 
 
 @frozen

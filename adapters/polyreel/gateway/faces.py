@@ -41,7 +41,7 @@ from .listing import list_alone, only_known
 from .signatures import CallSignatures
 from .streams import StreamAnswer, events_of
 from .tasks import FacedTask
-from .tokens import Doorkeeper
+from .tokens import Doorkeeper, needed
 from .wishes import read_wish
 
 if TYPE_CHECKING:
@@ -152,9 +152,10 @@ class Faces:
         try:
             if call.operation.role == "webhook-keys":  # they are public
                 return self.webhook_keys(call)
-            key = key_scheme_of(provider.contract).key_in(call.headers)
+            scheme = key_scheme_of(provider.contract)
+            key = scheme.key_in(call.headers)
             if key is None:
-                raise CallRefusedError("unauthorized")
+                raise CallRefusedError("unauthorized", message=needed(scheme))
             token = await self.door.token(key, request.client)
             request.seen["token"] = token.name
             calls.header_parameters(call)

@@ -33,6 +33,7 @@ from .faces import FaceRequest, Faces
 from .files import FileAnswer
 from .jobs import Shown
 from .shared import JOBS, SharedWish
+from .tokens import needed
 from .videos import VIDEOS, video_of
 from .wishes import check_address, check_media, check_model, wanted_call
 
@@ -113,7 +114,7 @@ class OwnApis:
         try:
             key = BEARER.key_in(call.headers)
             if key is None:
-                raise CallRefusedError("unauthorized", message="send a token as Bearer")
+                raise CallRefusedError("unauthorized", message=needed(BEARER))
             token = await self.faces.door.token(key, request.client)
             request.seen["token"] = token.name
             return await SERVED[call.operation.id](self, call, token)

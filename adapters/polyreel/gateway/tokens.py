@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..ledger.gateway_tokens import TokenRows
     from ..ledger.limits import LimitChanges, LimitRows
     from ..plans.planning import Plan
+    from ..providers.base.calling import KeyScheme
 
 LOG: Final = logging.getLogger("polyreel")
 OPEN: Final = GatewayToken("", metrics=True)
@@ -32,6 +33,20 @@ MINUTE: Final = 60.0
 CLIENTS: Final = 10_000
 """Of how many clients the wrong tokens are counted."""
 PREFIX: Final = "gateway"
+
+
+NOT_ONE: Final = (
+    "the token is none of this gateway, or works no more: ask whoever runs it for one; polyreel "
+    "gateway tokens list shows them, and tokens make NAME makes one"
+)
+
+
+def needed(scheme: KeyScheme) -> str:
+    """What to say to a client without a token, by how the key of its vendor travels."""
+    return (
+        f"a token of this gateway is needed, as {scheme.header}: {scheme.prefix}TOKEN; whoever "
+        "runs it makes one with polyreel gateway tokens make NAME"
+    )
 
 
 class Doorkeeper:
@@ -87,7 +102,7 @@ class Doorkeeper:
         if found is None:
             self._known.pop(key, None)
             self._note_wrong(client, now)
-            raise CallRefusedError("unauthorized", message="the token is not one of this gateway")
+            raise CallRefusedError("unauthorized", message=NOT_ONE)
         self._known[key] = (found, now + REMEMBERED)
         while len(self._known) > CLIENTS:
             self._known.popitem(last=False)
@@ -129,7 +144,9 @@ class Budgets:
                 vendors = ", ".join(plan.vendor for plan in plans)
                 raise BudgetError(
                     f"nobody knows what the job costs at {vendors}, and the token {token.name} "
-                    "has a budget; nothing was sent"
+                    "has a budget; nothing was sent: ask for another model, or have whoever runs "
+                    "the gateway give the price (--prices-file), or make a token that may all the "
+                    "same (--unknown-prices)"
                 )
             return None, [*plans]
         name = self._today(token)

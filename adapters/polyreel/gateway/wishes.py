@@ -95,7 +95,8 @@ class FaceWish:
 def check_model(token: GatewayToken, model: str | None) -> None:
     """Raise CallRefusedError where a token may not ask for a model family."""
     if token.models and model not in token.models:
-        text = f"the token may ask for {', '.join(token.models)}, not {model}"
+        other = f"not {model}" if model else "and the request names no model"
+        text = f"the token may ask for {', '.join(token.models)}, {other}: name one of these"
         raise CallRefusedError("forbidden_model", "forbidden", *UNKNOWN_MODEL, message=text)
 
 

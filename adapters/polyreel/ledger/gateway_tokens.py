@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from attrs import Factory, asdict, frozen
 
-from ..errors import ClaimedError, RequestError, UnknownNameError
+from ..errors import ClaimedError, RequestError, UnknownNameError, did_you_mean
 
 if TYPE_CHECKING:
     from ..mapping.reports import Allowance
@@ -161,8 +161,14 @@ class TokenRows:
             connection.execute(update, (now, name))
         rows = self._database.query("SELECT * FROM gateway_tokens WHERE name = ?", name)
         if not rows:
-            raise UnknownNameError(f"there is no token {name[:80]!r}")
+            raise self.unknown(name)
         return GatewayToken.of(rows[0])
+
+    def unknown(self, name: str) -> UnknownNameError:
+        """The error about a name that no token has."""
+        near = did_you_mean(name, [one.name for one in self.listed()])
+        text = f"there is no token {name[:80]!r}{near}"
+        return UnknownNameError(text if near else f"{text}: polyreel gateway tokens list shows all")
 
     def of(self, text: str, now: float) -> GatewayToken | None:
         """The usable token that a client has sent; None where it is none.

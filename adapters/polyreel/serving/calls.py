@@ -12,6 +12,7 @@ from typing import Final
 from attrs import Factory, frozen
 
 from ..depth import json_is_deep
+from ..errors import did_you_mean
 from ..mapping import media
 from ..mapping.rows import Constant
 from ..places import Json, JsonObject, find_value, get, is_missing, leaves
@@ -25,6 +26,8 @@ from . import forms
 from .links import Links
 
 MAX_MESSAGE: Final = 300
+SHOWN: Final = 10
+"""How many known words a refusal names where none is near."""
 MAX_JSON_BYTES: Final = 4_000_000
 MAX_JSON_DEPTH: Final = 64
 MAX_UPLOAD_BYTES: Final = 150_000_000
@@ -318,7 +321,11 @@ def _no_route(provider: Provider, path: str, body: JsonObject) -> CallRefusedErr
         missing = NO_MODEL if is_model else INVALID
         return CallRefusedError(*missing, message=f"{row.native} is missing")
     names = _model_errors(value) if is_model else INVALID
-    return CallRefusedError(*names, message=f"{row.native}: {json.dumps(value)} is not known")
+    known = sorted({str(one.value) for one in rows if one.native == row.native})
+    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    hint = did_you_mean(value, known) or f"; there are {', '.join(known[:SHOWN])}{more}"
+    text = f"{row.native}: {json.dumps(value)} is not known{hint if known else ''}"
+    return CallRefusedError(*names, message=text)
 
 
 def _model_errors(model: Json) -> tuple[str, ...]:
