@@ -161,6 +161,11 @@ def test_a_clip_in_the_words_of_openai(stage: GatewayStage) -> None:
     assert json.loads(call(stage, "GET", "/v1/videos").content)["data"] == [done]
     file = stage.call("GET", f"{HOST}/v1/videos/{made['id']}/content", KEY)
     assert (file.status, file.content[4:8]) == (200, b"ftyp")
+    for count, status in ((2, 206), (200, 200)):
+        ranges = "bytes=" + ",".join(f"{at}-{at}" for at in range(0, 2 * count, 2))
+        headers = {**KEY, "Range": ranges}
+        part = stage.call("GET", f"{HOST}/v1/videos/{made['id']}/content", headers)
+        assert part.status == status
     assert call(stage, "GET", "/v1/videos/video_nobody").status == 404
     assert json.loads(call(stage, "GET", "/v1/jobs").content) == {"jobs": []}
 
@@ -245,6 +250,7 @@ def test_both_need_a_key_and_know_their_paths(stage: GatewayStage) -> None:
         assert stage.call("GET", f"{HOST}{path}/a/b/c/d", KEY).status == 404
         wrong = stage.call("DELETE", HOST + path, KEY)
         assert (wrong.status, wrong.header("allow")) == (405, "GET, POST")
+        assert json.loads(wrong.content)["error"]["code"] == "method_not_allowed"
         large = json.dumps({"prompt": "a" * 5_000_000}).encode()
         headers = {**KEY, "Content-Type": "application/json"}
         assert stage.call("POST", HOST + path, headers, large).status in {400, 413}

@@ -47,6 +47,8 @@ PROMPT_SECONDS: Final = 1.0
 """How long one is waited for before it is asked whether its client has a token."""
 SMALL: Final = 64 * 1024
 """The longest body, in bytes, that is read from anybody."""
+MOST_RANGES: Final = 10
+"""How many parts of a file one request can ask for; one that asks for more gets all of it."""
 ANSWER_SECONDS: Final = 100.0
 """How long a client waits for its answer; a submit that takes longer goes on."""
 
@@ -252,6 +254,8 @@ class GatewayApplication:
             return _response(serving.refusal(wanted, ("too_large", *INVALID), text))
         wanted = wanted.with_content(content)
         answer = await self._in_time(serving, wanted)
+        if isinstance(answer, FileAnswer):
+            _limit_ranges(request)
         return _response(self.recorder.recorded(wanted, answer) if self.recorder else answer)
 
     async def _body(
@@ -313,6 +317,16 @@ def _patience(request: Request) -> float:
     length = request.headers.get("content-length", "0")
     is_small = length.isdecimal() and int(length) <= SMALL
     return PROMPT_SECONDS if is_small and "transfer-encoding" not in request.headers else 0.0
+
+
+def _limit_ranges(request: Request) -> None:
+    """Forget a header that asks for very many parts of a file: each costs a read of its own."""
+    kept = [
+        (name, value)
+        for name, value in request.scope["headers"]
+        if name != b"range" or value.count(b",") < MOST_RANGES
+    ]
+    request.scope["headers"] = kept
 
 
 def _client_of(request: Request) -> str:

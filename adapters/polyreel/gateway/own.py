@@ -50,6 +50,7 @@ STATUSES: Final = {
     "forbidden": 403,
     "forbidden_model": 403,
     "not_found": 404,
+    "method_not_allowed": 405,
     "conflict": 409,
     "not_completed": 409,
     "too_late": 409,
@@ -106,8 +107,8 @@ class OwnApis:
         if found is None:
             if methods := OWN.contract.methods(incoming.path):
                 allowed = ", ".join(methods)
-                text = f"only {allowed} is possible here"
-                return plain(405, {"message": text}, {"allow": allowed})
+                reply = shape("method_not_allowed", f"only {allowed} is possible here")
+                return evolve(reply, headers={**reply.headers, "allow": allowed})
             return shape("not_found", f"there is no {request.method} {incoming.path[:200]}")
         call = Call(incoming, OWN, *found)
         request.seen["call"] = call.operation.id
