@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
-from polyreel.cli import tables
+from polyreel.cli import show, tables
 from polyreel.providers.base.registry import all_providers
 from support.cli import FIRST, Command, stranger
 
@@ -114,6 +115,18 @@ def test_the_models_are_a_table_in_few_columns(
     assert len(lines) <= 2 * len(rows) + 4
     for row in rows:
         assert any(row["vendor"] in one and row["workflow"] in one for one in lines)
+
+
+def test_a_command_to_copy_stays_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever stands before it in the message."""
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    step = "next: polyreel resume 4f0c --live --ledger jobs.sqlite3"
+    other = "  polyreel adopt 4f0c TASK --live  (it is that task)"
+    show.note(f"no job is in the ledger yet\n{step}\n{other}")
+    assert capsys.readouterr().err.splitlines()[-2:] == [step, other]
 
 
 def test_a_mark_that_cites_nothing_is_reported(cli: Command) -> None:

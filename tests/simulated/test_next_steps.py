@@ -135,7 +135,7 @@ def test_an_interrupted_batch_says_who_goes_on(
         rows = batch.read("rows.txt")
         assert "is in the ledger" in left_behind(batch.Batch(client, rows, "clips"))
         made = batch.Batch(client, rows, "clips", engine=InlineEngine(client))
-        assert left_behind(made).endswith(": polyreel worker --ledger queued.sqlite3")
+        assert left_behind(made).endswith("\nnext: polyreel worker --ledger queued.sqlite3")
         here = ProcessAtWork(socket.gethostname(), None, 0.0, 1)
         monkeypatch.setattr(OutstandingWork, "processes", lambda _: [here])
         assert "the workers go on" in left_behind(made)

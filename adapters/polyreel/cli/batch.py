@@ -326,7 +326,7 @@ def left_behind(made: Batch) -> str:
             start = command("worker", ledger=ledger.named, live=not made.client.simulated)
             return (
                 "no worker is at work: the rows wait in the ledger, and the same command again "
-                f"follows them. Start a worker with: {start}"
+                f"follows them\nnext: {start}"
             )
     return "the workers go on: the same command again follows the rows"
 

@@ -162,7 +162,7 @@ def _list(ledger: StoredLedger, *, as_json: bool) -> None:
     if as_json:
         show.document([_document(one, spent[one.name]) for one in found])
     elif not found:
-        show.note(f"no token was made yet. Make one with: {_making(ledger)}")
+        show.note(f"no token was made yet\nnext: {_making(ledger)}")
     else:
         show.table(COLUMNS, [_cells(one, spent[one.name]) for one in found])
 
@@ -243,12 +243,14 @@ def door(ledger: LedgerStore, *, live: bool, reachable: bool, everybody: bool) -
     why = (
         "its jobs cost money" if live else "others can reach it" if reachable else "tokens expired"
     )
-    raise RequestError(
+    error = RequestError(
         [
-            f"clients need a token, as {why}, and none is usable: let everybody in with "
-            f"--everybody, or make one with: {_making(ledger)}"
+            f"clients need a token, as {why}, and none is usable: make one, or let everybody in "
+            "with --everybody"
         ]
     )
+    error.add_note(f"next: {_making(ledger)}")
+    raise error
 
 
 # -- the check -------------------------------------------------------------------------------------

@@ -123,9 +123,9 @@ def _none(is_empty: bool, named: str | None) -> str:
     """What to say where no job is listed."""
     if is_empty:
         made = command("generate", "a cat in the rain", ledger=named)
-        return f"no job is in the ledger yet; one is made by: {made}"
+        return f"no job is in the ledger yet\nnext: {made}"
     every = command("jobs", ledger=named)
-    return f"no job in the ledger is as these options say; all are listed by: {every}"
+    return f"no job in the ledger is as these options say; all of them:\nnext: {every}"
 
 
 def _list_owners(place: str | None, *, as_json: bool) -> None:
@@ -137,7 +137,7 @@ def _list_owners(place: str | None, *, as_json: bool) -> None:
         show.document([asdict(one) for one in found])
     elif not found:
         work = command("worker", ledger=opened.named)
-        show.note(f"nobody is at work on this ledger just now. A worker is started by: {work}")
+        show.note(f"nobody is at work on this ledger just now\nnext: {work}")
     else:
         rows = [
             [one.host, str(one.pid or "-"), f"{_span(one.seen)} ago", str(one.entries)]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..environment import without_keys
 from ..errors import PolyreelError
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from ..ledger.store import LedgerStore
     from ..plans.planning import Plan
     from ..plans.verdicts import Verdict
+
+
+COMMANDS: Final = ("next: ", "  polyreel ")
+"""How the lines begin that are commands to copy."""
 
 
 def document(value: Any) -> None:
@@ -58,10 +62,14 @@ def note(text: str) -> None:
 
 def _wrapped(text: str) -> str:
     """A message in lines as long as the terminal's, between words; commands stay in one line."""
-    if not sys.stderr.isatty() or text.startswith("next: "):
+    if not sys.stderr.isatty():
         return text
     columns = shutil.get_terminal_size().columns
-    return "\n".join(one for part in text.split("\n") for one in tables.wrapped(part, columns))
+    return "\n".join(
+        line
+        for part in text.split("\n")
+        for line in ([part] if part.startswith(COMMANDS) else tables.wrapped(part, columns))
+    )
 
 
 class _Notes(logging.Handler):

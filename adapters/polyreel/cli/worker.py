@@ -71,7 +71,7 @@ def _check(opened: LedgerStore) -> None:
     here = [one for one in opened.outstanding.processes() if one.host == socket.gethostname()]
     if not here:
         start = command("worker", ledger=opened.named)
-        show.note(f"no worker of this machine was seen lately by the ledger. Start one: {start}")
+        show.note(f"no worker of this machine was seen lately by the ledger\nnext: {start}")
         raise typer.Exit(1)
     show.note(f"at work on this machine: {', '.join(str(one.pid or 'one') for one in here)}")
 

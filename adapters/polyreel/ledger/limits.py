@@ -17,6 +17,7 @@ from attrs import frozen
 
 from ..errors import BudgetError, LedgerError
 from ..money.amounts import GIVE_PRICES
+from .commands import command
 from .limits_schema import NOW
 from .records import Later
 from .rows import NANODOLLARS, limits_columns, nanodollars
@@ -150,7 +151,7 @@ class LimitRows:
             raise BudgetError(
                 f"the price at {submission.vendor} is unknown, and the limits {name!r} allow a "
                 f"certain cost only; nothing was sent: {GIVE_PRICES}, or take the limit away with "
-                f"polyreel limits {name} --max-cost none",
+                f"{command('limits', name, '--max-cost', 'none', live=not simulated)}",
                 vendor=submission.vendor,
             )
 
@@ -210,14 +211,13 @@ def _check_money(entry: StoredRow, whole: StoredRow) -> None:
     if reserved is not None and whole["spent"] <= whole["most"]:
         return
     most, before = in_dollars(whole["most"]), in_dollars(whole["spent"] - (reserved or 0))
-    live = "" if entry["simulated"] else " --live"
     what = "nobody knows what this job costs"
     if reserved is not None:
         what = f"this job can cost ${in_dollars(reserved):f}"
-    raising = f"raise the limit with polyreel limits {name} --max-cost USD{live}"
+    typed = command("limits", name, "--max-cost", "USD", live=not entry["simulated"])
     raise BudgetError(
         f"{USED_UP}of the ${most:f} of {name!r}, ${before:f} may be spent, and {what}; nothing was "
-        f"sent: {raising}, and submit it again",
+        f"sent: raise the limit with {typed}, and submit it again",
         vendor=entry["vendor"],
     )
 
