@@ -17,6 +17,7 @@ from polyreel.agents.server import build
 from polyreel.agents.service import AgentService
 from polyreel.agents.tools import AgentTools
 from polyreel.errors import MissingExtraError
+from polyreel.ledger.commands import command
 from polyreel.ledger.sqlite import Ledger
 from polyreel.places import JsonObject
 from support.agents import (
@@ -141,6 +142,8 @@ def test_an_ambiguous_job_is_reported_and_never_made_anew(tmp_path: Path, vendor
         assert (answer["error"]["type"], answer["error"]["billed"]) == ("AmbiguousError", "maybe")
         assert "Do not generate it anew" in answer["next"]
         assert "`reconcile`" in answer["next"]
+        own = command("abandon", answer["job"]["id"], ledger=tmp_path / "ledger.sqlite3")
+        assert f"`{own}`" in answer["next"]
     (finding,) = found["findings"]
     assert finding["id"] == answers[0]["job"]["id"]
     assert finding["next"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from ..errors import BudgetError, PolyreelError, RejectedError
+from ..ledger.commands import command
 from ..ledger.records import PROVED_UNPAID, LedgerEntry
 
 AGAIN: Final = (
@@ -15,17 +17,22 @@ LATER: Final = "Look again later, with `jobs`; do not generate it under another 
 AMBIGUOUS: Final = (
     "The vendor's answer was lost: it may have accepted and billed the job. Do not generate it "
     "anew, under this or any other job_name. Call `reconcile` with its id, which costs nothing. "
-    "If it stays ambiguous, tell the person: only they can decide, with `polyreel adopt`, "
-    "`polyreel resubmit` or `polyreel abandon`, after a look at the vendor's dashboard."
+    "If it stays ambiguous, tell the person: only they can decide, after a look at the vendor's "
+    "dashboard, with one of:"
 )
 
 
-def next_step(entry: LedgerEntry | None, error: PolyreelError | None) -> str:
-    """What to do about a job, or about a call that made none."""
+def next_step(
+    entry: LedgerEntry | None, error: PolyreelError | None, named: str | None = None
+) -> str:
+    """What to do about a job, or about a call that made none.
+
+    `named` is the place of the ledger, where the commands of the person need it.
+    """
     if entry is None or entry.state in PROVED_UNPAID:
         return _without_job(error, is_begun=entry is None)
     if entry.state == "ambiguous":
-        return AMBIGUOUS
+        return f"{AMBIGUOUS} {', '.join(_deciding(entry, named))}."
     if entry.state == "queued":
         return f"The job waits for a worker, which submits it. Nothing is billed yet. {LATER}"
     if entry.state == "sending":
@@ -44,6 +51,15 @@ def next_step(entry: LedgerEntry | None, error: PolyreelError | None) -> str:
             "job, and costs anew: ask the person, then call `generate` with a new job_name."
         )
     return f"The job is {entry.state} by the person's decision: nothing is left to do about it."
+
+
+def _deciding(entry: LedgerEntry, named: str | None) -> Iterator[str]:
+    """The commands by which a person decides what an ambiguous job is."""
+    live = not entry.submission.simulated
+    again = ("resubmit", entry.id, "--accept-double-billing")
+    yield f"`{command('adopt', entry.id, 'TASK', ledger=named, live=live)}` (it is that task)"
+    yield f"`{command(*again, ledger=named, live=live)}` (pay for it anew)"
+    yield f"`{command('abandon', entry.id, ledger=named)}` (leave it at that)"
 
 
 def _without_job(error: PolyreelError | None, *, is_begun: bool) -> str:

@@ -175,7 +175,7 @@ class AgentService:
             kind = {"type": type(error).__name__, "message": str(error)}
             found["error"] = {**kind, **error_facts(error)}
             found["error"].pop("job", None)  # it stands above
-        found["next"] = next_step(entry, error)
+        found["next"] = next_step(entry, error, self.ledger.named)
         if (budget := self.budget.document()) is not None:
             found["budget"] = budget
         return found
@@ -222,7 +222,7 @@ class AgentService:
         return [
             {
                 **finding_document(finding),
-                "next": next_step(self._of_id(finding.entry), None),
+                "next": next_step(self._of_id(finding.entry), None, self.ledger.named),
             }
             for finding in findings
         ]

@@ -189,16 +189,21 @@ class AgentTools:
 
         Asks no vendor and costs nothing.
         """
-        entries = self.service.entries(states, last)
+        entries, named = self.service.entries(states, last), self.service.ledger.named
         return {
-            "jobs": [{**entry_document(one), "next": next_step(one, None)} for one in entries],
+            "jobs": [
+                {**entry_document(one), "next": next_step(one, None, named)} for one in entries
+            ],
             "budget": self.service.budget.document(),
         }
 
     async def job(self, job: Job) -> JsonObject:
         """Look at one job as the ledger has it. Asks no vendor and costs nothing."""
         entry = self.service.entry(job)
-        return {"job": entry_document(entry), "next": next_step(entry, None)}
+        return {
+            "job": entry_document(entry),
+            "next": next_step(entry, None, self.service.ledger.named),
+        }
 
     async def resume(self, job: Job, wait_seconds: Wait = WAIT_SECONDS) -> JsonObject:
         """Wait for a job that was accepted, and save its files. Submits and costs nothing."""
