@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import quantiles
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 from urllib.parse import urlsplit
 
 from attrs import frozen
@@ -51,8 +51,8 @@ class Vendor(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport, self._received = transport, b""
+        # uvloop's transports have no such class.
+        self._transport, self._received = cast("asyncio.Transport", transport), b""
 
     def data_received(self, data: bytes) -> None:
         """Answer each request that is there."""
@@ -95,7 +95,9 @@ def _accepted(head: bytes) -> dict[str, object]:
 
 def serve_part(which: str, vendor: str) -> NoReturn:
     """Be one of the servers until killed; print the URL."""
-    asyncio.run({"vendor": _vendor, "echo": _echo, "gateway": _gateway}[which](vendor))
+    from polyreel.gateway.server import run  # noqa: PLC0415
+
+    run({"vendor": _vendor, "echo": _echo, "gateway": _gateway}[which](vendor))
     raise SystemExit
 
 

@@ -56,6 +56,7 @@ HTTP_FILES = {
             "links",
             "puts",
             "receiving",
+            "sockets",
             "urls",
             "wire",
         )
@@ -169,7 +170,7 @@ def test_only_the_drivers_touch_the_network_and_the_clock(path: Path) -> None:
     """HTTP in the drivers and one transport; clocks and the environment from the ledger on."""
     names = runtime_imports(path)
     if path.relative_to(PACKAGE).as_posix() not in HTTP_FILES:
-        assert not names & {"httpx", "requests", "urllib3", "aiohttp"}
+        assert not names & {"httpx", "httpcore", "requests", "urllib3", "aiohttp"}
     if room(path) in WITHOUT_CLOCK:
         assert not names & {"time", "asyncio", "socket", "threading"}
         assert "environ" not in path.read_text(encoding="utf-8").replace("environment", "")

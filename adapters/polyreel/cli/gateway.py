@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from contextlib import suppress
@@ -254,7 +253,7 @@ def gateway(
                 starting.announce(made, _public(public_url) or url, as_json=as_json)
                 starting.warn(made, host, port)
 
-            asyncio.run(starting.serve(made, bound, tls, ready))
+            starting.run(made, bound, tls, ready)
     show.note("stopped")
 
 

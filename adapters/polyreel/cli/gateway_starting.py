@@ -142,7 +142,7 @@ def warn(made: GatewayApplication, host: str, port: int) -> None:
         show.note(f"WARNING: {who} can have jobs made here without a token{paid}.")
 
 
-async def serve(
+def run(
     made: GatewayApplication, bound: socket, tls: dict[str, str], ready: Callable[[], None]
 ) -> None:
     """Serve until the end is asked for; `ready` is called when nothing is in the way.
@@ -151,8 +151,11 @@ async def serve(
     """
     from ..gateway import server
 
-    await made.faces.jobs.files.try_store()
-    if made.replay is None:
-        made.faces.creator.behind.warm_up(get_provider(name) for name in made.edge.vendors)
-    ready()
-    await server.serve(made, bound, **tls)
+    async def serve() -> None:
+        await made.faces.jobs.files.try_store()
+        if made.replay is None:
+            made.faces.creator.behind.warm_up(get_provider(name) for name in made.edge.vendors)
+        ready()
+        await server.serve(made, bound, **tls)
+
+    server.run(serve())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
@@ -109,7 +108,7 @@ def studio(
 
             webbrowser.open(address)
         with suppress(KeyboardInterrupt):
-            asyncio.run(server.serve_app(application(made), bound, made.runner.stop.set))
+            server.run(server.serve_app(application(made), bound, made.runner.stop.set))
     show.note("stopped")
 
 

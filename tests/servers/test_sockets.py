@@ -1,0 +1,292 @@
+"""Awaited connections of asyncio below httpx: what arrives, what breaks, and what is proved."""
+
+import asyncio
+import socket
+import ssl
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+from attrs import frozen
+from polyreel.drivers.sockets import MOST_WAITING, httpx_connections
+from support.proxies import Authority
+
+LONG = bytes(range(256)) * 12_000
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Who vouches for the server."""
+    return Authority(tmp_path_factory.mktemp("authority")).make()
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loop_factory(request: pytest.FixtureRequest) -> Any:
+    """How the event loop is made: what a program runs on is not ours to choose."""
+    if request.param == "asyncio":
+        return None
+    if sys.platform == "win32":
+        pytest.skip("uvloop is not made for Windows")
+    import uvloop  # noqa: PLC0415
+
+    return uvloop.new_event_loop
+
+
+@pytest.fixture(params=["plain", "tls"])
+def place(request: pytest.FixtureRequest, authority: Authority, loop_factory: Any) -> "Place":
+    """A server to connect to, with TLS or without."""
+    return Place(authority, loop_factory, request.param == "tls")
+
+
+@frozen
+class Place:
+    """Where calls go in one test."""
+
+    authority: Authority
+    loop_factory: Any
+    is_tls: bool
+
+    def run(
+        self,
+        handler: Handler,
+        asking: Callable[["Asking"], Awaitable[Any]],
+        kept: int = 0,
+        host: str = "127.0.0.1",
+    ) -> Any:
+        """The result of calls to a server, which handles each connection so."""
+
+        handled = set[asyncio.Task[None]]()
+
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            handled.add(task)
+            with suppress(asyncio.IncompleteReadError, OSError):
+                await handler(reader, writer)
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+        async def main() -> Any:
+            server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=self._of_server())
+            port = server.sockets[0].getsockname()[1]
+            tls = ssl.create_default_context(cafile=str(self.authority.ca))
+            transport = httpx_connections(tls, httpx.Limits(max_keepalive_connections=kept))
+            url = f"http{'s' * self.is_tls}://{host}:{port}/"
+            try:
+                return await asyncio.wait_for(asking(Asking(transport, url)), 20)
+            finally:
+                await transport.aclose()
+                server.close()
+                if handled:
+                    await asyncio.wait(handled, timeout=10)
+
+        with asyncio.Runner(loop_factory=self.loop_factory) as runner:
+            return runner.run(main())
+
+    def _of_server(self) -> ssl.SSLContext | None:
+        if not self.is_tls:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.authority.leaf)
+        return context
+
+
+@frozen
+class Asking:
+    """Who makes calls."""
+
+    transport: httpx.AsyncHTTPTransport
+    url: str
+
+    async def __call__(self, content: bytes = b"", seconds: float = 10, slowly: float = 0) -> bytes:
+        """The body of the answer to a call."""
+        timeout = dict.fromkeys(("connect", "read", "write", "pool"), seconds)
+        request = httpx.Request("POST", self.url, content=content, extensions={"timeout": timeout})
+        response = await self.transport.handle_async_request(request)
+        try:
+            pieces = list[bytes]()
+            async for piece in response.aiter_raw():
+                pieces.append(piece)
+                await asyncio.sleep(slowly)
+            return b"".join(pieces)
+        finally:
+            await response.aclose()
+
+
+async def take(reader: asyncio.StreamReader) -> bytes:
+    """Read one request; its body is the result."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = head.lower().partition(b"content-length:")[2].split()[0]
+    return await reader.readexactly(int(length))
+
+
+def answer(body: bytes, length: int | None = None) -> bytes:
+    """An answer with a body, and the length that its head names."""
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (length or len(body)) + body
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Give each request its own body back, as long as the client asks."""
+    while True:
+        writer.write(answer(await take(reader)))
+        await writer.drain()
+
+
+def test_much_is_sent_and_arrives_whole(place: Place) -> None:
+    """Also where the client reads slower than the server writes: then it takes no more."""
+    assert len(LONG) > 8 * MOST_WAITING
+    assert place.run(echo, lambda ask: ask(LONG, slowly=0.001)) == LONG
+
+
+def test_a_body_that_nobody_reads_yet_waits(place: Place) -> None:
+    """The server begins to read late; all of it arrives."""
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.1)
+        await echo(reader, writer)
+
+    assert place.run(late, lambda ask: ask(LONG)) == LONG
+
+
+def test_many_calls_at_once_are_kept_apart(place: Place) -> None:
+    """Each has its own answer."""
+    bodies = [str(number).encode() * 500 for number in range(40)]
+
+    async def all_at_once(ask: Asking) -> list[bytes]:
+        return await asyncio.gather(*map(ask, bodies))
+
+    assert place.run(echo, all_at_once) == bodies
+
+
+@pytest.mark.parametrize("kept", [0, 4])
+def test_a_connection_that_the_server_has_closed_is_not_used_again(place: Place, kept: int) -> None:
+    """The next call has a new one, and finds no trouble."""
+    connected = list[bytes]()
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.append(await take(reader))
+        writer.write(answer(connected[-1]))
+        await writer.drain()
+
+    async def in_turn(ask: Asking) -> list[bytes]:
+        found = []
+        for body in (b"one", b"two", b"three"):
+            found.append(await ask(body))
+            await asyncio.sleep(0.02)
+        return found
+
+    assert place.run(once, in_turn, kept) == connected == [b"one", b"two", b"three"]
+
+
+def test_a_kept_connection_is_used_again(place: Place) -> None:
+    """Calls that cost nothing share one."""
+    connected = list[object]()
+
+    async def counted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.append(writer)
+        await echo(reader, writer)
+
+    async def in_turn(ask: Asking) -> list[bytes]:
+        return [await ask(body) for body in (b"one", b"two", b"three")]
+
+    assert place.run(counted, in_turn, kept=4) == [b"one", b"two", b"three"]
+    assert len(connected) == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"HTTP/1.1 20", answer(b"half", 8)])
+def test_a_server_that_goes_away_is_told_of(place: Place, body: bytes) -> None:
+    """Before its answer, within its head, and within its body."""
+
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await take(reader)
+        writer.write(body)
+        await writer.drain()
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        place.run(cut, lambda ask: ask(b"x"))
+
+
+def test_a_connection_that_is_reset_is_told_of(place: Place) -> None:
+    """Not taken for an end of the answer."""
+
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await take(reader)
+        found: Any = writer.get_extra_info("socket")
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        writer.transport.abort()
+
+    with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
+        place.run(reset, lambda ask: ask(b"x"))
+
+
+def test_who_does_not_answer_is_waited_for_so_long(place: Place) -> None:
+    """And the connection is closed: the server hears of it."""
+    ended = list[bytes]()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await take(reader)
+        ended.append(await reader.read())
+
+    async def one(ask: Asking) -> None:
+        with pytest.raises(httpx.ReadTimeout):
+            await ask(b"x", seconds=0.2)
+
+    place.run(silent, one)
+    assert ended == [b""]
+
+
+def test_a_host_is_reached_at_the_address_that_answers(place: Place) -> None:
+    """The name has others too, such as one of IPv6, at which nobody listens."""
+    assert place.run(echo, lambda ask: ask(b"x"), host="localhost") == b"x"
+
+
+def test_nobody_listens(place: Place) -> None:
+    """Nothing has left then."""
+
+    async def elsewhere(ask: Asking) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as bound:
+            port = bound.getsockname()[1]
+        there = Asking(ask.transport, f"{ask.url.rpartition(':')[0]}:{port}/")
+        with pytest.raises(httpx.ConnectError):
+            await there(b"x")
+
+    place.run(echo, elsewhere)
+
+
+def test_a_stranger_without_a_good_certificate_hears_nothing(
+    authority: Authority, loop_factory: Any, tmp_path: Any
+) -> None:
+    """The text says so."""
+    heard = list[bytes]()
+
+    async def listening(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read())
+
+    place = Place(authority, loop_factory, is_tls=True)
+
+    async def one(ask: Asking) -> None:
+        other = httpx_connections(ssl.create_default_context(), httpx.Limits())
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            await Asking(other, ask.url)(b"x")
+        await other.aclose()
+
+    place.run(listening, one)
+    assert heard in ([], [b""])
+
+
+def test_a_handshake_that_does_not_end_is_given_up(authority: Authority, loop_factory: Any) -> None:
+    """It belongs to connecting, so that nothing has left."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async def one(ask: Asking) -> None:
+        with pytest.raises(httpx.ConnectTimeout):
+            await Asking(ask.transport, ask.url.replace("http:", "https:"))(b"x", seconds=0.2)
+
+    Place(authority, loop_factory, is_tls=False).run(silent, one)
