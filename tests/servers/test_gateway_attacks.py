@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import socket
+import ssl
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from polyreel.gateway import application, server
 from polyreel.ledger.gateway_tokens import GatewayToken
 from polyreel.simulator import http
 from support.gateway import gateway
+from support.proxies import Authority
 from support.server import PROVIDERS, key_of
 from support.swaps import first_swap
 from support.waiting import HANGS
@@ -189,6 +191,33 @@ def test_an_answer_that_nobody_reads_ends(tmp_path: Path, monkeypatch: pytest.Mo
             half.transport.abort()
 
         stage.run(attacked())
+
+
+def test_handshakes_have_little_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before its end, nobody knows of a connection, and it cannot be closed for another."""
+    monkeypatch.setattr(server, "HANDSHAKE_SECONDS", 0.2)
+    leaf = str(Authority(tmp_path).make().leaf)
+    context = ssl.create_default_context(cafile=leaf)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with gateway(tmp_path, BACK) as stage:
+        bound = http.listen(0)
+        address = bound.getsockname()
+
+        async def attacked() -> tuple[bytes, bytes]:
+            serving = asyncio.create_task(server.serve(stage.gateway, bound, ssl_certfile=leaf))
+            silent, half = await asyncio.open_connection(*address)
+            nothing = await asyncio.wait_for(silent.read(), HANGS / 2)
+            half.close()
+            reader, writer = await asyncio.open_connection(*address, ssl=context)
+            writer.write(head("Connection: close", method="GET", path="/healthz"))
+            answer = await reader.read()
+            writer.close()
+            signal.raise_signal(signal.SIGTERM)
+            await serving
+            return nothing, answer
+
+        nothing, answer = stage.run(attacked())
+        assert (nothing, status(answer)) == (b"", 200)
 
 
 @pytest.mark.parametrize("path", [PATH, WEBHOOK])

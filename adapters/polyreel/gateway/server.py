@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 HEAD_SECONDS: Final = 15.0
 """How long the head of a request may take to arrive, and how long nothing of an answer is read."""
+HANDSHAKE_SECONDS: Final = 5.0
+"""How long the handshake of a connection over TLS may take."""
 KEEP_ALIVE: Final = 15
 """Seconds that an idle connection is kept."""
 GRACE: Final = 30
@@ -32,6 +34,10 @@ CONNECTIONS: Final = 1000
 
 For a further one, the oldest is closed of those whose client has to go on: to send a request, or
 to read an answer. Where the gateway has to answer all of them, it gets a 503.
+"""
+OPEN_FILES: Final = 16 * CONNECTIONS
+"""How many files the process may open, as far as the system allows: connections that are in their
+handshake do not count as such yet.
 """
 MOST_HEAD: Final = 32 * 1024
 """The longest head of a request, in bytes."""
@@ -114,7 +120,7 @@ def _allow_connections() -> None:
         import resource  # noqa: PLC0415
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = 2 * CONNECTIONS if hard == resource.RLIM_INFINITY else min(2 * CONNECTIONS, hard)
+        wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
         if soft != resource.RLIM_INFINITY and soft < wanted:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
@@ -191,6 +197,23 @@ def _server(application: ASGIApp, tls: dict[str, str | None]) -> uvicorn.Server:
 
     class Server(uvicorn.Server):
         """A server whose end is asked for by this module."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            """Accept connections; over TLS, each has little time for its handshake."""
+            if not self.config.is_ssl:
+                await super().startup(sockets)
+                return
+            await super().startup([])
+            loop = asyncio.get_running_loop()
+            for one in sockets or ():
+                made = await loop.create_server(
+                    lambda: Protocol(self.config, self.server_state, self.lifespan.state),
+                    sock=one,
+                    ssl=self.config.ssl,
+                    backlog=self.config.backlog,
+                    ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                )
+                self.servers.append(made)
 
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
