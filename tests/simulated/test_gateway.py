@@ -209,12 +209,13 @@ def test_files_are_kept_for_some_days(tmp_path: Path, monkeypatch: pytest.Monkey
         stage.simulator.clock.sleep(1000)
         (link,) = poll(stage, face, task).urls
         assert stage.call("GET", link).status == 200
+        (tmp_path / "gateway" / "uploads" / "1").mkdir(parents=True)  # nothing was put there
         kept = [*(tmp_path / "gateway").glob("*/*")]
         stage.gateway.faces.jobs.files.purge()
         assert [*(tmp_path / "gateway").glob("*/*")] == kept != []
         monkeypatch.setattr("polyreel.gateway.files.KEPT_SECONDS", -60.0)
         stage.gateway.faces.jobs.files.purge()
-        assert [*(tmp_path / "gateway").iterdir()] == []
+        assert [*(tmp_path / "gateway").glob("*/*")] == []
         assert stage.call("GET", link).status == 200
 
 

@@ -76,6 +76,10 @@ class JobFiles:
                 if path.is_file() and path.stat().st_mtime < oldest:
                     path.unlink()
                     path.parent.rmdir()
+        for path in self.folder.glob("uploads/*"):
+            with suppress(OSError):  # those with files stay
+                if path.stat().st_mtime < oldest:
+                    path.rmdir()
 
     def are_given(self, vendor: str, url: str) -> bool:
         """Whether clients get a link of the gateway to a file, and not the vendor's own.

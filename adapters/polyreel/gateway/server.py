@@ -146,8 +146,8 @@ def _server(application: ASGIApp, tls: dict[str, str | None]) -> uvicorn.Server:
             if len(self.connections) >= connections:
                 others = (one for one in self.connections if isinstance(one, Protocol))
                 waiting = [one for one in others if one is not self and one.waits_for_client]
-                for oldest in sorted(waiting, key=lambda one: one._since)[:1]:
-                    oldest.transport.abort()
+                if waiting:
+                    min(waiting, key=lambda one: one._since).transport.abort()
 
         def on_response_complete(self) -> None:
             """Begin to wait for the next head."""
