@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import LedgerError, UnusableFileError, UnwritableFileError
+from .commands import command
 from .schema import bring_up
 
 BUSY_SECONDS: Final = 30.0
@@ -165,8 +166,9 @@ class SharedConnection:
             raise UnusableFileError(
                 f"the ledger {self.path}, or SQLite's files beside it, were deleted or replaced"
                 " while they were in use, so nothing can be written down safely in this process:"
-                " end it, look at `polyreel jobs`, and start it again. A program that opens or"
-                " copies the file while polyreel runs can cause this: use sqlite3's .backup"
+                f" end it, look at `{command('jobs', ledger=self.path)}`, and start it again. A"
+                " program that opens or copies the file while polyreel runs can cause this: use"
+                " sqlite3's .backup"
             )
 
     def suspend(self) -> None:
