@@ -6,6 +6,7 @@ import asyncio
 import gc
 import random
 import tracemalloc
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from polyreel.jobs.many import Completed, ManyJobs
 from polyreel.jobs.queues import PendingJob
 from polyreel.ledger.events import Keep, ReadNews
 from polyreel.ledger.sqlite import Ledger
+from polyreel.ledger.store import Write
 from polyreel.providers.base.facts import FINAL
 from polyreel.providers.base.registry import get_provider
 from polyreel_generated.shared import Job
 from support.faults import VENDORS, Kind, every_kind, every_vendor
-from support.fleet import World, by_survey, by_vendor, ends_of, ids, outcome
+from support.fleet import World, by_id, by_survey, by_vendor, ends_of, ids, outcome
 
 # --- the ledger -----------------------------------------------------------------------------------
 
@@ -101,6 +103,36 @@ def test_a_ledger_that_cannot_be_read_for_a_moment_loses_nothing(
 def driver_of(world: World) -> ManyJobsDriver:
     """A driver with nothing to do yet."""
     return ManyJobsDriver(world.wire, ManyJobs(True, world.wire.randomness))
+
+
+@pytest.mark.matrix("vendor")
+@by_id
+def test_the_ends_in_one_answer_share_a_commit(
+    vendor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit takes as long as many writes do."""
+    commits: list[int] = []
+
+    def begin_all(ledger: Ledger, writes: Sequence[Write], written: Callable[..., None]) -> bool:
+        if any(isinstance(event, Keep) for event, *_ in writes):
+            commits.append(len(writes))
+        written(ledger.write_all(writes))
+        return True
+
+    async def work(world: World, jobs: list[Job]) -> list[Completed]:
+        async with driver_of(world) as driver:
+            for job in jobs:
+                await driver.enrol(job, timeout=10_000.0)
+            world.clock.advance(1_000)  # until all have ended
+            return [end async for end in driver]
+
+    monkeypatch.setattr(Ledger, "shares_commits", True)
+    monkeypatch.setattr(Ledger, "begin_all", begin_all)
+    with World("awaiting", ledger=tmp_path / "ledger.sqlite3") as world:
+        jobs = world.submit(vendor, 8)
+        assert ids(world.run(work(world, jobs))) == ids(jobs)
+        assert len(world.calls(vendor)) == 1
+    assert commits == [8]
 
 
 def test_breaking_out_ends_the_workers() -> None:

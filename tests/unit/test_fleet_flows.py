@@ -145,6 +145,8 @@ def test_what_is_reported_of_several_is_of_those_asked_about(vendor: str, body: 
         return
     assert set(reported) <= {"a", "b"}
     assert all(facts.id == task and facts.word is not None for task, facts in reported.items())
+    read = get_provider(vendor).facts
+    assert all(read(facts.raw).status == facts.status for facts in reported.values())
 
 
 def test_a_job_whose_end_is_told_while_it_is_written_ends_once() -> None:

@@ -46,6 +46,8 @@ class ManyJobsDriver:
         """What the workers that have nothing to do wait for."""
         self._awake = 0
         """How many workers do something, or are about to look for it."""
+        self._roused = 0
+        """How many of them were idle, and have not looked yet."""
         self._alarm: tuple[float, Callable[[], object]] | None = None
         """When an idle worker is woken, in seconds since 1970, and what cancels that."""
 
@@ -125,10 +127,14 @@ class ManyJobsDriver:
             self._awake -= 1
             self._wake_after(work, seconds)
             await idle
+            self._roused -= 1
 
     def _look_ahead(self, seconds: float) -> None:
         """Have an idle worker woken when there is something to do, from now (`seconds`) on."""
-        if self._idle:  # who ends its work looks, too
+        writes = self._many.writes
+        for _ in range(writes - self._roused):  # at the same time, so that they share a commit
+            self._wake()
+        if self._idle and not writes:  # who ends its work looks, too
             self._wake_after(self._many.wait(seconds), seconds)
 
     def _wake_after(self, wait: float, seconds: float) -> None:
@@ -152,6 +158,7 @@ class ManyJobsDriver:
             if not idle.done():  # one that is cancelled waits no longer
                 idle.set_result(None)
                 self._awake += 1
+                self._roused += 1
                 return
 
     def _cancel_alarm(self) -> None:

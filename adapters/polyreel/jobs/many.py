@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import deque
 from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
 from itertools import count
@@ -72,6 +73,8 @@ class ManyJobs:
     _numbers: count[int] = field(factory=count, init=False)
     _callers: frozenset[str] = field(default=frozenset(), init=False)
     """The vendors that call back. They are asked seldom, and the ledger is read often."""
+    _unwritten: deque[tuple[PendingJob, Job]] = field(factory=deque, init=False)
+    """Jobs that have ended, by what their vendor says, and are still to be written down."""
     _news_read_at: float = field(default=0.0, init=False)
 
     def __len__(self) -> int:
@@ -155,6 +158,8 @@ class ManyJobs:
         The result of the flow is the jobs that are then over. Infinity means that only an answer,
         or another job, can lead to more work.
         """
+        if self._unwritten:
+            return self._keep(*self._unwritten.popleft())
         if (least := self._wait_but_for_queries(seconds)) > 0:
             for key, queue in self._queues.items():
                 if (wait := queue.wait(seconds)) <= 0:
@@ -172,12 +177,21 @@ class ManyJobs:
 
         0 or less where there is something now, infinity as for `next`.
         """
+        if self._unwritten:
+            return 0.0
         least = self._wait_but_for_queries(seconds)
         for queue in self._queues.values():
             if least <= 0:
                 break
             least = min(least, queue.wait(seconds))
         return least
+
+    @property
+    def writes(self) -> int:
+        """How many ends of jobs are to be written down now: at the same time, as they then share a
+        commit.
+        """
+        return len(self._unwritten)
 
     def _wait_but_for_queries(self, seconds: float) -> float:
         """The same for anything but a query."""
@@ -298,6 +312,14 @@ class ManyJobs:
         over = pending.patience.final(job)
         if over is None:
             return self._ask_later(pending, seconds)
+        # Others can have ended in the same answer: each is a flow of its own.
+        self._unwritten.append((pending, over))
+        return []
+
+    def _keep(self, pending: PendingJob, over: Job) -> Flow[list[Completed]]:
+        """Write down that a job has ended, unless the ledger has told of it."""
+        if pending.over:
+            return []
         trouble: LedgerError | None = None
         try:
             over = yield from keep(over)

@@ -15,9 +15,9 @@ from attrs import Factory, define
 
 from ..errors import BadReplyError
 from ..flows import Flow, Reply
-from ..providers.base.answers import first
-from ..providers.base.facts import Facts, Status, status_of
+from ..providers.base.facts import Facts, Status
 from ..providers.base.provider import Provider
+from ..providers.base.unfinished import unfinished_status
 from .timetable import Timetable
 from .waiting import Patience
 
@@ -44,8 +44,7 @@ def unfinished(provider: Provider, reply: Reply) -> Status | None:
         return None
     if not isinstance(raw, dict):
         return None
-    status = status_of(first(raw, provider.reads.status), provider.statuses)
-    return status if status in {"queued", "running"} else None
+    return unfinished_status(raw, provider.reads, provider.statuses)
 
 
 @define(eq=False)

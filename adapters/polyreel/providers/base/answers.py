@@ -26,6 +26,12 @@ def _ways(places: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return tuple((place.partition(".")[0], place if "." in place else "") for place in places)
 
 
+def alone(answer: JsonObject, place: str, item: Json) -> JsonObject:
+    """An answer about several tasks as one about a single task of its list."""
+    name, _, rest = place.partition(".")
+    return {**answer, name: alone(answer[name], rest, item) if rest else [item]}
+
+
 def urls(value: JsonObject, places: tuple[str, ...]) -> tuple[str, ...]:
     """The http(s) URLs at the first place that has any.
 

@@ -18,6 +18,7 @@ from ...errors import BadReplyError, TaskNotFoundError, VendorError
 from ...flows import Flow, Part, Reply, Send, send_patiently
 from ...places import Json, JsonObject
 from .answers import (
+    alone,
     first,
     fraction,
     is_number,
@@ -36,17 +37,12 @@ from .reasons import reason_by_name
 from .refusals import ERROR_CODES, ERROR_MESSAGES, Refusal, read_refusal, says_error
 from .results import facts_of_job
 from .routes import Route, Routes
+from .unfinished import unfinished_facts
 
 LOG: Final = logging.getLogger("polyreel")
 UNPAYABLE: Final = 402
 UNKNOWN_MODEL: Final = frozenset({"model_not_found", "unsupported_model"})
 """The names that contracts give to examples of errors for a model that is not sold."""
-
-
-def _alone(answer: JsonObject, place: str, item: Json) -> JsonObject:
-    """An answer about several tasks as one about a single task of its list."""
-    name, _, rest = place.partition(".")
-    return {**answer, name: _alone(answer[name], rest, item) if rest else [item]}
 
 
 def _variable(vendor: str) -> str:
@@ -265,7 +261,7 @@ class Provider:
         place = self._status_query.spec.get("x-polyreel-tasks", "")
         items = first(body, (place,)) if isinstance(body, dict) else None
         if isinstance(items, list):
-            items = [_alone(body, place, one) for one in items]
+            items = [alone(body, place, one) for one in items]
         return self.facts_of_several(items, task_ids)
 
     def recent(self, base_url: str | None = None) -> Flow[Listing | None]:
@@ -359,9 +355,13 @@ class Provider:
         return found.urls
 
     def facts_of_several(self, items: Json, wanted: Sequence[str]) -> Mapping[str, Facts]:
-        """What a list of such objects says about some tasks; BadReplyError where it is no list."""
-        found = map(self.facts, self._objects(items))
-        asked = frozenset(wanted)
+        """What a list of such objects says about some tasks; BadReplyError where it is no list.
+
+        Of those that go on, it is only that, unless a vendor reads objects in a way of its own.
+        """
+        usual, asked = type(self).facts is Provider.facts, frozenset(wanted)
+        briefly = partial(unfinished_facts, reads=self.reads, statuses=self.statuses)
+        found = ((usual and briefly(one)) or self.facts(one) for one in self._objects(items))
         return {facts.id: facts for facts in found if facts.id in asked and facts.word is not None}
 
     def read_list(
