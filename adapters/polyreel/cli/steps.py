@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -38,6 +37,8 @@ def next_step(entry: LedgerEntry, ledger: LedgerStore) -> str | None:
 
 def has_workers(ledger: LedgerStore) -> bool:
     """Whether another process is at work on a ledger just now."""
+    import socket
+
     from ..ledger.keeping import StoredLedger
 
     if not isinstance(ledger, StoredLedger):
