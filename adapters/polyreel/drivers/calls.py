@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from contextlib import AsyncExitStack, ExitStack, aclosing
+from contextlib import AsyncExitStack, ExitStack
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -99,19 +99,33 @@ async def _asend(step: Send, wire: Wire) -> Reply:
             return await fast.make(call)
         use: Use = "paid" if step.paid else "free"
         connections = wire.async_connections(use, step.url)
-        async with asyncio.timeout(call.watch.left), AsyncExitStack() as stack:
-            await stack.enter_async_context(wire.place(use, step.url))
-            response = await connections.handle_async_request(call.request(stack, call.watch.asee))
-            await stack.enter_async_context(aclosing(response))
-            headers = lowered(response.headers)
-            call.begin(headers)
-            async for chunk in abody_of(response):
-                call.write(chunk)
-            return call.finish(response.status_code, headers)
+        async with asyncio.timeout(call.watch.left), wire.place(use, step.url):
+            return await _amade(call, connections)
     except PolyreelError:
         raise
     except transport_errors() as error:
         raise call.failure(error) from None
+
+
+async def _amade(call: HttpCall, connections: httpx.AsyncBaseTransport) -> Reply:
+    """Make a call, awaiting."""
+    if not call.step.parts:
+        request = call.awaited_request(None)
+        return await _aanswered(call, await connections.handle_async_request(request))
+    with ExitStack() as stack:
+        request = call.awaited_request(stack)
+        return await _aanswered(call, await connections.handle_async_request(request))
+
+
+async def _aanswered(call: HttpCall, response: httpx.Response) -> Reply:
+    try:
+        headers = lowered(response.headers)
+        call.begin(headers)
+        async for chunk in abody_of(response):
+            call.write(chunk)
+        return call.finish(response.status_code, headers)
+    finally:
+        await response.aclose()
 
 
 class HttpCall:
@@ -120,7 +134,7 @@ class HttpCall:
     def __init__(self, step: Send, wire: Wire) -> None:
         self.step, self.wire = step, wire
         self.watch = Watch(step.deadline, blind=wire.blind)
-        self.timeout: dict[str, float] = {}
+        self.timeout: dict[str, float | None] = {}
         """How many seconds httpx may wait, each time."""
         self._body = bytearray()
         self._decoder: Decoder | None = None
@@ -138,7 +152,7 @@ class HttpCall:
             url, place, host = _placed(str(httpx.URL(step.url, params=step.params)))
         else:
             url, place, host = _placed(step.url)
-        self.timeout = self.watch.timeout(step.deadline)
+        self.timeout = {**self.watch.timeout(step.deadline)}
         extensions = {"timeout": self.timeout, "trace": trace}
         headers = self.headers(place)
         if step.parts:
@@ -156,6 +170,13 @@ class HttpCall:
             step.method, url, headers=headers, stream=body, extensions=extensions
         )
         request.read()
+        return request
+
+    def awaited_request(self, stack: Stack | None) -> httpx.Request:
+        """The same, of an awaited call, whose deadline the caller keeps."""
+        request = self.request(stack, self.watch.asee)
+        if self.wire.transport is None:  # the simulator's has nothing else
+            self.timeout.update(dict.fromkeys(("read", "write", "pool")))
         return request
 
     def begin(self, headers: Mapping[str, str]) -> None:

@@ -12,15 +12,15 @@ import select
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from ipaddress import ip_address
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import aiohappyeyeballs
 import httpcore
 import httpx
 
+T = TypeVar("T")
 NEXT_ADDRESS_SECONDS: Final = 0.25
 """After how long without an answer the next address of a host is tried too, as RFC 8305 has it."""
 MOST_WAITING: Final = 256 * 1024
@@ -100,14 +100,18 @@ class _OwnAnswer:
             await self._connection.aclose()
 
 
-@asynccontextmanager
-async def _within(
-    seconds: float | None, late: type[Exception], broken: type[Exception]
-) -> AsyncIterator[None]:
-    """Wait so long at most; trouble is raised as the exceptions of httpcore."""
+async def _waited(
+    work: Coroutine[Any, Any, T],
+    seconds: float | None,
+    late: type[Exception],
+    broken: type[Exception],
+) -> T:
+    """The result of some work; trouble, and an end of the time, as the exceptions of httpcore."""
     try:
+        if seconds is None:  # whoever calls has a deadline
+            return await work
         async with asyncio.timeout(seconds):
-            yield
+            return await work
     except TimeoutError as error:
         raise late(error) from error
     except OSError as error:  # TLS's too
@@ -202,13 +206,13 @@ class AsyncioStream(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """What has arrived, once something has; nothing where the other side has ended."""
-        async with _within(timeout, httpcore.ReadTimeout, httpcore.ReadError):
-            return await self._bytes.read(max_bytes)
+        reading = self._bytes.read(max_bytes)
+        return await _waited(reading, timeout, httpcore.ReadTimeout, httpcore.ReadError)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send."""
-        async with _within(timeout, httpcore.WriteTimeout, httpcore.WriteError):
-            await self._bytes.write(buffer)
+        writing = self._bytes.write(buffer)
+        await _waited(writing, timeout, httpcore.WriteTimeout, httpcore.WriteError)
 
     async def aclose(self) -> None:
         """Close at once: what is to be read or written has been, or nobody waits for it."""
@@ -221,12 +225,12 @@ class AsyncioStream(httpcore.AsyncNetworkStream):
         timeout: float | None = None,
     ) -> AsyncioStream:
         """The same connection with TLS."""
-        loop = asyncio.get_running_loop()
+        starting = asyncio.get_running_loop().start_tls(
+            self._transport, self._bytes, ssl_context, server_hostname=server_hostname
+        )
+        errors = httpcore.ConnectTimeout, httpcore.ConnectError
         try:
-            async with _within(timeout, httpcore.ConnectTimeout, httpcore.ConnectError):
-                transport = await loop.start_tls(
-                    self._transport, self._bytes, ssl_context, server_hostname=server_hostname
-                )
+            transport = await _waited(starting, timeout, *errors)
         except BaseException:
             self._transport.abort()
             raise
@@ -270,17 +274,8 @@ class AsyncioBackend(httpcore.AsyncNetworkBackend):
         """Connect to the address of a host that answers first."""
         assert local_address is None
         assert socket_options is None
-        loop = asyncio.get_running_loop()
-        async with _within(timeout, httpcore.ConnectTimeout, httpcore.ConnectError):
-            if _is_address(host):
-                made = await loop.create_connection(_Bytes, host, port)
-            else:
-                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                connected = await aiohappyeyeballs.start_connection(
-                    found, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, interleave=1
-                )
-                made = await loop.create_connection(_Bytes, sock=connected)
-        return AsyncioStream(*made)
+        errors = httpcore.ConnectTimeout, httpcore.ConnectError
+        return AsyncioStream(*await _waited(_connected(host, port), timeout, *errors))
 
     async def connect_unix_socket(
         self,
@@ -294,6 +289,17 @@ class AsyncioBackend(httpcore.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
+
+
+async def _connected(host: str, port: int) -> tuple[asyncio.Transport, _Bytes]:
+    loop = asyncio.get_running_loop()
+    if _is_address(host):
+        return await loop.create_connection(_Bytes, host, port)
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    connected = await aiohappyeyeballs.start_connection(
+        found, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, interleave=1
+    )
+    return await loop.create_connection(_Bytes, sock=connected)
 
 
 def _is_address(host: str) -> bool:
