@@ -140,9 +140,9 @@ class _Bytes(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Keep what has arrived."""
         self.received += data
-        if len(self.received) > MOST_WAITING and self.transport is not None:
+        if len(self.received) > MOST_WAITING and not self._is_paused and (open_ := self._open):
             self._is_paused = True
-            self.transport.pause_reading()
+            open_.pause_reading()
         self._wake()
 
     def eof_received(self) -> bool:
@@ -173,20 +173,26 @@ class _Bytes(asyncio.Protocol):
             raise self.error
         taken = bytes(self.received[:most])
         del self.received[:most]
-        if self._is_paused and self.transport is not None and not self.received:
+        if self._is_paused and not self.received and (open_ := self._open):
             self._is_paused = False
-            self.transport.resume_reading()
+            open_.resume_reading()
         return taken
 
     async def write(self, content: bytes) -> None:
         """Write, and wait where the other side does not read."""
-        if self.transport is None:
+        if (open_ := self._open) is None:
             raise self.error or ConnectionResetError(ABSENT)
-        self.transport.write(content)
+        open_.write(content)
         while self._is_full and self.transport is not None:
             await self._woken()
         if self.transport is None and self.error is not None:
             raise self.error
+
+    @property
+    def _open(self) -> asyncio.Transport | None:
+        """The transport, where it takes orders: uvloop's refuses them while it closes."""
+        transport = self.transport
+        return None if transport is None or transport.is_closing() else transport
 
     async def _woken(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
