@@ -157,7 +157,9 @@ def _write_down(address: str, url: str, jobs: int) -> None:
             if state == "succeeded":
                 lasts = max(LEAST_SECONDS, jobs / JOBS_A_SECOND)
                 spread = f"{lasts} * (0.8 + 0.4 * n / {PAST})"
-                changed["finished_at"] = f"coalesce(sent_wall, created_at) + {spread}"
+                changed["finished_at"] = "coalesce(sent_wall, created_at)"
+                changed["created_at"] = f"created_at - {spread}"
+                changed["sent_wall"] = f"coalesce(sent_wall, created_at) - {spread}"
             values = ", ".join(changed.get(column, column) for column in columns)
             statement = (
                 f"INSERT INTO jobs ({', '.join(columns)}) SELECT {values}"

@@ -122,6 +122,7 @@ class Contract:
     def __init__(self, document: JsonObject) -> None:
         self.document = document
         self._rules_of: dict[str, list[tuple[frozenset[str], JsonObject]]] = {}
+        self._examples: dict[str, list[tuple[int, str, str, Any]]] = {}
 
     @classmethod
     def load(cls, name: str) -> Contract:
@@ -273,10 +274,14 @@ class Contract:
 
     def replies(self, operation: Operation) -> Iterator[tuple[int, str, str, Any]]:
         """Every example reply: HTTP status, content type, example name, body."""
-        for status, reply in operation.spec["responses"].items():
-            for content_type, media in self.resolve(reply).get("content", {}).items():
-                for name, example in media.get("examples", {}).items():
-                    yield int(status), content_type, name, self.resolve(example).get("value")
+        if operation.id not in self._examples:
+            self._examples[operation.id] = [
+                (int(status), content_type, name, self.resolve(example).get("value"))
+                for status, reply in operation.spec["responses"].items()
+                for content_type, media in self.resolve(reply).get("content", {}).items()
+                for name, example in media.get("examples", {}).items()
+            ]
+        return iter(self._examples[operation.id])
 
     def reply_schema(self, operation: Operation, status: int) -> JsonObject | None:
         """The JSON schema of a reply, or None where the spec has none."""
