@@ -4,14 +4,17 @@ import asyncio
 import socket
 import ssl
 import sys
-from collections.abc import Awaitable, Callable
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+import httpcore
 import httpx
 import pytest
 from attrs import frozen
-from polyreel.drivers.sockets import MOST_WAITING, httpx_connections
+from polyreel.drivers.sockets import MOST_WAITING, AsyncioBackend, httpx_connections
 from support.proxies import Authority
 
 LONG = bytes(range(256)) * 12_000
@@ -88,6 +91,38 @@ class Place:
         with asyncio.Runner(loop_factory=self.loop_factory) as runner:
             return runner.run(main())
 
+    def run_blocking(
+        self, serve: Callable[[socket.socket], object], asking: Callable[["Asking"], Awaitable[Any]]
+    ) -> Any:
+        """The same with a server in a thread, which does just what it says, whatever the loop does.
+
+        It sees one connection, which it closes without an end of TLS.
+        """
+        listener = socket.create_server(("127.0.0.1", 0))
+        context = self._of_server()
+
+        def work() -> None:
+            with suppress(OSError), listener.accept()[0] as plain:
+                if context is None:
+                    serve(plain)
+                    return
+                with context.wrap_socket(plain, server_side=True) as secured:
+                    serve(secured)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+
+        async def elsewhere(ask: Asking) -> Any:
+            port = listener.getsockname()[1]
+            return await asking(Asking(ask.transport, f"{ask.url.rpartition(':')[0]}:{port}/"))
+
+        try:
+            return self.run(echo, elsewhere)
+        finally:
+            with listener, suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
     def _of_server(self) -> ssl.SSLContext | None:
         if not self.is_tls:
             return None
@@ -103,7 +138,9 @@ class Asking:
     transport: httpx.AsyncHTTPTransport
     url: str
 
-    async def __call__(self, content: bytes = b"", seconds: float = 10, slowly: float = 0) -> bytes:
+    async def __call__(
+        self, content: bytes | AsyncIterator[bytes] = b"", seconds: float = 10, slowly: float = 0
+    ) -> bytes:
         """The body of the answer to a call."""
         timeout = dict.fromkeys(("connect", "read", "write", "pool"), seconds)
         request = httpx.Request("POST", self.url, content=content, extensions={"timeout": timeout})
@@ -222,6 +259,78 @@ def test_a_connection_that_is_reset_is_told_of(place: Place) -> None:
 
     with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
         place.run(reset, lambda ask: ask(b"x"))
+
+
+def test_what_is_not_read_yet_when_the_server_goes_is_read(place: Place) -> None:
+    """Also what the client has not wanted yet, and without a word of TLS that it ends there."""
+
+    def leave(server: socket.socket) -> None:
+        received = b""
+        while not received.endswith(b"\r\n\r\nx"):
+            received += server.recv(65536)
+        server.sendall(answer(long))
+
+    long = LONG[: MOST_WAITING * 3 // 2]
+    assert place.run_blocking(leave, lambda ask: ask(b"x", slowly=0.05)) == long
+
+
+def test_a_refusal_is_read_where_the_server_closes_before_it_has_all(place: Place) -> None:
+    """What is sent next meets a closed connection, and would end it before the answer is read."""
+    refused = threading.Event()
+
+    def refuse(server: socket.socket) -> None:
+        server.recv(100)
+        server.sendall(answer(b"refused"))
+        server.close()
+        refused.set()
+
+    async def in_pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+        refused.wait(0.2)  # as if the process were busy with something else
+        time.sleep(0.01)  # noqa: ASYNC251
+        yield b"two"
+
+    assert place.run_blocking(refuse, lambda ask: ask(in_pieces())) == b"refused"
+
+
+def test_who_has_said_all_is_sent_no_more(authority: Authority, loop_factory: Any) -> None:
+    """Where a server answers before it has read a long body, and reads no more of it."""
+
+    over = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(answer(b"too large"))
+        writer.write_eof()
+        await over.wait()
+
+    async def one(ask: Asking) -> bytes:
+        try:
+            return await ask(LONG * 4, seconds=1)
+        finally:
+            over.set()
+
+    place = Place(authority, loop_factory, is_tls=False)
+    assert place.run(refuse, one) == b"too large"
+
+
+def test_what_is_said_before_tls_is_not_taken_for_what_is_said_within(
+    authority: Authority, loop_factory: Any
+) -> None:
+    """Anybody on the way could put an answer there."""
+
+    async def speak(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(b"a lie"))
+        await writer.drain()
+
+    async def one(ask: Asking) -> None:
+        stream = await AsyncioBackend().connect_tcp("127.0.0.1", int(ask.url[:-1].split(":")[2]))
+        await asyncio.sleep(0.05)
+        with pytest.raises(httpcore.ConnectError, match="before TLS"):
+            await stream.start_tls(ssl.create_default_context(), "localhost")
+
+    Place(authority, loop_factory, is_tls=False).run(speak, one)
 
 
 def test_who_does_not_answer_is_waited_for_so_long(place: Place) -> None:

@@ -25,7 +25,10 @@ NEXT_ADDRESS_SECONDS: Final = 0.25
 """After how long without an answer the next address of a host is tried too, as RFC 8305 has it."""
 MOST_WAITING: Final = 256 * 1024
 """How many bytes may have arrived that nobody has read, before no more are taken."""
+LEAST_SENT: Final = 64 * 1024
+"""How many bytes are sent without waiting for what else is to be sent."""
 ABSENT: Final = "the connection is closed"
+BEFORE_TLS: Final = "the server said something, or closed, before TLS began"
 
 
 def httpx_connections(tls: ssl.SSLContext, limits: httpx.Limits) -> httpx.AsyncHTTPTransport:
@@ -114,7 +117,7 @@ async def _waited(
             return await work
     except TimeoutError as error:
         raise late(error) from error
-    except OSError as error:  # TLS's too
+    except (OSError, RuntimeError) as error:  # TLS's too; uvloop's, where a socket has ended
         raise broken(error) from error
 
 
@@ -123,6 +126,9 @@ class _Bytes(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
+        self._socket: asyncio.Transport | None = None
+        """What is below TLS, where there is TLS."""
+        self._unsent = b""
         self.received = bytearray()
         self.is_over = False
         """Whether nothing more will arrive."""
@@ -134,15 +140,17 @@ class _Bytes(asyncio.Protocol):
         self._is_paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, and once more where TLS has begun."""
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's has no such class
+        """Begin."""
+        # uvloop's has no such class
+        self.transport = self._socket = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Keep what has arrived."""
         self.received += data
-        if len(self.received) > MOST_WAITING and not self._is_paused and (open_ := self._open):
+        if len(self.received) > MOST_WAITING and self._socket is not None:
+            # Not TLS's: uvloop's would lose what it holds back once the other side has ended.
             self._is_paused = True
-            open_.pause_reading()
+            self._socket.pause_reading()
         self._wake()
 
     def eof_received(self) -> bool:
@@ -154,6 +162,7 @@ class _Bytes(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing arrives or leaves any more."""
         self.is_over, self.error, self.transport = True, exc or self.error, None
+        self._socket = None
         self._wake()
 
     def pause_writing(self) -> None:
@@ -167,26 +176,37 @@ class _Bytes(asyncio.Protocol):
 
     async def read(self, most: int) -> bytes:
         """What has arrived, once something has; nothing at the end."""
+        if self._unsent and (open_ := self._open):
+            open_.write(self._unsent)
+        self._unsent = b""
         while not self.received and not self.is_over:
             await self._woken()
         if not self.received and self.error is not None:
             raise self.error
         taken = bytes(self.received[:most])
         del self.received[:most]
-        if self._is_paused and not self.received and (open_ := self._open):
+        if self._is_paused and not self.received and self._socket is not None:
             self._is_paused = False
-            open_.resume_reading()
+            self._socket.resume_reading()
         return taken
 
     async def write(self, content: bytes) -> None:
-        """Write, and wait where the other side does not read."""
+        """Write, and wait where the other side does not read.
+
+        A little leaves with what is written next, or when an answer is read. Between two pieces, a
+        server that has refused the first may close, and then its answer is lost with the second.
+        """
         if (open_ := self._open) is None:
             raise self.error or ConnectionResetError(ABSENT)
-        open_.write(content)
-        while self._is_full and self.transport is not None:
+        self._unsent += content
+        if len(self._unsent) < LEAST_SENT:
+            return
+        open_.write(self._unsent)
+        self._unsent = b""
+        while self._is_full and not self.is_over:
             await self._woken()
-        if self.transport is None and self.error is not None:
-            raise self.error
+        if self._is_full or (self.transport is None and self.error is not None):
+            raise self.error or ConnectionResetError(ABSENT)
 
     @property
     def _open(self) -> asyncio.Transport | None:
@@ -231,6 +251,9 @@ class AsyncioStream(httpcore.AsyncNetworkStream):
         timeout: float | None = None,
     ) -> AsyncioStream:
         """The same connection with TLS."""
+        if self._bytes.received or self._bytes.is_over:  # anybody on the way may have said it
+            self._transport.abort()
+            raise httpcore.ConnectError(self._bytes.error or BEFORE_TLS)
         starting = asyncio.get_running_loop().start_tls(
             self._transport, self._bytes, ssl_context, server_hostname=server_hostname
         )
