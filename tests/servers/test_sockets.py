@@ -367,6 +367,19 @@ def test_nobody_listens(place: Place) -> None:
     place.run(echo, elsewhere)
 
 
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1/", "http://127.0.0.1:65616/", "http://localhost:65616/"]
+)
+def test_a_url_that_leads_nowhere(authority: Authority, loop_factory: Any, url: str) -> None:
+    """It is no fault in the program, and no port is taken for another one."""
+
+    async def one(ask: Asking) -> None:
+        with pytest.raises((httpx.UnsupportedProtocol, httpx.ConnectError), match=r"port|ftp"):
+            await Asking(ask.transport, url)(b"x")
+
+    Place(authority, loop_factory, is_tls=False).run(echo, one)
+
+
 def test_a_stranger_without_a_good_certificate_hears_nothing(
     authority: Authority, loop_factory: Any, tmp_path: Any
 ) -> None:

@@ -61,6 +61,8 @@ class FreshConnections:
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Make a call; its answer is to be closed."""
+        if request.url.scheme not in (b"http", b"https"):
+            raise httpcore.UnsupportedProtocol(request.url.scheme.decode("ascii"))
         connection = httpcore.AsyncHTTPConnection(
             request.url.origin, ssl_context=self._tls, network_backend=self._backend
         )
@@ -303,6 +305,8 @@ class AsyncioBackend(httpcore.AsyncNetworkBackend):
         """Connect to the address of a host that answers first."""
         assert local_address is None
         assert socket_options is None
+        if not 0 <= port < 1 << 16:  # resolvers would cut it down to another one
+            raise httpcore.ConnectError(f"there is no port {port}")
         errors = httpcore.ConnectTimeout, httpcore.ConnectError
         return AsyncioStream(*await _waited(_connected(host, port), timeout, *errors))
 
