@@ -6,19 +6,19 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpcore
 import httpx
 import pytest
-from attrs import frozen
 from polyreel.drivers.sockets import MOST_WAITING, AsyncioBackend, httpx_connections
+from support.awaited import Asking, Place, answer, echo, take
 from support.proxies import Authority
 
 LONG = bytes(range(256)) * 12_000
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+RESET = b"\1\0\0\0\0\0\0\0"
+"""A socket with this to linger is reset where it is closed."""
 
 
 @pytest.fixture(scope="module")
@@ -40,138 +40,9 @@ def loop_factory(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(params=["plain", "tls"])
-def place(request: pytest.FixtureRequest, authority: Authority, loop_factory: Any) -> "Place":
+def place(request: pytest.FixtureRequest, authority: Authority, loop_factory: Any) -> Place:
     """A server to connect to, with TLS or without."""
     return Place(authority, loop_factory, request.param == "tls")
-
-
-@frozen
-class Place:
-    """Where calls go in one test."""
-
-    authority: Authority
-    loop_factory: Any
-    is_tls: bool
-
-    def run(
-        self,
-        handler: Handler,
-        asking: Callable[["Asking"], Awaitable[Any]],
-        kept: int = 0,
-        host: str = "127.0.0.1",
-    ) -> Any:
-        """The result of calls to a server, which handles each connection so."""
-
-        handled = set[asyncio.Task[None]]()
-
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            handled.add(task)
-            with suppress(asyncio.IncompleteReadError, OSError):
-                await handler(reader, writer)
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
-
-        async def main() -> Any:
-            server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=self._of_server())
-            port = server.sockets[0].getsockname()[1]
-            tls = ssl.create_default_context(cafile=str(self.authority.ca))
-            transport = httpx_connections(tls, httpx.Limits(max_keepalive_connections=kept))
-            url = f"http{'s' * self.is_tls}://{host}:{port}/"
-            try:
-                return await asyncio.wait_for(asking(Asking(transport, url)), 20)
-            finally:
-                await transport.aclose()
-                server.close()
-                if handled:
-                    await asyncio.wait(handled, timeout=10)
-
-        with asyncio.Runner(loop_factory=self.loop_factory) as runner:
-            return runner.run(main())
-
-    def run_blocking(
-        self, serve: Callable[[socket.socket], object], asking: Callable[["Asking"], Awaitable[Any]]
-    ) -> Any:
-        """The same with a server in a thread, which does just what it says, whatever the loop does.
-
-        It sees one connection, which it closes without an end of TLS.
-        """
-        listener = socket.create_server(("127.0.0.1", 0))
-        context = self._of_server()
-
-        def work() -> None:
-            with suppress(OSError), listener.accept()[0] as plain:
-                if context is None:
-                    serve(plain)
-                    return
-                with context.wrap_socket(plain, server_side=True) as secured:
-                    serve(secured)
-
-        thread = threading.Thread(target=work)
-        thread.start()
-
-        async def elsewhere(ask: Asking) -> Any:
-            port = listener.getsockname()[1]
-            return await asking(Asking(ask.transport, f"{ask.url.rpartition(':')[0]}:{port}/"))
-
-        try:
-            return self.run(echo, elsewhere)
-        finally:
-            with listener, suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-    def _of_server(self) -> ssl.SSLContext | None:
-        if not self.is_tls:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.authority.leaf)
-        return context
-
-
-@frozen
-class Asking:
-    """Who makes calls."""
-
-    transport: httpx.AsyncHTTPTransport
-    url: str
-
-    async def __call__(
-        self, content: bytes | AsyncIterator[bytes] = b"", seconds: float = 10, slowly: float = 0
-    ) -> bytes:
-        """The body of the answer to a call."""
-        timeout = dict.fromkeys(("connect", "read", "write", "pool"), seconds)
-        request = httpx.Request("POST", self.url, content=content, extensions={"timeout": timeout})
-        response = await self.transport.handle_async_request(request)
-        try:
-            pieces = list[bytes]()
-            async for piece in response.aiter_raw():
-                pieces.append(piece)
-                await asyncio.sleep(slowly)
-            return b"".join(pieces)
-        finally:
-            await response.aclose()
-
-
-async def take(reader: asyncio.StreamReader) -> bytes:
-    """Read one request; its body is the result."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = head.lower().partition(b"content-length:")[2].split()[0]
-    return await reader.readexactly(int(length))
-
-
-def answer(body: bytes, length: int | None = None) -> bytes:
-    """An answer with a body, and the length that its head names."""
-    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (length or len(body)) + body
-
-
-async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Give each request its own body back, as long as the client asks."""
-    while True:
-        writer.write(answer(await take(reader)))
-        await writer.drain()
 
 
 def test_much_is_sent_and_arrives_whole(place: Place) -> None:
@@ -254,7 +125,7 @@ def test_a_connection_that_is_reset_is_told_of(place: Place) -> None:
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await take(reader)
         found: Any = writer.get_extra_info("socket")
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         writer.transport.abort()
 
     with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
@@ -291,6 +162,53 @@ def test_a_refusal_is_read_where_the_server_closes_before_it_has_all(place: Plac
         yield b"two"
 
     assert place.run_blocking(refuse, lambda ask: ask(in_pieces())) == b"refused"
+
+
+def test_a_connection_that_breaks_is_found_out_while_much_is_sent(place: Place) -> None:
+    """The rest is neither read from its file nor written nowhere."""
+    gone = threading.Event()
+    taken = list[int]()
+
+    def reset(server: socket.socket) -> None:
+        server.recv(100)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        server.close()
+        gone.set()
+
+    async def in_pieces() -> AsyncIterator[bytes]:
+        for number in range(60):
+            taken.append(number)
+            yield LONG[:70_000]
+            gone.wait(0.2 if number == 1 else 0)
+
+    with pytest.raises(httpx.ReadError):
+        place.run_blocking(reset, lambda ask: ask(in_pieces()))
+    assert len(taken) < 10
+
+
+def test_a_connection_that_ends_is_asked_whether_it_can_be_read(place: Place) -> None:
+    """At any time of its end: a pool asks before it takes a connection for the next call."""
+
+    def reset(server: socket.socket) -> None:
+        server.recv(1)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+    async def all_the_time(ask: Asking) -> None:
+        url = httpx.URL(ask.url)
+        stream = await AsyncioBackend().connect_tcp(url.host, url.port or 0)
+        if place.is_tls:
+            tls = ssl.create_default_context(cafile=str(place.authority.ca))
+            stream = await stream.start_tls(tls, "localhost")
+        await stream.write(b"x")
+        reading = asyncio.create_task(stream.read(1))
+        while not reading.done():
+            stream.get_extra_info("is_readable")
+            await asyncio.sleep(0)
+        assert isinstance(reading.exception(), httpcore.ReadError)
+        assert stream.get_extra_info("is_readable")
+        await stream.aclose()
+
+    place.run_blocking(reset, all_the_time)
 
 
 def test_who_has_said_all_is_sent_no_more(authority: Authority, loop_factory: Any) -> None:

@@ -205,6 +205,8 @@ class _Bytes(asyncio.Protocol):
             return
         open_.write(self._unsent)
         self._unsent = b""
+        for _ in range(2):  # what has arrived is seen before the next piece; and others have a turn
+            await asyncio.sleep(0)
         while self._is_full and not self.is_over:
             await self._woken()
         if self._is_full or (self.transport is None and self.error is not None):
@@ -213,8 +215,11 @@ class _Bytes(asyncio.Protocol):
     @property
     def _open(self) -> asyncio.Transport | None:
         """The transport, where it takes orders: uvloop's refuses them while it closes."""
-        transport = self.transport
-        return None if transport is None or transport.is_closing() else transport
+        transport, socket_ = self.transport, self._socket
+        if transport is None or socket_ is None:
+            return None
+        # TLS learns late that its socket is closed, and would go on writing.
+        return None if socket_.is_closing() or transport.is_closing() else transport
 
     async def _woken(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
@@ -281,8 +286,9 @@ class AsyncioStream(httpcore.AsyncNetworkStream):
         """Whether bytes have arrived, or the end: nothing else than the end does without a call."""
         if self._bytes.received or self._bytes.is_over:
             return True
-        descriptor = self._transport.get_extra_info("socket").fileno()
-        if descriptor < 0:
+        found = self._transport.get_extra_info("socket")
+        descriptor = -1 if found is None else found.fileno()
+        if descriptor < 0:  # closed, but not yet told of
             return True
         if sys.platform == "win32":
             return bool(select.select([descriptor], [], [], 0)[0])
