@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from ..errors import BudgetError, PolyreelError, RejectedError
-from ..ledger.commands import command
+from ..ledger.commands import deciding
 from ..ledger.records import PROVED_UNPAID, LedgerEntry
 
 AGAIN: Final = (
@@ -32,7 +31,8 @@ def next_step(
     if entry is None or entry.state in PROVED_UNPAID:
         return _without_job(error, is_begun=entry is None)
     if entry.state == "ambiguous":
-        return f"{AMBIGUOUS} {', '.join(_deciding(entry, named))}."
+        ways = deciding(entry.id, ledger=named, live=not entry.submission.simulated)
+        return f"{AMBIGUOUS} {', '.join(f'`{typed}` ({meaning})' for typed, meaning in ways)}."
     if entry.state == "queued":
         return f"The job waits for a worker, which submits it. Nothing is billed yet. {LATER}"
     if entry.state == "sending":
@@ -51,15 +51,6 @@ def next_step(
             "job, and costs anew: ask the person, then call `generate` with a new job_name."
         )
     return f"The job is {entry.state} by the person's decision: nothing is left to do about it."
-
-
-def _deciding(entry: LedgerEntry, named: str | None) -> Iterator[str]:
-    """The commands by which a person decides what an ambiguous job is."""
-    live = not entry.submission.simulated
-    again = ("resubmit", entry.id, "--accept-double-billing")
-    yield f"`{command('adopt', entry.id, 'TASK', ledger=named, live=live)}` (it is that task)"
-    yield f"`{command(*again, ledger=named, live=live)}` (pay for it anew)"
-    yield f"`{command('abandon', entry.id, ledger=named)}` (leave it at that)"
 
 
 def _without_job(error: PolyreelError | None, *, is_begun: bool) -> str:

@@ -7,10 +7,8 @@ import io
 import re
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Final, get_args
 
 import typer
@@ -18,7 +16,7 @@ from attrs import asdict
 
 from ..errors import did_you_mean
 from ..jobs.documents import entry_document
-from ..ledger.commands import command
+from ..ledger.commands import command, from_here
 from ..ledger.keeping import StoredLedger
 from ..ledger.records import PROVED_UNPAID, LedgerEntry, State
 from ..ledger.selection import Selection
@@ -261,15 +259,8 @@ def _files(entry: LedgerEntry) -> str:
     for output in (entry.job and entry.job.outputs) or ():
         left = None if output.expires_at is None else output.expires_at - time.time()
         link = "" if left is None else ", expired" if left <= 0 else f", {_span(left)} left"
-        texts.append(_from_here(output.path) if output.path else f"not saved{link}")
+        texts.append(from_here(output.path) if output.path else f"not saved{link}")
     return "; ".join(texts) or "-"
-
-
-def _from_here(path: str) -> str:
-    """A path as it can be typed in this folder: the short one, where the file lies in it."""
-    with suppress(OSError, ValueError):
-        return str(Path(path).relative_to(Path.cwd()))
-    return path
 
 
 def _ago(entry: LedgerEntry) -> str:

@@ -15,7 +15,7 @@ from ..errors import PolyreelError
 from ..jobs.documents import entry_document, finding_document, job_document
 from ..jobs.naming import Target
 from ..jobs.recovery import Finding
-from ..ledger.commands import command
+from ..ledger.commands import deciding
 from ..ledger.records import LedgerEntry
 from ..ledger.store import LedgerStore
 from ..money.amounts import Cost
@@ -23,6 +23,7 @@ from . import consent, failures, show
 from .consent import JobLimit, Yes
 from .exits import AMBIGUOUS, SOME_FAILED, exit_code
 from .files import prepare
+from .network import repeated
 from .options import (
     AsJson,
     LedgerPlace,
@@ -34,7 +35,7 @@ from .options import (
     files_in_general,
     read_ledger,
 )
-from .steps import about, advise, next_step
+from .steps import advise, next_step
 
 AT_ONCE = 16
 """How many jobs are looked after at the same time."""
@@ -175,12 +176,13 @@ def _steps(entry: LedgerEntry, finding: Finding, ledger: LedgerStore) -> Iterato
         return
     task = finding.candidates[0] if finding.candidates else "TASK"
     yield f"{entry.id} is still ambiguous. Once you know more, one of:"
-    adopting = about(entry, "adopt", entry.id, task, ledger=ledger)
-    again = about(entry, "resubmit", entry.id, "--accept-double-billing", ledger=ledger)
-    leaving = command("abandon", entry.id, ledger=ledger.named)
-    yield f"  {adopting}  (it is that task)"
-    yield f"  {again}  (pay for it anew)"
-    yield f"  {leaving}  (leave it at that{_name_given_away(entry)})"
+    live = not entry.submission.simulated
+    options = repeated() if live else ()
+    ways = deciding(entry.id, task, ledger=ledger.named, live=live, options=options)
+    *others, (leaving, meaning) = ways
+    for typed, means in others:
+        yield f"  {typed}  ({means})"
+    yield f"  {leaving}  ({meaning}{_name_given_away(entry)})"
 
 
 def _name_given_away(entry: LedgerEntry) -> str:

@@ -152,7 +152,7 @@ class HttpCall:
             url, place, host = _placed(str(httpx.URL(step.url, params=step.params)))
         else:
             url, place, host = _placed(step.url)
-        self.timeout = {**self.watch.timeout(step.deadline)}
+        self.timeout = self.watch.timeout(step.deadline)
         extensions = {"timeout": self.timeout, "trace": trace}
         headers = self.headers(place)
         if step.parts:

@@ -50,7 +50,7 @@ def request_at(
     method: str,
     url: httpx.URL,
     headers: Mapping[str, str],
-    timeout: Mapping[str, float],
+    timeout: Mapping[str, float | None],
     content: bytes | None = None,
 ) -> httpx.Request:
     """A request to a checked address; the host's name and TLS follow from the link."""

@@ -13,12 +13,13 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterable
-from ipaddress import ip_address
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import aiohappyeyeballs
 import httpcore
 import httpx
+
+from ..hosts import address_of
 
 T = TypeVar("T")
 NEXT_ADDRESS_SECONDS: Final = 0.25
@@ -332,18 +333,10 @@ class AsyncioBackend(httpcore.AsyncNetworkBackend):
 
 async def _connected(host: str, port: int) -> tuple[asyncio.Transport, _Bytes]:
     loop = asyncio.get_running_loop()
-    if _is_address(host):
+    if address_of(host) is not None:
         return await loop.create_connection(_Bytes, host, port)
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     connected = await aiohappyeyeballs.start_connection(
         found, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, interleave=1
     )
     return await loop.create_connection(_Bytes, sock=connected)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -59,7 +59,7 @@ class Watch:
         """Seconds to the deadline."""
         return self.ends - time.monotonic()
 
-    def timeout(self, stalled: float) -> dict[str, float]:
+    def timeout(self, stalled: float) -> dict[str, float | None]:
         """The timeouts of httpx's transports, in seconds; each is for one wait.
 
         `stalled` is the longest time for which nothing may arrive or leave.

@@ -31,6 +31,30 @@ def command(
     return " ".join(map(_quoted, every))
 
 
+def deciding(
+    entry: str,
+    task: str = "TASK",
+    *,
+    ledger: str | None,
+    live: bool,
+    options: tuple[str, ...] = (),
+) -> tuple[tuple[str, str], ...]:
+    """The commands by which a person decides what an ambiguous job is, each with what it means.
+
+    `entry` is the id of its entry, and `task` the vendor's that it may be. See `command` for the
+    others.
+    """
+    again = ("resubmit", entry, "--accept-double-billing")
+    return (
+        (
+            command("adopt", entry, task, ledger=ledger, live=live, options=options),
+            "it is that task",
+        ),
+        (command(*again, ledger=ledger, live=live, options=options), "pay for it anew"),
+        (command("abandon", entry, ledger=ledger), "leave it at that"),
+    )
+
+
 def shown_place(place: str) -> str:
     """The place of a ledger as a user can be shown it, and can type it in this folder.
 
@@ -38,7 +62,7 @@ def shown_place(place: str) -> str:
     'postgresql://me:PASSWORD@host/jobs'
     """
     if "://" not in place:
-        return _from_here(place)
+        return from_here(place)
     address, mark, query = place.partition("?")
     address = re.sub(r"(://[^:@/]*):[^@/]*@", rf"\1:{PASSWORD}@", address)
     return f"{address}{mark}{'&'.join(map(_without_secret, query.split('&')))}"
@@ -50,8 +74,8 @@ def _without_secret(setting: str) -> str:
     return f"{name}{equals}{PASSWORD}" if is_secret else setting
 
 
-def _from_here(path: str) -> str:
-    """The short path of what lies in this folder."""
+def from_here(path: str) -> str:
+    """A path as it can be typed in this folder: the short one, where the file lies in it."""
     try:
         return str(Path(path).relative_to(Path.cwd()))
     except (OSError, ValueError):
