@@ -65,6 +65,21 @@ def test_a_place_or_a_range_is_refused(line: str) -> None:
     assert problems(f"{LOCK}{line}\n") == [f"not a name with one version: {line}"]
 
 
+def test_what_has_a_range_is_tried_with_its_newest_release() -> None:
+    """Also where its marker compares something with `==`; only an exact version has no range."""
+    newest = runpy.run_path(str(ROOT / "scripts" / "newest"), run_name="newest")
+    ranges, pinned = newest["ranges"](), newest["pinned"]()
+    exact = [one for one in map(Requirement, pinned) if str(one.specifier).startswith("==")]
+    assert len(exact) == len(pinned) > 0
+    assert "uvloop" in {Requirement(one).name for one in ranges}
+    oldest = [Requirement(newest["lowest"](one)) for one in ranges]
+    assert (
+        {str(one.marker) for one in oldest}
+        == {str(Requirement(one).marker) for one in ranges}
+        != {"None"}
+    )
+
+
 def test_every_requirement_has_a_lowest_version_or_an_exact_one() -> None:
     """`scripts/newest --oldest` installs it."""
     project = PROJECT["project"]
