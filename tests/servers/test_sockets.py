@@ -12,7 +12,8 @@ from typing import Any
 import httpcore
 import httpx
 import pytest
-from polyreel.drivers.sockets import MOST_WAITING, AsyncioBackend, httpx_connections
+from polyreel.drivers.fresh import httpx_connections
+from polyreel.drivers.sockets import MOST_WAITING, AsyncioBackend
 from support.awaited import Asking, Place, answer, echo, take
 from support.proxies import Authority
 

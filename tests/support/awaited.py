@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 from attrs import frozen
-from polyreel.drivers.sockets import httpx_connections
+from polyreel.drivers.fresh import httpx_connections
 
 from .proxies import Authority
 

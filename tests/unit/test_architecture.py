@@ -53,6 +53,7 @@ HTTP_FILES = {
             "certificates",
             "downloads",
             "fast",
+            "fresh",
             "links",
             "puts",
             "receiving",

@@ -12,12 +12,11 @@ import select
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterable
-from typing import Any, Final, Protocol, TypeVar, cast
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final, TypeVar, cast
 
 import aiohappyeyeballs
 import httpcore
-import httpx
 
 from ..hosts import address_of
 
@@ -30,80 +29,6 @@ LEAST_SENT: Final = 64 * 1024
 """How many bytes are sent without waiting for what else is to be sent."""
 ABSENT: Final = "the connection is closed"
 BEFORE_TLS: Final = "the server said something, or closed, before TLS began"
-
-
-def httpx_connections(tls: ssl.SSLContext, limits: httpx.Limits) -> httpx.AsyncHTTPTransport:
-    """A transport of httpx without a proxy whose connections are asyncio's own."""
-    transport = httpx.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits)
-    pool: Any
-    if limits.max_keepalive_connections:
-        pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls,
-            max_connections=limits.max_connections,
-            max_keepalive_connections=limits.max_keepalive_connections,
-            keepalive_expiry=limits.keepalive_expiry,
-            network_backend=AsyncioBackend(),
-        )
-    else:
-        pool = FreshConnections(tls)
-    # httpx has no argument for it; tools that stand in for a network replace this class's methods.
-    transport._pool = pool
-    return transport
-
-
-class FreshConnections:
-    """In the place of a pool: a connection for each call, which ends with its answer.
-
-    The caller sees to it that there are not too many at a time.
-    """
-
-    def __init__(self, tls: ssl.SSLContext) -> None:
-        self._tls, self._backend = tls, AsyncioBackend()
-
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Make a call; its answer is to be closed."""
-        if request.url.scheme not in (b"http", b"https"):
-            raise httpcore.UnsupportedProtocol(request.url.scheme.decode("ascii"))
-        connection = httpcore.AsyncHTTPConnection(
-            request.url.origin, ssl_context=self._tls, network_backend=self._backend
-        )
-        try:
-            response = await connection.handle_async_request(request)
-        except BaseException:
-            await connection.aclose()
-            raise
-        response.stream = _OwnAnswer(cast("_AnswerBody", response.stream), connection)
-        return response
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
-
-
-class _AnswerBody(Protocol):
-    """What httpcore's answers have for a body."""
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """The pieces."""
-
-    async def aclose(self) -> None:
-        """Read no more."""
-
-
-class _OwnAnswer:
-    """The body of an answer, which closes the connection."""
-
-    def __init__(self, body: _AnswerBody, connection: httpcore.AsyncHTTPConnection) -> None:
-        self._body, self._connection = body, connection
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return aiter(self._body)
-
-    async def aclose(self) -> None:
-        """Close both."""
-        try:
-            await self._body.aclose()
-        finally:
-            await self._connection.aclose()
 
 
 async def _waited(

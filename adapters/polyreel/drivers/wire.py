@@ -221,7 +221,7 @@ class Wire:
         """An awaiting transport of httpx: with asyncio's own connections, or by a proxy."""
         import httpx  # noqa: PLC0415
 
-        from .sockets import httpx_connections  # noqa: PLC0415
+        from .fresh import httpx_connections  # noqa: PLC0415
 
         use, proxy = route
         if proxy is None:
