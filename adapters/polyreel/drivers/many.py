@@ -38,6 +38,7 @@ class ManyJobsDriver:
 
     def __init__(self, wire: Wire, many: ManyJobs) -> None:
         self._wire, self._many = wire, many
+        many.vendors = wire.asked
         self._jumps = getattr(wire.clock, "jumps", False)
         """Whether the clock moves on when somebody waits for a time, whoever else is at work."""
         self._ended: asyncio.Queue[Completed | Exception] = asyncio.Queue()
@@ -99,6 +100,7 @@ class ManyJobsDriver:
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
+        self._many.leave()
 
     async def _work(self) -> None:
         try:

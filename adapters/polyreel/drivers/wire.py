@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from ..jobs.queues import AskedVendors
     from ..ledger.store import LedgerStore, Write
     from ..ledger.uploads import UploadEvent
     from .fast import FastConnections
@@ -132,6 +133,8 @@ class Wire:
     """The folders of object storage in which something could be saved, and when that was tried."""
     downloading: set[threading.Thread] = field(factory=set, init=False, repr=False)
     """The threads of awaited downloads."""
+    asked: AskedVendors = field(factory=dict, init=False, repr=False)
+    """The vendors that all ask who await many jobs with this client."""
     _transports: dict[Route, httpx.BaseTransport] = field(factory=dict, init=False, repr=False)
     _async_transports: dict[Route, httpx.AsyncBaseTransport] = field(
         factory=dict, init=False, repr=False

@@ -22,7 +22,7 @@ from ..ledger.events import News, keep, past, read_news, read_news_of
 from ..ledger.states import about, advance, warn_of_unknown
 from ..providers.base.facts import FINAL, Facts, Status
 from ..providers.base.registry import get_provider
-from .queues import PendingJob, Query, VendorQueue
+from .queues import AskedVendor, AskedVendors, PendingJob, Query, VendorQueue
 from .timetable import Timetable
 from .waiting import (
     CALLED_BACK_SECONDS,
@@ -64,6 +64,8 @@ class ManyJobs:
 
     simulated: bool
     randomness: random.Random = Factory(random.Random)
+    vendors: AskedVendors = field(factory=dict, init=False)
+    """Its own, or those of all who ask the same vendors with one client."""
     _queues: dict[tuple[str, str | None], VendorQueue] = field(factory=dict, init=False)
     _pending: dict[tuple[str, str], PendingJob] = field(factory=dict, init=False)
     _times: dict[Kind, tuple[float, Timetable]] = field(factory=dict, init=False)
@@ -119,10 +121,12 @@ class ManyJobs:
     def _add(
         self, job: Job, times: Timetable, seconds: float, timeout: float, base_url: str | None
     ) -> None:
-        queue = self._queues.get((job.vendor, base_url))
+        key = job.vendor, base_url
+        queue = self._queues.get(key)
         if queue is None:
-            queue = VendorQueue(get_provider(job.vendor), base_url)
-            self._queues[job.vendor, base_url] = queue
+            vendor = self.vendors.setdefault(key, AskedVendor())
+            queue = VendorQueue(get_provider(job.vendor), base_url, vendor)
+            self._queues[key] = queue
         age = age_of(job, seconds)
         pending = PendingJob(
             queue=queue,
@@ -136,7 +140,7 @@ class ManyJobs:
             locator=job.locator,
         )
         self._pending[job.vendor, job.id] = pending
-        queue.size += 1
+        queue.grow()
         heappush(self._ends, (pending.ends + LAST_CALL, next(self._numbers), pending))
         self._plan(pending, seconds, next(times.pauses(age)))
 
@@ -149,6 +153,11 @@ class ManyJobs:
             pause = max(pause, CALLED_BACK_SECONDS)
         pause *= 1 + JITTER * self.randomness.random()
         pending.queue.schedule(pending, min(seconds + pause, pending.ends), next(self._numbers))
+
+    def leave(self) -> None:
+        """Wait no longer: the vendors are left to the others who ask them."""
+        for queue in self._queues.values():
+            queue.leave()
 
     # -- what to do next ---------------------------------------------------------------------------
 
@@ -256,7 +265,7 @@ class ManyJobs:
             ]
         finally:
             query.queue.under_way -= 1
-        query.queue.answered()
+        query.queue.vendor.answered()
         if isinstance(answer, str):
             return ends + self._goes_on(query, answer, (yield from now()))
         return ends + (yield from self._answered(query, answer))
@@ -264,7 +273,7 @@ class ManyJobs:
     def _unanswered(self, query: Query, pause: Paused) -> Flow[list[Completed]]:
         """Handle a query without a usable answer: the vendor is not asked again for some time."""
         seconds = yield from now()
-        query.queue.unanswered(pause.seconds, seconds)
+        query.queue.vendor.unanswered(pause.seconds, seconds)
         query.ask_apart(seconds)
         return [end for pending in query.jobs for end in self._ask_later(pending, seconds)]
 
@@ -379,7 +388,7 @@ class ManyJobs:
         self, pending: PendingJob, job: Job, error: Exception | None = None
     ) -> Completed:
         pending.over = True
-        pending.queue.size -= 1
+        pending.queue.shrink()
         del self._pending[pending.queue.provider.id, pending.task]
         if isinstance(error, PolyreelError):
             about(job, error)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
 AT_ONCE: Final = 4
-"""How many queries may be under way at one vendor."""
+"""How many queries may be under way at one vendor, of all who await jobs with one client."""
 LONGEST_REST: Final = 120.0
 """The longest time, in seconds, for which a vendor that does not answer is not asked again."""
 ALONE_SECONDS: Final = 60.0
@@ -84,19 +84,18 @@ class PendingJob:
     def trouble(self) -> str:
         """The last query about it that failed, in words."""
         own = self.patience.trouble if self.patience else ""
-        return own or self.queue.trouble
+        return own or self.queue.vendor.trouble
 
 
 @define(eq=False)
-class VendorQueue:
-    """The pending jobs of one vendor at one address."""
+class AskedVendor:
+    """A vendor at one address, as it is known to all who ask it with one client.
 
-    provider: Provider
-    base_url: str | None
-    due: list[tuple[float, int, PendingJob]] = Factory(list)
-    """A heap of times (seconds since 1970), turns and jobs."""
-    size: int = 0
-    under_way: int = 0
+    A worker, for instance, has a queue for each of its shards.
+    """
+
+    queues: set[VendorQueue] = Factory(set)
+    """Those with pending jobs."""
     rests_until: float = 0.0
     """Until when the vendor is not asked, in seconds since 1970."""
     troubles: int = 0
@@ -105,6 +104,56 @@ class VendorQueue:
     """The last query without an answer, in words; empty after an answer."""
     alone_until: float = 0.0
     """Until when jobs are asked about one by one, because asking together has failed."""
+
+    @property
+    def share(self) -> int:
+        """How many queries each queue may have under way: the same for all, and at least one."""
+        return max(1, AT_ONCE // max(1, len(self.queues)))
+
+    def answered(self) -> None:
+        """Note that the vendor has answered."""
+        self.troubles, self.trouble = 0, ""
+
+    def unanswered(self, pause: float, seconds: float) -> None:
+        """Do not ask the vendor for `pause` seconds, and longer after each failure in a row."""
+        if seconds >= self.rests_until:  # of several queries that fail together, the first decides
+            self.troubles += 1
+            rest = min(LONGEST_REST, pause * 2.0 ** min(self.troubles - 1, 10))
+            self.rests_until = seconds + rest
+        self.rests_until = max(self.rests_until, seconds + pause)
+        self.trouble = " (last trouble: no usable answer)"
+
+
+AskedVendors = dict[tuple[str, str | None], AskedVendor]
+"""By the vendor's name and the address that stands for its own."""
+
+
+@define(eq=False)
+class VendorQueue:
+    """The pending jobs of one vendor at one address."""
+
+    provider: Provider
+    base_url: str | None
+    vendor: AskedVendor
+    due: list[tuple[float, int, PendingJob]] = Factory(list)
+    """A heap of times (seconds since 1970), turns and jobs."""
+    size: int = 0
+    under_way: int = 0
+
+    def grow(self) -> None:
+        """Count one more pending job."""
+        self.size += 1
+        self.vendor.queues.add(self)
+
+    def shrink(self) -> None:
+        """Count one pending job less."""
+        self.size -= 1
+        if not self.size:
+            self.leave()
+
+    def leave(self) -> None:
+        """Ask no more, and leave the vendor to the other queues."""
+        self.vendor.queues.discard(self)
 
     def first(self) -> PendingJob | None:
         """The job that is due first."""
@@ -121,9 +170,9 @@ class VendorQueue:
 
         Infinity where only an answer, or another job, can lead to one.
         """
-        if self.under_way >= AT_ONCE or self.first() is None:
+        if self.under_way >= self.vendor.share or self.first() is None:
             return inf
-        return max(self.due[0][0], self.rests_until) - seconds
+        return max(self.due[0][0], self.vendor.rests_until) - seconds
 
     def schedule(self, pending: PendingJob, at: float, turn: int) -> None:
         """Ask about a job at a time, in the place of any earlier plan."""
@@ -136,7 +185,8 @@ class VendorQueue:
         jobs = [heappop(self.due)[2]]
         survey = self.provider.survey
         listed = survey is not None and not (survey.running_only and self.size > survey.size)
-        if survey is not None and listed and seconds >= self.alone_until and not jobs[0].alone:
+        together = listed and seconds >= self.vendor.alone_until
+        if survey is not None and together and not jobs[0].alone:
             # The next jobs are asked about too, though they are not due yet: here that costs
             # nothing, and later it would cost a query of their own.
             while (
@@ -144,19 +194,6 @@ class VendorQueue:
             ):
                 jobs.append(heappop(self.due)[2])
         return Query(self, tuple(jobs), together=len(jobs) > 1)
-
-    def answered(self) -> None:
-        """Note that the vendor has answered."""
-        self.troubles, self.trouble = 0, ""
-
-    def unanswered(self, pause: float, seconds: float) -> None:
-        """Do not ask the vendor for `pause` seconds, and longer after each failure in a row."""
-        if seconds >= self.rests_until:  # of several queries that fail together, the first decides
-            self.troubles += 1
-            rest = min(LONGEST_REST, pause * 2.0 ** min(self.troubles - 1, 10))
-            self.rests_until = seconds + rest
-        self.rests_until = max(self.rests_until, seconds + pause)
-        self.trouble = " (last trouble: no usable answer)"
 
 
 @define
@@ -196,4 +233,4 @@ class Query:
         Its failure says nothing about each of the jobs.
         """
         if self.together:
-            self.queue.alone_until = seconds + ALONE_SECONDS
+            self.queue.vendor.alone_until = seconds + ALONE_SECONDS

@@ -1,0 +1,79 @@
+"""Several parts of an application that wait with one client: together they ask as one would."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+from polyreel.jobs.many import Completed
+from polyreel.jobs.queues import AT_ONCE
+from support.faults import VENDORS
+from support.fleet import BY_LIST, BY_ONE, Call, World, busiest, ids, refusal
+
+
+@pytest.mark.parametrize("vendor", [*BY_ONE[:1], *BY_LIST[:1]])
+@pytest.mark.parametrize("parts", [2, 3, 6])
+def test_several_who_wait_share_the_queries(vendor: str, parts: int) -> None:
+    """With one client, as the shards of a worker do; who ends leaves the queries to the others."""
+    with World("awaiting") as world:
+        jobs = world.submit(vendor, 20 * parts, duration=3)
+        world.line.delay = lambda _: 2.0
+
+        async def part(number: int) -> list[Completed]:
+            mine = jobs[number::parts]
+            return [end async for end in world.client.as_completed(mine)]
+
+        async def all_parts() -> list[list[Completed]]:
+            return await asyncio.gather(*map(part, range(parts)))
+
+        ends = world.run(all_parts())
+        assert ids([end for mine in ends for end in mine]) == ids(jobs)
+        assert all(len(mine) == 20 for mine in ends)
+        assert busiest(world.calls(vendor)) == max(parts, AT_ONCE // parts * parts)
+        world.line.calls.clear()
+        more = world.submit(vendor, 20, duration=3)
+        assert ids(world.complete(more)) == ids(more)
+        assert busiest(world.calls(vendor)) == AT_ONCE
+
+
+@pytest.mark.parametrize("vendor", BY_ONE[:1])
+def test_who_stops_waiting_leaves_the_queries_to_the_others(vendor: str) -> None:
+    """Also when it stops before its jobs have ended."""
+    with World("awaiting") as world:
+        given_up, jobs = (world.submit(vendor, 20, duration=3) for _ in range(2))
+        world.line.delay = lambda _: 2.0
+
+        async def waiting() -> list[Completed]:
+            first = world.client.as_completed(given_up)
+            ended = [await anext(first)]
+            await first.aclose()
+            world.line.calls.clear()
+            return ended + [end async for end in world.client.as_completed(jobs)]
+
+        assert len(world.run(waiting())) == 21
+        assert busiest(world.calls(vendor)) == AT_ONCE
+
+
+@pytest.mark.parametrize("vendor", VENDORS[:2])
+def test_all_who_wait_leave_a_vendor_its_rest(vendor: str) -> None:
+    """It has asked one of them for patience."""
+    with World("awaiting") as world:
+        jobs = world.submit(vendor, 10)
+        moments: list[float] = []
+
+        def refuse_first(call: Call) -> httpx.Response | None:
+            moments.append(world.seconds)
+            return refusal(429, retry_after="100") if len(moments) == 1 else None
+
+        world.line.meddle = refuse_first
+
+        async def part(number: int) -> list[Completed]:
+            return [end async for end in world.client.as_completed(jobs[number::5])]
+
+        async def all_parts() -> list[list[Completed]]:
+            return await asyncio.gather(*map(part, range(5)))
+
+        ends = world.run(all_parts())
+        assert ids([end for mine in ends for end in mine]) == ids(jobs)
+        assert moments[1] - moments[0] >= 100.0
