@@ -212,6 +212,34 @@ def test_owners_are_released_by_an_index(path: Path, plans: dict[str, set[str]])
     assert all(any("by_owner" in detail for detail in found) for found in details)
 
 
+def test_what_each_submit_does_is_planned_once(path: Path) -> None:
+    """SQLite asks the authorizer where it plans a statement; for the second job it plans none."""
+    asked = list[str | None]()
+
+    def allow(_: int, table: str | None, *__: str | None) -> int:
+        asked.append(table)
+        return sqlite3.SQLITE_OK
+
+    with Ledger(path) as ledger:
+
+        def submit(number: int) -> None:
+            owner = ledger.new_owner()
+            labelled = submission(reference=f"batch/{number}", labels={"team": "ads"})
+            entry = ledger.write(Intend(labelled), owner, NOW)
+            ledger.write(Settle(entry, "accepted", job=job(f"task-{number}")), owner, NOW)
+            ledger.write(Keep(job(f"task-{number}", "running")), owner, NOW)
+            ledger.release(owner, sent=False)
+            assert ledger.of_task(VENDOR, f"task-{number}", simulated=True)
+            assert ledger.of_references([f"batch/{number}"], simulated=True)
+
+        database(ledger).set_authorizer(allow)
+        submit(1)
+        assert asked
+        asked.clear()
+        submit(2)
+        assert asked == []
+
+
 # -- pages -----------------------------------------------------------------------------------------
 
 FEW: Final = 3 * reading.PAGE

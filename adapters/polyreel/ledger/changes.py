@@ -12,6 +12,7 @@ from .database import StoredRow, Transaction, Value
 from .events import sealed_facts
 from .records import PROVED_UNPAID, State, claimed_elsewhere
 from .rows import Columns, job_columns, sent_columns
+from .schema import of_kind
 from .states import advance, newer
 from .store import CALLER_SECONDS, DELIVERY_DAYS, DIED, INTERRUPTED, NOTHING_SENT
 
@@ -104,8 +105,9 @@ def intend_again(
 
 def refuse_other_entry(connection: Transaction, identity: str, job: Job) -> None:
     """Raise LedgerError where a task belongs to another entry already."""
-    select = "SELECT id FROM jobs WHERE vendor = ? AND task = ? AND simulated = ? AND id != ?"
-    row = connection.execute(select, (job.vendor, job.id, job.simulated, identity)).fetchone()
+    chosen = f"vendor = ? AND task = ? AND {of_kind(job.simulated)} AND id != ?"
+    select = f"SELECT id FROM jobs WHERE {chosen}"  # noqa: S608
+    row = connection.execute(select, (job.vendor, job.id, identity)).fetchone()
     if row is not None:
         raise LedgerError(
             f"{job.id} is the task of the entry {row['id']} already, "
@@ -124,8 +126,8 @@ def update_job(connection: Transaction, job: Job, change: Callable[[Job], Job], 
     from polyreel_generated.shared import Job  # noqa: PLC0415
 
     select = "SELECT id, state, job, finished_at FROM jobs"
-    chosen = "vendor = ? AND task = ? AND simulated = ?"
-    values = (job.vendor, job.id, job.simulated)
+    chosen = f"vendor = ? AND task = ? AND {of_kind(job.simulated)}"
+    values = (job.vendor, job.id)
     row = connection.execute(f"{select} WHERE {chosen}", values).fetchone()
     if row is None:
         return job

@@ -17,7 +17,7 @@ from .database import Database, StoredRow, Value
 from .events import Known, News, Past, ReadNews
 from .records import State, Submission, after
 from .rows import readable_job
-from .schema import HAS_DURATION, HOLDS_REFERENCE
+from .schema import HAS_DURATION, HOLDS_REFERENCE, of_kind
 from .store import CALLER_SECONDS, ID_LETTERS, PAST_JOBS
 
 if TYPE_CHECKING:
@@ -75,27 +75,23 @@ class LedgerReader:
 
     def of_task(self, vendor: str, task: str, *, simulated: bool) -> StoredRow | None:
         """The row of a vendor's task."""
-        rows = self.rows("vendor = ? AND simulated = ? AND task = ?", vendor, simulated, task)
+        rows = self.rows(f"vendor = ? AND {of_kind(simulated)} AND task = ?", vendor, task)
         return next(iter(rows), None)
 
     def of_references(
         self, references: Iterable[str], beginnings: Iterable[str], *, simulated: bool
     ) -> list[StoredRow]:
         """The rows with one of these references, or one that begins so, oldest first."""
+        select = "SELECT jobs.rowid AS number, jobs.* FROM json_each(?) AS name CROSS JOIN jobs"
+        kind = of_kind(simulated)
         found = self._database.query(
-            "SELECT jobs.rowid AS number, jobs.* FROM json_each(?) AS name CROSS JOIN jobs"
-            " ON jobs.reference = name.value AND jobs.simulated = ?",
+            f"{select} ON jobs.reference = name.value AND jobs.{kind}",
             json.dumps(sorted(set(references))),
-            simulated,
         )
+        select = "SELECT rowid AS number, * FROM jobs WHERE reference >= ? AND reference < ?"
         for beginning in filter(None, beginnings):
-            found += self._database.query(
-                "SELECT rowid AS number, * FROM jobs"
-                " WHERE reference >= ? AND reference < ? AND simulated = ?",
-                beginning,
-                beginning[:-1] + chr(ord(beginning[-1]) + 1),
-                simulated,
-            )
+            end = beginning[:-1] + chr(ord(beginning[-1]) + 1)
+            found += self._database.query(f"{select} AND {kind}", beginning, end)
         each_once = {row["number"]: row for row in found}
         return [each_once[number] for number in sorted(each_once)]
 
@@ -111,8 +107,8 @@ class LedgerReader:
 
     def holder(self, reference: str | None, *, simulated: bool) -> StoredRow | None:
         """The row that holds a reference, if any."""
-        condition = f"reference = ? AND simulated = ? AND {HOLDS_REFERENCE}"
-        return next(iter(self.rows(condition, reference, simulated)), None)
+        condition = f"reference = ? AND {of_kind(simulated)} AND {HOLDS_REFERENCE}"
+        return next(iter(self.rows(condition, reference)), None)
 
     def refuse_twice(self, submission: Submission) -> None:
         """Raise ClaimedError where the reference of a submission has a job already."""
@@ -158,22 +154,20 @@ class LedgerReader:
 
     def known(self, event: Known) -> frozenset[str]:
         """Which of a vendor's tasks belong to entries."""
-        rows = self._database.query(
-            "SELECT task FROM jobs WHERE vendor = ? AND simulated = ?"
-            " AND task IN (SELECT value FROM json_each(?))",
-            event.vendor,
-            event.simulated,
-            json.dumps(event.tasks),
-        )
+        chosen = f"vendor = ? AND {of_kind(event.simulated)}"
+        select = f"SELECT task FROM jobs WHERE {chosen}"  # noqa: S608
+        among = "task IN (SELECT value FROM json_each(?))"
+        tasks = json.dumps(event.tasks)
+        rows = self._database.query(f"{select} AND {among}", event.vendor, tasks)
         return frozenset(row["task"] for row in rows)
 
     def past(self, job: Job) -> list[float]:
         """How many seconds the newest jobs of a kind took."""
         took = "finished_at - coalesce(sent_wall, created_at)"  # some have been queued before
         select = f"""SELECT {took} AS seconds FROM jobs
-            WHERE vendor = ? AND simulated = ? AND workflow = ? AND model IS ?
+            WHERE vendor = ? AND {of_kind(job.simulated)} AND workflow = ? AND model IS ?
             AND {HAS_DURATION} ORDER BY finished_at DESC LIMIT ?"""  # noqa: S608
-        kind = (job.vendor, job.simulated, job.workflow, job.model)
+        kind = (job.vendor, job.workflow, job.model)
         return [row["seconds"] for row in self._database.query(select, *kind, PAST_JOBS)]
 
     def news(self, event: ReadNews, now: float) -> News:
@@ -190,18 +184,18 @@ class LedgerReader:
 
     def _ended(self, event: ReadNews) -> list[StoredRow]:
         """The rows of the jobs that have ended since a moment."""
-        since = "WHERE simulated = ? AND finished_at >= ?"
+        since = f"WHERE {of_kind(event.simulated)} AND finished_at >= ?"
         if event.job is not None:
             select = f"SELECT id, job FROM jobs {since} AND vendor = ? AND task = ?"  # noqa: S608
             own = event.job
-            return self._database.query(select, event.simulated, event.since, own.vendor, own.id)
+            return self._database.query(select, event.since, own.vendor, own.id)
         if event.tasks is None:
             select = f"SELECT id, job FROM jobs {since}"  # noqa: S608
-            return self._database.query(select, event.simulated, event.since)
+            return self._database.query(select, event.since)
         # Most that end are known here already, or are another one's: their jobs are not fetched.
         tasks = "CAST(json_group_array(json_array(id, vendor, task)) AS TEXT) AS tasks"
         select = f"SELECT {tasks} FROM jobs {since}"  # noqa: S608
-        (row,) = self._database.query(select, event.simulated, event.since)
+        (row,) = self._database.query(select, event.since)
         found = json.loads(row["tasks"] or "[]")
         ids = [name for name, vendor, task in found if (vendor, task) in event.tasks]
         select = "SELECT id, job FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
