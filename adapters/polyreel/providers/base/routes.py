@@ -138,13 +138,13 @@ class Routes(tuple[Route, ...]):
 
     @cached_property
     def _by_model(self) -> Mapping[str | None, Mapping[str | None, Sequence[Route]]]:
-        found: dict[str | None, dict[str | None, list[Route]]] = {}
-        for path in (None, *(route.path for route in self)):
-            at = [route for route in self if path in {None, route.path}]
-            models = {name for route in at if (name := _model_of(route)) is not None}
+        found: dict[str | None, Mapping[str | None, Sequence[Route]]] = {}
+        pairs = [(route, _model_of(route)) for route in self]
+        for path in {None, *(route.path for route in self)}:
+            at = [(route, name) for route, name in pairs if path in {None, route.path}]
             found[path] = {
-                name: [route for route in at if _model_of(route) in {None, name}]
-                for name in (None, *models)
+                model: [route for route, name in at if name in {None, model}]
+                for model in {None, *(name for _, name in at)}
             }
         return found
 
