@@ -26,6 +26,7 @@ from polyreel.ledger.events import (
     Past,
     Queue,
     ReadNews,
+    Released,
     Settle,
     Take,
 )
@@ -58,6 +59,13 @@ class Recorded(sqlite3.Connection):
             rows = super().execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
             self.plans.setdefault(statement, set()).update(row["detail"] for row in rows)
         return super().execute(statement, values)
+
+    def executemany(self, statement: str, rows: Any) -> sqlite3.Cursor:
+        given = [*rows]
+        if given:
+            found = super().execute(f"EXPLAIN QUERY PLAN {statement}", given[0]).fetchall()
+            self.plans.setdefault(statement, set()).update(row["detail"] for row in found)
+        return super().executemany(statement, given)
 
 
 @pytest.fixture
@@ -155,6 +163,9 @@ def use(path: Path) -> None:
         queued = ledger.write(Queue(submission()), owner, NOW)
         ledger.write(Take(queued.id, simulated=True), owner, NOW)
         limited(ledger, owner)
+        ends = Released(ledger.new_owner())
+        ledger.write_all([(ends, ends.owner, NOW), (Intend(labelled), owner, NOW)])
+        ledger.gateway.enter_all([])
         keeps_calls(ledger)
         keeps_tokens(ledger)
         look_for_work(ledger, owner)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 AS_BEFORE: Final = "CASE WHEN queued_at IS NULL THEN 'unsent' ELSE 'queued' END"
 """The state of an entry whose submit was begun, and has not left."""
+ADD_LABEL: Final = "INSERT INTO labels (name, value, job) VALUES (?, ?, ?)"
+FREE: Final = "UPDATE jobs SET owner = NULL WHERE owner = ?"
 FORGOTTEN: Final = 100
 """How many old deliveries are forgotten with each new one, so that none takes long."""
 
@@ -51,13 +53,27 @@ def assignments(columns: Columns) -> str:
 def insert_entry(connection: Transaction, columns: Columns, labels: Mapping[str, str]) -> str:
     """Write a new entry, and its labels where they are looked for; the result is its id."""
     identity = str(columns["id"])
-    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-    insert = f"INSERT INTO jobs ({names}) VALUES ({marks})"  # noqa: S608
-    connection.execute(insert, [*columns.values()])
+    connection.execute(insertion(columns), [*columns.values()])
     for name, value in labels.items():
-        insert = "INSERT INTO labels (name, value, job) VALUES (?, ?, ?)"
-        connection.execute(insert, (name, value, identity))
+        connection.execute(ADD_LABEL, (name, value, identity))
     return identity
+
+
+def insertion(columns: Columns) -> str:
+    """The statement that writes a new entry with these columns."""
+    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    return f"INSERT INTO jobs ({names}) VALUES ({marks})"  # noqa: S608
+
+
+def outcome(columns: Columns) -> str:
+    """The statement that writes the outcome of a submit into these columns.
+
+    Its further values are the entry's id, and the number of the attempt where it happens once.
+    """
+    return (
+        f"UPDATE jobs SET {assignments(columns)}"  # noqa: S608
+        " WHERE id = ? AND state IN ('sending', 'ambiguous') AND attempts = coalesce(?, attempts)"
+    )
 
 
 def take_queued(connection: Transaction, event: Take, owner: str, now: float) -> StoredRow | None:
@@ -208,7 +224,7 @@ def release(connection: Transaction, event: Released) -> None:
     if not event.sent:
         for row in interrupted:
             move_followed(connection, row["id"], "resubmitted", "ambiguous")
-    connection.execute("UPDATE jobs SET owner = NULL WHERE owner = ?", (event.owner,))
+    connection.execute(FREE, (event.owner,))
 
 
 def mark_dead(connection: Transaction, identity: str, owner: str | None) -> None:

@@ -20,7 +20,7 @@ from .gateway_tokens import TokenRows
 
 if TYPE_CHECKING:
     from ..places import JsonObject
-    from .database import Database, StoredRow
+    from .database import Database, StoredRow, Transaction
 
 MOST_IDS: Final = 500
 """How many ids one statement asks for."""
@@ -97,8 +97,21 @@ class GatewayRows:
         self, calls: Sequence[tuple[GatewayJob, str | None, float | None]]
     ) -> list[GatewayJob]:
         """Write several calls down with one commit, each as `enter` does."""
-        with self._database.writing():
-            return [self.enter(*one) for one in calls]
+        select = (
+            "SELECT repeats FROM gateway_jobs WHERE repeats IN (SELECT value FROM json_each(?))"
+        )
+        with self._database.writing() as connection:
+            named = json.dumps([repeats for _, repeats, _ in calls])
+            known: set[str | None] = {row["repeats"] for row in self._database.query(select, named)}
+            entered: list[GatewayJob] = []
+            for job, repeats, since in calls:
+                if repeats in known:
+                    entered.append(self.enter(job, repeats, since))
+                    continue
+                _insert(connection, job, repeats)
+                entered.append(job)
+                known |= {repeats} - {None}
+        return entered
 
     def _entered(self, job: GatewayJob, repeats: str | None, since: float | None) -> GatewayJob:
         with self._database.writing() as connection:
@@ -111,25 +124,7 @@ class GatewayRows:
                     # and then the index refuses a second one.
                     update = "UPDATE gateway_jobs SET repeats = NULL WHERE face = ? AND id = ?"
                     connection.execute(update, (row["face"], row["id"]))
-            connection.execute(
-                "INSERT INTO gateway_jobs (face, id, simulated, token, reference, repeats, path,"
-                " body, callback, created_at, next_call, own_id)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    job.face,
-                    job.id,
-                    int(job.simulated),
-                    job.token,
-                    job.reference,
-                    repeats,
-                    job.path,
-                    json.dumps(job.body, ensure_ascii=False),
-                    job.callback,
-                    job.created_at,
-                    job.next_call,
-                    job.own_id,
-                ),
-            )
+            _insert(connection, job, repeats)
         return job
 
     def found(
@@ -192,6 +187,28 @@ class GatewayRows:
                 connection.execute(insert, (name, secrets.token_hex(32)))
             rows = self._database.query(select, name)
         return bytes.fromhex(rows[0]["value"])
+
+
+def _insert(connection: Transaction, job: GatewayJob, repeats: str | None) -> None:
+    connection.execute(
+        "INSERT INTO gateway_jobs (face, id, simulated, token, reference, repeats, path,"
+        " body, callback, created_at, next_call, own_id)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            job.face,
+            job.id,
+            int(job.simulated),
+            job.token,
+            job.reference,
+            repeats,
+            job.path,
+            json.dumps(job.body, ensure_ascii=False),
+            job.callback,
+            job.created_at,
+            job.next_call,
+            job.own_id,
+        ),
+    )
 
 
 def _read(row: StoredRow) -> GatewayJob:

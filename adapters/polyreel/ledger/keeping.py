@@ -217,7 +217,15 @@ class StoredLedger:
                 self._write_unwritten()
         except UnusableFileError as error:
             return [self._not_written(one, error) for one in writes]
-        return write_together(writes, self._database.writing, self._write, self._kept)
+        writing = self._database.writing
+        return write_together(writes, writing, self._write, self._kept, self._write_usual)
+
+    def _write_usual(self, writes: Sequence[Write]) -> dict[int, Any]:
+        """The results of those of many writes that are quicker to make together, by their numbers.
+
+        It is a part of their transaction, and does nothing or all that it has results of.
+        """
+        return {}
 
     def _not_written(self, write: Write, error: LedgerError) -> LedgerError:
         """What the flow of a write is told; the outcome of a submit is kept elsewhere."""
@@ -297,14 +305,8 @@ class StoredLedger:
             columns = outcome_columns(event, now)
             if event.job is not None:
                 changes.refuse_other_entry(connection, event.entry, event.job)
-            changes.change_entry(
-                connection,
-                f"UPDATE jobs SET {changes.assignments(columns)}"  # noqa: S608
-                " WHERE id = ? AND state IN ('sending', 'ambiguous')"
-                " AND attempts = coalesce(?, attempts)",
-                (*columns.values(), event.entry, event.attempt),
-                event.entry,
-            )
+            values = (*columns.values(), event.entry, event.attempt)
+            changes.change_entry(connection, changes.outcome(columns), values, event.entry)
             if event.state in PROVED_UNPAID:
                 changes.move_followed(connection, event.entry, "resubmitted", "ambiguous")
 

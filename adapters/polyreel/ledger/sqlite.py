@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from ..errors import ClaimedError
 from ..mapping.media import local_path
 from .file import LedgerFile
 from .keeping import StoredLedger
 from .owners import Owners
+from .usual import write_usual
+
+if TYPE_CHECKING:
+    from .store import Write
 
 
 class Ledger(StoredLedger):
@@ -31,6 +38,15 @@ class Ledger(StoredLedger):
         self.named = str(self.path)
         self._process_owners = Owners(self._beside("owners"))
         super().__init__(self._file, self._process_owners, self._beside)
+
+    def _write_usual(self, writes: Sequence[Write]) -> dict[int, Any]:
+        try:
+            with self._file.writing() as connection:
+                results = write_usual(connection, writes)
+        except ClaimedError:  # which one it is for is found out one by one
+            return {}
+        self.touched += [result for result in results.values() if result is not None]
+        return results
 
     def _beside(self, name: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{name}")

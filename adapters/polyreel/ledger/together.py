@@ -54,8 +54,11 @@ def write_together(
     transaction: Callable[[], AbstractContextManager[object]],
     write: Callable[..., Any],
     keep: Keeping,
+    write_usual: Callable[[Sequence[Write]], dict[int, Any]],
 ) -> list[Any]:
     """The results of writes, or their errors, in their order.
+
+    `write_usual` makes those that it can make together, and the others are made one by one.
 
     What became of submits is kept elsewhere, by `keep`, where the group cannot be committed.
     What a deadlock has taken back is written again after the group, in transactions of its own.
@@ -78,7 +81,8 @@ def write_together(
     results: list[Any] = []
     try:
         with transaction():
-            results += map(tried, writes)
+            usual = write_usual(writes)
+            results += [usual[n] if n in usual else tried(one) for n, one in enumerate(writes)]
     except DeadlockError as error:
         results = [error] * len(writes)
     except UnusableFileError as error:
