@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from polyreel import Ledger
 from support import forked
+from support.waiting import HANGS
 
 PARENT = """
 import os, sys, threading, time
@@ -116,6 +119,26 @@ def test_a_child_leaves_the_ledger_of_its_parent(deed: str, before: str, tmp_pat
         mine = ["of the parent,sending,True", *others, "after the fork,sending,True"]
         assert look(path) == [*mine, "ok"]
         parent.kill()
+
+
+def test_a_ledger_is_opened_again_where_a_fork_waits_for_that(tmp_path: Path) -> None:
+    """It was closed for a fork, and the next fork can come just then. SQLite has locks of its own,
+    which a child would find as they are, and wait for without end.
+    """
+    with Ledger(tmp_path / "ledger.sqlite3") as ledger:
+        shared, opened = ledger._file._shared, threading.Event()
+
+        def open_again() -> None:
+            ledger.new_owner()
+            opened.set()
+
+        with shared.lock:  # as a fork takes it
+            shared.suspend()
+            thread = threading.Thread(target=open_again)
+            thread.start()
+            assert not opened.wait(0.5)
+        assert opened.wait(HANGS)
+        thread.join()
 
 
 SIMULATORS = """

@@ -102,9 +102,12 @@ class SharedConnection:
     def connection(self) -> sqlite3.Connection:
         """The open connection. LedgerError is raised where it is not the file's any more."""
         self.check_process()
-        if self._connection is None:
-            self._connection = self._open()
-        return self._connection
+        if (connection := self._connection) is None:
+            # A fork waits for the lock: its child would have SQLite's own locks as they are then.
+            with self.lock:
+                if (connection := self._connection) is None:
+                    connection = self._connection = self._open()
+        return connection
 
     def _open(self) -> sqlite3.Connection:
         """Open the file, with patience: SQLite does not wait by itself at each step of this.
