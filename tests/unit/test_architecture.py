@@ -95,6 +95,14 @@ def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def trees_are_forgotten() -> Iterator[None]:
+    """Those of all files together are large."""
+    yield
+    nodes.cache_clear()
+
+
+@cache
 def nodes(path: Path) -> list[ast.AST]:
     """All nodes of a file's tree."""
     return [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
