@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from functools import cache
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -24,6 +25,7 @@ NULS: Final = "\0{0,3}"
 """What stands between the characters of UTF-16 and UTF-32, read byte by byte."""
 
 
+@cache
 def _character(character: str) -> str:
     r"""A pattern for one character of a key: itself, `\/`, `\uXXXX`, `%XX` or `&#NN;`.
 
