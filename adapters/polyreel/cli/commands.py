@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -339,11 +340,18 @@ class Deferred(TyperCommand):
         command = load(self.name)
         context = command.make_context(*arguments, **options)
         # A shell leaves `~` in `--output=~/clips` as it is.
-        assert command.callback is not None
-        for name, parameter in signature(command.callback, eval_str=True).parameters.items():
-            if name in context.params and _is_path(parameter.annotation):
-                context.params[name] = _at_home(context.params[name])
+        for name in _paths(self.name) & context.params.keys():
+            context.params[name] = _at_home(context.params[name])
         return context
+
+
+@cache
+def _paths(name: str) -> frozenset[str]:
+    """The parameters of a command that are paths, or may be."""
+    callback = load(name).callback
+    assert callback is not None
+    parameters = signature(callback, eval_str=True).parameters
+    return frozenset(one for one, found in parameters.items() if _is_path(found.annotation))
 
 
 def _is_path(annotation: object) -> bool:
@@ -358,8 +366,9 @@ def _at_home(value: Any) -> Any:
     return value if value is None else type(value)(os.path.expanduser(value))
 
 
+@cache
 def load(name: str) -> TyperCommand:
-    """Import a command."""
+    """Import a command, and make it once: a program may run several command lines."""
     module, _, function = COMMANDS[name].place.partition(":")
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     command = getattr(import_module(f".{module}", __package__), function)
