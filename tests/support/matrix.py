@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from operator import attrgetter
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import pytest
 from polyreel.mapping.rows import Row
@@ -33,34 +33,72 @@ Value = tuple[str, object]
 """An axis, and one of its values."""
 
 
+class Combination:
+    """A test of these parameters, before pytest has made it."""
+
+    def __init__(self, metafunc: pytest.Metafunc, callspec: Any) -> None:
+        self.path, self.originalname = metafunc.definition.path, metafunc.definition.name
+        self.cls, self.callspec = metafunc.cls, callspec
+        self.marks = [*callspec.marks, *metafunc.definition.iter_markers()]
+
+    def iter_markers(self, name: str) -> Iterator[pytest.Mark]:
+        """Its markers of this name."""
+        return (mark for mark in self.marks if mark.name == name)
+
+    def get_closest_marker(self, name: str) -> pytest.Mark | None:
+        """The first of them."""
+        return next(self.iter_markers(name), None)
+
+
+Case = pytest.Item | Combination
+
+
+def thin(metafunc: pytest.Metafunc) -> None:
+    """Leave out what `sample` would, before there is a test of each combination.
+
+    There are three times as many combinations as tests that are run, and each worker collects all.
+    """
+    callspecs = metafunc._calls
+    cases = [Combination(metafunc, callspec) for callspec in callspecs]
+    left = left_out(cases)
+    callspecs[:] = [case.callspec for case in cases if case not in left]
+
+
 def sample(items: list[pytest.Item]) -> list[pytest.Item]:
-    """The items without those that the covering sample leaves out, in the same order."""
+    """The items without those that the covering sample leaves out, in the same order.
+
+    A test that several classes inherit is one table, of which `thin` knows one class at a time.
+    """
+    left = left_out(items)
+    return [item for item in items if item not in left]
+
+
+def left_out(cases: Iterable[Case]) -> set[Case]:
+    """The cases that the covering sample leaves out."""
+    if whole():
+        return set()
     drawn_from = seed()  # asks Git, which most tests themselves may not
-    tables: dict[str, list[pytest.Function]] = {}
-    vendors: dict[str, dict[str, list[pytest.Item]]] = {}
-    for item in items:
-        if not isinstance(item, pytest.Function) or whole():
-            continue
-        name = f"{item.path.name} {item.originalname}"
-        if axes_of(item):
-            tables.setdefault(name, []).append(item)
-        elif (vendor := dear_vendor(item)) is not None:
-            vendors.setdefault(name, {}).setdefault(vendor, []).append(item)
-    left = set[pytest.Item]()
+    tables: dict[str, list[Case]] = {}
+    vendors: dict[str, dict[str, list[Case]]] = {}
+    for case in cases:
+        name = f"{case.path.name} {getattr(case, 'originalname', None)}"
+        if axes_of(case):
+            tables.setdefault(name, []).append(case)
+        elif (vendor := dear_vendor(case)) is not None:
+            vendors.setdefault(name, {}).setdefault(vendor, []).append(case)
+    left = set[Case]()
     for name, of_vendor in vendors.items():
         number = max(0, len(of_vendor) - SOME)
         for vendor in random.Random(f"{drawn_from} {name}").sample(sorted(of_vendor), number):
             left.update(of_vendor[vendor])
-    for name, cases in tables.items():
-        chosen = covering([values_of(case) for case in cases], f"{drawn_from} {name}")
-        left |= {*cases} - {cases[index] for index in chosen}
-    return [item for item in items if item not in left]
+    for name, table in tables.items():
+        chosen = covering([values_of(case) for case in table], f"{drawn_from} {name}")
+        left |= {*table} - {table[index] for index in chosen}
+    return left
 
 
-def dear_vendor(item: pytest.Item) -> str | None:
+def dear_vendor(item: Case) -> str | None:
     """The vendor that a dear or slow test is run for; None where it is no such test."""
-    if not isinstance(item, pytest.Function):
-        return None
     if folder(item.path) not in DEAR and item.get_closest_marker("slow") is None:
         return None
     given = getattr(item, "callspec", None)
@@ -70,12 +108,12 @@ def dear_vendor(item: pytest.Item) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def axes_of(case: pytest.Item) -> list[str]:
+def axes_of(case: Case) -> list[str]:
     """The axes that the marker of a test names."""
     return [axis for mark in case.iter_markers("matrix") for axis in mark.args]
 
 
-def values_of(case: pytest.Function) -> frozenset[Value]:
+def values_of(case: Any) -> frozenset[Value]:
     """The values that a test has on its axes.
 
     An axis is a parameter, such as `vendor`; an attribute of one, such as `one.provider.id`; or
@@ -166,6 +204,18 @@ def one_of_each(cases: Iterable[T], kind: Callable[[T], object]) -> list[T]:
     order = random.Random(seed()).sample(range(len(every)), len(every))
     chosen = {kind(every[position]): position for position in order}
     return [every[position] for position in sorted(chosen.values())]
+
+
+def covered(cases: Iterable[T], axes: Callable[[T], Sequence[object]]) -> list[T]:
+    """Which cases a test goes through in one loop: all in the whole matrix, else a covering sample.
+
+    They are in order. The test has the marker `matrix`, without any axis.
+    """
+    every = [*cases]
+    if whole():
+        return every
+    values = [frozenset((str(axis), one) for axis, one in enumerate(axes(case))) for case in every]
+    return [every[position] for position in sorted(covering(values, seed()))]
 
 
 def whole() -> bool:
