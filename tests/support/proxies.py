@@ -111,7 +111,7 @@ class ForwardingProxy:
 
     def __enter__(self) -> Self:
         self._server = _QuietServer(("127.0.0.1", 0), self.handler())
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(

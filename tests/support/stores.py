@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, ClassVar, Final, Literal
 
 import fsspec
@@ -29,6 +30,12 @@ SECRET_KEY: Final = "sk-CANARY-of-the-store-0123456789"
 """What signs the calls to the store: it must be shown nowhere."""
 
 
+@cache
+def application() -> DomainDispatcherApplication:
+    """What answers the calls: made once, since it takes half a second; its data is elsewhere."""
+    return DomainDispatcherApplication(create_backend_app)
+
+
 @define(eq=False)
 class S3Server:
     """A real S3 server, as far as its clients can tell."""
@@ -42,7 +49,7 @@ class S3Server:
     """Called with method and path before each call is answered."""
     is_conditional: bool = True
     """Whether it can put an object only where there is none."""
-    _app: Any = Factory(lambda: DomainDispatcherApplication(create_backend_app))
+    _app: Any = Factory(application)
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a call, as WSGI has it."""
@@ -86,7 +93,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     """A server with an empty bucket, which this process's environment, and so fsspec, leads to."""
     made = S3Server()
     server = make_server("127.0.0.1", 0, made, threaded=True, request_handler=_Quiet)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     made.url = f"http://127.0.0.1:{server.server_port}"
     for name, value in {
