@@ -1,5 +1,7 @@
 """The laws of the lens (polyreel.testing.laws), checked by Hypothesis over every route of every
 vendor.
+
+Every law sees every example, so that examples are drawn once.
 """
 
 import itertools
@@ -9,16 +11,20 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from polyreel.mapping.reports import Fate, MappingReport
 from polyreel.mapping.rows import Field
-from polyreel.plans.choosing import plan
-from polyreel.plans.courses import has_work
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.routes import Route
 from polyreel.testing import laws
 from polyreel.testing.bodies import bodies, examples_of, malformed
 from polyreel.testing.requests import requests_for
-from support.laws import READINGS, anchored, readings, vendors
+from support.laws import (
+    READINGS,
+    anchored,
+    hold_for_body,
+    hold_for_request,
+    readings,
+    vendors,
+)
 from support.requests import every_route, every_table, every_workflow
 
 others = st.sampled_from(vendors())
@@ -26,27 +32,29 @@ others = st.sampled_from(vendors())
 
 @every_table
 @given(data=st.data())
-def test_what_is_written_reads_back(provider: Provider, route: Route, data: st.DataObject) -> None:
-    """Law 1."""
-    laws.reads_back(data.draw(requests_for(route, provider.contract)), provider, route)
+def test_laws_of_requests(provider: Provider, route: Route, data: st.DataObject) -> None:
+    """Laws 1, 3 and 5, and what planning and checking leave out to be quick."""
+    hold_for_request(data.draw(requests_for(route, provider.contract)), provider, route)
 
 
 @every_table
-@given(data=st.data())
-def test_what_is_read_writes_back(provider: Provider, route: Route, data: st.DataObject) -> None:
-    """Law 2."""
-    laws.writes_back(data.draw(bodies(provider, route)), provider, route)
-
-
-@every_table
-@given(data=st.data())
-def test_every_leaf_has_exactly_one_verdict(
-    provider: Provider, route: Route, data: st.DataObject
+@given(data=st.data(), middle=others, target=others)
+def test_laws_of_bodies(
+    provider: Provider, route: Route, data: st.DataObject, middle: Provider, target: Provider
 ) -> None:
-    """Law 3, for shared requests."""
-    laws.every_leaf_has_a_verdict(
-        data.draw(requests_for(route, provider.contract)), provider, route
-    )
+    """Laws 2 and 8, A -> B -> A, and law 3 for bodies."""
+    hold_for_body(data.draw(bodies(provider, route)), provider, route, middle, target)
+
+
+@every_table
+@given(data=st.data(), target=others)
+def test_every_malformed_body_is_accounted_for(
+    provider: Provider, route: Route, data: st.DataObject, target: Provider
+) -> None:
+    """Law 3, however malformed a body is: a clear refusal or a report, never an exception or a
+    silent loss.
+    """
+    laws.accounted(data.draw(malformed(provider, route)), provider, target)
 
 
 @every_route
@@ -63,13 +71,6 @@ def test_what_is_offered_is_accepted(provider: Provider, route: Route) -> None:
 
 @every_table
 @given(data=st.data())
-def test_plans_are_sound(provider: Provider, route: Route, data: st.DataObject) -> None:
-    """Law 5."""
-    laws.sound(data.draw(requests_for(route, provider.contract)), provider, route)
-
-
-@every_table
-@given(data=st.data())
 def test_lenience_changes_nothing_that_strictness_accepts(
     provider: Provider, route: Route, data: st.DataObject
 ) -> None:
@@ -77,15 +78,6 @@ def test_lenience_changes_nothing_that_strictness_accepts(
     request = data.draw(requests_for(route, provider.contract, stray=False))
     allow: Any = {name: data.draw(st.sampled_from(["drop", "nearest"])) for name in request}
     laws.lenience_is_idle(request, provider, allow)
-
-
-@every_table
-@given(data=st.data(), middle=others, target=others)
-def test_a_detour_loses_no_less(
-    provider: Provider, route: Route, data: st.DataObject, middle: Provider, target: Provider
-) -> None:
-    """Law 8."""
-    laws.triangle(data.draw(bodies(provider, route)), provider, route, middle, target)
 
 
 @every_workflow
@@ -99,27 +91,6 @@ def test_a_detour_loses_no_less_of_one_clip(provider: Provider, route: Route) ->
             laws.triangle({**body, count.native: 1}, provider, route, middle, target)
 
 
-@every_table
-@given(data=st.data(), target=others)
-def test_there_and_back_is_the_same(
-    provider: Provider, route: Route, data: st.DataObject, target: Provider
-) -> None:
-    """A -> B -> A."""
-    laws.there_and_back(data.draw(bodies(provider, route)), provider, route, target)
-
-
-@every_table
-@given(data=st.data(), target=others)
-def test_every_body_is_accounted_for(
-    provider: Provider, route: Route, data: st.DataObject, target: Provider
-) -> None:
-    """Law 3, for native bodies, however malformed: a clear refusal or a report, never an exception
-    or a silent loss.
-    """
-    laws.accounted(data.draw(malformed(provider, route)), provider, target)
-    laws.accounted(data.draw(bodies(provider, route)), provider, target)
-
-
 @pytest.mark.parametrize("provider", vendors(), ids=lambda provider: provider.id)
 def test_examples_mean_what_they_are_on_record_to_mean(
     provider: Provider, pytestconfig: pytest.Config
@@ -130,53 +101,3 @@ def test_examples_mean_what_they_are_on_record_to_mean(
         text = json.dumps(readings(provider), indent=1, ensure_ascii=False)
         (READINGS / f"{provider.id}.json").write_text(text + "\n", encoding="utf-8")
     anchored(provider)
-
-
-@every_table
-@given(data=st.data())
-def test_what_may_be_dropped_is_dropped_and_reported(
-    provider: Provider, route: Route, data: st.DataObject
-) -> None:
-    """With every loss allowed, only what is needed and not there can refuse a plan, and no leaf is
-    refused.
-    """
-    request = data.draw(requests_for(route, provider.contract))
-    loose = plan(request, provider, allow=dict.fromkeys(request, "drop"))
-    if not loose.refused:
-        assert {v.verdict for v in loose.verdicts if v.source} <= {
-            Fate.EXACT,
-            Fate.CONVERTED,
-            Fate.DROPPED,
-        }
-
-
-@every_table
-@given(data=st.data())
-def test_rows_that_planning_leaves_out_have_nothing_to_say(
-    route: Route, provider: Provider, data: st.DataObject
-) -> None:
-    """Planning asks only the rows with work for the fields that are set; the others would write and
-    report nothing.
-    """
-    request = data.draw(requests_for(route, provider.contract))
-    for row in route.rows:
-        body: dict[str, Any] = {}
-        report = MappingReport()
-        if not has_work(row, request):
-            row.write(request, body, {}, report)
-        assert (body, report) == ({}, MappingReport())
-
-
-@every_table
-@given(data=st.data())
-def test_no_broken_rule_is_left_out(provider: Provider, route: Route, data: st.DataObject) -> None:
-    """Checking asks only for the rules whose fields a body has; whatever breaks one is told all the
-    same.
-    """
-    contract = provider.contract
-    body = laws.planned(data.draw(requests_for(route, provider.contract)), provider, route).body
-    reported = contract.accepts(route.schema, body)
-    assert all(
-        violation in reported
-        for _, violation in contract.broken_rules(contract.schema(route.schema), body)
-    )

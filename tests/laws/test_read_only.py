@@ -23,6 +23,7 @@ from polyreel.testing.bodies import bodies, malformed
 from polyreel.verification.recordings import read_recording
 from polyreel.verification.reports import verify
 from support.laws import vendors
+from support.loops import in_one
 
 READ_ONLY: Final = [
     (provider, route) for provider in vendors() for route in provider.read_only_routes
@@ -45,6 +46,7 @@ each_form = pytest.mark.parametrize(
 each_example = pytest.mark.parametrize(("provider", "path", "body"), EXAMPLES)
 
 
+@in_one
 @each_route
 def test_its_call_is_never_offered(provider: Provider, route: Route) -> None:
     """The contract marks the call; nobody finds it among the calls that may be made."""
@@ -55,12 +57,14 @@ def test_its_call_is_never_offered(provider: Provider, route: Route) -> None:
     assert route not in provider.routes
 
 
+@in_one
 @each_route
 def test_its_table_knows_every_property(provider: Provider, route: Route) -> None:
     """Law 4, of the native side."""
     laws.totality(provider, route)
 
 
+@in_one
 @each_route
 def test_it_is_the_same_in_every_process(provider: Provider, route: Route) -> None:
     """Vendors and routes are pickled by name."""
@@ -68,6 +72,7 @@ def test_it_is_the_same_in_every_process(provider: Provider, route: Route) -> No
     assert copy.deepcopy(provider) is provider
 
 
+@in_one
 @each_route
 def test_no_request_is_written_by_it(provider: Provider, route: Route) -> None:
     """A plan of its model and workflow is refused, or made for a call that may be made."""
@@ -77,6 +82,7 @@ def test_no_request_is_written_by_it(provider: Provider, route: Route) -> None:
     assert made.route not in provider.read_only_routes
 
 
+@in_one
 @each_example
 @pytest.mark.parametrize("target", vendors(), ids=lambda target: target.id)
 def test_every_leaf_of_an_example_has_one_verdict(

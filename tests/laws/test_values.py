@@ -14,6 +14,7 @@ from polyreel.providers.base.registry import get_provider
 from polyreel.providers.base.routes import Route
 from pydantic import BaseModel
 from support.errors import VENDOR, errors, made, plan
+from support.loops import in_one
 
 WAYS: tuple[Callable[[Any], Any], ...] = (
     copy.copy,
@@ -24,8 +25,9 @@ NO_VALUES = {"AsyncClient", "Client", "Ledger", "OpenTelemetryHook", "Simulator"
 """Public classes that hold connections, files or threads."""
 
 
-@pytest.mark.parametrize("kind", errors(), ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize("way", WAYS, ids=["copy", "deepcopy", "pickle"])
+@in_one
+@pytest.mark.parametrize("kind", errors())
+@pytest.mark.parametrize("way", WAYS)
 def test_every_error_survives(kind: type[BaseException], way: Callable[[Any], Any]) -> None:
     """With its class, message, arguments, notes, and all that it knows."""
     error = made(kind)

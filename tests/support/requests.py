@@ -1,14 +1,15 @@
 """Shared requests for tests: the examples on disk, and every route there is."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from polyreel.providers.base.registry import all_providers
 
-from .matrix import whole
+from .loops import Case, in_one_test
+from .matrix import covered, whole
 from .paths import TESTS
 
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -25,11 +26,18 @@ ROUTE_IDS = [
 
 
 def every_route(law: Callable[..., None]) -> Callable[..., None]:
-    """A test that is run for every body of every vendor, and for every workflow.
+    """One test that goes through every body of every vendor, and every workflow.
 
-    Workflows of one family may share a body and its rows. They are all run by `scripts/matrix`.
+    Workflows of one family may share a body and its rows. `scripts/matrix` goes through all.
     """
-    return _sampled(law, "provider.id+route.schema", "route.workflow")
+    in_one: Callable[..., None] = pytest.mark.matrix(in_one_test(_routes)(law))
+    return in_one
+
+
+def _routes() -> Iterator[Case]:
+    """A covering sample of the routes, by name."""
+    named = zip(ROUTE_IDS, ROUTES, strict=True)
+    yield from covered(named, lambda one: ((one[1][0].id, one[1][1].schema), one[1][1].workflow))
 
 
 def every_table(law: Callable[..., None]) -> Callable[..., None]:

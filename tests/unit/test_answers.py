@@ -26,6 +26,7 @@ from polyreel.providers.base.facts import FINAL, SYNONYMS
 from polyreel.providers.base.registry import get_provider
 from polyreel_generated.shared import Job
 from support.faults import VENDORS, accepted, encoded, plans
+from support.loops import in_one
 from support.matrix import shared
 from support.stage import (
     JOBS,
@@ -123,6 +124,7 @@ def test_an_unknown_word_is_reported_once(vendor: str, caplog: pytest.LogCapture
     assert [record.message.count("REMIXING") for record in caplog.records] == [1]
 
 
+@in_one
 @every_vendor
 @pytest.mark.parametrize(
     ("final", "late"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from polyreel import providers
+from support.loops import in_one
 from support.paths import EXAMPLE_VENDOR
 
 FOLDER = Path(providers.__file__).parent
@@ -15,6 +16,7 @@ VENDOR_FILES = [
 ]
 
 
+@in_one
 @pytest.mark.parametrize("name", providers.__all__)
 def test_every_name_loads(name: str) -> None:
     """From the module that the table says."""

@@ -15,6 +15,7 @@ from polyreel.places import get, put
 from polyreel.providers.base.facts import FINAL
 from polyreel.providers.base.registry import all_providers
 from polyreel_generated.shared import Job
+from support.loops import in_one
 from support.prices import CREDITED, NOVEMBER, PRICED, SAYING, SELLER, SILENT, job
 
 MARCH = NOVEMBER - 250 * 86_400
@@ -85,6 +86,7 @@ def test_what_a_vendor_does_not_say_is_unknown() -> None:
         assert charged(job(vendor, {"total": 5, "credits_used": 5, "credits": 5})) is None
 
 
+@in_one
 @pytest.mark.parametrize("vendor", SAYING)
 @pytest.mark.parametrize("status", ["queued", "running", "unknown", "failed", "canceled"])
 def test_only_a_finished_job_is_charged(vendor: str, status: str) -> None:
@@ -163,6 +165,7 @@ VALUES = st.one_of(
 )
 
 
+@in_one
 @pytest.mark.parametrize("vendor", SAYING)
 @pytest.mark.parametrize("value", ODD, ids=repr)
 def test_an_odd_value_is_no_charge(vendor: str, value: Any) -> None:

@@ -8,6 +8,7 @@ import shlex
 import pytest
 from polyreel.cli.app import EXAMPLES, app, run
 from polyreel.cli.commands import COMMANDS, GROUPS, Deferred, load
+from support.loops import in_one
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -15,6 +16,7 @@ WIDTHS = (1, 5, 20, 45, 62, 100, 500)
 """Columns that the help may have for the description of a command."""
 
 
+@in_one
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_says_what_the_command_says(name: str) -> None:
     """The text in the list is the first sentence of the command's own help, at every width."""
@@ -43,6 +45,7 @@ def test_every_command_is_in_one_of_the_groups() -> None:
     assert {listed.group for listed in COMMANDS.values()} == set(GROUPS)
 
 
+@in_one
 @pytest.mark.parametrize(
     "example", [*EXAMPLES, *(e for c in COMMANDS.values() for e in c.examples)]
 )

@@ -21,7 +21,7 @@ from polyreel.testing.laws import planned
 from support.drafts import as_published
 from support.loops import in_one_test
 from support.matrix import one_of_each
-from support.requests import EXAMPLES, ROUTE_IDS, ROUTES
+from support.requests import EXAMPLES, ROUTES, every_route
 
 PROVIDERS = list(all_providers().values())
 
@@ -58,8 +58,7 @@ def test_the_matrix_has_every_route_once() -> None:
     assert all(len(cells) == len(sheet.columns) for sheet in matrix() for _, cells in sheet.rows)
 
 
-@pytest.mark.matrix("provider.id+route.schema", "route.workflow")
-@pytest.mark.parametrize(("provider", "route"), ROUTES, ids=ROUTE_IDS)
+@every_route
 def test_cells_tell_the_truth(provider: Provider, route: Any) -> None:
     """A field that a cell calls not offered is refused by the plan, with the cell's note as the
     reason.

@@ -25,6 +25,7 @@ from support.endpoints import (
     exchange,
     shipped,
 )
+from support.loops import in_one
 from support.paths import ROOT
 from support.specs import ALL, NAMES, SHARED, files, json_body, parse, text
 
@@ -144,6 +145,7 @@ def test_every_operation_has_one_endpoint(client: str) -> None:
     assert sorted(found) == sorted(shipped(client).operations)
 
 
+@in_one
 @each_endpoint
 def test_signature_says_what_is_required(endpoint: Endpoint) -> None:
     """The annotations of the pure builder mean something, and a required body cannot be
@@ -160,6 +162,7 @@ def test_signature_says_what_is_required(endpoint: Endpoint) -> None:
     )
 
 
+@in_one
 @each_endpoint
 def test_request_goes_where_the_contract_says(endpoint: Endpoint) -> None:
     """Method and URL are the operation's, path values quoted; of what was not asked for, only
@@ -189,6 +192,7 @@ def constant_headers(endpoint: Endpoint) -> dict[str, str]:
     return {one["name"]: one["schema"]["const"] for one in found}
 
 
+@in_one
 @each_endpoint
 def test_request_examples_survive_the_models(endpoint: Endpoint) -> None:
     """A body read into its model and built into a request is the same body."""

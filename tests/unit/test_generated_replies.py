@@ -19,9 +19,11 @@ from support.endpoints import (
     plain,
     shipped,
 )
+from support.loops import in_one
 from support.matrix import shared
 
 
+@in_one
 @each_endpoint
 def test_documented_replies_are_understood(endpoint: Endpoint) -> None:
     """Each JSON example becomes its model and comes back whole; the others keep their bytes."""
@@ -69,6 +71,7 @@ def test_a_body_of_another_type_is_kept_and_named(kind: str) -> None:
     assert accepted == []
 
 
+@in_one
 @each_endpoint
 def test_an_undocumented_status_is_kept(endpoint: Endpoint) -> None:
     """A status outside the contract, even outside HTTP, has no typed reading and is no error."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.loops import Case, hold_for_all, in_one_test
+from support.loops import Case, hold_for_all, in_one, in_one_test
 
 CASES: list[Case] = [("one", (1,)), ("two", (2,)), ("three", (3,))]
 
@@ -37,3 +37,21 @@ def test_no_case_is_a_failure() -> None:
     """Such as that of a folder that has moved."""
     with pytest.raises(AssertionError, match="no case"):
         hold_for_all(is_two, [])
+
+
+def test_a_test_with_parameters_is_one_test() -> None:
+    """All combinations are gone through, and those that fail are named."""
+    seen = []
+
+    @in_one
+    @pytest.mark.parametrize("name", ["a", "b"])
+    @pytest.mark.parametrize(("one", "two"), [(1, 2), pytest.param(2, 2, id="same"), (3, 3)])
+    def check(name: str, one: int, two: int) -> None:
+        seen.append((name, one, two))
+        assert one == two, name
+
+    with pytest.raises(BaseExceptionGroup, match="2 of 6 cases fail") as caught:
+        check()
+    assert len({*seen}) == 6
+    notes = ["in the case of one=1, two=2, name='a'", "in the case of one=1, two=2, name='b'"]
+    assert [note for error in caught.value.exceptions for note in error.__notes__] == notes

@@ -10,6 +10,7 @@ from polyreel.plans.choosing import plan
 from polyreel.plans.translation import translate
 from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
+from support.loops import in_one
 
 KINDS = ("image", "element", "video", "audio")
 PROVIDERS = list(all_providers().values())
@@ -115,6 +116,7 @@ IDLE = [
 ]
 
 
+@in_one
 @pytest.mark.parametrize("mark", IDLE)
 @pytest.mark.parametrize("provider", PROVIDERS, ids=[one.id for one in PROVIDERS])
 def test_a_mark_that_cites_nothing_is_a_warning_in_every_plan(

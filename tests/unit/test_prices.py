@@ -20,6 +20,7 @@ from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.providers.base.routes import Route
 from polyreel_generated.contracts.vendors import VendorId
+from support.loops import in_one
 from support.paths import TESTS
 from support.prices import PRICED_ROUTES, REQUEST, SELLER, UNPRICED
 from support.requests import EXAMPLES
@@ -48,6 +49,7 @@ def test_there_are_enough_cases() -> None:
     assert len({case["body"]["model"] for case in CASES}) == 5
 
 
+@in_one
 @pytest.mark.parametrize("case", CASES, ids=lambda case: json.dumps(case["body"])[:80])
 def test_estimates_are_exact(case: dict[str, Any]) -> None:
     """To the vendor's smallest unit, at either price of a credit."""
@@ -128,6 +130,7 @@ def test_unpublished_prices_are_unknown(vendor: VendorId) -> None:
         }  # fmt: skip
 
 
+@in_one
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_plan_has_a_cost(name: str) -> None:
     """Also refused ones; as JSON with decimals as text."""
@@ -255,6 +258,7 @@ BAD: list[tuple[Any, str]] = [
 ]
 
 
+@in_one
 @pytest.mark.parametrize(("data", "needle"), BAD)
 def test_a_wrong_price_file_is_refused(data: Any, needle: str) -> None:
     """With the file, the number of the entry, and the field."""
@@ -264,6 +268,7 @@ def test_a_wrong_price_file_is_refused(data: Any, needle: str) -> None:
     assert needle in str(caught.value)
 
 
+@in_one
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_estimate_is_read_as_it_was_written(name: str) -> None:
     """At every vendor, priced or not."""

@@ -15,6 +15,7 @@ from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.refusals import NOT_ACCEPTED, Refusal
 from polyreel.providers.base.registry import all_providers
 from support.faults import encoded
+from support.loops import in_one
 
 PAID = [
     (provider, operation)
@@ -56,6 +57,7 @@ def documented(provider: Provider, operation: Operation) -> Iterator[tuple[int, 
                 yield status, code, body
 
 
+@in_one
 @every_paid_call
 def test_an_account_that_cannot_pay_is_known(provider: Provider, operation: Operation) -> None:
     """By every documented error of that kind, and by none of a wrong body or key: the next vendor
@@ -105,6 +107,7 @@ def with_task(body: dict[str, Any], provider: Provider) -> Iterator[dict[str, An
         yield named
 
 
+@in_one
 @every_paid_call
 def test_a_refusal_that_names_a_task_is_no_proof(provider: Provider, operation: Operation) -> None:
     """Each documented refusal, with an id in it; the id is handed on, so that it can be adopted."""

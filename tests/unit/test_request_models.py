@@ -16,6 +16,7 @@ from polyreel import Element, ElementRequest, ImageRequest, Job, Shot, VideoRequ
 from polyreel.errors import RequestError
 from polyreel.providers.base.contract import Contract
 from pydantic import TypeAdapter, ValidationError
+from support.loops import in_one
 
 MODELS: list[Any] = [VideoRequest, ImageRequest, ElementRequest, Element, Shot]
 SHARED = Contract.load("polyreel")
@@ -88,6 +89,7 @@ MISTAKES: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
 ]
 
 
+@in_one
 @pytest.mark.parametrize(("model", "fields", "needle"), MISTAKES)
 def test_a_mistake_is_a_request_error(
     model: Callable[..., Any], fields: dict[str, Any], needle: str

@@ -23,6 +23,7 @@ from polyreel.plans.requests import check_request
 from polyreel.providers.base.contract import Contract
 from polyreel.providers.base.registry import all_providers
 from polyreel_generated.contracts.vendors import VendorId
+from support.loops import in_one
 
 SHARED = Contract.load("polyreel")
 LINK = "https://example.com/a"
@@ -51,6 +52,7 @@ def test_model_and_mapping_read_each_word_alike(name: str) -> None:
     assert check_request(request).kind == "video"
 
 
+@in_one
 @pytest.mark.parametrize("vendor", all_providers())
 @pytest.mark.parametrize("name", WORDS)
 def test_no_vendor_loses_a_word(vendor: VendorId, name: str) -> None:

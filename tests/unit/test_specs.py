@@ -15,7 +15,7 @@ import pytest
 import support.spec_laws_calls  # noqa: F401 - it registers its laws
 from polyreel.providers.base.contract import Contract, Operation
 from polyreel.providers.base.schemas import SCHEMAS
-from support.loops import Case, hold_for_all, in_one_test
+from support.loops import Case, hold_for_all, in_one, in_one_test
 from support.paths import ROOT
 from support.spec_laws import LAWS
 from support.specs import (
@@ -48,6 +48,7 @@ def test_spec_keeps_the_laws(name: str) -> None:
     hold_for_all(keeps, ((kind, (kind,)) for kind in kinds))
 
 
+@in_one
 @pytest.mark.parametrize(("kind", "snippet"), BROKEN)
 def test_law_can_be_broken(kind: str, snippet: str) -> None:
     """Each law complains about each of its bad snippets."""
@@ -107,6 +108,7 @@ components:
 """
 
 
+@in_one
 @pytest.mark.parametrize("kind", LAWS)
 def test_law_tells_near_misses_apart(kind: str) -> None:
     """No law complains about a spec that comes close to its trap without falling into it."""

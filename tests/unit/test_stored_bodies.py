@@ -1,6 +1,8 @@
 """Bodies as people have them: echoes, strays, numbers as text, no model, no feature, no input."""
 
-from typing import Any
+from collections.abc import Iterator
+from itertools import product
+from typing import Any, Final
 
 import pytest
 from polyreel.mapping.reports import Fate, MappingReport
@@ -10,11 +12,11 @@ from polyreel.providers.base.provider import Provider
 from polyreel.providers.base.registry import all_providers
 from polyreel.providers.base.routes import Route
 from polyreel.testing.bodies import examples_of
+from support.loops import Case, in_one_test
+from support.matrix import covered
+from support.requests import ROUTE_IDS, ROUTES, every_route
 
 PROVIDERS = list(all_providers().values())
-ROUTES = [(provider, route) for provider in PROVIDERS for route in provider.routes]
-IDS = [f"{provider.id}-{route.model}-{route.workflow}-{route.schema}" for provider, route in ROUTES]
-each_body = pytest.mark.matrix("provider.id+route.schema", "route.workflow")
 IMAGE, VIDEO = "https://example.com/a.png", "https://example.com/a.mp4"
 
 
@@ -52,8 +54,7 @@ def bare(provider: Provider, route: Route) -> dict[str, Any]:
     return body
 
 
-@each_body
-@pytest.mark.parametrize(("provider", "route"), ROUTES, ids=IDS)
+@every_route
 def test_a_translation_never_changes_the_workflow_that_the_body_names(
     provider: Provider, route: Route
 ) -> None:
@@ -204,22 +205,29 @@ def test_a_missing_choice_names_its_fields() -> None:
 # --- strays and echoes ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "echo",
-    [
-        {"n": 1},
-        {"seed": None},
-        {"tags": []},
-        {"meta": {}},
-        {"x": ""},
-        {"more": {"tags": [], "deep": {"x": None}}},
-        {"stream": False},
-        {"response_format": "url"},
-    ],
-    ids=str,
-)
-@pytest.mark.matrix("provider.id+route.schema", "echo")
-@pytest.mark.parametrize(("provider", "route"), ROUTES, ids=IDS)
+ECHOES: Final[list[dict[str, Any]]] = [
+    {"n": 1},
+    {"seed": None},
+    {"tags": []},
+    {"meta": {}},
+    {"x": ""},
+    {"more": {"tags": [], "deep": {"x": None}}},
+    {"stream": False},
+    {"response_format": "url"},
+]
+
+
+def echoes() -> Iterator[Case]:
+    """Every echo, and every body of every vendor."""
+    named = zip(ROUTE_IDS, ROUTES, strict=True)
+    for (name, (provider, route)), echo in covered(
+        product(named, ECHOES), lambda one: ((one[0][1][0].id, one[0][1][1].schema), str(one[1]))
+    ):
+        yield f"{name} {echo}", (provider, route, echo)
+
+
+@pytest.mark.matrix
+@in_one_test(echoes)
 def test_echoes_that_ask_for_nothing_are_read_as_such(
     provider: Provider, route: Route, echo: dict[str, Any]
 ) -> None:
@@ -372,8 +380,7 @@ def test_a_switch_without_its_effect_is_dropped() -> None:
 # --- spellings ------------------------------------------------------------------------------------
 
 
-@each_body
-@pytest.mark.parametrize(("provider", "route"), ROUTES, ids=IDS)
+@every_route
 def test_a_number_as_text_is_read_as_converted(provider: Provider, route: Route) -> None:
     """Vendors' own tables write it so."""
     schema = provider.contract.property(route.schema, "duration")

@@ -17,6 +17,7 @@ from polyreel.providers.base.reasons import reason_by_name
 from polyreel.providers.base.registry import get_provider
 from polyreel.testing import replies
 from support.faults import VENDORS, encoded
+from support.loops import in_one
 from support.stage import (
     ONE_STEP,
     Stage,
@@ -33,6 +34,7 @@ VIDEO = "https://files.example.com/a.mp4"
 # --- status words ---------------------------------------------------------------------------------
 
 
+@in_one
 @every_vendor
 @pytest.mark.parametrize(
     ("word", "status"),
@@ -127,6 +129,7 @@ def test_links_and_errors_at_other_places_count_without_a_known_word_too(
         assert len(stage.calls) == waiting.STRANGE_POLLS
 
 
+@in_one
 @every_vendor
 @pytest.mark.parametrize(
     "reason",
@@ -339,6 +342,7 @@ def test_task_id_counts_where_id_is_missing(vendor: str) -> None:
 # --- links that a host refuses --------------------------------------------------------------------
 
 
+@in_one
 @every_vendor
 @pytest.mark.parametrize(
     ("status", "words", "too_old"),

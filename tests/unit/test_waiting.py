@@ -12,6 +12,7 @@ from polyreel.jobs import waiting
 from polyreel.providers.base.registry import get_provider
 from polyreel_generated.shared import Job
 from support.faults import VENDORS
+from support.loops import in_one
 from support.stage import LOST, START, Answer, Stage, error_reply, every_vendor, reply, submit, wait
 
 # --- waiting --------------------------------------------------------------------------------------
@@ -30,6 +31,7 @@ def test_waiting_ends_when_the_job_does(vendor: str) -> None:
     assert not any(call.paid or call.content for call in stage.calls)
 
 
+@in_one
 @every_vendor
 @pytest.mark.parametrize("timeout", [0.0, 0.5, 4.0, 10.0, 100.0, 1800.0])
 def test_running_out_of_patience_harms_nothing(vendor: str, timeout: float) -> None:
@@ -71,6 +73,7 @@ def test_a_vendor_that_asks_for_patience_gets_no_more_than_there_is(
     assert caught.value.job is not None
 
 
+@in_one
 @every_vendor
 @pytest.mark.parametrize(
     "trouble",
@@ -196,6 +199,7 @@ PATIENCE: list[tuple[str | None, float | None]] = [
 ]
 
 
+@in_one
 @pytest.mark.parametrize(("text", "seconds"), PATIENCE)
 def test_retry_after(text: str | None, seconds: float | None) -> None:
     """Whole and broken seconds, and dates beside the server's own; everything else is left to

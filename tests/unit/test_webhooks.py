@@ -15,6 +15,7 @@ from polyreel.errors import PolyreelError, UnknownNameError, WebhookError
 from polyreel.providers.base import header_signatures
 from polyreel.providers.base.registry import all_providers, get_provider
 from polyreel.providers.base.webhooks import MAX_BODY, Event, parse
+from support.loops import in_one
 from support.webhooks import (
     CALLING,
     HOOKED,
@@ -257,6 +258,7 @@ ODD_HEADERS: dict[str, dict[str, Any]] = {
 }
 
 
+@in_one
 @every_signed
 @pytest.mark.parametrize("name", ODD_HEADERS)
 def test_odd_headers_are_refused(vendor: str, name: str) -> None:
@@ -276,6 +278,7 @@ def test_bodies_are_bounded(vendor: str) -> None:
     assert "65537 bytes" in refused(vendor, headers(over, vendor=vendor), over)
 
 
+@in_one
 @every_hooked
 @pytest.mark.parametrize(
     "task_id",
@@ -310,6 +313,7 @@ def _id(vendor: str) -> str:
     return parse(vendor, headers(body, vendor=vendor), body, SECRET).task_id
 
 
+@in_one
 @every_hooked
 @pytest.mark.parametrize(
     "body",
