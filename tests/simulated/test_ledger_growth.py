@@ -8,6 +8,7 @@ import ast
 import re
 import sqlite3
 import tracemalloc
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -32,7 +33,7 @@ from polyreel.ledger.events import (
 )
 from polyreel.ledger.limits import LimitChanges
 from polyreel.ledger.records import State
-from polyreel.ledger.rows import new_columns
+from polyreel.ledger.rows import new_columns, random_text
 from polyreel.ledger.sqlite import Ledger
 from polyreel.ledger.store import CALLER_SECONDS, DELIVERY_DAYS, ID_LENGTH, ID_LETTERS
 from polyreel.ledger.uploads import ForgetUpload, KeepUpload, TakeUpload, UploadKey
@@ -338,6 +339,14 @@ def test_what_is_touched_is_remembered_up_to_a_limit(path: Path) -> None:
 def test_a_billion_ids_differ() -> None:
     """The chance that any two of a billion are equal is less than one in a million."""
     assert 1e9**2 / 2 / len(ID_LETTERS) ** ID_LENGTH < 1e-6
+
+
+def test_all_letters_of_ids_are_as_likely() -> None:
+    """Of those that an id has, none is rarer by more than chance; and each id has its length."""
+    letters = Counter(random_text(ID_LETTERS, 31_000))
+    assert set(letters) == set(ID_LETTERS)
+    assert all(800 < number < 1200 for number in letters.values())
+    assert [len(random_text("ab", length)) for length in range(9)] == [*range(9)]
 
 
 def test_an_old_short_id_is_found_beside_one_that_begins_with_it(path: Path) -> None:

@@ -13,6 +13,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Coroutine, Iterable
+from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
 
 import aiohappyeyeballs
@@ -256,9 +257,14 @@ class AsyncioBackend(httpcore.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
 
+@lru_cache(maxsize=256)
+def _is_address(host: str) -> bool:
+    return address_of(host) is not None
+
+
 async def _connected(host: str, port: int) -> tuple[asyncio.Transport, _Bytes]:
     loop = asyncio.get_running_loop()
-    if address_of(host) is not None:
+    if _is_address(host):
         return await loop.create_connection(_Bytes, host, port)
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     connected = await aiohappyeyeballs.start_connection(

@@ -210,15 +210,16 @@ class GatewayApplication:
         if "face" in seen:
             role = seen.get("call", "unknown")
             self.metrics.note(seen["face"], role, answer.status_code, seconds)
-        ACCESS.info(
-            "%s %s %s %s: %d in %.0f ms",
-            _client_of(request) or "-",
-            seen.get("token") or "-",
-            request.method,
-            ascii(path[:200])[1:-1],  # without the query: it can have a signature
-            answer.status_code,
-            seconds * 1000,
-        )
+        if ACCESS.isEnabledFor(logging.INFO):
+            ACCESS.info(
+                "%s %s %s %s: %d in %.0f ms",
+                _client_of(request) or "-",
+                seen.get("token") or "-",
+                request.method,
+                ascii(path[:200])[1:-1],  # without the query: it can have a signature
+                answer.status_code,
+                seconds * 1000,
+            )
         return answer
 
     async def _answered(self, request: Request, seen: dict[str, str]) -> Response:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
@@ -20,7 +20,7 @@ from ..jobs.waiting import is_complete
 from ..places import JsonObject
 from ..plans.requests import check_allowances, check_request
 from ..providers.base.calling import BEARER
-from ..providers.base.contract import Contract
+from ..providers.base.contract import Contract, Operation
 from ..providers.base.facts import Reads
 from ..providers.base.provider import Provider
 from ..providers.base.registry import get_provider
@@ -88,7 +88,7 @@ class OwnApis:
 
     def body_limit(self, request: FaceRequest) -> int:
         """How long the body of a request may be."""
-        found = OWN.contract.match(request.method, request.target.partition("?")[0])
+        found = _call_at(request.method, request.target.partition("?")[0])
         return calls.MAX_UPLOAD_BYTES if found and found[0].takes_files else calls.MAX_JSON_BYTES
 
     async def admits(self, request: FaceRequest) -> bool:
@@ -103,7 +103,7 @@ class OwnApis:
         """Answer one request."""
         incoming = self.faces.incoming(request)
         shape = _shape_at(incoming.path)
-        found = OWN.contract.match(request.method, incoming.path)
+        found = _call_at(request.method, incoming.path)
         if found is None:
             if methods := OWN.contract.methods(incoming.path):
                 allowed = ", ".join(methods)
@@ -267,6 +267,12 @@ class OwnApis:
     async def video_file(self, call: Call, token: GatewayToken) -> FileAnswer:
         """Give a clip."""
         return await self.file(await self.one(call, token, VIDEOS), 1)
+
+
+@lru_cache(maxsize=64)
+def _call_at(method: str, path: str) -> tuple[Operation, Mapping[str, str]] | None:
+    """The call for a method and a path, which each request asks for twice."""
+    return OWN.contract.match(method, path)
 
 
 def _named(vendors: Iterable[str]) -> tuple[Provider, ...]:

@@ -215,6 +215,8 @@ def sealed(event: LedgerEvent, keys: Iterable[Secret]) -> LedgerEvent:
             job = type(job).model_validate_json(json.dumps(value))
     if isinstance(event, Keep):
         return event if job is None else evolve(event, job=job)
+    if job is event.job and reason == event.reason:
+        return event
     return evolve(event, job=job, reason=reason)
 
 

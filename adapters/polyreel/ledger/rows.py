@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from decimal import ROUND_CEILING, Decimal
 from functools import cache
-from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
@@ -167,16 +165,19 @@ def new_id() -> str:
 
 def random_text(letters: str, length: int) -> str:
     """A text of random letters, all of which are as likely as each other."""
-    number, pairs, found = secrets.randbelow(len(letters) ** length), _pairs(letters), []
-    for _ in range(length // 2):
-        number, pair = divmod(number, len(pairs))
-        found.append(pairs[pair])
-    return "".join(found) + (letters[number] if length % 2 else "")
+    table, unfair = _table(letters)
+    found = b""
+    while len(found) < length:
+        found += secrets.token_bytes(2 * length).translate(table, unfair)
+    return found[:length].decode("ascii")
 
 
 @cache
-def _pairs(letters: str) -> Sequence[str]:
-    return [*map("".join, product(letters, repeat=2))]
+def _table(letters: str) -> tuple[bytes, bytes]:
+    """The letter of each byte, and the bytes that would make some letters likelier than others."""
+    rounds = 256 // len(letters)
+    table = (letters * (rounds + 1)).encode("ascii")[:256]
+    return table, bytes(range(rounds * len(letters), 256))
 
 
 def limits_columns(submission: Submission) -> Columns:
@@ -205,7 +206,9 @@ def outcome_columns(event: Settle, now: float) -> Columns:
     if event.request_id is not None:
         columns["request_id"] = event.request_id
     if event.job is not None:
-        job = event.job.model_copy(update={"ledger_id": event.entry})
+        job = event.job
+        if job.ledger_id != event.entry:
+            job = job.model_copy(update={"ledger_id": event.entry})
         columns |= {"task": job.id, **job_columns(job, now)}
     return columns
 
