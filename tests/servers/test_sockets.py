@@ -133,6 +133,25 @@ def test_a_connection_that_is_reset_is_told_of(place: Place) -> None:
         place.run(reset, lambda ask: ask(b"x"))
 
 
+@pytest.mark.parametrize("name", ["AsyncConnectionPool", "AsyncHTTPConnection"])
+@pytest.mark.parametrize("kept", [0, 1])
+def test_tools_that_replace_connections_of_httpcore_get_the_calls(
+    place: Place, kept: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As respx does: a test that mocks a paid call must not pay."""
+
+    async def instead(_: object, request: httpcore.Request) -> httpcore.Response:
+        return httpcore.Response(200, content=b"mocked")
+
+    async def asking(ask: Asking) -> bytes:
+        return await ask(b"real")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(getattr(httpcore, name), "handle_async_request", instead)
+        assert place.run(echo, asking, kept) == b"mocked"
+    assert place.run(echo, asking, kept) == b"real"
+
+
 def test_what_is_not_read_yet_when_the_server_goes_is_read(place: Place) -> None:
     """Also what the client has not wanted yet, and without a word of TLS that it ends there."""
 
