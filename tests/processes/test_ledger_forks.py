@@ -16,9 +16,18 @@ from support.waiting import HANGS
 PARENT = """
 import os, sys, threading, time
 from contextlib import suppress
-from polyreel import Client, Ledger, LedgerError
+from attrs import evolve
+from polyreel import Ledger, LedgerError, all_providers, plan
 from polyreel.ledger.events import Intend
-from support.ledgers import NOW, submission
+from polyreel.ledger.records import Submission
+
+# Without the helpers of tests, which import pytest and more: this interpreter is a fresh one.
+NOW = 1_800_000_000.0
+made = plan({"prompt": "a"}, next(iter(all_providers().values())))
+intended = Submission.of(made, idempotency_key="0123456789abcdef", simulated=True)
+
+def submission(**changes):
+    return evolve(intended, **changes)
 
 path = sys.argv[1]
 {before}
