@@ -272,7 +272,7 @@ def test_a_listener_that_breaks_is_heard_of(kind: Kind) -> None:
 @pytest.mark.parametrize("estimates", [False, True], ids=["alike", "own-estimates"])
 def test_a_flight_is_small(vendor: str, estimates: bool) -> None:
     """Less than 4 KiB for each job, also where the vendor has an estimate of its own for each."""
-    number = 2000
+    number = 800
     with World("blocking") as world:
         (job,) = world.submit(vendor)
         document = job.model_dump()

@@ -9,6 +9,7 @@ import json
 import random
 import selectors
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from functools import cache
 from itertools import pairwise
 from typing import Any, ClassVar, Final, Self, TypeVar
 
@@ -201,12 +202,7 @@ class Line(httpx.BaseTransport, httpx.AsyncBaseTransport):
             call.ended = self.clock.now()
 
     def _begun(self, request: httpx.Request, content: bytes) -> Call:
-        host = request.url.host
-        vendor = next(
-            v
-            for v, p in all_providers().items()
-            if host in {httpx.URL(url).host for url in p.servers}
-        )
+        vendor = _vendor_at(request.url.host)
         query = dict(request.url.params)
         call = Call(
             vendor, request.method, request.url.path, content, self.clock.now(), query=query
@@ -222,6 +218,15 @@ class Line(httpx.BaseTransport, httpx.AsyncBaseTransport):
             name: value for name, value in response.headers.items() if name != "content-length"
         }
         return httpx.Response(response.status_code, headers=headers, content=content)
+
+
+@cache
+def _vendor_at(host: str) -> str:
+    return next(
+        vendor
+        for vendor, provider in all_providers().items()
+        if host in {httpx.URL(url).host for url in provider.servers}
+    )
 
 
 def forgetful(chance: random.Random, share: float) -> Callable[[Call, bytes], bytes]:
