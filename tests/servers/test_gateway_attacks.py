@@ -38,6 +38,12 @@ ATTACKS: Final[dict[str, bytes]] = {
     "a length beside chunks": (
         head(*KEYED, JSON, "Content-Length: 6", "Transfer-Encoding: chunked") + b"0\r\n\r\nX"
     ),
+    "a second request in a body": head(
+        *KEYED, JSON, f"Content-Length: {len(BODY) + 5}", "Transfer-Encoding: chunked"
+    )
+    + b"0\r\n\r\n"
+    + head(*KEYED, JSON, f"Content-Length: {len(BODY)}")
+    + BODY,
     "a strange coding": head(*KEYED, JSON, "Transfer-Encoding: xchunked") + b"0\r\n\r\n",
     "a blank before the colon": head(*KEYED, JSON, "Content-Length : 2") + b"{}",
     "a bare line feed": b"POST " + PATH.encode() + b" HTTP/1.1\nHost: localhost\nX: a\r b\n\n",
@@ -120,6 +126,9 @@ def test_nothing_gets_through(
         assert b"Traceback" not in reply
     for name in ("a body that does not come", "a long body", "chunks without an end"):
         assert status(replies[name]) == 401, name
+    for name in ("a length beside chunks", "a second request in a body"):
+        assert status(replies[name]) == 400, name
+        assert replies[name].count(b"HTTP/1.1 ") == 1, name
     assert status(replies["a file for nobody"]) == 404
     assert len(stage.simulator.tasks) == 1
     assert [one.getMessage() for one in caplog.records if one.exc_info] == []

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from ..serving.framing import ServerConnection
 from ..simulator.http import HOST, listen, max_open_files
 from .application import GatewayApplication, check_installed
 
@@ -147,6 +148,7 @@ def _server(application: ASGIApp, tls: dict[str, str | None]) -> uvicorn.Server:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             """Begin to wait for the first head; where there are too many connections, end one."""
             super().connection_made(transport)
+            self.conn = ServerConnection(MOST_HEAD)
             self._unread = 0
             self._go_on()
             if len(self.connections) >= connections:
@@ -242,7 +244,6 @@ def _server(application: ASGIApp, tls: dict[str, str | None]) -> uvicorn.Server:
         backlog=max(1, connections // 4),
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
-        h11_max_incomplete_event_size=MOST_HEAD,
         **options,
     )
     logging.getLogger("uvicorn.error").addFilter(_is_no_end)

@@ -9,12 +9,12 @@ import struct
 import time
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
-from functools import partial
 from typing import Final
 
 import h11
 from attrs import define, field, frozen
 
+from ...serving.framing import ServerConnection
 from .messages import (
     Access,
     BadRequestError,
@@ -85,7 +85,7 @@ class Connection:
     answer: Callable[[HttpRequest], Awaitable[PreparedAnswer]]
     stop: asyncio.Event
     """Set when no further request is to be answered."""
-    protocol: h11.Connection = field(factory=partial(h11.Connection, h11.SERVER), init=False)
+    protocol: h11.Connection = field(factory=ServerConnection, init=False)
     state: State = field(default=State.WAITING, init=False)
     since: float = field(factory=time.monotonic, init=False)
     """When it got into its state, by the monotonic clock."""
