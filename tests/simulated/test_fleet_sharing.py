@@ -6,8 +6,10 @@ import asyncio
 
 import httpx
 import pytest
-from polyreel.jobs.many import Completed
+from polyreel.drivers import ManyJobsDriver
+from polyreel.jobs.many import Completed, ManyJobs
 from polyreel.jobs.queues import AT_ONCE
+from polyreel.providers.base.registry import get_provider
 from support.faults import VENDORS
 from support.fleet import BY_LIST, BY_ONE, Call, World, busiest, ids, refusal
 
@@ -34,6 +36,28 @@ def test_several_who_wait_share_the_queries(vendor: str, parts: int) -> None:
         world.line.calls.clear()
         more = world.submit(vendor, 20, duration=3)
         assert ids(world.complete(more)) == ids(more)
+        assert busiest(world.calls(vendor)) == AT_ONCE
+
+
+@pytest.mark.parametrize("vendor", BY_ONE[:1])
+def test_the_same_address_is_one_vendor_however_it_is_known(vendor: str) -> None:
+    """An entry of the ledger names it, as a worker reads it; a job of this client does not."""
+    with World("awaiting") as world:
+        jobs = world.submit(vendor, 40, duration=3)
+        world.line.delay = lambda _: 2.0
+
+        async def part(number: int, base_url: str | None) -> list[Completed]:
+            many = ManyJobs(simulated=True)
+            async with ManyJobsDriver(world.client.wire, many) as driver:
+                for job in jobs[number::2]:
+                    await driver.enrol(job, timeout=1e6, base_url=base_url)
+                return [end async for end in driver]
+
+        async def both() -> list[list[Completed]]:
+            return await asyncio.gather(part(0, None), part(1, get_provider(vendor).base_url))
+
+        ends = world.run(both())
+        assert ids([end for mine in ends for end in mine]) == ids(jobs)
         assert busiest(world.calls(vendor)) == AT_ONCE
 
 

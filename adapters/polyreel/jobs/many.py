@@ -66,7 +66,7 @@ class ManyJobs:
     randomness: random.Random = Factory(random.Random)
     vendors: AskedVendors = field(factory=dict, init=False)
     """Its own, or those of all who ask the same vendors with one client."""
-    _queues: dict[tuple[str, str | None], VendorQueue] = field(factory=dict, init=False)
+    _queues: dict[tuple[str, str], VendorQueue] = field(factory=dict, init=False)
     _pending: dict[tuple[str, str], PendingJob] = field(factory=dict, init=False)
     _times: dict[Kind, tuple[float, Timetable]] = field(factory=dict, init=False)
     """Timetables, and when the ledger was asked for them."""
@@ -121,12 +121,13 @@ class ManyJobs:
     def _add(
         self, job: Job, times: Timetable, seconds: float, timeout: float, base_url: str | None
     ) -> None:
-        key = job.vendor, base_url
+        provider = get_provider(job.vendor)
+        # An entry of the ledger names the vendor's own address, where a client does not.
+        key = job.vendor, base_url or provider.base_url
         queue = self._queues.get(key)
         if queue is None:
             vendor = self.vendors.setdefault(key, AskedVendor())
-            queue = VendorQueue(get_provider(job.vendor), base_url, vendor)
-            self._queues[key] = queue
+            queue = self._queues[key] = VendorQueue(provider, base_url, vendor)
         age = age_of(job, seconds)
         pending = PendingJob(
             queue=queue,

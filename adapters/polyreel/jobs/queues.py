@@ -124,8 +124,8 @@ class AskedVendor:
         self.trouble = " (last trouble: no usable answer)"
 
 
-AskedVendors = dict[tuple[str, str | None], AskedVendor]
-"""By the vendor's name and the address that stands for its own."""
+AskedVendors = dict[tuple[str, str], AskedVendor]
+"""By the vendor's name and address."""
 
 
 @define(eq=False)
