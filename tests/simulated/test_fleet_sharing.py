@@ -53,11 +53,11 @@ def test_the_same_address_is_one_vendor_however_it_is_known(vendor: str) -> None
                     await driver.enrol(job, timeout=1e6, base_url=base_url)
                 return [end async for end in driver]
 
-        async def both() -> list[list[Completed]]:
-            return await asyncio.gather(part(0, None), part(1, get_provider(vendor).base_url))
+        async def both() -> list[Completed]:
+            own, named = part(0, None), part(1, get_provider(vendor).base_url)
+            return [end for ends in await asyncio.gather(own, named) for end in ends]
 
-        ends = world.run(both())
-        assert ids([end for mine in ends for end in mine]) == ids(jobs)
+        assert ids(world.run(both())) == ids(jobs)
         assert busiest(world.calls(vendor)) == AT_ONCE
 
 
@@ -76,6 +76,33 @@ def test_who_stops_waiting_leaves_the_queries_to_the_others(vendor: str) -> None
             return ended + [end async for end in world.client.as_completed(jobs)]
 
         assert len(world.run(waiting())) == 21
+        assert busiest(world.calls(vendor)) == AT_ONCE
+
+
+@pytest.mark.parametrize("vendor", BY_ONE[:1])
+def test_who_is_cut_off_while_it_stops_leaves_them_too(vendor: str) -> None:
+    """Canceled once more while its workers end."""
+    with World("awaiting") as world:
+        given_up, jobs = (world.submit(vendor, 20, duration=3) for _ in range(2))
+        world.line.delay = lambda _: 2.0
+
+        async def waiting() -> list[Completed]:
+            return [end async for end in world.client.as_completed(given_up)]
+
+        async def canceling(turns: int) -> None:
+            task = asyncio.create_task(waiting())
+            await asyncio.sleep(3.0)
+            task.cancel()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+
+        for turns in range(4):
+            world.run(canceling(turns))
+        world.line.calls.clear()
+        assert ids(world.complete(jobs)) == ids(jobs)
         assert busiest(world.calls(vendor)) == AT_ONCE
 
 

@@ -97,10 +97,10 @@ class ManyJobsDriver:
     ) -> None:
         self._idle.clear()  # nobody is to be woken any more
         self._cancel_alarm()
+        self._many.leave()  # before anything is awaited, where this can be canceled too
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
-        self._many.leave()
 
     async def _work(self) -> None:
         try:
