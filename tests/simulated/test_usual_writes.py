@@ -91,6 +91,22 @@ def test_one_task_stops_only_its_own_outcome(ledger: Ledger) -> None:
     assert ledger.entry(entries[0]).job == job("same").model_copy(update={"ledger_id": entries[0]})
 
 
+def test_what_nobody_can_write_stops_only_its_own_flow(ledger: Ledger) -> None:
+    """Such as a text that is no Unicode: what was paid by the others is written down."""
+    owner, words = ledger.new_owner(), "half a character: \ud800"
+    entries = [ledger.write(Intend(submission()), owner, NOW) for _ in range(3)]
+    outcomes = [
+        Settle(entries[0], "accepted", job=job("first")),
+        Settle(entries[1], "accepted", words, job=job("second")),
+        Settle(entries[2], "rejected"),
+    ]
+    first, bad, rejected = ledger.write_all([(outcome, owner, NOW) for outcome in outcomes])
+    assert (first, rejected) == (None, None)
+    assert isinstance(bad, UnicodeEncodeError)
+    states = [ledger.entry(entry).state for entry in entries]
+    assert states == ["accepted", "sending", "rejected"]
+
+
 def test_an_outcome_of_an_earlier_attempt_is_not_written(ledger: Ledger) -> None:
     """Its entry is queued again, and has another attempt by now."""
     owner = ledger.new_owner()

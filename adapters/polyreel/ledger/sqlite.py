@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ClaimedError
+from ..errors import UnusableFileError
 from ..mapping.media import local_path
 from .file import LedgerFile
 from .keeping import StoredLedger
@@ -43,7 +43,9 @@ class Ledger(StoredLedger):
         try:
             with self._file.writing() as connection:
                 results = write_usual(connection, writes)
-        except ClaimedError:  # which one it is for is found out one by one
+        except UnusableFileError:
+            raise
+        except Exception:  # which one it is about is found out one by one
             return {}
         self.touched += [result for result in results.values() if result is not None]
         return results

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, suppress
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from ..errors import LedgerError, PolyreelError, UnusableFileError
+from ..errors import LedgerError, UnusableFileError
 from .database import DeadlockError
 from .events import OUTCOMES, Released, Settle
 from .store import Write
@@ -67,13 +67,13 @@ def write_together(
     def tried(one: Write) -> Any:
         try:
             return write(*one)
-        except PolyreelError as error:
+        except Exception as error:  # whatever it is, it is about this write
             return error
 
     def again(one: Write) -> Any:
         try:
             return write_alone(one, write, keep)
-        except PolyreelError as error:
+        except Exception as error:
             return error
 
     if len(writes) == 1:
