@@ -133,6 +133,23 @@ def test_a_connection_that_is_reset_is_told_of(place: Place) -> None:
         place.run(reset, lambda ask: ask(b"x"))
 
 
+def test_an_answer_that_switches_protocols_is_one(place: Place) -> None:
+    """Where somebody has set a header Upgrade: nothing of HTTP comes after it."""
+
+    async def switching(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await take(reader)
+        head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\nConnection: upgrade\r\n\r\n"
+        writer.write(head + b"other words")
+
+    async def asking(ask: Asking) -> tuple[int, bytes]:
+        headers = {"Upgrade": "other", "Connection": "upgrade"}
+        request = httpx.Request("POST", ask.url, headers=headers, content=b"x")
+        response = await ask.transport.handle_async_request(request)
+        return response.status_code, await response.aread()
+
+    assert place.run(switching, asking) == (101, b"")
+
+
 @pytest.mark.parametrize("name", ["AsyncConnectionPool", "AsyncHTTPConnection"])
 @pytest.mark.parametrize("kept", [0, 1])
 def test_tools_that_replace_connections_of_httpcore_get_the_calls(

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from types import FunctionType
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard, cast
 
 import h11
 import httpcore
@@ -23,6 +23,7 @@ AT_ONCE: Final = 64 * 1024
 """How many bytes of an answer are read at once, at most."""
 MOST_HEAD: Final = 100 * 1024
 """The longest head of an answer, in bytes."""
+SWITCHING: Final = 101
 SILENT: Final = "Server disconnected without sending a response."
 LOGS: Final = {name: logging.getLogger(f"httpcore.{name}") for name in ("connection", "http11")}
 """Where httpcore writes what it tells of a call."""
@@ -136,10 +137,10 @@ class _FreshCall:
         await self._stream.write(unsent, seconds)
         await _tell(request, "http11.send_request_body.complete", {})
 
-    async def head(self) -> h11.Response:
+    async def head(self) -> h11.Response | h11.InformationalResponse:
         """The head of the answer; those of preliminary ones are passed over."""
         seconds = _seconds(self._request, "read")
-        while not isinstance(event := await self._event(seconds), h11.Response):
+        while not _is_head(event := await self._event(seconds)):
             pass
         facts = {"return_value": event.status_code}
         await _tell(self._request, "http11.receive_response_headers.complete", facts)
@@ -169,6 +170,16 @@ class _FreshCall:
     async def aclose(self) -> None:
         """Close the connection."""
         await self._stream.aclose()
+
+
+def _is_head(event: object) -> TypeGuard[h11.Response | h11.InformationalResponse]:
+    """Whether an event is the head of the answer. After one that switches protocols, nothing comes.
+
+    h11 takes that one only where the request has a header Upgrade, such as one of the user's own.
+    """
+    if isinstance(event, h11.InformationalResponse):
+        return event.status_code == SWITCHING
+    return isinstance(event, h11.Response)
 
 
 def _are_httpcores_own() -> bool:
