@@ -175,7 +175,8 @@ class _FreshCall:
 def _is_head(event: object) -> TypeGuard[h11.Response | h11.InformationalResponse]:
     """Whether an event is the head of the answer. After one that switches protocols, nothing comes.
 
-    h11 takes that one only where the request has a header Upgrade, such as one of the user's own.
+    h11 takes that one only where the request has a header Upgrade: a vendor's constant headers
+    could have it. `Network` refuses it among the user's own.
     """
     if isinstance(event, h11.InformationalResponse):
         return event.status_code == SWITCHING
