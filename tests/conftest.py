@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import json
 import os
 import re
 import signal
@@ -15,6 +16,8 @@ from collections.abc import Generator, Iterator
 import httpx
 import pytest
 from hypothesis import HealthCheck, settings
+from polyreel.providers.base.contract import data_file
+from polyreel.providers.base.registry import all_providers
 from polyreel.simulator import rendering
 from support import chromium, folders, matrix
 from support.authorities import trust_nobody
@@ -188,6 +191,16 @@ def clips_are_rendered_once(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rendering, "render_video", RenderedOnce(rendering.render_video, folder))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def contracts_stay_as_they_are() -> Iterator[None]:
+    """All answers are made of their examples, and whoever makes one leaves them alone."""
+    yield
+    for name, provider in all_providers().items():
+        file = f"{name.replace('-', '_')}.json"
+        shipped = json.loads(data_file("polyreel_generated.contracts", file))
+        assert provider.contract.document == shipped, f"{name}: something changed its contract"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -249,8 +249,10 @@ def test_models_are_those_that_somebody_behind_makes(provider: Provider, tmp_pat
     back = first_swap(provider).back
     models = provider.contract.operation("models")
     assert models is not None
+    documented = json.dumps(provider.contract.document)
     with gateway(tmp_path, back) as stage:
         listed = json.loads(send(stage, provider, models).content)
+    assert json.dumps(provider.contract.document) == documented
     how = reading_of(provider.contract)
     entries: list[JsonObject] = get(listed, how["models"])
     assert entries

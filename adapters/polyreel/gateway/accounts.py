@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from copy import deepcopy
 from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
@@ -53,7 +54,8 @@ def models_reply(call: Call, token: GatewayToken, creator: Creator) -> Reply:
             for route in vendor.routes
         )
     ]
-    status, sample = answers.example(call.provider, call.operation, "models")
+    status, shown = answers.example(call.provider, call.operation, "models")
+    sample = deepcopy(shown)
     put(sample, how["models"], [{how["id"]: name} for name in served])
     return answers.reply(call, status, sample)
 
