@@ -6,12 +6,25 @@ import asyncio
 
 import httpx
 import pytest
+from polyreel import Job
 from polyreel.drivers import ManyJobsDriver
 from polyreel.jobs.many import Completed, ManyJobs
 from polyreel.jobs.queues import AT_ONCE
 from polyreel.providers.base.registry import get_provider
 from support.faults import VENDORS
 from support.fleet import BY_LIST, BY_ONE, Call, World, busiest, ids, refusal
+
+
+def in_parts(world: World, jobs: list[Job], parts: int) -> list[list[Completed]]:
+    """The ends of jobs, each of which one of so many waits for, all with one client."""
+
+    async def part(number: int) -> list[Completed]:
+        return [end async for end in world.client.as_completed(jobs[number::parts])]
+
+    async def all_parts() -> list[list[Completed]]:
+        return await asyncio.gather(*map(part, range(parts)))
+
+    return world.run(all_parts())
 
 
 @pytest.mark.parametrize("vendor", [*BY_ONE[:1], *BY_LIST[:1]])
@@ -22,14 +35,7 @@ def test_several_who_wait_share_the_queries(vendor: str, parts: int) -> None:
         jobs = world.submit(vendor, 20 * parts, duration=3)
         world.line.delay = lambda _: 2.0
 
-        async def part(number: int) -> list[Completed]:
-            mine = jobs[number::parts]
-            return [end async for end in world.client.as_completed(mine)]
-
-        async def all_parts() -> list[list[Completed]]:
-            return await asyncio.gather(*map(part, range(parts)))
-
-        ends = world.run(all_parts())
+        ends = in_parts(world, jobs, parts)
         assert ids([end for mine in ends for end in mine]) == ids(jobs)
         assert all(len(mine) == 20 for mine in ends)
         assert busiest(world.calls(vendor)) == max(parts, AT_ONCE // parts * parts)
@@ -119,12 +125,6 @@ def test_all_who_wait_leave_a_vendor_its_rest(vendor: str) -> None:
 
         world.line.meddle = refuse_first
 
-        async def part(number: int) -> list[Completed]:
-            return [end async for end in world.client.as_completed(jobs[number::5])]
-
-        async def all_parts() -> list[list[Completed]]:
-            return await asyncio.gather(*map(part, range(5)))
-
-        ends = world.run(all_parts())
+        ends = in_parts(world, jobs, 5)
         assert ids([end for mine in ends for end in mine]) == ids(jobs)
         assert moments[1] - moments[0] >= 100.0

@@ -17,7 +17,7 @@ import h11
 import httpcore
 import httpx
 
-from .sockets import LEAST_SENT, AsyncioBackend, AsyncioStream
+from .sockets import AsyncioBackend, AsyncioStream
 
 AT_ONCE: Final = 64 * 1024
 """How many bytes of an answer are read at once, at most."""
@@ -125,17 +125,17 @@ class _FreshCall:
         method, target = request.method, request.url.target
         try:
             head = h11.Request(method=method, target=target, headers=request.headers)
-            unsent = self._protocol.send(head) or b""
+            await self._send(head, seconds)
             async for piece in body:
-                unsent += self._protocol.send(h11.Data(piece)) or b""
-                if len(unsent) >= LEAST_SENT:
-                    await self._stream.write(unsent, seconds)
-                    unsent = b""
-            unsent += self._protocol.send(h11.EndOfMessage()) or b""
+                await self._send(h11.Data(piece), seconds)
+            await self._send(h11.EndOfMessage(), seconds)
         except h11.LocalProtocolError as error:
             raise httpcore.LocalProtocolError(error) from error
-        await self._stream.write(unsent, seconds)
         await _tell(request, "http11.send_request_body.complete", {})
+
+    async def _send(self, event: h11.Event, seconds: Seconds) -> None:
+        # The stream keeps what is little until more is written, or an answer is read.
+        await self._stream.write(self._protocol.send(event) or b"", seconds)
 
     async def head(self) -> h11.Response | h11.InformationalResponse:
         """The head of the answer; those of preliminary ones are passed over."""

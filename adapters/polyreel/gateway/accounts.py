@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from copy import deepcopy
 from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
@@ -55,7 +54,7 @@ def models_reply(call: Call, token: GatewayToken, creator: Creator) -> Reply:
         )
     ]
     status, shown = answers.example(call.provider, call.operation, "models")
-    sample = deepcopy(shown)
+    sample = answers.here(call, shown)
     put(sample, how["models"], [{how["id"]: name} for name in served])
     return answers.reply(call, status, sample)
 

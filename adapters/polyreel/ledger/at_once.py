@@ -79,9 +79,8 @@ def is_usual(event: LedgerEvent) -> bool:
     """Whether an event is one of those that can be written together."""
     match event:
         case Intend():
-            is_new = event.entry is None and event.follows is None and event.job is None
             has_more = event.submission.labels or event.submission.limits is not None
-            return is_new and not has_more
+            return event.is_new and not has_more
         case Settle():
             return event.job is not None
         case Released():

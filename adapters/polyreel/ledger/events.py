@@ -44,6 +44,11 @@ class Intend:
     job: Job | None = None
     """The job, where its task was made elsewhere: then no call follows."""
 
+    @property
+    def is_new(self) -> bool:
+        """Whether it is no more than a new entry, and its call."""
+        return self.entry is None and self.follows is None and self.job is None
+
 
 @frozen
 class Queue:

@@ -102,7 +102,7 @@ class GatewayRows:
         )
         with self._database.writing() as connection:
             named = json.dumps([repeats for _, repeats, _ in calls])
-            known: set[str | None] = {row["repeats"] for row in self._database.query(select, named)}
+            known = {row["repeats"] for row in self._database.query(select, named)}
             entered: list[GatewayJob] = []
             for job, repeats, since in calls:
                 if repeats in known:
@@ -110,7 +110,8 @@ class GatewayRows:
                     continue
                 _insert(connection, job, repeats)
                 entered.append(job)
-                known |= {repeats} - {None}
+                if repeats is not None:
+                    known.add(repeats)
         return entered
 
     def _entered(self, job: GatewayJob, repeats: str | None, since: float | None) -> GatewayJob:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from ..errors import ClaimedError
 from .changes import ADD_LABEL, FREE, insertion, outcome
 from .database import Value
-from .events import Intend, LedgerEvent, Released, Settle
+from .events import Intend, Released, Settle
 from .records import PROVED_UNPAID
 from .rows import new_columns, outcome_columns
 from .store import Write
@@ -24,19 +24,6 @@ BEGUN: Final = (
     "SELECT owner FROM jobs WHERE owner IN (SELECT value FROM json_each(?)) AND state = 'sending'"
 )
 """The owners of submits without an outcome: more has to be written as they end."""
-
-
-def is_usual(event: LedgerEvent) -> bool:
-    """Whether an event is one that is written so."""
-    match event:
-        case Intend():
-            is_new = event.entry is None and event.follows is None and event.job is None
-            return is_new and event.submission.limits is None
-        case Settle():
-            return event.job is not None and event.state not in PROVED_UNPAID
-        case Released():
-            return not event.sent
-    return False
 
 
 def write_usual(connection: sqlite3.Connection, writes: Sequence[Write]) -> dict[int, Any]:
@@ -49,20 +36,19 @@ def write_usual(connection: sqlite3.Connection, writes: Sequence[Write]) -> dict
     labels: list[Sequence[Value]] = []
     freed: dict[str, int] = {}
     for number, (event, owner, now) in enumerate(writes):
-        if not is_usual(event):
-            continue
-        if isinstance(event, Intend):
-            columns = new_columns(event, owner, now)
-            identity = results[number] = str(columns["id"])
-            rows.setdefault(insertion(columns), []).append([*columns.values()])
-            labels += [(*label, identity) for label in event.submission.labels.items()]
-        elif isinstance(event, Settle):
-            columns = outcome_columns(event, now)
-            chosen = (*columns.values(), event.entry, event.attempt)
-            rows.setdefault(outcome(columns), []).append(chosen)
-            results[number] = None
-        elif isinstance(event, Released):
-            freed[event.owner] = number
+        match event:
+            case Intend() if event.is_new and event.submission.limits is None:
+                columns = new_columns(event, owner, now)
+                identity = results[number] = str(columns["id"])
+                rows.setdefault(insertion(columns), []).append([*columns.values()])
+                labels += [(*label, identity) for label in event.submission.labels.items()]
+            case Settle() if event.job is not None and event.state not in PROVED_UNPAID:
+                columns = outcome_columns(event, now)
+                chosen = (*columns.values(), event.entry, event.attempt)
+                rows.setdefault(outcome(columns), []).append(chosen)
+                results[number] = None
+            case Released(sent=False):
+                freed[event.owner] = number
     for statement, values in rows.items():
         if connection.executemany(statement, values).rowcount != len(values):
             raise ClaimedError("an entry is in another state")
