@@ -23,7 +23,7 @@ from polyreel.providers.base.facts import FINAL
 from polyreel.providers.base.registry import get_provider
 from polyreel_generated.shared import Job
 from support.faults import VENDORS, Kind, every_kind, every_vendor
-from support.fleet import World, by_id, by_survey, by_vendor, ends_of, ids, outcome
+from support.fleet import BY_ID, START, World, by_id, by_survey, by_vendor, ends_of, ids, outcome
 
 # --- the ledger -----------------------------------------------------------------------------------
 
@@ -133,6 +133,41 @@ def test_the_ends_in_one_answer_share_a_commit(
         assert ids(world.run(work(world, jobs))) == ids(jobs)
         assert len(world.calls(vendor)) == 1
     assert commits == [8]
+
+
+def test_no_query_waits_for_ends_that_are_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many jobs have ended: commits of a busy database take long."""
+    vendor = max(BY_ID, key=lambda name: getattr(get_provider(name).survey, "size", 0))
+    other = next(name for name in BY_ID if name != vendor)
+    commits: list[float] = []
+
+    def begin_all(ledger: Ledger, writes: Sequence[Write], written: Callable[..., None]) -> bool:
+        seconds = 10.0 if any(isinstance(event, Keep) for event, *_ in writes) else 0.0
+        loop = asyncio.get_running_loop()
+        loop.call_later(seconds, lambda: written(ledger.write_all(writes)))
+        if seconds:
+            commits.append(loop.time())
+        return True
+
+    async def work(world: World, ended: list[Job], begun: Job) -> list[Completed]:
+        async with driver_of(world) as driver:
+            for job in ended:
+                await driver.enrol(job, timeout=10_000.0)
+            world.clock.advance(1_000)  # until all have ended
+            began = begun.model_copy(update={"created_at": world.clock.now()})
+            await driver.enrol(began, timeout=10_000.0)
+            return [end async for end in driver]
+
+    monkeypatch.setattr(Ledger, "shares_commits", True)
+    monkeypatch.setattr(Ledger, "begin_all", begin_all)
+    with World("awaiting", ledger=tmp_path / "ledger.sqlite3") as world:
+        ended = world.submit(vendor, 150)
+        (begun,) = world.submit(other)
+        assert ids(world.run(work(world, ended, begun))) == ids([*ended, begun])
+        # The news are read before it: after what is written just then.
+        assert world.calls(other)[0].began - START <= commits[0] + 2 * 10.0
 
 
 def test_breaking_out_ends_the_workers() -> None:

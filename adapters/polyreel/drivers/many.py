@@ -7,17 +7,24 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from math import isinf
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from ..flows import Flow
 from ..jobs.many import Completed, ManyJobs
 from .pump import arun, run
-from .wire import CONNECTIONS, RealClock, Wire
+from .wire import RealClock, Wire
 
 if TYPE_CHECKING:
     from polyreel_generated.shared import Job
 
     from ..ledger.events import News
+
+MOST_WORKERS: Final = 256
+"""How many queries, and writes of ends, are under way at most.
+
+A vendor has four queries, and each may tell of some 50 ends: those are written together, and no
+query waits for them. Where a ledger cannot keep up, the vendors are asked no more meanwhile.
+"""
 
 
 def completed(many: ManyJobs, wire: Wire) -> Iterator[Completed]:
@@ -42,15 +49,19 @@ class ManyJobsDriver:
         self._jumps = getattr(wire.clock, "jumps", False)
         """Whether the clock moves on when somebody waits for a time, whoever else is at work."""
         self._ended: asyncio.Queue[Completed | Exception] = asyncio.Queue()
-        self._workers: list[asyncio.Task[None]] = []
+        self._workers: set[asyncio.Task[None]] = set()
+        """As many as there was work for at the same time."""
         self._idle: deque[asyncio.Future[None]] = deque()
         """What the workers that have nothing to do wait for."""
         self._awake = 0
         """How many workers do something, or are about to look for it."""
         self._roused = 0
-        """How many of them were idle, and have not looked yet."""
+        """How many of them were idle, or have just begun, and have not looked yet."""
+        self._is_open = False
         self._alarm: tuple[float, Callable[[], object]] | None = None
-        """When an idle worker is woken, in seconds since 1970, and what cancels that."""
+        """When a worker is woken, in seconds since 1970, and what cancels that."""
+        self._rings: set[asyncio.Task[None]] = set()
+        """The tasks of alarms, where the clock is not the machine's."""
 
     async def enrol(
         self,
@@ -85,8 +96,8 @@ class ManyJobsDriver:
         return found
 
     async def __aenter__(self) -> Self:
-        self._workers = [asyncio.create_task(self._work()) for _ in range(CONNECTIONS)]
-        self._awake = CONNECTIONS
+        self._is_open = True
+        self._look_ahead(self._wire.clock.now())  # jobs may have been added before
         return self
 
     async def __aexit__(
@@ -95,14 +106,15 @@ class ManyJobsDriver:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._idle.clear()  # nobody is to be woken any more
+        self._is_open = False  # nobody is to be woken any more
         self._cancel_alarm()
         self._many.leave()  # before anything is awaited, where this can be canceled too
         for worker in self._workers:
             worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        await asyncio.gather(*self._workers, *self._rings, return_exceptions=True)
 
     async def _work(self) -> None:
+        self._roused -= 1
         try:
             while True:
                 work = await self._next()
@@ -110,6 +122,7 @@ class ManyJobsDriver:
         except Exception as error:  # `get` raises it
             self._ended.put_nowait(error)
             self._awake -= 1
+            self._workers.remove(cast("asyncio.Task[None]", asyncio.current_task()))
             self._look_ahead(self._wire.clock.now())
 
     def _hand_out(self, ends: list[Completed]) -> None:
@@ -132,15 +145,20 @@ class ManyJobsDriver:
             self._roused -= 1
 
     def _look_ahead(self, seconds: float) -> None:
-        """Have an idle worker woken when there is something to do, from now (`seconds`) on."""
+        """Have a worker woken when there is something to do, from now (`seconds`) on."""
         writes = self._many.writes
         for _ in range(writes - self._roused):  # at the same time, so that they share a commit
             self._wake()
-        if self._idle and not writes:  # who ends its work looks, too
+        if self._has_room and not writes:  # who ends its work looks, too
             self._wake_after(self._many.wait(seconds), seconds)
 
+    @property
+    def _has_room(self) -> bool:
+        """Whether more can be done at the same time."""
+        return self._is_open and (bool(self._idle) or len(self._workers) < MOST_WORKERS)
+
     def _wake_after(self, wait: float, seconds: float) -> None:
-        """Wake an idle worker some seconds after now (`seconds`).
+        """Wake a worker some seconds after now (`seconds`).
 
         One alarm is for all of them. It stays where it comes before that.
         """
@@ -153,15 +171,19 @@ class ManyJobsDriver:
             self._alarm = seconds + wait, self._alarm_in(wait)
 
     def _wake(self) -> None:
+        """Wake an idle worker; where none is, and there is room, have one more."""
         if self._jumps:
             self._cancel_alarm()
+        if not self._has_room:
+            return
+        self._awake += 1
+        self._roused += 1
         while self._idle:
             idle = self._idle.popleft()
             if not idle.done():  # one that is cancelled waits no longer
                 idle.set_result(None)
-                self._awake += 1
-                self._roused += 1
                 return
+        self._workers.add(asyncio.create_task(self._work()))
 
     def _cancel_alarm(self) -> None:
         if self._alarm is not None:
@@ -173,7 +195,7 @@ class ManyJobsDriver:
         self._wake()
 
     def _alarm_in(self, seconds: float) -> Callable[[], object]:
-        """Wake an idle worker after some seconds; the result cancels that."""
+        """Wake a worker after some seconds; the result cancels that."""
         clock = self._wire.clock
         if type(clock) is RealClock:
             # A timer costs a fraction of a task, and there is one for almost every query.
@@ -183,4 +205,7 @@ class ManyJobsDriver:
             await clock.asleep(seconds)
             self._ring()
 
-        return asyncio.create_task(ring()).cancel
+        task = asyncio.create_task(ring())
+        self._rings.add(task)
+        task.add_done_callback(self._rings.discard)
+        return task.cancel
