@@ -3,11 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
 from polyreel.mapping.reports import Fate
-from polyreel.places import get
+from polyreel.places import get, leaves
 from polyreel.plans import planning
 from polyreel.plans.choosing import plan
 from polyreel.plans.planning import Plan, plan_checked
@@ -128,6 +129,38 @@ def test_unknown_native_fields_are_refused_unless_dropping_is_allowed() -> None:
     home = translate(body, source, source, source_model="kling-o3")
     assert home.plan is not None
     assert home.plan.body["mystery"] == {"a": [1]} or home.refused
+
+
+ODD: tuple[dict[str, Any], ...] = (
+    {"": False, ".": False},
+    {"": [None], ".": False},
+    {"a.b": 1, "a": {"b": 2}},
+    {"a/b": 1, "a~1b": 2, "~": {"": {".": 3}}},
+    {"prompt.x": 1, "a": {"0": 1, "": 2}, "a.0": [3]},
+)
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_members_with_odd_names_are_no_fields(odd: dict[str, Any]) -> None:
+    """A dot in a name leads nowhere; each is kept where it stood, and has one verdict."""
+    for source, target in product(PROVIDERS, PROVIDERS):
+        body = {"prompt": "x", **odd}
+        done = translate(body, source, target, source_model="kling-o3")
+        if done.plan is None:
+            continue
+        places = sorted(at for at, _ in leaves(odd))
+        assert sorted(v.source for v in done.verdicts if v.source in places) == places
+        if target is source:
+            assert odd.items() <= done.plan.body.items()
+
+
+def test_a_name_that_is_no_text_is_told() -> None:
+    """As in a body that a program made."""
+    source = vendor_with("kling-o3", "text-to-video", audio=True)
+    for odd in ({1: 1}, {"a": {None: 2}}):
+        done = translate({"prompt": "x", **odd}, source, source, source_model="kling-o3")
+        assert done.refused
+        assert "is no text" in str(done.violations)
 
 
 def test_spellings_that_disagree_are_a_conflict() -> None:

@@ -233,6 +233,8 @@ def _members(at: str, body: Mapping[str, Any]) -> list[str]:
         if not isinstance(value, dict):
             break
         name = part.replace("~1", "/").replace("~0", "~")
+        if name not in value:
+            raise UnreadableBodyError(f"{at}: the name {name} is no text, as the names in JSON are")
         names.append(name)
         value = value[name]
     return names

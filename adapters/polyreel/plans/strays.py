@@ -194,8 +194,10 @@ def settled(
     request = dict(reading.request)
     extra = request.pop("extra", {}).get(reading.provider.id, {})
     settling = _Settling(reading, target, request, entries, target_model or reading.route.model)
-    rest: JsonObject = {}
-    for place, value in _members(extra, ""):
+    plain = {name: value for name, value in extra.items() if NAME.fullmatch(name)}
+    # No field has an odd name, and one with a dot would be put elsewhere.
+    rest: JsonObject = {name: value for name, value in extra.items() if name not in plain}
+    for place, value in _members(plain, ""):
         if not settling.take(place, value):
             put(rest, place, value)
     if rest:
@@ -214,9 +216,9 @@ def _within(place: str, source: str) -> bool:
 
 
 def _members(extra: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """Each value that is no object, with its dotted place. Odd names are kept whole."""
+    """Each value that is no object, with its dotted place. An object with an odd name is one."""
     for name, value in extra.items():
-        plain = all(NAME.fullmatch(str(one)) for one in (value if isinstance(value, dict) else ()))
+        plain = all(NAME.fullmatch(one) for one in (value if isinstance(value, dict) else ()))
         if isinstance(value, dict) and value and plain:
             yield from _members(value, f"{prefix}{name}.")
         else:
@@ -245,8 +247,6 @@ class _Settling:
 
     def take(self, place: str, value: Any) -> bool:
         """Whether a value is accounted for; then it is no extra any more."""
-        if not all(NAME.fullmatch(part) for part in place.split(".")):
-            return False
         if place in COUNTS and value in (1, "1") and not isinstance(value, bool):
             return self._drop(place, "one is what is made anyway")
         if place in ECHOES and value == ECHOES[place][0]:
