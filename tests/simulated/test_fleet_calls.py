@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import httpx
 import pytest
-from polyreel.jobs.many import Completed
-from polyreel.jobs.queues import AT_ONCE
+from polyreel.drivers import ManyJobsDriver
+from polyreel.jobs.many import Completed, ManyJobs
+from polyreel.jobs.queues import AT_ONCE, CROWD
+from polyreel.jobs.timetable import LONGEST
+from polyreel.jobs.waiting import JITTER
 from polyreel.providers.base.registry import get_provider
 from support import matrix
 from support.faults import VENDORS, Kind, every_kind, every_vendor
@@ -213,6 +217,33 @@ def test_no_survey_comes_faster_than_the_vendor_likes(vendor: str, kind: Kind) -
         times = [call.began for call in world.calls(vendor, single=False)]
         assert len(times) >= 2
         assert min(after - before for before, after in pairwise(times)) >= 3.0
+
+
+def test_of_a_crowd_each_is_asked_about_less_often() -> None:
+    """One process that waits for all does the same as the worker of each shard; nobody is asked
+    about less than once a minute for it.
+    """
+
+    def asked(shards: int) -> tuple[int, float]:
+        """How many calls were made for the jobs of one shard of so many, and the longest pause."""
+        with World("awaiting") as world:
+            jobs = world.submit(BY_ONE[0], 40, duration=15)
+
+            async def wait() -> list[Completed]:
+                many = ManyJobs(True, random.Random(1), shards)
+                async with ManyJobsDriver(world.wire, many) as driver:
+                    for job in jobs:
+                        await driver.enrol(job, timeout=math.inf)
+                    return [end async for end in driver]
+
+            assert ids(world.run(wait())) == ids(jobs)
+            return len(world.calls(BY_ONE[0])), max(world.pauses(BY_ONE[0]))
+
+    few, _ = asked(1)
+    assert asked(CROWD // 40)[0] == few
+    crowded, longest = asked(9 * CROWD // 40)
+    assert crowded < 0.6 * few
+    assert longest <= LONGEST * (1 + JITTER)
 
 
 @pytest.mark.matrix("vendor", "kind")

@@ -190,7 +190,7 @@ class _Tending:
     async def run(self) -> None:
         """Wait until all have ended."""
         client, looked_at = self.client, 0.0
-        many = ManyJobs(client.simulated, client.wire.randomness)
+        many = ManyJobs(client.simulated, client.wire.randomness, self.work.shards)
         async with ManyJobsDriver(client.wire, many) as driver:
             while self.stop is None or not self.stop.is_set():
                 if driver.is_idle or time.monotonic() - looked_at >= LOOK_SECONDS:

@@ -23,7 +23,7 @@ from ..ledger.states import about, advance, warn_of_unknown
 from ..providers.base.facts import FINAL, Facts, Status
 from ..providers.base.registry import get_provider
 from .queues import AskedVendor, AskedVendors, PendingJob, Query, VendorQueue
-from .timetable import Timetable
+from .timetable import LONGEST, Timetable
 from .waiting import (
     CALLED_BACK_SECONDS,
     JITTER,
@@ -64,6 +64,8 @@ class ManyJobs:
 
     simulated: bool
     randomness: random.Random = Factory(random.Random)
+    shards: int = 1
+    """In how many shards the jobs are, of which these are one."""
     vendors: AskedVendors = field(factory=dict, init=False)
     """Its own, or those of all who ask the same vendors with one client."""
     _queues: dict[tuple[str, str], VendorQueue] = field(factory=dict, init=False)
@@ -127,7 +129,7 @@ class ManyJobs:
         queue = self._queues.get(key)
         if queue is None:
             vendor = self.vendors.setdefault(key, AskedVendor())
-            queue = self._queues[key] = VendorQueue(provider, base_url, vendor)
+            queue = self._queues[key] = VendorQueue(provider, base_url, vendor, self.shards)
         age = age_of(job, seconds)
         pending = PendingJob(
             queue=queue,
@@ -150,6 +152,7 @@ class ManyJobs:
 
         The pause is spread, so that jobs that began together are not asked about together.
         """
+        pause = max(pause, min(LONGEST, pause * pending.queue.stretch))
         if pause and pending.queue.provider.id in self._callers:
             pause = max(pause, CALLED_BACK_SECONDS)
         pause *= 1 + JITTER * self.randomness.random()

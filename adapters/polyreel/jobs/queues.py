@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from heapq import heappop, heappush
-from math import inf
+from math import inf, sqrt
 from typing import TYPE_CHECKING, Final
 
 from attrs import Factory, define
@@ -30,6 +30,10 @@ LONGEST_REST: Final = 120.0
 """The longest time, in seconds, for which a vendor that does not answer is not asked again."""
 ALONE_SECONDS: Final = 60.0
 """How long jobs are asked about one by one after a query about several has failed."""
+CROWD: Final = 10_000
+"""How many jobs may wait at one vendor, in all processes that share them, before each of them is
+asked about less often than its timetable says.
+"""
 
 
 def unfinished(provider: Provider, reply: Reply) -> Status | None:
@@ -135,10 +139,22 @@ class VendorQueue:
     provider: Provider
     base_url: str | None
     vendor: AskedVendor
+    shards: int = 1
+    """Of how many shards of the vendor's jobs these are one."""
     due: list[tuple[float, int, PendingJob]] = Factory(list)
     """A heap of times (seconds since 1970), turns and jobs."""
     size: int = 0
     under_way: int = 0
+
+    @property
+    def stretch(self) -> float:
+        """How much longer the pauses between queries are, because of all the jobs that wait.
+
+        So ten times as many jobs have three times as many queries. Otherwise one process makes its
+        queries too late, and several keep vendor and machines busy with jobs that go on.
+        """
+        jobs = self.size * self.shards
+        return 1.0 if jobs <= CROWD else sqrt(jobs / CROWD)
 
     def grow(self) -> None:
         """Count one more pending job."""
