@@ -157,7 +157,8 @@ def test_members_with_odd_names_are_no_fields(odd: dict[str, Any]) -> None:
 def test_a_name_that_is_no_text_is_told() -> None:
     """As in a body that a program made."""
     source = vendor_with("kling-o3", "text-to-video", audio=True)
-    for odd in ({1: 1}, {"a": {None: 2}}):
+    odds: tuple[dict[Any, Any], ...] = ({1: 1}, {"a": {None: 2}})
+    for odd in odds:
         done = translate({"prompt": "x", **odd}, source, source, source_model="kling-o3")
         assert done.refused
         assert "is no text" in str(done.violations)

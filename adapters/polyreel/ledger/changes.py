@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ClaimedError, LedgerError, UnknownNameError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 AS_BEFORE: Final = "CASE WHEN queued_at IS NULL THEN 'unsent' ELSE 'queued' END"
 """The state of an entry whose submit was begun, and has not left."""
-ADD_LABEL: Final = "INSERT INTO labels (name, value, job) VALUES (?, ?, ?)"
 FREE: Final = "UPDATE jobs SET owner = NULL WHERE owner = ?"
 FORGOTTEN: Final = 100
 """How many old deliveries are forgotten with each new one, so that none takes long."""
@@ -55,14 +54,24 @@ def insert_entry(connection: Transaction, columns: Columns, labels: Mapping[str,
     identity = str(columns["id"])
     connection.execute(insertion(columns), [*columns.values()])
     for name, value in labels.items():
-        connection.execute(ADD_LABEL, (name, value, identity))
+        connection.execute(labeling(), (name, value, identity))
     return identity
 
 
-def insertion(columns: Columns) -> str:
-    """The statement that writes a new entry with these columns."""
-    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-    return f"INSERT INTO jobs ({names}) VALUES ({marks})"  # noqa: S608
+def insertion(columns: Collection[str], rows: int = 1) -> str:
+    """The statement that writes so many new entries with these columns."""
+    return f"INSERT INTO jobs ({', '.join(columns)}) {values(len(columns), rows)}"
+
+
+def labeling(rows: int = 1) -> str:
+    """The statement that writes so many labels: for each its name, its value and its entry."""
+    return f"INSERT INTO labels (name, value, job) {values(3, rows)}"
+
+
+def values(columns: int, rows: int) -> str:
+    """The values of so many rows, in a statement."""
+    row = f"({', '.join('?' * columns)})"
+    return f"VALUES {', '.join([row] * rows)}"
 
 
 def outcome(columns: Columns) -> str:
@@ -73,6 +82,21 @@ def outcome(columns: Columns) -> str:
     return (
         f"UPDATE jobs SET {assignments(columns)}"  # noqa: S608
         " WHERE id = ? AND state IN ('sending', 'ambiguous') AND attempts = coalesce(?, attempts)"
+    )
+
+
+def outcomes(columns: Collection[str], rows: int) -> str:
+    """The statement that writes so many outcomes into these columns.
+
+    The values of each are those of `outcome`.
+    """
+    given = [f"given.column{number}" for number in range(1, len(columns) + 3)]
+    *found, entry, attempt = given
+    changed = ", ".join(f"{name} = {value}" for name, value in zip(columns, found, strict=True))
+    return (
+        f"UPDATE jobs SET {changed} FROM ({values(len(given), rows)}) AS given"  # noqa: S608
+        f" WHERE jobs.id = {entry} AND jobs.state || '' IN ('sending', 'ambiguous')"
+        f" AND jobs.attempts = coalesce({attempt}, jobs.attempts)"
     )
 
 

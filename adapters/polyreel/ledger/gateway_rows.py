@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from ..errors import ClaimedError
+from .changes import values
 from .gateway_tokens import TokenRows
+from .usual import write_rows
 
 if TYPE_CHECKING:
     from ..places import JsonObject
-    from .database import Database, StoredRow, Transaction
+    from .database import Database, StoredRow, Value
 
 MOST_IDS: Final = 500
 """How many ids one statement asks for."""
@@ -104,14 +106,18 @@ class GatewayRows:
             named = json.dumps([repeats for _, repeats, _ in calls])
             known = {row["repeats"] for row in self._database.query(select, named)}
             entered: list[GatewayJob] = []
+            new: list[Sequence[Value]] = []
             for job, repeats, since in calls:
                 if repeats in known:
+                    write_rows(connection, _insertion, new)  # it may be one of these
+                    new.clear()
                     entered.append(self.enter(job, repeats, since))
                     continue
-                _insert(connection, job, repeats)
+                new.append(_columns(job, repeats))
                 entered.append(job)
                 if repeats is not None:
                     known.add(repeats)
+            write_rows(connection, _insertion, new)
         return entered
 
     def _entered(self, job: GatewayJob, repeats: str | None, since: float | None) -> GatewayJob:
@@ -125,7 +131,7 @@ class GatewayRows:
                     # and then the index refuses a second one.
                     update = "UPDATE gateway_jobs SET repeats = NULL WHERE face = ? AND id = ?"
                     connection.execute(update, (row["face"], row["id"]))
-            _insert(connection, job, repeats)
+            connection.execute(_insertion(1), _columns(job, repeats))
         return job
 
     def found(
@@ -190,25 +196,28 @@ class GatewayRows:
         return bytes.fromhex(rows[0]["value"])
 
 
-def _insert(connection: Transaction, job: GatewayJob, repeats: str | None) -> None:
-    connection.execute(
+def _insertion(rows: int) -> str:
+    """The statement that writes so many calls down."""
+    return (
         "INSERT INTO gateway_jobs (face, id, simulated, token, reference, repeats, path,"
-        " body, callback, created_at, next_call, own_id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            job.face,
-            job.id,
-            int(job.simulated),
-            job.token,
-            job.reference,
-            repeats,
-            job.path,
-            json.dumps(job.body, ensure_ascii=False),
-            job.callback,
-            job.created_at,
-            job.next_call,
-            job.own_id,
-        ),
+        f" body, callback, created_at, next_call, own_id) {values(12, rows)}"
+    )
+
+
+def _columns(job: GatewayJob, repeats: str | None) -> Sequence[Value]:
+    return (
+        job.face,
+        job.id,
+        int(job.simulated),
+        job.token,
+        job.reference,
+        repeats,
+        job.path,
+        json.dumps(job.body, ensure_ascii=False),
+        job.callback,
+        job.created_at,
+        job.next_call,
+        job.own_id,
     )
 
 

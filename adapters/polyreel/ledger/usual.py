@@ -1,7 +1,8 @@
-"""What many flows write into a file where nothing is in the way: all rows of a statement at once.
+"""What many flows write into a file where nothing is in the way: many rows in each statement.
 
-Each statement that runs by itself takes a turn of Python's, and the look that comes before it is
-another. Here the indexes of the file do what those looks do: where one of them, or the state of an
+Whoever waits for SQLite lets the event loop run meanwhile, and then waits for its turn to go on. So
+rows that are written one by one wait once for each of them, and so does the look that comes before
+it. Here the indexes of the file do what those looks do: where one of them, or the state of an
 entry, forbids a row, nothing is written, and each event is then written by itself.
 """
 
@@ -9,12 +10,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from ..errors import ClaimedError
-from .changes import ADD_LABEL, FREE, insertion, outcome
-from .database import Value
+from .changes import insertion, labeling, outcomes
+from .database import Transaction, Value
 from .events import Intend, Released, Settle
 from .records import PROVED_UNPAID
 from .rows import new_columns, outcome_columns
@@ -24,6 +26,27 @@ BEGUN: Final = (
     "SELECT owner FROM jobs WHERE owner IN (SELECT value FROM json_each(?)) AND state = 'sending'"
 )
 """The owners of submits without an outcome: more has to be written as they end."""
+FREE: Final = "UPDATE jobs SET owner = NULL WHERE owner IN (SELECT value FROM json_each(?))"
+MOST_ROWS: Final = 64
+"""How many rows a statement has at most."""
+Statement = Callable[[int], str]
+"""A statement that writes so many rows."""
+
+
+def write_rows(
+    connection: Transaction, statement: Statement, rows: Sequence[Sequence[Value]]
+) -> int:
+    """Run a statement with all of these rows; the result is how many were written.
+
+    It is run with 64 rows, 32, 16 and so on, so that SQLite has planned each of these before.
+    """
+    written = first = 0
+    while left := len(rows) - first:
+        size = min(MOST_ROWS, 1 << (left.bit_length() - 1))
+        values = [value for row in rows[first : first + size] for value in row]
+        written += connection.execute(statement(size), values).rowcount
+        first += size
+    return written
 
 
 def write_usual(connection: sqlite3.Connection, writes: Sequence[Write]) -> dict[int, Any]:
@@ -32,7 +55,8 @@ def write_usual(connection: sqlite3.Connection, writes: Sequence[Write]) -> dict
     ClaimedError is raised where one of them is forbidden: then they are all to be taken back.
     """
     results: dict[int, Any] = {}
-    rows: dict[str, list[Sequence[Value]]] = {}
+    added: dict[tuple[str, ...], list[Sequence[Value]]] = {}
+    ended: dict[tuple[str, ...], list[Sequence[Value]]] = {}
     labels: list[Sequence[Value]] = []
     freed: dict[str, int] = {}
     for number, (event, owner, now) in enumerate(writes):
@@ -40,20 +64,21 @@ def write_usual(connection: sqlite3.Connection, writes: Sequence[Write]) -> dict
             case Intend() if event.is_new and event.submission.limits is None:
                 columns = new_columns(event, owner, now)
                 identity = results[number] = str(columns["id"])
-                rows.setdefault(insertion(columns), []).append([*columns.values()])
+                added.setdefault((*columns,), []).append([*columns.values()])
                 labels += [(*label, identity) for label in event.submission.labels.items()]
             case Settle() if event.job is not None and event.state not in PROVED_UNPAID:
                 columns = outcome_columns(event, now)
                 chosen = (*columns.values(), event.entry, event.attempt)
-                rows.setdefault(outcome(columns), []).append(chosen)
+                ended.setdefault((*columns,), []).append(chosen)
                 results[number] = None
             case Released(sent=False):
                 freed[event.owner] = number
-    for statement, values in rows.items():
-        if connection.executemany(statement, values).rowcount != len(values):
+    for names, values in added.items():
+        write_rows(connection, partial(insertion, names), values)
+    write_rows(connection, labeling, labels)
+    for names, values in ended.items():
+        if write_rows(connection, partial(outcomes, names), values) != len(values):
             raise ClaimedError("an entry is in another state")
-    if labels:
-        connection.executemany(ADD_LABEL, labels)
     return results | _free(connection, freed)
 
 
@@ -63,5 +88,5 @@ def _free(connection: sqlite3.Connection, owners: Mapping[str, int]) -> dict[int
         return {}
     begun = {row["owner"] for row in connection.execute(BEGUN, (json.dumps([*owners]),))}
     ended = [owner for owner in owners if owner not in begun]
-    connection.executemany(FREE, [(owner,) for owner in ended])
+    connection.execute(FREE, (json.dumps(ended),))
     return dict.fromkeys([owners[owner] for owner in ended])
