@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import quantiles
@@ -26,14 +26,17 @@ from attrs import frozen
 from peers.environments import with_extra
 from polyreel.providers.base.registry import all_providers, get_provider
 
-from .measuring import Peers, Row, serving
+from .measuring import Figure, Peers, Row, serving
 
 VENDOR: Final = next(iter(all_providers()))
 CLIENTS: Final = 200
 JOBS: Final = 20_000
 FEW: Final = 2_000
 """After how many jobs memory is read first; what is measured comes after them."""
+ROUNDS: Final = 3
+"""In how many turns each is measured; the medians count, those of ratios too."""
 PEER_JOBS: Final = 2_000
+"""In each turn."""
 KEY: Final = "sk-bench-0123456789"
 JOB: Final = {"request": {"model": "kling-v3", "prompt": "a cat in the rain", "duration": 5}}
 VIDEO: Final = {"model": "sora-2", "prompt": "a cat in the rain", "seconds": "4"}
@@ -158,10 +161,6 @@ class Taken:
     p50: float
     p99: float
 
-    def shown(self) -> str:
-        """Both, in ms."""
-        return f"{self.p50 * 1e3:.3g} ms, p99 {self.p99 * 1e3:.3g} ms"
-
 
 async def taken(url: str, path: str, body: object, number: int) -> Taken:
     """So many calls, by clients of which each waits for its answer."""
@@ -248,44 +247,51 @@ def through_the_gateway(peers: Peers, jobs: int = JOBS) -> Iterator[Row]:
     """A paid submit through the gateway, with its ledger, and the memory of the gateway.
 
     The gateway and LiteLLM's proxy each make one call to the same vendor for each of a client; the
-    gateway also writes it down before and after. The echo calls nobody.
+    gateway also writes it down before and after. The echo calls nobody. They are measured in turns.
     """
     program = sys.argv[0]
     with (
         serving(program, "--part", "vendor", "-") as vendor,
         serving(program, "--part", "echo", "-") as echoing,
         serving(program, "--part", "gateway", vendor) as started,
+        litellm_proxy(peers, vendor) as proxy,
     ):
         url, _, process = started.partition(" ")
         echo, _, beside = echoing.partition(" ")
         asyncio.run(taken(url, "/v1/jobs", JOB, FEW))
         few = _resident(process)
         asyncio.run(taken(echo, "/v1/jobs", JOB, FEW))
-        with _cpu(beside) as bare_cpu:
-            bare = asyncio.run(taken(echo, "/v1/jobs", JOB, jobs))
-        with _cpu(process) as own_cpu:
-            own = asyncio.run(taken(url, "/v1/jobs", JOB, jobs))
-        many = _resident(process)
-        what = f"a paid submit, {CLIENTS} clients, {jobs:,} jobs"
-        before = f"an echo by Starlette, {bare.shown()}"
-        added, added99 = own.p50 - bare.p50, own.p99 - bare.p99
-        yield Row(f"gateway: {what}, added at p50", own.shown(), before, added / bare.p50, "<= 1.5")
-        yield Row(f"gateway: {what}, added at p99", own.shown(), before, added99 / bare.p99)
-        yield Row(
-            f"gateway: {what}, CPU of the server",
-            f"{own_cpu[0] / jobs * 1e3:.2f} ms",
-            f"an echo by Starlette, {bare_cpu[0] / jobs * 1e3:.2f} ms",
-            own_cpu[0] / bare_cpu[0],
-        )
-        with litellm_proxy(peers, vendor) as proxy:
+        if proxy is not None:
+            asyncio.run(taken(proxy, "/v1/videos", VIDEO, CLIENTS))
+        echoes, owns, others = list[Taken](), list[Taken](), list[Taken]()
+        bare_cpu, own_cpu, each = list[float](), list[float](), jobs // ROUNDS
+        for _ in range(ROUNDS):
+            with _cpu(beside, bare_cpu):
+                echoes.append(asyncio.run(taken(echo, "/v1/jobs", JOB, each)))
+            with _cpu(process, own_cpu):
+                owns.append(asyncio.run(taken(url, "/v1/jobs", JOB, each)))
             if proxy is not None:
-                asyncio.run(taken(proxy, "/v1/videos", VIDEO, CLIENTS))
-                other = asyncio.run(taken(proxy, "/v1/videos", VIDEO, PEER_JOBS))
-                name = f"LiteLLM's proxy, which writes nothing down, {other.shown()}"
-                ratio, ratio99 = added / (other.p50 - bare.p50), added99 / (other.p99 - bare.p99)
-                what = f"a paid submit, {CLIENTS} clients"
-                yield Row(f"gateway: {what}, added at p50", own.shown(), name, ratio, "<= 0.2")
-                yield Row(f"gateway: {what}, added at p99", own.shown(), name, ratio99, "<= 0.2")
+                others.append(asyncio.run(taken(proxy, "/v1/videos", VIDEO, PEER_JOBS)))
+        many = _resident(process)
+        bare = Figure([one.p50 for one in echoes])
+        what = f"gateway: a paid submit, {CLIENTS} clients"
+        before = f"an echo by Starlette, {shown(echoes)}"
+        every = f"{what}, {jobs:,} jobs"
+        yield Row(f"{every}, added at p50", shown(owns), before, p50(owns, echoes) / bare, "<= 1.5")
+        ratio = p99(owns, echoes) / Figure([one.p99 for one in echoes])
+        yield Row(f"{every}, added at p99", shown(owns), before, ratio)
+        used_by_own, used_by_echo = Figure(own_cpu), Figure(bare_cpu)
+        yield Row(
+            f"{every}, CPU of the server",
+            used_by_own.shown(lambda seconds: seconds / each * 1e3, "ms"),
+            f"an echo by Starlette, {used_by_echo.median / each * 1e3:.2f} ms",
+            used_by_own / used_by_echo,
+        )
+        if others:
+            name = f"LiteLLM's proxy, which writes nothing down, {shown(others)}"
+            for added, place in ((p50, "p50"), (p99, "p99")):
+                ratio = added(owns, echoes) / added(others, echoes)
+                yield Row(f"{what}, added at {place}", shown(owns), name, ratio, "<= 0.2")
         yield Row(
             f"gateway: memory after {FEW + jobs:,} jobs",
             f"{many / 1e6:.0f} MB",
@@ -295,16 +301,36 @@ def through_the_gateway(peers: Peers, jobs: int = JOBS) -> Iterator[Row]:
         )
 
 
+def p50(rounds: Sequence[Taken], echoes: Sequence[Taken]) -> Figure:
+    """What was added to an echo in each round, for one call of two."""
+    return Figure([one.p50 - bare.p50 for one, bare in zip(rounds, echoes, strict=True)])
+
+
+def p99(rounds: Sequence[Taken], echoes: Sequence[Taken]) -> Figure:
+    """The same, for one call of a hundred."""
+    return Figure([one.p99 - bare.p99 for one, bare in zip(rounds, echoes, strict=True)])
+
+
+def shown(rounds: Sequence[Taken]) -> str:
+    """What calls took: the medians of rounds."""
+    halves, hundredths = Figure([one.p50 for one in rounds]), Figure([one.p99 for one in rounds])
+    return f"{halves.shown(_in_ms, 'ms')}, p99 {hundredths.median * 1e3:.3g} ms"
+
+
+def _in_ms(seconds: float) -> float:
+    return seconds * 1e3
+
+
 @contextmanager
-def _cpu(process: str) -> Iterator[list[float]]:
-    """The seconds of CPU that a process takes while the block runs: in the list, at its end."""
+def _cpu(process: str, found: list[float]) -> Iterator[None]:
+    """Add the seconds of CPU that a process takes while the block runs."""
 
     def now() -> float:
         text = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2]
         return sum(map(int, text.split()[11:13])) / os.sysconf("SC_CLK_TCK")
 
-    found, before = list[float](), now()
-    yield found
+    before = now()
+    yield
     found.append(now() - before)
 
 
