@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import quantiles
@@ -100,7 +100,8 @@ def serve_part(which: str, vendor: str) -> NoReturn:
     """Be one of the servers until killed; print the URL."""
     from polyreel.gateway.server import run  # noqa: PLC0415
 
-    run({"vendor": _vendor, "echo": _echo, "gateway": _gateway}[which](vendor))
+    parts = {"vendor": _vendor, "echo": _echo, "forward": _forward, "gateway": _gateway}
+    run(parts[which](vendor))
     raise SystemExit
 
 
@@ -112,6 +113,29 @@ async def _vendor(_: str) -> None:
 
 
 async def _echo(_: str) -> None:
+    async def echo(content: bytes) -> bytes:
+        return content
+
+    await _answer(echo)
+
+
+async def _forward(vendor: str) -> None:
+    """The least that makes a call for a call: nothing is read, planned or written down."""
+    import aiohttp  # noqa: PLC0415
+
+    url, headers = f"{vendor}/v1/videos/generations", {"Authorization": f"Bearer {KEY}"}
+    connector = aiohttp.TCPConnector(limit=CLIENTS)
+    async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
+
+        async def forward(content: bytes) -> bytes:
+            async with session.post(url, data=content) as answer:
+                return await answer.read()
+
+        await _answer(forward)
+
+
+async def _answer(answer: Callable[[bytes], Awaitable[bytes]]) -> None:
+    """Serve answers to bodies by Starlette, on the same server as the gateway."""
     from polyreel.gateway.server import serve  # noqa: PLC0415
     from polyreel.simulator.http import listen  # noqa: PLC0415
     from starlette.applications import Starlette  # noqa: PLC0415
@@ -119,16 +143,17 @@ async def _echo(_: str) -> None:
     from starlette.responses import Response  # noqa: PLC0415
     from starlette.routing import Route  # noqa: PLC0415
 
-    async def echo(request: Request) -> Response:
-        return Response(await request.body(), 200, media_type="application/json")
+    async def answered(request: Request) -> Response:
+        content = await answer(await request.body())
+        return Response(content, 200, media_type="application/json")
 
-    class Echo:
+    class Bare:
         def starlette(self) -> Starlette:
-            return Starlette(routes=[Route("/v1/jobs", echo, methods=["POST"])])
+            return Starlette(routes=[Route("/v1/jobs", answered, methods=["POST"])])
 
     bound = listen(0)
     print(f"http://127.0.0.1:{bound.getsockname()[1]} {os.getpid()}", flush=True)
-    await serve(Echo(), bound)  # type: ignore[arg-type]
+    await serve(Bare(), bound)  # type: ignore[arg-type]
 
 
 async def _gateway(vendor: str) -> None:
@@ -253,26 +278,36 @@ def through_the_gateway(peers: Peers, jobs: int = JOBS) -> Iterator[Row]:
     with (
         serving(program, "--part", "vendor", "-") as vendor,
         serving(program, "--part", "echo", "-") as echoing,
+        serving(program, "--part", "forward", vendor) as forwarding,
         serving(program, "--part", "gateway", vendor) as started,
         litellm_proxy(peers, vendor) as proxy,
     ):
         url, _, process = started.partition(" ")
         echo, _, beside = echoing.partition(" ")
+        forward, _, forwarder = forwarding.partition(" ")
         asyncio.run(taken(url, "/v1/jobs", JOB, FEW))
         few = _resident(process)
         asyncio.run(taken(echo, "/v1/jobs", JOB, FEW))
+        asyncio.run(taken(forward, "/v1/jobs", JOB, FEW))
         if proxy is not None:
             asyncio.run(taken(proxy, "/v1/videos", VIDEO, CLIENTS))
-        echoes, owns, others = list[Taken](), list[Taken](), list[Taken]()
-        bare_cpu, own_cpu, each = list[float](), list[float](), jobs // ROUNDS
+        echoes, forwards, owns, others = (list[Taken]() for _ in range(4))
+        bare_cpu, forward_cpu, own_cpu = (list[float]() for _ in range(3))
+        each = jobs // ROUNDS
         for _ in range(ROUNDS):
             with _cpu(beside, bare_cpu):
                 echoes.append(asyncio.run(taken(echo, "/v1/jobs", JOB, each)))
+            with _cpu(forwarder, forward_cpu):
+                forwards.append(asyncio.run(taken(forward, "/v1/jobs", JOB, each)))
             with _cpu(process, own_cpu):
                 owns.append(asyncio.run(taken(url, "/v1/jobs", JOB, each)))
             if proxy is not None:
                 others.append(asyncio.run(taken(proxy, "/v1/videos", VIDEO, PEER_JOBS)))
         many = _resident(process)
+
+        def per_job(seconds: float) -> float:
+            return seconds / each * 1e3
+
         bare = Figure([one.p50 for one in echoes])
         what = f"gateway: a paid submit, {CLIENTS} clients"
         before = f"an echo by Starlette, {shown(echoes)}"
@@ -283,9 +318,20 @@ def through_the_gateway(peers: Peers, jobs: int = JOBS) -> Iterator[Row]:
         used_by_own, used_by_echo = Figure(own_cpu), Figure(bare_cpu)
         yield Row(
             f"{every}, CPU of the server",
-            used_by_own.shown(lambda seconds: seconds / each * 1e3, "ms"),
+            used_by_own.shown(per_job, "ms"),
             f"an echo by Starlette, {used_by_echo.median / each * 1e3:.2f} ms",
             used_by_own / used_by_echo,
+        )
+        bound = f"gateway: a bare forward by aiohttp, {CLIENTS} clients, {jobs:,} jobs"
+        ratio = p50(forwards, echoes) / bare
+        yield Row(f"{bound}, added at p50", shown(forwards), before, ratio)
+        used = Figure(forward_cpu)
+        name = f"a bare forward by aiohttp, {used.shown(per_job, 'ms')}"
+        yield Row(
+            f"{every}, CPU of the server",
+            used_by_own.shown(per_job, "ms"),
+            name,
+            used_by_own / used,
         )
         if others:
             name = f"LiteLLM's proxy, which writes nothing down, {shown(others)}"
