@@ -98,11 +98,13 @@ def test_two_early_polls_catch_a_quick_refusal() -> None:
     )
 
 
-def test_a_job_of_before_is_asked_about_at_once() -> None:
-    """And then at the pace of its age."""
-    first, second = islice(Timetable(TRUE, floor=3).pauses(500), 2)
+@pytest.mark.parametrize("age", [4.1, 8.0, 500.0])
+def test_a_job_of_before_is_asked_about_at_once(age: float) -> None:
+    """And then at the pace of its age; the early polls that are left are made, too."""
+    first, second = islice(Timetable(TRUE, floor=3).pauses(age), 2)
     assert first == 0
     assert 3 <= second <= LONGEST
+    assert age > EARLY[-1] or second == max(3, EARLY[-1] - age)
 
 
 @pytest.mark.slow

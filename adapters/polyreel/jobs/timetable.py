@@ -108,9 +108,10 @@ class Timetable:
     def pauses(self, age: float = 0.0) -> Iterator[float]:
         """Seconds from one poll to the next, for a job that is `age` seconds old; endless.
 
-        A job that is older than the early polls is asked about at once: its first pause is zero.
+        A job that is older than the first early poll is asked about at once, its first pause is
+        zero: who comes back to a job wants to know what became of it.
         """
-        if age > max(self._early, default=0.0):
+        if age > min(self._early, default=0.0):
             yield 0.0
         while True:
             pause = self.pause(age)
