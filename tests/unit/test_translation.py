@@ -137,6 +137,7 @@ ODD: tuple[dict[str, Any], ...] = (
     {"a.b": 1, "a": {"b": 2}},
     {"a/b": 1, "a~1b": 2, "~": {"": {".": 3}}},
     {"prompt.x": 1, "a": {"0": 1, "": 2}, "a.0": [3]},
+    {"?a": True, "?": {"b": 1}, "?prompt": 2},
 )
 
 
@@ -152,6 +153,36 @@ def test_members_with_odd_names_are_no_fields(odd: dict[str, Any]) -> None:
         assert sorted(v.source for v in done.verdicts if v.source in places) == places
         if target is source:
             assert odd.items() <= done.plan.body.items()
+
+
+@pytest.mark.parametrize("names", [("a.b",), ("a/b", "~"), ("zzz", "", "yyy")])
+def test_each_undocumented_member_is_said_to_be_refused(names: tuple[str, ...]) -> None:
+    """Whatever it is called, and however many there are."""
+    provider = vendor_with("kling-o3", "text-to-video", audio=True)
+    extra = {provider.id: dict.fromkeys(names, 1)}
+    made = plan({"prompt": "x", "model": "kling-o3", "extra": extra}, provider)
+    told = {v.source: v.verdict for v in made.verdicts if v.field == "extra"}
+    assert told == dict.fromkeys([at for at, _ in leaves({"extra": extra})], Fate.REFUSED)
+
+
+def test_a_parameter_of_the_query_is_one_that_the_vendor_has() -> None:
+    """It is sent as text, and what is none is told of."""
+    name, provider, route = next(
+        (at, provider, route)
+        for provider in PROVIDERS
+        for route in provider.routes
+        for at in route.by_place
+        if at.startswith("?")
+    )
+    request = {"prompt": "x", "model": route.model}
+    made = plan({**request, "extra": {provider.id: {name: "https://example.com"}}}, provider)
+    assert not made.refused
+    assert (made.query, name in made.body) == ({name[1:]: "https://example.com"}, False)
+    made = plan({**request, "extra": {provider.id: {name: True}}}, provider)
+    assert made.query == {name[1:]: "true"}
+    made = plan({**request, "extra": {provider.id: {name: {"a": True}}}}, provider)
+    assert made.refused
+    assert not made.query
 
 
 def test_a_name_that_is_no_text_is_told() -> None:

@@ -19,7 +19,7 @@ from ..mapping.reports import Allowance, MappingEntry, MappingReport, Problem
 from ..mapping.workflows import Kind
 from ..money.amounts import Cost
 from ..money.book import PriceBook
-from ..places import JsonObject, json_bytes
+from ..places import JsonObject, json_bytes, json_text
 from ..providers.base.calling import filled
 from ..providers.base.contract import Operation
 from ..providers.base.provider import Provider
@@ -394,7 +394,7 @@ def written(
     What they make of a value they find out of the value itself and of the others in the request,
     and of nothing else.
     """
-    shared = request.written
+    route, shared = course.route, request.written
     body: JsonObject = {}
     report = MappingReport([course.model], [])
     if preferences or "extra" in request.fields:
@@ -403,9 +403,13 @@ def written(
         writing.add_extra(request.extra, override=override)
     else:
         course.write(shared, body, allow, report)
-    query = {}
+    query: dict[str, str] = {}
     if course.has_query or preferences:  # which can be for any row
-        query = {name[1:]: str(body.pop(name)) for name in [*body] if name[:1] == "?"}
+        # What no row could write there stays in the body, and the contract has its say.
+        for name in [name for name in body if name[:1] == "?" and name in route.by_place]:
+            if not isinstance(body[name], dict | list):
+                value = body.pop(name)
+                query[name[1:]] = value if isinstance(value, str) else json_text(value)
     return body, query, report
 
 

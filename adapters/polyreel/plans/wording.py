@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
+
+from attrs import evolve
 
 from ..errors import did_you_mean
 from ..mapping.codecs import word
@@ -66,7 +69,7 @@ def add_problems(
 ) -> None:
     """Add what the contract says against a body to the problems of a report."""
     known = {problem.field for problem in report.problems}
-    for violation in violations:
+    for violation in chain.from_iterable(map(_apart, violations)):
         problem = _of_item(violation, route, shared, report) or in_callers_words(
             violation, route, shared, provider
         )
@@ -79,6 +82,15 @@ def add_problems(
             report.problems.append(problem)
             if violation.kind == "pattern":
                 known.add(problem.field)  # no second problem about the content of a wrong form
+
+
+def _apart(violation: SchemaViolation) -> Iterator[SchemaViolation]:
+    """A violation, as one for each member that the vendor does not document."""
+    if violation.kind != "additionalProperties":
+        yield violation
+        return
+    for name in violation.limit or ():
+        yield evolve(violation, limit=[name])
 
 
 def _of_item(
@@ -121,15 +133,16 @@ def in_callers_words(
             return Problem("extra", f"/extra/{provider.id}/{name}", f"{name} is {reason}: {how}")
         return Problem(name, f"/{name}", reason)
     if violation.kind == "additionalProperties":
-        unknown = [".".join(map(str, [*violation.path, name])) for name in violation.limit or ()]
-        source = f"/extra/{provider.id}/" + unknown[0].replace(".", "/")
+        places = [[*violation.path, name] for name in violation.limit or ()]
+        unknown = [".".join(map(str, place)) for place in places]
+        source = pointer_text(["extra", provider.id, *places[0]])
         reason = f"{provider.id} documents no field {', '.join(unknown)} for {where}"
         return Problem("extra", source, reason, near=_near_natives(violation, route, provider))
     row, name = row_at(route, violation.path, shared=shared)
     natives = shared.get("extra", {}).get(provider.id, {})
     if violation.path and violation.path[0] in natives and name not in shared:
         place = ".".join(map(str, violation.path))
-        source = f"/extra/{provider.id}/{violation.path[0]}"
+        source = pointer_text(["extra", provider.id, violation.path[0]])
         return Problem("extra", source, f"{place}: {violation.message[:200]}")
     if not name:
         reason = whole(violation) or violation.message[:300]
