@@ -13,6 +13,7 @@ from polyreel.errors import WebhookError
 from polyreel.flows import Reply
 from polyreel.gateway.behind import webhook_addresses
 from polyreel.gateway.callbacks import sample_of
+from polyreel.gateway.jobs import ledger_of
 from polyreel.places import JsonObject, get, put
 from polyreel.plans.planning import Plan
 from polyreel.providers.base.provider import Provider
@@ -209,6 +210,20 @@ def test_a_shared_request_is_answered_by_a_call(
         shown: Reply = stage.call("GET", f"{HOST}/v1/jobs/{task}", KEY)
         assert told == json.loads(shown.content)
         assert told["status"] == "succeeded"
+
+
+def test_what_is_no_address_is_refused(tmp_path: Path) -> None:
+    """Also in a body where the vendor takes it in the query: a job would end, and nobody hear."""
+    _, back, made = next(
+        first_swap(one) for one in CALLING if place_of(first_swap(one).made).startswith("?")
+    )
+    with gateway(tmp_path, back) as stage:
+        for wrong in (5, True, [URL], {"url": URL}):
+            body: JsonObject = json.loads(made.content)
+            put(body, place_of(made), wrong)
+            reply = asked(stage, made, body)
+            assert reply.status in {400, 422}, (wrong, reply.content)
+        assert not ledger_of(stage.client).entries()
 
 
 @pytest.mark.parametrize("provider", CALLING, ids=lambda one: one.id)

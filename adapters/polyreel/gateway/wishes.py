@@ -159,7 +159,10 @@ def check_address(url: str, *, private: bool) -> None:
 
 
 def _callback_of(call: Call, reading: Reading) -> str | None:
-    """The address that a client wants to be called at."""
+    """The address that a client wants to be called at; CallRefusedError where it is none."""
+    for problem in reading.problems:  # what is read of the body later is without it
+        if problem.field == "callback_url":
+            raise CallRefusedError(*INVALID, message=problem.reason)
     row = reading.route.by_name.get("callback_url")
     native = next(iter(row.places), "") if row is not None else ""
     in_query = call.request.query.get(native[1:]) if native.startswith("?") else None
