@@ -195,6 +195,15 @@ def test_a_name_that_is_no_text_is_told() -> None:
         assert "is no text" in str(done.violations)
 
 
+def test_a_value_that_json_has_not_is_told() -> None:
+    """As in a body that a program made, also where its workflow has to be found out."""
+    for source in PROVIDERS:
+        for model in {route.source_model for route in source.routes}:
+            for value in ({1, 2}, b"x", object()):
+                done = translate({"prompt": "x", "a": value}, source, source, source_model=model)
+                assert done.refused, (model, value)
+
+
 def test_spellings_that_disagree_are_a_conflict() -> None:
     """Two names of one field with two values: neither is chosen."""
     found = 0

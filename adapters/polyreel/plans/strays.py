@@ -5,10 +5,10 @@ What a body says is kept wherever somebody has a word for it, and each value has
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from functools import cached_property, partial
 from typing import Any, Final
 
@@ -118,7 +118,7 @@ def spelled_out(given: Spelled, provider: Provider, route: Route) -> Spelled:
     silent = [row for row in route.constants if row.is_left_out(body)]
     if not found:
         return given
-    copy: JsonObject = json.loads(json.dumps(body))
+    copy = deepcopy(body)
     for row in silent:
         with suppress(ValueError, TypeError, IndexError):  # something else in an object's place
             put(copy, row.native, row.value)
