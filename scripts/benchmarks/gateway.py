@@ -312,8 +312,14 @@ def through_the_gateway(peers: Peers, jobs: int = JOBS) -> Iterator[Row]:
         what = f"gateway: a paid submit, {CLIENTS} clients"
         before = f"an echo by Starlette, {shown(echoes)}"
         every = f"{what}, {jobs:,} jobs"
-        yield Row(f"{every}, added at p50", shown(owns), before, p50(owns, echoes) / bare, "<= 1.5")
-        ratio = p99(owns, echoes) / Figure([one.p99 for one in echoes])
+        yield Row(
+            f"{every}, added at p50",
+            shown(owns),
+            before,
+            added("p50", owns, echoes) / bare,
+            "<= 1.5",
+        )
+        ratio = added("p99", owns, echoes) / Figure([one.p99 for one in echoes])
         yield Row(f"{every}, added at p99", shown(owns), before, ratio)
         used_by_own, used_by_echo = Figure(own_cpu), Figure(bare_cpu)
         yield Row(
@@ -323,7 +329,7 @@ def through_the_gateway(peers: Peers, jobs: int = JOBS) -> Iterator[Row]:
             used_by_own / used_by_echo,
         )
         bound = f"gateway: a bare forward by aiohttp, {CLIENTS} clients, {jobs:,} jobs"
-        ratio = p50(forwards, echoes) / bare
+        ratio = added("p50", forwards, echoes) / bare
         yield Row(f"{bound}, added at p50", shown(forwards), before, ratio)
         used = Figure(forward_cpu)
         name = f"a bare forward by aiohttp, {used.shown(per_job, 'ms')}"
@@ -335,8 +341,8 @@ def through_the_gateway(peers: Peers, jobs: int = JOBS) -> Iterator[Row]:
         )
         if others:
             name = f"LiteLLM's proxy, which writes nothing down, {shown(others)}"
-            for added, place in ((p50, "p50"), (p99, "p99")):
-                ratio = added(owns, echoes) / added(others, echoes)
+            for place in ("p50", "p99"):
+                ratio = added(place, owns, echoes) / added(place, others, echoes)
                 yield Row(f"{what}, added at {place}", shown(owns), name, ratio, "<= 0.2")
         yield Row(
             f"gateway: memory after {FEW + jobs:,} jobs",
@@ -347,14 +353,10 @@ def through_the_gateway(peers: Peers, jobs: int = JOBS) -> Iterator[Row]:
         )
 
 
-def p50(rounds: Sequence[Taken], echoes: Sequence[Taken]) -> Figure:
-    """What was added to an echo in each round, for one call of two."""
-    return Figure([one.p50 - bare.p50 for one, bare in zip(rounds, echoes, strict=True)])
-
-
-def p99(rounds: Sequence[Taken], echoes: Sequence[Taken]) -> Figure:
-    """The same, for one call of a hundred."""
-    return Figure([one.p99 - bare.p99 for one, bare in zip(rounds, echoes, strict=True)])
+def added(place: str, rounds: Sequence[Taken], echoes: Sequence[Taken]) -> Figure:
+    """What was added to an echo in each round, at `p50` or `p99`."""
+    pairs = zip(rounds, echoes, strict=True)
+    return Figure([getattr(one, place) - getattr(bare, place) for one, bare in pairs])
 
 
 def shown(rounds: Sequence[Taken]) -> str:

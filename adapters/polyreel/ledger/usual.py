@@ -26,7 +26,7 @@ BEGUN: Final = (
     "SELECT owner FROM jobs WHERE owner IN (SELECT value FROM json_each(?)) AND state = 'sending'"
 )
 """The owners of submits without an outcome: more has to be written as they end."""
-FREE: Final = "UPDATE jobs SET owner = NULL WHERE owner IN (SELECT value FROM json_each(?))"
+FREE_ALL: Final = "UPDATE jobs SET owner = NULL WHERE owner IN (SELECT value FROM json_each(?))"
 MOST_ROWS: Final = 64
 """How many rows a statement has at most."""
 Statement = Callable[[int], str]
@@ -88,5 +88,5 @@ def _free(connection: sqlite3.Connection, owners: Mapping[str, int]) -> dict[int
         return {}
     begun = {row["owner"] for row in connection.execute(BEGUN, (json.dumps([*owners]),))}
     ended = [owner for owner in owners if owner not in begun]
-    connection.execute(FREE, (json.dumps(ended),))
+    connection.execute(FREE_ALL, (json.dumps(ended),))
     return dict.fromkeys([owners[owner] for owner in ended])

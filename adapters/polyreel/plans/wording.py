@@ -133,10 +133,9 @@ def in_callers_words(
             return Problem("extra", f"/extra/{provider.id}/{name}", f"{name} is {reason}: {how}")
         return Problem(name, f"/{name}", reason)
     if violation.kind == "additionalProperties":
-        places = [[*violation.path, name] for name in violation.limit or ()]
-        unknown = [".".join(map(str, place)) for place in places]
-        source = pointer_text(["extra", provider.id, *places[0]])
-        reason = f"{provider.id} documents no field {', '.join(unknown)} for {where}"
+        member = [*violation.path, *violation.limit]  # of one member: see `_apart`
+        source = pointer_text(["extra", provider.id, *member])
+        reason = f"{provider.id} documents no field {'.'.join(map(str, member))} for {where}"
         return Problem("extra", source, reason, near=_near_natives(violation, route, provider))
     row, name = row_at(route, violation.path, shared=shared)
     natives = shared.get("extra", {}).get(provider.id, {})
