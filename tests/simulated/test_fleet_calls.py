@@ -7,7 +7,7 @@ import math
 import random
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -168,6 +168,80 @@ def test_nonsense_about_several_holds_up_nobody(vendor: str, kind: Kind, content
         assert ids(ends) == ids(jobs)
         assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
         assert max(world.moments.values()) < 2 * USUALLY
+
+
+SPOILED: Final[dict[str, httpx.Response | Exception]] = {
+    "500": httpx.Response(500, content=b"{}"),
+    "429": httpx.Response(429, content=b"{}"),
+    "400": httpx.Response(400, content=b"{}"),
+    "nonsense": httpx.Response(200, content=b"<html>"),
+    "cut off": httpx.ReadError("the connection was lost"),
+}
+"""What can be said once, instead of an answer."""
+
+
+def spoiled(how: str) -> httpx.Response:
+    """An answer of these, or the lack of one."""
+    found = SPOILED[how]
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+@pytest.mark.matrix("vendor", "kind", "how")
+@every_kind
+@by_id
+@pytest.mark.parametrize("how", SPOILED)
+def test_one_query_about_several_that_fails_costs_its_own_jobs_a_query_each(
+    vendor: str, kind: Kind, how: str
+) -> None:
+    """And the others none: any call can fail once."""
+    with World(kind) as world:
+        jobs = world.submit(vendor, 200)
+        left = [how]
+        world.line.meddle = lambda call: spoiled(left.pop()) if left and not call.single else None
+        ends = world.complete(jobs)
+        assert ids(ends) == ids(jobs)
+        assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
+        assert 0 < len(world.calls(vendor, single=True)) <= 1.2 * SURVEYS[vendor].size
+        assert max(world.moments.values()) < 2 * USUALLY
+
+
+@pytest.mark.matrix("vendor", "kind", "how")
+@every_kind
+@by_id
+@pytest.mark.parametrize("how", [name for name in SPOILED if name != "400"])
+def test_a_vendor_that_was_away_is_asked_about_several_again(
+    vendor: str, kind: Kind, how: str
+) -> None:
+    """That all queries fail for a minute says nothing about those about several."""
+    with World(kind) as world:
+        jobs = world.submit(vendor, 400, duration=15)
+        world.line.meddle = lambda _: spoiled(how) if 10 <= world.seconds < 70 else None
+        ends = world.complete(jobs)
+        assert ids(ends) == ids(jobs)
+        assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
+        assert len(world.calls(vendor)) < one_by_one(vendor, 200)
+        if how != "nonsense":  # after which a vendor has no rest
+            assert len(world.calls(vendor, single=True)) <= 1.5 * SURVEYS[vendor].size
+
+
+@pytest.mark.matrix("vendor", "kind", "how")
+@every_kind
+@by_id
+@pytest.mark.parametrize("how", SPOILED)
+def test_queries_about_several_that_always_fail_are_made_once_a_minute(
+    vendor: str, kind: Kind, how: str
+) -> None:
+    """Where those about one are answered."""
+    with World(kind) as world:
+        jobs = world.submit(vendor, 60, duration=15)
+        world.line.meddle = lambda call: None if call.single else spoiled(how)
+        ends = world.complete(jobs)
+        assert ids(ends) == ids(jobs)
+        assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
+        failed = len(world.calls(vendor, single=False))
+        assert 0 < failed <= 2 * (2 + world.seconds / 60)
 
 
 @every_kind

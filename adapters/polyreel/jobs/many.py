@@ -263,13 +263,14 @@ class ManyJobs:
             return ends + (yield from self._unanswered(query, pause))
         except Exception as error:  # whatever it is, nobody may wait for these jobs for ever
             seconds = yield from now()
+            query.failed(seconds)
             left = [pending for pending in query.jobs if not pending.over]
             return ends + [
                 end for pending in left for end in self._failed(pending, error, query, seconds)
             ]
         finally:
             query.queue.under_way -= 1
-        query.queue.vendor.answered()
+        query.answered()
         if isinstance(answer, str):
             return ends + self._goes_on(query, answer, (yield from now()))
         return ends + (yield from self._answered(query, answer))
@@ -278,7 +279,7 @@ class ManyJobs:
         """Handle a query without a usable answer: the vendor is not asked again for some time."""
         seconds = yield from now()
         query.queue.vendor.unanswered(pause.seconds, seconds)
-        query.ask_apart(seconds)
+        query.failed(seconds)
         return [end for pending in query.jobs for end in self._ask_later(pending, seconds)]
 
     def _goes_on(self, query: Query, status: Status, seconds: float) -> list[Completed]:
@@ -364,8 +365,7 @@ class ManyJobs:
             return [self._completed(pending, pending.job, alike(error))]
         pending.patience = pending.patience or Patience()
         if query.together:
-            query.ask_apart(seconds)
-            return self._ask_later(pending, seconds, pause=0.0)
+            return self._ask_later(pending, seconds, pause=0.0 if pending.alone else None)
         if not pending.patience.is_over(error):
             return self._ask_later(pending, seconds)
         return [self._completed(pending, pending.job, alike(error))]

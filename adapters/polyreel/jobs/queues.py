@@ -29,7 +29,7 @@ AT_ONCE: Final = 4
 LONGEST_REST: Final = 120.0
 """The longest time, in seconds, for which a vendor that does not answer is not asked again."""
 ALONE_SECONDS: Final = 60.0
-"""How long jobs are asked about one by one after a query about several has failed."""
+"""How long jobs are asked about one by one where only that is answered."""
 CROWD: Final = 10_000
 """How many jobs may wait at one vendor, in all processes that share them, before each of them is
 asked about less often than its timetable says.
@@ -106,17 +106,41 @@ class AskedVendor:
     """How many rests there have been since the last answer."""
     trouble: str = ""
     """The last query without an answer, in words; empty after an answer."""
+    doubted_at: float = -inf
+    """When a query about several jobs failed, since one was answered."""
+    answers_alone: bool = False
+    """Whether a query about one job was answered since then."""
     alone_until: float = 0.0
-    """Until when jobs are asked about one by one, because asking together has failed."""
+    """Until when jobs are asked about one by one, because asking together fails."""
 
     @property
     def share(self) -> int:
         """How many queries each queue may have under way: the same for all, and at least one."""
         return max(1, AT_ONCE // max(1, len(self.queues)))
 
-    def answered(self) -> None:
-        """Note that the vendor has answered."""
+    def answered(self, *, together: bool) -> None:
+        """Note that the vendor has answered, to a query about several jobs or about one."""
         self.troubles, self.trouble = 0, ""
+        if together:
+            self.doubted_at = -inf
+        self.answers_alone = self.doubted_at > -inf
+
+    def failed_together(self, asked: float, seconds: float) -> bool:
+        """Note that a query about several jobs, made at `asked`, has failed; say whether its jobs
+        are to be asked about one by one.
+
+        Any query can fail once, and while a vendor is away all do: the jobs of one query tell
+        whether it answers about each. Where it does, and the next query about several fails again,
+        all jobs are asked about one by one for a time.
+        """
+        if asked < self.doubted_at:
+            return False  # it was under way when another one failed
+        if self.answers_alone:
+            self.alone_until = seconds + ALONE_SECONDS
+        apart = self.answers_alone or seconds - self.doubted_at >= ALONE_SECONDS
+        if apart:
+            self.doubted_at, self.answers_alone = seconds, False
+        return apart
 
     def unanswered(self, pause: float, seconds: float) -> None:
         """Do not ask the vendor for `pause` seconds, and longer after each failure in a row."""
@@ -209,7 +233,7 @@ class VendorQueue:
                 len(jobs) < survey.size and (first := self.first()) is not None and not first.alone
             ):
                 jobs.append(heappop(self.due)[2])
-        return Query(self, tuple(jobs), together=len(jobs) > 1)
+        return Query(self, tuple(jobs), seconds, together=len(jobs) > 1)
 
 
 @define
@@ -218,6 +242,8 @@ class Query:
 
     queue: VendorQueue
     jobs: tuple[PendingJob, ...]
+    asked: float
+    """When it was made, in seconds since 1970."""
     together: bool
     answer: int | None = None
     """The hash of the last answer, where the vendor was asked about one job."""
@@ -243,10 +269,15 @@ class Query:
             return job.status
         return unfinished(self.queue.provider, reply)
 
-    def ask_apart(self, seconds: float) -> None:
-        """Ask about jobs one by one for a time, since this query about several has failed.
+    def answered(self) -> None:
+        """Note that the vendor has answered it."""
+        self.queue.vendor.answered(together=self.together)
 
-        Its failure says nothing about each of the jobs.
+    def failed(self, seconds: float) -> None:
+        """Note that it had no usable answer.
+
+        That of a query about several says nothing about each of its jobs.
         """
-        if self.together:
-            self.queue.vendor.alone_until = seconds + ALONE_SECONDS
+        if self.together and self.queue.vendor.failed_together(self.asked, seconds):
+            for pending in self.jobs:
+                pending.alone = True
