@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
+from typing import Final
 
+import pytest
 from polyreel.drivers import GroupedWrites
 from polyreel.drivers.grouping import AT_A_TIME, LEAST
+from support.fleet import JumpingLoop
 
+FLOWS: Final = 32
 SECONDS = 20.0
 """How long a thread waits for another one at most."""
 
@@ -56,6 +60,38 @@ def test_where_commits_take_long_many_are_written_in_one_group() -> None:
 
     asyncio.run(write())
     assert write_all.groups == [1, AT_A_TIME * LEAST]
+
+
+@pytest.mark.parametrize(
+    ("commit", "size"), [(0.001, FLOWS // AT_A_TIME), (0.1, FLOWS)], ids=["quick", "slow"]
+)
+@pytest.mark.parametrize("work", [3e-5, 1e-4, 3e-3], ids=["fast", "usual", "slow machine"])
+def test_how_fast_a_machine_is_does_not_matter(work: float, commit: float, size: int) -> None:
+    """Slow work is not taken for slow commits: these alone decide, beside all the work there is."""
+    loop, groups = JumpingLoop(), list[int]()
+    commit *= work / 1e-4
+
+    def begin_all(
+        writes: Sequence[int], written: Callable[[list[int] | Callable[[], list[int]]], None]
+    ) -> bool:
+        groups.append(len(writes))
+        loop.seconds += work * len(writes)
+        loop.call_later(2 * work * len(writes) + commit, written, [*writes])
+        return True
+
+    async def write(grouped: GroupedWrites[int]) -> None:
+        for number in range(60):
+            await grouped.write(number)
+
+    async def write_all() -> None:
+        grouped = GroupedWrites[int](lambda writes: [*writes], begin_all)
+        await asyncio.gather(*(write(grouped) for _ in range(FLOWS)))
+
+    loop.run_until_complete(write_all())
+    loop.close()
+    last = groups[-20:-4]
+    assert sum(groups) == 60 * FLOWS
+    assert last == [size] * len(last)
 
 
 def test_what_only_threads_can_write_goes_in_one_group() -> None:

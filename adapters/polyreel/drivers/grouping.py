@@ -1,8 +1,9 @@
 """Writes of awaited flows to a ledger whose commits take long: those of one turn share a commit.
 
 Flows go on when theirs is durable. While one group is written, the next one gathers. Of many, two
-groups are written at a time: the database works at one while this process works at the other. Where
-commits take longer than that work, larger groups are faster, and one is written at a time.
+groups are written at a time: the database works at one while this process works at the other. They
+are as large as each other: small ones cost more. Where commits take longer than that work, larger
+groups are faster, and one is written at a time.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ AT_A_TIME: Final = 2
 LEAST: Final = 8
 """How many writes are a group that is written beside another one: smaller ones cost more each."""
 WORK_SECONDS: Final = 1e-4
-"""About how long the work at a write takes, here and in the database."""
+"""How long the work at a write takes, here and in the database, as long as that is not known."""
+WORK: Final = 3.0
+"""How long that is, about, over how long it takes to begin a write: machines differ, and the work
+of a slow one is not to be taken for commits that take long.
+"""
 
 
 def _begins_nothing(*_: object) -> bool:
@@ -65,6 +70,8 @@ class GroupedWrites(Generic[T]):
         self._waiting: list[_Waiting[T]] = []
         self._groups = self._under_way = 0
         """How many groups are written just now, and how many writes these are."""
+        self._work_seconds = WORK_SECONDS
+        """How long the work at a write takes, about."""
         self._commit_seconds = 0.0
         """How long a group takes beside the work at its writes, about."""
         self._is_to_begin = False
@@ -106,13 +113,14 @@ class GroupedWrites(Generic[T]):
         """Whether what waits is to be written now."""
         if self._groups == 0:
             return bool(self._waiting)
-        return self._groups < self._at_a_time and len(self._waiting) >= LEAST and self._goes_in_two
+        least = max(LEAST, self._under_way)
+        return self._groups < self._at_a_time and len(self._waiting) >= least and self._goes_in_two
 
     @property
     def _goes_in_two(self) -> bool:
         """Whether the work takes longer than a commit, so that it is faster beside another one."""
         many = len(self._waiting) + self._under_way
-        return self._commit_seconds < WORK_SECONDS * many
+        return self._commit_seconds < self._work_seconds * many
 
     def _begin_soon(self) -> None:
         """Begin when all flows that go on just now have said what they write."""
@@ -134,7 +142,10 @@ class GroupedWrites(Generic[T]):
             is_begun = False
             with suppress(Exception):  # a thread tells its flows
                 is_begun = self._begin_all(writes, partial(self._hear, group))
-            if not is_begun:
+            if is_begun:
+                seconds = WORK * (self.loop.time() - group.began) / size
+                self._work_seconds += (seconds - self._work_seconds) / 4
+            else:
                 self._in_a_thread(group, partial(self._write_all, writes))
 
     def _hear(self, group: _Group[T], results: list[Any] | Callable[[], list[Any]]) -> None:
@@ -156,7 +167,7 @@ class GroupedWrites(Generic[T]):
             if not one.done.done():  # its flow was canceled just now
                 one.done.set_result(result)
         size = len(group.waiting)
-        rest = max(0.0, self.loop.time() - group.began - WORK_SECONDS * size)
+        rest = max(0.0, self.loop.time() - group.began - self._work_seconds * size)
         # Beside another group, it has waited for the commit of that one too.
         self._commit_seconds += (rest / self._groups - self._commit_seconds) / 4
         self._groups -= 1
