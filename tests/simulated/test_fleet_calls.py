@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import httpx
 import pytest
+from polyreel import VendorError
 from polyreel.drivers import ManyJobsDriver
 from polyreel.jobs.many import Completed, ManyJobs
 from polyreel.jobs.queues import AT_ONCE, CROWD
 from polyreel.jobs.timetable import LONGEST
-from polyreel.jobs.waiting import JITTER
+from polyreel.jobs.waiting import EMPTY_POLLS, JITTER
 from polyreel.providers.base.registry import get_provider
 from support import matrix
 from support.faults import VENDORS, Kind, every_kind, every_vendor
@@ -242,6 +243,24 @@ def test_queries_about_several_that_always_fail_are_made_once_a_minute(
         assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
         failed = len(world.calls(vendor, single=False))
         assert 0 < failed <= 2 * (2 + world.seconds / 60)
+
+
+@pytest.mark.matrix("vendor", "kind", "status")
+@every_kind
+@by_id
+@pytest.mark.parametrize(("status", "calls"), [(401, 1), (403, 1), (404, 1 + EMPTY_POLLS)])
+def test_what_is_said_of_one_job_lets_the_others_be_asked_about_alone(
+    vendor: str, kind: Kind, status: int, calls: int
+) -> None:
+    """A key that is taken back, or tasks that are gone, end the waiting for all within minutes."""
+    with World(kind) as world:
+        jobs = world.submit(vendor, 300)
+        world.line.meddle = lambda _: refusal(status)
+        ends = world.complete(jobs)
+        assert ids(ends) == ids(jobs)
+        assert {isinstance(end.error, VendorError) and end.error.status for end in ends} == {status}
+        assert len(world.calls(vendor)) <= 1.1 * calls * len(jobs)
+        assert max(world.moments.values()) < 1.2 * USUALLY
 
 
 @every_kind

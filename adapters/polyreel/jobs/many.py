@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import Factory, define, field, frozen
 
-from ..errors import LedgerError, PolyreelError, Portable, VendorError, alike
+from ..errors import (
+    LedgerError,
+    PolyreelError,
+    Portable,
+    TaskNotFoundError,
+    VendorError,
+    alike,
+)
 from ..flows import LAST_CALL, Flow, Notify, Reply, Sleep, now
 from ..ledger.events import News, keep, past, read_news, read_news_of
 from ..ledger.states import about, advance, warn_of_unknown
@@ -366,7 +373,10 @@ class ManyJobs:
         pending.patience = pending.patience or Patience()
         if query.together:
             return self._ask_later(pending, seconds, pause=0.0 if pending.alone else None)
-        if not pending.patience.is_over(error):
+        is_over = pending.patience.is_over(error)
+        if is_over or isinstance(error, TaskNotFoundError):
+            query.answered()  # it says something about this one job
+        if not is_over:
             return self._ask_later(pending, seconds)
         return [self._completed(pending, pending.job, alike(error))]
 
