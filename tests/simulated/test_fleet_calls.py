@@ -172,9 +172,9 @@ def test_nonsense_about_several_holds_up_nobody(vendor: str, kind: Kind, content
 
 
 SPOILED: Final[dict[str, httpx.Response | None]] = {
-    "500": httpx.Response(500, content=b"{}"),
-    "429": httpx.Response(429, content=b"{}"),
-    "400": httpx.Response(400, content=b"{}"),
+    "500": refusal(500),
+    "429": refusal(429),
+    "400": refusal(400),
     "nonsense": httpx.Response(200, content=b"<html>"),
     "cut off": None,
 }

@@ -168,7 +168,7 @@ class BatchRun:
                     return await self._taken_up(task)
                 base_url = self.client.base_urls.get(job.vendor)
             elif entry.state == "accepted" and entry.job is not None:
-                job = entry.job.model_copy(update={"ledger_id": entry.id})
+                job = entry.job
                 base_url = entry.submission.base_url
             else:
                 return await self._generated(task)

@@ -297,4 +297,4 @@ def _job_of(entry: LedgerEntry) -> Job:
     if job is None:
         text = f"{entry.id} is {entry.state}: no task of it is known"
         raise LedgerError(text, vendor=entry.vendor, ledger_id=entry.id)
-    return job.model_copy(update={"ledger_id": entry.id})
+    return job

@@ -105,7 +105,6 @@ class LedgerWork:
         return self.folder if own is None else location_of(own)
 
     def _enrol(self, entry: LedgerEntry, job: Job) -> Flow[None]:
-        job = job.model_copy(update={"ledger_id": entry.id})
         if job.status in FINAL:
             yield from self._finish(Completed(job))
             return

@@ -243,11 +243,8 @@ class _Tending:
         self.known[entry.job.id] = entry.id
         if entry.submission.folder is not None:
             self.with_folder.add(entry.id)
-        job = entry.job
-        if job.ledger_id != entry.id:
-            job = job.model_copy(update={"ledger_id": entry.id})
         base_url = entry.submission.base_url
-        await driver.enrol(job, timeout=float("inf"), base_url=base_url, news=news)
+        await driver.enrol(entry.job, timeout=float("inf"), base_url=base_url, news=news)
 
     def _end(self, end: Completed) -> None:
         name = self.known[end.job.id]

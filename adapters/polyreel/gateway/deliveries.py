@@ -143,5 +143,4 @@ class WebhookDeliveries:
             return None
         if job.status in FINAL and waiting.is_complete(job):
             return None
-        job = job.model_copy(update={"ledger_id": entry.id})
         return waiting.look(job, entry.submission.base_url)

@@ -161,7 +161,7 @@ class FacedJobs:
         """
         entries = await self.entries(rows)
         made = [
-            (row, entry, entry.job.model_copy(update={"ledger_id": entry.id}))
+            (row, entry, entry.job)
             for row in rows
             if (entry := entries.get(row.reference)) is not None and entry.job is not None
         ]

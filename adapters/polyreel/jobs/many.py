@@ -16,14 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import Factory, define, field, frozen
 
-from ..errors import (
-    LedgerError,
-    PolyreelError,
-    Portable,
-    TaskNotFoundError,
-    VendorError,
-    alike,
-)
+from ..errors import LedgerError, PolyreelError, Portable, TaskNotFoundError, VendorError, alike
 from ..flows import LAST_CALL, Flow, Notify, Reply, Sleep, now
 from ..ledger.events import News, keep, past, read_news, read_news_of
 from ..ledger.states import about, advance, warn_of_unknown
@@ -370,9 +363,9 @@ class ManyJobs:
         """Handle a refused query, or one that could not be made."""
         if not isinstance(error, VendorError):
             return [self._completed(pending, pending.job, alike(error))]
-        pending.patience = pending.patience or Patience()
         if query.together:
             return self._ask_later(pending, seconds, pause=0.0 if pending.alone else None)
+        pending.patience = pending.patience or Patience()
         is_over = pending.patience.is_over(error)
         if is_over or isinstance(error, TaskNotFoundError):
             query.answered()  # it says something about this one job

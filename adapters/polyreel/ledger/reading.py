@@ -174,11 +174,8 @@ class LedgerReader:
         """Which jobs have ended since a moment, and who calls back."""
         recent = "SELECT vendor FROM callers WHERE received_at >= ?"
         callers = self._database.query(recent, now - CALLER_SECONDS)
-        ended = [
-            job.model_copy(update={"ledger_id": row["id"]})
-            for row in self._ended(event)
-            if (job := readable_job(row)) is not None
-        ]
+        found = map(readable_job, self._ended(event))
+        ended = [job for job in found if job is not None]
         confirmed = frozenset(row["vendor"] for row in callers if _signs(row["vendor"]))
         return News(ended, confirmed)
 

@@ -101,10 +101,17 @@ def _submission_of(row: StoredRow) -> Submission:
 
 
 def job_of(row: StoredRow) -> Job | None:
-    """Read the job of an entry, if it has one."""
+    """Read the job of an entry, if it has one. It names its entry."""
     from polyreel_generated.shared import Job  # noqa: PLC0415
 
-    return Job.model_validate_json(row["job"]) if row["job"] is not None else None
+    if row["job"] is None:
+        return None
+    return named(Job.model_validate_json(row["job"]), row["id"])
+
+
+def named(job: Job, entry: str) -> Job:
+    """A job that names its entry."""
+    return job if job.ledger_id == entry else job.model_copy(update={"ledger_id": entry})
 
 
 def readable_job(row: StoredRow) -> Job | None:
@@ -128,7 +135,7 @@ def new_columns(event: Intend, owner: str, now: float) -> Columns:
         **sent_columns(event),
     }
     if event.job is not None:
-        job = event.job.model_copy(update={"ledger_id": columns["id"]})
+        job = named(event.job, str(columns["id"]))
         columns |= {"task": job.id, **job_columns(job, now)}
     return columns
 
@@ -206,9 +213,7 @@ def outcome_columns(event: Settle, now: float) -> Columns:
     if event.request_id is not None:
         columns["request_id"] = event.request_id
     if event.job is not None:
-        job = event.job
-        if job.ledger_id != event.entry:
-            job = job.model_copy(update={"ledger_id": event.entry})
+        job = named(event.job, event.entry)
         columns |= {"task": job.id, **job_columns(job, now)}
     return columns
 
