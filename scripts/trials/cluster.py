@@ -167,7 +167,7 @@ class Cluster:
     _connection: psycopg.Connection[dict[str, Any]] | None = field(default=None, init=False)
 
     def ask(self, statement: str, *values: object) -> Any:
-        """The only value that a statement finds; the database is waited for."""
+        """The only value that a statement finds; the database, and its tables, are waited for."""
         while True:
             try:
                 if self._connection is None or self._connection.closed:
@@ -179,7 +179,7 @@ class Cluster:
                     )
                 (row,) = self._connection.execute(statement.encode(), values).fetchall()
                 return next(iter(row.values()))
-            except psycopg.OperationalError:
+            except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
                 time.sleep(0.05)
 
     # -- what goes wrong ---------------------------------------------------------------------------
