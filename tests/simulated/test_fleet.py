@@ -370,9 +370,8 @@ def test_a_key_that_is_not_accepted_ends_all_waiting_there(
             assert end.error.job == end.job
             assert end.error.job.id == end.job.id
             assert world.moments[end.job.id] < 30
-        assert (
-            len(world.calls(vendor)) <= 5 + 1
-        )  # one about several, which may be refused for reasons of its own
+        # Some about several first, which may be refused for reasons of their own.
+        assert len(world.calls(vendor)) <= 5 + 3
 
 
 @every_kind

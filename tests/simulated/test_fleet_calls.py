@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import random
-from functools import cache
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 import httpx
 import pytest
-from polyreel import VendorError
 from polyreel.drivers import ManyJobsDriver
 from polyreel.jobs.many import Completed, ManyJobs
 from polyreel.jobs.queues import AT_ONCE, CROWD
 from polyreel.jobs.timetable import LONGEST
-from polyreel.jobs.waiting import EMPTY_POLLS, JITTER
+from polyreel.jobs.waiting import JITTER
 from polyreel.providers.base.registry import get_provider
 from support import matrix
 from support.faults import VENDORS, Kind, every_kind, every_vendor
@@ -34,21 +31,9 @@ from support.fleet import (
     by_list,
     by_survey,
     ids,
+    one_by_one,
     refusal,
 )
-
-
-@cache
-def one_by_one(vendor: str, number: int) -> int:
-    """How many calls it takes to wait for each job alone, all at the same time."""
-    with World("awaiting") as world:
-        jobs = world.submit(vendor, number)
-
-        async def wait() -> None:
-            await asyncio.gather(*(world.client.wait(job) for job in jobs))
-
-        world.run(wait())
-        return len(world.line.calls)
 
 
 @pytest.mark.slow
@@ -121,146 +106,6 @@ def test_one_job_alone_is_asked_about_alone(vendor: str, kind: Kind) -> None:
         ends = world.complete([*short, *long])
         first = START + world.moments[ends[0].job.id]
         assert [call for call in world.calls(vendor, single=False) if call.began > first] == []
-
-
-@pytest.mark.matrix("vendor", "kind+fault")
-@every_kind
-@by_survey
-@pytest.mark.parametrize("fault", ["list-500", "list-empty"])
-def test_a_query_about_several_that_is_out_of_order_holds_up_nobody(
-    vendor: str, kind: Kind, fault: str
-) -> None:
-    """It says nothing about each, and the query about one may well work: jobs end as in waiting for
-    each alone.
-    """
-    with World(kind) as world:
-        jobs = world.submit(vendor, 10)
-        world.simulator.inject(fault, vendor, times=None)
-        ends = world.complete(jobs)
-        assert ids(ends) == ids(jobs)
-        assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
-        assert max(world.moments.values()) < 2 * USUALLY
-
-
-@pytest.mark.matrix("vendor", "kind", "content")
-@every_kind
-@by_survey
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"<html>",
-        b"[]",
-        b"{}",
-        b"null",
-        b'{"data": {}}',
-        b'{"data": [null, [], {"id": []}]}',
-        b'[{"id": 1}]',
-        b"",
-    ],
-)
-def test_nonsense_about_several_holds_up_nobody(vendor: str, kind: Kind, content: bytes) -> None:
-    """They are asked about one by one."""
-    with World(kind) as world:
-        jobs = world.submit(vendor, 4)
-        world.line.meddle = lambda call: (
-            None if call.single else httpx.Response(200, content=content)
-        )
-        ends = world.complete(jobs)
-        assert ids(ends) == ids(jobs)
-        assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
-        assert max(world.moments.values()) < 2 * USUALLY
-
-
-SPOILED: Final[dict[str, httpx.Response | None]] = {
-    "500": refusal(500),
-    "429": refusal(429),
-    "400": refusal(400),
-    "nonsense": httpx.Response(200, content=b"<html>"),
-    "cut off": None,
-}
-"""What can be said once, instead of an answer."""
-
-
-def spoiled(how: str) -> httpx.Response:
-    """An answer of these, or the lack of one."""
-    found = SPOILED[how]
-    if found is None:  # made anew: one that is kept has a traceback, which keeps all jobs
-        raise httpx.ReadError("the connection was lost")
-    return found
-
-
-@pytest.mark.matrix("vendor", "kind", "how")
-@every_kind
-@by_id
-@pytest.mark.parametrize("how", SPOILED)
-def test_one_query_about_several_that_fails_costs_its_own_jobs_a_query_each(
-    vendor: str, kind: Kind, how: str
-) -> None:
-    """And the others none: any call can fail once."""
-    with World(kind) as world:
-        jobs = world.submit(vendor, 200)
-        left = [how]
-        world.line.meddle = lambda call: spoiled(left.pop()) if left and not call.single else None
-        ends = world.complete(jobs)
-        assert ids(ends) == ids(jobs)
-        assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
-        assert 0 < len(world.calls(vendor, single=True)) <= 1.2 * SURVEYS[vendor].size
-        assert max(world.moments.values()) < 2 * USUALLY
-
-
-@pytest.mark.matrix("vendor", "kind", "how")
-@every_kind
-@by_id
-@pytest.mark.parametrize("how", [name for name in SPOILED if name != "400"])
-def test_a_vendor_that_was_away_is_asked_about_several_again(
-    vendor: str, kind: Kind, how: str
-) -> None:
-    """That all queries fail for a minute says nothing about those about several."""
-    with World(kind) as world:
-        jobs = world.submit(vendor, 400, duration=15)
-        world.line.meddle = lambda _: spoiled(how) if 10 <= world.seconds < 70 else None
-        ends = world.complete(jobs)
-        assert ids(ends) == ids(jobs)
-        assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
-        assert len(world.calls(vendor)) < one_by_one(vendor, 200)
-        if how != "nonsense":  # after which a vendor has no rest
-            assert len(world.calls(vendor, single=True)) <= 1.5 * SURVEYS[vendor].size
-
-
-@pytest.mark.matrix("vendor", "kind", "how")
-@every_kind
-@by_id
-@pytest.mark.parametrize("how", SPOILED)
-def test_queries_about_several_that_always_fail_are_made_once_a_minute(
-    vendor: str, kind: Kind, how: str
-) -> None:
-    """Where those about one are answered."""
-    with World(kind) as world:
-        jobs = world.submit(vendor, 60, duration=15)
-        world.line.meddle = lambda call: None if call.single else spoiled(how)
-        ends = world.complete(jobs)
-        assert ids(ends) == ids(jobs)
-        assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
-        failed = len(world.calls(vendor, single=False))
-        assert 0 < failed <= 2 * (2 + world.seconds / 60)
-
-
-@pytest.mark.matrix("vendor", "kind", "status")
-@every_kind
-@by_id
-@pytest.mark.parametrize(("status", "calls"), [(401, 1), (403, 1), (404, 1 + EMPTY_POLLS)])
-def test_what_is_said_of_one_job_lets_the_others_be_asked_about_alone(
-    vendor: str, kind: Kind, status: int, calls: int
-) -> None:
-    """A key that is taken back, or tasks that are gone, end the waiting for all within minutes."""
-    with World(kind) as world:
-        jobs = world.submit(vendor, 300)
-        world.line.meddle = lambda _: refusal(status)
-        ends = world.complete(jobs)
-        assert ids(ends) == ids(jobs)
-        assert {isinstance(end.error, VendorError) and end.error.status for end in ends} == {status}
-        assert len(world.calls(vendor)) <= 1.1 * calls * len(jobs)
-        assert max(world.moments.values()) < 1.2 * USUALLY
 
 
 @every_kind

@@ -399,3 +399,16 @@ def ids(found: list[Completed] | list[Job]) -> list[str]:
 def by_vendor(ends: list[Completed], vendor: str) -> list[Completed]:
     """Those of one vendor."""
     return [end for end in ends if end.job.vendor == vendor]
+
+
+@cache
+def one_by_one(vendor: str, number: int) -> int:
+    """How many calls it takes to wait for each job alone, all at the same time."""
+    with World("awaiting") as world:
+        jobs = world.submit(vendor, number)
+
+        async def wait() -> None:
+            await asyncio.gather(*(world.client.wait(job) for job in jobs))
+
+        world.run(wait())
+        return len(world.line.calls)

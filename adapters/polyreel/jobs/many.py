@@ -244,7 +244,7 @@ class ManyJobs:
                 yield from observe_end(job)
                 ends.append(self._completed(pending, job))
             elif pending is not None:  # only the vendor can give its outputs
-                pending.alone = True
+                pending.answered(alone=True)
                 self._plan(pending, seconds, 0.0)
         return ends
 
@@ -260,10 +260,13 @@ class ManyJobs:
                 return ends
             answer = yield from at_once(query.ask(), query.goes_on)
         except Paused as pause:
-            return ends + (yield from self._unanswered(query, pause))
+            seconds = yield from now()
+            query.queue.vendor.unanswered(pause.seconds, seconds)
+            return ends + self._in_vain(query, seconds)
         except Exception as error:  # whatever it is, nobody may wait for these jobs for ever
             seconds = yield from now()
-            query.failed(seconds)
+            if query.together and isinstance(error, VendorError):
+                return ends + self._in_vain(query, seconds)
             left = [pending for pending in query.jobs if not pending.over]
             return ends + [
                 end for pending in left for end in self._failed(pending, error, query, seconds)
@@ -275,17 +278,21 @@ class ManyJobs:
             return ends + self._goes_on(query, answer, (yield from now()))
         return ends + (yield from self._answered(query, answer))
 
-    def _unanswered(self, query: Query, pause: Paused) -> Flow[list[Completed]]:
-        """Handle a query without a usable answer: the vendor is not asked again for some time."""
-        seconds = yield from now()
-        query.queue.vendor.unanswered(pause.seconds, seconds)
-        query.failed(seconds)
-        return [end for pending in query.jobs for end in self._ask_later(pending, seconds)]
+    def _in_vain(self, query: Query, seconds: float) -> list[Completed]:
+        """Handle a query whose answer, if there is one, says nothing about any job."""
+        first, ends = query.failed(seconds), list[Completed]()
+        for pending in query.jobs:
+            if pending in first and not pending.over:  # before all others that are due
+                pending.queue.schedule(pending, 0.0, next(self._numbers))
+            else:
+                ends += self._ask_later(pending, seconds)
+        return ends
 
     def _goes_on(self, query: Query, status: Status, seconds: float) -> list[Completed]:
         """Handle an answer that only says that its one job goes on."""
         pending = query.jobs[0]
-        pending.alone, pending.status, pending.answer = False, status, query.answer
+        pending.answered()
+        pending.status, pending.answer = status, query.answer
         return self._nothing_new(pending, seconds)
 
     def _answered(self, query: Query, answer: Mapping[str, Facts]) -> Flow[list[Completed]]:
@@ -293,11 +300,11 @@ class ManyJobs:
         seconds = yield from now()
         ends: list[Completed] = []
         for pending in query.jobs:
-            if (facts := answer.get(pending.task)) is None:
-                pending.alone = True
+            facts = answer.get(pending.task)
+            pending.answered(alone=facts is None)
+            if facts is None:
                 ends += self._ask_later(pending, seconds, pause=0.0)
             else:
-                pending.alone = False
                 ends += yield from self._advanced(pending, facts, seconds)
                 if not facts.is_strange and facts.status not in FINAL:
                     pending.answer = query.answer
@@ -363,12 +370,12 @@ class ManyJobs:
         """Handle a refused query, or one that could not be made."""
         if not isinstance(error, VendorError):
             return [self._completed(pending, pending.job, alike(error))]
-        if query.together:
-            return self._ask_later(pending, seconds, pause=0.0 if pending.alone else None)
         pending.patience = pending.patience or Patience()
         is_over = pending.patience.is_over(error)
         if is_over or isinstance(error, TaskNotFoundError):
             query.answered()  # it says something about this one job
+        else:
+            query.failed(seconds)
         if not is_over:
             return self._ask_later(pending, seconds)
         return [self._completed(pending, pending.job, alike(error))]

@@ -29,7 +29,11 @@ AT_ONCE: Final = 4
 LONGEST_REST: Final = 120.0
 """The longest time, in seconds, for which a vendor that does not answer is not asked again."""
 ALONE_SECONDS: Final = 60.0
-"""How long jobs are asked about one by one where only that is answered."""
+"""How long all jobs are asked about one by one where only that is answered."""
+SPOILED: Final = 2
+"""How many queries about several can fail in a row, while those about one are answered, because of
+a job that spoils each: after two of them it is asked about alone.
+"""
 CROWD: Final = 10_000
 """How many jobs may wait at one vendor, in all processes that share them, before each of them is
 asked about less often than its timetable says.
@@ -71,6 +75,10 @@ class PendingJob:
     locator: str | None = None
     alone: bool = False
     """Whether queries about several jobs leave it out, so that it has a query of its own."""
+    failed: int | None = None
+    """The vendor's `failures_alone` when a query about several, this job among them, last failed.
+    None where nothing has failed since it was answered.
+    """
     answer: int | None = None
     """The hash of the vendor's last answer, where the same bytes would be no news."""
     turn: int = 0
@@ -83,6 +91,19 @@ class PendingJob:
         from polyreel_generated.shared import Job  # noqa: PLC0415
 
         return Job.model_validate_json(self.document).model_copy(update={"status": self.status})
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether a query about it is about nothing else.
+
+        What queries about several have shown holds until one about a single job fails too: then the
+        vendor was at fault.
+        """
+        return self.alone and self.failed in (None, self.queue.vendor.failures_alone)
+
+    def answered(self, *, alone: bool = False) -> None:
+        """Note that a query about it was answered; or that only one about it `alone` can be."""
+        self.alone, self.failed = alone, None
 
     @property
     def trouble(self) -> str:
@@ -110,6 +131,10 @@ class AskedVendor:
     """When a query about several jobs failed, since one was answered."""
     answers_alone: bool = False
     """Whether a query about one job was answered since then."""
+    failures_together: int = 0
+    """How many queries about several have failed in a row, between answers about one job."""
+    failures_alone: int = 0
+    """How many queries about one job have failed."""
     alone_until: float = 0.0
     """Until when jobs are asked about one by one, because asking together fails."""
 
@@ -118,29 +143,34 @@ class AskedVendor:
         """How many queries each queue may have under way: the same for all, and at least one."""
         return max(1, AT_ONCE // max(1, len(self.queues)))
 
+    @property
+    def is_doubted(self) -> bool:
+        """Whether the last query about several jobs failed."""
+        return self.doubted_at > -inf
+
     def answered(self, *, together: bool) -> None:
         """Note that the vendor has answered, to a query about several jobs or about one."""
         self.troubles, self.trouble = 0, ""
         if together:
-            self.doubted_at = -inf
-        self.answers_alone = self.doubted_at > -inf
+            self.doubted_at, self.failures_together = -inf, 0
+        self.answers_alone = self.is_doubted
 
     def failed_together(self, asked: float, seconds: float) -> bool:
-        """Note that a query about several jobs, made at `asked`, has failed; say whether its jobs
-        are to be asked about one by one.
+        """Note that a query about several jobs, made at `asked`, has failed; say whether one of its
+        jobs is to be asked about alone now.
 
-        Any query can fail once, and while a vendor is away all do: the jobs of one query tell
-        whether it answers about each. Where it does, and the next query about several fails again,
-        all jobs are asked about one by one for a time.
+        Any query can fail once, and while a vendor is away all do: one job tells whether queries
+        about one are answered. Where they are, again and again, and those about several fail, all
+        jobs are asked about one by one for a time.
         """
         if asked < self.doubted_at:
             return False  # it was under way when another one failed
-        if self.answers_alone:
-            self.alone_until = seconds + ALONE_SECONDS
-        apart = self.answers_alone or seconds - self.doubted_at >= ALONE_SECONDS
-        if apart:
-            self.doubted_at, self.answers_alone = seconds, False
-        return apart
+        if self.answers_alone or not self.is_doubted:
+            self.failures_together += 1
+            if self.failures_together > SPOILED:
+                self.alone_until = seconds + ALONE_SECONDS
+        self.doubted_at, self.answers_alone = seconds, False
+        return True
 
     def unanswered(self, pause: float, seconds: float) -> None:
         """Do not ask the vendor for `pause` seconds, and longer after each failure in a row."""
@@ -226,11 +256,13 @@ class VendorQueue:
         survey = self.provider.survey
         listed = survey is not None and not (survey.running_only and self.size > survey.size)
         together = listed and seconds >= self.vendor.alone_until
-        if survey is not None and together and not jobs[0].alone:
+        if survey is not None and together and not jobs[0].is_alone:
             # The next jobs are asked about too, though they are not due yet: here that costs
             # nothing, and later it would cost a query of their own.
             while (
-                len(jobs) < survey.size and (first := self.first()) is not None and not first.alone
+                len(jobs) < survey.size
+                and (first := self.first()) is not None
+                and not first.is_alone
             ):
                 jobs.append(heappop(self.due)[2])
         return Query(self, tuple(jobs), seconds, together=len(jobs) > 1)
@@ -273,11 +305,21 @@ class Query:
         """Note that the vendor has answered it."""
         self.queue.vendor.answered(together=self.together)
 
-    def failed(self, seconds: float) -> None:
-        """Note that it had no usable answer.
+    def failed(self, seconds: float) -> tuple[PendingJob, ...]:
+        """Note that it had no usable answer; the result is the jobs to ask about at once, each
+        alone, as one about several says nothing about each of its jobs.
 
-        That of a query about several says nothing about each of its jobs.
+        That is its first job, if nobody tries the same already, and those that are asked about for
+        the last time. Of the others, those that fail together once more, while queries about one do
+        not fail, are asked about alone from then on: one of them may be what spoils each query.
         """
-        if self.together and self.queue.vendor.failed_together(self.asked, seconds):
-            for pending in self.jobs:
-                pending.alone = True
+        vendor = self.queue.vendor
+        if not self.together:
+            vendor.failures_alone += 1
+            return ()
+        for pending in self.jobs:
+            pending.alone = seconds >= pending.ends or pending.failed == vendor.failures_alone
+            pending.failed = vendor.failures_alone
+        if vendor.failed_together(self.asked, seconds):
+            self.jobs[0].alone = True
+        return tuple(pending for pending in self.jobs if pending.alone)
