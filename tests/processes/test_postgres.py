@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from polyreel import AsyncClient, Client
 from polyreel.errors import ClaimedError, LedgerError, RequestError
-from polyreel.ledger import postgres_database
+from polyreel.ledger import postgres_database, postgres_schema
 from polyreel.ledger.events import Intend, Settle
 from polyreel.ledger.opening import open_ledger
 from polyreel.ledger.postgres import PostgresLedger
@@ -23,7 +23,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 from support import ledger_cases
 from support.ledgers import NOW, VENDOR, job, submission
-from support.postgres import execute
+from support.postgres import execute, rows
 from support.waiting import until
 
 
@@ -51,6 +51,36 @@ def test_a_client_keeps_its_jobs_in_a_database(path: str, tmp_path: Path) -> Non
         assert found.id == started.ledger_id
         assert found.job is not None
         assert client.wait(found.job).status == "succeeded"
+
+
+OLD_ROW = (
+    "id, state, vendor, model, workflow, simulated, reference, idempotency_key, fingerprint,"
+    " submission, created_at, updated_at"
+)
+"""What a row of the first version has."""
+
+
+def test_an_older_ledger_is_brought_up(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every version of the tables so far, with its rows; then it is like a new one."""
+    made = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'polyreel' ORDER BY indexdef"
+    with PostgresLedger(path) as new:
+        entry = new.write(Intend(submission(reference="r")), new.new_owner(), NOW)
+        before = new.entry(entry).submission
+    indexes = rows(path, made)
+    execute(path, f"CREATE TABLE public.old AS SELECT {OLD_ROW} FROM jobs")
+    for version in range(1, len(postgres_schema.MIGRATIONS)):
+        execute(path, "DROP SCHEMA polyreel CASCADE")
+        with monkeypatch.context() as patch:
+            patch.setattr(postgres_schema, "MIGRATIONS", postgres_schema.MIGRATIONS[:version])
+            with psycopg.connect(path, row_factory=dict_row) as connection:
+                connection.execute("SET search_path = polyreel")
+                postgres_schema.bring_up(connection, path)
+        execute(path, f"INSERT INTO jobs ({OLD_ROW}) SELECT * FROM public.old")
+        with PostgresLedger(path) as ledger:
+            assert ledger.entry(entry).submission == before
+            (found,) = ledger.of_references(["r"], simulated=before.simulated)
+            assert found.id == entry
+        assert rows(path, made) == indexes
 
 
 def refusal(ledger: PostgresLedger, owner: str) -> str:

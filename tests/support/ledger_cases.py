@@ -154,11 +154,20 @@ def test_a_reference_is_used_once(ledger: LedgerStore) -> None:
     assert ledger.write(Intend(submission(reference="r")), owner, NOW)
 
 
-def test_what_is_abandoned_stays_so(ledger: LedgerStore) -> None:
-    """A late report about a job that its user has given up changes the job, not the user's word.
+def test_entries_that_hold_their_reference_no_longer_are_found_by_it(ledger: StoredLedger) -> None:
+    """Beside the one that does, oldest first."""
+    ledger.abandon(first := ambiguous(ledger, reference="b/1"))
+    ledger.abandon(other := ambiguous(ledger, reference="b/2"))
+    second = ambiguous(ledger, reference="b/1")
+    for names, starts in ((["b/1", "b/2"], []), ([], ["b/"])):
+        entries = ledger.of_references(names, starts, simulated=True)
+        assert [entry.id for entry in entries] == [first, other, second]
+    found = ledger.outstanding.states(["b/1", "b/2", "b/3"], simulated=True)
+    assert found == {"b/1": (second, "ambiguous"), "b/2": (other, "abandoned")}
 
-    Otherwise the entry would have its reference again, which another job may have by then.
-    """
+
+def test_what_is_abandoned_stays_so(ledger: LedgerStore) -> None:
+    """A late report changes the job, not the user's word: the reference may be taken by then."""
     entry = accepted(ledger, reference="order 17")
     ledger.abandon(entry)
     other = accepted(ledger, "task-2", reference="order 17")
@@ -389,9 +398,8 @@ def test_a_queued_submit_is_won_by_one_thread(ledger: LedgerStore) -> None:
         assert sum(pool.map(race, range(32))) == 1
 
 
-def test_work_of_which_nothing_can_be_done_hides_no_other(ledger: LedgerStore) -> None:
+def test_work_of_which_nothing_can_be_done_hides_no_other(ledger: StoredLedger) -> None:
     """Each look that finds too much goes on after the one before it."""
-    assert isinstance(ledger, StoredLedger)
     find = partial(ledger.outstanding.queued, simulated=True, before=NOW, limit=2)
     first, second, third = (queued(ledger, reference=str(n)) for n in range(3))
     assert [find(), find(), find()] == [[first, second], [third, first], [second, third]]

@@ -15,6 +15,7 @@ from .database import Database, OwnerRegistry, StoredRow, Value
 from .limits_schema import NOW
 from .records import LedgerEntry, State
 from .rows import entry_of
+from .schema import by_reference
 
 KIND: Final = "simulated = ? AND state = ?"
 AT_VENDORS: Final = "simulated = ? AND state = 'accepted'"
@@ -144,11 +145,12 @@ class OutstandingWork:
     def states(self, references: Iterable[str], *, simulated: bool) -> dict[str, tuple[str, State]]:
         """The id and the state of the newest entry of each of these references, if there is one."""
         rows = self._database.query(
-            "SELECT jobs.rowid AS number, jobs.reference, jobs.id, jobs.state"
-            " FROM json_each(?) AS name CROSS JOIN jobs"
-            " ON jobs.reference = name.value AND jobs.simulated = ?",
-            json.dumps([*references]),
-            int(simulated),
+            by_reference(
+                "SELECT jobs.rowid AS number, jobs.reference, jobs.id, jobs.state"
+                " FROM json_each(?) AS name CROSS JOIN jobs"
+                " ON jobs.reference = name.value AND jobs.simulated = ?"
+            ),
+            *(json.dumps([*references]), int(simulated)) * 2,
         )
         newest = sorted(rows, key=lambda row: int(row["number"]))
         return {row["reference"]: (row["id"], row["state"]) for row in newest}

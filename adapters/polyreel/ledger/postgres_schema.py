@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import LedgerError
 from .gateway_schema import OWN_IDS, POSTGRES_CALLS, POSTGRES_GATEWAY, POSTGRES_TOKENS
 from .limits_schema import postgres_limits
-from .schema import BY_CHANGE, HAS_DURATION, HOLDS_REFERENCE
+from .schema import BY_CHANGE, FEWER_INDEXES, HAS_DURATION, HOLDS_REFERENCE
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -107,6 +107,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     POSTGRES_CALLS,
     BY_CHANGE,
     OWN_IDS,
+    FEWER_INDEXES,
 )
 """One script for each version. Older tables go through the missing ones in order."""
 

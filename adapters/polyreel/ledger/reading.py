@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 from ..errors import ClaimedError
 from ..providers.base.registry import all_providers
@@ -17,7 +17,7 @@ from .database import Database, StoredRow, Value
 from .events import Known, News, Past, ReadNews
 from .records import State, Submission, after
 from .rows import readable_job
-from .schema import HAS_DURATION, HOLDS_REFERENCE, of_kind
+from .schema import HAS_DURATION, HOLDS_REFERENCE, by_reference, of_kind
 from .store import CALLER_SECONDS, ID_LETTERS, PAST_JOBS
 
 if TYPE_CHECKING:
@@ -85,13 +85,15 @@ class LedgerReader:
         select = "SELECT jobs.rowid AS number, jobs.* FROM json_each(?) AS name CROSS JOIN jobs"
         kind = of_kind(simulated)
         found = self._database.query(
-            f"{select} ON jobs.reference = name.value AND jobs.{kind}",
-            json.dumps(sorted(set(references))),
+            by_reference(f"{select} ON jobs.reference = name.value AND jobs.{kind}"),
+            *[json.dumps(sorted(set(references)))] * 2,
         )
         select = "SELECT rowid AS number, * FROM jobs WHERE reference >= ? AND reference < ?"
         for beginning in filter(None, beginnings):
             end = beginning[:-1] + chr(ord(beginning[-1]) + 1)
-            found += self._database.query(f"{select} AND {kind}", beginning, end)
+            found += self._database.query(
+                by_reference(f"{select} AND {kind}"), *[beginning, end] * 2
+            )
         each_once = {row["number"]: row for row in found}
         return [each_once[number] for number in sorted(each_once)]
 
@@ -209,10 +211,9 @@ def _page(
     """
     kinds = [0, 1] if simulated is None else [int(simulated)]
     chosen: list[tuple[Value, ...]]
-    if states is not None:
-        chosen, condition = [*product(kinds, states)], "simulated = ? AND state = ? AND "
-    elif simulated is not None:
-        chosen, condition = [(int(simulated),)], "simulated = ? AND "
+    if states is not None or simulated is not None:
+        found = get_args(State) if states is None else states
+        chosen, condition = [*product(kinds, found)], "simulated = ? AND state = ? AND "
     else:
         chosen, condition = [()], ""
     search = (

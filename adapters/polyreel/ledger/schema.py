@@ -14,6 +14,8 @@ from .limits_schema import SQLITE_LIMITS
 
 HOLDS_REFERENCE: Final = "state NOT IN ('abandoned', 'rejected', 'resubmitted', 'unsent')"
 """Where an entry holds its reference, in the words of an index: others would not use the index."""
+HELD_REFERENCE: Final = HOLDS_REFERENCE.replace(" NOT ", " ")
+"""Where an entry holds its reference no longer, in the words of another index."""
 HAS_DURATION: Final = (
     "state IN ('saved', 'succeeded') AND attempts = 1 AND finished_at > created_at"
 )
@@ -22,6 +24,15 @@ BY_CHANGE: Final = (
     "CREATE INDEX by_change ON jobs(simulated, vendor, updated_at) WHERE state = 'accepted';"
 )
 """Which entries vendors work on, and which of them are new: workers ask often."""
+FEWER_INDEXES: Final = f"""
+    DROP INDEX by_kind;
+    DROP INDEX by_reference;
+    CREATE INDEX by_held_reference ON jobs(reference, simulated)
+        WHERE reference IS NOT NULL AND {HELD_REFERENCE};
+    """
+"""Entries of a kind are found by their states, and references by whether they are held: each index
+costs every submit.
+"""
 
 MIGRATIONS: Final[tuple[str, ...]] = (
     f"""
@@ -114,6 +125,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     SQLITE_CALLS,
     BY_CHANGE,
     OWN_IDS,
+    FEWER_INDEXES,
 )
 """One script for each version of the file. An older file goes through the missing ones in order."""
 
@@ -125,6 +137,14 @@ def of_kind(simulated: object) -> str:
     and plans the statement anew each time: that takes ten times as long as to run it.
     """
     return f"simulated = {int(bool(simulated))}"
+
+
+def by_reference(select: str) -> str:
+    """A SELECT that finds entries by their reference, held or not: each has an index of its own.
+
+    It takes its values twice.
+    """
+    return " UNION ALL ".join(f"{select} AND {of}" for of in (HOLDS_REFERENCE, HELD_REFERENCE))
 
 
 def bring_up(connection: sqlite3.Connection, path: Path) -> None:
