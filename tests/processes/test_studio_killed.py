@@ -36,7 +36,7 @@ def accepted(folder: Path) -> list[str]:
 
 def test_a_killed_studio_goes_on_with_its_runs(tmp_path: Path) -> None:
     """At the moment of the submit, and while the job is made; each click is repeated after it."""
-    studio = RunningStudio(tmp_path, ("--speed", "40"))
+    studio = RunningStudio(tmp_path, ("--speed", "1"))
     studio.start()
     try:
         headers = {"origin": studio.url}
