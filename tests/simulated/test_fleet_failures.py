@@ -92,7 +92,7 @@ def test_one_query_about_several_that_fails_costs_one_about_a_single_job(
 ) -> None:
     """Any call can fail once."""
     with World(kind) as world:
-        jobs = world.submit(vendor, 200)
+        jobs = world.submit(vendor, 120)
         left = [how]
         world.line.meddle = lambda call: spoiled(left.pop()) if left and not call.single else None
         ends = world.complete(jobs)
@@ -111,7 +111,7 @@ def test_where_single_queries_fail_jobs_are_asked_about_together(
 ) -> None:
     """One about several that fails does not lead to many that fail."""
     with World(kind) as world:
-        jobs = world.submit(vendor, 200)
+        jobs = world.submit(vendor, 120)
         left, failed = [how], []
 
         def meddle(call: Call) -> httpx.Response | None:
@@ -139,7 +139,7 @@ def test_a_job_that_spoils_each_query_is_found(vendor: str, kind: Kind, how: str
     their own, once for every two that it spoils.
     """
     with World(kind) as world:
-        jobs = world.submit(vendor, 300)
+        jobs = world.submit(vendor, 150)
         bad = jobs[123].id
         world.line.meddle = lambda call: (
             spoiled(how) if not call.single and bad in call.tasks else None
@@ -188,12 +188,12 @@ def test_a_vendor_that_was_away_is_asked_about_several_again(
 ) -> None:
     """That all queries fail for a minute says nothing about those about several."""
     with World(kind) as world:
-        jobs = world.submit(vendor, 400, duration=15)
+        jobs = world.submit(vendor, 200, duration=15)
         world.line.meddle = lambda _: spoiled(how) if 10 <= world.seconds < 70 else None
         ends = world.complete(jobs)
         assert ids(ends) == ids(jobs)
         assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
-        assert len(world.calls(vendor)) < one_by_one(vendor, 200)
+        assert len(world.calls(vendor)) < one_by_one(vendor, 100)
         if how != "nonsense":  # after which a vendor has no rest
             assert len(world.calls(vendor, single=True)) <= 1.5 * SURVEYS[vendor].size
 
@@ -225,7 +225,7 @@ def test_what_is_said_of_one_job_lets_the_others_be_asked_about_alone(
 ) -> None:
     """A key that is taken back, or tasks that are gone, end the waiting for all within minutes."""
     with World(kind) as world:
-        jobs = world.submit(vendor, 300)
+        jobs = world.submit(vendor, 150)
         world.line.meddle = lambda _: refusal(status)
         ends = world.complete(jobs)
         assert ids(ends) == ids(jobs)
