@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,21 @@ def test_shards_are_all_of_the_jobs(ledger: Path, simulator: Simulator, tmp_path
         assert len(followed) == len({*followed})
         assert states(client).count("succeeded") == len(followed)
     assert {*followed} == {Save(name) for name in ids}
+
+
+def test_an_entry_that_cannot_be_read_stops_no_other(
+    ledger: Path, simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is done about it, and that is said; a job is enough to wait for it."""
+    client = made(ledger, simulator)
+    ids = [asyncio.run(client.enqueue("a cat", VENDOR)).id for _ in range(4)]
+    asyncio.run(perform(Submit(tuple(ids)), client))
+    with closing(sqlite3.connect(ledger)) as direct, direct:
+        for column, text, name in (("job", "{", ids[0]), ("submission", "[]", ids[1])):
+            direct.execute(f"UPDATE jobs SET {column} = ? WHERE id = ?", (text, name))
+    asyncio.run(perform(Tend(VENDOR.id), client))
+    assert states(client) == ["accepted", *["succeeded"] * 3]
+    assert f"{ids[0]} cannot be read, so nothing is done about it" in caplog.text
 
 
 def test_work_that_comes_again_is_left_out_at_once(ledger: Path, simulator: Simulator) -> None:

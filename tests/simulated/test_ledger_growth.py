@@ -118,7 +118,7 @@ def look_for_work(ledger: Ledger, owner: str) -> None:
     there_is.shards(VENDOR, 2, simulated=True)
     third = ledger.write(Intend(submission()), owner, NOW)
     ledger.write(Settle(third, "accepted", job=job("task-3")), owner, NOW)
-    assert there_is.read(there_is.accepted(VENDOR, 0, 1, simulated=True))
+    assert there_is.at_vendors(there_is.accepted(VENDOR, 0, 1, simulated=True))
     there_is.unsaved(simulated=True, before=NOW, limit=1)
 
 

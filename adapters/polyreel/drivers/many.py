@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from math import isinf
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, cast
@@ -72,8 +72,22 @@ class ManyJobsDriver:
         news: News | None = None,
     ) -> None:
         """Wait for one more job, at most `timeout` seconds; `news` is as for ManyJobs."""
-        adding = self._many.enrol(job, timeout=timeout, base_url=base_url, news=news)
-        self._hand_out(await arun(adding, self._wire))
+        await self.enrol_all([(job, base_url)], timeout=timeout, news=news)
+
+    async def enrol_all(
+        self, jobs: Iterable[tuple[Job, str | None]], *, timeout: float, news: News | None = None
+    ) -> None:
+        """The same for several with their addresses: a flow for each would take longer."""
+
+        def adding() -> Flow[list[Completed]]:
+            ends = []
+            for job, base_url in jobs:
+                ends += yield from self._many.enrol(
+                    job, timeout=timeout, base_url=base_url, news=news
+                )
+            return ends
+
+        self._hand_out(await arun(adding(), self._wire))
         self._look_ahead(self._wire.clock.now())
 
     @property

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
@@ -18,11 +19,14 @@ from ..jobs.many import Completed, ManyJobs
 from ..jobs.queued import submit_queued
 from ..jobs.retrying import can_be_made_later
 from ..jobs.work import Save, Submit, Tend, Work
-from ..ledger.events import News, read_news
+from ..ledger.events import read_news
 from ..ledger.keeping import StoredLedger
-from ..ledger.records import Later, LedgerEntry
+from ..ledger.outstanding import AtVendor
+from ..ledger.records import Later
 
 if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
+
     from ..client import AsyncClient
     from ..client.settings import ClientSettings
     from ..client.working import Stop
@@ -231,20 +235,21 @@ class _Tending:
             read_news(client.wire.clock.now(), simulated=client.simulated), client.wire
         )
         for start in range(0, len(new), PAGE):
-            for entry in await asyncio.to_thread(outstanding.read, new[start : start + PAGE]):
-                await self._add(driver, entry, news)
+            page = await asyncio.to_thread(outstanding.at_vendors, new[start : start + PAGE])
+            await driver.enrol_all(self._noted(page), timeout=inf, news=news)
 
-    async def _add(self, driver: ManyJobsDriver, entry: LedgerEntry, news: News | None) -> None:
-        self.names.add(entry.id)
-        self.newest = max(self.newest, entry.updated_at)
-        if entry.job is None:
-            LOG.warning("%s: %s, so nothing is done about it", entry.id, entry.trouble)
-            return
-        self.known[entry.job.id] = entry.id
-        if entry.submission.folder is not None:
-            self.with_folder.add(entry.id)
-        base_url = entry.submission.base_url
-        await driver.enrol(entry.job, timeout=float("inf"), base_url=base_url, news=news)
+    def _noted(self, entries: Sequence[AtVendor]) -> Iterator[tuple[Job, str]]:
+        """The jobs of entries, each noted, with their addresses."""
+        for entry in entries:
+            self.names.add(entry.id)
+            self.newest = max(self.newest, entry.updated_at)
+            if entry.job is None:
+                LOG.warning("%s cannot be read, so nothing is done about it", entry.id)
+                continue
+            self.known[entry.job.id] = entry.id
+            if entry.has_folder:
+                self.with_folder.add(entry.id)
+            yield entry.job, entry.base_url
 
     def _end(self, end: Completed) -> None:
         name = self.known[end.job.id]

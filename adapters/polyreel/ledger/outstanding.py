@@ -7,15 +7,19 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
 from .database import Database, OwnerRegistry, StoredRow, Value
 from .limits_schema import NOW
-from .records import LedgerEntry, State
-from .rows import entry_of
+from .records import State
+from .rows import UNREADABLE, job_of
 from .schema import by_reference
+
+if TYPE_CHECKING:
+    from polyreel_generated.shared import Job
 
 KIND: Final = "simulated = ? AND state = ?"
 AT_VENDORS: Final = "simulated = ? AND state = 'accepted'"
@@ -63,6 +67,21 @@ class ProcessAtWork:
     """How many seconds ago it said that it is alive."""
     entries: int
     """How many entries it works on just now."""
+
+
+@frozen
+class AtVendor:
+    """An entry that a vendor works on."""
+
+    id: str
+    job: Job | None
+    """None where the entry cannot be read."""
+    base_url: str
+    """Empty where the entry does not tell it."""
+    has_folder: bool
+    """Whether its files are to be saved."""
+    updated_at: float
+    """In seconds since 1970."""
 
 
 class OutstandingWork:
@@ -117,12 +136,14 @@ class OutstandingWork:
         found: list[str] = json.loads(row["ids"] or "[]")
         return found
 
-    def read(self, ids: Sequence[str]) -> list[LedgerEntry]:
-        """Read entries, as if nobody worked on them."""
+    def at_vendors(self, ids: Sequence[str]) -> list[AtVendor]:
+        """Read what is needed to wait for the jobs of entries: of each, a third of the whole."""
         rows = self._database.query(
-            "SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?))", json.dumps([*ids])
+            "SELECT id, job, submission, folder, updated_at FROM jobs"
+            " WHERE id IN (SELECT value FROM json_each(?))",
+            json.dumps([*ids]),
         )
-        return [entry_of(row, owned=False) for row in rows]
+        return [_at_vendor(row) for row in rows]
 
     def unsaved(self, *, simulated: bool, before: float, limit: int) -> list[str]:
         """The ids of entries that have a folder, and succeeded before a moment, without files."""
@@ -187,3 +208,12 @@ def _allowed(row: StoredRow) -> int:
         left = AHEAD - max(0.0, row["wait"] or 0.0)
         allowed = min(allowed, 1 + int(left / row["interval_seconds"]) if left >= 0 else 0)
     return max(0, allowed)
+
+
+def _at_vendor(row: StoredRow) -> AtVendor:
+    job, base_url = None, ""
+    with suppress(*UNREADABLE):
+        job = job_of(row)
+    with suppress(*UNREADABLE):
+        base_url = json.loads(row["submission"])["base_url"]
+    return AtVendor(row["id"], job, base_url, row["folder"] is not None, row["updated_at"])
