@@ -220,10 +220,14 @@ def age_of(job: Job, seconds: float) -> float:
 
 
 def still_running(job: Job, timeout: float, trouble: str = "") -> StillRunningError:
-    """The error where the time to wait is up before the job is over."""
+    """The error where the time to wait is up before the job is over.
+
+    After `trouble` with the last query nobody knows whether the job goes on: a vendor may say that
+    it does not know the task.
+    """
     text = f"{job.vendor} has not finished {job.id} after {timeout:g} s{trouble}"
     return StillRunningError(
-        f"{text}. It goes on there: wait again any time",
+        f"{text}. It {'may go' if trouble else 'goes'} on there: wait again any time",
         vendor=job.vendor,
         job=job,
         ledger_id=job.ledger_id,
