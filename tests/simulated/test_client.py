@@ -1,5 +1,6 @@
 """Client and AsyncClient: the same bytes, jobs that can be stored, and keys that are hidden."""
 
+import asyncio
 import copy
 import json
 import pickle
@@ -205,6 +206,27 @@ def test_live_and_simulated_jobs_are_not_mixed_up(kind: Kind, tmp_path: Path) ->
                     pair.do(kind, action, job)
             with pytest.raises(UnknownNameError, match="job"):
                 pair.do(kind, "download", job, tmp_path)
+
+
+def test_what_is_no_job_is_named() -> None:
+    """Such as a task's id, or a submit whose `await` was forgotten."""
+
+    async def awaiting() -> None:
+        async with AsyncClient() as client:
+            forgotten: Any = client.submit("a cat")
+            with pytest.raises(RequestError, match=r"job: .* after `await`"):
+                await client.wait(forgotten)
+            with pytest.raises(RequestError, match=r"job: .* after `await`"):
+                await anext(client.as_completed([forgotten]))
+            forgotten.close()
+
+    asyncio.run(awaiting())
+    with Client() as client:
+        no_job: Any = "task-1"
+        with pytest.raises(RequestError, match="job: 'task-1' is no Job"):
+            client.wait(no_job)
+        with pytest.raises(RequestError, match="job: 'task-1' is no Job"):
+            next(client.as_completed([no_job]))
 
 
 @pytest.mark.parametrize("make", [Client, AsyncClient])

@@ -166,9 +166,9 @@ class AsyncClient(JobCalls):
         from ..drivers import ManyJobsDriver
 
         async with ManyJobsDriver(self.wire, self._many(timeout)) as driver:
-            for job in each_once(jobs):
+            for job in each_once(map(self._known, jobs)):
                 base_url = self.base_urls.get(job.vendor)
-                await driver.enrol(self._known(job), timeout=timeout, base_url=base_url)
+                await driver.enrol(job, timeout=timeout, base_url=base_url)
             async for end in driver:
                 yield end
 

@@ -163,9 +163,9 @@ class Client(JobCalls):
         from ..drivers import completed
 
         many = self._many(timeout)
-        for job in each_once(jobs):
+        for job in each_once(map(self._known, jobs)):
             base_url = self.base_urls.get(job.vendor)
-            yield from self._run(many.enrol(self._known(job), timeout=timeout, base_url=base_url))
+            yield from self._run(many.enrol(job, timeout=timeout, base_url=base_url))
         yield from completed(many, self.wire)
 
     def download(self, job: Job, output: str | Path) -> Job:

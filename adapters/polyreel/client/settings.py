@@ -6,7 +6,7 @@ client never imports the simulator.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast
@@ -385,6 +385,8 @@ class ClientSettings:
     def _known(self, job: Job) -> Job:
         """The job itself. A live client refuses simulated jobs, a simulated one live jobs."""
         if not hasattr(job, "simulated"):
+            if isinstance(job, Awaitable):
+                raise RequestError([f"job: {job!r} is a job after `await`, and not before it"])
             raise RequestError(
                 [
                     f"job: {job!r} is no Job, as submit returns it; client.track(vendor, task_id) "
