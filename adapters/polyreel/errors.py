@@ -167,7 +167,9 @@ class JobFailedError(PolyreelError):
 
 
 class StillRunningError(PolyreelError, TimeoutError):
-    """The wait is over before the job ended. The job goes on; wait for it again at any time."""
+    """The wait is over before the job ended, as far as is known. The job goes on, unless the text
+    tells of trouble with asking; wait for it again at any time.
+    """
 
 
 class UnknownStatusError(StillRunningError):

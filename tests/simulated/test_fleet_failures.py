@@ -10,7 +10,18 @@ from polyreel import VendorError
 from polyreel.jobs.waiting import EMPTY_POLLS
 from polyreel.providers.base.facts import FINAL
 from support.faults import Kind, every_kind
-from support.fleet import SURVEYS, USUALLY, Call, World, by_id, by_survey, ids, one_by_one, refusal
+from support.fleet import (
+    SURVEYS,
+    USUALLY,
+    Call,
+    World,
+    assert_all_succeed,
+    by_id,
+    by_survey,
+    ids,
+    one_by_one,
+    refusal,
+)
 
 
 @pytest.mark.matrix("vendor", "kind+fault")
@@ -26,9 +37,7 @@ def test_a_query_about_several_that_is_out_of_order_holds_up_nobody(
     with World(kind) as world:
         jobs = world.submit(vendor, 10)
         world.simulator.inject(fault, vendor, times=None)
-        ends = world.complete(jobs)
-        assert ids(ends) == ids(jobs)
-        assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
+        assert_all_succeed(world.complete(jobs), jobs)
         assert max(world.moments.values()) < 2 * USUALLY
 
 
@@ -55,9 +64,7 @@ def test_nonsense_about_several_holds_up_nobody(vendor: str, kind: Kind, content
         world.line.meddle = lambda call: (
             None if call.single else httpx.Response(200, content=content)
         )
-        ends = world.complete(jobs)
-        assert ids(ends) == ids(jobs)
-        assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
+        assert_all_succeed(world.complete(jobs), jobs)
         assert max(world.moments.values()) < 2 * USUALLY
 
 
@@ -95,9 +102,7 @@ def test_one_query_about_several_that_fails_costs_one_about_a_single_job(
         jobs = world.submit(vendor, 120)
         left = [how]
         world.line.meddle = lambda call: spoiled(left.pop()) if left and not call.single else None
-        ends = world.complete(jobs)
-        assert ids(ends) == ids(jobs)
-        assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
+        assert_all_succeed(world.complete(jobs), jobs)
         assert 0 < len(world.calls(vendor, single=True)) <= 1 + LAST_ONE
         assert max(world.moments.values()) < USUALLY
 
@@ -123,9 +128,7 @@ def test_where_single_queries_fail_jobs_are_asked_about_together(
             return None
 
         world.line.meddle = meddle
-        ends = world.complete(jobs)
-        assert ids(ends) == ids(jobs)
-        assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
+        assert_all_succeed(world.complete(jobs), jobs)
         assert 0 < len(failed) <= 3
         assert max(world.moments.values()) < 2 * USUALLY
 
@@ -144,9 +147,7 @@ def test_a_job_that_spoils_each_query_is_found(vendor: str, kind: Kind, how: str
         world.line.meddle = lambda call: (
             spoiled(how) if not call.single and bad in call.tasks else None
         )
-        ends = world.complete(jobs)
-        assert ids(ends) == ids(jobs)
-        assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
+        assert_all_succeed(world.complete(jobs), jobs)
         assert len(world.calls(vendor, single=False)) > len(jobs) / SURVEYS[vendor].size
         others = [call for call in world.calls(vendor, single=True) if call.tasks != [bad]]
         assert len(others) <= 2.5 * SURVEYS[vendor].size
@@ -190,9 +191,7 @@ def test_a_vendor_that_was_away_is_asked_about_several_again(
     with World(kind) as world:
         jobs = world.submit(vendor, 200, duration=15)
         world.line.meddle = lambda _: spoiled(how) if 10 <= world.seconds < 70 else None
-        ends = world.complete(jobs)
-        assert ids(ends) == ids(jobs)
-        assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
+        assert_all_succeed(world.complete(jobs), jobs)
         assert len(world.calls(vendor)) < one_by_one(vendor, 100)
         if how != "nonsense":  # after which a vendor has no rest
             assert len(world.calls(vendor, single=True)) <= 1.5 * SURVEYS[vendor].size
@@ -209,9 +208,7 @@ def test_queries_about_several_that_always_fail_are_made_once_a_minute(
     with World(kind) as world:
         jobs = world.submit(vendor, 60, duration=15)
         world.line.meddle = lambda call: None if call.single else spoiled(how)
-        ends = world.complete(jobs)
-        assert ids(ends) == ids(jobs)
-        assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
+        assert_all_succeed(world.complete(jobs), jobs)
         failed = len(world.calls(vendor, single=False))
         assert 0 < failed <= 2 * (2 + world.seconds / 60)
 

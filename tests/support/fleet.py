@@ -396,6 +396,12 @@ def ids(found: list[Completed] | list[Job]) -> list[str]:
     return sorted(one.job.id if isinstance(one, Completed) else one.id for one in found)
 
 
+def assert_all_succeed(ends: list[Completed], jobs: list[Job]) -> None:
+    """Each job came out once, without an error."""
+    assert ids(ends) == ids(jobs)
+    assert {(end.job.status, end.error) for end in ends} == {("succeeded", None)}
+
+
 def by_vendor(ends: list[Completed], vendor: str) -> list[Completed]:
     """Those of one vendor."""
     return [end for end in ends if end.job.vendor == vendor]

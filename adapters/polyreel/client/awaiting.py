@@ -166,9 +166,9 @@ class AsyncClient(JobCalls):
         from ..drivers import ManyJobsDriver
 
         async with ManyJobsDriver(self.wire, self._many(timeout)) as driver:
-            for job in each_once(map(self._known, jobs)):
-                base_url = self.base_urls.get(job.vendor)
-                await driver.enrol(job, timeout=timeout, base_url=base_url)
+            known = each_once(map(self._known, jobs))
+            places = ((job, self.base_urls.get(job.vendor)) for job in known)
+            await driver.enrol_all(places, timeout=timeout)
             async for end in driver:
                 yield end
 

@@ -280,9 +280,10 @@ class ManyJobs:
 
     def _in_vain(self, query: Query, seconds: float) -> list[Completed]:
         """Handle a query whose answer, if there is one, says nothing about any job."""
-        first, ends = query.failed(seconds), list[Completed]()
+        query.failed(seconds)
+        ends: list[Completed] = []
         for pending in query.jobs:
-            if pending in first and not pending.over:  # before all others that are due
+            if query.together and pending.alone and not pending.over:  # before all that are due
                 pending.queue.schedule(pending, 0.0, next(self._numbers))
             else:
                 ends += self._ask_later(pending, seconds)

@@ -305,9 +305,9 @@ class Query:
         """Note that the vendor has answered it."""
         self.queue.vendor.answered(together=self.together)
 
-    def failed(self, seconds: float) -> tuple[PendingJob, ...]:
-        """Note that it had no usable answer; the result is the jobs to ask about at once, each
-        alone, as one about several says nothing about each of its jobs.
+    def failed(self, seconds: float) -> None:
+        """Note that it had no usable answer. One about several says nothing about each of its jobs:
+        some of them are asked about alone.
 
         That is its first job, if nobody tries the same already, and those that are asked about for
         the last time. Of the others, those that fail together once more, while queries about one do
@@ -316,10 +316,9 @@ class Query:
         vendor = self.queue.vendor
         if not self.together:
             vendor.failures_alone += 1
-            return ()
+            return
         for pending in self.jobs:
             pending.alone = seconds >= pending.ends or pending.failed == vendor.failures_alone
             pending.failed = vendor.failures_alone
         if vendor.failed_together(self.asked, seconds):
             self.jobs[0].alone = True
-        return tuple(pending for pending in self.jobs if pending.alone)

@@ -137,7 +137,7 @@ class OutstandingWork:
         return found
 
     def at_vendors(self, ids: Sequence[str]) -> list[AtVendor]:
-        """Read what is needed to wait for the jobs of entries: of each, a third of the whole."""
+        """Read what waiting for the jobs of entries needs: a whole entry takes twice as long."""
         rows = self._database.query(
             "SELECT id, job, submission, folder, updated_at FROM jobs"
             " WHERE id IN (SELECT value FROM json_each(?))",

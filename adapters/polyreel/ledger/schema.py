@@ -12,9 +12,10 @@ from ..errors import LedgerError
 from .gateway_schema import OWN_IDS, SQLITE_CALLS, SQLITE_GATEWAY, SQLITE_TOKENS
 from .limits_schema import SQLITE_LIMITS
 
-HOLDS_REFERENCE: Final = "state NOT IN ('abandoned', 'rejected', 'resubmitted', 'unsent')"
+_SUPERSEDED: Final = "('abandoned', 'rejected', 'resubmitted', 'unsent')"
+HOLDS_REFERENCE: Final = f"state NOT IN {_SUPERSEDED}"
 """Where an entry holds its reference, in the words of an index: others would not use the index."""
-HELD_REFERENCE: Final = HOLDS_REFERENCE.replace(" NOT ", " ")
+HELD_REFERENCE: Final = f"state IN {_SUPERSEDED}"
 """Where an entry holds its reference no longer, in the words of another index."""
 HAS_DURATION: Final = (
     "state IN ('saved', 'succeeded') AND attempts = 1 AND finished_at > created_at"
